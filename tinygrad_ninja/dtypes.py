@@ -1,0 +1,127 @@
+"""The types of number, under PyTorch's names, and the rules by which two of them meet.
+
+A `dtype` stands for the same type of number in every kind of array: `float32` is `numpy.float32` in a NumPy
+array and `torch.float32` in a torch tensor.
+"""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "bool", "double", "dtype", "float", "float16", "float32", "float64", "get_default_dtype", "half", "int",
+    "int8", "int16", "int32", "int64", "long", "promote_types", "set_default_dtype", "short", "uint8",
+]  # fmt: skip
+
+
+class dtype:  # noqa: N801 - PyTorch's name
+    """A type of number: `name` ("float32"), `itemsize` in bytes, and the category it belongs to."""
+
+    __slots__ = ("category", "itemsize", "name", "numpy")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.numpy = np.dtype(name)
+        self.itemsize: builtins.int = self.numpy.itemsize
+        self.category = {"b": 0, "i": 1, "u": 1, "f": 2}[self.numpy.kind]
+
+    @property
+    def is_floating_point(self) -> builtins.bool:
+        return self.category == 2
+
+    @property
+    def is_complex(self) -> builtins.bool:
+        return False
+
+    @property
+    def is_signed(self) -> builtins.bool:
+        return self.numpy.kind in "if"
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name  # copies and unpickles as the one object of that name
+
+
+bool = dtype("bool")
+uint8 = dtype("uint8")
+int8 = dtype("int8")
+int16 = short = dtype("int16")
+int32 = int = dtype("int32")
+int64 = long = dtype("int64")
+float16 = half = dtype("float16")
+float32 = float = dtype("float32")
+float64 = double = dtype("float64")
+
+ALL = (bool, uint8, int8, int16, int32, int64, float16, float32, float64)
+BY_NAME = {each.name: each for each in ALL}
+_BY_NUMPY = {each.numpy: each for each in ALL}
+_SCALARS = {"b": bool, "i": int64, "u": int64, "f": float64}
+_PYTHON: dict[type, dtype] = {builtins.bool: bool, builtins.int: int64, builtins.float: float64}
+_default = float32
+
+
+def get_default_dtype() -> dtype:
+    """The dtype that Python floats become: `float32` unless it was changed."""
+    return _default
+
+
+def set_default_dtype(d: dtype) -> None:
+    """Make `d` the dtype that Python floats become; TypeError where it is not a floating point dtype."""
+    global _default
+    if not isinstance(d, dtype) or not d.is_floating_point:
+        raise TypeError(f"the default dtype must be a floating point dtype, not {d!r}")
+    _default = d
+
+
+def from_numpy_dtype(d: Any) -> dtype:
+    """The dtype of NumPy's `d`; TypeError where there is no such dtype here (complex numbers, text, …)."""
+    found = _BY_NUMPY.get(np.dtype(d))
+    if found is None:
+        raise TypeError(f"can't convert an array of {np.dtype(d)}: the dtypes are {', '.join(BY_NAME)}")
+    return found
+
+
+def as_dtype(d: Any) -> dtype:
+    """`d` itself where it is a dtype; for Python's `float`, `int` and `bool` the dtype that holds them
+    exactly. TypeError for anything else."""
+    found = d if isinstance(d, dtype) else _PYTHON.get(d) if isinstance(d, type) else None
+    if found is None:
+        raise TypeError(f"dtype must be one of {', '.join(BY_NAME)}, not {d!r}")
+    return found
+
+
+def scalar_dtype(value: Any) -> dtype:
+    """The dtype that a Python number becomes when it is made a tensor of its own."""
+    kind = np.dtype(type(value)).kind
+    return _default if kind == "f" else _SCALARS[kind]
+
+
+def promote_types(a: dtype, b: dtype) -> dtype:
+    """The smallest dtype that holds both; a floating point dtype wins over any integer, however wide."""
+    if a is b:
+        return a
+    if a.category != b.category:
+        return a if a.category > b.category else b
+    return _BY_NUMPY[np.promote_types(a.numpy, b.numpy)]
+
+
+def result_dtype(dimensioned: list[dtype], zero_dim: list[dtype], scalars: list[dtype]) -> dtype:
+    """PyTorch's promotion: tensors with dimensions decide; a 0-d tensor counts only where its category is
+    higher than theirs, and a Python number only where its category is higher than both.
+
+    Source: the "Type Promotion" section of PyTorch's `tensor_attributes` page.
+    """
+    result: dtype | None = None
+    for group in (dimensioned, zero_dim, scalars):
+        joined: dtype | None = None
+        for each in group:
+            joined = each if joined is None else promote_types(joined, each)
+        if joined is not None and (result is None or joined.category > result.category):
+            result = joined if result is None else promote_types(result, joined)
+    assert result is not None, "at least one operand"
+    return result

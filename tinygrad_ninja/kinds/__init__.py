@@ -1,0 +1,112 @@
+"""The kinds of number that a Tensor may hold, and the namespace of functions that belongs to each.
+
+An operation's forward function and its rules are written once, against the names of the array API standard
+(https://data-apis.org/array-api) and the few functions the standard lacks (`index`, `scatter`, `put`,
+`gather`, `scatter_along`, `one_minus_square`). They receive the namespace as `xp`, from this table:
+
+    numpy_kind   NumPy arrays
+    torch_kind   torch tensors on any device (imported when the first one appears)
+    float_kind   Python floats
+    tensor_kind  Tensors: the recorded operations themselves, which is how a rule is differentiated again
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from .. import dtypes
+from . import float_kind, numpy_kind
+
+
+class _Kinds(dict[type, Any]):
+    """From the type of an array to its namespace. Types not seen before are looked up once."""
+
+    def __missing__(self, cls: type) -> Any:
+        inherited = [self[parent] for parent in cls.__mro__ if parent in self]
+        if inherited:
+            kind: Any = inherited[0]
+        elif issubclass(cls, np.ndarray | np.generic):
+            kind = numpy_kind
+        elif issubclass(cls, float | int):
+            kind = float_kind
+        elif cls.__module__.split(".")[0] == "torch":
+            kind = import_module(f"{__name__}.torch_kind")
+        else:
+            raise TypeError(
+                f"a Tensor can't hold a {cls.__name__}: give it a NumPy array, a torch tensor or a float"
+            )
+        self[cls] = kind
+        return kind
+
+
+KINDS = _Kinds()
+
+_ROWS, _COLUMNS = (0,), (1,)
+
+
+def kind_of(array: Any) -> Any:
+    """The namespace for `array`; TypeError where it is no kind of number that a Tensor holds."""
+    return KINDS[type(array)]
+
+
+def sum_to(d: Any, like: Any) -> Any:
+    """`d` summed over the dimensions along which `like` was broadcast: the transpose of broadcasting."""
+    if type(d) is float:
+        return d
+    have, want = d.shape, like.shape
+    if have == want:
+        return d
+    xp = KINDS[type(d)]
+    extra = len(have) - len(want)
+    if len(have) == 2 and want:  # by far the most frequent: a row, as of a bias, or a column
+        if want[-1] == have[1]:
+            return xp.sum(d, _ROWS, not extra)
+        if want[0] == have[0] and not extra:
+            return xp.sum(d, _COLUMNS, True)
+    axes = tuple([i for i, n in enumerate(have) if i < extra or (n != 1 and want[i - extra] == 1)])
+    d = xp.sum(d, axes, True)
+    return xp.reshape(d, want) if extra else d
+
+
+def dtype_of(array: Any) -> dtypes.dtype:
+    """The dtype of an array of any kind; TypeError where there is none of that type of number."""
+    if isinstance(array, float):
+        return dtypes.float64
+    if isinstance(array, np.ndarray):
+        return dtypes.from_numpy_dtype(array.dtype)
+    return dtypes.BY_NAME[str(array.dtype).removeprefix("torch.")]
+
+
+def array_dtype(array: Any, d: dtypes.dtype) -> Any:
+    """`d` as the library of `array` calls it."""
+    if isinstance(array, np.ndarray):
+        return d.numpy
+    return getattr(import_module("torch"), d.name)
+
+
+def device_of(array: Any) -> str:
+    """Where an array lives: "cpu" for NumPy, "float" for a Python float, else as `torch_kind` names it."""
+    device: str = KINDS[type(array)].device(array)
+    return device
+
+
+def move(array: Any, device: str) -> Any:
+    """`array` on another device: "cpu", "torch" (torch's tensors on the CPU) or "cuda". No history is kept;
+    a Tensor is moved by a recorded operation. RuntimeError where the device is not there."""
+    xp = KINDS[type(array)]
+    if xp.device(array) == device:
+        return array
+    if device == "cpu":
+        return xp.to_numpy(array)
+    if device == "float":
+        return float(array)
+    try:
+        torch_kind = import_module(f"{__name__}.torch_kind")
+    except ImportError:
+        raise RuntimeError(
+            f'device {device} needs PyTorch, which is not installed: pip install "tinygrad-ninja[torch]"'
+        ) from None
+    return torch_kind.from_numpy(xp.to_numpy(array), device)

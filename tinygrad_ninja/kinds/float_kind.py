@@ -1,0 +1,112 @@
+"""Python floats: the functions of `math`, with IEEE answers where `math` raises."""
+
+from __future__ import annotations
+
+import math
+from math import cos, floor, isfinite, isinf, isnan, sin, tanh, trunc
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "abs",
+    "asarray",
+    "copy",
+    "cos",
+    "device",
+    "exp",
+    "floor",
+    "is_integral",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "log",
+    "maximum",
+    "minimum",
+    "one_minus_square",
+    "ones_like",
+    "owned",
+    "pow",
+    "sign",
+    "sin",
+    "sqrt",
+    "tanh",
+    "to_numpy",
+    "trunc",
+    "where",
+    "zeros_like",
+]  # fmt: skip
+
+abs = abs
+asarray = float
+copy = float
+
+
+def exp(x: float) -> float:
+    try:
+        return math.exp(x)
+    except OverflowError:
+        return math.inf
+
+
+def log(x: float) -> float:
+    if x > 0:
+        return math.log(x)
+    return -math.inf if x == 0 else math.nan
+
+
+def sqrt(x: float) -> float:
+    return math.nan if x < 0 else math.sqrt(x)
+
+
+def pow(x: float, y: float) -> float:
+    try:
+        return math.pow(x, y)
+    except OverflowError:
+        return -math.inf if x < 0 and y % 2 == 1 else math.inf
+    except ValueError:  # zero to a negative power, or a negative number to a fraction
+        return math.copysign(math.inf, x if y % 2 == 1 else 1.0) if x == 0 else math.nan
+
+
+def sign(x: float) -> float:
+    return float((x > 0) - (x < 0))
+
+
+def maximum(x: float, y: float) -> float:
+    return x if x >= y or x != x else y
+
+
+def minimum(x: float, y: float) -> float:
+    return x if x <= y or x != x else y
+
+
+def where(condition: bool, x: float, y: float) -> float:
+    return float(x if condition else y)
+
+
+def one_minus_square(y: float) -> float:
+    return 1 - y * y
+
+
+def zeros_like(x: float) -> float:
+    return 0.0
+
+
+def ones_like(x: float) -> float:
+    return 1.0
+
+
+def is_integral(x: float) -> bool:
+    return False
+
+
+def device(x: float) -> str:
+    return "float"
+
+
+def to_numpy(x: float) -> Any:
+    return np.asarray(x)
+
+
+def owned(x: float) -> bool:
+    return True

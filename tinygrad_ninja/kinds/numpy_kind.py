@@ -1,0 +1,362 @@
+"""NumPy arrays: NumPy's own functions, and kernels of ours where NumPy has none or a slow one.
+
+Several kernels take a detour because it is faster at the sizes of small networks: a column sum is a product
+with a row of ones, rows are added up by a product with a one-hot matrix. Each says so.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy import (
+    abs,
+    asarray,
+    concat,
+    cos,
+    exp,
+    flip,
+    floor,
+    isfinite,
+    isinf,
+    isnan,
+    log,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    maximum,
+    minimum,
+    permute_dims,
+    sin,
+    sqrt,
+    stack,
+    tanh,
+    tril,
+    triu,
+    trunc,
+    where,
+)
+
+__all__ = [
+    "abs",
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "asarray",
+    "astype",
+    "broadcast_to",
+    "concat",
+    "copy",
+    "cos",
+    "cumulative_sum",
+    "device",
+    "diag_embed",
+    "diagonal",
+    "exp",
+    "expand",
+    "flip",
+    "floor",
+    "gather",
+    "index",
+    "is_integral",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "log",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logical_xor",
+    "matmul",
+    "max",
+    "maximum",
+    "min",
+    "minimum",
+    "one_minus_square",
+    "ones_like",
+    "owned",
+    "permute_dims",
+    "pow",
+    "prod",
+    "put",
+    "reshape",
+    "scatter",
+    "scatter_along",
+    "sign",
+    "sin",
+    "sqrt",
+    "stack",
+    "storage",
+    "sum",
+    "tanh",
+    "to_numpy",
+    "tril",
+    "triu",
+    "trunc",
+    "where",
+    "zeros_like",
+]  # fmt: skip
+
+Array = np.ndarray[Any, Any]
+
+# torch is silent about log(0) and 0/0: the result says it. The filter names the engine's own modules, so a
+# warning about the caller's own NumPy code is still given.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinygrad_ninja\.")
+
+_FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+_ONE_OF_TWO = frozenset(((0,), (1,)))
+
+
+@lru_cache(maxsize=256)
+def _ones(n: int, dtype: Any) -> Array:
+    out = np.ones(n, dtype)
+    out.flags.writeable = False
+    return out
+
+
+@lru_cache(maxsize=16)
+def _identity(n: int, dtype: Any) -> Array:
+    return np.eye(n, dtype=dtype)
+
+
+@lru_cache(maxsize=256)
+def _zeros(n: int, dtype: Any) -> Array:
+    out = np.zeros(n, dtype)
+    out.flags.writeable = False
+    return out
+
+
+_ARANGES: dict[int, Array] = {}
+
+
+def arange(n: int) -> Array:
+    """0, 1, …, n-1, read-only. The same object every time, so that an index can be known to repeat no row."""
+    out = _ARANGES.get(n)
+    if out is None:
+        if len(_ARANGES) >= 256:
+            _ARANGES.clear()
+        out = _ARANGES[n] = np.arange(n)
+        out.flags.writeable = False
+    return out
+
+
+def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
+    dtype = x.dtype
+    if x.ndim == 2 and axis in _ONE_OF_TWO and dtype in _FLOATS:
+        # A product with ones takes a third of the time of add.reduce on a small matrix.
+        n, m = x.shape
+        if axis == (0,):
+            out = _ones(n, dtype).dot(x)
+            return out.reshape(1, m) if keepdims else out
+        out = x.dot(_ones(m, dtype))
+        return out.reshape(n, 1) if keepdims else out
+    return np.add.reduce(x, axis, np.int64 if dtype.kind in "iub" else None, keepdims=keepdims)  # type: ignore[call-overload]
+
+
+def max(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
+    return np.maximum.reduce(x, axis, keepdims=keepdims)  # type: ignore[call-overload]
+
+
+def min(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
+    return np.minimum.reduce(x, axis, keepdims=keepdims)  # type: ignore[call-overload]
+
+
+def prod(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
+    dtype = np.int64 if x.dtype.kind in "iub" else None
+    return np.multiply.reduce(x, axis, dtype, keepdims=keepdims)  # type: ignore[call-overload]
+
+
+def any(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
+    return _truth(np.logical_or.reduce(x, axis, keepdims=keepdims), x)  # type: ignore[call-overload]
+
+
+def all(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
+    return _truth(np.logical_and.reduce(x, axis, keepdims=keepdims), x)  # type: ignore[call-overload]
+
+
+def _truth(found: Any, x: Array) -> Array:
+    """What was found about x as a bool; as PyTorch has it, as 0 or 1 where x is uint8."""
+    return found.astype(np.uint8) if x.dtype == np.uint8 else found
+
+
+def argmax(x: Array, axis: int | None, keepdims: bool) -> Array:
+    return _kept(x, x.argmax(axis), axis) if keepdims else asarray(x.argmax(axis))
+
+
+def argmin(x: Array, axis: int | None, keepdims: bool) -> Array:
+    return _kept(x, x.argmin(axis), axis) if keepdims else asarray(x.argmin(axis))
+
+
+def _kept(x: Array, reduced: Any, axis: int | None) -> Array:
+    shape = (1,) * x.ndim if axis is None else (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    return reduced.reshape(shape)
+
+
+def zeros_like(x: Array) -> Array:
+    return np.zeros(x.shape, x.dtype)
+
+
+def ones_like(x: Array) -> Array:
+    return np.ones(x.shape, x.dtype)
+
+
+def cumulative_sum(x: Array, axis: int) -> Array:
+    return np.cumsum(x, axis, dtype=np.int64 if x.dtype.kind in "iub" else None)
+
+
+def matmul(a: Array, b: Array) -> Array:
+    return a.dot(b) if a.ndim == 2 == b.ndim else np.matmul(a, b)  # dot costs less to call
+
+
+def pow(x: Any, y: Any) -> Any:
+    if type(y) in (int, float, bool):
+        if y == -0.5:
+            return 1 / sqrt(x)  # faster than NumPy's power, and as in PyTorch -∞ at -0
+        return logical_or(x, not y) if type(y) is bool and x.dtype.kind == "b" else x**y
+    if y.dtype.kind == "i" and (y < 0).any():  # 0, 1 or -1, which NumPy refuses to say
+        return np.where(y < 0, np.where(abs(x) == 1, x ** (y % 2), 0), x ** maximum(y, 0)).astype(y.dtype)
+    if y.ndim == 0:  # of which NumPy would take the square root where it is 0.5: for -∞ that differs
+        return np.power(x, y.reshape(1)).reshape(np.shape(x))
+    return np.power(x, y)
+
+
+def sign(x: Array) -> Array:
+    """-1, 0 or 1; of NaN 0, as in PyTorch."""
+    return copy(x) if x.dtype.kind == "b" else np.sign(x, out=zeros_like(x), where=x == x)
+
+
+def one_minus_square(y: Array) -> Array:
+    return 1 - y * y
+
+
+def astype(x: Array, dtype: Any) -> Array:
+    return x.astype(dtype)
+
+
+def copy(x: Array) -> Array:
+    return asarray(x).copy()
+
+
+def reshape(x: Array, shape: tuple[int, ...]) -> Array:
+    return x.reshape(shape)
+
+
+def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
+    """`x` repeated to `shape`: a small one written out, since what follows then reads it faster; a large one
+    as a view with stride 0."""
+    if math.prod(shape) <= 1 << 14:
+        out = np.empty(shape, x.dtype)
+        out[...] = x
+        return out
+    return np.broadcast_to(x, shape)
+
+
+def expand(x: Array, shape: tuple[int, ...]) -> Array:
+    """`x` repeated to `shape` by strides of 0: a view, of the owner itself so that `storage` finds it."""
+    owner = storage(x)
+    start = x.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
+    return np.ndarray(shape, x.dtype, owner, start, np.broadcast_to(x, shape).strides)
+
+
+def diagonal(x: Array, offset: int) -> Array:
+    return x.diagonal(offset)
+
+
+def diag_embed(x: Array, offset: int) -> Array:
+    return np.diag(x, offset)
+
+
+def index(x: Array, key: tuple[Any, ...]) -> Array:
+    if len(key) == 1 and type(key[0]) is np.ndarray and x.ndim:
+        return x.take(key[0], 0)  # a third of the time of x[key]
+    return x[key]
+
+
+def scatter(values: Array, shape: tuple[int, ...], key: tuple[Any, ...]) -> Array:
+    """Zeros of `shape` with `values` added at `key`: what is named twice is added twice."""
+    first = key[0] if key else None
+    if len(key) == 1 and type(first) is np.ndarray and shape[0] <= 256 and values.dtype in _FLOATS:
+        out = _sum_rows(values, shape, first)
+        if out is not None:
+            return out
+    out = np.zeros(shape, values.dtype)
+    if _names_no_cell_twice(key):
+        out[key] = values
+    else:
+        np.add.at(out, key, values)
+    return out
+
+
+def _names_no_cell_twice(key: tuple[Any, ...]) -> bool:
+    """Whether the key has no arrays, or vectors of which the first is `arange`'s."""
+    arrays = [each for each in key if type(each) is np.ndarray]
+    return not arrays or (arrays[0] is _ARANGES.get(arrays[0].size) and {each.ndim for each in arrays} == {1})
+
+
+def _sum_rows(values: Array, shape: tuple[int, ...], rows: Array) -> Array | None:
+    """`scatter` into few rows, as a product with a one-hot matrix: a quarter of the time of `numpy.add.at` at
+    the lecture's sizes. None where the result is not finite: the product would carry one row's infinity into
+    all others as NaN."""
+    onehot = _identity(shape[0], values.dtype).take(rows.reshape(-1), 0)
+    total = onehot.T.dot(values.reshape(rows.size, math.prod(shape[1:])))
+    if not math.isfinite(total.reshape(-1).dot(_zeros(total.size, values.dtype))):
+        return None
+    return total.reshape(shape)
+
+
+def put(x: Array, value: Any, key: tuple[Any, ...]) -> Array:
+    """A copy of `x` with `value` at `key`."""
+    out = copy(x)
+    out[key] = value
+    return out
+
+
+def gather(x: Array, axis: int, index: Array) -> Array:
+    if x.ndim == 2 and axis == 1 and index.shape[1] == 1 and index.shape[0] == x.shape[0]:
+        return x[arange(x.shape[0]), index.reshape(-1)].reshape(-1, 1)  # a quarter of take_along_axis' time
+    return x[_along(index, axis)]
+
+
+def scatter_along(values: Array, shape: tuple[int, ...], axis: int, index: Array) -> Array:
+    """Zeros of `shape` with `values` added where `gather(…, axis, index)` would have read."""
+    out = np.zeros(shape, values.dtype)
+    if len(shape) == 2 and axis == 1 and index.shape[1] == 1:
+        out[arange(index.shape[0]), index.reshape(-1)] = values.reshape(-1)
+        return out
+    np.add.at(out, _along(index, axis), values)
+    return out
+
+
+def _along(index: Array, axis: int) -> tuple[Any, ...]:
+    grid = list(np.ogrid[tuple(slice(n) for n in index.shape)])
+    grid[axis] = index
+    return tuple(grid)
+
+
+def is_integral(x: Array) -> bool:
+    return x.dtype.kind in "iub"
+
+
+def device(x: Array) -> str:
+    return "cpu"
+
+
+def to_numpy(x: Array) -> Array:
+    return x
+
+
+def owned(x: Array) -> bool:
+    """Whether the memory is this array's alone: no view of another's."""
+    return x.base is None
+
+
+def storage(x: Array) -> Array:
+    """The array that owns the memory: one and the same for all views of it."""
+    while isinstance(x.base, np.ndarray):
+        x = x.base
+    return x
