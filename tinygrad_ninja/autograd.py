@@ -1,0 +1,463 @@
+"""The record of what was computed, and the walk back through it.
+
+Every operation on a Tensor that requires a gradient leaves a `Node`: which operation it was, the nodes of its
+inputs, and the values that its backward rules ask for. `backward` takes the youngest node first, so that a
+node has received the contributions of all its uses before it passes its own gradient on.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from heapq import heappop, heappush
+from itertools import count
+from sys import getrefcount
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import ref
+
+import numpy as np
+
+from .kinds import kind_of
+
+if TYPE_CHECKING:
+    from .ops.table import Operation
+    from .tensors import Tensor
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+# Counts down: the youngest node has the smallest number, and a heap hands out the smallest first.
+_order = count(0, -1)
+
+
+class Node:
+    """One recorded operation; or, where `op` is None, a leaf, in which gradients come to rest.
+
+    edges: the nodes of the operation's inputs, None where an input requires no gradient.
+    values: (output, *inputs, *parameters) as arrays; None once backward has freed them.
+    order: falls with every node made, so that a smaller one is younger.
+    grad: the gradient kept, for a leaf or where `retain_grad` asked for it.
+    """
+
+    __slots__ = ("__weakref__", "edges", "grad", "hooks", "op", "order", "retains", "values")
+
+    def __init__(
+        self, op: Operation | None, edges: tuple[Node | None, ...], values: tuple[Any, ...] | None
+    ) -> None:
+        self.op = op
+        self.edges = edges
+        self.values = values
+        self.order = next(_order)
+        self.grad: Tensor | None = None
+        self.hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
+        self.retains = False
+
+    @property
+    def name(self) -> str:
+        """The name PyTorch gives to such a node, as `grad_fn` prints it."""
+        return "AccumulateGrad" if self.op is None else self.op.torch_name
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        return tuple((edge, 0) for edge in self.edges)
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+# -- whether to record ---------------------------------------------------------------------------------------
+
+_paused: dict[int, int] = {}  # the threads that record nothing now; a dict, since its lookups need no lock
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded in this thread now."""
+    return not _paused or get_ident() not in _paused
+
+
+def _set_mode(mode: bool) -> None:
+    if mode:
+        _paused.pop(get_ident(), None)
+    else:
+        _paused[get_ident()] = 1
+
+
+class _GradMode:
+    """Context manager and decorator that sets whether this thread records; what was set before comes back."""
+
+    def __init__(self, mode: bool) -> None:
+        self._mode = mode
+        self._before = True
+
+    def __enter__(self) -> None:
+        self._before = is_grad_enabled()
+        _set_mode(self._mode)
+
+    def __exit__(self, *exc: object) -> None:
+        _set_mode(self._before)
+
+    def __call__(self, function: _F) -> _F:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with type(self)(self._mode):
+                return function(*args, **kwargs)
+
+        return wrapper  # type: ignore[return-value]
+
+
+class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
+    """Record from here on where `mode` is true, and do not where it is false: for good, or inside
+    `with set_grad_enabled(mode):` only."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(mode)
+        super().__enter__()
+
+    def __enter__(self) -> None:
+        """It was set when this was made."""
+
+    def __call__(self, function: _F) -> _F:
+        self.__exit__()
+        return super().__call__(function)
+
+
+class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
+    """Inside `with no_grad():`, or in a function under `@no_grad()`, this thread records nothing."""
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        return object.__new__(cls) if function is None or not callable(function) else no_grad()(function)
+
+    def __init__(self, mode: bool = False) -> None:
+        super().__init__(False)
+
+
+class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
+    """Inside `with enable_grad():` this thread records, also within `no_grad`."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(True)
+
+
+# -- what was changed in place -------------------------------------------------------------------------------
+
+
+class _Changes:
+    """What is known of one storage: how often it was written to, and when last, as a node's `order` tells."""
+
+    __slots__ = ("count", "last", "storage")
+
+    def __init__(self, storage: Any) -> None:
+        self.count, self.last = 0, 1
+        key, forget = id(storage), _changes.pop
+        self.storage = ref(storage, lambda _: forget(key, None))
+
+
+_changes: dict[int, _Changes] = {}  # by the id of the storage, and no longer than it lives
+_last_change = 1
+
+
+def note_change(array: Any) -> None:
+    """Remember that the memory of `array` has been written to, for the check that backward makes."""
+    global _last_change
+    storage = kind_of(array).storage(array)
+    changes = _changes.get(id(storage))
+    if changes is None:
+        changes = _changes[id(storage)] = _Changes(storage)
+    changes.count += 1
+    changes.last = _last_change = next(_order)
+
+
+def _changes_of(array: Any) -> _Changes | None:
+    return _changes.get(id(kind_of(array).storage(array)))
+
+
+def version_of(array: Any) -> int:
+    """How often the memory of `array` has been written to."""
+    changes = _changes_of(array)
+    return 0 if changes is None else changes.count
+
+
+def _check_unchanged(node: Node) -> None:
+    assert node.op is not None
+    assert node.values is not None
+    for place in node.op.kept(node.edges):
+        value = node.values[place]
+        for array in value if isinstance(value, tuple) else (value,):  # an index is a tuple
+            changes = _changes_of(array) if hasattr(array, "dtype") else None
+            if changes is not None and changes.last < node.order:
+                what = "output" if place == 0 else f"input {place}"
+                raise RuntimeError(
+                    f"one of the variables needed for gradient computation has been modified by an inplace "
+                    f"operation: the {what} of {node.op.name}, of shape {tuple(array.shape)}; "
+                    f"change a clone() of it instead"
+                )
+
+
+# -- backward ------------------------------------------------------------------------------------------------
+
+
+def run_backward(
+    roots: Sequence[Node],
+    grads: Sequence[Any],
+    *,
+    retain_graph: bool,
+    recorded: bool = False,
+    wanted: set[Node] | None = None,
+) -> dict[Node, Any]:
+    """Send `grads` from `roots` back through the graph.
+
+    The grads are arrays; or Tensors, and `recorded` is true, when the walk itself is to be differentiated:
+    the rules are the same. Gradients are added to the leaves; where `wanted` is given they are returned for
+    those nodes instead, and no leaf is touched. Raises RuntimeError where a graph was already freed or a
+    value it needs was changed in place.
+    """
+    from .tensors import wrap
+
+    pending: dict[Node, Any] = {}
+    heap: list[tuple[int, Node]] = []
+    found: dict[Node, Any] = {}
+    for node, grad in zip(roots, grads, strict=True):
+        if node in pending:
+            pending[node] = pending[node] + grad
+        else:
+            pending[node] = grad
+            heappush(heap, (node.order, node))
+    reached = None if wanted is None else _leading_to(roots, wanted)
+
+    plain = wanted is None and not recorded
+
+    while heap:
+        node = heappop(heap)[1]
+        grad = pending.pop(node)
+        op = node.op
+        if node.hooks is not None:
+            grad = _call_hooks(node, grad)
+        if wanted is not None:
+            if node in wanted:
+                found[node] = grad
+        elif node.retains:
+            _accumulate(node, grad, recorded, wrap)
+        if op is None:
+            continue
+        values = node.values
+        if values is None:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time: its values were freed by the first; "
+                "call backward with retain_graph=True the first time"
+            )
+        if _last_change < node.order:
+            _check_unchanged(node)
+        if recorded:
+            values = _as_tensors(node, values)
+        for edge, rule in zip(node.edges, op.rules):  # noqa: B905 - strict= would cost as much as the loop
+            if edge is None or (reached is not None and edge not in reached):
+                continue
+            contribution = rule(grad, values)
+            if edge in pending:
+                pending[edge] = _add(pending.pop(edge), contribution)
+            elif edge.op is None and plain and edge.grad is None and edge.hooks is None:
+                _accumulate(
+                    edge, contribution, recorded, wrap
+                )  # a leaf's first: what may follow is added to it
+            else:
+                pending[edge] = contribution
+                heappush(heap, (edge.order, edge))
+        if op.keeps and not retain_graph:  # without its edges, what lies below it is dropped now
+            node.values = None
+            node.edges = ()
+    return found
+
+
+def _add(total: Any, contribution: Any) -> Any:
+    """total + contribution, written into the memory of the total where that is large and nobody else's."""
+    if (
+        type(total) is np.ndarray
+        and total.nbytes > 1 << 16
+        and getrefcount(total) == 2
+        and total.base is None
+    ):
+        total += contribution
+        return total
+    return total + contribution
+
+
+def _as_tensors(node: Node, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values as Tensors with their place in the graph, for rules that are to be recorded."""
+    from .tensors import wrap
+
+    def placed(array: Any, edge: Node | None) -> Any:
+        if isinstance(array, int) or (isinstance(array, float) and edge is None):
+            return array  # a number that an operator was given
+        tensor = wrap(array)
+        tensor.edge = edge
+        return tensor
+
+    inputs = [placed(array, edge) for array, edge in zip(values[1:], node.edges, strict=False)]
+    return (placed(values[0], node), *inputs, *values[1 + len(inputs) :])
+
+
+def _leading_to(roots: Iterable[Node], wanted: set[Node]) -> set[Node]:
+    """The nodes on a path from the roots to a wanted node."""
+    order: list[Node] = []
+    seen: set[Node] = set()
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            order.append(node)
+            stack.extend(edge for edge in node.edges if edge is not None)
+    order.sort(key=lambda node: -node.order)  # the oldest first: an edge is always older than its node
+    leading: set[Node] = set()
+    for node in order:
+        freed = node.op is not None and node.values is None  # the walk is to come here, and to say so
+        if freed or node in wanted or any(edge in leading for edge in node.edges):
+            leading.add(node)
+    return leading
+
+
+def _call_hooks(node: Node, grad: Any) -> Any:
+    from .tensors import Tensor, wrap
+
+    recorded = isinstance(grad, Tensor)
+    for hook in list((node.hooks or {}).values()):
+        before = grad if recorded else wrap(grad)
+        answer = hook(before)
+        if answer is None:
+            continue
+        if not isinstance(answer, Tensor):
+            raise TypeError(f"a hook must return a Tensor or None, not {type(answer).__name__}")
+        if answer.shape != before.shape:
+            raise RuntimeError(
+                f"a hook has changed the size of the gradient, from {before.shape} to {answer.shape}"
+            )
+        grad = answer if recorded else answer.array
+    return grad
+
+
+def _accumulate(node: Node, grad: Any, recorded: bool, wrap: Callable[[Any], Tensor]) -> None:
+    if recorded:
+        node.grad = grad if node.grad is None else node.grad + grad
+    elif node.grad is None:
+        mine = type(grad) is np.ndarray and getrefcount(grad) == 3 and grad.base is None and node.op is None
+        node.grad = wrap(grad if mine else kind_of(grad).copy(grad))
+    elif node.grad.edge is None:
+        node.grad.array += grad
+    else:
+        node.grad = node.grad + wrap(grad)
+
+
+def _start(
+    tensors: Sequence[Tensor], grads: Sequence[Tensor | None], create_graph: bool
+) -> tuple[list[Any], list[Any]]:
+    """The nodes to start from and the gradient of each, checked."""
+    from .tensors import Tensor, wrap
+
+    nodes, starts = [], []
+    if len(tensors) != len(grads):
+        raise RuntimeError(f"got {len(tensors)} tensors and {len(grads)} gradients")
+    for tensor, grad in zip(tensors, grads, strict=True):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"only a Tensor can be differentiated, not {type(tensor).__name__}")
+        if tensor.edge is None:
+            raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+        if grad is None:
+            if tensor.numel() != 1:
+                raise RuntimeError(
+                    f"grad can be implicitly created only for scalar outputs: this one has shape "
+                    f"{tuple(tensor.shape)}, so give backward a gradient of that shape"
+                )
+            grad = wrap(kind_of(tensor.array).ones_like(tensor.array))
+        elif not isinstance(grad, Tensor):
+            raise TypeError(f"gradients can be either Tensors or None, but got {type(grad).__name__}")
+        elif tuple(grad.shape) != tuple(tensor.shape):
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[0] has a shape of {grad.shape} and "
+                f"output[0] has a shape of {tensor.shape}."
+            )
+        nodes.append(tensor.edge)
+        starts.append(grad if create_graph else grad.array)
+    return nodes, starts
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> None:
+    """Add the gradients of the tensors, weighted by `grad_tensors`, to the `.grad` of every leaf.
+
+    tensors: one or several, of any shape; grad_tensors: of the same shapes, None for a scalar's 1.
+    retain_graph keeps the recorded values for another backward; create_graph records the walk itself, so that
+    it can be differentiated again, and retains the graph unless told otherwise.
+    Raises RuntimeError where there is nothing to differentiate, a shape differs, or the graph was freed.
+    """
+    several = _as_list(tensors)
+    weights = [None] * len(several) if grad_tensors is None else _as_list(grad_tensors)
+    nodes, starts = _start(several, weights, create_graph)
+    with set_grad_enabled(create_graph), np.errstate(all="ignore"):
+        retain = create_graph if retain_graph is None else retain_graph
+        run_backward(nodes, starts, retain_graph=retain, recorded=create_graph)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of `outputs` with respect to `inputs`, one of each input's shape; no `.grad` is touched.
+
+    The arguments are those of `backward`. An input that the outputs do not depend on raises RuntimeError,
+    gives None with allow_unused=True, and zeros with materialize_grads=True.
+    """
+    from .tensors import Tensor, wrap
+
+    several, sought = _as_list(outputs), _as_list(inputs)
+    for each in sought:
+        if not isinstance(each, Tensor):
+            raise TypeError(f"only Tensors can be differentiated with respect to, not {type(each).__name__}")
+        if each.edge is None:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    weights = [None] * len(several) if grad_outputs is None else _as_list(grad_outputs)
+    nodes, starts = _start(several, weights, create_graph)
+    with set_grad_enabled(create_graph), np.errstate(all="ignore"):
+        found = run_backward(
+            nodes,
+            starts,
+            retain_graph=create_graph if retain_graph is None else retain_graph,
+            recorded=create_graph,
+            wanted={each.edge for each in sought},
+        )
+    result: list[Tensor | None] = []
+    for each in sought:
+        value = found.get(each.edge)
+        if value is None and materialize_grads:
+            value = kind_of(each.array).zeros_like(each.array)
+        if value is None and not allow_unused:
+            raise RuntimeError(
+                "One of the differentiated Tensors appears to not have been used in the graph. "
+                "Set allow_unused=True if this is the desired behavior."
+            )
+        result.append(
+            value if value is None or isinstance(value, Tensor) else wrap(kind_of(value).copy(value))
+        )
+    return tuple(result)
+
+
+def _as_list(tensors: Any) -> list[Any]:
+    return list(tensors) if isinstance(tensors, (tuple, list)) else [tensors]
+
+
+def __getattr__(name: str) -> Any:
+    from .missing import explain
+
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError(
+        explain("autograd", name, ("backward", "grad", "no_grad", "enable_grad", "set_grad_enabled"))
+    )

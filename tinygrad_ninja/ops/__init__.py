@@ -1,0 +1,16 @@
+"""The table of operations, one family a file; see `table` for what an entry is."""
+
+from . import elementwise, indexing, linalg, losses, reduction, shape
+from .table import TABLE, Operation, operation
+
+__all__ = [
+    "TABLE",
+    "Operation",
+    "elementwise",
+    "indexing",
+    "linalg",
+    "losses",
+    "operation",
+    "reduction",
+    "shape",
+]

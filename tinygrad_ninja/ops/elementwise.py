@@ -1,0 +1,323 @@
+"""Operations on each element by itself. Two inputs are broadcast; each gradient is summed back to its
+shape."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .table import operation
+
+
+@operation(broadcasts=True, a=lambda dout: dout, b=lambda dout: dout)
+def add(a: Any, b: Any, /) -> Any:
+    """out = a + b;  da = dout,  db = dout."""
+    return a + b
+
+
+@operation(broadcasts=True, numeric=True, a=lambda dout: dout, b=lambda dout: -dout)
+def sub(a: Any, b: Any, /) -> Any:
+    """out = a - b;  da = dout,  db = -dout."""
+    return a - b
+
+
+@operation(
+    broadcasts=True, numeric=True, torch_name="RsubBackward1", a=lambda dout: -dout, b=lambda dout: dout
+)
+def rsub(a: Any, b: Any, /) -> Any:
+    """out = b - a;  da = -dout,  db = dout."""
+    return b - a
+
+
+@operation(broadcasts=True, a=lambda dout, b: dout * b, b=lambda dout, a: dout * a)
+def mul(a: Any, b: Any, /) -> Any:
+    """out = a · b;  da = dout · b,  db = dout · a."""
+    return a * b
+
+
+@operation(
+    broadcasts=True, floating=True, a=lambda dout, b: dout / b, b=lambda dout, a, b: -dout * ((a / b) / b)
+)
+def div(a: Any, b: Any, /) -> Any:
+    """out = a / b;  da = dout / b,  db = -dout · a / b²."""
+    return a / b
+
+
+@operation(floating=True, x=lambda dout, out: -dout * out * out)
+def reciprocal(xp: Any, x: Any, /) -> Any:
+    """out = 1 / x;  dx = -dout · out²."""
+    return 1 / x
+
+
+@operation(x=lambda dout: -dout)
+def neg(x: Any, /) -> Any:
+    """out = -x;  dx = -dout."""
+    return -x
+
+
+def _base_slope(xp: Any, dout: Any, a: Any, b: Any) -> Any:
+    """Zero where the exponent is: x⁰ is 1 everywhere, also at x = 0, where the formula would give 0 · ∞."""
+    if isinstance(b, (int, float)):
+        return xp.zeros_like(dout) if b == 0 else dout * (b * (a if b == 2 else xp.pow(a, b - 1)))
+    return xp.where(b == 0, 0.0, dout * (b * xp.pow(a, b - 1)))
+
+
+def _exponent_slope(xp: Any, dout: Any, out: Any, a: Any, b: Any) -> Any:
+    """Zero where the base is 0 and the exponent is not negative: 0ᵇ is then flat."""
+    base = xp.zeros_like(dout) + a
+    slope = out * xp.log(base)
+    return dout * xp.where(base == 0, xp.where(b >= 0, 0.0, slope), slope)
+
+
+@operation(broadcasts=True, numeric=True, a=_base_slope, b=_exponent_slope)
+def pow(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = aᵇ;  da = dout · b · aᵇ⁻¹,  db = dout · aᵇ · log a."""
+    return xp.pow(a, b)
+
+
+@operation(floating=True, x=lambda dout, out: dout * out)
+def exp(xp: Any, x: Any, /) -> Any:
+    """out = eˣ;  dx = dout · out."""
+    return xp.exp(x)
+
+
+@operation(floating=True, x=lambda dout, x: dout / x)
+def log(xp: Any, x: Any, /) -> Any:
+    """out = ln x;  dx = dout / x."""
+    return xp.log(x)
+
+
+@operation(floating=True, x=lambda dout, out: dout / (2 * out))
+def sqrt(xp: Any, x: Any, /) -> Any:
+    """out = √x;  dx = dout / (2 · out)."""
+    return xp.sqrt(x)
+
+
+@operation(floating=True, x=lambda xp, dout, x: dout * xp.cos(x))
+def sin(xp: Any, x: Any, /) -> Any:
+    """out = sin x;  dx = dout · cos x."""
+    return xp.sin(x)
+
+
+@operation(floating=True, x=lambda xp, dout, x: -dout * xp.sin(x))
+def cos(xp: Any, x: Any, /) -> Any:
+    """out = cos x;  dx = -dout · sin x."""
+    return xp.cos(x)
+
+
+@operation(floating=True, x=lambda xp, dout, out: xp.one_minus_square(out) * dout)
+def tanh(xp: Any, x: Any, /) -> Any:
+    """out = tanh x;  dx = dout · (1 - out²)."""
+    return xp.tanh(x)
+
+
+@operation(y=lambda dout, y: -2 * y * dout)
+def one_minus_square(xp: Any, y: Any, /) -> Any:
+    """out = 1 - y²;  dy = -2 · y · dout. The slope of tanh, which torch rounds once."""
+    return xp.one_minus_square(y)
+
+
+@operation(floating=True, x=lambda dout, out: dout * (1 - out) * out)
+def sigmoid(xp: Any, x: Any, /) -> Any:
+    """out = 1 / (1 + e⁻ˣ);  dx = dout · out · (1 - out)."""
+    return 1 / (1 + xp.exp(-x))
+
+
+@operation(x=lambda xp, dout, out: xp.where(out <= 0, 0.0, dout))
+def relu(xp: Any, x: Any, /) -> Any:
+    """out = max(x, 0);  dx = dout where out > 0, else 0 (and 0 at x = 0)."""
+    return xp.maximum(x, 0)
+
+
+@operation(x=lambda xp, dout, x: dout * xp.sign(x))
+def abs(xp: Any, x: Any, /) -> Any:
+    """out = |x|;  dx = dout · sign x, which is 0 at x = 0."""
+    return xp.abs(x)
+
+
+def _flat(xp: Any, dout: Any) -> Any:
+    return xp.zeros_like(dout)
+
+
+@operation(x=_flat)
+def sign(xp: Any, x: Any, /) -> Any:
+    """out = -1, 0 or 1;  dx = 0."""
+    return xp.sign(x)
+
+
+@operation(x=_flat)
+def floor(xp: Any, x: Any, /) -> Any:
+    """out = the largest integer not above x;  dx = 0."""
+    return xp.floor(x)
+
+
+@operation(x=_flat)
+def trunc(xp: Any, x: Any, /) -> Any:
+    """out = x without its fraction;  dx = 0."""
+    return xp.trunc(x)
+
+
+def _clamp_slope(xp: Any, dout: Any, x: Any, low: Any, high: Any) -> Any:
+    if low is not None:
+        dout = xp.where(x >= low, dout, 0.0)
+    return dout if high is None else xp.where(x <= high, dout, 0.0)
+
+
+@operation(x=_clamp_slope)
+def clamp(xp: Any, x: Any, /, low: Any, high: Any) -> Any:
+    """out = min(max(x, low), high), either bound a number or None;  dx = dout where low ≤ x ≤ high, else
+    0."""
+    out = x if low is None else xp.maximum(x, low)
+    return out if high is None else xp.minimum(out, high)
+
+
+def _winner_slope(xp: Any, dout: Any, lost: Any, tied: Any) -> Any:
+    return xp.where(lost, 0.0, xp.where(tied, dout / 2, dout))
+
+
+@operation(
+    broadcasts=True,
+    a=lambda xp, dout, a, b: _winner_slope(xp, dout, a < b, a == b),
+    b=lambda xp, dout, a, b: _winner_slope(xp, dout, b < a, a == b),
+)
+def maximum(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = the larger;  dout goes to it, and half to each on a tie."""
+    return xp.maximum(a, b)
+
+
+@operation(
+    broadcasts=True,
+    a=lambda xp, dout, a, b: _winner_slope(xp, dout, a > b, a == b),
+    b=lambda xp, dout, a, b: _winner_slope(xp, dout, b > a, a == b),
+)
+def minimum(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = the smaller;  dout goes to it, and half to each on a tie."""
+    return xp.minimum(a, b)
+
+
+@operation(
+    broadcasts=True,
+    a=lambda xp, dout, condition: xp.where(condition, dout, 0.0),
+    b=lambda xp, dout, condition: xp.where(condition, 0.0, dout),
+)
+def where(xp: Any, a: Any, b: Any, /, condition: Any) -> Any:
+    """out = a where the condition holds, else b;  dout goes to the one that was taken."""
+    return xp.where(condition, a, b)
+
+
+def _refuse_zero(xp: Any, a: Any, b: Any) -> None:
+    """Among integers there is no answer to a division by zero, as infinity is among floats."""
+    integral = xp.is_integral(a if hasattr(a, "dtype") else b)
+    if integral and not (b if isinstance(b, (int, float)) else xp.all(b, None, False)):
+        raise RuntimeError("integer division by zero (ZeroDivisionError)")
+
+
+@operation(
+    broadcasts=True,
+    numeric=True,
+    a=lambda dout: dout,
+    b=lambda xp, dout, a, b: -dout * xp.floor(a / b),
+)
+def remainder(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = a - b · ⌊a / b⌋, with the sign of b;  da = dout,  db = -dout · ⌊a / b⌋."""
+    _refuse_zero(xp, a, b)
+    return a % b
+
+
+@operation(broadcasts=True, numeric=True, a=_flat, b=_flat)
+def floor_divide(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = ⌊a / b⌋;  da = db = 0."""
+    _refuse_zero(xp, a, b)
+    return a // b
+
+
+@operation(torch_name="ToCopyBackward0", x=lambda xp, dout, x_like: xp.astype(dout, x_like.dtype))
+def cast(xp: Any, x: Any, /, dtype: Any) -> Any:
+    """out = x in another dtype;  dx = dout in the dtype of x."""
+    return xp.astype(x, dtype)
+
+
+# Of these there is no derivative: what comes out is true or false, or an integer.
+
+
+@operation(broadcasts=True)
+def eq(a: Any, b: Any, /) -> Any:
+    """out = whether a = b."""
+    return a == b
+
+
+@operation(broadcasts=True)
+def ne(a: Any, b: Any, /) -> Any:
+    """out = whether a ≠ b."""
+    return a != b
+
+
+@operation(broadcasts=True)
+def lt(a: Any, b: Any, /) -> Any:
+    """out = whether a < b."""
+    return a < b
+
+
+@operation(broadcasts=True)
+def le(a: Any, b: Any, /) -> Any:
+    """out = whether a ≤ b."""
+    return a <= b
+
+
+@operation(broadcasts=True)
+def gt(a: Any, b: Any, /) -> Any:
+    """out = whether a > b."""
+    return a > b
+
+
+@operation(broadcasts=True)
+def ge(a: Any, b: Any, /) -> Any:
+    """out = whether a ≥ b."""
+    return a >= b
+
+
+@operation(broadcasts=True)
+def bitwise_and(a: Any, b: Any, /) -> Any:
+    """out = a and b: logical for bool, bit by bit for integers."""
+    return a & b
+
+
+@operation(broadcasts=True)
+def bitwise_or(a: Any, b: Any, /) -> Any:
+    """out = a or b: logical for bool, bit by bit for integers."""
+    return a | b
+
+
+@operation(broadcasts=True)
+def bitwise_xor(a: Any, b: Any, /) -> Any:
+    """out = a or b but not both: logical for bool, bit by bit for integers."""
+    return a ^ b
+
+
+@operation()
+def bitwise_not(x: Any, /) -> Any:
+    """out = not x: logical for bool, bit by bit for integers."""
+    return ~x
+
+
+@operation()
+def logical_not(xp: Any, x: Any, /) -> Any:
+    """out = whether x is zero."""
+    return xp.logical_not(x)
+
+
+@operation()
+def isnan(xp: Any, x: Any, /) -> Any:
+    """out = whether x is not a number."""
+    return xp.isnan(x)
+
+
+@operation()
+def isinf(xp: Any, x: Any, /) -> Any:
+    """out = whether x is infinite."""
+    return xp.isinf(x)
+
+
+@operation()
+def isfinite(xp: Any, x: Any, /) -> Any:
+    """out = whether x is neither infinite nor NaN."""
+    return xp.isfinite(x)

@@ -1,0 +1,43 @@
+"""The matrix product."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..kinds import sum_to
+from .table import operation
+
+
+def _outer(xp: Any, x: Any, y: Any) -> Any:
+    """x's last dimension by y's last: (…, n) and (…, m) to (…, n, m)."""
+    return xp.reshape(x, (*x.shape, 1)) * xp.reshape(y, (*y.shape[:-1], 1, y.shape[-1]))
+
+
+def _left_slope(xp: Any, dout: Any, a: Any, b: Any) -> Any:
+    if a.ndim == 2 and b.ndim == 2:
+        return xp.matmul(dout, b.mT)
+    if b.ndim == 1:  # each row of a met the vector: dout · b, or an outer product of them
+        return dout * b if a.ndim == 1 else _outer(xp, dout, b)
+    if a.ndim == 1:  # (n) @ (…, n, m) → (…, m)
+        return sum_to(
+            xp.sum(b * xp.reshape(dout, (*dout.shape[:-1], 1, dout.shape[-1])), (b.ndim - 1,), False), a
+        )
+    return sum_to(xp.matmul(dout, b.mT), a)
+
+
+def _right_slope(xp: Any, dout: Any, a: Any, b: Any) -> Any:
+    if a.ndim == 2 and b.ndim == 2:
+        return xp.matmul(a.mT, dout)
+    if b.ndim == 1:
+        if a.ndim == 1:
+            return dout * a
+        return sum_to(a * xp.reshape(dout, (*dout.shape, 1)), b)
+    if a.ndim == 1:
+        return _outer(xp, xp.broadcast_to(a, (*dout.shape[:-1], a.shape[0])), dout)
+    return sum_to(xp.matmul(a.mT, dout), b)
+
+
+@operation(torch_name="MmBackward0", a=_left_slope, b=_right_slope)
+def matmul(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = a @ b;  da = dout @ bᵀ,  db = aᵀ @ dout, summed over the batch dimensions that were broadcast."""
+    return xp.matmul(a, b)

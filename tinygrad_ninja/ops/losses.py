@@ -1,0 +1,59 @@
+"""Chains whose pen-and-paper rule is the lesson, each as one operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .reduction import _var, size
+from .table import operation
+
+
+def _cross_entropy_slope(xp: Any, dout: Any, logits: Any, target: Any, rows: Any) -> Any:
+    """Softmax, less one at the right answer, over n."""
+    e = xp.exp(logits - xp.max(logits, (1,), True))
+    probs = e / xp.sum(e, (1,), True)
+    n = logits.shape[0]
+    ones = xp.ones_like(xp.index(probs, (rows, target)))
+    return (probs - xp.scatter(ones, logits.shape, (rows, target))) * (dout / n)
+
+
+@operation(torch_name="NllLossBackward0", logits=_cross_entropy_slope)
+def cross_entropy(xp: Any, logits: Any, /, target: Any, rows: Any) -> Any:
+    """out = the mean over the n rows of -log softmax(logits)[row, target[row]];  dlogits = dout · (softmax -
+    onehot) / n.
+
+    logits: (n, classes); target: (n) integers; rows: 0 … n-1.
+    """
+    shifted = logits - xp.max(logits, (1,), True)
+    picked = xp.index(shifted, (rows, target))
+    losses = xp.log(xp.sum(xp.exp(shifted), (1,), False)) - picked
+    return xp.sum(losses, None, False) / logits.shape[0]
+
+
+def _normalized(xp: Any, x: Any, axis: tuple[int, ...], eps: float) -> tuple[Any, Any]:
+    inverse_std = xp.pow(_var(xp, x, axis, 0, True) + eps, -0.5)
+    return (x - xp.sum(x, axis, True) / size(x, axis)) * inverse_std, inverse_std
+
+
+def _batch_norm_x(xp: Any, dout: Any, x: Any, weight: Any, axis: tuple[int, ...], eps: float) -> Any:
+    """The one line of the lecture's exercise, with the variance over n as `BatchNorm1d` takes it."""
+    xhat, inverse_std = _normalized(xp, x, axis, eps)
+    n = size(x, axis)
+    return (weight * inverse_std / n) * (
+        n * dout - xp.sum(dout, axis, True) - xhat * xp.sum(dout * xhat, axis, True)
+    )
+
+
+@operation(
+    torch_name="NativeBatchNormBackward0",
+    x=_batch_norm_x,
+    weight=lambda xp, dout, x, axis, eps: xp.sum(dout * _normalized(xp, x, axis, eps)[0], axis, True),
+    bias=lambda xp, dout, axis: xp.sum(dout, axis, True),
+)
+def batch_norm(xp: Any, x: Any, weight: Any, bias: Any, /, axis: tuple[int, ...], eps: float) -> Any:
+    """out = weight · x̂ + bias, x̂ = (x - mean) / √(var + eps) with mean and variance (over n) along axis.
+
+    dx = weight / √(var + eps) / n · (n dout - Σ dout - x̂ Σ dout x̂). weight and bias have the shape of the
+    mean with its dimensions kept.
+    """
+    return weight * _normalized(xp, x, axis, eps)[0] + bias
