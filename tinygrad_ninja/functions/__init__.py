@@ -1,0 +1,17 @@
+"""The functions of the package and the methods of Tensor, under PyTorch's names and with its arguments.
+
+Each is written once, makes its arguments regular, and calls the table of operations. `register.method` makes
+a function also a method; `OFFERED` is what `tinygrad_ninja` exports.
+"""
+
+from ..missing import mark_missing
+from ..tensors import Tensor
+from . import creation, elementwise, indexing, reduction, shape
+from .register import OFFERED
+
+# isort: split
+from . import inplace  # it makes in-place methods of those above
+
+__all__ = ["OFFERED", "creation", "elementwise", "indexing", "inplace", "reduction", "shape"]
+
+mark_missing(Tensor)

@@ -1,0 +1,328 @@
+"""Arithmetic, comparisons and functions of each element."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .. import dtypes
+from ..ops import elementwise as ops
+from ..ops import shape as shape_ops
+from ..ops.table import Operation
+from ..tensors import Tensor
+from .register import as_tensor_operand, function, method, method_only
+
+
+def _complete(entry: Operation, name: str, a: Any, b: Any) -> Tensor:
+    if not isinstance(a, Tensor) and not isinstance(b, Tensor):
+        raise TypeError(f"{name}(): at least one argument must be a Tensor, not {type(a).__name__}")
+    out = entry.call(a, b)
+    if out is NotImplemented:
+        wrong = b if isinstance(a, Tensor) else a
+        raise TypeError(
+            f"{name}(): argument 'other' must be a Tensor or a number, not {type(wrong).__name__}"
+        )
+    return out
+
+
+def _binary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
+    """Offer a two-input operation as a function, as a method, and as Python's operators."""
+
+    def call(input: Any, other: Any) -> Tensor:
+        return _complete(entry, entry.name, input, other)
+
+    def reflected(self: Tensor, other: Any) -> Any:
+        return entry.call(other, self)
+
+    call.__doc__ = entry.__doc__
+    for name in names or (entry.name,):
+        _offer(call, name)
+    for name in operators:
+        setattr(Tensor, name, reflected if name.startswith("__r") else entry.call)
+
+
+def _unary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
+    def call(input: Tensor) -> Tensor:
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{entry.name}(): argument 'input' must be Tensor, not {type(input).__name__}")
+        return entry.call(input)
+
+    call.__doc__ = entry.__doc__
+    for name in names or (entry.name,):
+        _offer(call, name)
+        setattr(Tensor, name, entry.call)
+    for name in operators:
+        setattr(Tensor, name, entry.call)
+
+
+def _offer(call: Callable[..., Any], name: str) -> None:
+    call.__name__ = call.__qualname__ = name
+    method(call)
+
+
+_binary(ops.mul, "mul", "multiply", operators=("__mul__", "__rmul__"))
+_binary(ops.remainder, operators=("__mod__", "__rmod__"))
+_binary(ops.floor_divide, operators=("__floordiv__", "__rfloordiv__"))
+_binary(ops.eq, operators=("__eq__",))
+_binary(ops.ne, operators=("__ne__",))
+_binary(ops.lt, operators=("__lt__",))
+_binary(ops.le, operators=("__le__",))
+_binary(ops.gt, operators=("__gt__",))
+_binary(ops.ge, operators=("__ge__",))
+_binary(ops.bitwise_and, operators=("__and__", "__rand__"))
+_binary(ops.bitwise_or, operators=("__or__", "__ror__"))
+_binary(ops.bitwise_xor, operators=("__xor__", "__rxor__"))
+_unary(ops.exp)
+_unary(ops.log)
+_unary(ops.sqrt)
+_unary(ops.sin)
+_unary(ops.cos)
+_unary(ops.tanh)
+_unary(ops.sigmoid)
+_unary(ops.relu)
+_unary(ops.abs, operators=("__abs__",))
+_unary(ops.sign)
+_unary(ops.floor)
+_unary(ops.trunc)
+_unary(ops.reciprocal)
+_unary(ops.logical_not)
+_unary(ops.isnan)
+_unary(ops.isinf)
+_unary(ops.isfinite)
+
+
+@method
+def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """input + alpha · other."""
+    return _complete(ops.add, "add", input, other if alpha == 1 else other * alpha)
+
+
+@method
+def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """input - alpha · other. RuntimeError between two bool Tensors: use `^` or logical_not."""
+    for each in (input, other):
+        if getattr(each, "dtype", None) is dtypes.bool or isinstance(each, bool):
+            _no_bool("Subtraction, the `-` operator, with a bool tensor")
+    return _complete(ops.sub, "sub", input, other if alpha == 1 else other * alpha)
+
+
+def _no_bool(what: str) -> None:
+    raise RuntimeError(f"{what} is not supported; use the `^` or `logical_not()` operator instead")
+
+
+@method
+def neg(input: Tensor) -> Tensor:
+    """-input. RuntimeError for a bool Tensor."""
+    if input.dtype is dtypes.bool:
+        _no_bool("Negation, the `-` operator, on a bool tensor")
+    return ops.neg.call(input)
+
+
+@method
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """input / other, of integers too in floating point; rounding_mode "floor" or "trunc" rounds the
+    quotient."""
+    if rounding_mode == "floor":
+        return _complete(ops.floor_divide, "div", input, other)
+    if rounding_mode == "trunc":
+        downwards = _complete(ops.floor_divide, "div", input, other)
+        if downwards.dtype.is_floating_point:
+            return ops.trunc.call(ops.div.call(input, other))
+        rest = ops.sub.call(input, ops.mul.call(downwards, other))
+        return downwards + (ops.lt.call(downwards, 0) & ops.ne.call(rest, 0))
+    if rounding_mode is not None:
+        raise RuntimeError(
+            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
+        )
+    return _complete(ops.div, "div", input, other)
+
+
+def _reflected_division(self: Tensor, other: Any) -> Any:
+    if isinstance(other, (int, float)):  # as PyTorch does it, so that backward needs only 1 / self
+        return ops.mul.call(ops.reciprocal.call(self), other)
+    return ops.div.call(other, self)
+
+
+Tensor.__add__ = ops.add.call
+Tensor.__radd__ = lambda self, other: ops.add.call(other, self)
+Tensor.__sub__ = ops.sub.call
+Tensor.__rtruediv__ = _reflected_division
+Tensor.__rsub__ = ops.rsub.call
+Tensor.__truediv__ = ops.div.call
+Tensor.__neg__ = ops.neg.call
+Tensor.__pow__ = ops.pow.call
+Tensor.__rpow__ = lambda self, other: ops.pow.call(other, self)
+
+
+@method
+def pow(input: Any, exponent: Any) -> Tensor:
+    """input to the power exponent, either of which may be a number. RuntimeError for an integer Tensor to a
+    negative number."""
+    return _complete(ops.pow, "pow", input, exponent)
+
+
+@method
+def bitwise_not(input: Tensor) -> Tensor:
+    """Not input: logical for bool, bit by bit for integers. TypeError for floating point numbers."""
+    if input.dtype.is_floating_point:
+        raise TypeError(f"~ is only implemented on integer and bool Tensors, not on {input.dtype}")
+    return ops.bitwise_not.call(input)
+
+
+Tensor.__invert__ = bitwise_not
+
+
+def _unchanged(self: Tensor) -> Tensor:
+    return self
+
+
+Tensor.__pos__ = _unchanged
+
+
+@method
+def square(input: Tensor) -> Tensor:
+    """input²."""
+    return ops.pow.call(input, 2)
+
+
+@method
+def rsqrt(input: Tensor) -> Tensor:
+    """1 / √input."""
+    return ops.reciprocal.call(ops.sqrt.call(input))
+
+
+@method
+def maximum(input: Tensor, other: Tensor) -> Tensor:
+    """The larger of each two elements; on a tie the gradient is halved between them."""
+    return _two_tensors(ops.maximum, input, other)
+
+
+@method
+def minimum(input: Tensor, other: Tensor) -> Tensor:
+    """The smaller of each two elements; on a tie the gradient is halved between them."""
+    return _two_tensors(ops.minimum, input, other)
+
+
+def _two_tensors(entry: Operation, input: Any, other: Any) -> Tensor:
+    for each in (input, other):
+        if not isinstance(each, Tensor):
+            raise TypeError(f"{entry.name}(): both arguments must be Tensors, not {type(each).__name__}")
+    return entry.call(input, other)
+
+
+@method
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """Each element, raised to `min` where below and lowered to `max` where above; either may be None, a
+    number or a Tensor. The gradient is 1 at a bound. RuntimeError where neither is given."""
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        out = input
+        if min is not None:
+            bound = as_tensor_operand(min, input)
+            out = where(ops.lt.call(out, bound), bound, out)
+        if max is not None:
+            bound = as_tensor_operand(max, input)
+            out = where(ops.gt.call(out, bound), bound, out)
+        return out
+    if not input.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
+        input = input.to(dtypes.get_default_dtype())
+    return ops.clamp.call(input, min, max)
+
+
+@method
+def clip(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """`clamp` under NumPy's name."""
+    return clamp(input, min, max)
+
+
+@function
+def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+    """`input` where the condition holds, else `other`; all three are broadcast. Of a condition alone, where
+    it holds: a vector of integers for each dimension."""
+    if not isinstance(condition, Tensor):
+        raise TypeError(f"where(): argument 'condition' must be Tensor, not {type(condition).__name__}")
+    if input is None and other is None:
+        return condition.nonzero(as_tuple=True)
+    if condition.dtype is not dtypes.bool:
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}"
+        )
+    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        input = as_tensor_operand(input, condition)
+    return ops.where.call(input, other, condition.array)
+
+
+@method_only
+def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    return where(condition, self, other)
+
+
+Tensor.where = _where_method  # type: ignore[attr-defined]
+
+
+@method
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """`value`, a number or 0-d Tensor, where the bool mask (broadcast) holds, else `input`."""
+    if mask.dtype is not dtypes.bool:
+        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}")
+    if isinstance(value, Tensor) and value.ndim:
+        raise RuntimeError(
+            f"masked_fill only supports a 0-dimensional value, but got one with {value.ndim} dimensions"
+        )
+    fill = as_tensor_operand(value, input).to(input.dtype)
+    return ops.where.call(fill, input, mask.array)
+
+
+def _logical(entry: Operation) -> Callable[[Tensor, Tensor], Tensor]:
+    def call(input: Tensor, other: Tensor) -> Tensor:
+        return entry.call(input.to(dtypes.bool), other.to(dtypes.bool))
+
+    return call
+
+
+for _name, _entry in {"and": ops.bitwise_and, "or": ops.bitwise_or, "xor": ops.bitwise_xor}.items():
+    _call = _logical(_entry)
+    _call.__doc__ = f"Whether each two elements, read as true or false, are joined by {_name!r}."
+    _offer(_call, f"logical_{_name}")
+
+
+@method
+def isclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Tensor:
+    """Whether |input - other| ≤ atol + rtol · |other|, element by element. RuntimeError where the dtypes
+    differ."""
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
+    equal = ops.eq.call(input, other)
+    if equal_nan and input.dtype.is_floating_point:
+        equal = equal | (ops.isnan.call(input) & ops.isnan.call(other))
+    if rtol == 0 and atol == 0:
+        return equal
+    if not input.dtype.is_floating_point:
+        input, other = input.to(dtypes.float64), other.to(dtypes.float64)
+    input, other = input.detach(), other.detach()
+    distance = ops.abs.call(ops.sub.call(input, other))
+    close = ops.le.call(distance, atol + ops.abs.call(rtol * other)) & ops.isfinite.call(distance)
+    return equal | close
+
+
+@method
+def allclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
+    """Whether `isclose` holds for all elements, the two being broadcast."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
+
+
+@method
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Whether the two have the same shape and the same elements."""
+    return input.shape == other.shape and bool(ops.eq.call(input, other).array.all())
+
+
+@method
+def clone(input: Tensor) -> Tensor:
+    """A recorded copy in memory of its own."""
+    return shape_ops.clone.call(input)

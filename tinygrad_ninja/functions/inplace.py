@@ -1,0 +1,98 @@
+"""Changes in place: `x.add_(y)`, `x += y` and so on, each the operation of that name written into x's
+memory."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import is_grad_enabled
+from ..tensors import Tensor
+from .indexing import EVERYWHERE, assign
+from .register import as_tensor_operand, method_only
+
+_NAMES = (
+    "add", "sub", "mul", "div", "pow", "neg", "exp", "log", "sqrt", "tanh", "relu", "sigmoid", "abs", "clamp",
+    "square", "masked_fill", "index_add", "tril", "triu", "floor", "reciprocal", "rsqrt", "floor_divide",
+    "remainder",
+)  # fmt: skip
+
+
+def _in_place(name: str) -> Callable[..., Tensor]:
+    f = getattr(Tensor, name)
+
+    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return self.change(lambda before: f(before, *args, **kwargs))
+
+    call.__name__ = call.__qualname__ = f"{name}_"
+    call.__doc__ = f"`{name}`, written into this Tensor's memory; see `Tensor.change` for the errors."
+    return method_only(call)
+
+
+for _name in _NAMES:
+    _in_place(_name)
+
+
+def _operator(plain: str, name: str) -> None:
+    """`x += y`. Where nothing is recorded, as in an optimizer's step, the array's own operator does it."""
+    change = getattr(Tensor, name)
+    on_arrays = getattr(operator, f"i{plain}")
+
+    def call(self: Tensor, other: Any) -> Any:
+        if isinstance(other, Tensor):
+            mine, theirs = self.array, other.array
+            if _alike(mine, theirs) and not ((self.edge or other.edge) and is_grad_enabled()):
+                on_arrays(mine, theirs)
+                self._note_change()
+                return self
+        elif not isinstance(other, (int, float, np.ndarray, np.generic)):
+            return NotImplemented
+        return change(self, other)
+
+    setattr(Tensor, f"__i{plain}__", call)
+
+
+def _alike(mine: Any, theirs: Any) -> bool:
+    """Whether both are NumPy arrays of one shape and floating point dtype, and the first is of one piece."""
+    return (
+        type(mine) is type(theirs) is np.ndarray
+        and mine.shape == theirs.shape
+        and mine.dtype is theirs.dtype
+        and mine.dtype.kind == "f"
+        and mine.flags.forc
+    )
+
+
+for _plain, _name in {
+    "add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "pow": "pow_",
+    "floordiv": "floor_divide_",
+    "mod": "remainder_",
+}.items():  # fmt: skip
+    _operator(_plain, _name)
+
+
+@method_only
+def copy_(self: Tensor, src: Tensor) -> Tensor:
+    """The elements of `src`, broadcast and in this Tensor's dtype, written into its memory."""
+    if not isinstance(src, Tensor):
+        raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
+    return assign(self, src, EVERYWHERE, tuple(self.shape))
+
+
+@method_only
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """`value`, a number or a 0-d Tensor, in every element."""
+    if isinstance(value, Tensor) and value.ndim:
+        raise RuntimeError(
+            f"fill_ only supports a 0-dimensional value tensor, not one of {value.ndim} dimensions"
+        )
+    return copy_(self, as_tensor_operand(value, self))
+
+
+@method_only
+def zero_(self: Tensor) -> Tensor:
+    """0 in every element."""
+    return fill_(self, 0)

@@ -1,0 +1,119 @@
+"""Where a function becomes part of the package, and a method of Tensor."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from .. import dtypes
+from ..tensors import Tensor
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+OFFERED: dict[str, Any] = {}
+"""What the package exports, by name."""
+
+
+def function(f: _F) -> _F:
+    """Export `f` from the package under its own name."""
+    OFFERED[f.__name__] = f
+    return f
+
+
+def method(f: _F) -> _F:
+    """Export `f`, and make it a method of Tensor too: its first argument is the Tensor."""
+    setattr(Tensor, f.__name__, f)
+    return function(f)
+
+
+def method_only(f: _F) -> _F:
+    """Make `f` a method of Tensor under its own name."""
+    setattr(Tensor, f.__name__, f)
+    return f
+
+
+def numpy_names(f: _F) -> _F:
+    """Let `f` also be called with NumPy's `axis=` and `keepdims=` for `dim=` and `keepdim=`, as PyTorch
+    does."""
+
+    @functools.wraps(f)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+                if theirs in kwargs:
+                    if ours in kwargs:
+                        raise TypeError(
+                            f"{f.__name__}() got both {ours!r} and {theirs!r}, which are the same"
+                        )
+                    kwargs[ours] = kwargs.pop(theirs)
+        try:
+            return f(*args, **kwargs)
+        except AttributeError:
+            if args and not isinstance(args[0], Tensor):
+                message = f"{f.__name__}(): argument 'input' must be Tensor, not {type(args[0]).__name__}"
+                raise TypeError(message) from None
+            raise
+
+    return wrapper  # type: ignore[return-value]
+
+
+def as_tensor_operand(x: Any, like: Tensor) -> Tensor:
+    """`x` as a Tensor; a Python number as a 0-dimensional one, on the device of `like` and of the dtype that
+    it would have in an operation with it."""
+    if isinstance(x, Tensor):
+        return x
+    from .creation import tensor
+
+    return tensor(
+        x, dtype=dtypes.result_dtype([like.dtype], [], [dtypes.scalar_dtype(x)]), device=like.device
+    )
+
+
+def dimension(dim: Any, ndim: int) -> int:
+    """`dim` counted from the front; IndexError where there is no such dimension. A 0-d tensor counts as
+    1-d."""
+    if not isinstance(dim, int):
+        raise TypeError(f"dim must be an int, not {type(dim).__name__}")
+    n = ndim or 1
+    if not -n <= dim < n:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
+        )
+    return dim % n
+
+
+def dimensions(dim: Any, ndim: int) -> tuple[int, ...] | None:
+    """`dim`, an int or several, counted from the front; None, and an empty tuple, for all of them.
+
+    IndexError where there is no such dimension, RuntimeError where one is named twice.
+    """
+    if type(dim) is int and -ndim <= dim < ndim:
+        return (dim % ndim,)
+    if dim is None or (isinstance(dim, (tuple, list)) and not dim) or ndim == 0:
+        if ndim == 0 and dim is not None:
+            for each in dim if isinstance(dim, (tuple, list)) else [dim]:
+                dimension(each, 0)
+        return None
+    dims = tuple(dimension(each, ndim) for each in (dim if isinstance(dim, (tuple, list)) else [dim]))
+    if len(set(dims)) != len(dims):
+        raise RuntimeError(f"dim {dim} appears multiple times in the list of dims")
+    return dims
+
+
+def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
+    """A shape given as several ints or as one tuple, list or Size."""
+    if len(args) == 1 and isinstance(args[0], (tuple, list)):
+        args = tuple(args[0])
+    for each in args:
+        if type(each) is not int:
+            return tuple([_size(each) for each in args])
+    return args
+
+
+def _size(each: Any) -> int:
+    try:
+        return operator.index(each)
+    except TypeError:
+        raise TypeError(f"a size must be an int, not {type(each).__name__} ({each!r})") from None
