@@ -1,0 +1,368 @@
+"""PyTorch's CPU stream of random numbers, drawn with NumPy alone.
+
+The 32-bit words are those of the Mersenne Twister in `numpy.random`; this module makes numbers out of them as
+PyTorch does. Integers, permutations and sampled classes are PyTorch's exactly. Floats are, to the last bit,
+those of PyTorch on Linux and an x86 processor with AVX2: its arithmetic (Cephes' polynomials, multiplications
+and additions fused) is repeated here wherever NumPy's own functions would round otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .tensors import Tensor, wrap
+from .tensors import device as Device
+
+_DEFAULT_SEED = 67280421310721  # PyTorch's (c10::detail default_rng_seed_val)
+_TWISTER_SIZE = 624  # words in the state of MT19937
+
+# What torch.get_rng_state() holds: a C struct of 5056 bytes.
+_STATE = np.dtype([
+    ("seed", "<u8"),
+    ("left", "<i4"),  # words until the next twist, plus one
+    ("seeded", "<i4"),
+    ("next", "<u8"),  # index of the next word
+    ("words", "<u8", _TWISTER_SIZE),
+    ("normal_x", "<f8"),  # unused by PyTorch, as are normal_rho and float_normal
+    ("normal", "<f8"),
+    ("normal_rho", "<f8"),
+    ("normal_is_valid", "<i4"),
+    ("padding", "V4"),
+    ("float_normal", "V8"),
+])  # fmt: skip
+
+Array = npt.NDArray[Any]
+
+
+class Generator:
+    """A stream of random numbers, as `torch.Generator`: the same seed gives the same numbers.
+
+    Numbers are always drawn on the CPU: `device` only names where the caller wants them, so that every device
+    sees the same ones.
+    """
+
+    def __init__(self, device: str | Device = "cpu") -> None:
+        self.device = Device(device)
+        self._twister = np.random.MT19937()
+        self.manual_seed(_DEFAULT_SEED)
+
+    def manual_seed(self, seed: int) -> Generator:
+        """Restart the stream from `seed` and return self.
+
+        As in PyTorch, a negative seed counts back from 2**64 and the words depend on the low 32 bits alone.
+        Raises RuntimeError if `seed` is no int, ValueError if it is outside [-2**63, 2**64).
+        """
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise RuntimeError(f"manual_seed expected an int, but got {type(seed).__name__}")
+        if not -(2**63) <= seed < 2**64:
+            raise ValueError(f"manual_seed expected a seed in [-2**63, 2**64), but got {seed}")
+        self._seed = seed % 2**64
+        seeded = np.random.RandomState(seed % 2**32).get_state(legacy=False)
+        self._twister.state = {"bit_generator": "MT19937", "state": seeded["state"]}
+        self._spare_normal: float | None = None
+        return self
+
+    def seed(self) -> int:
+        """Restart the stream from a seed that the operating system draws, and return that seed."""
+        return self.manual_seed(int.from_bytes(os.urandom(8), "little")).initial_seed()
+
+    def initial_seed(self) -> int:
+        """The seed that the stream started from, in [0, 2**64)."""
+        return self._seed
+
+    def get_state(self) -> Tensor:
+        """Where the stream is: a uint8 Tensor of 5056 elements that `torch.Generator.set_state` takes too."""
+        twister = self._twister.state["state"]
+        words, position = twister["key"], twister["pos"]
+        # A seed is the first word of its state until the first twist, before which PyTorch says next = 0.
+        untwisted = position == _TWISTER_SIZE and words[0] == self._seed % 2**32
+        state = np.zeros(1, _STATE)
+        state["seed"] = self._seed
+        state["left"] = _TWISTER_SIZE + 1 - position
+        state["seeded"] = 1
+        state["next"] = 0 if untwisted else position
+        state["words"] = words
+        if self._spare_normal is not None:
+            state["normal_is_valid"], state["normal"] = 1, self._spare_normal
+        return wrap(state.view(np.uint8))
+
+    def set_state(self, new_state: Tensor | Array) -> Generator:
+        """Continue from a state that `get_state`, here or in PyTorch, gave, and return self.
+
+        Raises TypeError if it is no uint8 Tensor or array, RuntimeError if it is no state of this generator.
+        """
+        data = new_state.array if isinstance(new_state, Tensor) else new_state
+        if not isinstance(data, np.ndarray) or data.dtype != np.uint8:
+            raise TypeError("a generator's state must be a uint8 Tensor or array on the CPU")
+        if data.size != _STATE.itemsize:
+            raise RuntimeError(f"a generator's state has {_STATE.itemsize} bytes, not {data.size}")
+        state = np.frombuffer(data.tobytes(), _STATE)[0]
+        position = _TWISTER_SIZE + 1 - int(state["left"])
+        untwisted = position == _TWISTER_SIZE and state["next"] == 0
+        in_range = 1 <= position <= _TWISTER_SIZE and (state["next"] == position or untwisted)
+        if state["seeded"] != 1 or not in_range:
+            raise RuntimeError("invalid Mersenne Twister state: its counters contradict each other")
+        words = state["words"].astype(np.uint32)
+        self._twister.state = {"bit_generator": "MT19937", "state": {"key": words, "pos": position}}
+        self._seed = int(state["seed"])
+        self._spare_normal = float(state["normal"]) if state["normal_is_valid"] else None
+        return self
+
+    def clone_state(self) -> Generator:
+        """A second generator that will give the same numbers as this one from here on."""
+        return Generator(self.device).set_state(self.get_state())
+
+    __copy__ = clone_state
+
+    def _words64(self, n: int) -> Array:
+        """`n` uint64 values, each of two words of the stream, the high one first."""
+        words = self._twister.random_raw(2 * n)
+        return (words[0::2] << np.uint64(32)) | words[1::2]
+
+    def uniform(
+        self, n: int, dtype: npt.DTypeLike = np.float32, low: float = 0.0, high: float = 1.0
+    ) -> Array:
+        """`n` values of [low, high), from the low 24 bits of a word, or for float64 the low 53 of two.
+
+        Raises RuntimeError if low > high or the range is no finite number of the dtype, NotImplementedError
+        unless `dtype` is float32 or float64.
+        """
+        kind = _real(dtype, "uniform")
+        if not 0 <= high - low <= np.finfo(kind).max:
+            raise RuntimeError(
+                f"uniform needs a finite range with low <= high, but got low={low}, high={high}"
+            )
+        bits = np.finfo(kind).nmant + 1
+        words = self._twister.random_raw(n) if kind is np.float32 else self._words64(n)
+        unit = ((words & np.uint64(2**bits - 1)) * 2.0**-bits).astype(kind)
+        if (low, high) == (0.0, 1.0):
+            return unit
+        return _fused_multiply_add(unit, kind(high) - kind(low), kind(low))
+
+    def normal(
+        self,
+        n: int,
+        dtype: npt.DTypeLike = np.float32,
+        mean: float = 0.0,
+        std: float = 1.0,
+        contiguous: bool = True,
+    ) -> Array:
+        """`n` values of the normal distribution, by the Box-Muller transform.
+
+        Sixteen or more are made in blocks of 16, the last block overlapping the one before where n is ragged.
+        Fewer, or those for memory that is not `contiguous`, are made in float64, two from each pair of
+        uniforms, and the second is kept for the next call.
+        Raises RuntimeError if `std` is negative, NotImplementedError unless `dtype` is float32 or float64.
+        """
+        kind = _real(dtype, "normal")
+        if not std >= 0:
+            raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+        if n < 16 or not contiguous:
+            single = np.array([self._next_normal() for _ in range(n)], np.float64)
+            return _fused_multiply_add(single, np.float64(std), np.float64(mean)).astype(kind)
+        whole = n - n % 16
+        values = np.empty(n, kind)
+        values[:whole] = _box_muller(self.uniform(n, kind)[:whole])
+        if whole < n:
+            values[-16:] = _box_muller(self.uniform(16, kind))
+        return _fused_multiply_add(values, kind(std), kind(mean))
+
+    def _next_normal(self) -> float:
+        """One standard normal value: the one kept from the last call, or the first of a new pair."""
+        if self._spare_normal is not None:
+            value, self._spare_normal = self._spare_normal, None
+            return value
+        u1, u2 = self.uniform(2, np.float64).tolist()
+        radius, angle = math.sqrt(-2 * math.log1p(-u2)), 2 * math.pi * u1
+        self._spare_normal = radius * math.sin(angle)
+        return radius * math.cos(angle)
+
+    def exponential(self, n: int, dtype: npt.DTypeLike = np.float32) -> Array:
+        """`n` values of the exponential distribution of rate 1, made in float64: -log(1 - u)."""
+        return -_libm(math.log1p, -self.uniform(n, np.float64)).astype(dtype)
+
+    def integers(self, low: int, high: int, n: int) -> npt.NDArray[np.int64]:
+        """`n` integers of [low, high): a word modulo high - low, two words where that is 2**28 or more.
+
+        Raises RuntimeError unless low < high, ValueError where either is no int64.
+        """
+        if not low < high:
+            raise RuntimeError(f"random integers need low < high, but got low={low} >= high={high}")
+        if low < -(2**63) or high >= 2**63:
+            raise ValueError(f"random integers need bounds that are int64, but got low={low}, high={high}")
+        span = high - low
+        words = self._twister.random_raw(n) if span < 2**28 else self._words64(n)
+        values: npt.NDArray[np.int64] = (words % span).view(np.int64)
+        return values + low if low else values
+
+    def permutation(self, n: int) -> npt.NDArray[np.int64]:
+        """The integers of [0, n) in random order, by the shuffle of Fisher and Yates from the front.
+
+        Raises RuntimeError if `n` is negative, NotImplementedError from 214,748,364 on, where PyTorch's
+        shuffle is another.
+        """
+        if n < 0:
+            raise RuntimeError(f"randperm needs n >= 0, but got n={n}")
+        if n >= (2**32 - 1) // 20:
+            raise NotImplementedError(
+                f"randperm of {n} elements: fewer than {(2**32 - 1) // 20} are supported"
+            )
+        order = list(range(n))
+        offsets = self._twister.random_raw(max(n - 1, 0)) % np.arange(n, 1, -1, dtype=np.uint64)
+        for i, offset in enumerate(offsets.tolist()):
+            order[i], order[i + offset] = order[i + offset], order[i]
+        return np.array(order, np.int64)
+
+    def multinomial(self, p: Array, num_samples: int, replacement: bool = False) -> npt.NDArray[np.int64]:
+        """`num_samples` classes for each row of weights `p`, which need not sum to 1.
+
+        p: (classes,) or (rows, classes), float32 or float64. Result: (num_samples,) or (rows, num_samples).
+        One sample, and samples without replacement, are the classes where p / q is largest, with q
+        exponential: q / p are the times of a race that each class wins with its probability. Several samples
+        with replacement look uniforms up in the cumulative distribution.
+        Raises RuntimeError for another shape or dtype, for an entry that is negative, infinite or NaN, a row
+        that sums to zero, and a row with fewer non-zero entries than samples without replacement.
+        """
+        _real(p.dtype, "multinomial")
+        if p.ndim not in (1, 2):
+            raise RuntimeError(f"multinomial needs probabilities of 1 or 2 dimensions, but got {p.ndim}")
+        if num_samples <= 0:
+            raise RuntimeError(f"multinomial needs num_samples > 0, but got {num_samples}")
+        if not ((p >= 0) & (p < math.inf)).all():
+            raise RuntimeError("multinomial: a probability is negative, infinite or NaN")
+        if not p.any(axis=-1).all():
+            raise RuntimeError("multinomial: the probabilities of a row sum to zero")
+        possible = int(np.count_nonzero(p, axis=-1).min(initial=p.shape[-1]))
+        if not replacement and num_samples > possible:
+            raise RuntimeError(
+                f"multinomial cannot draw {num_samples} classes without replacement: {possible} can be drawn"
+            )
+        if num_samples == 1 or not replacement:
+            q = empty_like(p, p.dtype)
+            fill(q, self.exponential(p.size, p.dtype))
+            if num_samples == 1:
+                return (p / q).argmax(axis=-1, keepdims=True)
+            return np.argsort(-(p / q), axis=-1, kind="stable")[..., :num_samples]
+        cumulative = np.cumsum(p, axis=-1, dtype=p.dtype)
+        cumulative = np.atleast_2d(cumulative / cumulative[..., -1:])
+        u = self.uniform(len(cumulative) * num_samples, np.float64).reshape(-1, num_samples)
+        samples = [np.searchsorted(*row) for row in zip(cumulative, u, strict=True)]
+        return np.array(samples, np.int64).reshape(*p.shape[:-1], num_samples)
+
+
+def memory_order(array: Array) -> list[int]:
+    """The axes from the longest step in memory to the shortest; an axis that was expanded keeps its place."""
+    steps = array.strides
+    sorted_axes = iter(sorted(filter(steps.__getitem__, range(array.ndim)), key=lambda axis: -steps[axis]))
+    return [next(sorted_axes) if step else axis for axis, step in enumerate(steps)]
+
+
+def empty_like(array: Array, dtype: npt.DTypeLike) -> Array:
+    """Memory for an array of this shape, without gaps and with its axes in the same order."""
+    order = memory_order(array)
+    return np.empty([array.shape[axis] for axis in order], dtype).transpose(np.argsort(order))
+
+
+def fill(array: Array, values: Array) -> None:
+    """Write `values` into `array` in the order of its memory, as PyTorch does."""
+    in_memory = array.transpose(memory_order(array))
+    in_memory[...] = values.reshape(in_memory.shape)
+
+
+def _real(dtype: npt.DTypeLike, name: str) -> type[np.float32] | type[np.float64]:
+    """float32 or float64, the type that `dtype` means; NotImplementedError for any other."""
+    kind = np.dtype(dtype).type
+    if kind not in (np.float32, np.float64):
+        raise NotImplementedError(f"{name} needs a dtype of float32 or float64, not {np.dtype(dtype)}")
+    return kind
+
+
+def _libm(function: Callable[[float], float], x: Array) -> Array:
+    """`function` of each element of a float64 array: NumPy's vectorised ones may differ in the last bit."""
+    return np.fromiter(map(function, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
+
+
+def _fused_multiply_add(a: Array, b: Any, c: Any) -> Array:
+    """a * b + c rounded once, as the processor's instruction does; all float32 or all float64."""
+    if a.dtype == np.float32:  # a product of two float32 is exact in float64
+        return (np.multiply(a, b, dtype=np.float64) + c).astype(np.float32)
+    # The product's and the sum's rounding errors, after Dekker (1971) and Knuth (TAOCP 2, 4.2.2).
+    product = a * b
+    a_high, b_high = _high_half(a), _high_half(b)
+    a_low, b_low = a - a_high, b - b_high
+    product_error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    total = product + c
+    added = total - product
+    total_error = (product - (total - added)) + (c - added)
+    return total + (total_error + product_error)
+
+
+def _high_half(x: Any) -> Array:
+    """The float64 array or scalar with the low 27 bits of its fraction cleared."""
+    return (np.asarray(x).view(np.int64) & -(1 << 27)).view(np.float64)
+
+
+def _box_muller(u: Array) -> Array:
+    """Standard normals from uniforms of [0, 1), a multiple of 16: value j of a block goes with value j + 8.
+
+    The radius is sqrt(-2 log(1 - u1)), the angle 2 pi u2; a block is eight cosines, then eight sines.
+    """
+    u1, u2 = u.reshape(-1, 2, 8).swapaxes(0, 1)
+    angle = u.dtype.type(2 * math.pi) * u2
+    if u.dtype == np.float32:
+        log, (cosine, sine) = _log(1 - u1), _cosine_sine(angle)
+    else:
+        log, cosine, sine = _libm(math.log, 1 - u1), _libm(math.cos, angle), _libm(math.sin, angle)
+    radius = np.sqrt(-2 * log)
+    return np.stack([radius * cosine, radius * sine], axis=1).ravel()
+
+
+# The float32 polynomials of Cephes (S. Moshier, netlib.org/cephes: logf.c, sinf.c), from the highest power.
+_LOG = np.array([
+    7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
+    2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
+], np.float32)  # fmt: skip
+_LN2 = np.array([0.693359375, -2.12194440e-4], np.float32)  # log 2 in two parts
+_COSINE = np.array([2.4433157e-5, -1.3887316e-3, 4.1666646e-2], np.float32)
+_SINE = np.array([-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1], np.float32)
+_QUARTER_PI = np.array([0.78515625, 2.4187565e-4, 3.774895e-8], np.float32)  # pi / 4 in three parts
+
+
+def _polynomial(coefficients: Array, x: Array) -> Array:
+    """Horner's rule, each step rounded once."""
+    total = np.full_like(x, coefficients[0])
+    for coefficient in coefficients[1:]:
+        total = _fused_multiply_add(total, x, coefficient)
+    return total
+
+
+def _log(x: Array) -> Array:
+    """The natural logarithm of a float32 array, all > 0, by Cephes: log(1 + t) + exponent log 2."""
+    fraction, exponent = np.frexp(x)
+    low = fraction < np.float32(math.sqrt(0.5))
+    t = np.where(low, 2 * fraction, fraction) - 1
+    power = (exponent - low).astype(np.float32)
+    square = t * t
+    tail = _fused_multiply_add(_polynomial(_LOG, t) * t, square, power * _LN2[1])
+    return _fused_multiply_add(power, _LN2[0], t + (tail - square / 2))
+
+
+def _cosine_sine(angle: Array) -> tuple[Array, Array]:
+    """Cosine and sine of a float32 array, all >= 0, by Cephes: polynomials about a multiple of pi / 2."""
+    eighths = ((angle * np.float32(4 / math.pi)).astype(np.int32) + 1) & ~1
+    rest = angle
+    for part in _QUARTER_PI:
+        rest = _fused_multiply_add(eighths.astype(np.float32), -part, rest)
+    square = rest * rest
+    cosine = _fused_multiply_add(_polynomial(_COSINE, square) * square, square, square * np.float32(-0.5)) + 1
+    sine = _fused_multiply_add(_polynomial(_SINE, square) * square, rest, rest)
+    quarter = eighths // 2 % 4
+    swap, flip_cosine, flip_sine = quarter % 2 == 1, (quarter == 1) | (quarter == 2), quarter >= 2
+    first, second = np.where(swap, sine, cosine), np.where(swap, cosine, sine)
+    return np.where(flip_cosine, -first, first), np.where(flip_sine, -second, second)

@@ -1,0 +1,340 @@
+"""PyTorch's functions that draw random numbers, and the generator they draw from where none is given.
+
+The numbers are drawn on the CPU and then moved to `device`, so that every device sees the same ones. A size
+is given as ints or as one sequence of them. No gradient flows through a draw.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .dtypes import as_dtype, from_numpy_dtype, get_default_dtype, int64
+from .dtypes import dtype as Dtype
+from .functions.creation import _finish
+from .functions.indexing import EVERYWHERE
+from .functions.register import OFFERED, function, method, method_only, sizes
+from .generator import Array, Generator, empty_like, fill
+from .kinds import kind_of
+from .ops.indexing import put
+from .tensors import Tensor
+
+default_generator = Generator()
+default_generator.seed()
+OFFERED.update(Generator=Generator, default_generator=default_generator)
+
+
+@function
+def manual_seed(seed: Any) -> Generator:
+    """Restart the default generator from `int(seed)` and return it. Errors as `Generator.manual_seed`."""
+    return default_generator.manual_seed(int(seed))
+
+
+@function
+def seed() -> int:
+    """Restart the default generator from a seed that the operating system draws, and return that seed."""
+    return default_generator.seed()
+
+
+@function
+def initial_seed() -> int:
+    """The seed that the default generator started from."""
+    return default_generator.initial_seed()
+
+
+@function
+def get_rng_state() -> Tensor:
+    """Where the default generator is: see `Generator.get_state`."""
+    return default_generator.get_state()
+
+
+@function
+def set_rng_state(new_state: Tensor | Array) -> None:
+    """Continue the default generator from `new_state`. Errors as `Generator.set_state`."""
+    default_generator.set_state(new_state)
+
+
+@function
+def rand(
+    *args: Any,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Numbers uniform on [0, 1), of shape `size`. NotImplementedError unless float32 or float64."""
+    shape = _shape("rand", args, size)
+    values = _chosen(generator).uniform(math.prod(shape), _floating(dtype).numpy)
+    return _finish(values.reshape(shape), device, requires_grad)
+
+
+@function
+def randn(
+    *args: Any,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Numbers of the standard normal distribution, of shape `size`. Errors as `rand`."""
+    shape = _shape("randn", args, size)
+    values = _chosen(generator).normal(math.prod(shape), _floating(dtype).numpy)
+    return _finish(values.reshape(shape), device, requires_grad)
+
+
+@function
+def randint(
+    *args: Any,
+    low: Any = 0,
+    high: Any = None,
+    size: Any = None,
+    generator: Generator | None = None,
+    dtype: Any = int64,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Integers of [low, high): `randint(high, size)` or `randint(low, high, size)`, where size is a sequence.
+
+    RuntimeError unless low < high and the dtype holds every integer between them.
+    """
+    if size is None and args:
+        args, size = args[:-1], args[-1]
+    if not isinstance(size, (tuple, list)):
+        raise TypeError(f"randint needs a size, as a tuple of ints, and got {size!r}")
+    shape = _shape("randint", (), size)
+    low, high = _bounds("randint", args, low, high)
+    values = _integers(generator, low, high, math.prod(shape), dtype)
+    return _finish(values if len(shape) == 1 else values.reshape(shape), device, requires_grad)
+
+
+@function
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = int64,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """The integers of [0, n) in random order, of shape (n,). Errors as `Generator.permutation`."""
+    n, kind = operator.index(n), as_dtype(dtype)
+    _check_holds(kind, 0, max(n - 1, 0))
+    return _finish(_chosen(generator).permutation(n).astype(kind.numpy, copy=False), device, requires_grad)
+
+
+@function
+def normal(
+    mean: Tensor | float = 0.0,
+    std: Tensor | float = 1.0,
+    size: Any = None,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Numbers of the normal distribution: all with one `mean` and `std`, of shape `size`, or one for each
+    element of the Tensors `mean` and `std` (either may be a number), of their broadcast shape.
+
+    RuntimeError for a negative `std`, TypeError unless either a size or a Tensor is given.
+    """
+    tensors = [each for each in (mean, std) if isinstance(each, Tensor)]
+    if bool(tensors) == (size is not None) or isinstance(size, int):
+        raise TypeError("normal needs a size, as a tuple of ints, or a Tensor for mean or std")
+    if not tensors:
+        shape = _shape("normal", (), size)
+        values = _chosen(generator).normal(math.prod(shape), _floating(dtype).numpy, mean, std)  # type: ignore[arg-type]
+        return _finish(values.reshape(shape), device, requires_grad)
+    center, spread = (_on_host(each) if isinstance(each, Tensor) else each for each in (mean, std))
+    if isinstance(std, Tensor) and not np.all(np.greater_equal(spread, 0)):
+        raise RuntimeError("normal expects all elements of std >= 0.0")
+    try:
+        shape = np.broadcast_shapes(np.shape(center), np.shape(spread))
+    except ValueError as error:
+        raise RuntimeError(f"normal: mean and std do not fit each other: {error}") from None
+    number = 1.0 if isinstance(std, Tensor) else std
+    values = _chosen(generator).normal(math.prod(shape), tensors[0].dtype.numpy, 0.0, number).reshape(shape)
+    if isinstance(std, Tensor):
+        np.multiply(values, spread, out=values, casting="same_kind")
+    np.add(values, center, out=values, casting="same_kind")
+    return _finish(values, tensors[0].device, requires_grad)
+
+
+@method
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """`num_samples` classes for each row of weights `input`, which need not sum to 1.
+
+    input: (classes,) or (rows, classes). Result: int64, (num_samples,) or (rows, num_samples).
+    Without `replacement` no class is drawn twice in a row. Errors as `Generator.multinomial`.
+    """
+    if not isinstance(input, Tensor):
+        raise TypeError(f"multinomial needs a Tensor of probabilities, not {type(input).__name__}")
+    samples = _chosen(generator).multinomial(_on_host(input), operator.index(num_samples), replacement)
+    return _finish(samples, input.device, False)
+
+
+@method
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """1 with the probability that stands in `input`, else 0; with the probability `p` where it is given.
+
+    The result has the shape and dtype of `input`. RuntimeError for a probability outside [0, 1].
+    """
+    like = _on_host(input)
+    chance = like if p is None else np.float64(p)
+    if not np.all((chance >= 0) & (chance <= 1)):
+        raise RuntimeError("bernoulli expects every probability to be in [0, 1]")
+    u = _chosen(generator).uniform(like.size, chance.dtype).reshape(like.shape)
+    return _finish((u < chance).astype(like.dtype), input.device, False)
+
+
+@function
+def rand_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`rand` of the shape, dtype, device and layout in memory of `input`."""
+    out = _empty_like(input, dtype)
+    fill(out, _chosen(generator).uniform(out.size, out.dtype))
+    return _finish(out, device or input.device, requires_grad)
+
+
+@function
+def randn_like(
+    input: Tensor,
+    *,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`randn` of the shape, dtype, device and layout in memory of `input`."""
+    out = _empty_like(input, dtype)
+    fill(out, _chosen(generator).normal(out.size, out.dtype, contiguous=out.flags.c_contiguous))
+    return _finish(out, device or input.device, requires_grad)
+
+
+@function
+def randint_like(
+    input: Tensor,
+    *args: Any,
+    low: Any = 0,
+    high: Any = None,
+    generator: Generator | None = None,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """`randint` (`high`, or `low` and `high`) of the shape, dtype, device and layout in memory of `input`."""
+    out = _empty_like(input, dtype)
+    fill(
+        out,
+        _integers(
+            generator, *_bounds("randint_like", args, low, high), out.size, from_numpy_dtype(out.dtype)
+        ),
+    )
+    return _finish(out, device or input.device, requires_grad)
+
+
+@method_only
+def uniform_(
+    self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Numbers uniform on [from_, to) in every element. Errors as `Tensor.change`, and if from_ > to."""
+    return _draw_into(self, lambda n, kind: _chosen(generator).uniform(n, kind, from_, to))
+
+
+@method_only
+def normal_(
+    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Numbers of the normal distribution in every element. Errors as `Tensor.change`, and if std < 0."""
+    contiguous = self.is_contiguous()
+    return _draw_into(self, lambda n, kind: _chosen(generator).normal(n, kind, mean, std, contiguous))
+
+
+def _draw_into(target: Tensor, draw: Callable[[int, Any], Array]) -> Tensor:
+    """Write `draw(size, dtype)` over every element of the target, whose history ends there."""
+
+    def drawn(before: Tensor) -> Tensor:
+        out = _empty_like(target, None)
+        fill(out, draw(out.size, out.dtype))
+        overwritten: Tensor = put.call(before, _finish(out, target.device, False), EVERYWHERE)
+        return overwritten
+
+    return target.change(drawn)
+
+
+def _chosen(generator: Generator | None) -> Generator:
+    if generator is None:
+        return default_generator
+    if not isinstance(generator, Generator):
+        raise TypeError(f"generator must be a Generator, not {type(generator).__name__}")
+    return generator
+
+
+def _shape(name: str, args: tuple[Any, ...], size: Any) -> tuple[int, ...]:
+    """The shape given by position or as `size=`."""
+    if not args and size is None:
+        raise TypeError(f"{name} needs a size")
+    shape = sizes(args if size is None else (size,))
+    if shape and min(shape) < 0:
+        raise RuntimeError(f"{name} can't make a Tensor with a negative dimension: {list(shape)}")
+    return shape
+
+
+def _bounds(name: str, args: tuple[Any, ...], low: Any, high: Any) -> tuple[int, int]:
+    """low and high, given as (high), (low, high) or by name."""
+    if high is None and args:
+        args, high = args[:-1], args[-1]
+    if args:
+        args, low = args[:-1], args[-1]
+    if args or high is None:
+        raise TypeError(f"{name} takes high, or low and high")
+    return operator.index(low), operator.index(high)
+
+
+def _integers(generator: Generator | None, low: int, high: int, n: int, dtype: Any) -> Array:
+    source, kind = _chosen(generator), as_dtype(dtype)
+    if kind is int64:
+        return source.integers(low, high, n)
+    _check_holds(kind, low, high - 1)
+    return source.integers(low, high, n).astype(kind.numpy)
+
+
+def _check_holds(kind: Dtype, low: int, high: int) -> None:
+    """RuntimeError unless every integer from low to high is a number of the dtype."""
+    if kind.is_floating_point:
+        last = 2 ** (np.finfo(kind.numpy).nmant + 1)
+        first = -last
+    else:
+        first, last = (
+            (0, 1) if kind.numpy.kind == "b" else (np.iinfo(kind.numpy).min, np.iinfo(kind.numpy).max)
+        )
+    if low < first or high > last:
+        raise RuntimeError(f"{kind} doesn't hold every integer from {low} to {high}: only {first} to {last}")
+
+
+def _floating(dtype: Any) -> Dtype:
+    return get_default_dtype() if dtype is None else as_dtype(dtype)
+
+
+def _on_host(x: Tensor) -> Array:
+    array: Array = kind_of(x.array).to_numpy(x.array)
+    return array
+
+
+def _empty_like(x: Tensor, dtype: Any) -> Array:
+    array = _on_host(x)
+    return empty_like(array, array.dtype if dtype is None else as_dtype(dtype).numpy)
