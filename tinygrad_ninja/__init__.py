@@ -1,0 +1,26 @@
+"""tinygrad_ninja: an autodiff engine to read, under PyTorch's names.
+
+`import tinygrad_ninja as torch` runs the code of the makemore lectures. The table of operations is in `ops`.
+"""
+
+from math import e, inf, nan, pi
+from typing import Any as _Any
+
+from . import autograd, dtypes, nn, optim, random
+from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .dtypes import *  # noqa: F403 - the dtypes are listed there
+from .functions import OFFERED as _OFFERED
+from .generator import Generator
+from .kinds import tensor_kind as _tensor_kind
+from .missing import explain as _explain
+from .tensors import Size, Tensor, device
+
+__version__ = "0.1.0"
+
+globals().update(_OFFERED)
+
+
+def __getattr__(name: str) -> _Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError(_explain(__name__, name, globals()))
