@@ -1,0 +1,1 @@
+"""The lecture's application: data, models, training and sampling."""

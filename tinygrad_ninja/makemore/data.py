@@ -1,0 +1,155 @@
+"""The words a model learns from: reading a list, numbering its letters, cutting it into examples."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+BOUNDARY = "."
+"""The character that stands before and after every word; its number is 0."""
+
+LECTURE_URL = "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt"
+LECTURE_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
+
+
+class DataError(ValueError):
+    """The words cannot be used; the message is one sentence that names the file or the word."""
+
+
+def read_words(source: str | os.PathLike[str] | None = None) -> list[str]:
+    """The words of a text file (UTF-8, one word a line, in the file's order; blank lines are skipped).
+
+    source: the file; "makemore" for the lecture's list, fetched once and then kept in the user's cache folder
+    (a file of that name is "./makemore"); None for the list that is shipped with the package.
+
+    A word is what is left of a line without the white space around it: printable, and without ".".
+
+    Raises DataError where the file cannot be read or fetched, is not text, holds a line that is not a word,
+    or too few words for `split`.
+    """
+    if source is None:
+        file = resources.files(__package__) / "names.txt"
+    else:
+        file = _fetch_lecture_list() if source == "makemore" else Path(source)
+    try:
+        # "utf-8-sig" drops the byte order mark of Windows editors; read_text makes every line end "\n".
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 text (byte {error.start} does not fit)") from error
+
+    words = []
+    for number, line in enumerate(lines, start=1):
+        word = line.strip()
+        if not word.isprintable() or BOUNDARY in word:
+            raise DataError(
+                f"{file}, line {number}: {_excerpt(word)} is no word: "
+                f"a word is printable and without {BOUNDARY!r}"
+            )
+        if word:
+            words.append(word)
+    _cuts(len(words), str(file))
+    return words
+
+
+def split(words: Sequence[str], seed: int = 42) -> tuple[list[str], list[str], list[str]]:
+    """The training, development and test words: shuffled once, then cut at 80% and 90%, as in the lecture.
+
+    The permutation is that of `random.seed(seed); random.shuffle(words)`. Raises DataError where a part
+    would be empty.
+    """
+    train, dev = _cuts(len(words), "the list")
+    shuffled = list(words)
+    random.Random(seed).shuffle(shuffled)
+    return shuffled[:train], shuffled[train:dev], shuffled[dev:]
+
+
+class Vocabulary:
+    """The characters of some words, sorted and numbered from 1, after `BOUNDARY`, which is 0.
+
+    `Vocabulary(other.characters)` is an equal vocabulary: a checkpoint needs to keep nothing else.
+    """
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.characters = BOUNDARY + "".join(sorted(set().union(*words) - {BOUNDARY}))
+        self._numbers = {character: number for number, character in enumerate(self.characters)}
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def encode(self, word: str) -> list[int]:
+        """The numbers of the word's characters; raises DataError for one that is not in the vocabulary."""
+        try:
+            return [self._numbers[character] for character in word]
+        except KeyError as unknown:
+            raise DataError(
+                f"the word {_excerpt(word)} has the letter {unknown.args[0]!r}, which the vocabulary has not"
+            ) from None
+
+    def decode(self, numbers: Iterable[int]) -> str:
+        """The characters with these numbers; `encode` backwards."""
+        return "".join(self.characters[number] for number in numbers)
+
+
+def build_dataset(
+    words: Sequence[str], vocabulary: Vocabulary, context: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """One example for every character and every end of word: the `context` numbers before it, and its own.
+
+    Returns X of shape (N, context) and Y of shape (N,), where N = sum(len(word) + 1 for word in words);
+    before the first character of a word X is filled with 0. Raises ValueError for a context below 1 and
+    DataError for a character that is not in the vocabulary.
+    """
+    if context < 1:
+        raise ValueError(f"context must be at least 1, not {context}")
+    stream: list[int] = []
+    for word in words:
+        stream += [0] * context + vocabulary.encode(word) + [0]
+    examples = [len(word) + 1 for word in words]
+    # Without the fillings the targets would be consecutive: word k (from 1) is moved by k fillings.
+    targets = np.arange(sum(examples)) + context * np.repeat(np.arange(1, len(words) + 1), examples)
+    windows = np.array(stream, dtype=np.int64)[targets[:, None] + np.arange(-context, 1)]
+    return np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, -1])
+
+
+def _fetch_lecture_list() -> Path:
+    import pooch  # here, since it takes longer to import than most commands take
+
+    try:
+        return Path(
+            pooch.retrieve(
+                LECTURE_URL,
+                known_hash=f"sha256:{LECTURE_SHA256}",
+                fname="makemore-names.txt",
+                path=pooch.os_cache("tinygrad_ninja"),
+            )
+        )
+    except OSError as error:  # every network error of requests is one
+        raise DataError(
+            f"the lecture's list could not be fetched from {LECTURE_URL} ({type(error).__name__}): "
+            "is this machine online?"
+        ) from error
+    except ValueError as error:  # pooch's answer to a hash that differs
+        raise DataError(f"what {LECTURE_URL} holds is not the lecture's list: its sha256 differs") from error
+
+
+def _cuts(count: int, origin: str) -> tuple[int, int]:
+    train, dev = int(0.8 * count), int(0.9 * count)
+    if not 0 < train < dev < count:
+        raise DataError(
+            f"{origin} has too few words ({count}) to split into training, development and test words"
+            if count
+            else f"{origin} has no usable word (one a line, printable, without {BOUNDARY!r})"
+        )
+    return train, dev
+
+
+def _excerpt(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "…")
