@@ -1,0 +1,5 @@
+"""`python -m tinygrad_ninja` is `ninja`."""
+
+from .cli import main
+
+main()

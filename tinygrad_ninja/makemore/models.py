@@ -1,0 +1,76 @@
+"""The lecture's two models: letters so far in, a score for every possible next letter out."""
+
+from __future__ import annotations
+
+from .. import Generator, Tensor, no_grad, ones, randn, tanh, zeros
+from ..nn import Module, Parameter
+
+
+class MLP(Module):
+    """Embeddings of the letters, concatenated, through one tanh layer.
+
+    vocab_size: how many letters there are, the boundary included; context: how many of them the model sees;
+    embedding: numbers a letter; hidden: tanh units. The parameters are drawn from `generator` in the order
+    in which the lecture draws them, so its seed gives its numbers. The gain of tanh, 5/3, over the square
+    root of the fan-in keeps the spread of the activations (He et al. 2015); the last layer starts near zero,
+    so that the first guess is nearly uniform.
+    """
+
+    def __init__(
+        self, vocab_size: int, context: int, embedding: int, hidden: int, generator: Generator
+    ) -> None:
+        super().__init__()
+        fan_in = context * embedding
+        self.context = context
+        self.C = Parameter(randn((vocab_size, embedding), generator=generator))
+        self.W1 = Parameter(randn((fan_in, hidden), generator=generator) * (5 / 3) / fan_in**0.5)
+        self._add_hidden_parameters(hidden, generator)
+        self.W2 = Parameter(randn((hidden, vocab_size), generator=generator) * 0.01)
+        self.b2 = Parameter(randn(vocab_size, generator=generator) * 0)
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The logits, of shape (n, vocab_size), of what follows each of the n contexts: X is (n, context)."""
+        emb = self.C[X]  # (n, context, embedding)
+        embcat = emb.view(emb.shape[0], -1)  # (n, context * embedding)
+        hpreact = self._preactivation(embcat @ self.W1)  # (n, hidden)
+        h = tanh(hpreact)
+        return h @ self.W2 + self.b2
+
+    def _add_hidden_parameters(self, hidden: int, generator: Generator) -> None:
+        self.b1 = Parameter(randn(hidden, generator=generator) * 0.01)
+
+    def _preactivation(self, hprebn: Tensor) -> Tensor:
+        return hprebn + self.b1
+
+
+class BatchNormMLP(MLP):
+    """The MLP with batch normalization (Ioffe and Szegedy 2015) in the place of the bias b1.
+
+    In training every hidden unit is normalized by the mean and the (unbiased) standard deviation of its
+    batch, which has to hold at least two different contexts: as in the lecture, no epsilon is added. In
+    evaluation the running mean and standard deviation take their place.
+    """
+
+    bnmean_running: Tensor
+    bnstd_running: Tensor
+
+    def _add_hidden_parameters(self, hidden: int, generator: Generator) -> None:
+        self.bngain = Parameter(ones((1, hidden)))
+        self.bnbias = Parameter(zeros((1, hidden)))
+        self.register_buffer("bnmean_running", zeros((1, hidden)))
+        self.register_buffer("bnstd_running", ones((1, hidden)))
+
+    def _preactivation(self, hprebn: Tensor) -> Tensor:
+        if self.training:
+            bnmeani = hprebn.mean(0, keepdim=True)
+            bnstdi = hprebn.std(0, keepdim=True)
+            with no_grad():
+                self.bnmean_running = 0.999 * self.bnmean_running + 0.001 * bnmeani
+                self.bnstd_running = 0.999 * self.bnstd_running + 0.001 * bnstdi
+        else:
+            bnmeani, bnstdi = self.bnmean_running, self.bnstd_running
+        return self.bngain * (hprebn - bnmeani) / bnstdi + self.bnbias
+
+
+MODELS: dict[str, type[MLP]] = {"mlp": MLP, "bn-mlp": BatchNormMLP}
+"""The models by their names on the command line and in a checkpoint."""

@@ -1,0 +1,1 @@
+"""Pictures of what the engine does. This package imports the engine, never the reverse."""
