@@ -1,0 +1,141 @@
+"""Every entry of the table against PyTorch and finite differences; `calls` tells what it is called with."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from calls import SPELLING, Array, Call, answer, calls, counterpart, inside
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+import tinygrad_ninja
+from tinygrad_ninja.check import assert_matches_torch, gradcheck, gradgradcheck
+from tinygrad_ninja.ops import TABLE, Operation
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")
+
+DEVICES = st.sampled_from(["cpu", "torch"])
+FLOATS = st.sampled_from(["float32", "float64"])
+DTYPES = st.sampled_from(["float32", "float64", "float32", "float64", "int64", "int32", "uint8", "bool"])
+
+
+def each_entry(chosen: Callable[[Operation], Any]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("entry", [e for e in TABLE.values() if chosen(e)], ids=lambda e: e.name)
+
+
+def few(examples: int) -> settings:
+    """So many examples, the same every time."""
+    checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
+    return settings(
+        max_examples=examples, derandomize=True, deadline=None, database=None, suppress_health_check=checks
+    )
+
+
+def has_rules(entry: Operation) -> bool:
+    return bool(entry.sources)
+
+
+def test_no_spelling_is_left_over() -> None:
+    assert set(SPELLING) <= set(TABLE)
+
+
+@each_entry(lambda entry: True)
+@few(16)
+@given(st.data())
+def test_values_and_gradients_are_those_of_torch(entry: Operation, data: st.DataObject) -> None:
+    """At ordinary points, at ties and zeros, of no elements; in every dtype that PyTorch takes."""
+    call, inputs = data.draw(calls(entry, special=data.draw(st.booleans())))
+    dtype = data.draw(DTYPES)
+    mixed = data.draw(st.booleans()) and entry.broadcasts  # those promote, too
+    inputs = [each.astype(data.draw(DTYPES) if mixed else dtype) for each in inputs]
+    answer(call, inputs)
+    assert_matches_torch(call, *inputs, device=data.draw(DEVICES), order=1)
+
+
+@each_entry(has_rules)
+@few(8)
+@given(st.data())
+def test_second_derivatives_are_those_of_torch(entry: Operation, data: st.DataObject) -> None:
+    call, inputs = data.draw(calls(entry))
+    assert_matches_torch(call, *inside(call, inputs), device=data.draw(DEVICES), dtype=data.draw(FLOATS))
+
+
+@each_entry(has_rules)
+@few(6)
+@given(st.data())
+def test_derivatives_are_finite_differences(entry: Operation, data: st.DataObject) -> None:
+    check = under_check(data, calls(entry))
+    assert gradcheck(*check)
+    assert gradgradcheck(*check)
+
+
+@each_entry(has_rules)
+@few(2)
+@given(st.data())
+def test_third_derivatives_are_finite_differences(entry: Operation, data: st.DataObject) -> None:
+    function, leaves = under_check(data, calls(entry))
+
+    def gradients(*args: Any) -> Any:
+        out = function(*args)
+        weight = tinygrad_ninja.linspace(0.5, 1.5, out.numel(), dtype=out.dtype).reshape(out.shape)
+        total = (out * weight).sum() + sum((each * 0).sum() for each in args)
+        return tinygrad_ninja.autograd.grad(total, args, create_graph=True)
+
+    assert gradgradcheck(gradients, leaves)
+
+
+def works_on_floats(entry: Operation) -> bool:
+    return (
+        has_rules(entry)
+        and entry.function.__module__.endswith("elementwise")
+        and "dtype" not in entry.parameters
+    )
+
+
+@each_entry(works_on_floats)
+@few(4)
+@given(st.data())
+def test_python_floats(entry: Operation, data: st.DataObject) -> None:
+    """A Tensor may hold a Python float: values, gradients and second derivatives."""
+    call, inputs = data.draw(calls(entry, scalars=True))
+    assert_matches_torch(call, *inside(call, inputs), device="float")
+    assert gradgradcheck(*under_check(data, st.just((call, inputs)), "float"))
+
+
+def takes_a_number(entry: Operation) -> bool:
+    """Whether PyTorch's counterpart takes two operands, of which the second may be a number."""
+    try:
+        return entry.broadcasts and counterpart(entry)(torch.ones(1, dtype=torch.int64), 1) is not None
+    except TypeError:
+        return False
+
+
+@each_entry(takes_a_number)
+@few(12)
+@given(st.data())
+def test_a_python_number_for_an_operand(entry: Operation, data: st.DataObject) -> None:
+    call, inputs = data.draw(calls(entry, special=data.draw(st.booleans())))
+    number = data.draw(st.sampled_from([2, 0.5, -1, 0, True]))
+    array = data.draw(st.sampled_from(inputs)).astype(data.draw(DTYPES))
+    assume(number >= 0 or array.dtype != np.uint8)
+    first = data.draw(st.booleans())
+
+    def with_number(module: Any, tensor: Any) -> Any:
+        return call(module, *((number, tensor) if first else (tensor, number)))
+
+    answer(with_number, [array])
+    assert_matches_torch(with_number, array, device=data.draw(DEVICES), order=1)
+
+
+def under_check(
+    data: st.DataObject, drawn: st.SearchStrategy[tuple[Call, list[Array]]], device: str = "cpu"
+) -> tuple[Callable[..., Any], list[Any]]:
+    """What `gradcheck` takes: a function of Tensors in float64, and leaves."""
+    call, inputs = data.draw(drawn)
+    inputs = inside(call, inputs)
+    assume(answer(call, inputs).dtype == np.float64)
+    leaves = [tinygrad_ninja.tensor(each, device=device, requires_grad=True) for each in inputs]
+    return functools.partial(call, tinygrad_ninja), leaves

@@ -1,0 +1,19 @@
+"""Is the engine right? The same function under PyTorch, and finite differences.
+
+PyTorch is imported by the first comparison, not by this package.
+"""
+
+from .compare import Comparison, Difference, Row, compare
+from .finite import GradcheckError, gradcheck, gradgradcheck
+from .matching import assert_matches_torch
+
+__all__ = [
+    "Comparison",
+    "Difference",
+    "GradcheckError",
+    "Row",
+    "assert_matches_torch",
+    "compare",
+    "gradcheck",
+    "gradgradcheck",
+]

@@ -1,0 +1,295 @@
+"""One function, the same numbers, two engines: how do the values and the gradients differ?
+
+PyTorch is imported when a comparison is asked for, not before.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import tinygrad_ninja
+
+from .. import dtypes
+
+Array = NDArray[Any]
+
+RTOL = {"float16": 1e-2, "float32": 1e-5, "float64": 1e-12}
+"""How far two orders of summation may lead apart, as a part of the greatest number in the tensor."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two arrays that should be the same: PyTorch's and ours, either of which may be missing."""
+
+    theirs: Array | None
+    ours: Array | None
+
+    @cached_property
+    def alike(self) -> bool:
+        """Whether both are there, with the same shape and dtype."""
+        a, b = self.theirs, self.ours
+        return a is not None and b is not None and a.shape == b.shape and a.dtype == b.dtype
+
+    @cached_property
+    def distances(self) -> Array:
+        """|ours - theirs| of each element, in float64. NaN is at no distance from NaN, and infinitely far
+        from a number. Where the shapes differ, or one array is missing, there is one infinite distance.
+        """
+        a, b = self.theirs, self.ours
+        if a is None or b is None or a.shape != b.shape:
+            return np.array(math.inf)
+        with np.errstate(invalid="ignore", over="ignore"):
+            found = np.abs(b.astype(np.float64) - a.astype(np.float64))
+        equal = (a == b) | ((a != a) & (b != b))
+        return np.where(equal, 0.0, np.where(np.isnan(found), math.inf, found))
+
+    @cached_property
+    def exact(self) -> bool:
+        """Whether every element is equal; NaN equals NaN here."""
+        return self.alike and not self.distances.any()
+
+    @cached_property
+    def approximate(self) -> bool:
+        """Whether `torch.allclose` with its own tolerances would say so, and shape and dtype agree too."""
+        return self.alike and np.allclose(self.ours, self.theirs, rtol=1e-5, atol=1e-8, equal_nan=True)  # type: ignore[arg-type]
+
+    @cached_property
+    def maxdiff(self) -> float:
+        """The largest distance; 0 where there are no elements."""
+        return float(self.distances.max(initial=0.0))
+
+    @cached_property
+    def ulps(self) -> float:
+        """The largest distance in units of the last place of PyTorch's element."""
+        theirs = self.theirs
+        if not self.maxdiff:
+            return 0.0
+        if theirs is None or self.distances.shape != theirs.shape or theirs.dtype.kind != "f":
+            return math.inf
+        with np.errstate(invalid="ignore", over="ignore"):
+            found = self.distances / np.spacing(np.abs(theirs)).astype(np.float64)
+        return float(np.where(self.distances == 0, 0.0, np.where(np.isnan(found), math.inf, found)).max())
+
+    @cached_property
+    def scale(self) -> float:
+        """The greatest finite |element| of PyTorch's array; 0 where there is none."""
+        theirs = self.theirs
+        return 0.0 if theirs is None else float(np.abs(theirs).max(initial=0, where=np.isfinite(theirs)))
+
+    @property
+    def dtype(self) -> str:
+        """The name of PyTorch's dtype; empty where its array is missing."""
+        return "" if self.theirs is None else self.theirs.dtype.name
+
+    def complaint(self, rtol: float | None, atol: float, scale: float | None = None) -> str:
+        """What is wrong, in words; empty where shape and dtype agree and maxdiff ≤ atol + rtol · scale.
+
+        rtol: by the dtype, from RTOL, where None. scale: the array's own where None.
+        """
+        a, b = self.theirs, self.ours
+        if a is None or b is None:
+            return "missing here" if b is None else "there is one here, and none in PyTorch"
+        if a.shape != b.shape:
+            return f"shape {b.shape} where PyTorch has {a.shape}"
+        if a.dtype != b.dtype:
+            return f"dtype {b.dtype} where PyTorch has {a.dtype}"
+        relative = RTOL.get(self.dtype, 0.0) if rtol is None else rtol
+        if self.maxdiff <= atol + relative * (self.scale if scale is None else scale):
+            return ""
+        place = np.unravel_index(int(self.distances.argmax()), a.shape)
+        at = f"at {tuple(int(i) for i in place)} " if a.ndim else ""
+        return f"{at}{b[place]!s} where PyTorch has {a[place]!s}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One input or intermediate: its value and its gradient, which is None where neither engine has one."""
+
+    name: str
+    value: Difference
+    gradient: Difference | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The rows of one comparison, in the order of the computation; `str()` is the table of all of them."""
+
+    rows: tuple[Row, ...]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> Row:
+        """The row of that name; KeyError where there is none."""
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(name)
+
+    def complaints(
+        self, rtol: float | None = None, atol: float = 0.0, terms: Mapping[str, str] | None = None
+    ) -> list[str]:
+        """A sentence for every value and gradient that differs: see `ok`."""
+        found = []
+        for row in self.rows:
+            wrong = row.value.complaint(rtol, atol)
+            if wrong:
+                found.append(f"{row.name}: {wrong}")
+            if row.gradient is not None:
+                term = (terms or {}).get(row.name)
+                scale = None if term is None else self._gradient_scale(term)
+                wrong = row.gradient.complaint(rtol, atol, scale)
+                if wrong:
+                    found.append(f"gradient of {row.name}: {wrong}")
+        return found
+
+    def _gradient_scale(self, name: str) -> float:
+        gradient = self[name].gradient
+        if gradient is None:
+            raise ValueError(f"{name} has no gradient to measure another by")
+        return gradient.scale
+
+    def ok(
+        self, rtol: float | None = None, atol: float = 0.0, terms: Mapping[str, str] | None = None
+    ) -> bool:
+        """Whether all shapes and dtypes agree, and every maxdiff ≤ atol + rtol · scale.
+
+        The scale is the greatest |element| of PyTorch's array.
+
+        rtol: by the array's dtype, from RTOL, where None.
+        terms: {name: other} where the gradient of `name` is a sum of terms that cancel, and the gradient of
+            `other`, which holds the terms, gives its scale.
+        """
+        return not self.complaints(rtol, atol, terms)
+
+    def __str__(self) -> str:
+        side = f"{'exact':6}{'approx':7}{'maxdiff':>8}{'ulps':>9}"
+        lines = [
+            f"{'':37}{'value':32}gradient",
+            f"{'name':16}{'shape':13}{'dtype':8}{side}  {side}",
+        ]
+        for row in self.rows:
+            shape, dtype = (_both(row.value, each) for each in ("shape", "dtype"))
+            sides = "  ".join(_cells(each) for each in (row.value, row.gradient) if each is not None)
+            lines.append(f"{row.name:16}{shape:13}{dtype:8}{sides}".rstrip())
+        return "\n".join(lines)
+
+
+def _cells(difference: Difference) -> str:
+    exact, approximate = str(difference.exact), str(difference.approximate)
+    return f"{exact:6}{approximate:7}{difference.maxdiff:8.1g}{difference.ulps:9.2g}"
+
+
+def _both(difference: Difference, attribute: str) -> str:
+    """PyTorch's shape or dtype, and ours beside it where it is another."""
+    each = [str(getattr(array, attribute, "none")) for array in (difference.theirs, difference.ours)]
+    return each[0] if each[0] == each[1] else " / ".join(each) + " "
+
+
+def compare(fn: Callable[..., Any], *inputs: Any, device: str = "cpu", dtype: Any = None) -> Comparison:
+    """Run `fn(torch, *inputs)` under PyTorch and under this engine, and compare all values and gradients.
+
+    fn: takes the module, PyTorch or `tinygrad_ninja`, and the inputs as Tensors of it. It returns the loss, a
+        scalar Tensor, or a dict of names, such as `locals()`, whose Tensors are compared and of which "loss",
+        or else the last scalar, is differentiated. Where no result requires a gradient, values are compared.
+    inputs: numbers, nested lists, NumPy arrays, Tensors of either engine. Those of floating point numbers
+        require a gradient.
+    device: where this engine computes: "cpu" (NumPy), "torch" or "cuda"; PyTorch computes on the CPU, for
+        "cuda" on the GPU.
+    dtype: of the floating point inputs; their own where None.
+
+    ImportError without PyTorch; ValueError where there is no loss to differentiate; RuntimeError where this
+    machine has not got the device.
+    """
+    torch = import_module("torch")
+    names = _input_names(fn, inputs)
+    arrays = [_numbers(each, dtype) for each in inputs]
+    place = device if device.startswith("cuda") else "cpu"
+    ours = _run(fn, tinygrad_ninja, names, [tinygrad_ninja.tensor(each, device=device) for each in arrays])
+    theirs = _run(fn, torch, names, [torch.tensor(each, device=place) for each in arrays])
+    missing = (None, None)
+    rows = []
+    for name in dict.fromkeys([*theirs, *ours]):
+        (value, gradient), (our_value, our_gradient) = theirs.get(name, missing), ours.get(name, missing)
+        both_without = gradient is None and our_gradient is None
+        rows.append(
+            Row(
+                name,
+                Difference(value, our_value),
+                None if both_without else Difference(gradient, our_gradient),
+            )
+        )
+    return Comparison(tuple(rows))
+
+
+def _input_names(fn: Callable[..., Any], inputs: tuple[Any, ...]) -> list[str]:
+    """The parameters of fn after the first; those of `*args` are numbered."""
+    names = []
+    for parameter, given in list(inspect.signature(fn).bind(None, *inputs).arguments.items())[1:]:
+        several = inspect.signature(fn).parameters[parameter].kind is inspect.Parameter.VAR_POSITIONAL
+        names += [f"{parameter}[{i}]" for i in range(len(given))] if several else [parameter]
+    return names
+
+
+def _numbers(given: Any, dtype: Any) -> Array:
+    """An input as a NumPy array, floating point ones in `dtype`."""
+    if hasattr(given, "detach"):
+        given = given.detach().cpu().numpy()
+    array: Array = tinygrad_ninja.tensor(given).numpy()
+    if dtype is None or array.dtype.kind != "f":
+        return array
+    found = dtypes.BY_NAME.get(str(dtype).removeprefix("torch.")) or dtypes.as_dtype(dtype)
+    return array.astype(found.numpy)
+
+
+def _run(
+    fn: Callable[..., Any], module: Any, names: list[str], inputs: list[Any]
+) -> dict[str, tuple[Array, Array | None]]:
+    """The value and the gradient of each input and each result, by name."""
+    for each in inputs:
+        each.requires_grad_(each.dtype.is_floating_point)
+    returned = fn(module, *inputs)
+    named = returned if isinstance(returned, Mapping) else {"loss": returned}
+    given = dict(zip(names, inputs, strict=True))
+    results = {
+        f"{name} (inside)" if name in given else name: each
+        for name, each in named.items()
+        if isinstance(each, module.Tensor) and each is not given.get(name)
+    }
+    _backward(results, module.__name__)
+    return {name: (_array(each), _gradient(each)) for name, each in (given | results).items()}
+
+
+def _backward(results: dict[str, Any], engine: str) -> None:
+    differentiable = [each for each in results.values() if each.requires_grad]
+    if not differentiable:
+        return
+    loss = results.get("loss", next((each for each in reversed(differentiable) if not each.ndim), None))
+    if loss is None or loss.ndim:
+        raise ValueError(
+            f'{engine}: nothing to differentiate: return a scalar Tensor, or a dict with a scalar "loss"'
+        )
+    for each in differentiable:
+        each.retain_grad()
+    loss.backward()
+
+
+def _gradient(tensor: Any) -> Array | None:
+    return _array(tensor.grad) if tensor.requires_grad and tensor.grad is not None else None
+
+
+def _array(tensor: Any) -> Array:
+    array: Array = tensor.detach().cpu().numpy()
+    return array
