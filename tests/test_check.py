@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from lecture_list import LECTURE_LIST, needs_lecture_list
 
 import tinygrad_ninja
 from tests.test_cli import WITHOUT_TORCH, run
-from tests.test_data import LECTURE_LIST, needs_lecture_list
 from tinygrad_ninja import cli
 from tinygrad_ninja.check import (
     Comparison,
@@ -271,7 +271,7 @@ def plugin(pytester: pytest.Pytester, pytestconfig: pytest.Config) -> list[str]:
     """The arguments that load the plugin where no installed package has announced it."""
     pytester.makepyfile(OPERATION_TESTS)
     announced = pytestconfig.pluginmanager.hasplugin("tinygrad_ninja")
-    return ["-p", "no:cacheprovider", *([] if announced else ["-p", "tinygrad_ninja.check.plugin"])]
+    return ["-p", "no:cacheprovider", *([] if announced else ["-p", "pytest_tinygrad_ninja"])]
 
 
 def test_the_plugin_offers_the_assertion(pytester: pytest.Pytester, plugin: list[str]) -> None:

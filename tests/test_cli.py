@@ -13,9 +13,9 @@ from unittest import mock
 
 import pytest
 import torch
+from lecture_list import LECTURE_LIST, needs_lecture_list
 from safetensors.numpy import save as serialize
 
-from tests.test_data import LECTURE_LIST, needs_lecture_list
 from tinygrad_ninja import cli
 from tinygrad_ninja.makemore.data import read_words
 
@@ -297,10 +297,13 @@ def test_check_exits_with_status_1_where_a_row_differs(folder: Path) -> None:
 
 @posix
 def test_ctrl_c_ends_with_status_130_and_saves_nothing(folder: Path) -> None:
+    # Tests that run in the background of a shell ignore the signal, and so would the process they start.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "tinygrad_ninja", *SMALL, "--steps", "100000000"]
     with subprocess.Popen(
         command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     ) as process:
+        signal.signal(signal.SIGINT, handler)
         assert process.stdout is not None
         while not step_losses(process.stdout.readline()):
             assert process.poll() is None

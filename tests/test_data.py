@@ -13,14 +13,11 @@ import pooch
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lecture_list import LECTURE_LIST, needs_lecture_list
 
 from tinygrad_ninja.makemore import data
 from tinygrad_ninja.makemore.data import DataError, Vocabulary, build_dataset, read_words, split
 
-LECTURE_LIST = Path(__file__).parents[2] / "shared" / "data" / "names.txt"
-needs_lecture_list = pytest.mark.skipif(
-    not LECTURE_LIST.exists(), reason="the lecture's list, ../shared/data/names.txt, is not there"
-)
 WORDS = ["emma", "olivia", "ava", "isabella", "sophia", "charlotte", "mia", "amelia", "harper", "evelyn"]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .autograd import enable_grad, note_change
 from .missing import explain
+from .record import enable_grad, note_change
 from .tensors import Tensor
 
 __all__ = ["SGD", "Optimizer"]

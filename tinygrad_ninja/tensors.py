@@ -16,10 +16,10 @@ import numpy as np
 
 from . import autograd, dtypes
 from .attributes import Size, device
-from .autograd import Node, is_grad_enabled, note_change, version_of
 from .kinds import device_of, dtype_of, kind_of
 from .missing import OffersOnly
 from .ops import elementwise
+from .record import Node, is_grad_enabled, note_change, version_of
 
 _handles = itertools.count()
 

@@ -265,8 +265,10 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bo
     out = self
     if device is not None and _place(device) != device_of(self.array):
         out = shape.to_device(out, _place(device))
-    if dtype is not None and dtypes.as_dtype(dtype) is not self.dtype:
-        out = elementwise.cast(out, array_dtype(out.array, dtypes.as_dtype(dtype)))
+    wanted = self.dtype if dtype is None else dtypes.as_dtype(dtype)
+    if wanted is not self.dtype:
+        out = out if wanted.is_floating_point else out.detach()
+        out = elementwise.cast(out, array_dtype(out.array, wanted))
     return shape.clone(out) if copy and out is self else out
 
 

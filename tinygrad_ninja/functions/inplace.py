@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import is_grad_enabled
+from ..record import is_grad_enabled
 from ..tensors import Tensor
 from .indexing import EVERYWHERE, assign
 from .register import as_tensor_operand, method_only

@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..autograd import Node, _paused
 from ..kinds import KINDS, array_dtype, device_of, dtype_of, sum_to
+from ..record import Node, paused
 
 TABLE: dict[str, Operation] = {}
 """Every operation by its name."""
@@ -286,14 +286,14 @@ def _unary(op: Operation) -> Callable[..., Any]:
             result = function(xp, array, *parameters) if takes_xp else function(array, *parameters)
         except RuntimeWarning:
             result = op.silently(xp, array, *parameters)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise _wrong(op, error, (array,)) from None
         if type(result) is not cls:
             result = xp.asarray(result)
         out = _new(_Tensor)
         out.array = result
         edge = x.edge
-        if edge is not None and differentiable and (not _paused or get_ident() not in _paused):
+        if edge is not None and differentiable and (not paused or get_ident() not in paused):
             out.edge = Node(op, (edge,), (result, array) + parameters)  # noqa: RUF005 - unpacking is slower
         else:
             out.edge = None
@@ -337,7 +337,7 @@ def _binary(op: Operation) -> Callable[..., Any]:
             result = function(KINDS[cls], x, y) if takes_xp else function(x, y)
         except RuntimeWarning:
             result = op.silently(KINDS[cls], x, y)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise _wrong(op, error, (x, y)) from None
         if type(result) is not cls:
             result = KINDS[cls].asarray(result)
@@ -346,7 +346,7 @@ def _binary(op: Operation) -> Callable[..., Any]:
         if (
             (first is not None or second is not None)
             and differentiable
-            and (not _paused or get_ident() not in _paused)
+            and (not paused or get_ident() not in paused)
         ):
             out.edge = Node(op, (first, second), (result, x, y))
         else:
@@ -371,13 +371,13 @@ def _nary(op: Operation) -> Callable[..., Any]:
             result = forward(xp, *arrays, *parameters)
         except RuntimeWarning:
             result = op.silently(xp, *arrays, *parameters)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise _wrong(op, error, arrays) from None
         out = _tensor(result if type(result) is type(array) else xp.asarray(result))
         if (
             any(edge is not None for edge in edges)
             and op.sources
-            and (not _paused or get_ident() not in _paused)
+            and (not paused or get_ident() not in paused)
         ):
             out.edge = Node(op, edges, (out.array, *arrays, *parameters))
         return out
@@ -419,7 +419,7 @@ def _view(op: Operation) -> Callable[..., Any]:
 
     def call(x: Any, *parameters: Any) -> Any:
         out = plain(x, *parameters)
-        if _paused and get_ident() in _paused:
+        if paused and get_ident() in paused:
             return out if x.edge is None else out.requires_grad_()
         if isinstance(out.array, float):
             return out

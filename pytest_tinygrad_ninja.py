@@ -1,4 +1,7 @@
-"""The pytest plugin: a fixture for those who write operations."""
+"""The pytest plugin: a fixture for those who write operations.
+
+A module of its own, outside the package: pytest loads it at every start, and importing it must cost nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,6 @@ def assert_matches_torch() -> Callable[..., None]:
     """`tinygrad_ninja.check.assert_matches_torch`; the test is skipped where PyTorch is not installed."""
     pytest.importorskip("torch", reason="the comparison needs PyTorch, which is not installed")
 
-    from .matching import assert_matches_torch as assertion
+    from tinygrad_ninja.check import assert_matches_torch as assertion
 
     return assertion
