@@ -6,19 +6,17 @@ it passes its own gradient on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from sys import getrefcount
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from . import record
 from .kinds import kind_of
 from .record import Node, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-
-if TYPE_CHECKING:
-    from .tensors import Tensor
+from .tensors import Tensor, wrap
 
 __all__ = ["Node", "backward", "enable_grad", "grad", "is_grad_enabled", "no_grad", "set_grad_enabled"]
 
@@ -38,8 +36,20 @@ def run_backward(
     those nodes instead, and no leaf is touched. Raises RuntimeError where a graph was already freed or a
     value it needs was changed in place.
     """
-    from .tensors import wrap
+    with np.errstate(all="ignore"):
+        if not recorded:  # the rules work on arrays, which leave no record
+            return _walk(roots, grads, retain_graph, recorded, wanted)
+        with enable_grad():
+            return _walk(roots, grads, retain_graph, recorded, wanted)
 
+
+def _walk(
+    roots: Sequence[Node],
+    grads: Sequence[Any],
+    retain_graph: bool,
+    recorded: bool,
+    wanted: set[Node] | None,
+) -> dict[Node, Any]:
     pending: dict[Node, Any] = {}
     heap: list[tuple[int, Node]] = []
     found: dict[Node, Any] = {}
@@ -50,7 +60,6 @@ def run_backward(
             pending[node] = grad
             heappush(heap, (node.order, node))
     reached = None if wanted is None else _leading_to(roots, wanted)
-
     plain = wanted is None and not recorded
 
     while heap:
@@ -63,7 +72,7 @@ def run_backward(
             if node in wanted:
                 found[node] = grad
         elif node.retains:
-            _accumulate(node, grad, recorded, wrap)
+            _accumulate(node, grad, recorded)
         if op is None:
             continue
         values = node.values
@@ -83,9 +92,7 @@ def run_backward(
             if edge in pending:
                 pending[edge] = _add(pending.pop(edge), contribution)
             elif edge.op is None and plain and edge.grad is None and edge.hooks is None:
-                _accumulate(
-                    edge, contribution, recorded, wrap
-                )  # a leaf's first: what may follow is added to it
+                _accumulate(edge, contribution, recorded)  # a leaf's first: what may follow is added to it
             else:
                 pending[edge] = contribution
                 heappush(heap, (edge.order, edge))
@@ -126,7 +133,6 @@ def _add(total: Any, contribution: Any) -> Any:
 
 def _as_tensors(node: Node, values: tuple[Any, ...]) -> tuple[Any, ...]:
     """The values as Tensors with their place in the graph, for rules that are to be recorded."""
-    from .tensors import wrap
 
     def placed(array: Any, edge: Node | None) -> Any:
         if isinstance(array, int) or (isinstance(array, float) and edge is None):
@@ -160,12 +166,11 @@ def _leading_to(roots: Iterable[Node], wanted: set[Node]) -> set[Node]:
 
 
 def _call_hooks(node: Node, grad: Any) -> Any:
-    from .tensors import Tensor, wrap
-
     recorded = isinstance(grad, Tensor)
     for hook in list((node.hooks or {}).values()):
         before = grad if recorded else wrap(grad)
-        answer = hook(before)
+        with set_grad_enabled(recorded):
+            answer = hook(before)
         if answer is None:
             continue
         if not isinstance(answer, Tensor):
@@ -178,7 +183,7 @@ def _call_hooks(node: Node, grad: Any) -> Any:
     return grad
 
 
-def _accumulate(node: Node, grad: Any, recorded: bool, wrap: Callable[[Any], Tensor]) -> None:
+def _accumulate(node: Node, grad: Any, recorded: bool) -> None:
     if recorded:
         node.grad = grad if node.grad is None else node.grad + grad
     elif node.grad is None:
@@ -194,8 +199,6 @@ def _start(
     tensors: Sequence[Tensor], grads: Sequence[Tensor | None], create_graph: bool
 ) -> tuple[list[Any], list[Any]]:
     """The nodes to start from and the gradient of each, checked."""
-    from .tensors import Tensor, wrap
-
     nodes, starts = [], []
     if len(tensors) != len(grads):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(grads)} gradients")
@@ -239,9 +242,8 @@ def backward(
     several = _as_list(tensors)
     weights = [None] * len(several) if grad_tensors is None else _as_list(grad_tensors)
     nodes, starts = _start(several, weights, create_graph)
-    with set_grad_enabled(create_graph), np.errstate(all="ignore"):
-        retain = create_graph if retain_graph is None else retain_graph
-        run_backward(nodes, starts, retain_graph=retain, recorded=create_graph)
+    retain = create_graph if retain_graph is None else retain_graph
+    run_backward(nodes, starts, retain_graph=retain, recorded=create_graph)
 
 
 def grad(
@@ -258,8 +260,6 @@ def grad(
     The arguments are those of `backward`. An input that the outputs do not depend on raises RuntimeError,
     gives None with allow_unused=True, and zeros with materialize_grads=True.
     """
-    from .tensors import Tensor, wrap
-
     several, sought = _as_list(outputs), _as_list(inputs)
     for each in sought:
         if not isinstance(each, Tensor):
@@ -268,14 +268,13 @@ def grad(
             raise RuntimeError("One of the differentiated Tensors does not require grad")
     weights = [None] * len(several) if grad_outputs is None else _as_list(grad_outputs)
     nodes, starts = _start(several, weights, create_graph)
-    with set_grad_enabled(create_graph), np.errstate(all="ignore"):
-        found = run_backward(
-            nodes,
-            starts,
-            retain_graph=create_graph if retain_graph is None else retain_graph,
-            recorded=create_graph,
-            wanted={each.edge for each in sought},
-        )
+    found = run_backward(
+        nodes,
+        starts,
+        retain_graph=create_graph if retain_graph is None else retain_graph,
+        recorded=create_graph,
+        wanted={each.edge for each in sought},
+    )
     result: list[Tensor | None] = []
     for each in sought:
         value = found.get(each.edge)

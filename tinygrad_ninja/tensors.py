@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from . import autograd, dtypes
+from . import dtypes
 from .attributes import Size, device
 from .kinds import device_of, dtype_of, kind_of
 from .missing import OffersOnly
@@ -223,6 +223,8 @@ class Tensor(metaclass=OffersOnly):
         gradient: of this Tensor's shape, the weight of each element; not needed for a scalar. See
         `autograd.backward` for the other arguments and the errors. `inputs` limits the leaves to those given.
         """
+        from . import autograd  # which is written in terms of this class
+
         if inputs is None:
             autograd.backward(self, gradient, retain_graph, create_graph)
             return

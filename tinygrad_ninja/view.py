@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .autograd import Node
 from .kinds import kind_of
 from .ops import indexing, table
+from .record import Node
 from .tensors import Tensor
 
 

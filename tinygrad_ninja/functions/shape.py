@@ -19,14 +19,14 @@ from .register import dimension, dimensions, function, method, method_only, size
 
 def _filled(shape: tuple[int, ...], n: int) -> tuple[int, ...]:
     """`shape` with its one -1 worked out for n elements."""
+    rest = math.prod(shape)
     unknown = shape.count(-1)
+    if rest == n and not unknown and min(shape, default=0) >= 0:
+        return shape
     if unknown > 1:
         raise RuntimeError("only one dimension can be inferred")
     if shape and min(shape) < -1:
         raise RuntimeError(f"invalid shape dimension {min(shape)}")
-    rest = math.prod(shape)
-    if not unknown and rest == n:
-        return shape
     if unknown:
         if rest == 0:
             raise RuntimeError(

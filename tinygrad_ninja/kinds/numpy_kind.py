@@ -231,7 +231,8 @@ def sign(x: Array) -> Array:
 
 
 def one_minus_square(y: Array) -> Array:
-    return 1 - y * y
+    square = y * y
+    return np.subtract(1, square, out=square) if type(square) is np.ndarray else 1 - square
 
 
 def astype(x: Array, dtype: Any) -> Array:
