@@ -40,14 +40,8 @@ def numpy_names(f: _F) -> _F:
 
     @functools.wraps(f)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if kwargs:
-            for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
-                if theirs in kwargs:
-                    if ours in kwargs:
-                        raise TypeError(
-                            f"{f.__name__}() got both {ours!r} and {theirs!r}, which are the same"
-                        )
-                    kwargs[ours] = kwargs.pop(theirs)
+        if "axis" in kwargs or "keepdims" in kwargs:
+            _rename(f.__name__, kwargs)
         try:
             return f(*args, **kwargs)
         except AttributeError:
@@ -57,6 +51,14 @@ def numpy_names(f: _F) -> _F:
             raise
 
     return wrapper  # type: ignore[return-value]
+
+
+def _rename(name: str, kwargs: dict[str, Any]) -> None:
+    for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
+        if theirs in kwargs:
+            if ours in kwargs:
+                raise TypeError(f"{name}() got both {ours!r} and {theirs!r}, which are the same")
+            kwargs[ours] = kwargs.pop(theirs)
 
 
 def as_tensor_operand(x: Any, like: Tensor) -> Tensor:

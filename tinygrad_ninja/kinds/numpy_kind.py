@@ -193,6 +193,8 @@ def argmin(x: Array, axis: int | None, keepdims: bool) -> Array:
 
 
 def _kept(x: Array, reduced: Any, axis: int | None) -> Array:
+    if axis == x.ndim - 1 and axis:
+        return reduced[..., None]
     shape = (1,) * x.ndim if axis is None else (*x.shape[:axis], 1, *x.shape[axis + 1 :])
     return reduced.reshape(shape)
 
