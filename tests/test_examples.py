@@ -1,0 +1,32 @@
+"""The examples run, and do with PyTorch what they do here."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def numbers(script: Path) -> list[float]:
+    """What 200 steps of the script print."""
+    result = subprocess.run(
+        [sys.executable, script, "200"], capture_output=True, check=True, encoding="utf-8", timeout=120
+    )
+    return [float(each) for each in re.findall(r"\d+\.\d+", result.stdout)]
+
+
+def test_the_lectures_lines_give_pytorchs_numbers(tmp_path: Path) -> None:
+    ours = EXAMPLES / "lecture_mlp.py"
+    theirs = tmp_path / "lecture_mlp.py"
+    text = ours.read_text(encoding="utf-8")
+    changed = text.replace("import tinygrad_ninja as torch", "import torch").replace(
+        "import tinygrad_ninja.nn.functional as F", "import torch.nn.functional as F"
+    )
+    assert changed != text
+    theirs.write_text(changed, encoding="utf-8")
+    found = numbers(ours)
+    assert len(found) == 11
+    assert found == pytest.approx(numbers(theirs), rel=0, abs=2e-4)  # four digits are printed
