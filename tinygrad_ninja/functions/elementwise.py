@@ -72,6 +72,7 @@ _binary(ops.ge, operators=("__ge__",))
 _binary(ops.bitwise_and, operators=("__and__", "__rand__"))
 _binary(ops.bitwise_or, operators=("__or__", "__ror__"))
 _binary(ops.bitwise_xor, operators=("__xor__", "__rxor__"))
+_unary(ops.neg, operators=("__neg__",))
 _unary(ops.exp)
 _unary(ops.log)
 _unary(ops.sqrt)
@@ -99,23 +100,8 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 
 @method
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
-    """input - alpha · other. RuntimeError between two bool Tensors: use `^` or logical_not."""
-    for each in (input, other):
-        if getattr(each, "dtype", None) is dtypes.bool or isinstance(each, bool):
-            _no_bool("Subtraction, the `-` operator, with a bool tensor")
+    """input - alpha · other. RuntimeError where either is a bool: use `^` or logical_not."""
     return _complete(ops.sub, "sub", input, other if alpha == 1 else other * alpha)
-
-
-def _no_bool(what: str) -> None:
-    raise RuntimeError(f"{what} is not supported; use the `^` or `logical_not()` operator instead")
-
-
-@method
-def neg(input: Tensor) -> Tensor:
-    """-input. RuntimeError for a bool Tensor."""
-    if input.dtype is dtypes.bool:
-        _no_bool("Negation, the `-` operator, on a bool tensor")
-    return ops.neg.call(input)
 
 
 @method
@@ -149,7 +135,6 @@ Tensor.__sub__ = ops.sub.call
 Tensor.__rtruediv__ = _reflected_division
 Tensor.__rsub__ = ops.rsub.call
 Tensor.__truediv__ = ops.div.call
-Tensor.__neg__ = ops.neg.call
 Tensor.__pow__ = ops.pow.call
 Tensor.__rpow__ = lambda self, other: ops.pow.call(other, self)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .reduction import _var, size
+from .reduction import size, softmax
 from .table import operation
 
 
 def _cross_entropy_slope(xp: Any, dout: Any, logits: Any, target: Any, rows: Any) -> Any:
     """Softmax, less one at the right answer, over n."""
-    e = xp.exp(logits - xp.max(logits, (1,), True))
-    probs = e / xp.sum(e, (1,), True)
+    probs = softmax.on(xp, logits, (1,))
     n = logits.shape[0]
     ones = xp.ones_like(xp.index(probs, (rows, target)))
     return (probs - xp.scatter(ones, logits.shape, (rows, target))) * (dout / n)
@@ -31,8 +30,10 @@ def cross_entropy(xp: Any, logits: Any, /, target: Any, rows: Any) -> Any:
 
 
 def _normalized(xp: Any, x: Any, axis: tuple[int, ...], eps: float) -> tuple[Any, Any]:
-    inverse_std = xp.pow(_var(xp, x, axis, 0, True) + eps, -0.5)
-    return (x - xp.sum(x, axis, True) / size(x, axis)) * inverse_std, inverse_std
+    n = size(x, axis)
+    difference = x - xp.sum(x, axis, True) / n
+    inverse_std = xp.pow(xp.sum(difference * difference, axis, True) / n + eps, -0.5)
+    return difference * inverse_std, inverse_std
 
 
 def _batch_norm_x(xp: Any, dout: Any, x: Any, weight: Any, axis: tuple[int, ...], eps: float) -> Any:
