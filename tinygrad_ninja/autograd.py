@@ -36,11 +36,10 @@ def run_backward(
     those nodes instead, and no leaf is touched. Raises RuntimeError where a graph was already freed or a
     value it needs was changed in place.
     """
-    with np.errstate(all="ignore"):
-        if not recorded:  # the rules work on arrays, which leave no record
-            return _walk(roots, grads, retain_graph, recorded, wanted)
-        with enable_grad():
-            return _walk(roots, grads, retain_graph, recorded, wanted)
+    if not recorded:  # the rules work on arrays, which leave no record
+        return _walk(roots, grads, retain_graph, recorded, wanted)
+    with enable_grad():
+        return _walk(roots, grads, retain_graph, recorded, wanted)
 
 
 def _walk(
@@ -60,11 +59,12 @@ def _walk(
             pending[node] = grad
             heappush(heap, (node.order, node))
     reached = None if wanted is None else _leading_to(roots, wanted)
-    plain = wanted is None and not recorded
+    to_leaves = wanted is None and not recorded
+    take, _get = pending.pop, pending.get
 
     while heap:
         node = heappop(heap)[1]
-        grad = pending.pop(node)
+        grad = take(node)
         op = node.op
         if node.hooks is not None:
             grad = _call_hooks(node, grad)
@@ -85,14 +85,25 @@ def _walk(
             _check_unchanged(node)
         if recorded:
             values = _as_tensors(node, values)
-        for edge, rule in zip(node.edges, op.rules):  # noqa: B905 - strict= would cost as much as the loop
+        rules = op.rules
+        place = -1  # counted by hand: zip() and enumerate() would cost as much as the rest of the loop
+        for edge in node.edges:
+            place += 1
             if edge is None or (reached is not None and edge not in reached):
                 continue
-            contribution = rule(grad, values)
+            try:
+                contribution = rules[place](grad, values)
+            except (RuntimeWarning, FloatingPointError):  # the caller made errors of NumPy's warnings
+                with np.errstate(all="ignore"):
+                    contribution = rules[place](grad, values)
             if edge in pending:
-                pending[edge] = _add(pending.pop(edge), contribution)
-            elif edge.op is None and plain and edge.grad is None and edge.hooks is None:
-                _accumulate(edge, contribution, recorded)  # a leaf's first: what may follow is added to it
+                pending[edge] = _add(take(edge), contribution)
+            elif to_leaves and edge.op is None and edge.grad is None and edge.hooks is None:
+                # A leaf's first: what may follow is added to it.
+                mine = type(contribution) is np.ndarray and getrefcount(contribution) == 2
+                if not mine or contribution.base is not None:
+                    contribution = kind_of(contribution).copy(contribution)
+                edge.grad = wrap(contribution)
             else:
                 pending[edge] = contribution
                 heappush(heap, (edge.order, edge))
@@ -128,7 +139,11 @@ def _add(total: Any, contribution: Any) -> Any:
     ):
         total += contribution
         return total
-    return total + contribution
+    try:
+        return total + contribution
+    except (RuntimeWarning, FloatingPointError):
+        with np.errstate(all="ignore"):
+            return total + contribution
 
 
 def _as_tensors(node: Node, values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -205,23 +220,27 @@ def _start(
     for tensor, grad in zip(tensors, grads, strict=True):
         if not isinstance(tensor, Tensor):
             raise TypeError(f"only a Tensor can be differentiated, not {type(tensor).__name__}")
-        if tensor.edge is None:
+        edge = tensor.edge
+        if edge is None:
             raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+        nodes.append(edge)
         if grad is None:
-            if tensor.numel() != 1:
+            array = tensor.array
+            if type(array) is not float and array.shape and tensor.numel() != 1:
                 raise RuntimeError(
                     f"grad can be implicitly created only for scalar outputs: this one has shape "
                     f"{tuple(tensor.shape)}, so give backward a gradient of that shape"
                 )
-            grad = wrap(kind_of(tensor.array).ones_like(tensor.array))
-        elif not isinstance(grad, Tensor):
+            one = kind_of(array).ones_like(array)
+            starts.append(wrap(one) if create_graph else one)
+            continue
+        if not isinstance(grad, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(grad).__name__}")
-        elif tuple(grad.shape) != tuple(tensor.shape):
+        if tuple(grad.shape) != tuple(tensor.shape):
             raise RuntimeError(
                 f"Mismatch in shape: grad_output[0] has a shape of {grad.shape} and "
                 f"output[0] has a shape of {tensor.shape}."
             )
-        nodes.append(tensor.edge)
         starts.append(grad if create_graph else grad.array)
     return nodes, starts
 
@@ -289,6 +308,33 @@ def grad(
             value if value is None or isinstance(value, Tensor) else wrap(kind_of(value).copy(value))
         )
     return tuple(result)
+
+
+def _method(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the gradient of this Tensor to the `.grad` of every leaf it was computed from.
+
+    gradient: of this Tensor's shape, the weight of each element; not needed for a scalar. See
+    `autograd.backward` for the other arguments and the errors. `inputs` limits the leaves to those given.
+    """
+    if inputs is None:
+        backward(self, gradient, retain_graph, create_graph)
+        return
+    sought = _as_list(inputs)
+    for each, found in zip(
+        sought, grad(self, sought, gradient, retain_graph, create_graph, True), strict=True
+    ):
+        if found is not None:
+            each.grad = found if each.grad is None else each.grad + found
+
+
+_method.__name__ = "backward"
+Tensor.backward = _method
 
 
 def _as_list(tensors: Any) -> list[Any]:

@@ -64,7 +64,7 @@ class Generator:
             raise ValueError(f"manual_seed expected a seed in [-2**63, 2**64), but got {seed}")
         self._seed = seed % 2**64
         seeded = np.random.RandomState(seed % 2**32).get_state(legacy=False)
-        self._twister.state = {"bit_generator": "MT19937", "state": seeded["state"]}
+        self._restart(seeded["state"])
         self._spare_normal: float | None = None
         return self
 
@@ -79,7 +79,7 @@ class Generator:
     def get_state(self) -> Tensor:
         """Where the stream is: a uint8 Tensor of 5056 elements that `torch.Generator.set_state` takes too."""
         twister = self._twister.state["state"]
-        words, position = twister["key"], twister["pos"]
+        words, position = twister["key"], self._position
         # A seed is the first word of its state until the first twist, before which PyTorch says next = 0.
         untwisted = position == _TWISTER_SIZE and words[0] == self._seed % 2**32
         state = np.zeros(1, _STATE)
@@ -109,7 +109,7 @@ class Generator:
         if state["seeded"] != 1 or not in_range:
             raise RuntimeError("invalid Mersenne Twister state: its counters contradict each other")
         words = state["words"].astype(np.uint32)
-        self._twister.state = {"bit_generator": "MT19937", "state": {"key": words, "pos": position}}
+        self._restart({"key": words, "pos": position})
         self._seed = int(state["seed"])
         self._spare_normal = float(state["normal"]) if state["normal_is_valid"] else None
         return self
@@ -120,9 +120,28 @@ class Generator:
 
     __copy__ = clone_state
 
+    def _restart(self, state: Any) -> None:
+        """Continue from a state of NumPy's twister. The words that it holds are drawn at once, and given out
+        from memory: a small draw of NumPy's costs several times as much as a slice."""
+        self._position = state["pos"]
+        self._twister.state = {"bit_generator": "MT19937", "state": state}
+        self._block = np.zeros(_TWISTER_SIZE, np.uint64)
+        self._block[self._position :] = self._twister.random_raw(_TWISTER_SIZE - self._position)
+
+    def _words(self, n: int) -> Array:
+        """The next `n` words of the stream, of 32 bits each, as uint64."""
+        start, end = self._position, self._position + n
+        if end <= _TWISTER_SIZE:
+            self._position = end
+            return self._block[start:end]
+        blocks = -(-(end - _TWISTER_SIZE) // _TWISTER_SIZE)
+        words = np.concatenate((self._block[start:], self._twister.random_raw(blocks * _TWISTER_SIZE)))
+        self._block, self._position = words[-_TWISTER_SIZE:], end - blocks * _TWISTER_SIZE
+        return words[:n]
+
     def _words64(self, n: int) -> Array:
         """`n` uint64 values, each of two words of the stream, the high one first."""
-        words = self._twister.random_raw(2 * n)
+        words = self._words(2 * n)
         return (words[0::2] << np.uint64(32)) | words[1::2]
 
     def uniform(
@@ -139,7 +158,7 @@ class Generator:
                 f"uniform needs a finite range with low <= high, but got low={low}, high={high}"
             )
         bits = np.finfo(kind).nmant + 1
-        words = self._twister.random_raw(n) if kind is np.float32 else self._words64(n)
+        words = self._words(n) if kind is np.float32 else self._words64(n)
         unit = ((words & np.uint64(2**bits - 1)) * 2.0**-bits).astype(kind)
         if (low, high) == (0.0, 1.0):
             return unit
@@ -197,7 +216,7 @@ class Generator:
         if low < -(2**63) or high >= 2**63:
             raise ValueError(f"random integers need bounds that are int64, but got low={low}, high={high}")
         span = high - low
-        words = self._twister.random_raw(n) if span < 2**28 else self._words64(n)
+        words = self._words(n) if span < 2**28 else self._words64(n)
         values: npt.NDArray[np.int64] = (words % span).view(np.int64)
         return values + low if low else values
 
@@ -214,7 +233,7 @@ class Generator:
                 f"randperm of {n} elements: fewer than {(2**32 - 1) // 20} are supported"
             )
         order = list(range(n))
-        offsets = self._twister.random_raw(max(n - 1, 0)) % np.arange(n, 1, -1, dtype=np.uint64)
+        offsets = self._words(max(n - 1, 0)) % np.arange(n, 1, -1, dtype=np.uint64)
         for i, offset in enumerate(offsets.tolist()):
             order[i], order[i + offset] = order[i + offset], order[i]
         return np.array(order, np.int64)

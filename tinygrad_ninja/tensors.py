@@ -211,30 +211,6 @@ class Tensor(metaclass=OffersOnly):
     def retains_grad(self) -> bool:
         return self.edge is not None and self.edge.op is not None and self.edge.retains
 
-    def backward(
-        self,
-        gradient: Tensor | None = None,
-        retain_graph: bool | None = None,
-        create_graph: bool = False,
-        inputs: Any = None,
-    ) -> None:
-        """Add the gradient of this Tensor to the `.grad` of every leaf it was computed from.
-
-        gradient: of this Tensor's shape, the weight of each element; not needed for a scalar. See
-        `autograd.backward` for the other arguments and the errors. `inputs` limits the leaves to those given.
-        """
-        from . import autograd  # which is written in terms of this class
-
-        if inputs is None:
-            autograd.backward(self, gradient, retain_graph, create_graph)
-            return
-        sought = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-        for each, found in zip(
-            sought, autograd.grad(self, sought, gradient, retain_graph, create_graph, True), strict=True
-        ):
-            if found is not None:
-                each.grad = found if each.grad is None else each.grad + found
-
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call `hook` with this Tensor's gradient during backward; what it returns, if not None, is used
         instead."""
@@ -353,6 +329,7 @@ class Tensor(metaclass=OffersOnly):
 
     if TYPE_CHECKING:  # the methods that `functions` adds
         data: Any  # in `view`
+        backward: Callable[..., None]  # in `autograd`
 
         def __getattr__(self, name: str) -> Any: ...
 

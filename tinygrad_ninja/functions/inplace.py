@@ -42,9 +42,16 @@ def _operator(plain: str, name: str) -> None:
     on_arrays = getattr(operator, f"i{plain}")
 
     def call(self: Tensor, other: Any) -> Any:
-        if isinstance(other, Tensor):
+        if type(other) is Tensor or isinstance(other, Tensor):
             mine, theirs = self.array, other.array
-            if _alike(mine, theirs) and not ((self.edge or other.edge) and is_grad_enabled()):
+            if (
+                type(mine) is type(theirs) is np.ndarray
+                and mine.shape == theirs.shape
+                and mine.dtype is theirs.dtype
+                and mine.dtype in _FLOATS
+                and (mine.base is None or mine.flags.forc)  # no two of its elements are one memory cell
+                and not ((self.edge or other.edge) and is_grad_enabled())
+            ):
                 on_arrays(mine, theirs)
                 self._note_change()
                 return self
@@ -55,16 +62,7 @@ def _operator(plain: str, name: str) -> None:
     setattr(Tensor, f"__i{plain}__", call)
 
 
-def _alike(mine: Any, theirs: Any) -> bool:
-    """Whether both are NumPy arrays of one shape and floating point dtype, and the first is of one piece."""
-    return (
-        type(mine) is type(theirs) is np.ndarray
-        and mine.shape == theirs.shape
-        and mine.dtype is theirs.dtype
-        and mine.dtype.kind == "f"
-        and mine.flags.forc
-    )
-
+_FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 for _plain, _name in {
     "add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "pow": "pow_",

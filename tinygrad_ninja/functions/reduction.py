@@ -114,7 +114,7 @@ def _extreme(input: Tensor, dim: Any, keepdim: bool, entry: Operation, where: Op
         return max_return_type(shape_ops.clone(input), wrap(kind_of(array).zeros_like(array)).long())
     if not array.shape[axis]:
         _not_empty(input, (axis,), entry.name[1:])
-    indices = where.forward(kind_of(array), array, axis, True)
+    indices = where.function(kind_of(array), array, axis, True)
     values = indexing.gather.call(input, axis, indices)
     if not keepdim:
         kept = array.shape[:axis] + array.shape[axis + 1 :]

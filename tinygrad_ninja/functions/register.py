@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -34,31 +35,48 @@ def method_only(f: _F) -> _F:
     return f
 
 
+_NOT_GIVEN: Any = object()
+
+
 def numpy_names(f: _F) -> _F:
     """Let `f` also be called with NumPy's `axis=` and `keepdims=` for `dim=` and `keepdim=`, as PyTorch
     does."""
+    # Generated with the parameters of `f`, as dataclasses generate theirs: to take *args and **kwargs and to
+    # pass them on costs as much as a small sum.
+    names: dict[str, Any] = {"f": f, "NOT_GIVEN": _NOT_GIVEN, "choose": _choose, "refuse": _refuse_input}
+    by_place: list[str] = []
+    by_name: list[str] = ["*"]
+    handed: list[str] = []
+    body: list[str] = []
+    for each in inspect.signature(f).parameters.values():
+        name, only_by_name = each.name, each.kind is each.KEYWORD_ONLY
+        theirs = {"dim": "axis", "keepdim": "keepdims"}.get(name)
+        names[f"default_{name}"] = _NOT_GIVEN if theirs and each.default is each.empty else each.default
+        taken = name if name == "input" else f"{name}=default_{name}"
+        (by_name if only_by_name else by_place).append(taken)
+        handed.append(f"{name}={name}" if only_by_name else name)
+        if theirs:
+            by_name.append(f"{theirs}=NOT_GIVEN")
+            body.append(f"if {theirs} is not NOT_GIVEN:")
+            body.append(f"    {name} = choose(f, {name!r}, {name} is default_{name}, {theirs!r}, {theirs})")
+    body += ["try:", f"    return f({', '.join(handed)})", "except AttributeError:"]
+    body += ["    refuse(f, input)", "    raise"]
+    exec("\n    ".join([f"def wrapper({', '.join(by_place + by_name)}):", *body]), names)
+    wrapper: Any = functools.wraps(f)(names["wrapper"])
+    return wrapper
 
-    @functools.wraps(f)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if "axis" in kwargs or "keepdims" in kwargs:
-            _rename(f.__name__, kwargs)
-        try:
-            return f(*args, **kwargs)
-        except AttributeError:
-            if args and not isinstance(args[0], Tensor):
-                message = f"{f.__name__}(): argument 'input' must be Tensor, not {type(args[0]).__name__}"
-                raise TypeError(message) from None
-            raise
 
-    return wrapper  # type: ignore[return-value]
+def _choose(f: Callable[..., Any], ours: str, free: bool, theirs: str, given: Any) -> Any:
+    """What was given as `theirs`; TypeError where `ours` was given too."""
+    if not free:
+        raise TypeError(f"{f.__name__}() got both {ours!r} and {theirs!r}, which are the same")
+    return given
 
 
-def _rename(name: str, kwargs: dict[str, Any]) -> None:
-    for theirs, ours in (("axis", "dim"), ("keepdims", "keepdim")):
-        if theirs in kwargs:
-            if ours in kwargs:
-                raise TypeError(f"{name}() got both {ours!r} and {theirs!r}, which are the same")
-            kwargs[ours] = kwargs.pop(theirs)
+def _refuse_input(f: Callable[..., Any], input: Any) -> None:
+    if not isinstance(input, Tensor):
+        message = f"{f.__name__}(): argument 'input' must be Tensor, not {type(input).__name__}"
+        raise TypeError(message) from None
 
 
 def as_tensor_operand(x: Any, like: Tensor) -> Tensor:
@@ -76,6 +94,8 @@ def as_tensor_operand(x: Any, like: Tensor) -> Tensor:
 def dimension(dim: Any, ndim: int) -> int:
     """`dim` counted from the front; IndexError where there is no such dimension. A 0-d tensor counts as
     1-d."""
+    if type(dim) is int and 0 <= dim < ndim:
+        return dim
     if not isinstance(dim, int):
         raise TypeError(f"dim must be an int, not {type(dim).__name__}")
     n = ndim or 1

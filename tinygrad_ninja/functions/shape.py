@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..view import View
 from .register import dimension, dimensions, function, method, method_only, sizes
 
 
+@lru_cache(maxsize=1024)
 def _filled(shape: tuple[int, ...], n: int) -> tuple[int, ...]:
     """`shape` with its one -1 worked out for n elements."""
     rest = math.prod(shape)
@@ -46,8 +48,9 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
 @method_only
 def view(self: Tensor, *shape: Any) -> Tensor:
     """The same memory in another shape. RuntimeError where only a copy could have it: use reshape."""
-    to = _filled(sizes(shape), self.numel())
-    if not self.is_contiguous() and not _viewable(self.array, to):
+    array = self.array
+    to = _filled(sizes(shape), array.size if type(array) is np.ndarray else self.numel())
+    if not self.is_contiguous() and not _viewable(array, to):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans "
             "across two contiguous subspaces). Use .reshape(...) instead."

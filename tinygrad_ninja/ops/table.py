@@ -421,8 +421,15 @@ def _view(op: Operation) -> Callable[..., Any]:
         out = plain(x, *parameters)
         if paused and get_ident() in paused:
             return out if x.edge is None else out.requires_grad_()
-        if isinstance(out.array, float):
+        if type(out.array) is float:
             return out
-        return _View(out, x, op, parameters)
+        view = _new(_View)
+        view.array = out.array
+        view.base = x
+        view.how = (op, parameters)
+        view.one_of_several = False
+        view._seen = x.edge
+        view._edge = out.edge
+        return view
 
     return call
