@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from math import cos, floor, isfinite, isinf, isnan, sin, tanh, trunc
+from math import cos, erf, floor, isfinite, isinf, isnan, sin, tanh, trunc
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ __all__ = [
     "copy",
     "cos",
     "device",
+    "erf",
     "exp",
     "floor",
     "is_integral",

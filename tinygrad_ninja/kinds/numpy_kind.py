@@ -6,6 +6,7 @@ with a row of ones, rows are added up by a product with a one-hot matrix. Each s
 
 from __future__ import annotations
 
+import builtins
 import math
 import warnings
 from functools import lru_cache
@@ -57,6 +58,7 @@ __all__ = [
     "device",
     "diag_embed",
     "diagonal",
+    "erf",
     "exp",
     "expand",
     "flip",
@@ -109,14 +111,25 @@ Array = np.ndarray[Any, Any]
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinygrad_ninja\.")
 
 _FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
-_ONE_OF_TWO = frozenset(((0,), (1,)))
+_FIRST, _SECOND = (0,), (1,)
 
 
-@lru_cache(maxsize=256)
-def _ones(n: int, dtype: Any) -> Array:
-    out = np.ones(n, dtype)
-    out.flags.writeable = False
-    return out
+class _Ones(dict[int, Array]):
+    """Read-only vectors of n ones of one dtype, each made once; with `rows` as matrices of one row."""
+
+    def __init__(self, dtype: Any, rows: bool) -> None:
+        self._dtype, self._rows = dtype, rows
+
+    def __missing__(self, n: int) -> Array:
+        if len(self) >= 256:
+            self.clear()
+        out = self[n] = np.ones((1, n) if self._rows else n, self._dtype)
+        out.flags.writeable = False
+        return out
+
+
+_ONES = {dtype: _Ones(dtype, rows=False) for dtype in _FLOATS}
+_ROWS = {dtype: _Ones(dtype, rows=True) for dtype in _FLOATS}
 
 
 @lru_cache(maxsize=16)
@@ -147,14 +160,13 @@ def arange(n: int) -> Array:
 
 def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     dtype = x.dtype
-    if x.ndim == 2 and axis in _ONE_OF_TWO and dtype in _FLOATS:
+    if x.ndim == 2 and axis is not None and dtype in _ONES:
         # A product with ones takes a third of the time of add.reduce on a small matrix.
-        n, m = x.shape
-        if axis == (0,):
-            out = _ones(n, dtype).dot(x)
-            return out.reshape(1, m) if keepdims else out
-        out = x.dot(_ones(m, dtype))
-        return out.reshape(n, 1) if keepdims else out
+        if axis == _FIRST:
+            return (_ROWS if keepdims else _ONES)[dtype][len(x)].dot(x)
+        if axis == _SECOND:
+            out = x.dot(_ONES[dtype][x.shape[1]])
+            return out.reshape(-1, 1) if keepdims else out
     return np.add.reduce(x, axis, np.int64 if dtype.kind in "iub" else None, keepdims=keepdims)  # type: ignore[call-overload]
 
 
@@ -204,7 +216,7 @@ def zeros_like(x: Array) -> Array:
 
 
 def ones_like(x: Array) -> Array:
-    return np.ones(x.shape, x.dtype)
+    return np.ones(x.shape, x.dtype) if x.shape else np.array(1, x.dtype)
 
 
 def cumulative_sum(x: Array, axis: int) -> Array:
@@ -237,6 +249,11 @@ def one_minus_square(y: Array) -> Array:
     return np.subtract(1, square, out=square) if type(square) is np.ndarray else 1 - square
 
 
+def erf(x: Array) -> Array:
+    """The C library's, one element after the other: NumPy has none."""
+    return np.fromiter(map(math.erf, x.ravel().tolist()), x.dtype, x.size).reshape(x.shape)
+
+
 def astype(x: Array, dtype: Any) -> Array:
     return x.astype(dtype)
 
@@ -252,11 +269,17 @@ def reshape(x: Array, shape: tuple[int, ...]) -> Array:
 def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
     """`x` repeated to `shape`: a small one written out, since what follows then reads it faster; a large one
     as a view with stride 0."""
-    if math.prod(shape) <= 1 << 14:
-        out = np.empty(shape, x.dtype)
-        out[...] = x
-        return out
-    return np.broadcast_to(x, shape)
+    if math.prod(shape) > 1 << 14:
+        return np.broadcast_to(x, shape)
+    if len(shape) == 2 == x.ndim:
+        n, m = shape
+        if x.shape == (1, m):
+            return x.repeat(n, 0)
+        if x.shape == (n, 1):
+            return x.repeat(m, 1)
+    out = np.empty(shape, x.dtype)
+    out[...] = x
+    return out
 
 
 def expand(x: Array, shape: tuple[int, ...]) -> Array:
@@ -282,9 +305,8 @@ def index(x: Array, key: tuple[Any, ...]) -> Array:
 
 def scatter(values: Array, shape: tuple[int, ...], key: tuple[Any, ...]) -> Array:
     """Zeros of `shape` with `values` added at `key`: what is named twice is added twice."""
-    first = key[0] if key else None
-    if len(key) == 1 and type(first) is np.ndarray and shape[0] <= 256 and values.dtype in _FLOATS:
-        out = _sum_rows(values, shape, first)
+    if len(key) == 1 and type(key[0]) is np.ndarray and shape[0] <= 256 and values.dtype in _FLOATS:
+        out = _sum_rows(values, shape, key[0])
         if out is not None:
             return out
     out = np.zeros(shape, values.dtype)
@@ -298,7 +320,9 @@ def scatter(values: Array, shape: tuple[int, ...], key: tuple[Any, ...]) -> Arra
 def _names_no_cell_twice(key: tuple[Any, ...]) -> bool:
     """Whether the key has no arrays, or vectors of which the first is `arange`'s."""
     arrays = [each for each in key if type(each) is np.ndarray]
-    return not arrays or (arrays[0] is _ARANGES.get(arrays[0].size) and {each.ndim for each in arrays} == {1})
+    return not arrays or (
+        arrays[0] is _ARANGES.get(arrays[0].size) and builtins.all(each.ndim == 1 for each in arrays)
+    )
 
 
 def _sum_rows(values: Array, shape: tuple[int, ...], rows: Array) -> Array | None:
@@ -320,16 +344,25 @@ def put(x: Array, value: Any, key: tuple[Any, ...]) -> Array:
 
 
 def gather(x: Array, axis: int, index: Array) -> Array:
-    if x.ndim == 2 and axis == 1 and index.shape[1] == 1 and index.shape[0] == x.shape[0]:
-        return x[arange(x.shape[0]), index.reshape(-1)].reshape(-1, 1)  # a quarter of take_along_axis' time
+    if x.ndim == 2 and axis == 1 and index.shape == (len(x), 1):
+        return x.take(index + _row_starts(x.shape))  # an eighth of take_along_axis' time
     return x[_along(index, axis)]
+
+
+@lru_cache(maxsize=64)
+def _row_starts(shape: tuple[int, int]) -> Array:
+    """Where each row of a matrix of that shape begins in its memory, as a column."""
+    n, m = shape
+    out = np.arange(0, n * m, m).reshape(-1, 1) if m else np.zeros((n, 1), int)
+    out.flags.writeable = False
+    return out
 
 
 def scatter_along(values: Array, shape: tuple[int, ...], axis: int, index: Array) -> Array:
     """Zeros of `shape` with `values` added where `gather(…, axis, index)` would have read."""
     out = np.zeros(shape, values.dtype)
-    if len(shape) == 2 and axis == 1 and index.shape[1] == 1:
-        out[arange(index.shape[0]), index.reshape(-1)] = values.reshape(-1)
+    if len(shape) == 2 and axis == 1 and index.shape == (shape[0], 1):
+        out.put(index + _row_starts(shape), values)
         return out
     np.add.at(out, _along(index, axis), values)
     return out

@@ -62,6 +62,7 @@ __all__ = [
     "device",
     "diag_embed",
     "diagonal",
+    "erf",
     "exp",
     "expand",
     "flip",
@@ -174,6 +175,7 @@ def one_minus_square(y: Array) -> Array:
 
 
 expand = broadcast_to
+erf = torch.erf
 
 
 def copy(x: Array) -> Array:

@@ -3,6 +3,7 @@ shape."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .table import operation
@@ -114,6 +115,12 @@ def tanh(xp: Any, x: Any, /) -> Any:
 def one_minus_square(xp: Any, y: Any, /) -> Any:
     """out = 1 - y²;  dy = -2 · y · dout. The slope of tanh, which torch rounds once."""
     return xp.one_minus_square(y)
+
+
+@operation(floating=True, x=lambda xp, dout, x: dout * (2 / math.sqrt(math.pi)) * xp.exp(-x * x))
+def erf(xp: Any, x: Any, /) -> Any:
+    """out = 2/√π ∫₀ˣ e^(-t²) dt;  dx = dout · 2/√π · e^(-x²)."""
+    return xp.erf(x)
 
 
 @operation(floating=True, x=lambda dout, out: dout * (1 - out) * out)
