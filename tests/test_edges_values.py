@@ -320,3 +320,10 @@ def test_tanh_backward_rounds_once(t: Any) -> Any:
 )
 def test_float64_to_the_last_bits(case: Case) -> None:
     assert_same(case, ulps=8, scaled=True)
+
+
+@pytest.mark.parametrize("rows", [513, 21_133, 100_000])
+def test_a_tall_column_is_added_up_as_exactly_as_torch_adds(rows: int) -> None:
+    x = np.random.default_rng(0).random((rows, 8), dtype=np.float32)
+    exact = x.astype(np.float64).sum(0)
+    np.testing.assert_allclose(tinygrad_ninja.from_numpy(x).sum(0).numpy(), exact, rtol=5e-7)

@@ -81,7 +81,8 @@ def test_third_derivatives_are_finite_differences(entry: Operation, data: st.Dat
     def gradients(*args: Any) -> Any:
         out = function(*args)
         weight = tinygrad_ninja.linspace(0.5, 1.5, out.numel(), dtype=out.dtype).reshape(out.shape)
-        total = (out * weight).sum() + sum((each * 0).sum() for each in args)
+        weighted = (out * weight.to(out.device)).sum().to(args[0].device)
+        total = weighted + sum((each * 0).sum() for each in args)
         return tinygrad_ninja.autograd.grad(total, args, create_graph=True)
 
     assert gradgradcheck(gradients, leaves)

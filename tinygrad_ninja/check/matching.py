@@ -68,5 +68,5 @@ def _weighted_sum(module: Any, tensors: Sequence[Any]) -> Any:
     for each in tensors:
         weight = generator.uniform(0.5, 1.5, tuple(each.shape))
         weighted = each * module.tensor(weight, dtype=each.dtype, device=each.device)
-        total = total + (weighted.sum() if each.ndim else weighted)
+        total = total + (weighted.sum() if each.ndim else weighted).to(tensors[0].device)
     return total

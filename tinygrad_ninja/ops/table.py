@@ -288,8 +288,8 @@ def _unary(op: Operation) -> Callable[..., Any]:
             result = op.silently(xp, array, *parameters)
         except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise _wrong(op, error, (array,)) from None
-        if type(result) is not cls:
-            result = xp.asarray(result)
+        if type(result) is not cls:  # a number of NumPy's, or what was moved to another device
+            result = KINDS[type(result)].asarray(result)
         out = _new(_Tensor)
         out.array = result
         edge = x.edge
@@ -340,7 +340,7 @@ def _binary(op: Operation) -> Callable[..., Any]:
         except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise _wrong(op, error, (x, y)) from None
         if type(result) is not cls:
-            result = KINDS[cls].asarray(result)
+            result = KINDS[type(result)].asarray(result)
         out = _new(_Tensor)
         out.array = result
         if (
@@ -373,7 +373,7 @@ def _nary(op: Operation) -> Callable[..., Any]:
             result = op.silently(xp, *arrays, *parameters)
         except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise _wrong(op, error, arrays) from None
-        out = _tensor(result if type(result) is type(array) else xp.asarray(result))
+        out = _tensor(result if type(result) is type(array) else KINDS[type(result)].asarray(result))
         if (
             any(edge is not None for edge in edges)
             and op.sources
