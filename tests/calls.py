@@ -89,6 +89,7 @@ SPELLING: dict[str, Call] = {
         a, b, rounding_mode="floor"
     ),  # torch.floor_divide has no derivative
     "index": lambda x, key: x[key],
+    "layer_norm": batch_norm,  # with a weight and a bias of any shape
     "log_softmax": lambda x, axis: along(torch.log_softmax, x, axis),
     "logsumexp": lambda x, axis, keepdims: torch.logsumexp(x, every(x, axis), keepdims),
     "norm": lambda x, axis, keepdims: torch.linalg.vector_norm(x, 2, axis, keepdims),

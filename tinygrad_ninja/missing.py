@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 # Names whose nearest relative is spelt too differently to be found by spelling.
 _RELATIVES = {
@@ -12,7 +12,7 @@ _RELATIVES = {
     "vstack": "cat", "concat": "cat", "repeat": "expand", "tile": "expand", "roll": "cat of two slices",
     "sort": "argmax", "topk": "argmax", "new_zeros": "zeros_like", "scatter": "index_add",
     "cuda": "to(device)", "type": "to(dtype)", "fft": "matmul", "svd": "matmul",
-    "load": "safetensors, with nn.Module", "save": "safetensors, with nn.Module", "gelu": "tanh",
+    "load": "safetensors, with nn.Module", "save": "safetensors, with nn.Module",
     "silu": "sigmoid", "sparse": "index_add", "jit": "autograd",
 }  # fmt: skip
 
@@ -26,6 +26,16 @@ def explain(owner: str, name: str, present: Iterable[str]) -> str:
     )
     near = relative or ", ".join(spelt[each] for each in alike)
     return f"{owner} has no {name!r} here, where a part of PyTorch's names is offered; the nearest: {near}"
+
+
+def refuse(owner: str, nearest: str, **given: Any) -> None:
+    """NotImplementedError, which names the nearest thing, for an argument of PyTorch's that does nothing here
+    and is given a value other than None or False."""
+    for name, value in given.items():
+        if value is not None and value is not False:
+            raise NotImplementedError(
+                f"{owner}: {name}={value!r} is not offered here; the nearest: {nearest}"
+            )
 
 
 class Missing:

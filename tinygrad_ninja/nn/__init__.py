@@ -3,21 +3,21 @@
 from typing import Any
 
 from ..missing import explain
-from . import functional
-from .layers import BatchNorm1d, Embedding, Flatten, Linear, Tanh
-from .module import Module, Parameter, Sequential
+from . import functional, init, utils
+from .activation import GELU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
+from .attention import MultiheadAttention
+from .containers import ModuleDict, ModuleList, ParameterList, Sequential
+from .layers import Dropout, Embedding, Flatten, FlattenConsecutive, Identity, Linear
+from .loss import CrossEntropyLoss, MSELoss, NLLLoss
+from .module import Module, Parameter
+from .normalization import BatchNorm1d, LayerNorm
 
 __all__ = [
-    "BatchNorm1d",
-    "Embedding",
-    "Flatten",
-    "Linear",
-    "Module",
-    "Parameter",
-    "Sequential",
-    "Tanh",
-    "functional",
-]
+    "GELU", "BatchNorm1d", "CrossEntropyLoss", "Dropout", "Embedding", "Flatten", "FlattenConsecutive",
+    "Identity", "LayerNorm", "Linear", "LogSoftmax", "MSELoss", "Module", "ModuleDict", "ModuleList",
+    "MultiheadAttention", "NLLLoss", "Parameter", "ParameterList", "ReLU", "Sequential", "Sigmoid", "Softmax",
+    "Tanh", "functional", "init", "utils",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

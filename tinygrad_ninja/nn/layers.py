@@ -1,5 +1,5 @@
-"""The layers of the lecture's models, initialised as PyTorch initialises them, from the same random
-numbers."""
+"""Linear, Embedding, Dropout and what only reshapes, initialised as PyTorch initialises them, from the same
+random numbers."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ import math
 from typing import Any
 
 from ..autograd import no_grad
-from ..functions.creation import full, ones, tensor, zeros
-from ..random import rand, randn
+from ..functions.creation import empty
+from ..missing import refuse
 from ..tensors import Tensor
 from . import functional as F
+from . import init
 from .module import Module, Parameter
 
 
-def _uniform(*size: int, bound: float, device: Any, dtype: Any) -> Parameter:
-    """Uniform between -bound and bound. In double precision, so that it is rounded once, as in PyTorch."""
-    drawn = rand(*size, dtype=dtype)
-    low, high = (full((), each, dtype=drawn.dtype) for each in (-bound, bound))
-    spread = (drawn.double() * (high - low).double() + low.double()).to(drawn.dtype)
-    return Parameter(spread.to(device=device))
+class Identity(Module):
+    """The input as it is; any arguments are accepted, so that it can take the place of another layer."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input."""
+        return input
 
 
 class Linear(Module):
@@ -34,12 +38,18 @@ class Linear(Module):
     ) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
-        bound = 1 / math.sqrt(in_features) if in_features > 0 else 0.0
-        self.weight = _uniform(out_features, in_features, bound=bound, device=device, dtype=dtype)
-        if bias:
-            self.bias = _uniform(out_features, bound=bound, device=device, dtype=dtype)
-        else:
-            self.register_parameter("bias", None)
+        self.weight = Parameter(empty(out_features, in_features, device=device, dtype=dtype))
+        self.register_parameter(
+            "bias", Parameter(empty(out_features, device=device, dtype=dtype)) if bias else None
+        )
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weight and bias anew."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            bound = 1 / math.sqrt(self.in_features) if self.in_features else 0.0
+            init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Tensor) -> Tensor:
         """The input, (…, in_features), through the layer."""
@@ -52,80 +62,73 @@ class Linear(Module):
 
 
 class Embedding(Module):
-    """Rows of a table: integers of any shape to (…, embedding_dim). weight: (num_embeddings, embedding_dim),
-    standard normal."""
+    """Rows of a table: integers of any shape to (…, embedding_dim).
 
-    def __init__(
-        self, num_embeddings: int, embedding_dim: int, device: Any = None, dtype: Any = None
-    ) -> None:
-        super().__init__()
-        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
-        self.weight = Parameter(randn(num_embeddings, embedding_dim, dtype=dtype).to(device=device))
-
-    def forward(self, input: Tensor) -> Tensor:
-        """The row of each integer."""
-        return F.embedding(input, self.weight)
-
-    def extra_repr(self) -> str:
-        return f"{self.num_embeddings}, {self.embedding_dim}"
-
-
-class BatchNorm1d(Module):
-    """Each feature less its mean over the batch, over its deviation, times weight plus bias (Ioffe & Szegedy
-    2015).
-
-    Input: (n, num_features) or (n, num_features, length). In evaluation the running statistics are used: they
-    move by `momentum` (None: their plain average) towards each batch's mean and unbiased variance.
+    weight: (num_embeddings, embedding_dim), standard normal. The row padding_idx starts at 0 and is given no
+    gradient; AssertionError where there is no such row.
     """
 
     def __init__(
         self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        max_norm: float | None = None,
+        norm_type: float = 2.0,
+        scale_grad_by_freq: bool = False,
+        sparse: bool = False,
+        *,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
-        self.track_running_stats = track_running_stats
-        where = {"device": device, "dtype": dtype}
-        self.register_parameter("weight", Parameter(ones(num_features, **where)) if affine else None)
-        self.register_parameter("bias", Parameter(zeros(num_features, **where)) if affine else None)
-        tracked = track_running_stats
-        self.register_buffer("running_mean", zeros(num_features, **where) if tracked else None)
-        self.register_buffer("running_var", ones(num_features, **where) if tracked else None)
-        self.register_buffer("num_batches_tracked", tensor(0) if tracked else None)
+        refuse("Embedding", "changing the rows of weight under no_grad", max_norm=max_norm)
+        refuse("Embedding", "the plain gradient", scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise AssertionError(
+                    f"Padding_idx must be within num_embeddings: {padding_idx} of {num_embeddings}"
+                )
+            padding_idx %= num_embeddings
+        self.num_embeddings, self.embedding_dim = num_embeddings, embedding_dim
+        self.padding_idx = padding_idx
+        self.weight = Parameter(empty(num_embeddings, embedding_dim, device=device, dtype=dtype))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the table anew."""
+        init.normal_(self.weight)
+        if self.padding_idx is not None:
+            with no_grad():
+                self.weight[self.padding_idx] = 0
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input, of the shape it came in, normalised. ValueError for another number of dimensions."""
-        if input.ndim not in (2, 3):
-            raise ValueError(f"expected 2D or 3D input (got {input.ndim}D input)")
-        momentum = self.momentum or 0.0
-        if self.training and self.track_running_stats:
-            with no_grad():
-                self.num_batches_tracked += 1
-            if self.momentum is None:
-                momentum = 1 / self.num_batches_tracked.item()
-        use_batch = self.training or self.running_mean is None
-        mean, var = (self.running_mean, self.running_var) if self.track_running_stats else (None, None)
-        return F.batch_norm(input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
+        """The row of each integer."""
+        return F.embedding(input, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
-        )
+        padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
-class Tanh(Module):
-    """tanh of each element."""
+class Dropout(Module):
+    """In training each element 0 with probability p, else over 1 - p; in evaluation the input as it is.
+
+    ValueError unless 0 ≤ p ≤ 1. See `functional.dropout` for where the draws come from.
+    """
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        self.p, self.inplace = p, inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        """tanh of each element, in the input's shape."""
-        return input.tanh()
+        """The input, of any shape, with some elements dropped."""
+        return F.dropout(input, self.p, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, inplace={self.inplace}"
 
 
 class Flatten(Module):
@@ -141,3 +144,29 @@ class Flatten(Module):
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class FlattenConsecutive(Module):
+    """Each n consecutive vectors as one: (batch, length, features) to (batch, length / n, n · features), and
+    to (batch, n · features) where that leaves one.
+
+    It is no layer of PyTorch's but of the makemore lectures (part 5), where a tree of them makes a WaveNet.
+    """
+
+    def __init__(self, n: int) -> None:
+        super().__init__()
+        self.n = n
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input, regrouped. RuntimeError where the length is no multiple of n."""
+        if input.ndim != 3 or input.shape[1] % self.n:
+            raise RuntimeError(
+                f"FlattenConsecutive({self.n}) expects (batch, a multiple of {self.n}, features), "
+                f"but got {tuple(input.shape)}"
+            )
+        batch, length, features = input.shape
+        groups = input.reshape(batch, length // self.n, features * self.n)
+        return groups.squeeze(1)
+
+    def extra_repr(self) -> str:
+        return f"n={self.n}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..kinds import sum_to
 from .reduction import size, softmax
 from .table import operation
 
@@ -56,5 +57,32 @@ def batch_norm(xp: Any, x: Any, weight: Any, bias: Any, /, axis: tuple[int, ...]
 
     dx = weight / √(var + eps) / n · (n dout - Σ dout - x̂ Σ dout x̂). weight and bias have the shape of the
     mean with its dimensions kept.
+    """
+    return weight * _normalized(xp, x, axis, eps)[0] + bias
+
+
+def _layer_norm_x(xp: Any, dout: Any, x: Any, weight: Any, axis: tuple[int, ...], eps: float) -> Any:
+    """Batch norm's line, but that the weight differs along the axis and so belongs to each dout."""
+    xhat, inverse_std = _normalized(xp, x, axis, eps)
+    n = size(x, axis)
+    dxhat = dout * weight
+    return (inverse_std / n) * (
+        n * dxhat - xp.sum(dxhat, axis, True) - xhat * xp.sum(dxhat * xhat, axis, True)
+    )
+
+
+@operation(
+    torch_name="NativeLayerNormBackward0",
+    x=_layer_norm_x,
+    weight=lambda xp, dout, x, weight_like, axis, eps: sum_to(
+        dout * _normalized(xp, x, axis, eps)[0], weight_like
+    ),
+    bias=lambda dout, bias_like: sum_to(dout, bias_like),
+)
+def layer_norm(xp: Any, x: Any, weight: Any, bias: Any, /, axis: tuple[int, ...], eps: float) -> Any:
+    """out = weight · x̂ + bias, x̂ = (x - mean) / √(var + eps) with mean and variance (over n) along axis.
+
+    dx = 1 / √(var + eps) / n · (n dx̂ - Σ dx̂ - x̂ Σ dx̂ x̂), dx̂ = dout · weight. weight and bias have the shape
+    of x along axis.
     """
     return weight * _normalized(xp, x, axis, eps)[0] + bias

@@ -1,0 +1,160 @@
+"""Schedules of the learning rate: the same rates as torch's, step by step."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from both import Case, assert_same_error, cases
+
+import tinygrad_ninja
+
+
+def warm_up(s: Any, o: Any) -> Any:
+    parts = [s.LinearLR(o, start_factor=0.1, total_iters=5), s.CosineAnnealingLR(o, T_max=20, eta_min=1e-4)]
+    return s.SequentialLR(o, schedulers=parts, milestones=[5])
+
+
+SCHEDULES: dict[str, Any] = {
+    "StepLR": lambda s, o: s.StepLR(o, step_size=7),
+    "StepLR with gamma": lambda s, o: s.StepLR(o, 3, gamma=0.5),
+    "MultiStepLR": lambda s, o: s.MultiStepLR(o, milestones=[12, 3, 3], gamma=0.3),
+    "ExponentialLR": lambda s, o: s.ExponentialLR(o, gamma=0.9),
+    "ExponentialLR upwards": lambda s, o: s.ExponentialLR(o, 1.2),
+    "LinearLR": lambda s, o: s.LinearLR(o),
+    "LinearLR from little": lambda s, o: s.LinearLR(o, start_factor=1e-3, total_iters=10),
+    "LinearLR to nothing": lambda s, o: s.LinearLR(o, start_factor=1.0, end_factor=0.0, total_iters=10),
+    "CosineAnnealingLR": lambda s, o: s.CosineAnnealingLR(o, T_max=10),
+    "CosineAnnealingLR to a rate": lambda s, o: s.CosineAnnealingLR(o, 7, eta_min=0.01),
+    "LambdaLR": lambda s, o: s.LambdaLR(o, lambda epoch: 1 / (1 + epoch)),
+    "LambdaLR for each group": lambda s, o: s.LambdaLR(o, [lambda epoch: 0.9**epoch, math.cos]),
+    "warm-up": warm_up,
+    "three in a row": lambda s, o: s.SequentialLR(
+        o, [s.StepLR(o, 2), s.ExponentialLR(o, 0.9), s.LambdaLR(o, lambda epoch: epoch + 1)], [4, 9]
+    ),
+    "soon the second": lambda s, o: s.SequentialLR(o, [s.StepLR(o, 2), s.ExponentialLR(o, 0.9)], [1]),
+}  # fmt: skip
+each_schedule = pytest.mark.parametrize("make", SCHEDULES.values(), ids=SCHEDULES)
+
+
+def optimizer(t: Any) -> Any:
+    p, q = (t.ones(1, requires_grad=True) for _ in range(2))
+    return t.optim.SGD([{"params": [p]}, {"params": [q], "lr": 0.3}], lr=0.05)
+
+
+def rates(t: Any, make: Any, steps: int = 40, disturb: int = -1) -> np.ndarray:
+    o = optimizer(t)
+    scheduler = make(t.optim.lr_scheduler, o)
+    seen = [scheduler.get_last_lr()]
+    for step in range(steps):
+        o.step()
+        if step == disturb:
+            o.param_groups[0]["lr"] *= 2
+        scheduler.step()
+        seen.append([group["lr"] for group in o.param_groups])
+        assert seen[-1] == scheduler.get_last_lr()
+    return np.array(seen)
+
+
+@each_schedule
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_rates(make: Any) -> None:
+    np.testing.assert_allclose(rates(tinygrad_ninja, make), rates(torch, make), rtol=1e-12, atol=1e-16)
+
+
+@each_schedule
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_rates_after_the_optimizers_was_changed_by_hand(make: Any) -> None:
+    ours, theirs = (rates(t, make, disturb=6) for t in (tinygrad_ninja, torch))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-16)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_two_schedules_of_one_optimizer_multiply() -> None:
+    def both(t: Any) -> list[float]:
+        o = optimizer(t)
+        parts = [
+            t.optim.lr_scheduler.ExponentialLR(o, 0.9),
+            t.optim.lr_scheduler.LinearLR(o, 0.5, total_iters=3),
+        ]
+        seen = []
+        for _ in range(10):
+            o.step()
+            for each in parts:
+                each.step()
+            seen.append(o.param_groups[0]["lr"])
+        return seen
+
+    np.testing.assert_allclose(both(tinygrad_ninja), both(torch), rtol=1e-12)
+
+
+@each_schedule
+def test_state_is_plain_and_goes_on(make: Any) -> None:
+    """The schedule's as JSON, with the optimizer's, into new ones of other settings."""
+    t = tinygrad_ninja
+    expected = rates(t, make)
+    for stop in (0, 1, 5, 11):
+        o = optimizer(t)
+        scheduler = make(t.optim.lr_scheduler, o)
+        for _ in range(stop):
+            scheduler.step()
+        saved = json.loads(json.dumps([scheduler.state_dict(), o.state_dict()]))
+        other = optimizer(t)
+        resumed = make(t.optim.lr_scheduler, other)
+        resumed.load_state_dict(saved[0])
+        other.load_state_dict(saved[1])
+        assert resumed.get_last_lr() == scheduler.get_last_lr()
+        seen = []
+        for _ in range(40 - stop):
+            resumed.step()
+            seen.append(resumed.get_last_lr())
+        np.testing.assert_array_equal(seen, expected[stop + 1 :])
+
+
+def test_a_schedule_of_ones_own() -> None:
+    def own(t: Any) -> Any:
+        class Halves(t.optim.lr_scheduler.LRScheduler):
+            def get_lr(self) -> list[float]:
+                return [base / 2**self.last_epoch for base in self.base_lrs]
+
+        o = optimizer(t)
+        scheduler = Halves(o)
+        o.step()
+        scheduler.step()
+        return scheduler.get_last_lr(), scheduler.last_epoch
+
+    assert own(tinygrad_ninja) == own(torch)
+
+
+@cases(
+    lambda t: t.optim.lr_scheduler.StepLR(1, 2),
+    lambda t: t.optim.lr_scheduler.LinearLR(optimizer(t), start_factor=0),
+    lambda t: t.optim.lr_scheduler.LinearLR(optimizer(t), end_factor=2),
+    lambda t: t.optim.lr_scheduler.LambdaLR(optimizer(t), [lambda epoch: 1.0]),
+    lambda t: t.optim.lr_scheduler.LRScheduler(optimizer(t)),
+    lambda t: t.optim.lr_scheduler.SequentialLR(optimizer(t), [], []),
+    lambda t: t.optim.lr_scheduler.SequentialLR(
+        optimizer(t), [t.optim.lr_scheduler.StepLR(optimizer(t), 2)], []
+    ),
+    lambda t: (lambda o: t.optim.lr_scheduler.SequentialLR(o, [t.optim.lr_scheduler.StepLR(o, 2)], [1]))(
+        optimizer(t)
+    ),
+)
+def test_calls_that_raise(case: Case) -> None:
+    assert_same_error(case)
+
+
+def test_misuse_that_torch_lets_pass() -> None:
+    s, o = tinygrad_ninja.optim.lr_scheduler, optimizer(tinygrad_ninja)
+    with pytest.raises(
+        NotImplementedError, match="last_epoch=3 is not offered here; the nearest: load_state_dict"
+    ):
+        s.StepLR(o, 2, last_epoch=3)
+    with pytest.raises(
+        ValueError, match=r"the state of a StepLR consists of .*step_size.*, and not of .*T_max"
+    ):
+        s.StepLR(o, 2).load_state_dict(s.CosineAnnealingLR(o, 3).state_dict())
+    with pytest.raises(ValueError, match="the state holds 0 schedules, and there are 2"):
+        warm_up(s, o).load_state_dict({})

@@ -1,0 +1,211 @@
+"""Modules that hold others, and run or list them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Any, Self, overload
+
+from ..tensors import Tensor
+from .module import Module, Parameter, indented
+
+
+class _Numbered(Module):
+    """Modules in an order, under the names "0", "1", … or, in a Sequential made of a dict, under its keys."""
+
+    def append(self, module: Module) -> Self:
+        """Put one more module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Put several more modules at the end."""
+        for each in list(modules):
+            self.append(each)
+        return self
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Put a module before the one at index, and number them all anew."""
+        several = list(self)
+        several.insert(index, module)
+        return self._renumber(several)
+
+    def pop(self, key: int) -> Module:
+        """Take the module at index `key` out, and number the rest anew."""
+        found: Module = self[key]
+        del self[key]
+        return found
+
+    def _renumber(self, modules: list[Module]) -> Self:
+        for each in modules:
+            self._check_module(each)
+        self._modules.clear()
+        return self.extend(modules)
+
+    def _names(self, index: int | slice) -> Any:
+        try:
+            return list(self._modules)[index]
+        except IndexError:
+            raise IndexError(f"index {index} is out of range: there are {len(self)} modules") from None
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._modules.values())
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        names = self._names(index)
+        if not isinstance(index, slice):
+            return self._modules[names]
+        part = type(self)()
+        for name in names:
+            part.add_module(name, self._modules[name])
+        return part
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        self.add_module(self._names(index), module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        names = self._names(index)
+        gone = names if isinstance(index, slice) else [names]
+        self._renumber([each for name, each in self._modules.items() if name not in gone])
+
+
+class Sequential(_Numbered):
+    """Modules one after the other: each is given what the one before it made. Also takes one dict of
+    names."""
+
+    def __init__(self, *modules: Any) -> None:
+        super().__init__()
+        named = modules[0] if len(modules) == 1 and isinstance(modules[0], dict) else dict(enumerate(modules))
+        for name, module in named.items():
+            self.add_module(str(name), module)
+
+    def forward(self, input: Any) -> Any:
+        """The input through every module in turn."""
+        for module in self:
+            input = module(input)
+        return input
+
+
+class ModuleList(_Numbered):
+    """Modules in a list, for the `forward` of the module that holds it to call."""
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        self.extend(modules or ())
+
+    def __getitem__(self, index: int | slice) -> Any:
+        found = super().__getitem__(index)
+        return found._renumber(list(found)) if isinstance(index, slice) else found
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
+
+    def __iadd__(self, other: Iterable[Module]) -> Self:
+        return self.extend(other)
+
+    def __repr__(self) -> str:
+        """Neighbours that look alike are shown once, with their number."""
+        lines, start = [], 0
+        for shown, alike in groupby(map(repr, self)):
+            n = len(list(alike))
+            numbers = f"({start})" if n == 1 else f"({start}-{start + n - 1})"
+            lines.append(indented(f"{numbers}: {'' if n == 1 else f'{n} x '}{shown}"))
+            start += n
+        return "ModuleList(\n  " + "\n  ".join(lines) + "\n)" if lines else "ModuleList()"
+
+
+class ModuleDict(Module):
+    """Modules by names, for the `forward` of the module that holds it to call."""
+
+    def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
+        super().__init__()
+        self.update(modules or {})
+
+    def update(self, modules: Mapping[str, Module]) -> None:
+        """Take these modules in, in the place of those of the same names."""
+        for name, module in modules.items():
+            self[name] = module
+
+    def keys(self) -> Iterable[str]:
+        """The names."""
+        return self._modules.keys()
+
+    def values(self) -> Iterable[Any]:
+        """The modules."""
+        return self._modules.values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """The names and their modules."""
+        return self._modules.items()
+
+    def pop(self, key: str) -> Any:
+        """Take the module of that name out."""
+        return self._modules.pop(key)
+
+    def clear(self) -> None:
+        """Take all modules out."""
+        self._modules.clear()
+
+    def __getitem__(self, key: str) -> Any:
+        return self._modules[key]
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._modules
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+
+class ParameterList(Module):
+    """Parameters in a list; a Tensor that is none becomes one."""
+
+    def __init__(self, values: Iterable[Tensor] | None = None) -> None:
+        super().__init__()
+        self.extend(values or ())
+
+    def append(self, value: Tensor) -> Self:
+        """Put one more parameter at the end."""
+        self[len(self)] = value
+        return self
+
+    def extend(self, values: Iterable[Tensor]) -> Self:
+        """Put several more parameters at the end."""
+        for each in values:
+            self.append(each)
+        return self
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._parameters.values())
+
+    def __getitem__(self, index: int) -> Any:
+        return list(self)[index]
+
+    def __setitem__(self, index: int, value: Tensor) -> None:
+        at = index % len(self) if index < 0 else index
+        self._parameters[str(at)] = value if isinstance(value, Parameter) else Parameter(value)
+
+    def extra_repr(self) -> str:
+        return "\n".join(
+            f"  ({name}): Parameter containing: [{each.dtype} of size {'x'.join(map(str, each.shape))}]"
+            for name, each in self._parameters.items()
+            if each is not None
+        )

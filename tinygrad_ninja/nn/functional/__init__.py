@@ -1,0 +1,22 @@
+"""Functions of layers, under the names and with the arguments of `torch.nn.functional`."""
+
+from typing import Any
+
+from ...functions.indexing import one_hot
+from ...missing import explain
+from .attention import scaled_dot_product_attention
+from .basic import dropout, embedding, gelu, linear, log_softmax, relu, sigmoid, softmax, tanh
+from .loss import cross_entropy, mse_loss, nll_loss
+from .normalization import batch_norm, layer_norm, normalize
+
+__all__ = [
+    "batch_norm", "cross_entropy", "dropout", "embedding", "gelu", "layer_norm", "linear", "log_softmax",
+    "mse_loss", "nll_loss", "normalize", "one_hot", "relu", "scaled_dot_product_attention", "sigmoid",
+    "softmax", "tanh",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError(explain("nn.functional", name, __all__))

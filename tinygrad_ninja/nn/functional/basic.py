@@ -1,0 +1,106 @@
+"""Products, rows of a table, activations and dropout."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ... import dtypes
+from ...functions import OFFERED
+from ...functions.elementwise import where
+from ...functions.reduction import log_softmax as _log_softmax
+from ...functions.reduction import softmax as _softmax
+from ...missing import refuse
+from ...ops import elementwise
+from ...random import bernoulli
+from ...tensors import Tensor, wrap
+
+sigmoid, tanh = OFFERED["sigmoid"], OFFERED["tanh"]
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """input weightᵀ + bias: input (…, n), weight (m, n) or (n), bias (m), result (…, m)."""
+    if input.ndim > 2 and weight.ndim == 2:  # as one product, not as one for each matrix
+        rows = linear(input.reshape(-1, input.shape[-1]), weight, bias)
+        return rows.reshape(*input.shape[:-1], weight.shape[0])
+    out = input @ weight.T
+    return out if bias is None else out + bias
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """The rows of weight, (n, d), at the integers of input: (…, d). IndexError for one that is not below n.
+
+    The row `padding_idx`, counted from the end where it is negative, is given no gradient.
+    """
+    refuse("embedding", "changing the rows of weight under no_grad", max_norm=max_norm)
+    refuse("embedding", "the plain gradient", scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
+    if input.dtype not in (dtypes.int64, dtypes.int32):
+        raise RuntimeError(f"embedding: indices must be int64 or int32, not {input.dtype}")
+    rows = weight[input]
+    if padding_idx is None:
+        return rows
+    n = weight.shape[0]
+    if not -n <= padding_idx < n:
+        raise AssertionError(f"embedding: padding_idx {padding_idx} is not within the {n} rows of weight")
+    return where((input == padding_idx % n).unsqueeze(-1), rows.detach(), rows)
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(input, 0), in input's own memory where `inplace` is true."""
+    return input.relu_() if inplace else elementwise.relu.call(input)
+
+
+def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
+    """x Φ(x), Φ being the distribution function of the standard normal distribution; with approximate="tanh"
+    Φ(x) ≈ (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2. RuntimeError for another `approximate`.
+
+    Source: Hendrycks and Gimpel, Gaussian Error Linear Units (2016).
+    """
+    if approximate == "none":
+        return 0.5 * input * (1 + elementwise.erf.call(input * math.sqrt(0.5)))
+    if approximate == "tanh":
+        cubic = input * (1 + 0.044715 * (input * input))
+        return 0.5 * input * (1 + tanh(math.sqrt(2 / math.pi) * cubic))
+    raise RuntimeError(f"gelu: approximate must be 'none' or 'tanh', not {approximate!r}")
+
+
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """eˣ / Σ eˣ along `dim`. TypeError without it: PyTorch would guess it, and warn."""
+    return _softmax(input, _named(dim, "softmax"), dtype=dtype)
+
+
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """ln softmax along `dim`. TypeError without it: PyTorch would guess it, and warn."""
+    return _log_softmax(input, _named(dim, "log_softmax"), dtype=dtype)
+
+
+def _named(dim: int | None, name: str) -> int:
+    if dim is None:
+        raise TypeError(f"{name}: say along which dimension, as in dim=-1")
+    return dim
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Each element 0 with probability p, else over 1 - p, so that its mean stays; the input itself where
+    `training` is false. ValueError unless 0 ≤ p ≤ 1.
+
+    The draws come from the default generator and are those of PyTorch where it draws them by itself; on an
+    Intel processor PyTorch may take them from Intel's library instead, and they differ.
+
+    Source: Srivastava et al., Dropout (2014).
+    """
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0:
+        return input
+    # With p = 1 PyTorch draws nothing, and neither is there anything to scale.
+    scale = wrap(bernoulli(input.detach(), 1 - p).array / (1 - p)) if p < 1 else input.detach() * 0
+    return input.mul_(scale) if inplace else input * scale

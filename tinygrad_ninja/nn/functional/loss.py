@@ -1,0 +1,210 @@
+"""Losses: how far the input is from the target, as one number or one for each example."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from ... import dtypes
+from ...functions.reduction import log_softmax
+from ...kinds import kind_of
+from ...missing import refuse
+from ...ops import indexing, losses
+from ...tensors import Tensor, wrap
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """-ln softmax(input) at the right class: its mean, its sum, or with reduction="none" one number each.
+
+    input: logits, (classes), (n, classes) or (n, classes, d1, …). target: the right classes, int64, of that
+    shape without the classes; or the probability of each class, of input's own shape.
+    weight: (classes), what an example of each class counts; the mean is then over the sum of those weights.
+    ignore_index: examples with this target count nothing. label_smoothing ε: the right class is expected
+    with probability 1 - ε, and ε is shared evenly by all (Szegedy et al. 2016).
+
+    IndexError for a class that there is not, ValueError where the number of examples differs or for another
+    reduction, RuntimeError for a target of another shape or dtype.
+    """
+    _check(reduction, size_average, reduce)
+    if not input.ndim:
+        raise RuntimeError("cross_entropy: the input needs a dimension of classes, and is a single number")
+    if not 0 <= label_smoothing <= 1:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    _check_weight(weight, input)
+    if target.shape == input.shape:
+        return _of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
+    logits, classes, ignored = _examples(input, target, ignore_index)
+    if reduction == "mean" and weight is None and ignored is None and not label_smoothing:
+        return losses.cross_entropy.call(logits, classes, kind_of(classes).arange(logits.shape[0]))
+    log_probs = log_softmax(logits, 1)
+    return _expected(log_probs, classes, ignored, weight, reduction, target, label_smoothing)
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """-input at the right class, where the input holds log-probabilities. Shapes, arguments and errors as in
+    `cross_entropy`, but for the target, which holds classes."""
+    _check(reduction, size_average, reduce)
+    _check_weight(weight, input)
+    log_probs, classes, ignored = _examples(input, target, ignore_index)
+    return _expected(log_probs, classes, ignored, weight, reduction, target, 0.0)
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """(input - target)²: its mean, its sum, or with reduction="none" each.
+
+    weight: of the same shape, what each square counts; the mean is then over their sum. ValueError for
+    another reduction; UserWarning where the shapes differ and are broadcast.
+    """
+    _check(reduction, size_average, reduce)
+    if input.shape != target.shape:
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) "
+            "broadcasts them, which is seldom what is meant: give both the same size",
+            stacklevel=2,
+        )
+    squares = (input - target) ** 2
+    if weight is None:
+        return _reduced(squares, reduction, squares.numel())
+    return _reduced(squares * weight, reduction, weight.sum())
+
+
+def refuse_old_names(size_average: bool | None, reduce: bool | None) -> None:
+    """NotImplementedError for the arguments that PyTorch had before `reduction`."""
+    given = {"size_average": size_average, "reduce": reduce}
+    told = {name: str(value) for name, value in given.items() if value is not None}  # False is told, too
+    refuse("the loss", "reduction='mean', 'sum' or 'none'", **told)
+
+
+def _check(reduction: str, size_average: bool | None, reduce: bool | None) -> None:
+    refuse_old_names(size_average, reduce)
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{reduction} is not a valid value for reduction: mean, sum or none")
+
+
+def _check_weight(weight: Tensor | None, input: Tensor) -> None:
+    n = input.shape[min(1, input.ndim - 1)]
+    if weight is not None and tuple(weight.shape) != (n,):
+        raise RuntimeError(
+            f"weight tensor should be defined either for all {n} classes or no classes but got weight tensor "
+            f"of shape: {list(weight.shape)}"
+        )
+
+
+def _reduced(each: Tensor, reduction: str, count: Any) -> Tensor:
+    if reduction == "none":
+        return each
+    return each.sum() / count if reduction == "mean" else each.sum()
+
+
+def _examples(input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Any, Any]:
+    """The input as (examples, classes), the class of each example, and which of them to ignore (None where
+    there are none); an ignored one is given class 0."""
+    _check_target(input, target)
+    if input.ndim == 1:
+        input = input.reshape(1, -1)
+    elif input.ndim > 2:
+        input = input.permute(0, *range(2, input.ndim), 1).reshape(-1, input.shape[1])
+    classes = target.array.reshape(-1)
+    if not target.numel():
+        return input, classes, None
+    ignored = None
+    lowest, highest = int(classes.min()), int(classes.max())
+    if lowest <= ignore_index <= highest and (classes == ignore_index).any():
+        ignored = classes == ignore_index
+        classes = classes * ~ignored
+        lowest, highest = int(classes.min()), int(classes.max())
+    if lowest < 0 or highest >= input.shape[1]:
+        wrong = lowest if lowest < 0 else highest
+        raise IndexError(f"Target {wrong} is out of bounds: there are {input.shape[1]} classes")
+    return input, classes, ignored
+
+
+def _check_target(input: Tensor, target: Tensor) -> None:
+    if target.dtype is not dtypes.int64:
+        raise RuntimeError(f"expected the target to be int64 class indices, not {target.dtype}")
+    wanted = list(input.shape)
+    del wanted[min(1, input.ndim - 1)]
+    got = list(target.shape)
+    if got == wanted:
+        return
+    if wanted and got[:1] != wanted[:1]:
+        size = got[0] if got else 0
+        raise ValueError(f"Expected input batch_size ({wanted[0]}) to match target batch_size ({size}).")
+    raise RuntimeError(f"Expected target size {wanted}, got {got}")
+
+
+def _expected(
+    log_probs: Tensor,
+    classes: Any,
+    ignored: Any,
+    weight: Tensor | None,
+    reduction: str,
+    target: Tensor,
+    label_smoothing: float,
+) -> Tensor:
+    """The loss of log_probs (examples, classes), in the shape of the target where nothing is reduced."""
+    rows = kind_of(classes).arange(log_probs.shape[0])
+    each = -indexing.index.call(log_probs, (rows, classes))
+    count: Any = classes.shape[0]
+    if weight is not None:
+        counts = wrap(kind_of(classes).index(weight.array, (classes,)))
+        each = each * counts
+    if label_smoothing:
+        weighted = log_probs if weight is None else log_probs * weight.detach()
+        share = label_smoothing / log_probs.shape[1]
+        each = (1 - label_smoothing) * each - share * weighted.sum(1)
+    if ignored is not None:
+        each = each.masked_fill(wrap(ignored), 0.0)
+        count = int((~ignored).sum())
+    if weight is not None:
+        count = (counts if ignored is None else counts.masked_fill(wrap(ignored), 0.0)).sum()
+    return _reduced(each.reshape(target.shape) if reduction == "none" else each, reduction, count)
+
+
+def _of_probabilities(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> Tensor:
+    if not target.dtype.is_floating_point:
+        raise RuntimeError(
+            f"a target of the input's shape holds probabilities, in floating point, not {target.dtype}"
+        )
+    if ignore_index >= 0:
+        raise RuntimeError("ignore_index is not supported for floating point target")
+    dim = min(1, input.ndim - 1)
+    n = input.shape[dim]
+    if label_smoothing:
+        target = target * (1 - label_smoothing) + label_smoothing / n
+    terms = log_softmax(input, dim) * target
+    if weight is not None:
+        terms = terms * weight.reshape(*(n if i == dim else 1 for i in range(input.ndim)))
+    each = -terms.sum(dim)
+    return _reduced(each, reduction, each.numel())

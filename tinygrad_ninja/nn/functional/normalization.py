@@ -1,0 +1,95 @@
+"""Numbers brought to mean 0 and deviation 1, over the batch or over the features; vectors to length 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ...autograd import no_grad
+from ...ops import losses
+from ...tensors import Tensor
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """The input, (n, features) or (n, features, d1, …), less the mean over √(variance + eps), feature by
+    feature, times weight plus bias, which are (features).
+
+    In training they are the batch's, over n, and the running ones move by `momentum` towards them (the
+    variance over n - 1); otherwise the running ones are used. ValueError in training where there is one value
+    a feature, RuntimeError for running statistics of another size.
+    """
+    features = input.shape[1]
+    axis = (0, *range(2, input.ndim))
+    shape = (1, features, *(1 for _ in axis[1:]))
+    named = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, each in named.items():
+        if each is not None and tuple(each.shape) != (features,):
+            raise RuntimeError(f"{name} should contain {features} elements not {each.numel()}")
+    if not training:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("batch_norm: running_mean and running_var are needed where training is False")
+        inverse = (running_var.reshape(shape) + eps) ** -0.5
+        out = (input - running_mean.reshape(shape)) * inverse
+        out = out if weight is None else out * weight.reshape(shape)
+        return out if bias is None else out + bias.reshape(shape)
+    if input.numel() == features:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {input.shape}"
+        )
+    if running_mean is not None and running_var is not None:
+        with no_grad():
+            running_mean.mul_(1 - momentum).add_(momentum * input.mean(axis))
+            running_var.mul_(1 - momentum).add_(momentum * input.var(axis))
+    w = 1.0 if weight is None else weight.reshape(shape)
+    b = 0.0 if bias is None else bias.reshape(shape)
+    return losses.batch_norm.call(input, w, b, axis, eps)
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Each example less its mean over √(its variance + eps), times weight plus bias, both of
+    normalized_shape: the last dimensions of the input, over which mean and variance (over n) are taken.
+
+    RuntimeError for an input, weight or bias of other dimensions. Source: Ba, Kiros, Hinton (2016).
+    """
+    wanted = tuple(normalized_shape)
+    if not wanted:
+        raise RuntimeError("layer_norm: normalized_shape has to name at least one dimension")
+    if tuple(input.shape[-len(wanted) :]) != wanted:
+        raise RuntimeError(
+            f"Given normalized_shape={list(wanted)}, expected input with shape "
+            f"[*, {', '.join(map(str, wanted))}], but got input of size {list(input.shape)}"
+        )
+    for name, each in (("weight", weight), ("bias", bias)):
+        if each is not None and tuple(each.shape) != wanted:
+            raise RuntimeError(
+                f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
+                f"{list(each.shape)} and normalized_shape = {list(wanted)}"
+            )
+    axis = tuple(range(input.ndim - len(wanted), input.ndim))
+    return losses.layer_norm.call(
+        input, 1.0 if weight is None else weight, 0.0 if bias is None else bias, axis, eps
+    )
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """The input over its norm along `dim`, or over eps where that is less: vectors of length 1.
+
+    p: 2, or infinity for the largest absolute value. NotImplementedError for another.
+    """
+    norm = input.abs().amax(dim, True) if p == math.inf else input.norm(p, dim, True)
+    return input / norm.clamp(min=eps)

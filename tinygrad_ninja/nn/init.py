@@ -1,0 +1,131 @@
+"""The numbers that parameters start from: each function writes into a Tensor, unrecorded, and returns it.
+
+Random ones are drawn from `generator`, by default the default one, and are PyTorch's. Sources: Glorot and
+Bengio (2010) for Xavier's, He et al. (2015) for Kaiming's.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..autograd import no_grad
+from ..generator import Generator
+from ..missing import explain
+from ..tensors import Tensor
+
+__all__ = [
+    "calculate_gain", "constant_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "uniform_",
+    "xavier_normal_", "xavier_uniform_", "zeros_",
+]  # fmt: skip
+
+
+def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float:
+    """What a function takes from the spread of its input, to be given back by the weights before it: 5/3 for
+    tanh, √2 for relu, √(2 / (1 + param²)) for leaky_relu (param: its slope, 0.01), 3/4 for selu, else 1.
+
+    ValueError for another name.
+    """
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        if isinstance(slope, bool) or not isinstance(slope, (int, float)):
+            raise ValueError(f"negative_slope {param!r} not a valid number")
+        return math.sqrt(2 / (1 + slope**2))
+    gains = {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4, "sigmoid": 1.0, "linear": 1.0}
+    convolutions = {f"conv{way}{n}d": 1.0 for way in ("", "_transpose") for n in (1, 2, 3)}
+    if nonlinearity not in gains | convolutions:
+        raise ValueError(f"Unsupported nonlinearity {nonlinearity}: one of {', '.join(gains)} or leaky_relu")
+    return (gains | convolutions)[nonlinearity]
+
+
+@no_grad()
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Uniform between a and b."""
+    return tensor.uniform_(a, b, generator=generator)
+
+
+@no_grad()
+def normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
+) -> Tensor:
+    """Normal, with this mean and deviation."""
+    return tensor.normal_(mean, std, generator=generator)
+
+
+@no_grad()
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """The number val."""
+    return tensor.fill_(val)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """1."""
+    return constant_(tensor, 1.0)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """0."""
+    return constant_(tensor, 0.0)
+
+
+def kaiming_uniform_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:
+    """Uniform within √3 · gain / √fan; a: the slope of a leaky_relu, mode: "fan_in" or "fan_out".
+
+    ValueError for another mode or nonlinearity, and for a Tensor of fewer than two dimensions.
+    """
+    bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def kaiming_normal_(
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Generator | None = None,
+) -> Tensor:
+    """Normal with deviation gain / √fan. Arguments and errors as `kaiming_uniform_`."""
+    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Uniform within gain · √(6 / (fan_in + fan_out)). ValueError for fewer than two dimensions."""
+    bound = math.sqrt(3.0) * _xavier_std(tensor, gain)
+    return uniform_(tensor, -bound, bound, generator)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Normal with deviation gain · √(2 / (fan_in + fan_out)). ValueError for fewer than two dimensions."""
+    return normal_(tensor, 0.0, _xavier_std(tensor, gain), generator)
+
+
+def _fans(tensor: Tensor) -> dict[str, int]:
+    if tensor.ndim < 2:
+        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
+    outputs, inputs, *field = tensor.shape
+    return {"fan_in": inputs * math.prod(field), "fan_out": outputs * math.prod(field)}
+
+
+def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    fans = _fans(tensor)
+    if mode.lower() not in fans:
+        raise ValueError(f"Mode {mode} not supported, please use one of {list(fans)}")
+    fan = fans[mode.lower()]
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan) if fan else 0.0
+
+
+def _xavier_std(tensor: Tensor, gain: float) -> float:
+    fan = sum(_fans(tensor).values())
+    return gain * math.sqrt(2.0 / fan) if fan else 0.0
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError(explain("nn.init", name, __all__))

@@ -1,0 +1,105 @@
+"""Normalization over the batch and over the features, each with a weight and a bias to be trained."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+from ..autograd import no_grad
+from ..functions.creation import ones, tensor, zeros
+from ..tensors import Tensor
+from . import functional as F
+from .module import Module, Parameter
+
+
+class BatchNorm1d(Module):
+    """Each feature less its mean over the batch, over its deviation, times weight plus bias (Ioffe & Szegedy
+    2015).
+
+    Input: (n, num_features) or (n, num_features, length). In evaluation the running statistics are used: they
+    move by `momentum` (None: their plain average) towards each batch's mean and unbiased variance.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
+        self.track_running_stats = track_running_stats
+        where = {"device": device, "dtype": dtype}
+        self.register_parameter("weight", Parameter(ones(num_features, **where)) if affine else None)
+        self.register_parameter("bias", Parameter(zeros(num_features, **where)) if affine and bias else None)
+        tracked = track_running_stats
+        self.register_buffer("running_mean", zeros(num_features, **where) if tracked else None)
+        self.register_buffer("running_var", ones(num_features, **where) if tracked else None)
+        self.register_buffer("num_batches_tracked", tensor(0, device=device) if tracked else None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input, of the shape it came in, normalised. ValueError for another number of dimensions, and
+        in training for one value a feature, of which there is no deviation."""
+        if input.ndim not in (2, 3):
+            raise ValueError(f"expected 2D or 3D input (got {input.ndim}D input)")
+        momentum = self.momentum or 0.0
+        if self.training and self.track_running_stats:
+            with no_grad():
+                self.num_batches_tracked += 1
+            if self.momentum is None:
+                momentum = 1 / self.num_batches_tracked.item()
+        use_batch = self.training or self.running_mean is None
+        mean, var = (self.running_mean, self.running_var) if self.track_running_stats else (None, None)
+        return F.batch_norm(input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class LayerNorm(Module):
+    """Each example less its mean over its deviation, times weight plus bias (Ba, Kiros & Hinton 2016).
+
+    normalized_shape: the last dimensions of the input, over which mean and variance (over n) are taken; also
+    the shape of weight and bias, which start at 1 and 0.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = (
+            tuple(map(operator.index, normalized_shape))
+            if isinstance(normalized_shape, Sequence)
+            else (operator.index(normalized_shape),)
+        )
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        where = {"device": device, "dtype": dtype}
+        affine, shape = elementwise_affine, self.normalized_shape
+        self.register_parameter("weight", Parameter(ones(shape, **where)) if affine else None)
+        self.register_parameter("bias", Parameter(zeros(shape, **where)) if affine and bias else None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input, (…, *normalized_shape), normalised."""
+        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
+            f"bias={self.bias is not None}"
+        )

@@ -1,0 +1,93 @@
+"""What is done to the parameters or the gradients of a whole model at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ..autograd import no_grad
+from ..functions.creation import tensor
+from ..functions.shape import cat, stack
+from ..missing import explain
+from ..tensors import Tensor
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
+
+
+@no_grad()
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
+) -> Tensor:
+    """Shorten all gradients together, in place, so that their joint norm is at most max_norm; the norm that
+    they had is returned, 0-dimensional.
+
+    norm_type: p of (Σ |g|ᵖ)^(1/p), above 0, or infinity; ValueError for another. RuntimeError, with
+    error_if_nonfinite, where the norm is infinite or NaN. foreach chooses among PyTorch's ways to compute the
+    same, and changes nothing here.
+    """
+    if not norm_type > 0:
+        raise ValueError(f"clip_grad_norm_: norm_type must be above 0, or infinity, not {norm_type}")
+    gradients = _gradients(parameters)
+    if not gradients:
+        return tensor(0.0)
+    total = _norm(stack([_norm(each, norm_type) for each in gradients]), norm_type)
+    if error_if_nonfinite and not math.isfinite(total.item()):
+        raise RuntimeError(
+            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it "
+            "cannot be clipped"
+        )
+    # PyTorch adds the small number so that no gradient is divided by 0.
+    scale = (max_norm / (total + 1e-6)).clamp(max=1.0)
+    for each in gradients:
+        each.mul_(scale)
+    return total
+
+
+@no_grad()
+def clip_grad_value_(
+    parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
+) -> None:
+    """Bring every element of every gradient, in place, between -clip_value and clip_value."""
+    for each in _gradients(parameters):
+        each.clamp_(-clip_value, clip_value)
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All elements of all parameters as one vector, recorded."""
+    return cat([each.reshape(-1) for each in parameters])
+
+
+@no_grad()
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Copy the vector that `parameters_to_vector` gave back into the parameters. ValueError, before anything
+    is written, unless it has as many elements as they have."""
+    targets = list(parameters)
+    sizes = [each.numel() for each in targets]
+    if tuple(vec.shape) != (sum(sizes),):
+        raise ValueError(f"the parameters have {sum(sizes)} elements, and the vector {tuple(vec.shape)}")
+    for target, part in zip(targets, vec.split(sizes), strict=True):
+        target.copy_(part.reshape(target.shape))
+
+
+def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    several = [parameters] if isinstance(parameters, Tensor) else parameters
+    return [each.grad for each in several if each.grad is not None]
+
+
+def _norm(x: Tensor, p: float) -> Tensor:
+    if p == 2:
+        return x.norm()
+    if p == math.inf:
+        return x.abs().max()
+    return (x.abs() ** p).sum() ** (1 / p)
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError(explain("nn.utils", name, __all__))

@@ -1,0 +1,127 @@
+"""Adam, and AdamW with its weight decay apart from the gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from ..functions.creation import zeros, zeros_like
+from ..kinds import kind_of
+from ..missing import refuse
+from ..tensors import Tensor
+from .optimizer import Optimizer
+
+
+class Adam(Optimizer):
+    """p -= lr · m̂ / (√v̂ + eps), where m and v are running means of the gradient and of its square, by betas,
+    and m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ) what they are at step t without their start at 0.
+
+    With weight_decay, the gradient grows by weight_decay · p first; with decoupled_weight_decay it is p that
+    shrinks, by lr · weight_decay · p, as in AdamW. amsgrad: the greatest v so far takes the place of v.
+    maximize climbs instead. foreach and fused choose among PyTorch's ways to compute the same, and change
+    nothing here. ValueError for a negative setting, and for a beta that is not in [0, 1).
+
+    Sources: Kingma and Ba, Adam (2015); Loshchilov and Hutter, Decoupled Weight Decay Regularization (2019);
+    Reddi et al., On the Convergence of Adam and Beyond (2018); eps where PyTorch's documentation has it.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        refuse("Adam", "a step outside of a CUDA graph", capturable=capturable)
+        refuse("Adam", "p - lr * autograd.grad(…, create_graph=True)", differentiable=differentiable)
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+                "decoupled_weight_decay": decoupled_weight_decay,
+            },
+        )
+
+    def _check(self, group: dict[str, Any]) -> None:
+        super()._check(group)
+        if not group["eps"] >= 0:
+            raise ValueError(f"Invalid epsilon value: {group['eps']}")
+        for i, beta in enumerate(group["betas"]):
+            if not 0 <= beta < 1:
+                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+
+    def _update(self, p: Tensor, gradient: Any, group: dict[str, Any]) -> None:
+        xp, lr, decay = kind_of(gradient), group["lr"], group["weight_decay"]
+        beta1, beta2 = group["betas"]
+        if group["maximize"]:
+            gradient = -gradient
+        if decay and group["decoupled_weight_decay"]:
+            p.array *= 1 - lr * decay
+        elif decay:
+            gradient = gradient + decay * p.array
+        kept = self.state.get(p) or self._remember(p, group)
+        mean, square = kept["exp_avg"].array, kept["exp_avg_sq"].array
+        kept["step"].array += 1
+        t = float(kept["step"])
+        mean += (1 - beta1) * (gradient - mean)
+        square *= beta2
+        square += (1 - beta2) * gradient * gradient
+        if group["amsgrad"]:
+            greatest = kept["max_exp_avg_sq"].array
+            greatest[...] = square = xp.maximum(greatest, square)
+        spread = xp.sqrt(square)
+        spread /= math.sqrt(1 - beta2**t)
+        spread += group["eps"]
+        p.array -= (lr / (1 - beta1**t)) * mean / spread
+
+    def _remember(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * group["amsgrad"]
+        kept = self.state[p] = {"step": zeros(()), **{name: zeros_like(p) for name in names}}
+        return kept
+
+
+class AdamW(Adam):
+    """`Adam` with decoupled_weight_decay, which is 0.01 by default."""
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            decoupled_weight_decay=True,
+        )

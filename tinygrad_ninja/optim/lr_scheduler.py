@@ -1,0 +1,263 @@
+"""Schedules of the learning rate, under the names of `torch.optim.lr_scheduler`."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ..missing import explain, refuse
+from .optimizer import Optimizer
+
+__all__ = [
+    "CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR",
+    "SequentialLR", "StepLR",
+]  # fmt: skip
+
+
+class LRScheduler:
+    """The base: after every step of the optimizer, `step()` sets the rate of each of its groups.
+
+    A subclass says which, by its `get_lr`. The schedule begins, at epoch 0, when it is made; PyTorch's
+    last_epoch, to begin later, is not offered: `load_state_dict` goes on from where it was. TypeError where
+    the first argument is no Optimizer.
+    """
+
+    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+        if last_epoch != -1:
+            refuse(type(self).__name__, "load_state_dict", last_epoch=last_epoch)
+        self.optimizer = optimizer
+        for group in optimizer.param_groups:
+            group.setdefault("initial_lr", group["lr"])
+        self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
+        self.last_epoch = -1
+        self.step()
+
+    def _restart(self) -> None:
+        """Go to epoch 0 and the first rates, whatever they are now."""
+        for base, group in zip(self.base_lrs, self.optimizer.param_groups, strict=True):
+            group["lr"] = base
+        self.last_epoch = -1
+        self.step()
+
+    def get_lr(self) -> list[float]:
+        """The rates at `last_epoch`, one a group; NotImplementedError until a subclass says."""
+        raise NotImplementedError(f"{type(self).__name__} does not say what its rates are")
+
+    def get_last_lr(self) -> list[float]:
+        """The rates that the last step set, one a group."""
+        return self._last_lr
+
+    def step(self) -> None:
+        """Go on by one: to be called after the optimizer's step."""
+        self.last_epoch += 1
+        self._set(self.get_lr())
+
+    def _set(self, rates: list[float]) -> None:
+        self._last_lr = [float(rate) for rate in rates]  # NumPy's numbers would decide the parameters' dtype
+        for group, rate in zip(self.optimizer.param_groups, self._last_lr, strict=True):
+            group["lr"] = rate
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it is made of but the optimizer and functions: numbers, strings and lists of them."""
+        return {name: value for name, value in vars(self).items() if name not in ("optimizer", "lr_lambdas")}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was taken; the rates themselves are in the optimizer's. ValueError
+        where it is not one of such a schedule."""
+        if state_dict.keys() != self.state_dict().keys():
+            raise ValueError(
+                f"the state of a {type(self).__name__} consists of {', '.join(self.state_dict())}, "
+                f"and not of {', '.join(state_dict)}"
+            )
+        vars(self).update(state_dict)
+
+
+class LambdaLR(LRScheduler):
+    """The first rate times lr_lambda(epoch): one function, or a list with one for each group; ValueError for
+    a list of another length. The functions are not part of the `state_dict`."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        lr_lambda: Callable[[int], float] | list[Callable[[int], float]],
+        last_epoch: int = -1,
+    ) -> None:
+        n = len(optimizer.param_groups) if isinstance(optimizer, Optimizer) else 1
+        self.lr_lambdas = list(lr_lambda) if isinstance(lr_lambda, (list, tuple)) else [lr_lambda] * n
+        if len(self.lr_lambdas) != n:
+            raise ValueError(f"Expected {n} lr_lambdas, but got {len(self.lr_lambdas)}")
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        """The rates at `last_epoch`, whatever the optimizer has."""
+        return [base * f(self.last_epoch) for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
+
+
+class _Shaped(LRScheduler):
+    """A schedule with a factor for every epoch. A step changes the optimizer's rate by the ratio of two of
+    them, so that several schedules of one optimizer multiply, and a rate that was changed in between stays
+    changed."""
+
+    def _factor(self, epoch: int) -> float:
+        """What the first rate is multiplied by, so many steps after the start."""
+        raise NotImplementedError
+
+    def _floor(self) -> float:
+        """What is first taken off the rate, and added to the product."""
+        return 0.0
+
+    def get_lr(self) -> list[float]:
+        """The rates at `last_epoch`, given that the optimizer has those of the step before."""
+        now = self._factor(self.last_epoch)
+        before = self._factor(self.last_epoch - 1) if self.last_epoch else 1.0
+        floor = self._floor()
+        # A rate that is at the floor has no ratio to go on from: it is computed from the first rate.
+        return [
+            floor + (group["lr"] - floor) * (now / before) if before else group["lr"] + (base - floor) * now
+            for base, group in zip(self.base_lrs, self.optimizer.param_groups, strict=True)
+        ]
+
+
+class StepLR(_Shaped):
+    """The rate times gamma, every step_size steps."""
+
+    def __init__(
+        self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
+        self.step_size, self.gamma = step_size, gamma
+        super().__init__(optimizer, last_epoch)
+
+    def _factor(self, epoch: int) -> float:
+        """gamma, as often as step_size went by."""
+        return self.gamma ** (epoch // self.step_size)
+
+
+class MultiStepLR(_Shaped):
+    """The rate times gamma, at each of the milestones, which are numbers of steps."""
+
+    def __init__(
+        self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1
+    ) -> None:
+        self.milestones, self.gamma = sorted(milestones), gamma
+        super().__init__(optimizer, last_epoch)
+
+    def _factor(self, epoch: int) -> float:
+        """gamma, as often as milestones are behind."""
+        return self.gamma ** bisect_right(self.milestones, epoch)
+
+
+class ExponentialLR(_Shaped):
+    """The rate times gamma, every step."""
+
+    def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
+        self.gamma = gamma
+        super().__init__(optimizer, last_epoch)
+
+    def _factor(self, epoch: int) -> float:
+        """gamma to the power of the steps."""
+        return self.gamma**epoch
+
+
+class LinearLR(_Shaped):
+    """A factor that goes from start_factor to end_factor in total_iters even steps, and stays: a warm-up.
+
+    ValueError unless 0 < start_factor ≤ 1 and 0 ≤ end_factor ≤ 1.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
+        if not 0 < start_factor <= 1:
+            raise ValueError(f"LinearLR: start_factor must be above 0 and at most 1, not {start_factor}")
+        if not 0 <= end_factor <= 1:
+            raise ValueError(f"LinearLR: end_factor must be between 0 and 1, not {end_factor}")
+        self.start_factor, self.end_factor, self.total_iters = start_factor, end_factor, total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def _factor(self, epoch: int) -> float:
+        """A point of the line between the two."""
+        done = min(epoch, self.total_iters) / self.total_iters if self.total_iters else 1.0
+        return self.start_factor + (self.end_factor - self.start_factor) * done
+
+
+class CosineAnnealingLR(_Shaped):
+    """The rate falls along half a cosine, from the first one to eta_min in T_max steps (Loshchilov and Hutter
+    2017), and would then rise again."""
+
+    def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1) -> None:
+        self.T_max, self.eta_min = T_max, eta_min
+        super().__init__(optimizer, last_epoch)
+
+    def _factor(self, epoch: int) -> float:
+        """(1 + cos(π epoch / T_max)) / 2, of what is above eta_min."""
+        return (1 + math.cos(math.pi * epoch / self.T_max)) / 2
+
+    def _floor(self) -> float:
+        """eta_min."""
+        return self.eta_min
+
+
+class SequentialLR(LRScheduler):
+    """One schedule after the other, the next one beginning at each of the milestones, which are numbers of
+    steps. ValueError for no schedule, for as many milestones as schedules, and for schedules of another
+    optimizer."""
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        schedulers: list[LRScheduler],
+        milestones: list[int],
+        last_epoch: int = -1,
+    ) -> None:
+        if not schedulers:
+            raise ValueError("SequentialLR expects at least one scheduler, but got no scheduler.")
+        if any(each.optimizer is not optimizer for each in schedulers):
+            raise ValueError(
+                "SequentialLR expects all schedulers to belong to the optimizer that it was given"
+            )
+        if len(milestones) != len(schedulers) - 1:
+            raise ValueError(
+                "SequentialLR expects one milestone between each two schedulers, but got "
+                f"{len(schedulers)} schedulers and {len(milestones)} milestones"
+            )
+        self._schedulers, self._milestones = schedulers, milestones
+        super().__init__(optimizer, last_epoch)
+
+    def step(self) -> None:
+        """Go on by one, or over to the next schedule."""
+        self.last_epoch += 1
+        i = bisect_right(self._milestones, self.last_epoch)
+        current = self._schedulers[i]
+        if self.last_epoch == (self._milestones[i - 1] if i else 0):
+            current._restart()
+        else:
+            current.step()
+        self._last_lr = current.get_last_lr()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Its own state, with a list of those of the schedules."""
+        return {**super().state_dict(), "_schedulers": [each.state_dict() for each in self._schedulers]}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Go on from where `state_dict` was taken. ValueError where it is not one of such schedules."""
+        given = state_dict.get("_schedulers", ())
+        if len(given) != len(self._schedulers):
+            raise ValueError(f"the state holds {len(given)} schedules, and there are {len(self._schedulers)}")
+        for mine, theirs in zip(self._schedulers, given, strict=True):
+            mine.load_state_dict(theirs)
+        super().load_state_dict({**state_dict, "_schedulers": self._schedulers})
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError(explain("optim.lr_scheduler", name, __all__))

@@ -1,0 +1,77 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..kinds import kind_of
+from ..missing import refuse
+from ..tensors import Tensor, wrap
+from .optimizer import Optimizer
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: p -= lr · dp, with PyTorch's momentum, weight decay and Nesterov's
+    variant.
+
+    With weight_decay, dp += weight_decay · p first. With momentum, v = momentum · v + (1 - dampening) · dp
+    (at the first step v = dp) takes the place of dp; with nesterov, dp + momentum · v does. maximize climbs
+    instead. foreach and fused choose among PyTorch's ways to compute the same, and change nothing here.
+    ValueError for a negative setting, and for nesterov without momentum or with dampening.
+
+    Source: Sutskever et al., On the importance of initialization and momentum in deep learning (2013), in the
+    form that PyTorch's documentation of SGD gives.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        refuse("SGD", "p - lr * autograd.grad(…, create_graph=True)", differentiable=differentiable)
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "dampening": dampening,
+                "weight_decay": weight_decay,
+                "nesterov": nesterov,
+                "maximize": maximize,
+            },
+        )
+
+    def _check(self, group: dict[str, Any]) -> None:
+        super()._check(group)
+        if not group["momentum"] >= 0:
+            raise ValueError(f"Invalid momentum value: {group['momentum']}")
+        if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+
+    def _update(self, p: Tensor, gradient: Any, group: dict[str, Any]) -> None:
+        if group["maximize"]:
+            gradient = -gradient
+        if group["weight_decay"]:
+            gradient = gradient + group["weight_decay"] * p.array
+        momentum = group["momentum"]
+        if momentum:
+            kept = self.state.get(p)
+            if kept is None or kept["momentum_buffer"] is None:  # as PyTorch has it before the first step
+                velocity = kind_of(gradient).copy(gradient)  # whose memory may be written to later
+                self.state[p] = {"momentum_buffer": wrap(velocity)}
+            else:
+                velocity = kept["momentum_buffer"].array
+                velocity *= momentum
+                velocity += (1 - group["dampening"]) * gradient
+            gradient = gradient + momentum * velocity if group["nesterov"] else velocity
+        p.array -= group["lr"] * gradient
