@@ -6,7 +6,7 @@
 from math import e, inf, nan, pi
 from typing import Any as _Any
 
-from . import autograd, dtypes, nn, optim, random
+from . import autograd, cuda, dtypes, func, nn, optim, random
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .dtypes import *  # noqa: F403 - the dtypes are listed there
 from .functions import OFFERED as _OFFERED

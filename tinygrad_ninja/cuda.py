@@ -1,0 +1,24 @@
+"""Whether there is a GPU: `device = "cuda" if cuda.is_available() else "cpu"`, as in PyTorch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from .missing import explain
+
+
+def is_available() -> bool:
+    """Whether the device "cuda" can be had: PyTorch, which it needs, is installed and sees a GPU."""
+    try:
+        torch = import_module("torch")
+    except ImportError:
+        return False
+    available: bool = torch.cuda.is_available()
+    return available
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError(explain("cuda", name, ("is_available",)))

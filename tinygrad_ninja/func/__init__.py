@@ -1,0 +1,288 @@
+"""Derivatives of functions: functions go in, and functions or derivatives come out.
+
+`grad`, `grad_and_value`, `vjp`, `jvp`, `jacrev`, `jacfwd`, `hessian` and `functional_call` are called as in
+`torch.func`; `jacobian` and `hvp`, which are not there, as in `torch.autograd.functional`.
+
+Arguments that are differentiated, and outputs, are Tensors, or tuples, lists and dicts of them, also nested;
+ValueError and RuntimeError where one holds anything else. All can be nested in each other: a derivative is
+recorded where something that it depends on is itself to be differentiated, and otherwise has no history.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..autograd import is_grad_enabled, set_grad_enabled
+from ..functions.creation import eye, ones_like, zeros
+from ..functions.shape import stack
+from ..missing import explain
+from ..tensors import Tensor
+from .call import Argnums, Call, positions, pull
+from .tree import filled, matching
+
+if TYPE_CHECKING:
+    from ..nn import Module
+
+__all__ = [
+    "functional_call",
+    "grad",
+    "grad_and_value",
+    "hessian",
+    "hvp",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jvp",
+    "vjp",
+    "vmap",
+]
+
+
+# -- as in torch.func ----------------------------------------------------------------------------------------
+
+
+def grad_and_value(
+    func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+) -> Callable[..., tuple[Any, Any]]:
+    """A function that returns (gradient, value) of `func`, which returns a 0-d Tensor.
+
+    argnums: the argument to differentiate, or a tuple of them, of which the gradient is then a tuple.
+    has_aux: `func` returns (output, aux) instead; in the place of value is then (value, aux).
+    RuntimeError where func does not return a 0-d Tensor, or an argument is of no floating point dtype.
+    """
+
+    @functools.wraps(func)
+    def wrapper(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        call = Call(func, args, positions(argnums, len(args)), has_aux, kwargs)
+        value = call.output
+        if not isinstance(value, Tensor) or value.ndim:
+            got = f"one of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise RuntimeError(
+                f"grad: the function must return a scalar Tensor, not {got}; see vjp and jacrev"
+            )
+        slopes = call.by_argument(call.pull([ones_like(value)], call.nested), argnums)
+        return slopes, call.settled((value, *call.aux) if has_aux else value)
+
+    return wrapper
+
+
+def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that returns the gradient of `func`; with has_aux, (gradient, aux). See `grad_and_value`."""
+
+    @functools.wraps(func)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        slopes, value = grad_and_value(func, argnums, has_aux)(*args, **kwargs)
+        return (slopes, value[1]) if has_aux else slopes
+
+    return wrapper
+
+
+def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """(output, vjp_fn), or (output, vjp_fn, aux) where has_aux says that `func` returns (output, aux).
+
+    `vjp_fn(cotangents)` takes what is built as the output is, and returns for each of the primals the product
+    of the cotangents with the Jacobian: cotangentᵀ · J, a tuple. It may be called again.
+    RuntimeError where an output is of no floating point dtype, or the cotangents do not fit it.
+    """
+    call = Call(func, primals, range(len(primals)), has_aux)
+    call.require_floating("vjp")
+
+    def vjp_fn(cotangents: Any) -> tuple[Any, ...]:
+        weights = matching(cotangents, call.output, "cotangents")
+        products: tuple[Any, ...] = call.by_argument(call.pull(weights, call.records(weights)), ())
+        return products
+
+    return (call.settled(call.output), vjp_fn, *call.settled(call.aux))
+
+
+def jvp(
+    func: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...], *, has_aux: bool = False
+) -> Any:
+    """(output, J · tangents), and aux as the third where has_aux says that `func` returns (output, aux).
+
+    primals: a tuple, the arguments of `func`; tangents: built as they are, of the same shapes.
+    The product is taken by two passes backward, so it costs about twice a `vjp`. RuntimeError where the
+    tangents do not fit.
+    """
+    if not isinstance(primals, tuple) or not primals:
+        raise RuntimeError("jvp: primals must be a tuple of the function's arguments, at least one")
+    call = Call(func, primals, range(len(primals)), has_aux)
+    directions = matching(tangents, primals, "tangents")
+    weights, slopes = call.transposed()
+    products = filled(call.output, pull(slopes, weights, directions, call.records(directions)))
+    return (call.settled(call.output), products, *call.settled(call.aux))
+
+
+def jacrev(func: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
+    """A function that returns the Jacobian of `func`, taken by one pass backward for each output element.
+
+    For an output of shape (…) and an argument of shape (---) it has shape (…, ---). It is built as the output
+    is, and within that as `grad` builds its answer; with has_aux the answer is (Jacobian, aux).
+    RuntimeError where an output is of no floating point dtype.
+    """
+    return _jacobian_of(func, argnums, has_aux, _by_rows)
+
+
+def jacfwd(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """`jacrev` by one pass for each input element: less work where there are fewer of those."""
+    return _jacobian_of(func, argnums, has_aux, _by_columns)
+
+
+def _jacobian_of(
+    func: Callable[..., Any],
+    argnums: Argnums,
+    has_aux: bool,
+    blocks_of: Callable[[Call], list[list[Tensor]]],
+) -> Callable[..., Any]:
+    @functools.wraps(func)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        call = Call(func, args, positions(argnums, len(args)), has_aux, kwargs)
+        call.require_floating("Jacobian")
+        jacobian = filled(call.output, (call.by_argument(each, argnums) for each in blocks_of(call)))
+        return (jacobian, *call.settled(call.aux)) if has_aux else jacobian
+
+    return wrapper
+
+
+def _by_rows(call: Call) -> list[list[Tensor]]:
+    return _blocks(call.outputs, call.inputs, call.nested)
+
+
+def _by_columns(call: Call) -> list[list[Tensor]]:
+    """The rows of the transposed map, as columns."""
+    weights, slopes = call.transposed()
+    transposed = _blocks(slopes, weights, call.nested)
+    return [
+        [_turned(transposed[j][i], each.ndim) for j, each in enumerate(call.inputs)]
+        for i in range(len(call.outputs))
+    ]
+
+
+def _turned(block: Tensor, n: int) -> Tensor:
+    """With the first n dimensions last."""
+    turned: Tensor = block.permute(*range(n, block.ndim), *range(n))
+    return turned
+
+
+def _blocks(outputs: Sequence[Tensor], inputs: Sequence[Tensor], recorded: bool) -> list[list[Tensor]]:
+    """For each output and each input, d output / d input, of the shape of the one and then of the other."""
+    result = []
+    for output in outputs:
+        n, shape = output.numel(), tuple(output.shape)
+        basis = eye(n, dtype=output.dtype, device=output.device).reshape(n, *shape)
+        rows = [pull([output], inputs, [basis[i]], recorded) for i in range(n)]
+        result.append([_stacked([row[j] for row in rows], shape, each) for j, each in enumerate(inputs)])
+    return result
+
+
+def _stacked(rows: list[Tensor], lead: tuple[int, ...], like: Tensor) -> Tensor:
+    shape = (*lead, *like.shape)
+    return stack(rows).reshape(shape) if rows else zeros(shape, dtype=like.dtype, device=like.device)
+
+
+def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """A function that returns the second derivatives of `func`: the Jacobian of its Jacobian."""
+    return jacrev(jacrev(func, argnums), argnums)
+
+
+def functional_call(
+    module: Module,
+    parameters_and_buffers: Mapping[str, Tensor],
+    args: Any = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    strict: bool = False,
+) -> Any:
+    """What the module gives with these Tensors, by their dotted paths, in the place of its own.
+
+    args: its arguments in a tuple, or the only one. A parameter that the module has in several places is
+    replaced in all. With strict, RuntimeError where a name is missing or is not the module's; otherwise a
+    missing one leaves the module's own, and another is not used.
+    """
+    own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+    wrong = [*(own.keys() - parameters_and_buffers.keys()), *(parameters_and_buffers.keys() - own.keys())]
+    if strict and wrong:
+        raise RuntimeError(f"these are missing, or not the module's: {', '.join(sorted(wrong))}")
+    given = {id(own[name]): value for name, value in parameters_and_buffers.items() if name in own}
+    places: list[dict[str, Any]] = [
+        place for each in module.modules() for place in (each._parameters, each._buffers)
+    ]
+    before = [dict(place) for place in places]
+    try:
+        for place in places:
+            place.update({name: given[id(value)] for name, value in place.items() if id(value) in given})
+        return module(*(args if isinstance(args, tuple) else (args,)), **(kwargs or {}))
+    finally:
+        for place, values in zip(places, before, strict=True):
+            place.update(values)
+
+
+def vmap(*args: Any, **kwargs: Any) -> NoReturn:
+    """NotImplementedError: there is none here."""
+    raise NotImplementedError(
+        "vmap is not offered; the nearest things are a leading batch dimension, which arithmetic, matmul and "
+        "reductions along a dim take, and stack([func(x) for x in xs])"
+    )
+
+
+# -- as in torch.autograd.functional -------------------------------------------------------------------------
+
+
+def jacobian(
+    func: Callable[..., Any], inputs: Tensor | tuple[Tensor, ...], create_graph: bool = False
+) -> Any:
+    """The Jacobian of `func` at `inputs`, a Tensor or the tuple of its arguments: see `jacrev`.
+
+    It is recorded only with create_graph=True. TypeError where inputs are anything else.
+    """
+    primals, argnums = _arguments(inputs, "jacobian")
+    with set_grad_enabled(create_graph and is_grad_enabled()):
+        return jacrev(func, argnums)(*primals)
+
+
+def hvp(
+    func: Callable[..., Any],
+    inputs: Tensor | tuple[Tensor, ...],
+    v: Tensor | tuple[Tensor, ...] | None = None,
+    create_graph: bool = False,
+) -> tuple[Tensor, Any]:
+    """(value, H · v) of `func`, which returns one element, and of its Hessian H at `inputs`, not built whole.
+
+    inputs: a Tensor or the tuple of the arguments; v: built as they are, of the same shapes; 1 where None,
+    for an input of one element. It is recorded only with create_graph=True.
+    The product is the gradient of the gradient's product with v, since H is symmetric. (B. Pearlmutter, "Fast
+    exact multiplication by the Hessian", 1994.) TypeError and RuntimeError where something does not fit.
+    """
+    primals, argnums = _arguments(inputs, "hvp")
+    if v is None:
+        if len(primals) != 1 or primals[0].numel() != 1:
+            raise RuntimeError("hvp: v can only be None for a single input of a single element")
+        v = ones_like(primals[0])
+    directions = tuple(matching(v if isinstance(v, tuple) else (v,), primals, "v"))
+
+    def scalar(*xs: Any) -> tuple[Tensor, Tensor]:
+        value = func(*xs)
+        if not isinstance(value, Tensor) or value.numel() != 1:
+            raise RuntimeError("hvp: the function must return a Tensor of a single element")
+        return value.reshape(()), value
+
+    with set_grad_enabled(create_graph and is_grad_enabled()):
+        slope = grad_and_value(scalar, tuple(range(len(primals))), has_aux=True)
+        _, vjp_fn, (_, value) = vjp(slope, *primals, has_aux=True)
+        products = vjp_fn(directions)
+    return value, products if isinstance(argnums, tuple) else products[0]
+
+
+def _arguments(inputs: Any, name: str) -> tuple[tuple[Tensor, ...], Argnums]:
+    primals = inputs if isinstance(inputs, tuple) else (inputs,)
+    if not primals or not all(isinstance(each, Tensor) for each in primals):
+        raise TypeError(f"{name}: inputs must be a Tensor or a tuple of Tensors, not {type(inputs).__name__}")
+    return primals, tuple(range(len(primals))) if isinstance(inputs, tuple) else 0
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(name)
+    raise AttributeError(explain("func", name, __all__))
