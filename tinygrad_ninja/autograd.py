@@ -14,11 +14,30 @@ from typing import Any
 import numpy as np
 
 from . import record
+from .anomaly import (
+    check_gradient,
+    detect_anomaly,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
+    set_detect_anomaly,
+)
 from .kinds import kind_of
 from .record import Node, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .tensors import Tensor, wrap
 
-__all__ = ["Node", "backward", "enable_grad", "grad", "is_grad_enabled", "no_grad", "set_grad_enabled"]
+__all__ = [
+    "Node",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "grad",
+    "is_anomaly_check_nan_enabled",
+    "is_anomaly_enabled",
+    "is_grad_enabled",
+    "no_grad",
+    "set_detect_anomaly",
+    "set_grad_enabled",
+]
 
 
 def run_backward(
@@ -60,7 +79,8 @@ def _walk(
             heappush(heap, (node.order, node))
     reached = None if wanted is None else _leading_to(roots, wanted)
     to_leaves = wanted is None and not recorded
-    take, _get = pending.pop, pending.get
+    checked = is_anomaly_check_nan_enabled()
+    take = pending.pop
 
     while heap:
         node = heappop(heap)[1]
@@ -96,6 +116,8 @@ def _walk(
             except (RuntimeWarning, FloatingPointError):  # the caller made errors of NumPy's warnings
                 with np.errstate(all="ignore"):
                     contribution = rules[place](grad, values)
+            if checked:
+                check_gradient(op.name, place, contribution, (grad, *values), node.metadata.get("traceback_"))
             if edge in pending:
                 pending[edge] = _add(take(edge), contribution)
             elif to_leaves and edge.op is None and edge.grad is None and edge.hooks is None:
@@ -346,6 +368,4 @@ def __getattr__(name: str) -> Any:
 
     if name.startswith("__"):
         raise AttributeError(name)
-    raise AttributeError(
-        explain("autograd", name, ("backward", "grad", "no_grad", "enable_grad", "set_grad_enabled"))
-    )
+    raise AttributeError(explain("autograd", name, __all__))

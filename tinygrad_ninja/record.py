@@ -13,6 +13,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ref
 
+from .anomaly import callers, check_result, watched
 from .kinds import kind_of
 
 if TYPE_CHECKING:
@@ -32,9 +33,10 @@ class Node:
     values: (output, *inputs, *parameters) as arrays; None once backward has freed them.
     order: falls with every node made, so that a smaller one is younger.
     grad: the gradient kept, for a leaf or where `retain_grad` asked for it.
+    lines: the lines of the program that led to it; there only where `detect_anomaly` watched.
     """
 
-    __slots__ = ("__weakref__", "edges", "grad", "hooks", "op", "order", "retains", "values")
+    __slots__ = ("__weakref__", "edges", "grad", "hooks", "lines", "op", "order", "retains", "values")
 
     def __init__(
         self, op: Operation | None, edges: tuple[Node | None, ...], values: tuple[Any, ...] | None
@@ -46,6 +48,18 @@ class Node:
         self.grad: Tensor | None = None
         self.hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
         self.retains = False
+        if watched and get_ident() in watched:
+            self._watch()
+
+    def _watch(self) -> None:
+        self.lines = callers()
+        if self.op is not None and self.values is not None and watched[get_ident()]:
+            check_result(self.op.name, self.values[0], self.values[1:], self.lines)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Under "traceback_", the lines that led to this operation, where `detect_anomaly` watched."""
+        return {"traceback_": self.lines} if hasattr(self, "lines") else {}
 
     @property
     def name(self) -> str:

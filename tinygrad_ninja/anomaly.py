@@ -1,0 +1,128 @@
+"""Where a NaN or an infinity comes from: the operation, and the line of the program that called it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from threading import get_ident
+from traceback import FrameSummary
+from types import TracebackType
+from typing import Any
+
+from .kinds import KINDS
+
+watched: dict[int, bool] = {}
+"""The threads that are watched, and whether their numbers are checked; as `record.paused`, without a lock."""
+
+_ENGINE = str(Path(__file__).parent)
+_MODELS = str(Path(__file__).parent / "makemore")
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether this thread is watched."""
+    return get_ident() in watched
+
+
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether this thread's numbers are checked."""
+    return watched.get(get_ident(), False)
+
+
+class set_detect_anomaly:  # noqa: N801 - PyTorch's name
+    """Watch this thread where `mode` is true: for good, or inside `with set_detect_anomaly(True):` only.
+
+    Every recorded operation then remembers the line that called it (`Node.metadata["traceback_"]`). With
+    `check_nan`, an operation or a backward rule that makes a NaN of what has none, or an infinity of finite
+    numbers, raises RuntimeError, which names the operation and that line.
+    """
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        self._before = watched.get(get_ident())
+        _set(check_nan if mode else None)
+
+    def __enter__(self) -> None:
+        """It was set when this was made."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        _set(self._before)
+
+
+class detect_anomaly(set_detect_anomaly):  # noqa: N801 - PyTorch's name
+    """`with detect_anomaly():` watches this thread, as `set_detect_anomaly` says. It takes time."""
+
+    def __init__(self, check_nan: bool = True) -> None:
+        super().__init__(True, check_nan)
+
+
+def _set(check_nan: bool | None) -> None:
+    if check_nan is None:
+        watched.pop(get_ident(), None)
+    else:
+        watched[get_ident()] = check_nan
+
+
+def callers() -> list[FrameSummary]:
+    """The lines that led to this operation, the innermost last; those of the engine itself are left out."""
+    found = []
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_ENGINE) or file.startswith(_MODELS):
+            found.append(FrameSummary(file, frame.f_lineno, frame.f_code.co_name, lookup_line=False))
+        frame = frame.f_back  # type: ignore[assignment]
+    return found[::-1]
+
+
+def described(lines: list[FrameSummary] | None) -> str:
+    """The innermost of the lines, in words."""
+    if not lines:
+        return "at a line that was not watched"
+    last = lines[-1]
+    return f"at {last.filename}:{last.lineno}, in {last.name}: {last.line}"
+
+
+def check_result(name: str, result: Any, inputs: tuple[Any, ...], lines: list[FrameSummary]) -> None:
+    """RuntimeError where the operation made a NaN or an infinity that was in none of its inputs."""
+    made = _made(result, inputs)
+    if made:
+        raise RuntimeError(f"{name} made {made} {described(lines)}")
+
+
+def check_gradient(
+    name: str, place: int, gradient: Any, given: tuple[Any, ...], lines: list[FrameSummary] | None
+) -> None:
+    """RuntimeError where a backward rule made a NaN or an infinity that was in nothing it was given."""
+    made = _made(gradient, given)
+    if made:
+        raise RuntimeError(
+            f"the backward of {name} made {made} in the gradient of its input {place + 1}; it was called "
+            f"{described(lines)}"
+        )
+
+
+def _made(result: Any, inputs: tuple[Any, ...]) -> str:
+    """ "NaN" or "an infinity", where the result has one and no input does; empty where all is well."""
+    nan, infinite = _wrong(result)
+    if not nan and not infinite:
+        return ""
+    before = [_wrong(each) for each in inputs]
+    if nan and not any(each for each, _ in before):
+        return "NaN"
+    if infinite and not any(nan or infinite for nan, infinite in before):
+        return "an infinity"
+    return ""
+
+
+def _wrong(x: Any) -> tuple[bool, bool]:
+    """Whether there are NaNs in a number or an array, and whether there are infinities."""
+    x = getattr(x, "array", x)
+    if isinstance(x, (bool, int)) or not (isinstance(x, float) or hasattr(x, "dtype")):
+        return False, False
+    xp = KINDS[type(x)]
+    if xp.is_integral(x):
+        return False, False
+    if isinstance(x, float):
+        return xp.isnan(x), xp.isinf(x)
+    return bool(xp.isnan(x).any()), bool(xp.isinf(x).any())
