@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .kinds import kind_of
-from .ops import indexing, table
+from .ops import apply, indexing
 from .record import Node
 from .tensors import Tensor
 
@@ -114,4 +114,4 @@ class View(Tensor):
         self._edge = edge
 
 
-table.attach(Tensor, View)
+apply.attach(Tensor, View)

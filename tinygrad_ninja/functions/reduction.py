@@ -10,7 +10,8 @@ from ..kinds import kind_of
 from ..ops import indexing
 from ..ops import reduction as ops
 from ..ops import shape as shape_ops
-from ..ops.table import Operation, as_floating
+from ..ops.apply import as_floating
+from ..ops.table import Operation
 from ..tensors import Tensor, wrap
 from .elementwise import maximum as _maximum
 from .elementwise import minimum as _minimum
