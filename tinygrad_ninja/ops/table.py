@@ -135,8 +135,14 @@ def _caller(rule: Callable[..., Any], with_xp: bool, wanted: list[int], like: in
     body = f"rule({arguments})"
     if like is not None:  # the common case, that nothing was broadcast, is told without a call
         x = f"values[{like}]"
-        body = f"d if type(d := {body}) is float or d.shape == {x}.shape else sum_to(d, {x})"
-    names = {"rule": rule, "KINDS": KINDS, "sum_to": sum_to}
+        summed_after = f"d if type(d := {body}) is float or d.shape == {x}.shape else sum_to(d, {x})"
+        if arguments == "dout":
+            # -Σ dout is Σ -dout, and less work; but a 0 has another sign, and torch's arrays get torch's bits.
+            summed_before = f"rule(dout if dout.shape == {x}.shape else sum_to(dout, {x}))"
+            body = f"{summed_before} if type(dout) is ndarray else {summed_after}"
+        else:
+            body = summed_after
+    names = {"rule": rule, "KINDS": KINDS, "sum_to": sum_to, "ndarray": np.ndarray}
     made: Rule = eval(f"lambda dout, values: {body}", names)  # noqa: S307 - the text is made of the lines above
     return made
 
