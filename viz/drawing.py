@@ -1,0 +1,145 @@
+"""`draw` and `save`: a graph as a static picture, laid out by Graphviz.
+
+The system's `dot` is used where there is one, and the program of the package graphviz-pure otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import shutil
+import sysconfig
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import graphviz
+from graphviz.backend import dot_command
+
+from tinygrad_ninja import Tensor
+from tinygrad_ninja.nn import Module
+from tinygrad_ninja.serialization import write
+from tinygrad_ninja.value import Value
+
+from .fold import fold, opened
+from .graph import extract
+from .picture import Picture
+
+PURE = "graphviz-pure"
+LIMIT = 300
+DIRECTIONS = ("LR", "RL", "TB", "BT")
+SHOWN = ("data", "grad", "stats")
+FORMATS = (".svg", ".png", ".dot", ".html")
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head><meta charset="utf-8"><title>{title}</title></head>
+<body style="margin: 1em; background: white">
+{svg}
+</body>
+</html>
+"""
+
+
+class Drawing(graphviz.Digraph):
+    """A `graphviz.Digraph` that is rendered, and shows itself in Jupyter, also where there is no `dot`."""
+
+    def pipe(self, *args: Any, quiet: bool = True, **kwargs: Any) -> Any:
+        """As graphviz's, quiet about fonts; what stops it is in the CalledProcessError."""
+        with _some_dot():
+            return super().pipe(*args, quiet=quiet, **kwargs)
+
+    def render(self, *args: Any, quiet: bool = True, **kwargs: Any) -> Any:
+        """As graphviz's, likewise quiet."""
+        with _some_dot():
+            return super().render(*args, quiet=quiet, **kwargs)
+
+
+@contextlib.contextmanager
+def _some_dot() -> Iterator[None]:
+    """Inside, graphviz calls a program that is there. RuntimeError where there is none."""
+    usual = dot_command.DOT_BINARY
+    if not shutil.which(str(usual)):
+        pure = shutil.which(PURE, path=sysconfig.get_path("scripts")) or shutil.which(PURE)
+        if pure is None:
+            raise RuntimeError(f"a drawing needs Graphviz: pip install {PURE}, or install the system's dot")
+        dot_command.DOT_BINARY = Path(pure)
+    try:
+        yield
+    finally:
+        dot_command.DOT_BINARY = usual
+
+
+def draw(
+    root: Tensor | Value,
+    names: Mapping[str, Any] | None = None,
+    model: Module | None = None,
+    *,
+    depth: int | None = None,
+    direction: Literal["LR", "RL", "TB", "BT"] = "LR",
+    show: Collection[str] = SHOWN,
+    backward: bool | Sequence[Tensor] = False,
+    repeats: bool = True,
+    limit: int | None = LIMIT,
+) -> Drawing:
+    """The graph that `root`, a Tensor or Value, was computed by: values, and the operations between them.
+
+    names: what things are called, as `locals()` does; model: a Module whose paths need no prefix. Both are
+    described at `graph.extract`, and so is `backward`, which draws the backward pass beside the forward one.
+    depth: how many layers deep to look into Modules: 0 draws each as one node; None opens all.
+    direction: of the arrows, from left to right or otherwise.
+    show: "data", the numbers of a value where they are few; "grad", the gradient of `root` with respect to
+    it, and what its `.grad` holds where that is another; "stats", mean ± deviation, extremes and a histogram
+    of the numbers where they are many.
+    repeats: whether layers that follow one another, alike but for their weights, are drawn once, as "× N".
+    limit: the most nodes to draw; a larger graph is drawn with parts of it shut, and says so. None for any.
+
+    Raises TypeError where the root is neither, ValueError for another direction, show or depth, or where
+    there is no backward pass, and RuntimeError where backward() has freed the graph.
+    """
+    if direction not in DIRECTIONS:
+        raise ValueError(f"direction is one of {', '.join(DIRECTIONS)}, not {direction!r}")
+    if isinstance(show, str) or not set(show) <= set(SHOWN):
+        raise ValueError(f"show is a tuple of some of {', '.join(SHOWN)}, not {show!r}")
+    if depth is not None and depth < 0:
+        raise ValueError(f"depth is 0 or more, not {depth}")
+    graph = extract(root, names, model, gradients="grad" in show, backward=backward)
+    size = 2 * len(graph.steps) + sum(value.maker is None for value in graph.values)
+    large = limit is not None and size > limit
+    top = fold(graph, repeats=repeats, long=large)
+    picture = Picture(graph, top, opened(top, depth, limit))
+    notes = [graph.note] if graph.note else []
+    if large:
+        notes.append(
+            f"{len(graph.steps):,} operations, folded to {picture.nodes:,} nodes: limit=None shows all"
+        )
+    drawing = Drawing("graph")
+    picture.write(drawing, direction, show, notes)
+    return drawing
+
+
+def save(what: graphviz.Digraph | Tensor | Value, path: str | Path, **options: Any) -> Path:
+    """Write a drawing, or that of a Tensor or Value with the options of `draw`, as the suffix says.
+
+    .svg, .png (at 144 dots per inch), .dot (the source), or .html (a page that holds the SVG, and asks for
+    nothing from the network). Returns the path. ValueError for another suffix, before anything is drawn, and
+    OSError where it cannot be written; the file that was there before is then left as it was.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(f"{path.name} has to end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    drawing = what if isinstance(what, graphviz.Digraph) else draw(what, **options)
+    if suffix == ".dot":
+        content = drawing.source.encode()
+    elif suffix == ".png":
+        sharp = drawing.copy()
+        sharp.attr(dpi="144")
+        content = sharp.pipe(format="png")
+    else:
+        content = drawing.pipe(format="svg")
+    if suffix == ".html":
+        svg = content.decode()
+        content = PAGE.format(title=html.escape(path.stem), svg=svg[svg.index("<svg") :]).encode()
+    write(path, content)
+    return path

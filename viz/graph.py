@@ -1,0 +1,322 @@
+"""The graph behind a Tensor, read out of the engine's record into plain objects, for any kind of picture.
+
+    graph = extract(loss, names=locals())
+    for step in graph.steps:                     # oldest first: the forward pass
+        print(step.operation.name, step.inputs, "->", step.output)
+    for step in reversed(graph.steps):           # youngest first: the order in which backward walks
+        print(step.output.gradient, [step.contribution(i) for i in range(len(step.inputs))])
+
+A `Value` is one array: a leaf, a constant, or the result of a `Step`, which is one application of an entry of
+the table of operations. Everything is in lists, oldest first, and nothing here is recursive.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from tinygrad_ninja import Tensor, autograd
+from tinygrad_ninja.kinds import dtype_of
+from tinygrad_ninja.nn import Module
+from tinygrad_ninja.ops import Operation
+from tinygrad_ninja.tensors import wrap
+from tinygrad_ninja.value import Value as Scalar
+
+from .names import AnyNode, Names
+
+
+@dataclass(eq=False, slots=True)
+class Value:
+    """One array of the graph.
+
+    number: its place in `Graph.values`.
+    array: its numbers, of whatever kind (NumPy, torch, a Python float); the record's own, not a copy.
+    kind: "leaf" requires a gradient, "constant" does not, "result" was made by a step.
+    name: "" where nobody named it; owned: whether that is its path, as of a Module's parameter or buffer.
+    gradient: of the root with respect to it, an array of its shape; None where none flows or could be had.
+    held: what its `.grad` holds, which other walks may have added to; None where there is none.
+    maker: the step that made it; uses: the steps that it went into, with the position among `step.inputs`;
+    read_by: the steps that have it among their parameters, as an index.
+    backward: whether it is part of the recorded backward pass, and not of the root's own history.
+    """
+
+    number: int
+    array: Any
+    kind: Literal["leaf", "constant", "result"]
+    node: AnyNode | None = None
+    name: str = ""
+    owned: bool = False
+    gradient: Any = None
+    held: Any = None
+    maker: Step | None = None
+    uses: list[tuple[Step, int]] = field(default_factory=list)
+    read_by: list[Step] = field(default_factory=list)
+    backward: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(getattr(self.array, "shape", ()))
+
+    @property
+    def dtype(self) -> str:
+        return "float" if isinstance(self.array, float) else dtype_of(self.array).name
+
+    def users(self) -> list[Step]:
+        """The steps that it went into, by whichever door."""
+        return [*(step for step, _ in self.uses), *self.read_by]
+
+    def __repr__(self) -> str:
+        return f"<value {self.number} {self.name or self.kind} {self.shape}>"
+
+
+@dataclass(eq=False, slots=True)
+class Step:
+    """One application of an operation.
+
+    number: its place in `Graph.steps`.
+    operation: the entry of the table, with its name, its formulas (`__doc__`) and the names of its inputs.
+    inputs: in the order of `operation.inputs`: values, or the plain numbers that an operator was given.
+    parameters: by name, as the operation was given them (axes, shapes, an index).
+    reads: the arrays among the parameters, such as those of an index: values to which no gradient flows.
+    traceback: where it was made, as `traceback.format_stack` tells; empty unless it was recorded under
+    `autograd.detect_anomaly`.
+    """
+
+    number: int
+    operation: Operation
+    node: AnyNode
+    output: Value
+    inputs: list[Value | float] = field(default_factory=list)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    reads: list[Value] = field(default_factory=list)
+
+    @property
+    def order(self) -> int:
+        """The engine's count, which falls: of two steps the one with the smaller is younger."""
+        return self.node.order
+
+    @property
+    def backward(self) -> bool:
+        return self.output.backward
+
+    @property
+    def traceback(self) -> list[str]:
+        return list(getattr(self.node, "metadata", {}).get("traceback_", ()))
+
+    def contribution(self, i: int) -> Any:
+        """What this use adds to the gradient of input `i`, an array of its shape, by the operation's rule.
+
+        None where no gradient flows, to or from here. The gradient of a value is the sum of what its uses
+        contribute.
+        """
+        value = self.inputs[i]
+        if self.output.gradient is None or not isinstance(value, Value) or value.kind == "constant":
+            return None
+        assert self.node.values is not None
+        with np.errstate(all="ignore"):
+            return self.operation.rules[i](self.output.gradient, self.node.values)
+
+    def __repr__(self) -> str:
+        return f"<step {self.number} {self.operation.name}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a Module: the steps of an order between `first` and `last`, both exclusive, are its own."""
+
+    path: str
+    module: Module
+    first: int
+    last: int
+
+
+@dataclass(eq=False, slots=True)
+class Graph:
+    """The history of `root`: `values` and `steps`, oldest first, and the `calls` of modules that made any of
+    the steps, outer before inner.
+
+    note: why no gradients could be had, in a sentence; empty otherwise.
+    """
+
+    root: Value
+    values: list[Value]
+    steps: list[Step]
+    calls: list[Call]
+    note: str = ""
+
+
+def extract(
+    root: Tensor | Scalar,
+    names: Mapping[str, Any] | None = None,
+    model: Module | None = None,
+    *,
+    gradients: bool = True,
+    backward: bool | Sequence[Tensor] = False,
+) -> Graph:
+    """The graph of everything that `root`, a Tensor or a `tinygrad_ninja.Value`, was computed from.
+
+    names: what things are called, such as `locals()`: Tensors, Modules (whose parameters get their paths),
+    and lists, tuples and dicts of them. The first name of a thing counts; one that begins with "_" never
+    does.
+    model: a Module whose parameters and calls are named without a prefix.
+    gradients: whether to work out the gradient of `root`, if that is a single number, at every value. No
+    `.grad` is touched; hooks are called, as by `autograd.grad`. Of a Value they are what is in `.grad`.
+    backward: also the backward pass itself. True records one from `root` (create_graph=True), and calls the
+    gradient of x dx; else Tensors that were computed by one, such as `[x.grad]`.
+
+    Raises TypeError where the root is neither, RuntimeError where backward() has freed the graph, and
+    ValueError where a backward pass is asked for but `root` has none.
+    """
+    if not isinstance(root, (Tensor, Scalar)):
+        raise TypeError(f"only the graph of a Tensor or a Value can be drawn, not a {type(root).__name__}'s")
+    known = Names(names, model)
+    node = root if isinstance(root, Scalar) else root.edge
+    nodes = _history([node])
+    found: dict[AnyNode, Tensor] = {}
+    note = ""
+    if backward is True or (gradients and isinstance(root, Tensor)):
+        found, note = _gradients(root, nodes, record=backward is True)
+    if backward is True:
+        _name_gradients(known, found)
+    passed = list(found.values()) if backward is True else list(backward or ())
+    everything = _history([node, *(each.edge for each in passed)])
+    if backward is not False and len(everything) == len(nodes):
+        raise ValueError("no backward pass was recorded: compute the gradients with create_graph=True")
+    graph = _read(everything, root, known)
+    graph.note = note
+    forward = set(nodes)
+    for step in graph.steps:
+        step.output.backward = step.node not in forward
+    for value in graph.values:
+        if value.node in found:
+            value.gradient = found[value.node].array
+        elif isinstance(value.node, Scalar) and gradients:
+            value.gradient = value.node.grad
+        if value.maker is None and value is not graph.root:
+            value.backward = all(step.backward for step in value.users())
+    return graph
+
+
+def _history(roots: Iterable[AnyNode | None]) -> list[AnyNode]:
+    """All nodes that lead to the roots, oldest first."""
+    seen: set[AnyNode] = set()
+    stack = [node for node in roots if node is not None]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        if node.op is not None and node.values is None:
+            raise RuntimeError(
+                "backward() has freed this graph, so that nothing is left of it to draw: call "
+                "backward(retain_graph=True), or draw before"
+            )
+        seen.add(node)
+        stack.extend(edge for edge in node.edges if edge is not None)
+    return sorted(seen, key=lambda node: -node.order)
+
+
+def _gradients(root: Any, nodes: Sequence[AnyNode], record: bool) -> tuple[dict[AnyNode, Tensor], str]:
+    """The gradient of the root at every node that one reaches, with its own history where it is recorded; or
+    none, and why."""
+    if record and (isinstance(root, Scalar) or root.edge is None or root.numel() != 1):
+        raise ValueError("a backward pass is recorded from a Tensor of one number that requires a gradient")
+    if root.edge is None:
+        return {}, ""
+    if root.numel() != 1:
+        return {}, f"Of {root.numel()} numbers together there is no gradient: what is shown is in .grad."
+    sought: list[Any] = [
+        wrap(0.0) for _ in nodes
+    ]  # `grad` asks for Tensors, and looks at nothing but their nodes
+    for node, tensor in zip(nodes, sought, strict=True):
+        tensor.edge = node
+    try:
+        found = autograd.grad(root, sought, retain_graph=True, create_graph=record, allow_unused=True)
+    except RuntimeError as error:
+        if record:
+            raise
+        return {}, f"The gradients cannot be worked out: {error}."
+    return {node: each for node, each in zip(nodes, found, strict=True) if each is not None}, ""
+
+
+def _name_gradients(known: Names, found: dict[AnyNode, Tensor]) -> None:
+    """Call the gradient of x dx; where an addition passes one on, so that several have it, by all names."""
+    called: dict[int, list[str]] = {}
+    for node in reversed(found):  # the youngest first
+        if known.of(node):
+            called.setdefault(id(found[node].edge or found[node].array), []).append(f"d{known.of(node)}")
+    for tensor in found.values():
+        if (names := called.get(id(tensor.edge or tensor.array))) is not None:
+            known.add(" = ".join(names), tensor)
+
+
+def _read(history: Sequence[AnyNode], root: Any, known: Names) -> Graph:
+    values: list[Value] = []
+    steps: list[Step] = []
+    of_node: dict[AnyNode, Value] = {}
+    constants: dict[int, Value] = {}
+
+    def add(array: Any, kind: Literal["leaf", "constant", "result"], node: AnyNode | None) -> Value:
+        held = getattr(node.grad, "array", None) if node is not None else None
+        name = known.of(node, array)
+        values.append(Value(len(values), array, kind, node, name, name in known.paths, held=held))
+        return values[-1]
+
+    def constant(array: Any) -> Value:
+        if id(array) not in constants:
+            constants[id(array)] = add(array, "constant", None)
+        return constants[id(array)]
+
+    def given(array: Any, edge: AnyNode | None) -> Value | float:
+        if edge is None:
+            return array if isinstance(array, (int, float)) else constant(array)
+        if edge not in of_node:
+            of_node[edge] = add(array, "leaf", edge)
+        return of_node[edge]
+
+    for node in history:
+        if node.op is None:
+            continue
+        assert node.values is not None
+        op, count = node.op, len(node.op.inputs)
+        edges = (*node.edges, *[None] * (count - len(node.edges)))  # a Value's number has none
+        inputs = [given(*each) for each in zip(node.values[1 : count + 1], edges, strict=True)]
+        parameters = dict(zip(op.parameters, node.values[count + 1 :], strict=True))
+        reads = [constant(array) for array in _arrays(parameters.values())]
+        output = of_node[node] = add(node.values[0], "result", node)
+        step = output.maker = Step(len(steps), op, node, output, inputs, parameters, reads)
+        steps.append(step)
+        for i, value in enumerate(inputs):
+            if isinstance(value, Value):
+                value.uses.append((step, i))
+        for value in reads:
+            value.read_by.append(step)
+    if isinstance(root, Scalar):
+        top = of_node.get(root) or add(root.data, "leaf", root)
+    elif root.edge is None:
+        top = add(root.array, "constant", None)
+    else:
+        top = of_node.get(root.edge) or add(root.array, "leaf", root.edge)
+    return Graph(top, values, steps, _calls(known, [-step.order for step in steps]))
+
+
+def _calls(known: Names, ages: list[int]) -> list[Call]:
+    """The calls that made any of the steps, whose `ages` rise; the outer before those inside."""
+    calls = [
+        Call(path, module, first, last)
+        for module, path in known.modules.items()
+        for first, last in module._calls
+        if bisect(ages, -first) < bisect(ages, -last)
+    ]
+    return sorted(calls, key=lambda call: -call.first)
+
+
+def _arrays(parameters: Iterable[Any]) -> Iterator[Any]:
+    """The arrays among an operation's parameters; an index is a tuple, and may hold some."""
+    for each in parameters:
+        for part in each if isinstance(each, tuple) else (each,):
+            if getattr(part, "ndim", 0):
+                yield part

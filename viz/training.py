@@ -1,0 +1,79 @@
+"""All plots of a training at once, as files in a folder want them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from tinygrad_ninja import Tensor
+from tinygrad_ninja.nn import Module
+
+from . import plots
+from .graph import Graph, Step, Value, extract
+
+ACTIVATIONS = frozenset(("tanh", "sigmoid", "relu"))
+
+
+def training_plots(
+    loss: Tensor,
+    model: Module,
+    *,
+    losses: Sequence[float],
+    dev_losses: Mapping[int, float] | None = None,
+    ratios: Mapping[str, Sequence[float]] | None = None,
+    every: int = 1,
+    letters: Sequence[str] | None = None,
+    counts: Any = None,
+) -> dict[str, Figure]:
+    """The figures that can be drawn of what is given, by names that do for files.
+
+    loss: that of a batch, computed by `model`, before any backward: from its graph come the activations with
+    their gradients, the gradients of the parameters, dlogits, and the embedding (the parameter with a row for
+    each of the `letters` that the model looks letters up in).
+    losses, dev_losses: as in `plots.loss_curve`; ratios, every: as in `plots.update_ratios`; counts: as in
+    `plots.bigram_matrix`. Raises RuntimeError where backward() has freed the graph.
+    """
+    graph = extract(loss, model=model)
+    figures = {"loss": plots.loss_curve(losses, dev_losses=dev_losses)}
+    active = [step for step in graph.steps if step.operation.name in ACTIVATIONS]
+    layers = {f"{i} {_place(graph, step)}": step.output for i, step in enumerate(active, 1)}
+    if layers:
+        figures["activations"] = plots.activation_histograms({n: each.array for n, each in layers.items()})
+        figures["activation-gradients"] = plots.gradient_histograms(
+            _gradients(layers), "Gradients of the activations"
+        )
+    parameters = [value for value in graph.values if value.kind == "leaf" and value.owned]
+    weights = {value.name: value for value in parameters if len(value.shape) > 1}
+    if weights:
+        figures["weight-gradients"] = plots.gradient_histograms(
+            _gradients(weights), "Gradients of the weights"
+        )
+    if ratios:
+        figures["updates"] = plots.update_ratios(ratios, every)
+    for logits in _first_inputs(graph, "cross_entropy"):
+        if logits.gradient is not None:
+            figures["dlogits"] = plots.dlogits_heatmap(logits.gradient, letters)
+    for table in _first_inputs(graph, "index"):
+        if letters and table.name in weights and table.shape == (len(letters), table.shape[-1]):
+            figures["embedding"] = plots.embedding_scatter(table.array, letters)
+    if letters and counts is not None:
+        figures["bigrams"] = plots.bigram_matrix(counts, letters)
+    return figures
+
+
+def _place(graph: Graph, step: Step) -> str:
+    """The innermost module that made the step, or where that has no path, the operation."""
+    paths = [call.path for call in graph.calls if call.first > step.order > call.last]
+    return (paths and paths[-1]) or step.operation.name
+
+
+def _first_inputs(graph: Graph, operation: str) -> list[Value]:
+    """What every step of the operation was given first, where that is no plain number."""
+    given = [step.inputs[0] for step in graph.steps if step.operation.name == operation]
+    return [each for each in given if isinstance(each, Value)]
+
+
+def _gradients(values: Mapping[str, Value]) -> dict[str, Any]:
+    return {name: value.gradient for name, value in values.items() if value.gradient is not None}
