@@ -145,23 +145,22 @@ def _only_arrays(index: Any) -> tuple[Any, ...] | None:
     Yb]`: what every training step does, spared the general way. None for any other index."""
     key = []
     for item in index if type(index) is tuple else (index,):
-        if type(item) is range and item.start == 0 and item.step == 1:
+        if type(item) is Tensor:
+            array = item.array
+            if type(array) is not np.ndarray or array.dtype is not _INT64 or not array.shape:
+                return None
+            key.append(array)
+        elif type(item) is range and item.start == 0 and item.step == 1:
             key.append(numpy_kind.arange(len(item)))
-        elif (
-            isinstance(item, Tensor)
-            and type(item.array) is np.ndarray
-            and item.array.dtype is _INT64
-            and item.ndim
-        ):
-            key.append(item.array)
         else:
             return None
     return tuple(key) or None
 
 
 def _getitem(self: Tensor, index: Any) -> Tensor:
-    key = _only_arrays(index) if type(self.array) is np.ndarray else None
-    if key is not None and len(key) <= self.array.ndim:
+    array = self.array
+    key = _only_arrays(index) if type(array) is np.ndarray else None
+    if key is not None and len(key) <= array.ndim:
         return ops.index.call(self, key)
     basic, advanced = _split(self.array, index)
     out = _view(self, basic) if basic else self
