@@ -2,6 +2,8 @@
 
 import json
 import os
+import random
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +14,55 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save as serialize
 
-from tinygrad_ninja import Generator, tensor
+from tinygrad_ninja import Generator, from_numpy, tensor
 from tinygrad_ninja.makemore import checkpoint
-from tinygrad_ninja.makemore.checkpoint import Checkpoint, CheckpointError
-from tinygrad_ninja.makemore.data import Vocabulary
-from tinygrad_ninja.makemore.training import Settings
+from tinygrad_ninja.makemore.checkpoint import Checkpoint
+from tinygrad_ninja.makemore.data import Vocabulary, build_dataset
+from tinygrad_ninja.makemore.settings import Settings
+from tinygrad_ninja.makemore.training import Training
+from tinygrad_ninja.serialization import FileError, write
 
-VOCABULARY = Vocabulary(["emma", "zoë"])
+WORDS = ["emma", "zoë"]
+VOCABULARY = Vocabulary(WORDS)
 SIZES = {"context": 4, "embedding": 2, "hidden": 7}
 SHAPES = "the shapes of its tensors do not fit its settings"
 CONTENT = "its content is not that of a checkpoint"
 
+Saved = tuple[Checkpoint, Path]
+
+
+def begun(**changes: Any) -> Training:
+    """A training after its second step and a first loss of the words."""
+    settings = Settings.of(
+        **{"model": "bn-mlp", "data": "names.txt", **SIZES, "lr": 0.25, "seed": 3, "eval_every": 2} | changes
+    )
+    generator = Generator().manual_seed(3)
+    X, Y = map(from_numpy, build_dataset(WORDS, VOCABULARY, settings.context))
+    training = Training(settings.build(len(VOCABULARY), generator), settings, generator, (X, Y), (X, Y))
+    run = training.run()
+    assert [next(run), next(run)] == [1, 2]
+    return training
+
+
+def packed(training: Training, whole: bool) -> Checkpoint:
+    state = training.state_dict() if whole else None
+    return Checkpoint(training.model, VOCABULARY, training.settings, checkpoint.fingerprint(WORDS), state)
+
 
 @pytest.fixture(params=["mlp", "bn-mlp"])
-def saved(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Checkpoint, Path]:
-    settings = Settings("names.txt", request.param, **SIZES, lr=0.25, seed=3)
-    model = settings.build(len(VOCABULARY), Generator().manual_seed(3))
-    result = Checkpoint(model, VOCABULARY, settings, checkpoint.fingerprint(["emma", "zoë"]))
-    checkpoint.write(tmp_path / "model.safetensors", result.to_bytes())
+def saved(request: pytest.FixtureRequest, tmp_path: Path) -> Saved:
+    """A model and its file."""
+    result = packed(begun(model=request.param), whole=False)
+    write(tmp_path / "model.safetensors", result.to_bytes())
     return result, tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Saved:
+    """A training that may stop early, and its file."""
+    result = packed(begun(early_stop=3), whole=True)
+    write(tmp_path / "checkpoint.safetensors", result.to_bytes())
+    return result, tmp_path / "checkpoint.safetensors"
 
 
 def rewrite(path: Path, header_change: dict[str, Any], **arrays: np.ndarray | None) -> None:
@@ -41,16 +73,17 @@ def rewrite(path: Path, header_change: dict[str, Any], **arrays: np.ndarray | No
     tensors = {name: array for name, array in tensors.items() if array is not None}
     header |= header_change
     del header["sha256"]
-    header["sha256"] = checkpoint._digest(header, tensors)
+    header["sha256"] = checkpoint._digest(header, {name: from_numpy(tensors[name]) for name in tensors})
     path.write_bytes(serialize(tensors, metadata={checkpoint.FORMAT: json.dumps(header)}))
 
 
-def test_a_checkpoint_comes_back_whole(saved: tuple[Checkpoint, Path]) -> None:
+def test_a_checkpoint_comes_back_whole(saved: Saved) -> None:
     result, path = saved
     loaded = checkpoint.load(path)
     assert loaded.settings == result.settings
     assert loaded.vocabulary.characters == VOCABULARY.characters
     assert loaded.words_sha256 == result.words_sha256
+    assert loaded.training is None
     assert loaded.to_bytes() == result.to_bytes() == path.read_bytes()
     X = tensor([[0, 1, 2, 3]])
     np.testing.assert_array_equal(
@@ -58,7 +91,17 @@ def test_a_checkpoint_comes_back_whole(saved: tuple[Checkpoint, Path]) -> None:
     )
 
 
-def test_torch_users_read_the_same_tensors(saved: tuple[Checkpoint, Path]) -> None:
+def test_a_training_comes_back_whole(whole: Saved) -> None:
+    result, path = whole
+    loaded = checkpoint.load(path)
+    assert loaded.to_bytes() == result.to_bytes() == path.read_bytes()
+    assert loaded.training is not None
+    assert loaded.training["step"] == 2
+    assert loaded.training["best"].keys() == loaded.model.state_dict().keys()
+    assert loaded.training["losses"].shape == (2,)
+
+
+def test_torch_users_read_the_same_tensors(saved: Saved) -> None:
     result, path = saved
     theirs = safetensors.torch.load_file(path)
     ours = result.model.state_dict()
@@ -68,21 +111,41 @@ def test_torch_users_read_the_same_tensors(saved: tuple[Checkpoint, Path]) -> No
         np.testing.assert_array_equal(ours[name].numpy(), expected.numpy())
 
 
-def test_every_damaged_byte_is_noticed(saved: tuple[Checkpoint, Path]) -> None:
-    path = saved[1]
-    content = path.read_bytes()
-    for position in range(0, len(content), 41):
-        path.write_bytes(content[:position] + bytes([content[position] ^ 1]) + content[position + 1 :])
-        with pytest.raises(CheckpointError) as caught:
-            checkpoint.load(path)
-        assert str(path) in str(caught.value)
+def test_torch_goes_on_from_the_same_generator_state(whole: Saved) -> None:
+    training, path = checkpoint.load(whole[1]).training, whole[1]
+    assert training is not None
+    ours = Generator().set_state(training["generator"])
+    theirs = torch.Generator()
+    theirs.set_state(safetensors.torch.load_file(path)["generator"])
+    assert ours.integers(0, 1000, 5).tolist() == torch.randint(0, 1000, (5,), generator=theirs).tolist()
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_every_damaged_byte_is_noticed(whole: bool, tmp_path: Path) -> None:
+    path = tmp_path / "damaged"
+    content = packed(begun(), whole).to_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    draw = random.Random(0)
+    for position in [*range(0, header, 3), *range(header, len(content), 41)]:
+        damaged = bytearray(content)
+        damaged[position] ^= draw.randrange(1, 256)
+        path.write_bytes(damaged)
+        try:
+            loaded = checkpoint.load(path)
+        except FileError as error:
+            message = str(error)
+        else:  # not every byte of the header means something: one space is as good as another, say
+            assert (loaded.to_bytes(), position < header) == (content, True)
+            continue
+        assert str(path) in message
+        assert "\n" not in message
 
 
 @pytest.mark.parametrize("length", [0, 1, 8, 100, -1])
-def test_a_truncated_file_is_refused(saved: tuple[Checkpoint, Path], length: int) -> None:
+def test_a_truncated_file_is_refused(saved: Saved, length: int) -> None:
     path = saved[1]
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(CheckpointError, match="is damaged, or not a checkpoint"):
+    with pytest.raises(FileError, match="is damaged, or no safetensors file"):
         checkpoint.load(path)
 
 
@@ -93,52 +156,58 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path: Path) -> None:
     for name, message in [
         ("absent", "cannot read .*: No such file"),
         ("", "cannot read "),
-        ("text", "is damaged, or not a checkpoint"),
+        ("text", "is damaged, or no safetensors file"),
         ("foreign", "is a safetensors file, but not a checkpoint of tinygrad_ninja"),
         ("other", CONTENT),
     ]:
-        with pytest.raises(CheckpointError, match=message) as caught:
+        with pytest.raises(FileError, match=message) as caught:
             checkpoint.load(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
         assert "\n" not in str(caught.value)
 
 
+CHANGED = {**asdict(Settings.of("bn-mlp", **SIZES)), "model": "mlp"}
+
+
 @pytest.mark.parametrize(
     ("header", "arrays", "message"),
     [
-        ({"version": 2}, {}, "was written by a newer tinygrad_ninja: its format is 2"),
+        ({"version": checkpoint.VERSION + 1}, {}, "was written by a newer tinygrad_ninja: its format is"),
+        ({"version": 1}, {}, "was written by an older tinygrad_ninja: its format is 1"),
+        ({"version": "?"}, {}, CONTENT),
         ({"characters": ".ab"}, {}, SHAPES),
-        ({"settings": {**SIZES, "hidden": 10**12}}, {}, SHAPES),
-        ({"settings": {**SIZES, "model": "rnn"}}, {}, CONTENT),
+        ({"settings": {**CHANGED, "hidden": 10**12}}, {}, SHAPES),
+        ({"settings": {**CHANGED, "model": "wavenet", "context": 3}}, {}, SHAPES),
+        ({"settings": {**CHANGED, "model": "rnn"}}, {}, CONTENT),
         ({"settings": {"layers": 3}}, {}, CONTENT),
+        ({"settings": {**CHANGED, "width": 3}}, {}, CONTENT),
         ({}, {"W2": np.zeros((7, 3), dtype=np.float32)}, SHAPES),
         ({}, {"W2": None}, SHAPES),
         ({}, {"W3": np.zeros((7, 3), dtype=np.float32)}, SHAPES),
         ({}, {"b2": np.zeros(len(VOCABULARY))}, SHAPES),
-        ({}, {"C": None}, CONTENT),
     ],
 )
 def test_contents_that_do_not_agree_are_refused(
-    saved: tuple[Checkpoint, Path], header: dict[str, Any], arrays: dict[str, Any], message: str
+    saved: Saved, header: dict[str, Any], arrays: dict[str, Any], message: str
 ) -> None:
     path = saved[1]
     rewrite(path, {})
     checkpoint.load(path)
     rewrite(path, header, **arrays)
-    with pytest.raises(CheckpointError, match=message) as caught:
+    with pytest.raises(FileError, match=message) as caught:
         checkpoint.load(path)
     assert str(path) in str(caught.value)
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "model.safetensors"
-    checkpoint.write(path, b"old")
+    write(path, b"old")
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        checkpoint.write(path, b"new")
+        write(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]

@@ -9,15 +9,16 @@ import torch
 
 from tinygrad_ninja import Generator, from_numpy
 from tinygrad_ninja.makemore.data import Vocabulary, build_dataset, read_words
-from tinygrad_ninja.makemore.models import MLP
+from tinygrad_ninja.makemore.models import Model
 from tinygrad_ninja.makemore.sampling import sample
-from tinygrad_ninja.makemore.training import Settings, TrainingError, evaluate, train
+from tinygrad_ninja.makemore.settings import Settings
+from tinygrad_ninja.makemore.training import Training, TrainingError, evaluate
 from viz.plots import loss_curve
 
 WORDS = read_words()[:2000]
 VOCABULARY = Vocabulary(WORDS)
 SEED = 2147483647
-SMALL = Settings(hidden=20, context=4, embedding=5, steps=200, batch=16)
+SMALL = Settings.of("bn-mlp", hidden=20, context=4, embedding=5, steps=200, batch=16)
 
 Lecture = tuple[list[float], Callable[[torch.Tensor], torch.Tensor]]
 
@@ -71,11 +72,12 @@ def lecture(settings: Settings) -> Lecture:
     return lossi, torch.no_grad()(forward)
 
 
-def trained(settings: Settings) -> tuple[list[float], MLP]:
+def trained(settings: Settings) -> tuple[np.ndarray, Model]:
     X, Y = map(from_numpy, examples(settings.context))
     generator = Generator().manual_seed(settings.seed)
-    model = settings.build(len(VOCABULARY), generator)
-    return list(train(model, X, Y, settings, generator)), model
+    training = Training(settings.build(len(VOCABULARY), generator), settings, generator, (X, Y), (X, Y))
+    assert list(training.run()) == list(range(1, settings.steps + 1))
+    return training.losses, training.model
 
 
 @pytest.mark.parametrize("model", ["mlp", "bn-mlp"])
@@ -105,7 +107,7 @@ def test_training_evaluation_and_sampling_are_the_lectures(model: str) -> None:
 
 
 def test_the_lectures_model_has_12097_parameters() -> None:
-    model = Settings().build(27, Generator())
+    model = Settings.of("bn-mlp").build(27, Generator())
     assert sum(parameter.numel() for parameter in model.parameters()) == 12_097
 
 
@@ -134,7 +136,7 @@ def test_a_loss_that_is_no_number_ends_the_training() -> None:
 
 
 def test_a_word_of_a_model_that_never_stops_is_cut() -> None:
-    model = Settings(hidden=4, model="mlp").build(len(VOCABULARY), Generator().manual_seed(SEED))
+    model = Settings.of("mlp", hidden=4).build(len(VOCABULARY), Generator().manual_seed(SEED))
     model.b2.data[0] = -1000.0
     assert len(sample(model, VOCABULARY, Generator().manual_seed(SEED), longest=30)) == 30
 

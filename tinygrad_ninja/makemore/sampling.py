@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from .. import Generator, multinomial, no_grad, tensor
+from .. import Generator, multinomial, no_grad
 from ..nn.functional import softmax
 from .data import Vocabulary
-from .models import MLP
+from .models import Model
 
 
 @no_grad()
-def sample(model: MLP, vocabulary: Vocabulary, generator: Generator, longest: int = 100) -> str:
+def sample(model: Model, vocabulary: Vocabulary, generator: Generator, longest: int = 100) -> str:
     """A word drawn from the model, which is on the CPU, letter by letter until the boundary is drawn.
 
     It is cut at `longest` letters, so that a model that has not learnt to stop comes to an end.
     """
     model.eval()
-    context = [0] * model.context
     letters: list[int] = []
     while len(letters) < longest:
-        probs = softmax(model(tensor([context])), dim=1)
+        probs = softmax(model.next_logits(letters), dim=1)
         ix = multinomial(probs, num_samples=1, generator=generator).item()
         if ix == 0:
             break
-        context = [*context[1:], ix]
         letters.append(ix)
     model.train()
     return vocabulary.decode(letters)

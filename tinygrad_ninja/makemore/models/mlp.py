@@ -1,27 +1,26 @@
-"""The lecture's two models: letters so far in, a score for every possible next letter out."""
+"""The lecture's MLP (Bengio et al. 2003), without and with batch normalization, line by line."""
 
 from __future__ import annotations
 
-from .. import Generator, Tensor, no_grad, ones, randn, tanh, zeros
-from ..nn import Module, Parameter
+from ... import Generator, Tensor, no_grad, ones, randn, tanh, zeros
+from ...nn import Parameter
+from .model import Model, Recipe
 
 
-class MLP(Module):
-    """Embeddings of the letters, concatenated, through one tanh layer.
+class MLP(Model):
+    """Embeddings of the letters, concatenated, through one tanh layer of `hidden` units.
 
-    vocab_size: how many letters there are, the boundary included; context: how many of them the model sees;
-    embedding: numbers a letter; hidden: tanh units. The parameters are drawn from `generator` in the order
-    in which the lecture draws them, so its seed gives its numbers. The gain of tanh, 5/3, over the square
-    root of the fan-in keeps the spread of the activations (He et al. 2015); the last layer starts near zero,
-    so that the first guess is nearly uniform.
+    The parameters are drawn in the order in which the lecture draws them, C, W1, b1, W2, b2, so its seed
+    gives its numbers. The gain of tanh, 5/3, over the square root of the fan-in keeps the spread of the
+    activations (He et al. 2015); the last layer starts near zero, so that the first guess is nearly uniform.
     """
 
-    def __init__(
-        self, vocab_size: int, context: int, embedding: int, hidden: int, generator: Generator
-    ) -> None:
-        super().__init__()
-        fan_in = context * embedding
-        self.context = context
+    recipe = Recipe(context=3, embedding=10, hidden=200)
+
+    def __init__(self, vocab_size: int, recipe: Recipe, generator: Generator) -> None:
+        super().__init__(vocab_size, recipe, generator)
+        embedding, hidden = recipe.embedding, recipe.hidden
+        fan_in = self.context * embedding
         self.C = Parameter(randn((vocab_size, embedding), generator=generator))
         self.W1 = Parameter(randn((fan_in, hidden), generator=generator) * (5 / 3) / fan_in**0.5)
         self._add_hidden_parameters(hidden, generator)
@@ -48,9 +47,11 @@ class BatchNormMLP(MLP):
 
     In training every hidden unit is normalized by the mean and the (unbiased) standard deviation of its
     batch, which has to hold at least two different contexts: as in the lecture, no epsilon is added. In
-    evaluation the running mean and standard deviation take their place.
+    evaluation the running mean and standard deviation take their place: they move by `momentum` at each step.
     """
 
+    smallest_batch = 2
+    momentum = 0.001
     bnmean_running: Tensor
     bnstd_running: Tensor
 
@@ -65,12 +66,9 @@ class BatchNormMLP(MLP):
             bnmeani = hprebn.mean(0, keepdim=True)
             bnstdi = hprebn.std(0, keepdim=True)
             with no_grad():
-                self.bnmean_running = 0.999 * self.bnmean_running + 0.001 * bnmeani
-                self.bnstd_running = 0.999 * self.bnstd_running + 0.001 * bnstdi
+                kept = 1 - self.momentum
+                self.bnmean_running = kept * self.bnmean_running + self.momentum * bnmeani
+                self.bnstd_running = kept * self.bnstd_running + self.momentum * bnstdi
         else:
             bnmeani, bnstdi = self.bnmean_running, self.bnstd_running
         return self.bngain * (hprebn - bnmeani) / bnstdi + self.bnbias
-
-
-MODELS: dict[str, type[MLP]] = {"mlp": MLP, "bn-mlp": BatchNormMLP}
-"""The models by their names on the command line and in a checkpoint."""

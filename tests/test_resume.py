@@ -1,0 +1,345 @@
+"""Trainings that are stopped: by a signal, by a kill, by a full disk. They end as if they had not been."""
+
+import contextlib
+import json
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import (
+    ENVIRONMENT,
+    SMALL,
+    call,
+    final_losses,
+    linux,
+    obey_permissions,
+    posix,
+    refuses,
+    run,
+    step_losses,
+    succeeds,
+    with_names,
+)
+from safetensors.numpy import load_file
+
+from tinygrad_ninja.makemore import checkpoint
+from tinygrad_ninja.makemore.models import MODELS
+from tinygrad_ninja.makemore.run import Run
+
+OUT = Path("runs/bn-mlp")
+OPTIONS = {"data": "names.txt", "hidden": 16, "steps": 200}  # as SMALL has them
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return with_names(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a training that was left alone, and what it printed."""
+    folder = with_names(tmp_path_factory.mktemp("alone"))
+    return folder / OUT, succeeds(run(folder, *SMALL))
+
+
+@pytest.fixture
+def ended(folder: Path, alone: tuple[Path, str]) -> Path:
+    shutil.copytree(alone[0], folder / OUT)
+    return folder
+
+
+def metrics(out: Path) -> list[dict[str, float]]:
+    """The lines of the metrics, less what depends on the machine."""
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert all(line.pop("steps_per_second") > 0 for line in lines)
+    return lines
+
+
+def assert_same_end(out: Path, printed: str, expected_out: Path, expected: str) -> None:
+    """The files and the output of a training are, bit for bit, those of another."""
+    for name in ("model.safetensors", "loss.png"):
+        assert (out / name).read_bytes() == (expected_out / name).read_bytes(), name
+    ours, theirs = (load_file(each / "checkpoint.safetensors") for each in (out, expected_out))
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+    assert metrics(out) == metrics(expected_out)
+    assert re.sub(r"\d[\d,]* steps in .*\n|saved .*\n", "", printed) == re.sub(
+        r"\d[\d,]* steps in .*\n|saved .*\n", "", expected
+    )
+
+
+@contextlib.contextmanager
+def started(folder: Path, *arguments: str, **options: Any) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process of its own that heeds Ctrl-C, also where the tests run in the background."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "encoding": "utf-8"}
+    command = [sys.executable, "-m", "tinygrad_ninja", *arguments]
+    with subprocess.Popen(command, cwd=folder, **{"env": ENVIRONMENT, **pipes, **options}) as process:
+        signal.signal(signal.SIGINT, handler)
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+# -- the training itself, with every model -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("device", ["cpu", "torch"])
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_goes_on_bit_for_bit(tmp_path: Path, model: str, device: str) -> None:
+    sizes = {"embedding": 8, "hidden": 6, "layers": 2, "heads": 2}
+    options = {"model": model, "data": str(with_names(tmp_path) / "names.txt"), "steps": 12, "batch": 8}
+    options |= {name: size for name, size in sizes.items() if getattr(MODELS[model].recipe, name)}
+    options |= {"eval_every": 3, "early_stop": 5}
+    whole = Run.start(tmp_path / "whole", options, device)
+    with whole.open():
+        assert list(whole.train()) == list(range(1, 13))
+        whole.finish()
+    parts = Run.start(tmp_path / "parts", options, device)
+    for stop in (1, 5, 12):
+        with parts.open(replaces=True):
+            for step in parts.train():
+                if step == stop:
+                    parts.save()
+                    break
+        parts = Run.resume(tmp_path / "parts", {}, device)
+    with parts.open(replaces=True):
+        assert not list(parts.train())
+        parts.finish()
+    for name in ("model.safetensors", "checkpoint.safetensors"):
+        ours, theirs = (load_file(run.folder / name) for run in (parts, whole))
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            np.testing.assert_array_equal(ours[key], theirs[key], err_msg=f"{name} {key}")
+    assert parts.training.dev_losses == whole.training.dev_losses
+    assert metrics(parts.folder) == metrics(whole.folder)
+
+
+# -- stopped by a signal -------------------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_go_on(folder: Path, number: signal.Signals) -> None:
+    long = ("--steps", "100000000")
+    with started(folder, *SMALL, *long, "--out", "a folder") as process:
+        assert process.stdout is not None
+        while not step_losses(process.stdout.readline()):
+            assert process.poll() is None
+        process.send_signal(number)
+        errors = process.communicate(timeout=30)[1]
+    assert process.returncode == 128 + number
+    said = re.fullmatch(r"stopped after ([\d,]+) of 100,000,000 steps; go on with: (ninja .*)\n", errors)
+    assert said is not None, errors
+    assert said[2] == "ninja train --resume --out 'a folder'"
+    training = checkpoint.load(folder / "a folder" / "checkpoint.safetensors").training
+    assert training is not None
+    assert f"{training['step']:,}" == said[1]
+    assert not (folder / "a folder" / "model.safetensors").exists()
+
+
+@posix
+def test_ctrl_c_while_the_last_step_is_saved_is_heeded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saves = []
+
+    def save_and_interrupt(run: Run) -> None:
+        saves.append(run.training.step)
+        save(run)
+        if len(saves) == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    save = Run.save
+    monkeypatch.setattr(Run, "save", save_and_interrupt)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    result = call(folder, *SMALL, "--save-every", "200")
+    signal.signal(signal.SIGINT, handler)
+    assert (saves, result.returncode) == ([200, 200], 130)
+    assert result.stderr.startswith("stopped after 200 of 200 steps; go on with: ninja train --resume")
+
+
+def test_ctrl_c_after_the_last_step_says_how_to_go_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["tinygrad_ninja.cli.train"], "print_losses", interrupted)
+        result = call(folder, *SMALL)
+    assert result.returncode == 130
+    assert result.stderr == f"interrupted; go on with: ninja train --resume --out {OUT}\n"
+    assert final_losses(succeeds(call(folder, "train", "--resume")))
+
+
+def test_what_is_printed_and_saved_is_that_of_all_steps(folder: Path, alone: tuple[Path, str]) -> None:
+    run = Run.start(OUT, OPTIONS, "cpu")
+    with run.open():
+        for step in run.train():
+            if step == 77:
+                run.save()
+            if step == 93:  # and what was done since is lost
+                break
+    with (folder / OUT / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"step": 94, "lo')
+    result = call(folder, "train", "--resume")
+    assert result.stderr == "note: going on after 77 steps\n"
+    assert_same_end(folder / OUT, succeeds(result), *alone)
+    again = call(folder, "train", "--resume")
+    assert again.stderr == "note: going on after 200 steps\n"
+    assert_same_end(folder / OUT, succeeds(again), *alone)
+
+
+def test_resume_without_a_checkpoint_starts(folder: Path, alone: tuple[Path, str]) -> None:
+    result = call(folder, *SMALL, "--resume")
+    assert result.stderr.startswith(f"note: there is no {OUT / 'checkpoint.safetensors'} to go on from")
+    assert_same_end(folder / OUT, succeeds(result), *alone)
+
+
+def test_an_ended_training_can_be_extended(ended: Path, alone: tuple[Path, str]) -> None:
+    output = succeeds(call(ended, "train", "--resume", "--steps", "300"))
+    assert list(step_losses(output)) == list(range(0, 300, 15))
+    assert metrics(ended / OUT)[:200] == metrics(alone[0])
+    assert metrics(ended / OUT)[-1]["step"] == 300
+    assert succeeds(call(ended, "train", "--resume", "--quiet")) in output
+
+
+# -- stopped by anything -------------------------------------------------------------------------------------
+
+
+def kill(process: subprocess.Popen[str], out: Path) -> None:
+    process.kill()
+
+
+def fill_the_disk(process: subprocess.Popen[str], out: Path) -> None:
+    """From now on no file of the process can grow beyond 1,000 bytes."""
+    import resource
+
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1000, 1000))
+
+
+def lock_the_folder(process: subprocess.Popen[str], out: Path) -> None:
+    out.chmod(0o555)
+
+
+def press_ctrl_c(process: subprocess.Popen[str], out: Path) -> None:
+    process.send_signal(signal.SIGINT)
+
+
+@pytest.mark.slow
+@linux
+def test_fifty_kills_full_disks_and_locked_folders_change_nothing(folder: Path) -> None:
+    train = ("train", "--data", "names.txt", "--hidden", "20", "--steps", "6000", "--eval-every", "500")
+    with started(folder, *train, "--out", "alone") as process:
+        expected, errors = process.communicate()
+    assert process.returncode == 0, errors
+
+    out = folder / "stopped"
+    out.mkdir()
+    go_on = (*train, "--resume", "--save-every", "50", "--out", out.name)
+    draw = random.Random(2147483647)
+    stops = [kill] * 50 + [fill_the_disk, lock_the_folder, press_ctrl_c] * 3
+    draw.shuffle(stops)
+    ends, beginnings = [], set()
+    for stop in stops:
+        with started(folder, *go_on, preexec_fn=obey_permissions) as process:
+            assert process.stdout is not None
+            if stop is press_ctrl_c or draw.random() < 0.7:
+                process.stdout.readline()  # it is at work; otherwise it may be anywhere before that
+            time.sleep(draw.uniform(0, 0.2))
+            stop(process, out)
+            errors = process.communicate()[1]
+        out.chmod(0o755)
+        ends.append((stop.__name__, process.returncode))
+        beginnings.update(re.findall(r"going on after ([\d,]+) steps", errors))
+        assert "Traceback" not in errors, errors
+        if stop in (fill_the_disk, lock_the_folder):
+            assert re.search(r"^error: cannot write to stopped.*: .+$", errors, re.MULTILINE), errors
+    assert set(ends) == {("kill", -9), ("fill_the_disk", 2), ("lock_the_folder", 2), ("press_ctrl_c", 130)}
+    assert len(beginnings) > 10
+
+    with started(folder, *go_on) as process:
+        printed, errors = process.communicate()
+    assert process.returncode == 0, errors
+    assert_same_end(out, printed, folder / "alone", expected)
+    assert {path.name for path in out.iterdir()} == {path.name for path in (folder / "alone").iterdir()}
+
+
+# -- what is refused -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--hidden", "20"), "--hidden: the training in .* began with 16"),
+        (("--seed", "7"), "--seed: the training in .* began with 2147483647"),
+        (("--lr", "0.2"), "--lr: the training in .* began with 0.1"),
+        (("--early-stop", "2"), "--early-stop: .*"),
+        (("--calibrate",), "--calibrate: .*"),
+        (("--out", str(OUT), "--model", "mlp"), "--model: the training in .* began with bn-mlp"),
+        (("--steps", "100"), "--steps: the training has done 200 steps already"),
+        (("--data", "others.txt"), "--data: these are not the words that the training in .* began with"),
+        (("--data", "absent.txt"), "cannot read absent.txt"),
+    ],
+)
+def test_a_training_that_goes_on_keeps_its_settings(
+    ended: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    (ended / "others.txt").write_text("emma\n" * 100)
+    before = {path: path.read_bytes() for path in (ended / OUT).iterdir()}
+    assert re.match(f"error: {said}", refuses(call(ended, "train", "--resume", *arguments)))
+    assert {path: path.read_bytes() for path in (ended / OUT).iterdir()} == before
+
+
+def test_the_same_settings_and_moved_words_are_no_contradiction(ended: Path) -> None:
+    (ended / "names.txt").rename(ended / "moved.txt")
+    succeeds(call(ended, "train", "--resume", "--hidden", "16", "--data", "moved.txt", "--quiet"))
+
+
+@pytest.mark.parametrize("how", ["--resume", "--restart"])
+def test_a_damaged_checkpoint_is_named_and_kept(ended: Path, how: str) -> None:
+    path = ended / OUT / "checkpoint.safetensors"
+    content = path.read_bytes()
+    draw = random.Random(1)
+    for position in [0, 9, *(draw.randrange(300, len(content)) for _ in range(5))]:
+        flipped = bytearray(content)
+        flipped[position] ^= 1
+        for damaged in (bytes(flipped), content[:position]):
+            path.write_bytes(damaged)
+            assert str(OUT / "checkpoint.safetensors") in refuses(call(ended, "train", how))
+            assert path.read_bytes() == damaged
+
+
+def test_a_model_is_no_training(ended: Path) -> None:
+    shutil.copy(ended / OUT / "model.safetensors", ended / OUT / "checkpoint.safetensors")
+    assert "holds a model, but not its training" in refuses(call(ended, "train", "--resume"))
+
+
+def test_an_unfinished_training_is_replaced_only_when_asked(folder: Path) -> None:
+    run = Run.start(OUT, OPTIONS, "cpu")
+    with run.open():
+        next(run.train())
+        run.save()
+    said = refuses(call(folder, *SMALL))
+    assert "holds a training that stopped after 1 steps" in said
+    assert "--resume" in said
+    assert "--restart" in said
+    succeeds(call(folder, *SMALL, "--restart", "--quiet"))
+
+
+def test_two_trainings_in_one_folder_are_one_too_many(folder: Path) -> None:
+    run = Run.start(OUT, OPTIONS, "cpu")
+    with run.open():
+        assert refuses(call(folder, *SMALL)) == (
+            f"error: another training is at work in {OUT}: choose another --out\n"
+        )
+    succeeds(call(folder, *SMALL, "--quiet"))

@@ -1,0 +1,35 @@
+"""Is every tensor that could be trained given to an optimizer?"""
+
+from __future__ import annotations
+
+from ..nn import Module
+from ..optim import Optimizer
+from ..tensors import Tensor
+
+
+def check_optimized(loss: Tensor, optimizer: Optimizer, model: Module | None = None) -> None:
+    """Raise ValueError where `loss`, before its backward, depends on a leaf that requires a gradient and that
+    the optimizer was not given: it would gather gradients and never change.
+
+    A parameter is forgotten most easily where a Module does not list it: a plain Tensor as an attribute, or
+    layers in a plain list. With `model`, the message names the attribute.
+    """
+    optimized = {id(p.edge) for group in optimizer.param_groups for p in group["params"]}
+    seen, waiting = set(), [loss.edge]
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        waiting += node.edges
+        if node.op is None and id(node) not in optimized:
+            names = [
+                f"{path}.{name}" if path else name
+                for path, module in (model.named_modules() if model is not None else ())
+                for name, value in {**module._parameters, **vars(module)}.items()
+                if isinstance(value, Tensor) and value.edge is node
+            ]
+            forgotten = names[0] if names else "a tensor"
+            raise ValueError(
+                f"the loss depends on {forgotten}, which the optimizer was not given: it would not be trained"
+            )

@@ -1,0 +1,71 @@
+"""The command line, `ninja`: it asks, reports and saves; the work is done by `makemore`, `check` and `viz`.
+
+rich and matplotlib are imported where they are used, so that `ninja --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import click
+
+from .. import __version__
+from ..makemore.data import DataError
+from ..makemore.run import RunError
+from ..makemore.settings import SettingsError
+from ..makemore.training import TrainingError
+from ..serialization import FileError
+from .check import check
+from .find import lr_find
+from .train import Stopped, train
+from .use import eval_command, sample_command
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def main() -> NoReturn:
+    """Run the command that `sys.argv` asks for, and exit: 0, 2 after bad input, or 128 and the number of the
+    signal that ended it, which makes 130 for Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal may lack a letter
+    try:
+        sys.exit(ninja.main(prog_name="ninja", standalone_mode=False))
+    except click.ClickException as error:
+        message, status = error.format_message(), BAD_INPUT
+    except SettingsError as error:
+        message, status = f"--{error.name.replace('_', '-')}: {error}", BAD_INPUT
+    except (DataError, FileError, RunError, TrainingError, OSError) as error:
+        message, status = str(error), BAD_INPUT
+    except MemoryError as error:
+        message, status = f"not enough memory: {error}", BAD_INPUT
+    except Stopped as stop:
+        click.echo(stop, err=True)
+        sys.exit(stop.status)
+    except click.Abort:
+        message, status = "interrupted", INTERRUPTED
+    click.echo(f"error: {message}", err=True)
+    sys.exit(status)
+
+
+class InOrder(click.Group):
+    """A group whose help lists the commands as they follow one another here, not by the alphabet."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, invoke_without_command=True, context_settings={"show_default": True})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+@click.pass_context
+def ninja(context: click.Context) -> None:
+    """Train the lecture's makemore models on an engine that you can read.
+
+    Start with "ninja train": it needs no options, and ends in new names.
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+for command in (train, sample_command, eval_command, lr_find, check):
+    ninja.add_command(command)

@@ -1,0 +1,141 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .. import zeros
+from ..makemore.models import MODELS
+from ..makemore.run import MODEL
+from ..makemore.settings import SIZES, Settings
+
+SHIPPED = "a list of names that comes with the program"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+checkpoint_argument = click.argument(
+    "file",
+    metavar="[CHECKPOINT]",
+    type=click.Path(path_type=Path),
+    default=Path("runs", Settings.model, MODEL),
+)
+device_option = click.option(
+    "--device",
+    type=click.Choice(["cpu", "torch", "cuda"]),
+    default="cpu",
+    help="What holds the numbers: NumPy arrays, PyTorch's tensors, or PyTorch's tensors on the GPU.",
+)
+out_option = click.option(
+    "--out",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    show_default="runs/MODEL",
+    help="Folder for the files.",
+)
+
+
+def data_option(default: str) -> Any:
+    """The option --data, whose default is described by `default`."""
+    return click.option(
+        "--data",
+        metavar="FILE|makemore",
+        show_default=default,
+        help="A text file with a word a line, or the lecture's own list of names, which is downloaded once.",
+    )
+
+
+def count_option(
+    name: str, largest: int, help: str, default: int | None = None, show_default: str | bool = True
+) -> Any:
+    """An option for a whole number from 1 to `largest`."""
+    kind = click.IntRange(1, largest)
+    return click.option(name, metavar="N", type=kind, default=default, show_default=show_default, help=help)
+
+
+def rate_option(name: str, show_default: str, help: str) -> Any:
+    """An option for a learning rate."""
+    return click.option(
+        name, metavar="RATE", type=Rate(0, 1e6, min_open=True), show_default=show_default, help=help
+    )
+
+
+class Rate(click.FloatRange):
+    """A range without NaN, which click takes for a number in any range."""
+
+    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        rate = super().convert(value, parameter, context)
+        if math.isnan(rate):
+            self.fail("nan is not a number.", parameter, context)
+        return rate
+
+
+def seed_option(default: int | None, show_default: str | bool) -> Any:
+    """The option --seed."""
+    return click.option(
+        "--seed",
+        metavar="N",
+        type=click.IntRange(0, 2**32 - 1),
+        default=default,
+        show_default=show_default,
+        help="Where the random numbers start: the same seed gives the same result.",
+    )
+
+
+def model_options(command: Command) -> Command:
+    """The options that decide a training, but for its steps; without a value those of the model hold."""
+    for option in reversed(
+        (
+            data_option(SHIPPED),
+            click.option(
+                "--model",
+                type=click.Choice(list(MODELS)),
+                show_default=Settings.model,
+                help="One of the lecture's models: see below.",
+            ),
+            count_option(
+                "--context", 1000, "Letters that the next one is predicted from.", show_default="the model's"
+            ),
+            count_option(
+                "--embedding", 10_000, "Numbers that describe a letter.", show_default="the model's"
+            ),
+            count_option("--hidden", 100_000, "Units in a hidden layer.", show_default="the model's"),
+            count_option("--layers", 1000, "Hidden layers, or blocks.", show_default="the model's"),
+            count_option("--heads", 1000, "Heads of attention in a block.", show_default="the model's"),
+            count_option("--batch", 10**6, "Examples in each step.", show_default="the model's"),
+            seed_option(None, str(Settings.seed)),
+            device_option,
+            out_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def models_table() -> str:
+    """The models with their own sizes, for the end of a help text."""
+    lines = []
+    for name, model in MODELS.items():
+        recipe = model.recipe
+        sizes = [f"{size} {getattr(recipe, size)}" for size in ("context", *SIZES) if getattr(recipe, size)]
+        lines.append(
+            f"  {name:8} {', '.join(sizes)}; {recipe.steps:,} steps of {recipe.batch} at {recipe.lr:g}"
+        )
+    return "\b\nThe models, and what they take without options:\n" + "\n".join(lines)
+
+
+def require(device: str) -> None:
+    """Raises ClickException where this machine does not have the device."""
+    try:
+        zeros(1).to(device)
+    except (ImportError, RuntimeError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that have a value."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,119 @@
+"""What the commands print: the course of a training, its losses, new words."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from .. import Generator
+from ..makemore.checkpoint import Checkpoint
+from ..makemore.models import Model
+from ..makemore.run import Run
+from ..makemore.sampling import sample
+from ..makemore.training import Examples, evaluate
+
+SAMPLES = 20
+SAMPLE_SEED = 10  # the lecture samples with the seed of its training plus 10
+
+
+def follow(run: Run, save_every: int | None, quiet: bool) -> int | None:
+    """Run a training to its end, or to a signal, whose number is returned, and show how far it is.
+
+    The loss beside the bar is the mean of the last 1,000 steps, so that it can be read. A training that goes
+    on prints its earlier lines again, so that they are those of all its steps.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    training, first = run.training, run.training.step
+    steps = training.settings.steps
+    console = Console(highlight=False)
+    progress = Progress(
+        TextColumn("step {task.completed:,} of {task.total:,}"),
+        BarColumn(),
+        TextColumn("{task.fields[status]} left:"),
+        TimeRemainingColumn(),
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        disable=quiet or not console.is_terminal,
+    )
+    lines_every = min(10_000, max(1, steps // 20))
+
+    def report(done: int) -> None:
+        if (done - 1) % lines_every == 0:
+            console.out(f"{done - 1:7d}/{steps:7d}: {training.losses[done - 1]:.4f}")
+        if done in training.dev_losses:
+            console.out(f"{done:7d}/{steps:7d}: dev {training.dev_losses[done]:.4f}")
+
+    if not quiet:
+        for done in range(1, first + 1):
+            report(done)
+    began = shown = now = time.perf_counter()
+    with progress, signals() as received:
+        task = progress.add_task("", total=steps, completed=first, status="time")
+        for done in run.train(save_every):
+            if not quiet:
+                report(done)
+            now = time.perf_counter()
+            if now - shown > 0.1:
+                shown = now
+                recent = training.losses[max(0, done - 1000) : done].mean()
+                status = f"loss {recent:.4f}, {(done - first) / (now - began):,.0f} steps/s,"
+                progress.update(task, completed=done, status=status, refresh=True)
+            if received:
+                break
+    if received:  # also after the last step, while the checkpoint was written
+        return received[0]
+    if not quiet and training.step > first:
+        click.echo(f"{training.step - first:,} steps in {now - began:.1f} s")
+    if not quiet and training.step < steps:
+        best = min(training.dev_losses, key=training.dev_losses.__getitem__)
+        click.echo(f"stopped early: the dev loss was lowest after {best:,} steps")
+    return None
+
+
+@contextmanager
+def signals() -> Iterator[list[int]]:
+    """The list receives the number of a SIGINT or SIGTERM, once: the next one acts as it did before."""
+    received: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        restore()
+
+    # One that is ignored, as in the background of a shell, stays so.
+    watched = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) != signal.SIG_IGN]
+    before = [signal.signal(each, note) for each in watched]
+
+    def restore() -> None:
+        for each, handler in zip(watched, before, strict=True):
+            signal.signal(each, handler)
+
+    try:
+        yield received
+    finally:
+        restore()
+
+
+def print_losses(model: Model, datasets: dict[str, Examples]) -> None:
+    """Print the table of the model's mean losses."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("data", "loss (nats)")
+    for name, (X, Y) in datasets.items():
+        table.add_row(name, f"{evaluate(model, X, Y):.4f}")
+    Console().print(table)
+
+
+def print_samples(trained: Checkpoint, count: int, seed: int) -> None:
+    """Print `count` words drawn from the model, one a line."""
+    model, generator = trained.model.to("cpu"), Generator().manual_seed(seed)
+    for _ in range(count):
+        click.echo(sample(model, trained.vocabulary, generator))

@@ -1,0 +1,128 @@
+"""`ninja train`: from words to a model, and from where it was stopped to its end."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..makemore.run import CHECKPOINT, MODEL, PICTURE, SAVE_SECONDS, TENSORBOARD, Run, RunError
+from ..makemore.settings import Settings
+from .options import count_option, given, model_options, models_table, rate_option, require
+from .pictures import claim, save
+from .report import SAMPLE_SEED, SAMPLES, follow, print_losses, print_samples
+
+
+class Stopped(Exception):  # noqa: N818 - no error
+    """A signal ended the training; the message says how it goes on, `status` is that of the process."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.status = 128 + number
+
+
+@click.command(epilog=models_table())
+@model_options
+@count_option("--steps", 10**9, "Steps of gradient descent.", show_default="the model's")
+@rate_option("--lr", "the model's", "Learning rate at its highest; in the end it falls.")
+@count_option("--eval-every", 10**9, "Print the loss of the dev words every N steps.", show_default="never")
+@count_option(
+    "--early-stop",
+    10**9,
+    "Stop after N of these losses without a new lowest one, and keep the model of the lowest.",
+    show_default="never",
+)
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    default=None,
+    help="End with batch-norm statistics of the whole training set in the place of the running averages.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the training in DIR, to the same end as if it had not stopped; without one, start.",
+)
+@click.option("--restart", is_flag=True, help="Start anew, though DIR holds a training that has not ended.")
+@count_option(
+    "--save-every", 10**9, "Steps from one checkpoint to the next.", show_default=f"{SAVE_SECONDS} seconds"
+)
+@click.option("--tensorboard", is_flag=True, help=f"Write files for TensorBoard too, to DIR/{TENSORBOARD}.")
+@click.option("--quiet", is_flag=True, help="Print the results only.")
+def train(
+    out: Path | None,
+    device: str,
+    resume: bool,
+    restart: bool,
+    save_every: int | None,
+    tensorboard: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    """Train a model on a list of words, and let it invent new ones.
+
+    DIR receives the model, model.safetensors; where the training stands, checkpoint.safetensors; its course,
+    metrics.jsonl, a JSON object a line; and the picture of its loss, loss.png.
+
+    A training that was stopped, by Ctrl-C or by anything else, goes on with --resume, and ends as if it had
+    not been. It keeps its settings, but --steps may be raised, also when it has ended.
+    """
+    if resume and restart:
+        raise click.UsageError("--resume goes on and --restart starts anew: give one of them.")
+    if tensorboard and find_spec("tensorboard") is None:
+        raise click.BadParameter(
+            "TensorBoard is missing: pip install tensorboard.", param_hint="--tensorboard"
+        )
+    require(device)
+    options = given(options)
+    out = out or Path("runs", options.get("model", Settings.model))
+    if resume and (out / CHECKPOINT).exists():
+        run = Run.resume(out, options, device)
+        click.echo(f"note: going on after {run.training.step:,} steps", err=True)
+    else:
+        run = Run.start(out, options, device)
+        if resume:
+            click.echo(f"note: there is no {out / CHECKPOINT} to go on from, so this is the start", err=True)
+    claim(out / PICTURE)
+
+    go_on = f"go on with: {shlex.join(['ninja', 'train', '--resume', '--out', str(out)])}"
+    try:
+        with run.open(replaces=resume or restart, tensorboard=tensorboard):
+            train_in_folder(run, save_every, quiet, go_on)
+        print_results(run)
+    except KeyboardInterrupt as error:  # before or after the steps, or a second one during them
+        raise Stopped(f"interrupted; {go_on}", signal.SIGINT) from error
+
+
+def train_in_folder(run: Run, save_every: int | None, quiet: bool, go_on: str) -> None:
+    """Train to the end, and save the model. Raises Stopped after a signal, or RunError, with `go_on`."""
+    training, settings = run.training, run.result.settings
+    if not quiet:
+        parameters = sum(parameter.numel() for parameter in training.model.parameters())
+        examples = len(training.train[0])
+        click.echo(f"{settings.model}: {parameters:,} parameters, {run.words:,} words, {examples:,} examples")
+    try:
+        number = follow(run, save_every, quiet)
+        if number is not None:
+            run.save()
+            raise Stopped(f"stopped after {training.step:,} of {settings.steps:,} steps; {go_on}", number)
+        run.finish()
+    except RunError as error:
+        raise RunError(f"{error}; the last checkpoint is whole, {go_on}") from error
+
+
+def print_results(run: Run) -> None:
+    """Print the losses and new words, and save the picture."""
+    print_losses(run.result.model, run.datasets)
+    click.echo(f"\n{SAMPLES} new words:")
+    print_samples(run.result, SAMPLES, run.result.settings.seed + SAMPLE_SEED)
+
+    from viz.plots import loss_curve
+
+    training, picture = run.training, run.folder / PICTURE
+    save(picture, loss_curve(training.losses[: training.step], dev_losses=training.dev_losses))
+    click.echo(f"\nsaved the model in {run.folder / MODEL}\nsaved the loss curve in {picture}")

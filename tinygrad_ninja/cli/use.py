@@ -1,0 +1,52 @@
+"""`ninja sample` and `ninja eval`: a trained model at work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..makemore import checkpoint
+from ..makemore.data import read_words
+from ..makemore.run import load_datasets
+from .options import checkpoint_argument, count_option, data_option, device_option, require, seed_option
+from .report import SAMPLE_SEED, SAMPLES, print_losses, print_samples
+
+
+@click.command("sample")
+@checkpoint_argument
+@count_option("--count", 10**6, "How many words.", SAMPLES)
+@seed_option(None, f"{SAMPLE_SEED} more than that of the training")
+def sample_command(file: Path, count: int, seed: int | None) -> None:
+    """Print new words, drawn from a trained model.
+
+    CHECKPOINT is a file that "ninja train" saved; without it, that of a training without options.
+    """
+    trained = checkpoint.load(file)
+    print_samples(trained, count, trained.settings.seed + SAMPLE_SEED if seed is None else seed)
+
+
+@click.command("eval")
+@checkpoint_argument
+@data_option("the words that it was trained on")
+@click.option(
+    "--calibrate",
+    is_flag=True,
+    help="First make the statistics of batch normalization those of all training words, as the lecture does.",
+)
+@device_option
+def eval_command(file: Path, data: str | None, calibrate: bool, device: str) -> None:
+    """Print the losses of a trained model.
+
+    CHECKPOINT is a file that "ninja train" saved; without it, that of a training without options.
+    """
+    require(device)
+    trained = checkpoint.load(file)
+    words = read_words(trained.settings.data if data is None else data)
+    if checkpoint.fingerprint(words) != trained.words_sha256:
+        click.echo("note: these are not the words that the model was trained on", err=True)
+    datasets = load_datasets(words, trained, device)
+    model = trained.model.to(device)
+    if calibrate:
+        model.calibrate(datasets["train"][0])
+    print_losses(model, datasets)

@@ -1,0 +1,27 @@
+"""The lecture's first model: the next letter by the last one alone."""
+
+from __future__ import annotations
+
+from ... import Generator, Tensor, randn
+from ...nn import Parameter
+from .model import Model, Recipe
+
+
+class Bigram(Model):
+    """A table of logits, W: a row for the last letter, a column for the next.
+
+    It is what a linear layer does to one-hot rows, and its best is known without training: the logarithms of
+    how often each letter follows each. W, (vocab_size, vocab_size), is drawn from the normal distribution.
+    """
+
+    recipe = Recipe(context=1, steps=20_000, batch=1024, lr=50.0)
+
+    def __init__(self, vocab_size: int, recipe: Recipe, generator: Generator) -> None:
+        super().__init__(vocab_size, recipe, generator)
+        if self.context != 1:
+            raise ValueError(f"bigram sees one letter: its context is 1, not {self.context}")
+        self.W = Parameter(randn((vocab_size, vocab_size), generator=generator))
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The logits, (n, vocab_size), of what follows each of the n letters of X, (n, 1)."""
+        return self.W[X[:, 0]]

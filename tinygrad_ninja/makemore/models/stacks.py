@@ -1,0 +1,106 @@
+"""The lecture's deeper models, each one `Sequential` of PyTorch's layers, with batch normalization."""
+
+from __future__ import annotations
+
+from ... import Generator, Tensor, randn
+from ...nn import (
+    BatchNorm1d,
+    Embedding,
+    Flatten,
+    FlattenConsecutive,
+    Linear,
+    Module,
+    Sequential,
+    Tanh,
+    init,
+)
+from .model import Model, Recipe
+
+
+class Stack(Model):
+    """The base of both: `layers` from letters to logits, in the lecture's layout and draws.
+
+    An embedding and every linear layer, first to last, are drawn from the normal distribution, a linear
+    layer as the transpose of its weight, over the square root of its fan-in; biases are 0.
+    """
+
+    smallest_batch = 2
+    layers: Sequential
+
+    def forward(self, X: Tensor) -> Tensor:
+        """The logits, of shape (n, vocab_size), of what follows each of the n contexts: X is (n, context)."""
+        return self.layers(X)
+
+
+class Deep(Stack):
+    """Embeddings, concatenated, through `layers` tanh layers of `hidden` units, all with batch normalization.
+
+    The output is normalized too, with a gain that starts at 0.1, so that the first guess is nearly uniform.
+    """
+
+    recipe = Recipe(context=3, embedding=10, hidden=100, layers=5, milestone=0.75)
+
+    def __init__(self, vocab_size: int, recipe: Recipe, generator: Generator) -> None:
+        super().__init__(vocab_size, recipe, generator)
+        layers: list[Module] = [_embedding(vocab_size, recipe.embedding, generator), Flatten()]
+        fan_in = recipe.context * recipe.embedding
+        for _ in range(recipe.layers):
+            layers += [*_normalized(fan_in, recipe.hidden, generator, gain=5 / 3), Tanh()]
+            fan_in = recipe.hidden
+        layers += _normalized(fan_in, vocab_size, generator)
+        init.constant_(layers[-1].weight, 0.1)
+        self.layers = Sequential(*layers)
+
+
+class WaveNet(Stack):
+    """Pairs of neighbours are joined, level by level, until one is left of the context (van den Oord et al.
+    2016): at each level a linear layer of `hidden` units, batch normalization and tanh.
+
+    The context is a power of 2, and the levels are its logarithm. The last layer starts at a tenth.
+    """
+
+    recipe = Recipe(context=8, embedding=24, hidden=128, milestone=0.75)
+
+    def __init__(self, vocab_size: int, recipe: Recipe, generator: Generator) -> None:
+        super().__init__(vocab_size, recipe, generator)
+        levels = recipe.context.bit_length() - 1
+        if levels < 1 or recipe.context != 2**levels:
+            raise ValueError(
+                f"wavenet joins letters by pairs: its context is 2, 4, 8 ..., not {recipe.context}"
+            )
+        layers: list[Module] = [_embedding(vocab_size, recipe.embedding, generator)]
+        width = recipe.embedding
+        for _ in range(levels):
+            layers += [FlattenConsecutive(2), *_normalized(2 * width, recipe.hidden, generator), Tanh()]
+            width = recipe.hidden
+        layers.append(_linear(width, vocab_size, generator, gain=0.1, bias=True))
+        self.layers = Sequential(*layers)
+
+
+class BatchNormLast(BatchNorm1d):
+    """BatchNorm1d of the last dimension over all others: (n, features) or (n, length, features).
+
+    The lecture's layout, of which `BatchNorm1d` itself would take the length for the features.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """The input, of the shape it came in, normalized."""
+        return super().forward(input.flatten(0, -2)).view(input.shape)
+
+
+def _normalized(fan_in: int, fan_out: int, generator: Generator, gain: float = 1.0) -> list[Module]:
+    return [_linear(fan_in, fan_out, generator, gain, bias=False), BatchNormLast(fan_out)]
+
+
+def _linear(fan_in: int, fan_out: int, generator: Generator, gain: float, bias: bool) -> Linear:
+    layer = Linear(fan_in, fan_out, bias)
+    layer.weight.data.copy_((randn((fan_in, fan_out), generator=generator) * gain / fan_in**0.5).T)
+    if bias:
+        init.zeros_(layer.bias)
+    return layer
+
+
+def _embedding(vocab_size: int, embedding: int, generator: Generator) -> Embedding:
+    layer = Embedding(vocab_size, embedding)
+    init.normal_(layer.weight, generator=generator)
+    return layer

@@ -1,0 +1,208 @@
+"""A training in its folder: what is saved there, and how a stopped one goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any
+
+from .. import Generator, from_numpy
+from ..serialization import FileError, write
+from . import checkpoint
+from .checkpoint import Checkpoint
+from .data import Vocabulary, read_words, split
+from .metrics import START, Metrics
+from .settings import Settings, SettingsError
+from .training import Examples, Training
+
+MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
+METRICS, PICTURE, TENSORBOARD = "metrics.jsonl", "loss.png", "tensorboard"
+PICTURE_BYTES = 500_000  # more than a picture takes
+SAVE_SECONDS = 30
+
+
+class RunError(Exception):
+    """The folder cannot be used for the training; the message is one sentence that names it or its file."""
+
+
+@dataclass
+class Run:
+    """A training, and the folder in which it is kept while it is `open`.
+
+    checkpoint.safetensors is all that decides how the training goes on, written whole or not at all by every
+    `save`; model.safetensors is the model, once the training has ended; metrics.jsonl is described in
+    `metrics`; loss.png is the caller's picture. Files that are not of a training are never replaced.
+
+    result: the model with what is needed to use it; datasets: the train, dev and test examples; words: of how
+    many words they are; metrics_bytes: how much of metrics.jsonl the last checkpoint knows of.
+    """
+
+    folder: Path
+    result: Checkpoint
+    training: Training
+    datasets: dict[str, Examples]
+    words: int
+    metrics_bytes: int = 0
+    metrics: Metrics = field(init=False)
+
+    @classmethod
+    def start(cls, folder: Path, options: Mapping[str, Any], device: str) -> Run:
+        """A new training; options: fields of `Settings`, the others being the model's own.
+
+        Raises SettingsError and DataError.
+        """
+        settings = Settings.of(**options)
+        words = read_words(settings.data)
+        vocabulary, generator = Vocabulary(words), Generator().manual_seed(settings.seed)
+        model = settings.build(len(vocabulary), generator)
+        result = Checkpoint(model, vocabulary, settings, checkpoint.fingerprint(words))
+        return cls._of(folder, result, words, generator, device)
+
+    @classmethod
+    def resume(cls, folder: Path, options: Mapping[str, Any], device: str) -> Run:
+        """The training in the folder, from its checkpoint on, with the settings that it began with.
+
+        Of the options `steps` may extend it, and `data` may say where the same words are now. Raises
+        FileError where the checkpoint cannot be used, SettingsError for other settings or words, DataError.
+        """
+        saved = checkpoint.load(folder / CHECKPOINT)
+        if saved.training is None:
+            raise FileError(f"{folder / CHECKPOINT} holds a model, but not its training")
+        for name, value in options.items():
+            began = getattr(saved.settings, name)
+            if name not in ("steps", "data") and value != began:
+                raise SettingsError(name, f"the training in {folder} began with {began}: leave it out")
+        words = read_words(options.get("data", saved.settings.data))
+        if checkpoint.fingerprint(words) != saved.words_sha256:
+            raise SettingsError("data", f"these are not the words that the training in {folder} began with")
+        result = replace(saved, settings=replace(saved.settings, **options), training=None)
+        run = cls._of(folder, result, words, Generator(), device)
+        run.training.load_state_dict(saved.training)
+        run.metrics_bytes = saved.training["metrics_bytes"]
+        return run
+
+    @classmethod
+    def _of(
+        cls, folder: Path, result: Checkpoint, words: list[str], generator: Generator, device: str
+    ) -> Run:
+        datasets = load_datasets(words, result, device)
+        model = result.model.to(device)
+        training = Training(model, result.settings, generator, datasets["train"], datasets["dev"])
+        return cls(folder, result, training, datasets, len(words))
+
+    @contextmanager
+    def open(self, *, replaces: bool = False, tensorboard: bool = False) -> Iterator[None]:
+        """Keep the folder to this training, and its metrics open, while the block lasts.
+
+        replaces: whether an unfinished training may be replaced; tensorboard: write event files.
+        Raises RunError where the folder cannot be written, is in use, or holds what is not to be replaced.
+        """
+        from filelock import FileLock, Timeout  # here, since most commands need no lock
+
+        self._check_files(replaces)
+        with _writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / ".lock")
+            try:
+                lock.acquire(blocking=False)
+            except Timeout as error:
+                raise RunError(
+                    f"another training is at work in {self.folder}: choose another --out"
+                ) from error
+        try:
+            self._check_room()
+            # First of all, so that no --resume takes an earlier training for this one.
+            self._write_checkpoint()
+            board = self.folder / TENSORBOARD if tensorboard else None
+            with _writing(self.folder / METRICS):
+                self.metrics = Metrics(self.training, self.folder / METRICS, self.metrics_bytes, board)
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # what could not be written has been told of
+                    self.metrics.close()
+        finally:
+            lock.release()
+
+    def train(self, save_every: int | None = None) -> Iterator[int]:
+        """Train to the end; after every step yields how many were done.
+
+        save_every: steps from one checkpoint to the next, by default as many as take SAVE_SECONDS, and more
+        where writing one takes long. Raises RunError where something cannot be written, and TrainingError.
+        """
+        due = time.perf_counter() + SAVE_SECONDS
+        with _writing(self.folder / METRICS):
+            for step in self.training.run():
+                self.metrics.follow()
+                yield step
+                now = time.perf_counter()
+                if step % save_every == 0 if save_every else now > due:
+                    self.save()
+                    took = time.perf_counter() - now
+                    due = now + max(SAVE_SECONDS, 100 * took)
+
+    def save(self) -> None:
+        """Write the checkpoint, and before it the metrics up to it. Raises RunError."""
+        with _writing(self.folder / METRICS):
+            self.metrics_bytes = self.metrics.position()
+        self._write_checkpoint()
+
+    def finish(self) -> None:
+        """Save the training at its end, and the model that it was for. Raises RunError."""
+        self.save()
+        self.training.finish()
+        with _writing(self.folder / MODEL):
+            write(self.folder / MODEL, self.result.to_bytes())
+
+    def _write_checkpoint(self) -> None:
+        state = {**self.training.state_dict(), "metrics_bytes": self.metrics_bytes}
+        with _writing(self.folder / CHECKPOINT):
+            write(self.folder / CHECKPOINT, replace(self.result, training=state).to_bytes())
+
+    def _check_files(self, replaces: bool) -> None:
+        for path in (self.folder / MODEL, self.folder / CHECKPOINT):
+            try:
+                training = checkpoint.load(path).training if path.exists() else None
+            except FileError as error:
+                raise RunError(f"{error}; it is not replaced: choose another --out") from error
+            if training is not None and training["step"] and not training["done"] and not replaces:
+                raise RunError(
+                    f"{self.folder} holds a training that stopped after {training['step']:,} steps: "
+                    "go on with it by --resume, or replace it by --restart"
+                )
+        with _writing(self.folder / METRICS):
+            if (self.folder / METRICS).exists():
+                with (self.folder / METRICS).open("rb") as file:
+                    if not START.startswith(file.read(len(START))):
+                        raise RunError(
+                            f"{self.folder / METRICS} is not ours to replace: choose another --out"
+                        )
+
+    def _check_room(self) -> None:
+        """Two checkpoints are there while one takes the other's place; the model and the picture follow."""
+        with _writing(self.folder), TemporaryFile(dir=self.folder) as probe:
+            probe.write(bytes(3 * len(self.result.to_bytes()) + PICTURE_BYTES))
+        for name in (MODEL, CHECKPOINT):
+            for stale in self.folder.glob(f".{name}.*"):  # of a write that was killed
+                stale.unlink()
+
+
+def load_datasets(words: list[str], result: Checkpoint, device: str) -> dict[str, Examples]:
+    """The examples of the train, dev and test words as the model takes them, on the device. DataError."""
+    datasets = {}
+    for name, part in zip(("train", "dev", "test"), split(words), strict=True):
+        X, Y = result.model.examples(part, result.vocabulary, result.settings.context)
+        datasets[name] = from_numpy(X).to(device), from_numpy(Y).to(device)
+    return datasets
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot write to {path}: {error.strerror}") from error

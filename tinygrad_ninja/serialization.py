@@ -1,0 +1,78 @@
+"""Tensors in files, in the safetensors format: a `state_dict` as users of PyTorch read and write theirs.
+
+    save_state_dict("model.safetensors", model.state_dict())
+    model.load_state_dict(load_state_dict("model.safetensors"))
+
+The same file is `safetensors.torch.load_file`'s for the same model written in `torch.nn`, and what
+`safetensors.torch.save_file` wrote is read here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save as serialize
+
+from .functions.creation import from_numpy
+from .tensors import Tensor
+
+
+class FileError(ValueError):
+    """The file does not hold what it should; the message is one sentence that names it."""
+
+
+def save_state_dict(path: str | os.PathLike[str], state_dict: Mapping[str, Tensor]) -> None:
+    """Write the Tensors, on whatever device they are, under their names: all or nothing. Raises OSError."""
+    write(Path(path), serialize(to_arrays(state_dict)))
+
+
+def load_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The Tensors of the file by their names, on the CPU, with the dtypes they were saved with.
+
+    Raises FileError where the file cannot be read, is damaged or no safetensors file, or holds a dtype that
+    this package lacks.
+    """
+    return read(Path(path))[1]
+
+
+def to_arrays(state_dict: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
+    """The Tensors as NumPy arrays in C order, since safetensors writes the memory as it lies."""
+    return {
+        name: np.asarray(tensor.detach().to("cpu").numpy(), order="C") for name, tensor in state_dict.items()
+    }
+
+
+def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The metadata and the Tensors of a safetensors file. Errors as `load_state_dict`."""
+    try:
+        with path.open("rb"):  # says in plain words why a file cannot be read, which safe_open does not
+            pass
+        with safe_open(path, framework="numpy") as file:
+            tensors = {name: from_numpy(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+            return file.metadata() or {}, tensors
+    except OSError as error:
+        raise FileError(f"cannot read {path}: {error.strerror}") from error
+    except SafetensorError as error:
+        raise FileError(f"{path} is damaged, or no safetensors file") from error
+    except (AttributeError, TypeError) as error:  # NumPy's, or `from_numpy`'s, of a dtype
+        raise FileError(f"{path} holds numbers of a type that there is not here: {error}") from error
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a crash leaves the old content or the new. Raises OSError."""
+    # A file is moved in one piece only within its folder.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
