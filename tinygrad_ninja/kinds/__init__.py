@@ -44,8 +44,6 @@ class _Kinds(dict[type, Any]):
 
 KINDS = _Kinds()
 
-_ROWS, _COLUMNS = (0,), (1,)
-
 
 def kind_of(array: Any) -> Any:
     """The namespace for `array`; TypeError where it is no kind of number that a Tensor holds."""
@@ -59,13 +57,12 @@ def sum_to(d: Any, like: Any) -> Any:
     have, want = d.shape, like.shape
     if have == want:
         return d
+    if type(d) is np.ndarray:  # most often a row, as of a bias, or a column
+        out = numpy_kind.sum_to_row_or_column(d, want)
+        if out is not None:
+            return out
     xp = KINDS[type(d)]
     extra = len(have) - len(want)
-    if len(have) == 2 and want:  # by far the most frequent: a row, as of a bias, or a column
-        if want[-1] == have[1]:
-            return xp.sum(d, _ROWS, not extra)
-        if want[0] == have[0] and not extra:
-            return xp.sum(d, _COLUMNS, True)
     axes = tuple([i for i, n in enumerate(have) if i < extra or (n != 1 and want[i - extra] == 1)])
     d = xp.sum(d, axes, True)
     return xp.reshape(d, want) if extra else d

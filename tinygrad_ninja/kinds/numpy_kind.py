@@ -6,7 +6,6 @@ with a row of ones, rows are added up by a product with a one-hot matrix. Each s
 
 from __future__ import annotations
 
-import builtins
 import math
 import warnings
 from functools import lru_cache
@@ -171,6 +170,23 @@ def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     return np.add.reduce(x, axis, np.int64 if dtype.kind in "iub" else None, keepdims=keepdims)  # type: ignore[call-overload]
 
 
+def sum_to_row_or_column(x: Array, shape: tuple[int, ...]) -> Array | None:
+    """A matrix summed to a row, (m,) or (1, m), or to a column, (n, 1); None for all else. Called for most
+    gradients, so it goes straight to the product."""
+    dtype = x.dtype
+    if x.ndim != 2 or dtype not in _ONES:
+        return None
+    n, m = x.shape
+    if shape in ((1, m), (m,)):
+        if n > _BLOCK:
+            x = _block_sums(x)
+            n = len(x)
+        return (_ROWS if len(shape) == 2 else _ONES)[dtype][n].dot(x)
+    if shape == (n, 1):
+        return x.dot(_ONES[dtype][m]).reshape(n, 1)
+    return None
+
+
 _BLOCK = 512
 
 
@@ -333,10 +349,13 @@ def scatter(values: Array, shape: tuple[int, ...], key: tuple[Any, ...]) -> Arra
 
 def _names_no_cell_twice(key: tuple[Any, ...]) -> bool:
     """Whether the key has no arrays, or vectors of which the first is `arange`'s."""
-    arrays = [each for each in key if type(each) is np.ndarray]
-    return not arrays or (
-        arrays[0] is _ARANGES.get(arrays[0].size) and builtins.all(each.ndim == 1 for each in arrays)
-    )
+    counts = False
+    for each in key:
+        if type(each) is np.ndarray:
+            if (not counts and each is not _ARANGES.get(each.size)) or each.ndim != 1:
+                return False
+            counts = True
+    return True
 
 
 def _sum_rows(values: Array, shape: tuple[int, ...], rows: Array) -> Array | None:
