@@ -26,10 +26,10 @@ class _Kinds(dict[type, Any]):
 
     def __missing__(self, cls: type) -> Any:
         inherited = [self[parent] for parent in cls.__mro__ if parent in self]
-        if inherited:
-            kind: Any = inherited[0]
-        elif issubclass(cls, np.ndarray | np.generic):
-            kind = numpy_kind
+        if issubclass(cls, np.ndarray | np.generic):  # first, since numpy.float64 is a float too
+            kind: Any = numpy_kind
+        elif inherited:
+            kind = inherited[0]
         elif issubclass(cls, float | int):
             kind = float_kind
         elif cls.__module__.split(".")[0] == "torch":

@@ -74,11 +74,11 @@ def sign(x: float) -> float:
 
 
 def maximum(x: float, y: float) -> float:
-    return x if x >= y or x != x else y
+    return float(x if x >= y or x != x else y)
 
 
 def minimum(x: float, y: float) -> float:
-    return x if x <= y or x != x else y
+    return float(x if x <= y or x != x else y)
 
 
 def where(condition: bool, x: float, y: float) -> float:
