@@ -14,6 +14,7 @@ from .generator import Generator
 from .kinds import tensor_kind as _tensor_kind
 from .missing import explain as _explain
 from .tensors import Size, Tensor, device
+from .value import Value
 
 __version__ = "0.1.0"
 

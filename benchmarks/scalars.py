@@ -1,0 +1,89 @@
+"""How long a training step of micrograd's demo takes, on this engine's Values and on micrograd's own.
+
+    python benchmarks/scalars.py
+
+The same function (of `examples/micrograd_demo.py`) runs with both classes, after their first losses and
+gradients were compared. The rounds are interleaved, in one process, first with Python's garbage collector on,
+as it is by default, then with it off; the medians and their ratios to micrograd are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import micrograd.engine
+import micrograd.nn
+
+import tinygrad_ninja.micrograd
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+
+from micrograd_demo import start, train_step
+
+CONTENDERS = {
+    "micrograd": (micrograd.engine.Value, micrograd.nn.MLP),
+    "tinygrad_ninja": (tinygrad_ninja.Value, tinygrad_ninja.micrograd.MLP),
+}
+STEPS = 2  # a round, so that a contender also pays for what its own last step left behind
+
+
+def demo(value: type, mlp: type) -> tuple[Callable[[], float], Any]:
+    """A function that takes the next step of the demo and returns its loss; and the model."""
+    model, X, y = start(mlp)
+    steps = count()
+    return lambda: train_step(model, X, y, next(steps), value)[0].data, model
+
+
+def check() -> None:
+    """AssertionError where the loss or a gradient of the first step differs."""
+    found = []
+    for value, mlp in CONTENDERS.values():
+        step, model = demo(value, mlp)
+        found.append([step(), *(p.grad for p in model.parameters())])
+    for i, (theirs, ours) in enumerate(zip(*found, strict=True)):
+        assert math.isclose(theirs, ours, rel_tol=1e-12), f"number {i} is {ours}, not {theirs}"
+
+
+def measure(rounds: int, collector: bool) -> dict[str, float]:
+    """The median time of a step, in milliseconds, for each contender."""
+    steps = {name: demo(*classes)[0] for name, classes in CONTENDERS.items()}
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            gc.collect()  # what the other left behind
+            if not collector:
+                gc.disable()
+            begin = time.perf_counter()
+            for _ in range(STEPS):
+                step()
+            times[name].append((time.perf_counter() - begin) / STEPS * 1e3)
+            gc.enable()
+    return {name: statistics.median(each) for name, each in times.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7, help=f"of {STEPS} steps each (default 7)")
+    options = parser.parse_args()
+    check()
+    print("medians, ratio to micrograd\n")
+    print(f"{'garbage collector':>17}  {'contender':<16}{'time':>12}{'ratio':>8}")
+    for collector in (True, False):
+        times = measure(options.rounds, collector)
+        for name, each in times.items():
+            state = "on" if collector else "off"
+            print(f"{state:>17}  {name:<16}{each:>9,.0f} ms{each / times['micrograd']:>8.3f}")
+        print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,267 @@
+"""Value: micrograd's scalar on this engine, with a Python float for data.
+
+What an operation computes, and the rule of each of its inputs, are the entries of `ops` that Tensors use. At
+the edges the answers are IEEE 754's, as a Tensor's are: 1/0 is infinite, the logarithm of -1 is not a number,
+and nothing raises. Neurons, layers and networks of Values are in `micrograd`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from numbers import Real
+from operator import attrgetter
+from threading import get_ident
+from typing import Any
+
+import numpy as np
+
+from .anomaly import callers, check_result, is_anomaly_check_nan_enabled, watched
+from .kinds import float_kind, numpy_kind
+from .ops import elementwise as ops
+from .ops.table import Operation
+from .record import clock, paused
+
+_new = object.__new__
+_SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "neg": "-", "relu": "ReLU"}
+_RAISED = (ArithmeticError, ValueError)
+"""What Python raises where IEEE 754 has an answer, as of 1/0 and sin ∞. NumPy is then asked for it."""
+
+
+def _record(op: Operation, result: float, a: Value, b: Value | None, x: float, y: float | None) -> Value:
+    if paused and get_ident() in paused:
+        return Value(result)
+    out = _new(Value)
+    out.op = op
+    out.order = next(clock)
+    out._data = result
+    out._grad = 0.0
+    out._a, out._b, out._x, out._y = a, b, x, y
+    if watched and is_anomaly_check_nan_enabled():
+        check_result(op.name, result, (x,) if y is None else (x, y), callers())
+    return out
+
+
+def _forward(op: Operation) -> Callable[..., float]:
+    return partial(op.function, float_kind) if op.takes_xp else op.function
+
+
+def _ieee(op: Operation, *numbers: float) -> float:
+    return float(op.silently(numpy_kind, *map(np.asarray, numbers)))
+
+
+def _named(call: Callable[..., Value], op: Operation) -> Callable[..., Value]:
+    call.__name__, call.__qualname__, call.__doc__ = op.name, f"Value.{op.name}", op.__doc__
+    return call
+
+
+def _foreign(other: Any) -> Any:
+    """NotImplemented, so that Python names the two types; of an array NumPy would say something else."""
+    if isinstance(other, np.ndarray):
+        raise TypeError("a Value and a NumPy array don't mix: use a Value for each number, or Tensors")
+    return NotImplemented
+
+
+def _unary(op: Operation) -> Callable[[Value], Value]:
+    forward = _forward(op)
+
+    def call(self: Value) -> Value:
+        x = self._data
+        try:
+            result = forward(x)
+        except _RAISED:
+            result = _ieee(op, x)
+        return _record(op, result, self, None, x, None)
+
+    return _named(call, op)
+
+
+def _binary(op: Operation) -> Callable[[Value, Any], Value]:
+    forward = _forward(op)
+
+    def call(self: Value, other: Any) -> Value:
+        if type(other) is not Value and not isinstance(other, Value):
+            if not isinstance(other, Real):
+                return _foreign(other)
+            other = Value(other)
+        x, y = self._data, other._data
+        try:
+            result = forward(x, y)
+        except _RAISED:
+            result = _ieee(op, x, y)
+        return _record(op, result, self, other, x, y)
+
+    return _named(call, op)
+
+
+def _reflected(call: Callable[[Value, Any], Value]) -> Callable[[Value, Any], Value]:
+    return lambda self, other: call(Value(other), self) if isinstance(other, Real) else _foreign(other)
+
+
+_pow = _binary(ops.pow)
+_power = _forward(ops.pow)
+
+
+def _number(given: Any) -> float:
+    if not isinstance(given, Real):
+        raise TypeError(f"a Value holds a real number, not {type(given).__name__}")
+    return float(given)
+
+
+class Value:
+    """A number, its gradient, and the operation and the Values that it came from.
+
+    data: a float. grad: the derivative of each result that `backward` was called on with respect to this
+    Value, added up. label: a name for drawings. TypeError where `data` is no real number.
+
+    A Value is its own node of the record: `op`, `edges`, `values` and `order` are those of `record.Node`.
+    """
+
+    # A graph of Values is many small objects, each of which Python's garbage collector visits several times.
+    # So there is one a node: what a Node keeps in tuples stands in slots here.
+    __slots__ = ("__weakref__", "_a", "_b", "_data", "_dout", "_grad", "_label", "_x", "_y", "op", "order")
+    __array_ufunc__ = None  # so that NumPy's numbers leave `number * Value` to Value
+
+    op: Operation | None
+    order: int
+    _data: float
+    _grad: float
+    _dout: float  # in backward: what the Values that use this one have sent it so far
+    _a: Any  # the inputs, Values; None where there are fewer
+    _b: Value | None
+    _x: float  # what they held then
+    _y: float | None
+
+    def __init__(self, data: Any, label: str = "") -> None:
+        self._data = _number(data)
+        self._grad = 0.0
+        self._label = label
+        self.op = self._a = self._b = None
+        self.order = next(clock)
+
+    @property
+    def data(self) -> float:
+        """The number. A leaf's may be assigned; that of a result may not (RuntimeError), since its rule is to
+        read what was computed. TypeError where it is no real number."""
+        return self._data
+
+    @data.setter
+    def data(self, number: Any) -> None:
+        if self.op is not None:
+            raise RuntimeError(
+                f"the data of what {self.op.name} computed can't be assigned, because backward reads it: "
+                f"assign to a leaf's, or make a new Value"
+            )
+        self._data = _number(number)
+
+    @property
+    def grad(self) -> float:
+        """The gradient so far; assign 0 to begin anew. TypeError where that is no real number."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, number: Any) -> None:
+        self._grad = _number(number)
+
+    @property
+    def label(self) -> str:
+        """A name for drawings; empty until it is given."""
+        return getattr(self, "_label", "")
+
+    @label.setter
+    def label(self, text: str) -> None:
+        self._label = text
+
+    @property
+    def edges(self) -> tuple[Value, ...]:
+        """The Values that it was computed from, in order."""
+        return tuple(each for each in (self._a, self._b) if each is not None)
+
+    @property
+    def values(self) -> tuple[float, ...] | None:
+        """The output, the inputs and the parameters, as they were when this was computed; None of a leaf."""
+        if self.op is None:
+            return None
+        return (self._data, self._x) if self._y is None else (self._data, self._x, self._y)
+
+    @property
+    def _prev(self) -> set[Value]:
+        """The Values that it was computed from."""
+        return set(self.edges)
+
+    @property
+    def _op(self) -> str:
+        """The sign or the name of the operation that made it; empty for a leaf."""
+        if self.op is None:
+            return ""
+        sign = _SYMBOLS.get(self.op.name, self.op.name)
+        return f"{sign}{self._y:g}" if self._b is None and self._y is not None else sign
+
+    def backward(self) -> None:
+        """Add the derivative of this Value with respect to each Value it came from to that one's `grad`."""
+        nodes: list[Value] = []
+        found, stack = {self}, [self]
+        while stack:
+            node = stack.pop()
+            node._dout = 0.0
+            nodes.append(node)
+            for each in (node._a, node._b):
+                if each is not None and each not in found:
+                    found.add(each)
+                    stack.append(each)
+        nodes.sort(key=attrgetter("order"))  # the youngest first: whatever uses a Value is younger than it
+        self._dout = 1.0
+        for node in nodes:
+            dout = node._dout
+            node._grad += dout
+            op, b = node.op, node._b
+            if op is None:
+                continue
+            rules = op.rules
+            values = (node._data, node._x, node._y)
+            try:
+                da = rules[0](dout, values)
+                if b is not None:
+                    b._dout += rules[1](dout, values)
+            except _RAISED:
+                with np.errstate(all="ignore"):
+                    arrays = np.asarray(dout), tuple(map(np.asarray, values))
+                    da = float(rules[0](*arrays))
+                    if b is not None:
+                        b._dout += float(rules[1](*arrays))
+            node._a._dout += da
+
+    __add__ = _binary(ops.add)
+    __sub__ = _binary(ops.sub)
+    __mul__ = _binary(ops.mul)
+    __truediv__ = _binary(ops.div)
+    __radd__ = _reflected(__add__)
+    __rsub__ = _reflected(__sub__)
+    __rmul__ = _reflected(__mul__)
+    __rtruediv__ = _reflected(__truediv__)
+    __neg__ = _unary(ops.neg)
+    __abs__ = _unary(ops.abs)
+
+    def __pow__(self, other: Any) -> Value:
+        """out = selfᵇ; a number, unlike a Value, is a parameter of the operation and gets no gradient."""
+        if not isinstance(other, Real):
+            return _pow(self, other)
+        exponent = float(other)
+        return _record(ops.pow, _power(self._data, exponent), self, None, self._data, exponent)
+
+    __rpow__ = _reflected(_pow)
+
+    cos = _unary(ops.cos)
+    exp = _unary(ops.exp)
+    log = _unary(ops.log)
+    relu = _unary(ops.relu)
+    sigmoid = _unary(ops.sigmoid)
+    sin = _unary(ops.sin)
+    sqrt = _unary(ops.sqrt)
+    tanh = _unary(ops.tanh)
+
+    def __float__(self) -> float:
+        return self._data
+
+    def __repr__(self) -> str:
+        return f"Value(data={self._data}, grad={self._grad})"
