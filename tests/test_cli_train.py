@@ -10,6 +10,7 @@ import pytest
 from command import SMALL, call, final_losses, refuses, step_losses, succeeds, with_names
 from safetensors.numpy import load_file
 
+from tinygrad_ninja.cli.pictures import PLOTS
 from tinygrad_ninja.makemore import checkpoint
 from tinygrad_ninja.makemore.models import MODELS
 
@@ -164,3 +165,39 @@ def test_a_rate_of_the_search_is_the_trainings(folder: Path) -> None:
     first = float(re.findall(r"^\W+0\.0001 \W+(\d+\.\d{4})", output, re.MULTILINE)[0])
     assert step_losses(succeeds(call(folder, *SMALL)))[0] == pytest.approx(first, abs=1e-4)
     assert checkpoint.load(folder / OUT / "model.safetensors").settings.lr == 0.1
+
+
+@pytest.mark.parametrize("model", ["bn-mlp", "gpt"])
+def test_plots(folder: Path, model: str) -> None:
+    sizes = ("--embedding", "8", "--layers", "1", "--heads", "2") if model == "gpt" else ("--hidden", "16")
+    arguments = (
+        "train",
+        "--data",
+        "names.txt",
+        "--model",
+        model,
+        *sizes,
+        "--steps",
+        "60",
+        "--plots",
+        "plots",
+    )
+    output = succeeds(call(folder, *arguments))
+    assert "saved the plots in plots" in output
+    found = {path.stem for path in (folder / "plots").iterdir()}
+    # gpt's loss, which leaves some letters out, is no single cross-entropy that has logits.
+    assert found == {*PLOTS} - ({"dlogits"} if model == "gpt" else set())
+    for path in (folder / "plots").iterdir():
+        assert path.read_bytes().startswith(b"\x89PNG")
+    # The batch that the plots are of leaves no trace in the model.
+    without = folder / "without"
+    succeeds(call(folder, *arguments, "--out", str(without)))
+    ours, theirs = (load_file(out / "model.safetensors") for out in (folder / "runs" / model, without))
+    assert all(np.array_equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_plots_replace_nobody_else_s_file(folder: Path) -> None:
+    (folder / "plots").mkdir()
+    (folder / "plots" / "updates.png").write_text("mine")
+    assert "updates.png is not ours to replace" in refuses(call(folder, *SMALL, "--plots", "plots"))
+    assert (folder / "plots" / "updates.png").read_text() == "mine"

@@ -2,15 +2,82 @@
 
 from __future__ import annotations
 
+import math
+from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 
+from ..makemore.data import build_dataset, read_words
+from ..makemore.run import Run
+from ..makemore.training import Training
 from ..serialization import write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+PLOTS = (
+    "activation-gradients", "activations", "bigrams", "dlogits", "embedding", "loss", "updates",
+    "weight-gradients",
+)  # fmt: skip
+
+
+def plots_of(run: Run, ratios: UpdateRatios) -> dict[str, Figure]:
+    """The plots of a training that has ended, by the names of their files: those that `viz.training` can draw
+    of one batch of its model, its losses and the ratios."""
+    from viz.training import training_plots
+
+    training, result = run.training, run.result
+    X, Y = training.train
+    n = result.settings.batch
+    letters = list(result.vocabulary.characters)
+    before, after = build_dataset(read_words(result.settings.data), result.vocabulary, context=1)
+    counts = np.zeros((len(letters), len(letters)), np.int64)
+    np.add.at(counts, (before[:, 0], after), 1)
+    model = deepcopy(result.model)  # a batch in training mode moves the running statistics
+    return training_plots(
+        model.loss(X[:n], Y[:n]),
+        model,
+        losses=training.losses[: training.step].tolist(),
+        dev_losses=training.dev_losses,
+        ratios=ratios.found,
+        every=ratios.every,
+        letters=letters,
+        counts=counts,
+    )
+
+
+class UpdateRatios:
+    """How much of itself each parameter is changed by, about 500 times in a training.
+
+    found: by the parameters' names, for every `every`th step the standard deviation of the update over that
+    of the parameter; NaN for the steps before this watched.
+    """
+
+    def __init__(self, training: Training) -> None:
+        self.every = max(1, training.settings.steps // 500)
+        self._parameters = dict(training.model.named_parameters())
+        self._before: dict[str, NDArray[Any]] = {}
+        missed = training.step // self.every
+        self.found: dict[str, list[float]] = {name: [math.nan] * missed for name in self._parameters}
+        self(training.step)
+
+    def __call__(self, done: int) -> None:
+        """To be called after every step, with how many were done."""
+        if self._before and done % self.every == 0:
+            for name, before in self._before.items():
+                spread = float(before.std())
+                update = float((self._numbers(name) - before).std())
+                self.found[name].append(update / spread if spread else math.nan)
+        if (done + 1) % self.every == 0:
+            self._before = {name: self._numbers(name).copy() for name in self._parameters}
+
+    def _numbers(self, name: str) -> NDArray[Any]:
+        return self._parameters[name].detach().to("cpu").numpy()
 
 
 def claim(path: Path) -> None:

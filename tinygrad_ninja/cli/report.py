@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,8 +21,11 @@ SAMPLES = 20
 SAMPLE_SEED = 10  # the lecture samples with the seed of its training plus 10
 
 
-def follow(run: Run, save_every: int | None, quiet: bool) -> int | None:
-    """Run a training to its end, or to a signal, whose number is returned, and show how far it is.
+def follow(
+    run: Run, save_every: int | None, quiet: bool, watch: Callable[[int], None] | None = None
+) -> int | None:
+    """Run a training to its end, or to a signal, whose number is returned, and show how far it is. `watch` is
+    called after every step with how many were done.
 
     The loss beside the bar is the mean of the last 1,000 steps, so that it can be read. A training that goes
     on prints its earlier lines again, so that they are those of all its steps.
@@ -58,6 +61,8 @@ def follow(run: Run, save_every: int | None, quiet: bool) -> int | None:
     with progress, signals() as received:
         task = progress.add_task("", total=steps, completed=first, status="time")
         for done in run.train(save_every):
+            if watch is not None:
+                watch(done)
             if not quiet:
                 report(done)
             now = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import click
 from ..makemore.run import CHECKPOINT, MODEL, PICTURE, SAVE_SECONDS, TENSORBOARD, Run, RunError
 from ..makemore.settings import Settings
 from .options import count_option, given, model_options, models_table, rate_option, require
-from .pictures import claim, save
+from .pictures import PLOTS, UpdateRatios, claim, plots_of, save
 from .report import SAMPLE_SEED, SAMPLES, follow, print_losses, print_samples
 
 
@@ -51,6 +52,12 @@ class Stopped(Exception):  # noqa: N818 - no error
 @count_option(
     "--save-every", 10**9, "Steps from one checkpoint to the next.", show_default=f"{SAVE_SECONDS} seconds"
 )
+@click.option(
+    "--plots",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder for pictures of the training: activations, gradients, updates, the embedding and others.",
+)
 @click.option("--tensorboard", is_flag=True, help=f"Write files for TensorBoard too, to DIR/{TENSORBOARD}.")
 @click.option("--quiet", is_flag=True, help="Print the results only.")
 def train(
@@ -59,6 +66,7 @@ def train(
     resume: bool,
     restart: bool,
     save_every: int | None,
+    plots: Path | None,
     tensorboard: bool,
     quiet: bool,
     **options: Any,
@@ -88,17 +96,28 @@ def train(
         if resume:
             click.echo(f"note: there is no {out / CHECKPOINT} to go on from, so this is the start", err=True)
     claim(out / PICTURE)
+    ratios = None
+    if plots is not None:
+        for name in PLOTS:
+            claim(plots / f"{name}.png")
+        ratios = UpdateRatios(run.training)
 
     go_on = f"go on with: {shlex.join(['ninja', 'train', '--resume', '--out', str(out)])}"
     try:
         with run.open(replaces=resume or restart, tensorboard=tensorboard):
-            train_in_folder(run, save_every, quiet, go_on)
+            train_in_folder(run, save_every, quiet, go_on, ratios)
         print_results(run)
+        if plots is not None and ratios is not None:
+            for name, figure in plots_of(run, ratios).items():
+                save(plots / f"{name}.png", figure)
+            click.echo(f"saved the plots in {plots}")
     except KeyboardInterrupt as error:  # before or after the steps, or a second one during them
         raise Stopped(f"interrupted; {go_on}", signal.SIGINT) from error
 
 
-def train_in_folder(run: Run, save_every: int | None, quiet: bool, go_on: str) -> None:
+def train_in_folder(
+    run: Run, save_every: int | None, quiet: bool, go_on: str, watch: Callable[[int], None] | None
+) -> None:
     """Train to the end, and save the model. Raises Stopped after a signal, or RunError, with `go_on`."""
     training, settings = run.training, run.result.settings
     if not quiet:
@@ -106,7 +125,7 @@ def train_in_folder(run: Run, save_every: int | None, quiet: bool, go_on: str) -
         examples = len(training.train[0])
         click.echo(f"{settings.model}: {parameters:,} parameters, {run.words:,} words, {examples:,} examples")
     try:
-        number = follow(run, save_every, quiet)
+        number = follow(run, save_every, quiet, watch)
         if number is not None:
             run.save()
             raise Stopped(f"stopped after {training.step:,} of {settings.steps:,} steps; {go_on}", number)
