@@ -30,3 +30,26 @@ def test_the_lectures_lines_give_pytorchs_numbers(tmp_path: Path) -> None:
     found = numbers(ours)
     assert len(found) == 11
     assert found == pytest.approx(numbers(theirs), rel=0, abs=2e-4)  # four digits are printed
+
+
+def blocks() -> list[str]:
+    """The README's Python blocks, but for the excerpt of the table."""
+    text = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    found = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    return [block for block in found if "@operation" not in block]
+
+
+@pytest.mark.parametrize("block", blocks())
+def test_what_the_readme_shows_runs_and_prints_what_it_says(block: str, tmp_path: Path) -> None:
+    root = str(EXAMPLES.parent)
+    result = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r})\n{block}"],
+        cwd=tmp_path,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    for said in re.findall(r"^print\(.*\)  # (.*)$", block, re.MULTILINE):
+        for part in said.split("…"):
+            assert part.strip() in result.stdout
