@@ -131,6 +131,26 @@ _ONES = {dtype: _Ones(dtype, rows=False) for dtype in _FLOATS}
 _ROWS = {dtype: _Ones(dtype, rows=True) for dtype in _FLOATS}
 
 
+class _Scalars(dict[float, Any]):
+    """Python's numbers as 0-dimensional arrays of a dtype, made once: NumPy takes twice as long over a small
+    array and a number. Zero (which has a sign) and what float32 may not hold stay as they are."""
+
+    def __init__(self, dtype: Any) -> None:
+        self._dtype = dtype
+
+    def __missing__(self, number: float) -> Any:
+        if not 1e-30 < math.fabs(number) < 1e30:
+            return number
+        if len(self) >= 256:
+            self.clear()
+        out = self[number] = np.array(number, self._dtype)
+        out.flags.writeable = False
+        return out
+
+
+SCALARS = {dtype: _Scalars(dtype) for dtype in _FLOATS}
+
+
 @lru_cache(maxsize=16)
 def _identity(n: int, dtype: Any) -> Array:
     return np.eye(n, dtype=dtype)

@@ -14,13 +14,13 @@ import numpy as np
 
 from .. import dtypes
 from ..kinds import KINDS, array_dtype, device_of, dtype_of
+from ..kinds.numpy_kind import SCALARS
 from ..record import Node, paused
 
 if TYPE_CHECKING:
     from .table import Operation
 
 _NUMBERS = frozenset((float, int))
-_FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 _new = object.__new__
 _Tensor: Any = None  # the class, once tensors.py has defined it
@@ -151,22 +151,23 @@ def _binary(op: Operation) -> Callable[..., Any]:
     def call(a: Any, b: Any) -> Any:
         # The common cases, two float arrays of one dtype, or one and a number, are told at once; `align`
         # makes one of them of all others.
+        usual = True
         try:
             if type(b) in _NUMBERS:
-                x = array = a.array
+                x = left = array = a.array
                 first, y, second = a.edge, b, None
-                usual = x.dtype in _FLOATS
+                right = SCALARS[x.dtype][b]
             elif type(a) in _NUMBERS:
-                y = array = b.array
+                y = right = array = b.array
                 x, first, second = a, None, b.edge
-                usual = y.dtype in _FLOATS
+                left = SCALARS[y.dtype][a]
             else:
-                x = array = a.array
-                y = b.array
+                x = left = array = a.array
+                y = right = b.array
                 first, second = a.edge, b.edge
                 dtype = x.dtype
-                usual = dtype is y.dtype and dtype in _FLOATS
-        except AttributeError:
+                usual = dtype is y.dtype and dtype in SCALARS
+        except (AttributeError, KeyError):
             usual = False
         if not usual and broadcasts:
             a, b = align(op, a, b)
@@ -174,10 +175,11 @@ def _binary(op: Operation) -> Callable[..., Any]:
                 return NotImplemented
             x, first = (a.array, a.edge) if isinstance(a, _Tensor) else (a, None)
             y, second = (b.array, b.edge) if isinstance(b, _Tensor) else (b, None)
+            left, right = x, y
             array = x if isinstance(a, _Tensor) else y
         cls = type(array)
         try:
-            result = function(KINDS[cls], x, y) if takes_xp else function(x, y)
+            result = function(KINDS[cls], x, y) if takes_xp else function(left, right)
         except RuntimeWarning:
             result = op.silently(KINDS[cls], x, y)
         except (ValueError, TypeError, IndexError, OverflowError) as error:
