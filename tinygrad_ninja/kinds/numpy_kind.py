@@ -274,7 +274,12 @@ def cumulative_sum(x: Array, axis: int) -> Array:
 
 
 def matmul(a: Array, b: Array) -> Array:
-    return a.dot(b) if a.ndim == 2 == b.ndim else np.matmul(a, b)  # dot costs less to call
+    if b.ndim == 2 and a.ndim >= 2:
+        if a.ndim == 2:
+            return a.dot(b)  # costs less to call
+        rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])  # one product instead of many small ones
+        return rows.dot(b).reshape(*a.shape[:-1], b.shape[1])
+    return np.matmul(a, b)
 
 
 def pow(x: Any, y: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..kinds import sum_to
@@ -26,7 +27,9 @@ def _left_slope(xp: Any, dout: Any, a: Any, b: Any) -> Any:
 
 
 def _right_slope(xp: Any, dout: Any, a: Any, b: Any) -> Any:
-    if a.ndim == 2 and b.ndim == 2:
+    if a.ndim >= 2 and b.ndim == 2:
+        if a.ndim > 2:  # all rows of the batch at once: their products are summed
+            a, dout = (xp.reshape(each, (math.prod(each.shape[:-1]), each.shape[-1])) for each in (a, dout))
         return xp.matmul(a.mT, dout)
     if b.ndim == 1:
         if a.ndim == 1:
