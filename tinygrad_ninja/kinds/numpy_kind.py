@@ -301,12 +301,10 @@ def sign(x: Array) -> Array:
 
 def one_minus_square(y: Array) -> Array:
     square = y * y
-    return np.subtract(1, square, out=square) if type(square) is np.ndarray else 1 - square
-
-
-def erf(x: Array) -> Array:
-    """The C library's, one element after the other: NumPy has none."""
-    return np.fromiter(map(math.erf, x.ravel().tolist()), x.dtype, x.size).reshape(x.shape)
+    if type(square) is not np.ndarray:
+        return 1 - square
+    one = SCALARS[y.dtype][1] if y.dtype in SCALARS else 1
+    return np.subtract(one, square, out=square)
 
 
 def astype(x: Array, dtype: Any) -> Array:
