@@ -61,7 +61,8 @@ def numpy_names(f: _F) -> _F:
             body.append(f"    {name} = choose(f, {name!r}, {name} is default_{name}, {theirs!r}, {theirs})")
     body += ["try:", f"    return f({', '.join(handed)})", "except AttributeError:"]
     body += ["    refuse(f, input)", "    raise"]
-    exec("\n    ".join([f"def wrapper({', '.join(by_place + by_name)}):", *body]), names)
+    text = "\n    ".join([f"def wrapper({', '.join(by_place + by_name)}):", *body])
+    exec(compile(text, __file__, "exec"), names)  # under this name `anomaly` knows it for the engine's
     wrapper: Any = functools.wraps(f)(names["wrapper"])
     return wrapper
 

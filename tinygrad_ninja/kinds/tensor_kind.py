@@ -9,17 +9,16 @@ from typing import Any
 
 from ..dtypes import dtype as Dtype
 from ..ops import elementwise, indexing, linalg, reduction, shape
+from ..ops.table import Operation
 from ..tensors import Tensor, wrap
 from . import KINDS, array_dtype, device_of, kind_of
 
 __all__ = [
-    "abs", "all", "any", "astype", "broadcast_to", "concat", "copy", "cos", "cumulative_sum", "device",
-    "diag_embed",
-    "diagonal", "exp", "flip", "floor", "gather", "index", "isfinite", "isinf", "isnan", "log", "matmul",
-    "max",
-    "maximum", "min", "minimum", "one_minus_square", "ones_like", "permute_dims", "pow", "prod", "put",
-    "reshape", "scatter", "scatter_along", "sign", "sin", "sqrt", "sum", "tanh", "tril", "triu",
-    "where", "zeros_like",
+    "abs", "all", "any", "apply", "astype", "broadcast_to", "concat", "copy", "cos", "cumulative_sum",
+    "device", "diag_embed", "diagonal", "exp", "flip", "floor", "gather", "index", "isfinite", "isinf",
+    "isnan", "log", "matmul", "max", "maximum", "min", "minimum", "one_minus_square", "ones_like",
+    "permute_dims", "pow", "prod", "put", "reshape", "scatter", "scatter_along", "sign", "sin", "sqrt",
+    "sum", "tanh", "tril", "triu", "where", "zeros_like",
 ]  # fmt: skip
 
 abs = elementwise.abs.call
@@ -59,6 +58,11 @@ scatter = indexing.scatter.call
 scatter_along = indexing.scatter_along.call
 
 matmul = linalg.matmul.call
+
+
+def apply(operation: Operation, *args: Any) -> Any:
+    """An operation as one step of the record."""
+    return operation.call(*args)
 
 
 def astype(x: Tensor, dtype: Dtype) -> Tensor:

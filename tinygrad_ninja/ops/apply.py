@@ -33,11 +33,6 @@ def attach(tensor: type, view: type) -> None:
     _Tensor, _View = tensor, view
 
 
-def tensor_kind() -> Any:
-    """The kind of Tensors: the recorded operations."""
-    return KINDS.get(_Tensor)
-
-
 def application(op: Operation) -> Callable[..., Any]:
     """The function that applies the operation to Tensors."""
     if op.variadic:
