@@ -1,0 +1,142 @@
+"""Deriving a function, which is traced: the names that it gives, and what it may not do."""
+
+import inspect
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from test_derive import TARGETS, run
+
+import tinygrad_ninja
+from tinygrad_ninja import nn
+from tinygrad_ninja.nn import functional as F
+from tinygrad_ninja.program import derive
+from tinygrad_ninja.program.trace import ReadOutError
+
+rng = np.random.default_rng(5)
+W = tinygrad_ninja.tensor(rng.normal(size=(3, 4)), requires_grad=True)
+x = tinygrad_ninja.tensor(rng.normal(size=(5, 3)))
+Y = tinygrad_ninja.tensor([0, 1, 2, 3, 0])
+
+
+def loss_of(inputs: Any, bias: Any) -> Any:
+    h = tinygrad_ninja.relu(inputs @ W + bias)
+    kept = tinygrad_ninja.where(h > 0.5, h, 0.1 * h)
+    return F.cross_entropy(kept, Y)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_functions_own_names_and_torchs_gradients(target: str) -> None:
+    bias = tinygrad_ninja.tensor(rng.normal(size=4), requires_grad=True)
+    derivation = derive(loss_of, x, bias)
+    assert "kept = torch.where(h > 0.5, h, 0.1 * h)\n" in str(derivation)  # the condition is no constant
+    assert {"W", "bias", "h", "kept"} <= set(derivation.values)
+    w, b = (torch.tensor(each.numpy(force=True), requires_grad=True) for each in (W, bias))
+    h = torch.relu(torch.tensor(x.numpy()) @ w + b)
+    torch.nn.functional.cross_entropy(torch.where(h > 0.5, h, 0.1 * h), torch.tensor(Y.numpy())).backward()
+    found = run(derivation.source(target))
+    np.testing.assert_allclose(found["dW"], w.grad, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(found["dbias"], b.grad, rtol=1e-12, atol=1e-15)
+
+
+def test_the_function_leaves_what_it_used_as_it_was() -> None:
+    norm = nn.BatchNorm1d(4)
+    twin = nn.BatchNorm1d(4)
+    array = W.array
+    assert norm.running_mean is not None
+    derive(lambda t: (norm(t.float() @ W.float()) ** 2 * 3).sum(), x)
+    twin(x.float() @ W.detach().float())
+    assert W.array is array
+    for one, other in zip(norm.buffers(), twin.buffers(), strict=True):
+        assert type(one.array) is np.ndarray
+        np.testing.assert_allclose(one.array, other.array, rtol=1e-6)
+    assert norm(x.float()[:, [0, 1, 2, 0]]).sum().item() == pytest.approx(0, abs=1e-5)
+
+
+def with_item(t: Any) -> Any:
+    h = t @ W
+    return (h * h.max().item()).sum()
+
+
+def with_branch(t: Any) -> Any:
+    h = t @ W
+    if h.sum() > 0:
+        h = h * 2
+    return h.sum()
+
+
+def with_float(t: Any) -> Any:
+    return (t @ W).sum() * float(t.sum())
+
+
+@pytest.mark.parametrize(("function", "line"), [(with_item, 2), (with_branch, 2), (with_float, 1)])
+def test_a_value_that_is_read_out_is_an_error_that_names_the_line(function: Any, line: int) -> None:
+    at = inspect.getsourcelines(function)[1] + line
+    with pytest.raises(
+        ReadOutError, match=rf"^{re.escape('test_derive_function.py')}:{at}: .* reads a value out"
+    ):
+        derive(function, x)
+
+
+def test_a_name_given_to_two_tensors_is_an_error_that_names_the_line() -> None:
+    def twice(t: Any) -> Any:
+        h = t @ W
+        h = tinygrad_ninja.tanh(h)
+        return h.sum()
+
+    at = inspect.getsourcelines(twice)[1] + 2
+    with pytest.raises(
+        ValueError, match=rf"test_derive_function.py:{at}: the name h is given to two tensors"
+    ):
+        derive(twice, x)
+    h = x @ W
+    loss = (h * 2).exp().sum()
+    with pytest.raises(ValueError, match="the name h is given to two tensors, of shape"):
+        derive(loss, names=[("h", h), ("h", W)])
+    with pytest.raises(ValueError, match="the name dh is given to two tensors"):
+        derive(loss, names={"h": h, "dh": W})
+    with pytest.raises(ValueError, match="'class' can't be the name of a variable"):
+        derive(loss, names={"class": h})
+
+
+def test_what_cannot_be_derived() -> None:
+    loss = (W * 2).sum()
+    with pytest.raises(RuntimeError, match="the loss does not come from Tensors that require gradients"):
+        derive(x.sum())
+    with pytest.raises(RuntimeError, match="only a scalar can be derived"):
+        derive(W * 2)
+    with pytest.raises(TypeError, match="takes a Tensor or a function"):
+        derive("loss")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="give the names as names="):
+        derive(loss, {"W": W})
+    with pytest.raises(ValueError, match="there is no source for 'jax': give 'torch' or 'numpy'"):
+        derive(loss).source("jax")
+    with pytest.raises(ValueError, match="there is no value 'V' with a gradient; there are loss, W"):
+        derive(loss, names={"W": W}).explain("V")
+    product = (W * W).sum()
+    product.backward()
+    with pytest.raises(RuntimeError, match="the values of mul were freed by backward"):
+        derive(product)
+    W.grad = None
+
+
+def test_a_parameter_that_was_changed_since_is_noticed() -> None:
+    w = tinygrad_ninja.tensor([1.0, 2.0], requires_grad=True)
+    loss = (w * w).sum()
+    w.data += 1
+    with pytest.raises(RuntimeError, match="has been changed since"):
+        derive(loss)
+
+
+def test_an_operation_without_a_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    with tinygrad_ninja.autograd.detect_anomaly():
+        watched = tinygrad_ninja.tanh(W).sum()
+    at = inspect.getsourcelines(test_an_operation_without_a_rule)[1] + 2
+    loss = tinygrad_ninja.tanh(W).sum()
+    monkeypatch.setattr(tinygrad_ninja.ops.TABLE["tanh"], "sources", {})
+    with pytest.raises(RuntimeError, match=r"^tanh has no rule for its input x"):
+        derive(loss)
+    with pytest.raises(RuntimeError, match=rf"^test_derive_function.py:{at}: tanh has no rule"):
+        derive(watched)

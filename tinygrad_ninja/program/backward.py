@@ -1,0 +1,269 @@
+"""The backward pass of a recorded forward pass, line by line as a person would write it.
+
+The forward pass is first cut into lines: a value that has a name ends one, and what has none, and is used
+once, is written into the line that uses it. Then each line, the last first, is answered: its rules turn its
+gradient into a share for each value that it reads, in the order in which it reads them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..kinds import kind_of
+from ..ops import TABLE, Operation
+from .instructions import Instruction, Program, Var, substitute
+from .record import RESERVED, Forward
+from .trace import Tape, Traced
+
+STEPWISE = {"put", "put_view", "scatter", "scatter_along"}
+"""What takes more than an expression to write: first an array, and then what is written into it."""
+
+LIGHT = 2
+"""So many arithmetic operations are rather written again than given a name."""
+
+
+@dataclass(eq=False)
+class Share:
+    """What one use of a value adds to its gradient.
+
+    of: the value; by: the forward instruction that used it, as input number `place`; contribution: the share
+    itself; total: the gradient with this share added, the same variable where it is the first.
+    """
+
+    of: Var
+    by: Instruction
+    place: int
+    contribution: Var
+    total: Var
+
+
+@dataclass(eq=False)
+class Line:
+    """A line of the forward pass: the instructions written in it, of which the last makes its value, and the
+    shares that answer it."""
+
+    instructions: list[Instruction]
+    shares: list[Share] = field(default_factory=list)
+
+    @property
+    def var(self) -> Var:
+        return self.instructions[-1].output
+
+
+@dataclass
+class Backward:
+    """lines: those of the forward pass, in its order; program: the backward instructions; gradients: of each
+    value that has one, by the value; inner: the same for the values that are written into a line."""
+
+    lines: list[Line]
+    program: Program
+    gradients: dict[Var, Var]
+    inner: dict[Var, Var]
+
+
+def rules_of(instruction: Instruction) -> Sequence[Callable[[Any, tuple[Any, ...]], Any]]:
+    """The rule of each input of an instruction: of the gradient and (output, *inputs, *parameters)."""
+    operation, n = instruction.operation, len(instruction.inputs)
+    if not operation.variadic:
+        return operation.rules
+    (rule,) = operation.sources.values()
+
+    def at(place: int) -> Callable[[Any, tuple[Any, ...]], Any]:
+        return lambda dout, values: rule(
+            kind_of(dout), dout, values[1 : n + 1], *values[n + 1 :], position=place
+        )
+
+    return [at(place) for place in range(n)]
+
+
+def apply_rule(tape: Tape, instruction: Instruction, place: int, dout: Traced) -> Traced:
+    """The rule of one input of an instruction, on arrays that write to `tape` what is computed."""
+    tape.answers = instruction
+    tape.forget()
+    values = (instruction.output, *instruction.inputs, *instruction.parameters)
+    share = rules_of(instruction)[place](dout, substitute(values, tape.operand))
+    tape.answers = None
+    return share if isinstance(share, Traced) else tape.constant(np.asarray(share))
+
+
+def backward(forward: Forward) -> Backward:
+    """Answer every line of the forward pass.
+
+    A value without a name gets a line of its own, and a name, where several instructions read it, or its
+    gradient, and that is too much to be written twice.
+    Raises ValueError where the name of a gradient is also the name of another value.
+    """
+    taken = {*RESERVED, *(var.name for var in forward.program.variables() if var.name)}
+    while True:
+        lines = _lines(forward.program)
+        answered = _answer(forward.loss, lines)
+        unnamed = _worth_a_name(lines, answered)
+        if not unnamed:
+            break
+        for each in unnamed:
+            each.output.name = new_name(each.operation, taken)
+    for var, gradient in answered.gradients.items():
+        if gradient.name in taken:
+            raise ValueError(
+                f"the name {gradient.name} is given to two tensors: a value of the forward pass, and the "
+                f"gradient of {var.name}; call one of the two something else"
+            )
+    return answered
+
+
+def new_name(operation: Operation, taken: set[str]) -> str:
+    """A name that is not taken for what an operation makes: its own, and a number."""
+    number = next(n for n in range(1, len(taken) + 2) if f"{operation.name}_{n}" not in taken)
+    taken.add(f"{operation.name}_{number}")
+    return f"{operation.name}_{number}"
+
+
+# -- the lines -----------------------------------------------------------------------------------------------
+
+
+def _lines(program: Program) -> list[Line]:
+    """The forward pass cut into lines."""
+    uses = Counter(var for each in program.instructions for var in each.reads())
+    waiting: dict[Var, list[Instruction]] = {}  # what is to be written into the line that reads it
+    lines = []
+    for each in program.instructions:
+        within = [one for var in dict.fromkeys(each.reads()) for one in waiting.pop(var, ())]
+        within.append(each)
+        once = uses[each.output] == 1 and each.operation.name not in STEPWISE
+        if once and not each.output.name and each.output not in program.outputs:
+            waiting[each.output] = within
+        else:
+            lines.append(Line(within))
+    return lines
+
+
+def _uses_in_order(line: Line) -> list[tuple[Instruction, int]]:
+    """The inputs of the line's instructions as they are read from left to right: (instruction, place)."""
+    makers = {each.output: each for each in line.instructions}
+    order: list[tuple[Instruction, int]] = []
+
+    def read(instruction: Instruction) -> None:
+        for place, var in enumerate(instruction.inputs):
+            order.append((instruction, place))
+            if var in makers:
+                read(makers[var])
+
+    read(line.instructions[-1])
+    return order
+
+
+# -- the answers ---------------------------------------------------------------------------------------------
+
+
+def _answer(loss: Var, lines: list[Line]) -> Backward:
+    tape = Tape()
+    inside_lines: dict[Var, Var] = {}
+    gradients: dict[Var, Traced] = {loss: tape.constant(np.ones_like(loss.value))}
+    owned = {var for line in lines for each in line.instructions for var in (each.output, *each.reads())}
+
+    def own(share: Traced) -> Traced:
+        """A share as a variable of its own, since it is going to have a name."""
+        var = tape.variable(share)
+        if var.constant:
+            share = tape.constant(var.value)
+        elif var in owned:
+            share = tape.apply(TABLE["clone"], (share,), ())
+        owned.add(tape.variable(share))
+        return share
+
+    for line in reversed(lines):
+        if line.var not in gradients:
+            continue
+        inside = {each.output for each in line.instructions}
+        inner = {line.var: gradients[line.var]}
+        found = {}
+        for each in reversed(line.instructions):
+            dout = inner.pop(each.output, None)
+            for place, var in enumerate(each.inputs):
+                if dout is None or not each.flows[place]:
+                    continue
+                assert isinstance(var, Var)
+                share = apply_rule(tape, each, place, dout)
+                if var in inside:
+                    inner[var] = share
+                    inside_lines[var] = tape.variable(share)
+                else:
+                    found[each, place] = var, share
+        for each, place in _uses_in_order(line):
+            if (each, place) not in found:
+                continue
+            var, share = found[each, place]
+            total = share = own(share)
+            if var in gradients:
+                tape.answers = each
+                total = own(tape.apply(TABLE["add"], (gradients[var], share), ()))
+                tape.answers = None
+            gradients[var] = total
+            line.shares.append(Share(var, each, place, tape.variable(share), tape.variable(total)))
+    made = {var: tape.variable(each) for var, each in gradients.items()}
+    for line in lines:
+        for added in line.shares:
+            added.total.name = "d" + added.of.name
+    made[loss].name = "d" + loss.name
+    return Backward(lines, Program(tape.instructions, list(made.values())).needed(), made, inside_lines)
+
+
+# -- what is worth a name ------------------------------------------------------------------------------------
+
+
+def _weight(instruction: Instruction) -> int:
+    """How much of an expression an operation is: 1 for arithmetic, 0 for a view; more than LIGHT for what
+    nobody computes twice."""
+    operation = instruction.operation
+    if operation.view or operation.name in ("expand", "clone"):
+        return 0
+    if operation.name in ("argmax", "argmin"):
+        return 1
+    light = operation.broadcasts or operation.name in (
+        "neg",
+        "reciprocal",
+        "one_minus_square",
+        "cast",
+        "sign",
+    )
+    return 1 if light else LIGHT + 1
+
+
+def weigh(instruction: Instruction, found: dict[Var, int]) -> int:
+    """The weight of the expression that stands for an instruction's output, where those of what it reads are
+    `found`, and what has a name weighs nothing."""
+    return _weight(instruction) + sum(found.get(var, 0) for var in instruction.reads() if not var.name)
+
+
+def _worth_a_name(lines: list[Line], answered: Backward) -> list[Instruction]:
+    """The instructions of the forward pass whose values lack a name that they should have."""
+    forward = [each for line in lines for each in line.instructions]
+    heavy: dict[Var, int] = {}
+    for each in (*forward, *answered.program.instructions):
+        heavy[each.output] = weigh(each, heavy)
+    read = Counter(var for each in answered.program.instructions for var in each.reads())
+    read.update(share.contribution for line in lines for share in line.shares)
+    makers = {each.output: each.operation.name for each in answered.program.instructions}
+    ends = {line.var for line in lines}
+
+    def lacks(var: Var) -> bool:
+        gradient = answered.inner.get(var, var)  # which no backward instruction makes
+        return (
+            var in ends
+            or (read[var] > 0 and heavy[var] > LIGHT)
+            or (gradient in makers and not gradient.name and read[gradient] > 1 and heavy[gradient] > 1)
+            or makers.get(gradient, "") in STEPWISE
+        )
+
+    # Of several values with one and the same gradient, the last is enough.
+    found = {
+        answered.inner.get(each.output, each.output): each
+        for each in forward
+        if not each.output.name and lacks(each.output)
+    }
+    return list(found.values())

@@ -1,0 +1,167 @@
+"""One value of a derivation explained: what it takes part in, and where its gradient comes from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import formula
+from .backward import Backward, Line, Share
+from .instructions import Instruction, Program, Var, double
+from .mathematics import name as name_of
+from .mathematics import plain
+from .printing import Writer
+from .record import Forward
+from .statements import notes, written
+
+STEP = 1e-5
+"""How far the value is moved for the numeric slope, in double precision."""
+
+
+def explain(name: str, forward: Forward, backward: Backward, writer: Writer) -> str:
+    """Markdown with mathematics between dollar signs. ValueError where no value with a gradient has the
+    name."""
+    named = {var.name: var for var in backward.gradients if var.name}
+    if name not in named:
+        raise ValueError(f"there is no value {name!r} with a gradient; there are {', '.join(named)}")
+    var = named[name]
+    uses = [(line, share) for line in reversed(backward.lines) for share in line.shares if share.of is var]
+    text = [f"## `{name}`", "", _where_from(var, backward, writer)]
+    if var is forward.loss:
+        return "\n".join([*text, "", f"It is the end of the pass: $\\mathrm{{d{name}}} = 1$.", ""])
+    text += ["", _what_it_goes_into(var, uses, writer)]
+    for number, (line, share) in enumerate(uses, 1):
+        text += ["", *_use(number if len(uses) > 1 else 0, line, share, backward)]
+    if len(uses) > 1:
+        text += ["", *_sum_of_shares(var, uses, backward)]
+    text += [
+        "",
+        "In code:",
+        "",
+        _code([each for _, share in uses for each in written(writer.share(share))]),
+    ]
+    return "\n".join([*text, "", *_evidence(var, forward, backward), ""])
+
+
+def _shape(var: Var) -> str:
+    return " × ".join(map(str, var.shape)) if var.shape else "a single number"
+
+
+def _code(lines: list[str]) -> str:
+    return "\n".join(["```python", *lines, "```"])
+
+
+def _where_from(var: Var, backward: Backward, writer: Writer) -> str:
+    made = [line for line in writer.lines if line.var is var]
+    if not made:
+        return f"`{var.name}` is an input of the pass: {_shape(var)}, {var.dtype}."
+    return (
+        f"`{var.name}` ({_shape(var)}, {var.dtype}) is made by\n\n{_code(written(writer.forward(made[0])))}"
+    )
+
+
+def _what_it_goes_into(var: Var, uses: list[tuple[Line, Share]], writer: Writer) -> str:
+    lines = list(dict.fromkeys(line.var for line, _ in uses))
+    how_often = {1: "once", 2: "twice"}.get(len(uses), f"{len(uses)} times")
+    code = [text for each in writer.lines if each.var in lines for text in written(writer.forward(each))]
+    return (
+        f"It is read {how_often} on the way to the loss:\n\n{_code(code)}"
+        if code
+        else f"It is read {how_often}."
+    )
+
+
+def _use(number: int, line: Line, share: Share, backward: Backward) -> list[str]:
+    """One use: the local rule, the chain rule with shapes, and why there is a sum or a repeat."""
+    x, out = share.of, line.var
+    whole = formula.equation(f"d{x.name}", [share.contribution], _makers(backward), shapes=True)
+    title = f"### {number}. Through `{out.name}`" if number else f"### Through `{out.name}`"
+    inside = {each.output: each for each in line.instructions}
+    text = [title, "", f"$${formula.equation(out.name, [out], inside).latex}$$", ""]
+    text += [_local_rule(share), "", _chain_rule(share, out), "", f"$${whole.latex}$$"]
+    for note in notes(share, True):
+        text += ["", _reason(note, share)]
+    return text
+
+
+def _local_rule(share: Share) -> str:
+    operation = share.by.operation
+    said = " ".join((operation.__doc__ or "").split()).rstrip(".")
+    return f"The operation that reads it is `{operation.name}`. Its rule: {said}."
+
+
+def _chain_rule(share: Share, out: Var) -> str:
+    loss, x, y = "L", name_of(share.of.name).latex, name_of(out.name).latex
+    return (
+        f"The chain rule takes what a change of ${y}$ does to the loss, which is known by now as "
+        f"$\\mathrm{{d{plain(out.name)}}} = \\partial {loss}/\\partial {y}$ ({_shape(out)}), and "
+        f"multiplies it by what a change of ${x}$ does to ${y}$. Below each variable stands its shape; what "
+        f"comes out has that of ${x}$, {_shape(share.of)}:"
+    )
+
+
+def _reason(note: str, share: Share) -> str:
+    """A note of the code in a sentence or two."""
+    x, out = share.of, share.by.output
+    if "broadcast" in note:
+        return (
+            f"Why the sum: `{x.name}` has shape {x.shape} and meets a value of shape {out.shape}, so each "
+            f"of its numbers was used {out.value.size // max(x.value.size, 1)} times. What is used several "
+            f"times collects the gradient of every use: broadcasting forward is a sum backward."
+        )
+    if "each element" in note:
+        return (
+            f"Why the repeat: each number of `{x.name}` went into a {share.by.operation.name} with the "
+            f"others, so the one gradient of the result is handed to all of them: a sum forward is a "
+            f"broadcast backward."
+        )
+    return (
+        "Why it is added and not assigned: an index may name one row several times; then this row was used "
+        "several times, and it collects all of their gradients."
+    )
+
+
+def _sum_of_shares(var: Var, uses: list[tuple[Line, Share]], backward: Backward) -> list[str]:
+    through = [f"`{line.var.name}`" for line, _ in uses]
+    ways = list(dict.fromkeys(through))
+    whole = formula.equation(f"d{var.name}", [share.contribution for _, share in uses], _makers(backward))
+    return [
+        "### Together",
+        "",
+        f"A change of `{var.name}` reaches the loss through {' and '.join(ways)}, and to first order the "
+        f"effects of several ways add up. So do the shares:",
+        "",
+        f"$${whole.latex}$$",
+    ]
+
+
+def _makers(backward: Backward) -> dict[Var, Instruction]:
+    return {each.output: each for each in backward.program.instructions}
+
+
+def _evidence(var: Var, forward: Forward, backward: Backward) -> list[str]:
+    """The slope at one element by a small step each way, beside the gradient there."""
+    gradient = backward.gradients[var].value
+    place = np.unravel_index(int(np.argmax(abs(gradient))), gradient.shape)
+    inputs = {each: double(each.value) for each in forward.program.inputs}
+    base = forward.program.run(inputs)
+    rest = Program([each for each in forward.program.instructions if each.output is not var], [forward.loss])
+
+    def loss(step: float) -> float:
+        moved = base[var].copy()
+        moved[place] += step
+        known = {each: base[each] for each in rest.inputs} | {var: moved}
+        return float(rest.run(known)[forward.loss])
+
+    ahead, behind = loss(STEP), loss(-STEP)
+    slope = (ahead - behind) / (2 * STEP)
+    where = f"{var.name}[{', '.join(map(str, place))}]" if place else var.name
+    return [
+        "### In numbers",
+        "",
+        f"`{where}` is {float(base[var][place]):.6g}. With {STEP:g} more the loss is {ahead:.9f}, with "
+        f"{STEP:g} less {behind:.9f}: a slope of",
+        "",
+        f"$$\\frac{{{ahead:.9f} - {behind:.9f}}}{{2 \\cdot 10^{{-5}}}} = {slope:.6f}$$",
+        "",
+        f"and the gradient there is `d{where}` = {float(gradient[place]):.6f}.",
+    ]

@@ -1,0 +1,256 @@
+"""Mathematics from the table: what an operation computes, and its local rules, as LaTeX and as MathML.
+
+Nothing is typeset by hand. The operation's forward function and its rules run on pieces of mathematics, as
+elsewhere they run on arrays; so an entry of the table has its formulas from the day it is written.
+
+    step = formula.instruction(node.op, node.values, ["probs", "counts", "counts_sum_inv"])
+    formula.forward(step).latex             # \\mathrm{probs} = \\mathrm{counts} \\odot …
+    formula.rule(step, 0).mathml            # <math>…</math> of dcounts = dprobs ⊙ counts_sum_inv
+    formula.rule(step, 0, shapes=True)      # with the shape under each variable
+
+The variables in the middle of a rule are written out. A number or a shape is the recorded one: rules branch
+on them (the slope of x² is not that of x⁻¹).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..ops import TABLE, Operation
+from .backward import apply_rule
+from .instructions import Instruction, Var, evaluate, substitute
+from .mathematics import (
+    ATOM,
+    POWER,
+    PRODUCT,
+    SIGN,
+    SUM,
+    Math,
+    apply,
+    exponent,
+    fenced,
+    key_of,
+    math,
+    mo,
+    name,
+    op,
+    row,
+    sub,
+    sup,
+)
+from .trace import Tape
+
+
+@dataclass(frozen=True)
+class Formula:
+    """One formula, twice: `latex` to stand between dollar signs, `mathml` as an element `<math>`."""
+
+    latex: str
+    mathml: str
+
+
+# -- the namespace that forward functions get ----------------------------------------------------------------
+
+
+class _Typeset:
+    """What is not written here is a function under its own name."""
+
+    def __getattr__(self, function: str) -> Any:
+        return lambda *arguments, **options: apply(function, *arguments, *options.values())
+
+    def exp(self, x: Math) -> Math:
+        return sup(Math("e", "<mi>e</mi>"), x)
+
+    def log(self, x: Math) -> Math:
+        return row(op(r"\ln", "ln"), x.at(POWER), level=PRODUCT)
+
+    def tanh(self, x: Math) -> Math:
+        return row(op(r"\tanh", "tanh"), x.at(POWER), level=PRODUCT)
+
+    def sin(self, x: Math) -> Math:
+        return row(op(r"\sin", "sin"), x.at(POWER), level=PRODUCT)
+
+    def cos(self, x: Math) -> Math:
+        return row(op(r"\cos", "cos"), x.at(POWER), level=PRODUCT)
+
+    def sqrt(self, x: Math) -> Math:
+        return Math(rf"\sqrt{{{x.latex}}}", f"<msqrt>{x.mathml}</msqrt>")
+
+    def abs(self, x: Math) -> Math:
+        return fenced("|", "|", x, "|", "|")
+
+    def floor(self, x: Math) -> Math:
+        return fenced(r"\lfloor", "⌊", x, r"\rfloor", "⌋")
+
+    def pow(self, a: Any, b: Any) -> Math:
+        return sup(math(a), exponent(b))
+
+    def one_minus_square(self, y: Math) -> Math:
+        made: Math = 1 - y**2
+        return made
+
+    def matmul(self, a: Math, b: Math) -> Math:
+        return a @ b
+
+    def permute_dims(self, x: Math, axes: tuple[int, ...]) -> Math:
+        return sup(x, op(r"\top", "⊤")) if axes == (1, 0) else sup(x, math(axes))
+
+    def index(self, x: Math, key: tuple[Any, ...]) -> Math:
+        return x[key]
+
+    def scatter(self, x: Math, shape: Any, key: tuple[Any, ...]) -> Math:
+        return row(sub(Math(r"\operatorname{scatter}", "<mi>scatter</mi>"), key_of(key)), x.at(ATOM + 1))
+
+    def reshape(self, x: Math, shape: Any) -> Math:
+        return apply("reshape", x)
+
+    def broadcast_to(self, x: Math, shape: Any) -> Math:
+        return x
+
+    expand = broadcast_to
+
+    def copy(self, x: Math) -> Math:
+        return x
+
+    def astype(self, x: Math, dtype: Any) -> Math:
+        return x
+
+    def where(self, condition: Any, a: Any, b: Any) -> Math:
+        a, b, condition = math(a), math(b), math(condition)
+        table = "".join(
+            f"<mtr><mtd>{x.mathml}</mtd><mtd>{when}</mtd></mtr>"
+            for x, when in ((a, f"<mtext>if </mtext>{condition.mathml}"), (b, "<mtext>otherwise</mtext>"))
+        )
+        return Math(
+            rf"\begin{{cases}} {a.latex} & \text{{if }} {condition.latex} \\ "
+            rf"{b.latex} & \text{{otherwise}} \end{{cases}}",
+            f"<mrow>{mo('{')}<mtable>{table}</mtable></mrow>",
+            SUM,
+        )
+
+    def sum(self, x: Math, axis: Any, keepdims: bool) -> Math:
+        return _over(r"\sum", "∑", axis, x)
+
+    def max(self, x: Math, axis: Any, keepdims: bool) -> Math:
+        return _over(r"\max", "max", axis, x)
+
+    def min(self, x: Math, axis: Any, keepdims: bool) -> Math:
+        return _over(r"\min", "min", axis, x)
+
+    def prod(self, x: Math, axis: Any, keepdims: bool) -> Math:
+        return _over(r"\prod", "∏", axis, x)
+
+    def is_integral(self, x: Any) -> bool:
+        return False
+
+
+def _over(latex: str, sign: str, axis: Any, x: Math) -> Math:
+    """A sum and the like, along dimensions that stand below it."""
+    x = x.at(SIGN)
+    if axis is None:
+        return row(op(latex, sign), x, level=SIGN)
+    axes = ", ".join(map(str, axis if isinstance(axis, tuple) else (axis,)))
+    return Math(
+        rf"{latex}_{{\text{{dim {axes}}}}} {x.latex}",
+        f"<mrow><munder>{mo(sign)}<mtext>dim {axes}</mtext></munder>{x.mathml}</mrow>",
+        SIGN,
+    )
+
+
+_XP = _Typeset()
+_NAMED = {
+    "argmax", "argmin", "cross_entropy", "gather", "log_softmax", "logsumexp", "mean", "norm", "put",
+    "put_view", "softmax", "std", "var",
+}  # fmt: skip
+"""Functions that everybody knows by their name, and which are more than a line without it."""
+
+
+# -- formulas ------------------------------------------------------------------------------------------------
+
+
+def instruction(operation: Operation, values: Sequence[Any], names: Sequence[str]) -> Instruction:
+    """An operation with what it was applied to, as a node of the record holds it.
+
+    values: (output, *inputs, *parameters), arrays or numbers; names: of the output and the inputs, empty for
+    a number that stands as itself.
+    """
+    n = len(names) - 1
+
+    def var(x: Any, called: str = "") -> Any:
+        return (
+            Var(np.asarray(x), called) if hasattr(x, "__array__") or (called and isinstance(x, float)) else x
+        )
+
+    output, *inputs = (var(x, called) for x, called in zip(values, names, strict=False))
+    return Instruction(
+        TABLE[operation.name], tuple(inputs), substitute(tuple(values[n + 1 :]), var), output, (True,) * n
+    )
+
+
+def forward(step: Instruction, shapes: bool = False) -> Formula:
+    """What the instruction computes: "output = …". shapes: with the shape under each variable."""
+    return equation(step.output.name, [step.output], {step.output: step}, shapes)
+
+
+def rule(step: Instruction, place: int, shapes: bool = False) -> Formula:
+    """The local rule of input number `place`: how the gradient of the output, "d" and its name, becomes a
+    share of the input's. RuntimeError where there is no rule."""
+    tape = Tape()
+    dout = Var(np.ones_like(step.output.value), "d" + step.output.name)
+    share = tape.variable(apply_rule(tape, step, place, tape.array(dout)))
+    x = step.inputs[place]
+    assert isinstance(x, Var)
+    return equation("d" + x.name, [share], {each.output: each for each in tape.instructions}, shapes)
+
+
+def equation(
+    called: str, parts: Sequence[Var], makers: dict[Var, Instruction], shapes: bool = False
+) -> Formula:
+    """ "called = …" with the expressions that make the variables, added up. makers: the instructions that
+    may be written out, by what they make; a variable that has a name is not, but those of `parts` are."""
+    made = []
+    for var in parts:
+        expression = _expression(var, makers, shapes)
+        if var in makers and makers[var].operation.name == "expand":
+            expression = apply("repeat", expression)
+        made.append(expression)
+    total = made[0]
+    for each in made[1:]:
+        total = total + each
+    whole = row(name(called, parts[0].shape if shapes else None), op("="), total)
+    return Formula(whole.latex, f'<math xmlns="http://www.w3.org/1998/Math/MathML">{whole.mathml}</math>')
+
+
+def _expression(var: Any, makers: dict[Var, Instruction], shapes: bool, top: bool = True) -> Math:
+    """The expression that makes a variable; what has a name stands for itself, but at the top."""
+
+    def inner(x: Any) -> Any:
+        if not isinstance(x, Var):
+            return x
+        if x.constant:
+            return math(x.number)
+        return _expression(x, makers, shapes, False)
+
+    step = makers.get(var)
+    if step is None or (var.name and not top):
+        made = name(var.name or ("0, 1, …" if var.dtype.kind == "i" else "c"), var.shape if shapes else None)
+    else:
+        operands = [inner(x) for x in step.inputs]
+        if step.operation.name == "to_device":
+            made = operands[0]
+        elif step.operation.name in _NAMED:
+            made = apply(step.operation.name, *operands)
+        else:
+            parameters = substitute(step.parameters, inner)
+            made = evaluate(
+                step.operation,
+                _XP,
+                [operands[0] if len(operands) == 1 else each for each in operands],
+                parameters,
+            )
+    made.shape = var.shape
+    return made

@@ -1,0 +1,177 @@
+"""A program: what was computed, as a list of instructions in the order in which it was computed.
+
+An instruction is an operation of the table applied to variables, and makes one new variable; nothing is ever
+changed in place. What reads a program (the printer, the simplifier, the typesetter, an emitter of C) needs no
+other knowledge of where it came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..kinds import numpy_kind
+from ..ops.table import Operation
+
+Array = np.ndarray[Any, Any]
+Number = int | float
+
+
+@dataclass(eq=False, repr=False)
+class Var:
+    """A value in a program: an input, or what an instruction makes.
+
+    value: what it was when the program was recorded, an array of its shape and dtype.
+    name: the reader's own, or one given by the printer; partial sums of a gradient bear its name as well.
+    constant: every element is the one number `value.flat[0]`, whatever the inputs are.
+    """
+
+    value: Array
+    name: str = ""
+    constant: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.value.dtype
+
+    @property
+    def number(self) -> Number:
+        """The one number of a constant."""
+        number: Number = self.value.flat[0].item()
+        return number
+
+    def __repr__(self) -> str:
+        return self.name or "_"
+
+
+@dataclass(eq=False)
+class Instruction:
+    """output = operation(*inputs, *parameters).
+
+    inputs: variables, or Python numbers, which have no dtype of their own. parameters: shapes, axes, indices
+    and the like, in which variables may stand, too. flows: for each input whether a gradient flows to it.
+    answers: of a backward instruction, the forward instruction whose rule asked for it. source: "file:line"
+    where that is known.
+    """
+
+    operation: Operation
+    inputs: tuple[Var | Number, ...]
+    parameters: tuple[Any, ...]
+    output: Var
+    flows: tuple[bool, ...] = ()
+    answers: Instruction | None = None
+    source: str = ""
+
+    def reads(self) -> Iterator[Var]:
+        """The variables among the inputs, and then in the parameters."""
+        return (each for each in flatten((*self.inputs, *self.parameters)) if isinstance(each, Var))
+
+    def compute(self, xp: Any, value: Callable[[Any], Any]) -> Any:
+        """The output as an array of the kind `xp`, where `value` gives the array of a variable."""
+        return evaluate(
+            self.operation, xp, [value(each) for each in self.inputs], substitute(self.parameters, value)
+        )
+
+
+@dataclass
+class Program:
+    """Instructions in order. inputs: the variables that none of them makes; outputs: those that are
+    wanted."""
+
+    instructions: list[Instruction]
+    outputs: list[Var]
+    inputs: list[Var] = field(init=False)
+
+    def __post_init__(self) -> None:
+        made = {each.output for each in self.instructions}
+        read = [var for each in self.instructions for var in each.reads()] + self.outputs
+        self.inputs = list(dict.fromkeys(var for var in read if var not in made and not var.constant))
+
+    def variables(self) -> list[Var]:
+        """The inputs, and what the instructions make."""
+        return self.inputs + [each.output for each in self.instructions]
+
+    def needed(self) -> Program:
+        """The program without the instructions that the outputs do not depend on."""
+        wanted = set(self.outputs)
+        kept = []
+        for each in reversed(self.instructions):
+            if each.output in wanted:
+                wanted.update(each.reads())
+                kept.append(each)
+        return Program(kept[::-1], self.outputs)
+
+    def run(self, values: dict[Var, Array], xp: Any = numpy_kind) -> dict[Var, Array]:
+        """Every variable's array, of `values` for the inputs; where one is absent, what was recorded for it.
+
+        xp: the kind of the arrays.
+        """
+        constants = [var for var in self.outputs if var.constant]
+        found = {var: var.value for var in (*self.inputs, *constants)} | values
+        with np.errstate(all="ignore"):
+            for each in self.instructions:
+                found[each.output] = each.compute(
+                    xp, lambda x: found.get(x, x.value) if isinstance(x, Var) else x
+                )
+        return found
+
+    def __str__(self) -> str:
+        """A line for each input and each instruction: its name, what makes it, its dtype and its shape."""
+        numbers: dict[Var, int] = {}
+
+        def label(x: Any) -> str:
+            if isinstance(x, tuple):
+                return f"({', '.join(map(label, x))}{',' * (len(x) == 1)})"
+            if isinstance(x, slice):
+                return ":".join(
+                    "" if e is None else str(e) for e in (x.start, x.stop, x.step)[: 2 + (x.step is not None)]
+                )
+            if not isinstance(x, Var):
+                return "..." if x is Ellipsis else str(x)
+            if x.constant and not x.name:
+                return repr(x.number)
+            return x.name or f"%{numbers.setdefault(x, len(numbers) + 1)}"
+
+        rows = [(label(var), "input", var) for var in self.inputs]
+        for each in self.instructions:
+            names = zip(each.operation.parameters, each.parameters, strict=False)
+            arguments = [label(x) for x in each.inputs] + [f"{name}={label(x)}" for name, x in names]
+            rows.append((label(each.output), f"{each.operation.name}({', '.join(arguments)})", each.output))
+        wide = max((len(name) for name, _, _ in rows), default=0)
+        long = max((len(text) for _, text, _ in rows), default=0)
+        return "\n".join(
+            f"{name:{wide}} = {text:{long}}  {var.dtype} {var.shape}" for name, text, var in rows
+        )
+
+
+def evaluate(operation: Operation, xp: Any, inputs: Iterable[Any], parameters: Iterable[Any]) -> Any:
+    """The operation's forward function, also where it takes any number of inputs."""
+    if operation.variadic:
+        return operation.function(xp, *inputs, **dict(zip(operation.parameters, parameters, strict=True)))
+    return operation.forward(xp, *inputs, *parameters)
+
+
+def flatten(parameters: Any) -> Iterator[Any]:
+    """What stands in a parameter, out of its tuples."""
+    for each in parameters:
+        if isinstance(each, tuple):
+            yield from flatten(each)
+        else:
+            yield each
+
+
+def substitute(parameters: tuple[Any, ...], value: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """The parameters, `value` applied to all that stands in them."""
+    return tuple(substitute(each, value) if isinstance(each, tuple) else value(each) for each in parameters)
+
+
+def double(value: Array) -> Array:
+    """An array in double precision, if it holds floating point numbers."""
+    return value.astype(np.float64) if value.dtype.kind == "f" else value

@@ -1,0 +1,227 @@
+"""Pieces of formulas, each as LaTeX and as MathML at once, and how they are put together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+
+COMPARED, SUM, SIGN, PRODUCT, POWER, ATOM = range(6)
+"""How tightly a piece of mathematics holds together."""
+
+
+class Math:
+    """A piece of a formula: its LaTeX, its MathML, and how tightly it holds together."""
+
+    def __init__(self, latex: str, mathml: str, level: int = ATOM, shape: tuple[int, ...] = ()) -> None:
+        self.latex = latex
+        self.mathml = mathml
+        self.level = level
+        self.shape = shape
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def at(self, level: int) -> Math:
+        """This, in brackets where it holds less tightly than `level`."""
+        if self.level >= level:
+            return self
+        return Math(rf"\left({self.latex}\right)", f"<mrow>{mo('(')}{self.mathml}{mo(')')}</mrow>")
+
+    if TYPE_CHECKING:  # set below
+        __add__: Any
+        __sub__: Any
+        __rsub__: Any
+
+    def __neg__(self) -> Math:
+        return row(op("-"), self.at(PRODUCT), level=SIGN)
+
+    def __truediv__(self, other: Any) -> Math:
+        return frac(self, math(other))
+
+    def __rtruediv__(self, other: Any) -> Math:
+        return frac(math(other), self)
+
+    def __mul__(self, other: Any) -> Math:
+        other = math(other)
+        if self.latex == "- 1":
+            return -other
+        if other.level == SIGN or (other.latex[:1].isdigit() and not self.latex[:1].isdigit()):
+            self, other = other, self  # numbers first
+        dot = op(r"\odot", "⊙") if self.shape and other.shape else op(r"\cdot", "⋅")
+        return row(self.at(SIGN), dot, other.at(PRODUCT), level=PRODUCT if self.level != SIGN else SIGN)
+
+    __rmul__ = __mul__
+
+    def __matmul__(self, other: Any) -> Math:
+        return row(
+            self.at(PRODUCT), Math(r"\,", '<mspace width="0.17em"/>'), math(other).at(PRODUCT), level=PRODUCT
+        )
+
+    def __pow__(self, other: Any) -> Math:
+        return sup(self, exponent(other))
+
+    def __rpow__(self, other: Any) -> Math:
+        return sup(math(other), self)
+
+    def __mod__(self, other: Any) -> Math:
+        return row(self.at(PRODUCT), op(r"\operatorname{mod}", "mod"), math(other).at(POWER), level=PRODUCT)
+
+    def __floordiv__(self, other: Any) -> Math:
+        return fenced(r"\lfloor", "⌊", self / other, r"\rfloor", "⌋")
+
+    def __invert__(self) -> Math:
+        return row(op(r"\lnot", "¬"), self.at(ATOM))
+
+    def __getitem__(self, key: Any) -> Math:
+        return sub(self.at(ATOM), key_of(key if isinstance(key, tuple) else (key,)))
+
+
+def _infix(symbol: str, sign: str, level: int, swapped: bool = False) -> Any:
+    def write(a: Any, b: Any) -> Math:
+        a, b = (math(b), math(a)) if swapped else (math(a), math(b))
+        if b.level == SIGN and symbol == "+" and b.latex.startswith("-"):
+            return Math(f"{a.latex} {b.latex}", a.mathml + b.mathml, SUM)
+        return row(a.at(level), op(symbol, sign), b.at(level + 1), level=level)
+
+    return write
+
+
+for _name, _latex, _sign, _level in (
+    ("add", "+", "+", SUM), ("sub", "-", "−", SUM), ("xor", r"\oplus", "⊕", SUM),
+    ("and", r"\land", "∧", COMPARED), ("or", r"\lor", "∨", COMPARED), ("eq", "=", "=", COMPARED),
+    ("ne", r"\neq", "≠", COMPARED), ("lt", "<", "<", COMPARED), ("le", r"\leq", "≤", COMPARED),
+    ("gt", ">", ">", COMPARED), ("ge", r"\geq", "≥", COMPARED),
+):  # fmt: skip
+    setattr(Math, f"__{_name}__", _infix(_latex, _sign, _level))
+    if _level == SUM or _name in ("and", "or"):
+        setattr(Math, f"__r{_name}__", _infix(_latex, _sign, _level, swapped=True))
+
+
+# -- pieces --------------------------------------------------------------------------------------------------
+
+
+def mo(sign: str) -> str:
+    """An operator as MathML."""
+    return f"<mo>{escape(sign)}</mo>"
+
+
+def op(latex: str, sign: str = "") -> Math:
+    """An operator."""
+    return Math(latex, mo(sign or latex))
+
+
+def row(*parts: Math, level: int = ATOM) -> Math:
+    """Pieces beside each other."""
+    return Math(
+        " ".join(each.latex for each in parts), f"<mrow>{''.join(e.mathml for e in parts)}</mrow>", level
+    )
+
+
+def frac(a: Math, b: Math) -> Math:
+    """A fraction."""
+    return Math(rf"\frac{{{a.latex}}}{{{b.latex}}}", f"<mfrac>{_one(a)}{_one(b)}</mfrac>", POWER)
+
+
+def sup(a: Math, b: Math) -> Math:
+    """A power, or a mark above."""
+    a = a.at(ATOM)
+    return Math(f"{a.latex}^{{{b.latex}}}", f"<msup>{_one(a)}{_one(b)}</msup>", POWER)
+
+
+def sub(a: Math, b: Math) -> Math:
+    """An index below."""
+    return Math(f"{a.latex}_{{{b.latex}}}", f"<msub>{_one(a)}{_one(b)}</msub>")
+
+
+def fenced(left: str, left_sign: str, x: Math, right: str, right_sign: str) -> Math:
+    """Something between two signs."""
+    return Math(
+        rf"\left{left} {x.latex} \right{right}", f"<mrow>{mo(left_sign)}{x.mathml}{mo(right_sign)}</mrow>"
+    )
+
+
+def apply(name: str, *arguments: Any) -> Math:
+    """A function, by its name, of its arguments."""
+    parts = [math(each) for each in arguments]
+    inside = Math(", ".join(e.latex for e in parts), mo(",").join(e.mathml for e in parts), COMPARED)
+    return row(Math(rf"\operatorname{{{plain(name)}}}", f"<mi>{escape(name)}</mi>"), inside.at(ATOM))
+
+
+def name(text: str, shape: tuple[int, ...] | None = None) -> Math:
+    """A variable by its name, in italics if that is one letter; with its shape below where one is given."""
+    made = Math(text if len(text) == 1 else rf"\mathrm{{{plain(text)}}}", f"<mi>{escape(text)}</mi>")
+    if shape:
+        size = r"\times ".join(map(str, shape)), "×".join(map(str, shape))
+        made = Math(
+            rf"\underset{{{size[0]}}}{{{made.latex}}}",
+            f"<munder>{made.mathml}<mtext>{size[1]}</mtext></munder>",
+        )
+    return made
+
+
+def math(x: Any) -> Math:
+    """A number, or a piece of mathematics as it is."""
+    if isinstance(x, Math):
+        return x
+    if isinstance(x, tuple):
+        parts = [math(each) for each in x]
+        return Math(", ".join(e.latex for e in parts), mo(",").join(e.mathml for e in parts), COMPARED).at(
+            ATOM
+        )
+    if not isinstance(x, int | float | np.number) or isinstance(x, bool):
+        return name(str(x))
+    if (
+        isinstance(x, float)
+        and x
+        and not x.is_integer()
+        and abs(x) < 1
+        and len(repr(x)) > 6
+        and 1 / round(1 / x) == x
+    ):
+        made = frac(math(1), math(abs(round(1 / x))))
+        return -made if x < 0 else made
+    text = f"{abs(x):.6g}"
+    digits, _, power = text.partition("e")
+    number = Math(digits, f"<mn>{digits}</mn>")
+    if power:
+        number = row(
+            *([] if digits == "1" else [number, op(r"\cdot", "⋅")]),
+            sup(math(10), math(int(power))),
+            level=PRODUCT,
+        )
+    return -number if x < 0 else number
+
+
+def exponent(x: Any) -> Math:
+    """Halves as fractions."""
+    if isinstance(x, float) and not x.is_integer() and (2 * x).is_integer():
+        made = Math(f"{abs(int(2 * x))}/2", f"<mrow><mn>{abs(int(2 * x))}</mn>{mo('/')}<mn>2</mn></mrow>")
+        return -made if x < 0 else made
+    return math(x)
+
+
+def _one(x: Math) -> str:
+    """As one element, since a fraction or a power takes exactly two."""
+    return f"<mrow>{x.mathml}</mrow>"
+
+
+def plain(text: str) -> str:
+    """A name as LaTeX takes it."""
+    return text.replace("_", r"\_")
+
+
+def key_of(key: tuple[Any, ...]) -> Math:
+    """What stands below a value that is read by an index."""
+
+    def item(x: Any) -> Math:
+        if isinstance(x, slice):
+            ends = ["" if each is None else str(each) for each in (x.start, x.stop)]
+            text = ":".join(ends) + (f":{x.step}" if x.step else "")
+            return Math(text, f"<mtext>{text}</mtext>")
+        return Math(r"\ast", mo("∗")) if x is None else math(x)
+
+    items = [item(each) for each in key if each is not Ellipsis]
+    return Math(", ".join(e.latex for e in items), mo(",").join(e.mathml for e in items) or "<mrow/>")

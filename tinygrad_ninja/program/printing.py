@@ -1,0 +1,387 @@
+"""A derivation as lines of Python: the forward pass, and under each forward line the lines that answer it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any, cast
+
+import numpy as np
+
+from ..ops import Operation
+from .backward import LIGHT, STEPWISE, Backward, Line, Share, new_name, weigh
+from .instructions import Instruction, Number, Var
+from .languages import SUM, Code, Language, code, key_text
+from .record import is_range
+from .statements import Statement, each_cell_once, notes
+from .trace import lower
+
+
+class Writer:
+    """Writes the lines of one derivation in one language: `lines` of the forward pass, and their answers.
+
+    numbers: the reader's names of whole numbers; those that were used are in `used` afterwards. wide: the
+    inputs will be doubles, and nothing is to round them.
+    """
+
+    def __init__(
+        self,
+        language: Language,
+        lines: list[Line],
+        backward: Backward,
+        numbers: dict[str, int],
+        wide: bool = False,
+    ) -> None:
+        self.language: Any = language
+        self._wide = wide
+        self.lines = lines
+        self.backward = backward
+        self.used: dict[str, int] = {}
+        forward = [each for line in lines for each in line.instructions]
+        self._numbers = _usable(numbers, forward)
+        written = [one for each in (*forward, *backward.program.instructions) for one in self._lowered(each)]
+        self._makers = {each.output: each for each in written}
+        self._shares = Counter(share.of for line in backward.lines for share in line.shares)
+        self._helpers: dict[Var, str] = {}
+        self._helpers = self._name_helpers(written)
+        self._ready: set[Var] = set()
+        self._pending: list[Statement] = []
+        self._like: tuple[str, tuple[int, ...]] = ("", ())
+
+    def forward(self, line: Line) -> list[Statement]:
+        """The statements that make the value of a line."""
+        return self._with_helpers("", (), lambda: self._steps(line.var, line.var.name))
+
+    def answer(self, line: Line) -> list[Statement]:
+        """The statements that answer a line."""
+        return [one for share in line.shares for one in self.share(share)]
+
+    def share(self, share: Share) -> list[Statement]:
+        """The statements that add a share to its gradient, or begin it."""
+        name, first = "d" + share.of.name, share.total is share.contribution
+        made = self._with_helpers(
+            share.of.name,
+            share.of.shape,
+            lambda: (
+                self._steps(share.contribution, name, self._shares[share.of] > 1)
+                if first
+                else self._add(share.contribution, name)
+            ),
+        )
+        made[-1].notes = notes(share, first)
+        return made
+
+    def _with_helpers(
+        self, like: str, shape: tuple[int, ...], write: Callable[[], list[str]]
+    ) -> list[Statement]:
+        """What `write` gives, after the statements for what it needs. like: what has the shape `shape`."""
+        self._like = like, shape
+        lines = write()
+        made, self._pending = [*self._pending, Statement(lines)], []
+        return made
+
+    # -- statements ------------------------------------------------------------------------------------------
+
+    def _steps(self, var: Var, name: str, own: bool = False, top: bool = True) -> list[str]:
+        """The lines that make `name` of a variable. own: in memory of its own, which will be added to. top:
+        not of its name, if it has one."""
+        maker = self._makers.get(var)
+        if maker is None or (not top and (var.name or var in self._helpers)):
+            made = self._full(var, var.number) if var.constant else self.expr(var)
+            return [f"{name} = {self.language.copy(made) if own and not var.constant else made}"]
+        operation = maker.operation.name
+        x, *rest = cast(tuple[Any, ...], maker.inputs)
+        if operation in STEPWISE:
+            return self._stepwise(maker, name)
+        if operation in ("sub", "add") and self._scattered(rest[0]):
+            return [
+                *self._steps(x, name, True, False),
+                *self._into(rest[0], name, "-" if operation == "sub" else "+"),
+            ]
+        if operation in ("mul", "div") and isinstance(x, Var) and self._in_steps(x):
+            return [*self._steps(x, name, True, False), self._scale(name, operation, rest[0])]
+        expression = self.expr(x) if operation == "clone" else self._expression(maker)
+        if own and self._shares_memory(var):
+            expression = self.language.copy(expression)
+        return [f"{name} = {expression}"]
+
+    def _add(self, var: Var, name: str) -> list[str]:
+        """The lines that add a variable to `name`."""
+        if self._scattered(var):
+            return self._into(var, name, "+")
+        maker = self._makers.get(var)
+        x: Any = var
+        if maker is not None and maker.operation.name in ("clone", "expand"):
+            x = maker.inputs[0]
+        elif maker is not None and maker.operation.name == "neg":
+            return [f"{name} -= {self.expr(maker.inputs[0])}"]
+        return [f"{name} += {self.expr(x)}"]
+
+    def _stepwise(self, maker: Instruction, name: str) -> list[str]:
+        if maker.operation.name.startswith("scatter"):
+            made = f"{name} = {self._full(maker.output, 0)}"
+            return [made, *self._into(maker.output, name, "")]
+        x, value = maker.inputs
+        (place,) = maker.parameters
+        copied = f"{name} = {self.language.copy(self.expr(x))}"
+        if maker.operation.name == "put":
+            return [copied, f"{Code(name)[self._parameter(place, True)]} = {self.expr(value)}"]
+        part = Code(name, shape=maker.output.shape)
+        for operation, parameters in place:
+            if operation.parameters == ["key"]:
+                part = Code(f"{part}[{key_text(parameters[0], view=True)}]")
+            else:
+                part = operation.forward(self.language, part, *parameters)
+        return [copied, f"{part}[...] = {self.expr(value)}"]
+
+    def _into(self, var: Var, name: str, sign: str) -> list[str]:
+        """The line that writes what is scattered into `name`: adds it, takes it off, or sets it."""
+        maker = self._makers[var]
+        values = maker.inputs[0]
+        if maker.operation.name == "scatter" and each_cell_once(maker.parameters[1]):
+            return [f"{Code(name)[self._parameter(maker.parameters[1], True)]} {sign}= {self.expr(values)}"]
+        whole = self._whole(values)
+        whole = -whole if sign == "-" else whole
+        if maker.operation.name == "scatter":
+            return [self.language.add_at(name, self._parameter(maker.parameters[1]), whole)]
+        return [self.language.add_along(name, maker.parameters[1], self.expr(maker.parameters[2]), whole)]
+
+    def _scale(self, name: str, operation: str, x: Var | Number) -> str:
+        number = x.number if isinstance(x, Var) and x.constant else x
+        if operation == "mul" and not isinstance(number, Var) and number and 1 / number == round(1 / number):
+            operation, x = "div", round(1 / number)
+        return f"{name} {'/' if operation == 'div' else '*'}= {self.expr(x)}"
+
+    def _scattered(self, x: Any) -> bool:
+        maker = self._makers.get(x)
+        return (
+            maker is not None
+            and maker.operation.name in ("scatter", "scatter_along")
+            and x not in self._helpers
+        )
+
+    def _shares_memory(self, x: Any) -> bool:
+        """Whether the expression for it shows the memory of something that has a name, or repeats its own."""
+        maker = self._makers.get(x)
+        if maker is None or maker.operation.name == "expand":
+            return True
+        source = maker.inputs[0]
+        same = (
+            maker.operation.name == "cast" and isinstance(source, Var) and source.dtype == maker.output.dtype
+        )
+        if not (same or maker.operation.view or maker.operation.name == "clone"):
+            return False
+        return bool(getattr(source, "name", "")) or self._shares_memory(source)
+
+    def _in_steps(self, x: Var) -> bool:
+        """Whether it is made in several steps, and not in an expression."""
+        maker = self._makers.get(x)
+        if maker is None or x.name or x in self._helpers:
+            return False
+        name, inputs = maker.operation.name, maker.inputs
+        return (
+            name in STEPWISE
+            or (name in ("sub", "add") and self._scattered(inputs[1]))
+            or (name in ("mul", "div") and isinstance(inputs[0], Var) and self._in_steps(inputs[0]))
+        )
+
+    # -- expressions -----------------------------------------------------------------------------------------
+
+    def expr(self, x: Any) -> Code:
+        """A variable, or a number, where it stands in an expression."""
+        if not isinstance(x, Var):
+            return self._number(x)
+        name = x.name or self._helpers.get(x, "")
+        if name and x in self._helpers and x not in self._ready:
+            self._ready.add(x)
+            self._pending.append(Statement(self._steps(x, name)))
+        if name and not x.constant:
+            return Code(name, shape=x.shape)
+        if x.constant:
+            return self._number(x.number, x.dtype.type)
+        if x not in self._makers:
+            assert is_range(x), "an input without a name"
+            return Code(f"{self.language.prefix}.arange({self._number(len(x.value))})", shape=x.shape)
+        return self._expression(self._makers[x])
+
+    def _expression(self, maker: Instruction) -> Code:
+        operation = maker.operation
+        if operation.name == "gather" and (found := self._extreme(maker)):
+            return found
+        values = {
+            name: self._parameter(x, name == "key")
+            for name, x in zip(operation.parameters, maker.parameters, strict=True)
+        }
+        name, shape = self._like
+        if name and shape and values.get("shape") == shape:
+            values["shape"] = Code(f"{name}.shape")
+        if operation.name == "permute" and (found := self._unpermuted(maker)):
+            return found
+        operands = self._operands(maker)
+        if self._wide and operation.name == "cast" and _rounds(maker):
+            return operands[0]
+        if operation.name == "mul" and maker.inputs[0] == -1:
+            return -code(operands[1])
+        made = self.language.expression(maker, operands, tuple(values.values()))
+        made.shape = maker.output.shape
+        return made
+
+    def _unpermuted(self, maker: Instruction) -> Code | None:
+        """What was permuted before, where this permutes it back."""
+        (x,), (axes,) = maker.inputs, maker.parameters
+        before = self._makers.get(cast(Var, x))
+        if cast(Var, x).name or before is None or before.operation.name != "permute":
+            return None
+        (first,) = before.parameters
+        back = tuple(first[i] for i in axes) == tuple(range(len(axes)))
+        return self.expr(before.inputs[0]) if back else None
+
+    def _extreme(self, maker: Instruction) -> Code | None:
+        """The largest, or the smallest, along a dimension, where the index is that of `argmax` or
+        `argmin`."""
+        axis, index = maker.parameters
+        search = self._makers.get(index)
+        if index.name or search is None or search.inputs != maker.inputs or search.parameters != (axis, True):
+            return None
+        return self.language.extreme(
+            search.operation.name.removeprefix("arg"), self.expr(maker.inputs[0]), axis
+        )
+
+    def _operands(self, maker: Instruction) -> list[Any]:
+        """The inputs. One that was only repeated to meet the others is left for them to broadcast; one that
+        is a constant is a number, if the shape does not depend on it."""
+        operation = maker.operation
+        if not operation.broadcasts:
+            return [self._whole(x) for x in maker.inputs]
+        used: list[Any] = list(maker.inputs)
+        others = [each.shape for each in maker.parameters if isinstance(each, Var)]
+
+        def shape(inputs: list[Any]) -> tuple[int, ...]:
+            return np.broadcast_shapes(
+                *others, *(x.shape for x in inputs if isinstance(x, Var) and not x.constant)
+            )
+
+        for i, x in enumerate(used):
+            repeated = self._makers.get(x)
+            if repeated is None or repeated.operation.name != "expand" or x.name or x in self._helpers:
+                continue
+            if shape([*used[:i], repeated.inputs[0], *used[i + 1 :]]) == maker.output.shape:
+                used[i] = repeated.inputs[0]
+        codes = [self.expr(x) for x in used]
+        if shape(used) != maker.output.shape:
+            i = next(i for i, x in enumerate(used) if isinstance(x, Var) and x.shape == maker.output.shape)
+            codes[i] = self._whole(used[i])
+        return codes
+
+    def _whole(self, x: Any) -> Code:
+        """As `expr`, but a constant is an array of its shape."""
+        return self._full(x, x.number) if isinstance(x, Var) and x.constant else self.expr(x)
+
+    def _full(self, x: Var, number: Number) -> Code:
+        name, shape = self._like
+        made = self.language.full(name if shape == x.shape else "", x.shape, x.dtype, number)
+        made.shape = x.shape
+        return made
+
+    def _parameter(self, x: Any, key: bool = False) -> Any:
+        """A parameter with its variables as code. key: it stands between brackets, where `range` will do."""
+        if isinstance(x, tuple):
+            return tuple(self._parameter(each, key) for each in x)
+        if isinstance(x, np.dtype | type):
+            return self.language.dtype(x)
+        if isinstance(x, Operation) or not isinstance(x, Var):
+            return x
+        if key and not x.name and x not in self._makers:
+            return Code(f"range({self._number(len(x.value))})", shape=x.shape)
+        return self.expr(x)
+
+    def _number(self, x: Number, dtype: Any = np.float64) -> Code:
+        """A number in the reader's terms: 32 as n, 0.03125 as 1 / n, 1/31 as 1 / (n - 1)."""
+        if isinstance(x, int) and x in self._numbers:
+            return self._named(x)
+        if isinstance(x, float) and len(str(dtype(x))) > 5 and not x.is_integer():
+            for n in self._numbers:
+                for over, under in ((1, n), (1, n - 1), (n, n - 1), (2, n), (2, n - 1)):
+                    if abs(x) == dtype(over / under):
+                        top = self._named(n) if over == n else code(over)
+                        bottom = self._named(n) if under == n else Code(str(self._named(n) - 1), SUM)
+                        return (top if x > 0 else -top) / bottom
+            ratio = Fraction(x).limit_denominator(1000)
+            if x == dtype(ratio.numerator / ratio.denominator) and len(str(dtype(x))) > 6:
+                return code(ratio.numerator) / ratio.denominator
+        return code(float(str(dtype(x))) if isinstance(x, float) else x)  # as short as its dtype allows
+
+    def _named(self, n: int) -> Code:
+        self.used[self._numbers[n]] = n
+        return Code(self._numbers[n])
+
+    # -- what is written how ---------------------------------------------------------------------------------
+
+    def _lowered(self, instruction: Instruction) -> list[Instruction]:
+        """The instruction, in simpler operations where the language has no function for it."""
+        if instruction.operation.name in STEPWISE:
+            return [instruction]
+        codes = [Code("x", shape=x.shape) if isinstance(x, Var) else x for x in instruction.inputs]
+        if self.language.written(instruction, codes, instruction.parameters) is not None:
+            return [instruction]
+        simpler = lower(instruction)
+        return (
+            simpler if simpler == [instruction] else [one for each in simpler for one in self._lowered(each)]
+        )
+
+    def _name_helpers(self, written: list[Instruction]) -> dict[Var, str]:
+        """Names for what is needed more than once, or can't stand in an expression, and has none."""
+        uses = Counter(var for each in written for var in each.reads())
+        at_top: set[Var] = set()
+
+        def top(x: Any) -> None:
+            maker = self._makers.get(x)
+            if maker is None:
+                return
+            at_top.add(x)
+            if maker.operation.name in ("sub", "add") and isinstance(maker.inputs[1], Var):
+                at_top.add(maker.inputs[1])
+            if maker.operation.name in ("sub", "add", "mul", "div") and not getattr(
+                maker.inputs[0], "name", "x"
+            ):
+                top(maker.inputs[0])
+
+        for line in self.lines:
+            top(line.var)
+        for line in self.backward.lines:
+            for share in line.shares:
+                if share.total is share.contribution:
+                    top(share.contribution)
+                elif self._scattered(share.contribution):
+                    at_top.add(share.contribution)
+        helpers: dict[Var, str] = {}
+        heavy: dict[Var, int] = {}
+        taken = {var.name for each in written for var in (each.output, *each.reads())}
+        for each in written:
+            var = each.output
+            heavy[var] = weigh(each, heavy)
+            stepwise = each.operation.name in STEPWISE
+            if var.name or var.constant or var in [line.var for line in self.lines]:
+                continue
+            if (uses[var] > 1 and (heavy[var] > LIGHT or stepwise)) or (stepwise and var not in at_top):
+                helpers[var] = new_name(each.operation, taken)
+                heavy[var] = 0
+        return helpers
+
+
+def _rounds(maker: Instruction) -> bool:
+    """Whether a cast is from one floating point dtype to another."""
+    (x,) = maker.inputs
+    return isinstance(x, Var) and x.dtype.kind == maker.output.dtype.kind == "f"
+
+
+def _usable(numbers: dict[str, int], instructions: list[Instruction]) -> dict[int, str]:
+    """The names by their numbers: of each number that is the size of something the shortest name. Numbers of
+    one digit are left alone: not every 2 is the size."""
+    sizes = {n for each in instructions for n in each.output.shape}
+    usable: dict[int, str] = {}
+    for name, n in sorted(numbers.items(), key=lambda pair: len(pair[0])):
+        if n > 9 and n in sizes and name.isidentifier() and not name.startswith("_"):
+            usable.setdefault(n, name)
+    return usable

@@ -1,0 +1,310 @@
+"""Terms: what was computed, whatever way it was written.
+
+Two expressions that school algebra can turn into one another have the same term: x·x and x², a/b and a·b⁻¹,
+√x and x^0.5, log(a·b) and log a + log b, a mean and a sum over n. A term is a sum of products of powers, each
+with a coefficient; what is no arithmetic (exp, a sum along an axis, an index) is an atom in it. Terms are one
+more kind of number: an operation's forward function runs on them, and gives the term of its output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .instructions import Instruction, Var, evaluate, substitute
+
+
+class UnknownTermError(Exception):
+    """A sum along an axis, or the like, that the computation in question does not hold."""
+
+
+class Term:
+    """A canonical expression. terms: {product: coefficient}, a product being ((atom, exponent), …) in the
+    order of the atoms, which are numbers that the algebra gives. `key` is the same for equal terms, and for
+    those only."""
+
+    __array_ufunc__ = None
+
+    def __init__(self, terms: dict[Any, float], shape: tuple[int, ...], algebra: Algebra) -> None:
+        self.terms = {product: c for product, c in terms.items() if _rounded(c) != 0}
+        self.shape = shape
+        self.algebra = algebra
+
+    @property
+    def key(self) -> Any:
+        return tuple(sorted((product, _rounded(c)) for product, c in self.terms.items()))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape))
+
+    def __add__(self, other: Any) -> Term:
+        other = self.algebra.term(other)
+        terms = dict(self.terms)
+        for product, c in other.terms.items():
+            terms[product] = terms.get(product, 0) + c
+        return Term(terms, _broadcast(self, other), self.algebra)
+
+    def __mul__(self, other: Any) -> Term:
+        other = self.algebra.term(other)
+        (left, a), (right, b) = self._product(), other._product()
+        powers = dict(left)
+        for atom, exponent in right:
+            powers[atom] = powers.get(atom, 0) + exponent
+        shape = _broadcast(self, other)
+        if not left or not right:  # a number times a sum goes into the sum
+            several = other if not left else self
+            return Term(
+                {p: c * (a if not left else b) for p, c in several.terms.items()}, shape, self.algebra
+            )
+        return Term({_sorted(powers): a * b}, shape, self.algebra)
+
+    def __pow__(self, exponent: Any) -> Term:
+        if not isinstance(exponent, int | float):
+            shape = _broadcast(self, self.algebra.term(exponent))
+            return self.algebra.atom("pow", (self, exponent), (), shape)
+        product, c = self._product()
+        if len(product) == 1 and self.algebra.kinds[product[0][0]] == "exp":
+            inner = self.algebra.inside[product[0][0]]
+            return self.algebra.exp(inner * (product[0][1] * exponent)) * abs(c) ** exponent
+        powers = _sorted({atom: e * exponent for atom, e in product})
+        if c < 0 and not float(exponent).is_integer():
+            return self.algebra.atom("pow", (self, self.algebra.term(exponent)), (), self.shape)
+        return Term({powers: c**exponent if c else 0.0}, self.shape, self.algebra)
+
+    def _product(self) -> tuple[tuple[Any, ...], float]:
+        """As one product and a coefficient: a sum of several becomes an atom, its first coefficient 1."""
+        if not self.terms:
+            return (), 0.0
+        if len(self.terms) == 1:
+            return next(iter(self.terms.items()))
+        scale = self.terms[min(self.terms)]
+        whole = Term({p: c / scale for p, c in self.terms.items()}, self.shape, self.algebra)
+        return next(iter(self.algebra.atom("whole", (whole,), (), self.shape).terms)), scale
+
+    def __radd__(self, other: Any) -> Term:
+        return self + other
+
+    def __neg__(self) -> Term:
+        return self * -1.0
+
+    def __sub__(self, other: Any) -> Term:
+        return self + self.algebra.term(other) * -1.0
+
+    def __rsub__(self, other: Any) -> Term:
+        return -self + other
+
+    def __rmul__(self, other: Any) -> Term:
+        return self * other
+
+    def __truediv__(self, other: Any) -> Term:
+        return self * self.algebra.term(other) ** -1
+
+    def __rtruediv__(self, other: Any) -> Term:
+        return self**-1 * other
+
+    def __matmul__(self, other: Any) -> Term:
+        return self.algebra.matmul(self, other)
+
+    def __getitem__(self, key: Any) -> Term:
+        return self.algebra.index(self, key if isinstance(key, tuple) else (key,))
+
+    @property
+    def mT(self) -> Term:  # noqa: N802 - the standard's name
+        return self.algebra.permute_dims(self, (*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
+
+
+def _rounded(c: float) -> float:
+    """So that 1/3 computed in two ways is one number."""
+    return float(f"{c:.9g}")
+
+
+def _sorted(powers: dict[Any, float]) -> tuple[Any, ...]:
+    return tuple(sorted((a, _rounded(e)) for a, e in powers.items() if _rounded(e) != 0))
+
+
+def _stripped(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without the ones in front, which broadcasting adds."""
+    first = next((i for i, n in enumerate(shape) if n != 1), len(shape))
+    return tuple(shape[first:])
+
+
+def _broadcast(a: Term, b: Term) -> tuple[int, ...]:
+    return np.broadcast_shapes(a.shape, b.shape)
+
+
+class Algebra:
+    """The namespace of terms, and what is known of one computation.
+
+    kinds: what operation an atom is, shapes: its shape, and inside: the term that it is of; found: the
+    variable that has a term. While `closed`, a reduction or an index that the computation does not hold
+    raises UnknownTermError: so to look for a formula in it ends at the first piece that is not there.
+    """
+
+    def __init__(self) -> None:
+        self.kinds: dict[int, str] = {}
+        self.shapes: dict[int, tuple[int, ...]] = {}
+        self.inside: dict[int, Term] = {}
+        self.of: dict[Var, Term] = {}
+        self.found: dict[Any, Var] = {}
+        self.closed = False
+        self._atoms: dict[Any, int] = {}
+        self._held: set[Any] = set()
+
+    def take(self, step: Instruction) -> Term:
+        """The term of what an instruction makes, which is remembered."""
+        made = self.compute(step)
+        self.of[step.output] = made
+        self.found.setdefault((made.key, step.output.shape), step.output)
+        return made
+
+    def compute(self, step: Instruction) -> Term:
+        """The term of what an instruction makes."""
+        try:
+            if not step.operation.sources and step.operation.name != "argmax":
+                raise TypeError("what is no function of numbers is an atom")
+            inputs = [self.term(x) if isinstance(x, Var) else x for x in step.inputs]
+            made = self.term(evaluate(step.operation, self, inputs, step.parameters))
+        except (AttributeError, TypeError, IndexError, ValueError):  # no algebra for this one
+            made = self.atom(step.operation.name, step.inputs, step.parameters, step.output.shape)
+        return Term(made.terms, step.output.shape, self)
+
+    def term(self, x: Any) -> Term:
+        """A variable, or a number, as a term."""
+        if isinstance(x, Term):
+            return x
+        if not isinstance(x, Var):
+            return Term({(): float(x)}, (), self)
+        if x.constant:
+            return Term({(): float(x.number)}, x.shape, self)
+        if x not in self.of:
+            self.of[x] = self.atom("variable", (), (x,), x.shape)
+            self.found[self.of[x].key, x.shape] = x
+        return self.of[x]
+
+    def atom(self, name: str, inputs: Any, parameters: Any, shape: tuple[int, ...]) -> Term:
+        """A term that no algebra is known for: an operation of terms, as a whole."""
+        arguments = tuple((self.term(x).key, _stripped(self.term(x).shape)) for x in inputs)
+        what = (name, arguments, repr(substitute(tuple(parameters), _identity)))
+        number = self._atoms.setdefault(what, len(self._atoms))
+        if number not in self.kinds:
+            self.kinds[number], self.shapes[number] = name, shape
+            if inputs:
+                self.inside[number] = self.term(inputs[0])
+        return Term({((number, 1),): 1.0}, shape, self)
+
+    def _hold(self, made: Term) -> Term:
+        if self.closed and made.key not in self._held:
+            raise UnknownTermError
+        if not self.closed:
+            self._held.add(made.key)
+        return made
+
+    def __getattr__(self, name: str) -> Callable[..., Term]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+
+        def call(*args: Any) -> Term:
+            terms = [x for x in args if isinstance(x, Term)]
+            shape = np.broadcast_shapes(*(x.shape for x in terms))
+            return self.atom(name, terms, [None if isinstance(x, Term) else (x,) for x in args], shape)
+
+        return call
+
+    def exp(self, x: Term) -> Term:
+        return self.atom("exp", (x,), (), x.shape)
+
+    def log(self, x: Term) -> Term:
+        product, c = x._product()
+        if c <= 0:
+            return self.atom("log", (x,), (), x.shape)
+        total = Term({(): float(np.log(c))}, x.shape, self)
+        for atom, exponent in product:
+            if self.kinds[atom] == "exp":
+                total = total + self.inside[atom] * exponent
+            else:
+                alone = Term({((atom, 1),): 1.0}, self.shapes[atom], self)
+                total = total + self.atom("log", (alone,), (), alone.shape) * exponent
+        return Term(total.terms, x.shape, self)
+
+    def sqrt(self, x: Term) -> Term:
+        return x**0.5
+
+    def pow(self, a: Any, b: Any) -> Term:
+        return self.term(a) ** b
+
+    def one_minus_square(self, y: Term) -> Term:
+        return 1 - y * y
+
+    def reduced(self, name: str, x: Term, axis: Any, keepdims: bool) -> Term:
+        """A reduction; along everything the dimensions that are kept make no difference."""
+        axes = tuple(range(x.ndim)) if axis is None else tuple(axis)
+        shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+        c = x._product()[1]
+        scale = c if name == "sum" else 1.0
+        inner = x * (1 / scale) if scale else x
+        made = self._hold(self.atom(name, (inner,), (axes, x.shape), shape)) * scale
+        return (
+            made if keepdims else self.reshape(made, tuple(n for i, n in enumerate(x.shape) if i not in axes))
+        )
+
+    def sum(self, x: Term, axis: Any, keepdims: bool) -> Term:
+        return self.reduced("sum", x, axis, keepdims)
+
+    def max(self, x: Term, axis: Any, keepdims: bool) -> Term:
+        return self.reduced("max", x, axis, keepdims)
+
+    def min(self, x: Term, axis: Any, keepdims: bool) -> Term:
+        return self.reduced("min", x, axis, keepdims)
+
+    def argmax(self, x: Term, axis: Any, keepdims: bool) -> Term:
+        return self.atom("argmax", (x,), (axis, keepdims), ())
+
+    def gather(self, x: Term, axis: int, index: Any) -> Term:
+        """Where the index is that of the largest, it reads the largest."""
+        found = self.of.get(index)
+        if found is not None and found.key == self.argmax(x, axis, True).key:
+            return self.max(x, (axis,), True)
+        return self.atom("gather", (x,), (axis, index), np.shape(index.value))
+
+    def reshape(self, x: Term, shape: tuple[int, ...]) -> Term:
+        if x.size == 1 or _stripped(shape) == _stripped(x.shape):
+            return Term(x.terms, tuple(shape), self)
+        c = x._product()[1]
+        return self.atom("reshape", (x * (1 / c),), (tuple(shape),), tuple(shape)) * c
+
+    def broadcast_to(self, x: Term, shape: tuple[int, ...]) -> Term:
+        return Term(x.terms, tuple(shape), self)
+
+    expand = broadcast_to
+
+    def copy(self, x: Term) -> Term:
+        return x
+
+    def astype(self, x: Term, dtype: Any) -> Term:
+        return x
+
+    def permute_dims(self, x: Term, axes: tuple[int, ...]) -> Term:
+        return self.atom("permute", (x,), (axes,), tuple(x.shape[i] for i in axes))
+
+    def matmul(self, a: Term, b: Term) -> Term:
+        return self._hold(self.atom("matmul", (a, b), (), (*a.shape[:-1], *b.shape[-1:])))
+
+    def index(self, x: Term, key: tuple[Any, ...]) -> Term:
+        """A coefficient is taken out; of a logarithm it is the logarithm of what was read."""
+        shape = np.empty(x.shape, bool)[substitute(key, lambda k: k.value if isinstance(k, Var) else k)].shape
+        c = x._product()[1]
+        return self._hold(self.atom("index", (x * (1 / c),), (key,), shape)) * c
+
+    def is_integral(self, x: Any) -> bool:
+        return False
+
+
+def _identity(x: Any) -> Any:
+    return id(x) if isinstance(x, Var) else x

@@ -1,0 +1,326 @@
+"""Tracing: arrays that write down, on a tape, what is computed with them.
+
+A `Traced` is a kind of number like the others in `kinds`: an operation's forward function and its rules run
+on it as they are, and leave instructions behind. It is also a real array, so that a shape, a dtype or a value
+never has to be inferred; only to be read out by the traced code itself, is what it refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from traceback import FrameSummary
+from typing import Any, ClassVar, NoReturn
+
+import numpy as np
+
+from ..anomaly import callers
+from ..kinds import KINDS, numpy_kind
+from ..ops import TABLE, Operation
+from .instructions import Array, Instruction, Var, evaluate, substitute
+
+
+class ReadOutError(RuntimeError):
+    """The traced code used the value of a Tensor as a Python number: what follows from it is not recorded."""
+
+
+class Tape:
+    """Where instructions are written down, until it is closed. `answers` is the forward instruction whose
+    rule runs now.
+
+    A rule may ask for a value only to take a shortcut (`prod` without zeros): the values are then those that
+    were recorded. Elsewhere that is an error.
+    """
+
+    def __init__(self) -> None:
+        self.instructions: list[Instruction] = []
+        self.answers: Instruction | None = None
+        self.closed = False
+        self._known: dict[int, Var] = {}
+        self._made: dict[tuple[str, ...], Var] = {}
+        self._summed: dict[Var, tuple[Var, tuple[int, ...]]] = {}
+
+    def array(self, var: Var) -> Traced:
+        """The array of a variable; what is computed with it is written down here."""
+        made = np.asarray(var.value).view(Traced)
+        made.var, made.tape = var, self
+        return made
+
+    def forget(self) -> None:
+        """Let what was computed before be computed again: the next rule stands for itself."""
+        self._made.clear()
+
+    def variable(self, x: Any) -> Any:
+        """The variable of an array; one and the same for an array that was not traced. Else `x` as it is."""
+        if isinstance(x, Traced) and x.var is not None:
+            return x.var
+        if not isinstance(x, np.ndarray):
+            return x
+        return self._known.setdefault(id(x), Var(plain(x)))  # which keeps the array, and so its id
+
+    def operand(self, x: Any) -> Any:
+        """A variable as its array; anything else as it is."""
+        return self.array(x) if isinstance(x, Var) else x
+
+    def constant(self, value: Array) -> Traced:
+        """An array whose elements are all alike."""
+        return self.array(Var(value, constant=True))
+
+    def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Traced:
+        """Compute the operation and write it down, unless that was done before, or its result is one number
+        known beforehand, or one of its inputs."""
+        with np.errstate(all="ignore"):
+            value = np.asarray(
+                evaluate(operation, numpy_kind, map(plain, inputs), substitute(parameters, plain))
+            )
+        if self.closed:
+            return value.view(Traced)
+        variables = tuple(self.variable(each) for each in inputs)
+        known = all(not isinstance(each, Var) or each.constant for each in variables)
+        if known and value.size and (value == value.flat[0]).all():
+            return self._result(Var(value, constant=True), operation, inputs, parameters)
+        neutral = _NEUTRAL.get(operation.name)
+        if neutral is not None:
+            swap = operation.name in ("mul", "add") and not _is(variables[1], neutral)
+            x, what = (inputs[1], variables[0]) if swap else (inputs[0], variables[1])
+            if _is(what, neutral) and np.shape(x) == value.shape and np.asarray(x).dtype == value.dtype:
+                return self.array(self.variable(x))
+        options = substitute(parameters, self.variable)
+        if operation.name == "reshape" and (summed := self._summed.get(variables[0])) is not None:
+            x, axes = summed  # whose dimensions of one were kept, and are dropped now
+            if value.shape == tuple(n for i, n in enumerate(x.shape) if i not in axes):
+                return self.apply(TABLE["sum"], (self.array(x),), (axes, False))
+        same = (operation.name, repr(tuple(map(_identity, variables))), repr(substitute(options, _identity)))
+        made = self._made.get(same)
+        if made is None or operation.name == "clone":  # which is asked for to have another
+            made = self._made[same] = Var(value)
+            flows = (False,) * len(variables)
+            self.instructions.append(
+                Instruction(operation, variables, options, made, flows, self.answers, source())
+            )
+            if operation.name == "sum" and options[0] is not None and options[1]:
+                self._summed[made] = variables[0], options[0]
+        return self._result(made, operation, inputs, parameters)
+
+    def _result(
+        self, var: Var, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]
+    ) -> Traced:
+        made = self.array(var)
+        if operation.view:
+            made.origin = (inputs[0], operation, parameters)
+        return made
+
+
+class Traced(np.ndarray[Any, Any]):
+    """An array and the variable that it is the value of. One without a variable is an array like any
+    other."""
+
+    var: Any  # a Var or None; NumPy's own `var` is a method
+    tape: Tape
+    origin: tuple[Any, Operation, tuple[Any, ...]] | None
+    """Of a view: what it was taken of, and how."""
+
+    def __array_finalize__(self, source: Any) -> None:
+        self.var = self.origin = None
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        traced = [each for each in inputs if isinstance(each, Traced) and each.var is not None]
+        if method != "__call__" or not traced:
+            return getattr(ufunc, method)(*map(plain, inputs), **options)
+        if ufunc not in _UFUNCS:
+            _refuse(f"numpy.{ufunc.__name__}")
+        name, *more = _UFUNCS[ufunc]
+        return traced[0].tape.apply(TABLE[name], (*inputs, *more), ())
+
+    def __getitem__(self, key: Any) -> Any:
+        if self.var is None:
+            return super().__getitem__(key)
+        key = key if isinstance(key, tuple) else (key,)
+        return XP.index(self, key if Ellipsis in [e for e in key if not hasattr(e, "shape")] else (*key, ...))
+
+    @property
+    def mT(self) -> Any:  # noqa: N802 - the standard's name
+        return XP.permute_dims(self, (*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if self.var is None or self.tape.closed:
+            plain(self)[key] = plain(value)
+            return
+        base: Traced = self
+        chain: tuple[Any, ...] = ()
+        while base.origin is not None:
+            base, *how = base.origin
+            chain = (tuple(how), *chain)
+        if key is not Ellipsis:
+            _refuse("a change of a part in place")
+        assert base.var is not None
+        if chain:
+            made = self.tape.apply(TABLE["put_view"], (base, value), (chain,))
+        else:
+            made = self.tape.apply(TABLE["put"], (base, value), ((Ellipsis,),))
+        base.var.value = base.var.value.copy()  # what it was before, for this array now holds what is new
+        plain(base)[...] = plain(made)
+        base.var = made.var
+
+    def __bool__(self) -> bool:
+        # A rule branches on data only to take a shortcut.
+        return bool(plain(self) if self.var is not None and self.tape.answers else _read(self))
+
+    def __int__(self) -> int:
+        return int(_read(self))
+
+    def __float__(self) -> float:
+        return float(_read(self))
+
+    def __index__(self) -> int:
+        return _read(self).__index__()
+
+    def item(self, *args: Any) -> Any:
+        return _read(self).item(*args)
+
+    def tolist(self) -> Any:
+        return _read(self).tolist()
+
+
+def _read(x: Traced) -> Array:
+    return plain(x) if x.var is None or x.tape.closed else _refuse()
+
+
+def _refuse(how: str = "item(), or a branch on data,") -> NoReturn:
+    raise ReadOutError(
+        f"{source() or 'the traced code'}: {how} reads a value out of a Tensor, so that what follows would "
+        f"hold for this one value only; keep it a Tensor, for instance with torch.where"
+    )
+
+
+def source(lines: Sequence[FrameSummary] | None = None) -> str:
+    """The innermost of the caller's own lines, as "file:line"; of those running now if none are given."""
+    lines = callers() if lines is None else lines
+    return f"{Path(lines[-1].filename).name}:{lines[-1].lineno}" if lines else ""
+
+
+def plain(x: Any) -> Any:
+    """An array without its variable."""
+    return x.view(np.ndarray) if isinstance(x, Traced) else x
+
+
+def _identity(x: Any) -> Any:
+    """What tells a variable, or a value, from all others."""
+    return id(x) if isinstance(x, Var) else (type(x).__name__, x)
+
+
+_NEUTRAL = {"add": 0, "sub": 0, "mul": 1, "div": 1}
+
+
+def _is(x: Any, number: int) -> bool:
+    """Whether a variable, or a number, is this number."""
+    return bool(x.constant and x.number == number) if isinstance(x, Var) else x == number
+
+
+_UFUNCS: dict[Any, tuple[Any, ...]] = {
+    np.add: ("add",), np.subtract: ("sub",), np.multiply: ("mul",), np.true_divide: ("div",),
+    np.remainder: ("remainder",), np.floor_divide: ("floor_divide",), np.power: ("pow",),
+    np.square: ("pow", 2), np.reciprocal: ("pow", -1), np.sqrt: ("sqrt",), np.negative: ("neg",),
+    np.matmul: ("matmul",), np.equal: ("eq",), np.not_equal: ("ne",), np.less: ("lt",),
+    np.less_equal: ("le",), np.greater: ("gt",), np.greater_equal: ("ge",),
+    np.bitwise_and: ("bitwise_and",), np.bitwise_or: ("bitwise_or",), np.bitwise_xor: ("bitwise_xor",),
+    np.invert: ("bitwise_not",), np.maximum: ("maximum",), np.minimum: ("minimum",), np.absolute: ("abs",),
+    **{getattr(np, name): (name,) for name in (
+        "exp", "log", "sin", "cos", "tanh", "sign", "floor", "trunc", "logical_not", "isnan", "isinf",
+        "isfinite"
+    )},
+}  # fmt: skip
+"""What NumPy's own functions and operators are in the table."""
+
+
+class _Namespace:
+    """What a rule may call: each name is an operation of the table, most of them under their own name."""
+
+    _NAMES: ClassVar = {
+        "astype": "cast", "broadcast_to": "expand", "copy": "clone", "cumulative_sum": "cumsum",
+        "max": "amax", "min": "amin", "permute_dims": "permute",
+    }  # fmt: skip
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        operation = TABLE[self._NAMES.get(name, name)]
+        return lambda *args, **options: self.apply(operation, *args, *options.values())
+
+    def apply(self, operation: Operation, *args: Any) -> Any:
+        """What `Operation.on` calls: a rule that asks for a whole operation gets it as one instruction."""
+        n = len(operation.inputs)
+        return _tape(args).apply(operation, args[:n], args[n:])
+
+    def where(self, condition: Any, a: Any, b: Any) -> Any:
+        return _tape((condition, a, b)).apply(TABLE["where"], (a, b), (condition,))
+
+    def index(self, x: Traced, key: tuple[Any, ...]) -> Any:
+        advanced = any(hasattr(each, "shape") for each in key)
+        if advanced and key[-1] is Ellipsis:
+            key = key[:-1]
+        return _tape((x,)).apply(TABLE["index" if advanced else "slice"], (x,), (key,))
+
+    def concat(self, arrays: Any, axis: int) -> Any:
+        return _tape(arrays).apply(TABLE["cat"], tuple(arrays), (axis,))
+
+    def stack(self, arrays: Any, axis: int) -> Any:
+        return _tape(arrays).apply(TABLE["stack"], tuple(arrays), (axis,))
+
+    def zeros_like(self, x: Traced) -> Any:
+        return x.tape.constant(np.zeros(x.shape, x.dtype))
+
+    def ones_like(self, x: Traced) -> Any:
+        return x.tape.constant(np.ones(x.shape, x.dtype))
+
+    def asarray(self, x: Any) -> Any:
+        return np.asarray(x).view(Traced) if not isinstance(x, Traced) else x
+
+    def to_numpy(self, x: Traced) -> Any:
+        return x
+
+    def is_integral(self, x: Any) -> bool:
+        return numpy_kind.is_integral(x)
+
+    def device(self, x: Any) -> str:
+        return "cpu"
+
+    def owned(self, x: Any) -> bool:
+        return False
+
+    def storage(self, x: Any) -> Any:
+        return numpy_kind.storage(x)
+
+    def arange(self, n: int) -> Array:
+        return numpy_kind.arange(n)
+
+
+_CLOSED = Tape()
+_CLOSED.closed = True
+
+
+def _tape(args: Any) -> Tape:
+    return next((each.tape for each in args if isinstance(each, Traced) and each.var is not None), _CLOSED)
+
+
+XP = _Namespace()
+KINDS[Traced] = XP
+
+
+def lower(instruction: Instruction) -> list[Instruction]:
+    """The instruction in terms of simpler operations, by its own forward function; where that is one
+    operation of the table, just itself."""
+    tape = Tape()
+    tape.answers = instruction.answers or instruction
+    made = instruction.compute(XP, tape.operand)
+    if instruction.operation in [each.operation for each in tape.instructions]:
+        return [instruction]
+    if (
+        not isinstance(made, Traced)
+        or made.var is None
+        or made.var not in [e.output for e in tape.instructions]
+    ):
+        return [instruction]
+    for each in tape.instructions:
+        each.answers = instruction.answers
+        if each.output is made.var:
+            each.output = instruction.output
+    return tape.instructions
