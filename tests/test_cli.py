@@ -283,6 +283,8 @@ def test_help_is_quick_and_names_every_command(folder: Path) -> None:
         "eval",
         "lr-find",
         "check",
+        "draw",
+        "derive",
     ]
     program = """if True:
         import sys

@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from traceback import FrameSummary
 from typing import Any, Literal
 
 import numpy as np
@@ -82,7 +83,7 @@ class Step:
     inputs: in the order of `operation.inputs`: values, or the plain numbers that an operator was given.
     parameters: by name, as the operation was given them (axes, shapes, an index).
     reads: the arrays among the parameters, such as those of an index: values to which no gradient flows.
-    traceback: where it was made, as `traceback.format_stack` tells; empty unless it was recorded under
+    traceback: the lines that led to it, the innermost last; empty unless it was recorded under
     `autograd.detect_anomaly`.
     """
 
@@ -104,7 +105,7 @@ class Step:
         return self.output.backward
 
     @property
-    def traceback(self) -> list[str]:
+    def traceback(self) -> list[FrameSummary]:
         return list(getattr(self.node, "metadata", {}).get("traceback_", ()))
 
     def contribution(self, i: int) -> Any:

@@ -120,18 +120,25 @@ def _bars(known: Summary, colour: str) -> str:
     return _table(["".join(columns)])
 
 
-def step_label(step: Step) -> str:
-    """What is done, as "× 0.5" or "sum axis 0": the operation, with the plain numbers that it was given."""
+def step_text(step: Step) -> tuple[str, str]:
+    """What is done, as "× 0.5" or "sum": the operation, with the plain numbers that it was given; and its
+    parameters, as "axis 0"."""
     name = step.operation.name
     given = ["" if isinstance(each, Value) else short(each) for each in step.inputs]
     if name == "rsub":
         name, given = "sub", given[::-1]
     given.insert(name in SYMBOLS, SYMBOLS.get(name, name))
-    body = [f"<TD><B>{text(' '.join(filter(None, given)))}</B></TD>"]
     reads = iter(step.reads)
     told = [_parameter(key, each, reads) for key, each in step.parameters.items()]
-    if any(told):
-        body.append(f"<TD>{_font(text(' '.join(filter(None, told))), QUIET)}</TD>")
+    return " ".join(filter(None, given)), " ".join(filter(None, told))
+
+
+def step_label(step: Step) -> str:
+    """What is done, and in grey its parameters."""
+    what, parameters = step_text(step)
+    body = [f"<TD><B>{text(what)}</B></TD>"]
+    if parameters:
+        body.append(f"<TD>{_font(text(parameters), QUIET)}</TD>")
     return f"<{_table(body)}>"
 
 

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import graphviz
 
+from tinygrad_ninja.anomaly import described
+
 from . import labels
 from .fold import Group, Item
 from .graph import Graph, Step, Value
@@ -144,7 +146,10 @@ class Picture:
         )
 
     def _write_step(self, step: Step, dot: graphviz.Digraph) -> None:
-        tip = "\n".join(map(_tip, [" ".join((step.operation.__doc__ or "").split()), *step.traceback[-1:]]))
+        said = [" ".join((step.operation.__doc__ or "").split())]
+        if step.traceback:
+            said.append(described(step.traceback))
+        tip = "\n".join(map(_tip, said))
         dot.node(_own(step), labels.step_label(step), fillcolor=STEP_FILL, shape="ellipse", tooltip=tip)
 
     def _edge_label(self, source: str, passed: Sequence[tuple[Value, str]]) -> str | None:

@@ -17,6 +17,8 @@ from ..makemore.settings import SettingsError
 from ..makemore.training import TrainingError
 from ..serialization import FileError
 from .check import check
+from .derive import derive_command
+from .draw import draw
 from .find import lr_find
 from .train import Stopped, train
 from .use import eval_command, sample_command
@@ -67,5 +69,5 @@ def ninja(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (train, sample_command, eval_command, lr_find, check):
+for command in (train, sample_command, eval_command, lr_find, check, draw, derive_command):
     ninja.add_command(command)

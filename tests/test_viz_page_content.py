@@ -1,0 +1,251 @@
+"""What is in a page, without a browser: every operation, every array, every group; and the file itself."""
+
+import base64
+import functools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from calls import calls
+from command import call, refuses, succeeds
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from test_viz_graph import lecture_run, theirs
+
+import tinygrad_ninja
+import viz
+from tinygrad_ninja.makemore.models import MODELS
+from tinygrad_ninja.ops import TABLE, Operation
+from viz.fold import WIDEST
+from viz.graph import extract
+from viz.web.arrays import CELLS, Arrays
+from viz.web.content import content
+
+
+def inside(path: Path) -> dict[str, Any]:
+    """The graph that a page holds."""
+    [text] = re.findall(
+        r'<script type="application/json" id="graph">(.*?)</script>', path.read_text("utf-8"), re.S
+    )
+    held: dict[str, Any] = json.loads(text)
+    return held
+
+
+def cells(described: dict[str, Any]) -> Any:
+    held = described["map"]
+    return np.frombuffer(base64.b64decode(held["cells"]), "<f4").reshape(held["height"], held["width"])
+
+
+# -- the graph -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("entry", [e for e in TABLE.values() if e.sources], ids=lambda e: e.name)
+@settings(
+    max_examples=4, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+)
+@given(st.data())
+def test_every_operation_has_its_formula_and_the_rules_of_its_inputs(
+    entry: Operation, data: st.DataObject
+) -> None:
+    apply, arrays = data.draw(calls(entry))
+    inputs = [tinygrad_ninja.from_numpy(array).requires_grad_() for array in arrays]
+    try:
+        out = apply(tinygrad_ninja, *inputs)
+    except RuntimeError:
+        assume(False)  # there is no such call
+    total = functools.reduce(
+        lambda a, b: a + b, [each.to("cpu").sum() for each in [out] if each.edge is not None]
+    )
+    held = content(extract(total), "page")
+    [step] = [step for step in held["steps"] if step["operation"] == entry.name][:1]
+    formulas = held["formulas"][step["formula"]]
+    for formula in (formulas["forward"], *formulas["rules"]):
+        assert formula.startswith("<math")
+        assert formula.endswith("</math>")
+    assert len(formulas["rules"]) == len(arrays)
+
+
+def test_the_walk_holds_each_contribution_and_the_sums_are_pytorchs() -> None:
+    ours, expected = lecture_run(tinygrad_ninja), theirs()
+    held = content(extract(ours["loss"], ours), "page")
+    totals: dict[int, list[float]] = {}
+    for step, slot, share, total in held["walk"]:
+        value = held["steps"][step]["inputs"][slot]
+        share, total = (held["arrays"][each] for each in (share, total))
+        if value not in totals:
+            assert share == total
+        elif "map" in share:  # which is whole
+            np.testing.assert_allclose(cells(total), totals[value] + cells(share), rtol=1e-5, atol=1e-9)
+        totals[value] = cells(total) if "map" in total else np.array(total["rows"])
+    for value, total in totals.items():
+        name = held["values"][value]["name"]
+        if name:
+            gradient = expected[name].grad.numpy()
+            np.testing.assert_allclose(total.reshape(gradient.shape), gradient, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("device", ["cpu", "torch"])
+def test_a_model_is_in_groups_that_hold_everything_once(device: str) -> None:
+    net = tinygrad_ninja.nn.Sequential(
+        *(
+            tinygrad_ninja.nn.Sequential(tinygrad_ninja.nn.Linear(3, 3), tinygrad_ninja.nn.Tanh())
+            for _ in range(50)
+        )
+    ).to(device)
+    x = tinygrad_ninja.ones(2, 3).to(device)
+    held = content(extract(net(x).sum(), {"net": net, "x": x}), "page")
+    items = [item for group in held["groups"] for item in group["items"]]
+    assert len(items) == len(set(items))
+    assert {item for item in items if item[0] == "v"} == {f"v{i}" for i in range(len(held["values"]))}
+    assert {item for item in items if item[0] == "g"} == {f"g{i}" for i in range(1, len(held["groups"]))}
+    assert max(len(group["items"]) for group in held["groups"]) <= WIDEST
+    [repeat] = [group for group in held["groups"] if group["kind"] == "repeat"]
+    assert (repeat["name"], repeat["title"]) == ("net.0 … net.49", "× 50")
+    assert {"net.17", "net.49"} <= {
+        group["name"] for group in held["groups"] if group["title"] == "Sequential"
+    }
+
+
+@pytest.mark.slow
+def test_ten_thousand_operations_are_folded_level_by_level() -> None:
+    x = tinygrad_ninja.ones(4, 4)
+    weights = [tinygrad_ninja.ones(4, 4, requires_grad=True) for _ in range(2500)]
+    for i, W in enumerate(weights):
+        x = ((x @ W) * 0.1).tanh() + (1.0 if i % 3 else 2.0)
+    held = content(extract(x.sum(), {"weights": weights}), "page")
+    assert len(held["steps"]) == 10_001
+    assert max(len(group["items"]) for group in held["groups"]) <= WIDEST
+    assert len(held["walk"]) == 12_500
+    assert len(held["formulas"]) < 20
+
+
+def test_a_hook_is_told_of_and_its_gradient_is_what_is_passed_on() -> None:
+    x = tinygrad_ninja.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 3.0
+    y.register_hook(lambda gradient: gradient * 10)
+    held = content(extract(y.sum(), {"x": x, "y": y}), "page")
+    of_x, of_y = (next(value for value in held["values"] if value["name"] == name) for name in "xy")
+    assert of_y["hooked"]
+    assert held["arrays"][of_y["gradient"]]["rows"] == [[10, 10]]
+    assert held["arrays"][of_x["gradient"]]["rows"] == [[30, 30]]
+    assert [held["arrays"][total]["rows"] for *_, total in held["walk"]] == [[[1, 1]], [[30, 30]]]
+
+
+# -- the arrays ----------------------------------------------------------------------------------------------
+
+
+def described(array: Any, expected: int = 1) -> dict[str, Any]:
+    arrays = Arrays(expected)
+    return arrays.content[arrays.add(array)]
+
+
+def test_of_a_large_matrix_the_cells_are_means_and_the_statistics_are_exact() -> None:
+    matrix = np.random.default_rng(0).normal(size=(1000, 3000))
+    held = described(matrix)
+    map_ = cells(held)
+    assert map_.size <= CELLS
+    np.testing.assert_allclose(
+        held["stats"], [matrix.mean(), matrix.std(), matrix.min(), matrix.max()], rtol=1e-6
+    )
+    rows, columns = (np.arange(n + 1) * m // n for n, m in zip(map_.shape, matrix.shape, strict=True))
+    block = matrix[rows[3] : rows[4], columns[5] : columns[6]]
+    assert map_[3, 5] == pytest.approx(block.mean(), rel=1e-6)
+    assert cells(described(matrix, expected=20_000)).size <= 75
+
+
+def test_a_vector_is_a_line_and_more_dimensions_are_lines_too() -> None:
+    assert cells(described(np.arange(100.0))).tolist() == [list(range(100))]
+    cube = np.arange(2.0 * 6 * 10).reshape(2, 6, 10)
+    np.testing.assert_array_equal(cells(described(cube)), cube.reshape(12, 10))
+
+
+def test_what_is_not_finite_is_counted_and_written_as_text() -> None:
+    held = described(np.array([[1.0, np.nan], [-np.inf, 3.0]]))
+    assert held["rows"] == [[1, "nan"], ["-inf", 3]]
+    assert held["odd"] == 2
+    assert held["stats"] == [2, 1, 1, 3]
+    assert "stats" not in described(np.full(3, np.nan))
+    assert described(np.zeros((0, 3))) == {"rows": []}
+    assert described(np.array([True, False]))["rows"] == [[True, False]]
+    assert described(np.array(2**53 + 1))["rows"] == [[2**53 + 1]]
+
+
+# -- the file ------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(tmp_path: Path) -> None:
+    x = tinygrad_ninja.ones(2, requires_grad=True)
+    path = viz.page(x.sum(), {"</script><script src=//example.org>": x}, path=tmp_path / "graph.html")
+    text = path.read_text("utf-8")
+    assert "default-src 'none'" in text
+    addresses = set(re.findall(r"https?://[\w./]+", text))
+    assert addresses == {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1998/Math/MathML",
+    }  # names, no requests
+    assert text.count("</script>") == 2
+    assert inside(path)["values"][0]["name"] == "</script><script src=//example.org>"
+
+
+def test_another_suffix_a_freed_graph_and_no_graph_are_refused(tmp_path: Path) -> None:
+    x = tinygrad_ninja.ones(2, requires_grad=True)
+    loss = (x * x).sum()
+    with pytest.raises(ValueError, match=r"graph\.svg has to end in \.html"):
+        viz.page(loss, path=tmp_path / "graph.svg")
+    loss.backward()
+    path = tmp_path / "graph.html"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="freed this graph"):
+        viz.page(loss, path=path)
+    with pytest.raises(TypeError, match="a Tensor or a Value"):
+        viz.page(1.0, path=path)  # type: ignore[arg-type]
+    assert path.read_text() == "old"
+
+
+# -- ninja draw ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_ninja_draw_makes_the_page_of_a_model(tmp_path: Path, model: str) -> None:
+    out = succeeds(call(tmp_path, "draw", "--model", model, "--batch", "4", "--out", "page/graph.html"))
+    assert out.strip() == f"saved the page in {Path('page/graph.html')}"
+    held = inside(tmp_path / "page" / "graph.html")
+    names = {value["name"] for value in held["values"]}
+    assert "loss" in names
+    assert held["values"][held["root"]]["name"] == "loss"
+    assert all(step["line"]["code"] for step in held["steps"])
+
+
+def test_ninja_draw_names_the_lectures_values(tmp_path: Path) -> None:
+    succeeds(call(tmp_path, "draw"))
+    held = inside(tmp_path / "graph.html")
+    names = {value["name"] for value in held["values"]}
+    assert {
+        "C",
+        "emb",
+        "embcat",
+        "W1",
+        "hprebn",
+        "bnmeani",
+        "bnstdi",
+        "bngain",
+        "hpreact",
+        "h",
+        "W2",
+        "b2",
+    } <= names
+    [tanh] = [step for step in held["steps"] if step["operation"] == "tanh"]
+    assert tanh["line"]["file"] == "mlp.py"
+    assert tanh["line"]["code"] == "h = tanh(hpreact)"
+
+
+def test_ninja_draw_replaces_its_own_page_and_no_other_file(tmp_path: Path) -> None:
+    for _ in range(2):
+        succeeds(call(tmp_path, "draw", "--model", "bigram"))
+    (tmp_path / "mine.html").write_text("mine")
+    assert "mine.html is not ours to replace" in refuses(call(tmp_path, "draw", "--out", "mine.html"))
+    assert (tmp_path / "mine.html").read_text() == "mine"
+    assert "graph.png has to end in .html" in refuses(call(tmp_path, "draw", "--out", "graph.png"))

@@ -1,0 +1,92 @@
+"""What the page holds of an array: statistics always, and its numbers as a table or as a heat map."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..numbers import numbers, rows, summary
+
+TABLE = 64
+"""Up to so many numbers are shown themselves."""
+
+CELLS, ROWS, COLUMNS = 8192, 128, 256
+"""The largest heat map."""
+
+ALL_CELLS = 1_500_000
+"""How many cells all heat maps of a page have together, about; a cell takes 5 bytes of the file."""
+
+FEWEST_CELLS = 64
+
+
+class Arrays:
+    """The arrays of a page: `content[i]` is what it holds of the array that `add` has given the number i.
+
+    expected: of about how many arrays they are, among which the cells of heat maps are shared out.
+
+    Of an array there are `stats` (mean, deviation, minimum and maximum of its finite numbers), `bins` (a
+    histogram between these extremes), `odd` (how many numbers are not finite), and `rows` (the numbers) or
+    `map` (height, width and base 64 of float32 cells, row by row, each the mean of a block of the array as
+    lines by its last dimension).
+    """
+
+    def __init__(self, expected: int) -> None:
+        self.content: list[dict[str, Any]] = []
+        self._most = min(CELLS, max(FEWEST_CELLS, ALL_CELLS // max(expected, 1)))
+        self._known: dict[int, tuple[Any, int]] = {}  # with the array, so that its id stays its own
+
+    def add(self, array: Any, lasting: bool = True) -> int:
+        """The array's number; lasting: it may be added again, and is one of the graph's own."""
+        if id(array) in self._known:
+            return self._known[id(array)][1]
+        self.content.append(self._describe(numbers(array)))
+        if lasting:
+            self._known[id(array)] = array, len(self.content) - 1
+        return len(self.content) - 1
+
+    def _describe(self, array: NDArray[Any]) -> dict[str, Any]:
+        described: dict[str, Any] = {}
+        if known := summary(array):
+            extremes = known.mean, known.deviation, known.minimum, known.maximum
+            described |= {"stats": [_plain(each) for each in extremes], "bins": known.histogram.tolist()}
+        if odd := array.size - (sum(described["bins"]) if known else 0):
+            described["odd"] = odd
+        if not array.size:
+            described["rows"] = []
+        elif array.size <= TABLE:
+            described["rows"] = [[_plain(each) for each in row] for row in rows(array)]
+        else:
+            described["map"] = _heat_map(array.reshape(-1, array.shape[-1]), self._most)
+        return described
+
+
+def _plain(number: Any) -> Any:
+    """A number as JSON can hold it: one that is not finite as text, a float to eight digits."""
+    if not isinstance(number, float):
+        return number
+    return float(f"{number:.8g}") if math.isfinite(number) else str(number)
+
+
+def _heat_map(matrix: NDArray[Any], most: int) -> dict[str, Any]:
+    height, width = min(matrix.shape[0], ROWS), min(matrix.shape[1], COLUMNS)
+    if height * width > most:
+        shrink = math.sqrt(most / (height * width))
+        height = max(1, int(height * shrink))
+        width = min(width, most // height)
+    with np.errstate(all="ignore"):
+        cells = _means(_means(matrix.astype(np.float64), height, 0), width, 1).astype("<f4")
+    return {"height": height, "width": width, "cells": base64.b64encode(cells.tobytes()).decode()}
+
+
+def _means(matrix: NDArray[Any], count: int, axis: int) -> NDArray[Any]:
+    """The means of `count` stretches, as even as they can be, along an axis."""
+    if matrix.shape[axis] == count:
+        return matrix
+    cuts = np.arange(count + 1) * matrix.shape[axis] // count
+    sizes = np.diff(cuts).reshape((-1, 1) if axis == 0 else (1, -1))
+    means: NDArray[Any] = np.add.reduceat(matrix, cuts[:-1], axis=axis) / sizes
+    return means

@@ -1,0 +1,78 @@
+"""`page`: the file itself, put together of the parts in `static` and what the graph holds."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from tinygrad_ninja import Tensor
+from tinygrad_ninja.nn import Module
+from tinygrad_ninja.serialization import write
+from tinygrad_ninja.value import Value
+
+from ..graph import extract
+from .content import content
+
+STATIC = Path(__file__).parent / "static"
+STYLES = ("page.css", "scene.css", "inspector.css")
+SCRIPTS = (
+    "graph.js", "layout.js", "numbers.js", "scene.js", "view.js", "inspector.js", "walk.js", "search.js",
+    "main.js",
+)  # fmt: skip
+
+
+def page(
+    root: Tensor | Value,
+    names: Mapping[str, Any] | None = None,
+    model: Module | None = None,
+    *,
+    path: str | Path = "graph.html",
+) -> Path:
+    """Write a page in which the graph that `root` was computed by is looked at, and its backward pass walked.
+
+    It is one file that asks for nothing from the network. names: what things are called, as `locals()` does;
+    model: a Module whose paths need no prefix; both are described at `graph.extract`. Where the lines of the
+    program are to be shown, compute `root` under `autograd.detect_anomaly(check_nan=False)`.
+
+    Returns the path. Raises ValueError where it does not end in .html, TypeError where the root is neither,
+    RuntimeError where backward() has freed the graph, and OSError where the file cannot be written; what was
+    there before is then left as it was.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".html":
+        raise ValueError(f"{path.name} has to end in .html")
+    graph = extract(root, names, model)
+    text = json.dumps(content(graph, path.stem), separators=(",", ":"), allow_nan=False)
+    # No text of the graph's, such as a name with </script> in it, ends the element that holds it.
+    style, script = ("\n".join(map(_read, files)) for files in (STYLES, SCRIPTS))
+    made = Template(_read("page.html")).substitute(
+        title=html.escape(path.stem),
+        style=style,
+        style_hash=_hash(style),
+        script=script,
+        script_hash=_hash(script),
+        graph=text.replace("<", "\\u003c"),
+    )
+    write(path, made.encode())
+    return path
+
+
+def is_ours(path: Path) -> bool:
+    """Whether the file was written by `page`, which names its generator. Raises OSError."""
+    with path.open("rb") as file:
+        return b'<meta name="generator" content="tinygrad_ninja">' in file.read(1024)
+
+
+def _read(name: str) -> str:
+    return (STATIC / name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    """As a Content-Security-Policy names the one script, or style, that may run."""
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
