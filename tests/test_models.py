@@ -10,7 +10,7 @@ import torch
 from lecture_list import LECTURE_LIST, needs_lecture_list
 from torch_twins import TWINS
 
-from tinygrad_ninja import Generator, float64, from_numpy, no_grad, optim, randint
+from tinygrad_ninja import Generator, float64, from_numpy, no_grad, ones, optim, randint
 from tinygrad_ninja.makemore.data import DataError, Vocabulary, build_dataset, read_words, split
 from tinygrad_ninja.makemore.models import MODELS, Model
 
@@ -22,7 +22,9 @@ NORMALIZED = pytest.mark.parametrize("name", ["bn-mlp", "deep", "wavenet"])
 
 
 def built(name: str, **sizes: Any) -> Model:
-    return MODELS[name](len(VOCABULARY), replace(MODELS[name].recipe, **sizes), Generator().manual_seed(SEED))
+    """The model, without dropout unless told otherwise: its draws are not those of a twin."""
+    recipe = replace(MODELS[name].recipe, **{"dropout": 0.0, **sizes})
+    return MODELS[name](len(VOCABULARY), recipe, Generator().manual_seed(SEED))
 
 
 def twin_of(name: str, model: Model) -> torch.nn.Module:
@@ -339,6 +341,23 @@ def test_a_hundred_steps_of_training_lower_the_loss_as_in_torch(name: str) -> No
     losses, expected = losses_of(name, model, 100), torch_losses_of(name, twin, 100)
     np.testing.assert_allclose(losses, expected, rtol=0, atol=1e-4)
     assert np.mean(losses[-20:]) < np.mean(losses[:20]) - 0.1
+
+
+def test_dropout_thins_training_only_and_repeats_with_the_generator() -> None:
+    model = built("gpt", dropout=0.5, layers=1)
+    X, Y = map(from_numpy, examples("gpt"))
+    state = model.generator.get_state()
+    first, second = model.loss(X, Y).item(), model.loss(X, Y).item()
+    assert first != second
+    model.generator.set_state(state)
+    assert [model.loss(X, Y).item() for _ in range(2)] == [first, second]
+    model.eval()
+    plain = built("gpt", layers=1)
+    assert model.loss(X, Y).item() == plain.loss(X, Y).item()
+    model.train()
+    thinned = model._thinned(ones(100, 100, requires_grad=True))
+    assert set(thinned.detach().numpy().ravel()) == {0.0, 2.0}
+    assert thinned.mean().item() == pytest.approx(1, abs=0.05)
 
 
 def test_the_bigram_model_learns_what_counting_gives() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import stat
 import sys
 import sysconfig
@@ -39,7 +40,7 @@ def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp
     """Each of the two programs that may render, with the other out of reach."""
     if request.param == "graphviz-pure":
         monkeypatch.setenv("PATH", str(tmp_path))
-    elif not viz.drawing.shutil.which("dot"):
+    elif not shutil.which("dot"):
         pytest.skip("there is no system dot here")
     return str(request.param)
 

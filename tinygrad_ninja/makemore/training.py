@@ -38,6 +38,7 @@ class Training:
     ) -> None:
         self.model, self.settings, self.generator = model, settings, generator
         self.train, self.dev = train, dev
+        model.generator = generator
         self.optimizer = settings.build_optimizer(model)
         self.step = 0
         self.losses = np.zeros(settings.steps, np.float32)

@@ -17,9 +17,10 @@ class Recipe:
     """The sizes of a model and how it is trained; a size that the model does not have is 0.
 
     context: how many letters it sees; embedding: numbers a letter; hidden: units of a hidden layer; layers
-    and heads: as the model says; steps: updates of the parameters; batch: examples a step; lr: the learning
-    rate; weight_decay: that of the optimizer. schedule: "step", a tenth of lr from step milestone · steps on,
-    or "cosine", `warmup` steps up from 0 to lr and then down to 0 along a cosine.
+    and heads: as the model says; dropout: the share of its numbers that a block leaves out at a step; steps:
+    updates of the parameters; batch: examples a step; lr: the learning rate; weight_decay: that of the
+    optimizer. schedule: "step", a tenth of lr from step milestone · steps on, or "cosine", `warmup` steps up
+    from 0 to lr and then down to 0 along a cosine.
     """
 
     context: int
@@ -27,6 +28,7 @@ class Recipe:
     hidden: int = 0
     layers: int = 0
     heads: int = 0
+    dropout: float = 0.0
     steps: int = 200_000
     batch: int = 32
     lr: float = 0.1
@@ -53,6 +55,7 @@ class Model(Module):
         """Draw all parameters from `generator`; vocab_size: how many letters there are, with the boundary."""
         super().__init__()
         self.context = recipe.context
+        self.generator = generator  # of what a step of training draws for itself
 
     def loss(self, X: Tensor, Y: Tensor, reduction: str = "mean") -> Tensor:
         """The cross entropy, in nats, of the logits of X and the letters Y, where Y is not -100.
