@@ -3,6 +3,7 @@
 `import tinygrad_ninja as torch` runs the code of the makemore lectures. The table of operations is in `ops`.
 """
 
+from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 from typing import Any as _Any
 
@@ -21,7 +22,17 @@ __version__ = "0.1.0"
 globals().update(_OFFERED)
 
 
+# What few programs need, and takes a while to import: from which module it comes.
+_LATER = {"compile": ".program.compile", "derive": ".program"}
+
+
 def __getattr__(name: str) -> _Any:
     if name.startswith("__"):
         raise AttributeError(name)
+    if name in _LATER:
+        return getattr(_import_module(_LATER[name], __name__), name)
     raise AttributeError(_explain(__name__, name, globals()))
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LATER])

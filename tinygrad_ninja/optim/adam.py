@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -77,7 +76,7 @@ class Adam(Optimizer):
         kept = self.state.get(p) or self._remember(p, group)
         mean, square = kept["exp_avg"].array, kept["exp_avg_sq"].array
         kept["step"].array += 1
-        t = float(kept["step"])
+        t = count(kept["step"])
         mean += (1 - beta1) * (gradient - mean)
         square *= beta2
         square += (1 - beta2) * gradient * gradient
@@ -85,7 +84,7 @@ class Adam(Optimizer):
             greatest = kept["max_exp_avg_sq"].array
             greatest[...] = square = xp.maximum(greatest, square)
         spread = xp.sqrt(square)
-        spread /= math.sqrt(1 - beta2**t)
+        spread /= (1 - beta2**t) ** 0.5
         spread += group["eps"]
         p.array -= (lr / (1 - beta1**t)) * mean / spread
 
@@ -93,6 +92,11 @@ class Adam(Optimizer):
         names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * group["amsgrad"]
         kept = self.state[p] = {"step": zeros(()), **{name: zeros_like(p) for name in names}}
         return kept
+
+
+def count(step: Tensor) -> Any:
+    """The number of steps done. A function of its own because a compiled step reads it anew at every call."""
+    return float(step)
 
 
 class AdamW(Adam):

@@ -1,0 +1,288 @@
+"""How long the lecture's whole training step takes compiled, beside PyTorch and every peer that is installed.
+
+    python benchmarks/compiled.py [--seconds 10]
+
+A step draws a batch, runs the expanded forward pass, goes backward to seven parameters and updates them. The
+contenders: `tinygrad_ninja.compile`, PyTorch eager and `torch.compile`, `jax.jit` and a loop inside
+`lax.scan` (its time divided by its steps), tinygrad's `TinyJit`, HIPS autograd and MyGrad. Those that are
+not installed, or do not run here, are named and left out. Every contender's gradients are checked against
+float64 before it is timed; rounds are interleaved in one process and one thread; printed are the medians
+and their ratios to PyTorch eager.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"  # before NumPy and torch are loaded
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1")
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from eager import CASES, RATE, ROWS, compare, dataset, lecture_step, parameters, timed  # noqa: E402
+
+import tinygrad_ninja  # noqa: E402
+
+Contender = tuple[Callable[[], Any], list[Any], int]
+"""A function that does some steps, the gradients after the very first, and how many steps it does."""
+
+SCANNED = 20
+
+
+def largest(x: Any) -> Any:
+    return x.max(1, keepdims=True)
+
+
+def formula(
+    xp: Any,
+    several: Any,
+    X: Any,
+    onehot: Any,
+    n: int,
+    take: Callable[[Any, Any], Any],
+    largest: Any = largest,
+) -> Any:
+    """The lecture's loss, in the functions that NumPy and its kin share; take(C, X): the rows of C at X."""
+    C, W1, b1, W2, b2, bngain, bnbias = several
+    hprebn = take(C, X).reshape((n, -1)) @ W1 + b1
+    bndiff = hprebn - 1 / n * hprebn.sum(0, keepdims=True)
+    bnvar = 1 / (n - 1) * (bndiff**2).sum(0, keepdims=True)
+    h = xp.tanh(bngain * (bndiff * (bnvar + 1e-5) ** -0.5) + bnbias)
+    logits = h @ W2 + b2
+    counts = xp.exp(logits - largest(logits))
+    probs = counts * counts.sum(1, keepdims=True) ** -1
+    return -(xp.log(probs) * onehot).sum() / n
+
+
+def first_batch(batch: int) -> Any:
+    """The rows that PyTorch's generator draws first."""
+    return torch.randint(0, ROWS, (batch,), generator=torch.Generator().manual_seed(2147483647)).numpy()
+
+
+def of_engine(module: Any, wrap: Callable[[Any], Any]) -> Callable[[int, int], Contender]:
+    """A contender that runs the lecture's lines themselves."""
+
+    def make(batch: int, hidden: int) -> Contender:
+        step, several = lecture_step(module, batch, hidden)
+        step = wrap(step)
+        step()
+        return step, [p.grad.numpy().copy() for p in several], 1
+
+    return make
+
+
+def torch_compile_contender() -> Callable[[int, int], Contender]:
+    """With the draw outside, and the update under no_grad: the lecture's own lines for these fail."""
+
+    def make(batch: int, hidden: int) -> Contender:
+        X, Y = (torch.tensor(each) for each in dataset())
+        several = [torch.tensor(each, requires_grad=True) for each in parameters(hidden)]
+        g = torch.Generator().manual_seed(2147483647)
+
+        @torch.compile
+        def update(ix: Any) -> Any:
+            onehot = torch.nn.functional.one_hot(Y[ix], 27).float()
+            rows = X[ix]
+            loss = formula(
+                torch, several, rows, onehot, batch, lambda C, X: C[X], lambda x: x.amax(1, keepdim=True)
+            )
+            grads = torch.autograd.grad(loss, several)
+            with torch.no_grad():
+                for p, grad in zip(several, grads, strict=True):
+                    p -= RATE * grad
+            return grads
+
+        def step() -> Any:
+            return update(torch.randint(0, ROWS, (batch,), generator=g))
+
+        return step, [each.numpy().copy() for each in step()], 1
+
+    return make
+
+
+def jax_contender(scanned: bool) -> Callable[[int, int], Contender]:
+    import jax
+    import jax.numpy as jnp
+
+    def make(batch: int, hidden: int) -> Contender:
+        X, Y = (jnp.asarray(each) for each in dataset())
+        several = [jnp.asarray(each) for each in parameters(hidden)]
+
+        def loss(several: Any, ix: Any) -> Any:
+            onehot = jax.nn.one_hot(Y[ix], 27)
+            return formula(jnp, several, X[ix], onehot, batch, lambda C, X: C[X])
+
+        def update(state: Any, _: Any) -> Any:
+            several, key = state
+            key, mine = jax.random.split(key)
+            ix = jax.random.randint(mine, (batch,), 0, ROWS)
+            value, grads = jax.value_and_grad(loss)(several, ix)
+            return ([p - RATE * g for p, g in zip(several, grads, strict=True)], key), value
+
+        gradients = [np.asarray(each) for each in jax.grad(loss)(several, jnp.asarray(first_batch(batch)))]
+        run = jax.jit(
+            lambda state: jax.lax.scan(update, state, None, SCANNED) if scanned else update(state, None)
+        )
+        state = [(several, jax.random.key(0))]
+
+        def step() -> None:
+            state[0], value = run(state[0])
+            value.block_until_ready()
+
+        step()
+        return step, gradients, SCANNED if scanned else 1
+
+    return make
+
+
+def tinygrad_contender() -> Callable[[int, int], Contender]:
+    from tinygrad import Tensor, TinyJit
+
+    def make(batch: int, hidden: int) -> Contender:
+        X, Y = (Tensor(each.astype(np.int32)) for each in dataset())
+        several = [Tensor(each, requires_grad=True) for each in parameters(hidden)]
+
+        def update(ix: Any) -> Any:
+            onehot = Y[ix].one_hot(27).float()
+            loss = formula(_TensorFunctions, several, X[ix], onehot, batch, lambda C, X: C[X])
+            grads = loss.gradient(*several)
+            for p, g in zip(several, grads, strict=True):
+                p.assign(p.detach() - RATE * g)
+            return [each.realize() for each in (loss, *grads, *several)]
+
+        with Tensor.train():
+            gradients = [each.numpy() for each in update(Tensor(first_batch(batch).astype(np.int32)))[1:8]]
+
+        @TinyJit
+        def jitted() -> Any:
+            return update(Tensor.randint(batch, high=ROWS))
+
+        def step() -> None:
+            with Tensor.train():
+                jitted()[0].numpy()
+
+        for _ in range(3):
+            step()
+        return step, gradients, 1
+
+    return make
+
+
+class _TensorFunctions:
+    """tinygrad's methods as functions."""
+
+    @staticmethod
+    def tanh(x: Any) -> Any:
+        return x.tanh()
+
+    @staticmethod
+    def exp(x: Any) -> Any:
+        return x.exp()
+
+    @staticmethod
+    def log(x: Any) -> Any:
+        return x.log()
+
+
+def numpy_like(gradients_of: Callable[[Any, Any, Any], Any]) -> Callable[[int, int], Contender]:
+    """A contender that works on NumPy arrays: gradients_of(parameters, letters, one-hot targets)."""
+
+    def make(batch: int, hidden: int) -> Contender:
+        X, Y = dataset()
+        several, identity = parameters(hidden), np.eye(27, dtype=np.float32)
+        rng = np.random.default_rng(0)
+
+        def update(ix: Any) -> Any:
+            found = gradients_of(several, X[ix], identity[Y[ix]])
+            for p, g in zip(several, found, strict=True):
+                p -= np.float32(RATE) * g
+            return found
+
+        first = [np.array(each) for each in update(first_batch(batch))]
+        return lambda: update(rng.integers(0, ROWS, batch)), first, 1
+
+    return make
+
+
+def autograd_contender() -> Callable[[int, int], Contender]:
+    import autograd.numpy as anp
+    from autograd import grad
+
+    return numpy_like(
+        grad(lambda several, X, onehot: formula(anp, several, X, onehot, len(X), lambda C, X: C[X]))
+    )
+
+
+def mygrad_contender() -> Callable[[int, int], Contender]:
+    import mygrad
+
+    def gradients(several: Any, X: Any, onehot: Any) -> Any:
+        tensors = [mygrad.tensor(each) for each in several]
+        formula(mygrad, tensors, X, onehot, len(X), lambda C, X: C[X]).backward()
+        return [each.grad for each in tensors]
+
+    return numpy_like(gradients)
+
+
+CONTENDERS: dict[str, Callable[[], Callable[[int, int], Contender]]] = {
+    "torch": lambda: of_engine(torch, lambda step: step),
+    "tinygrad_ninja": lambda: of_engine(
+        tinygrad_ninja, lambda step: tinygrad_ninja.compile(step, fullgraph=True)
+    ),
+    "torch.compile": torch_compile_contender,
+    "jax.jit": lambda: jax_contender(False),
+    "jax lax.scan": lambda: jax_contender(True),
+    "tinygrad TinyJit": tinygrad_contender,
+    "autograd": autograd_contender,
+    "mygrad": mygrad_contender,
+}
+
+
+def measure(batch: int, hidden: int, seconds: float) -> tuple[dict[str, float], dict[str, str]]:
+    """The median time of a step in microseconds by contender; and why those left out are."""
+    step, several = lecture_step(torch, batch, hidden, np.float64)
+    step()
+    truth = [p.grad.numpy() for p in several]
+    running: dict[str, Contender] = {}
+    absent: dict[str, str] = {}
+    for name, make in CONTENDERS.items():
+        try:
+            running[name] = make()(batch, hidden)
+        except Exception as error:  # of whatever kind: a peer that does not run here is no reason to stop
+            absent[name] = f"{type(error).__name__}: {error}".split("\n")[0][:100]
+            continue
+        compare(name, truth, running[name][1])
+    times: dict[str, list[float]] = {name: [] for name in running}
+    repeat = {name: max(1, round(20_000 / timed(step, 1))) for name, (step, _, _) in running.items()}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for name, (step, _, steps) in running.items():
+            times[name].append(timed(step, repeat[name]) / steps)
+    return {name: statistics.median(each) for name, each in times.items()}, absent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each case (default 10)")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"torch {torch.__version__}, NumPy {np.__version__}, one thread; medians, ratio to torch eager\n")
+    print(f"{'batch × hidden':>16}  {'contender':<18}{'time':>14}{'ratio':>9}")
+    for label, (batch, hidden) in CASES.items():
+        times, absent = measure(batch, hidden, options.seconds)
+        for name, each in times.items():
+            print(f"{label:>16}  {name:<18}{each:>11,.1f} µs{each / times['torch']:>9.3f}")
+        for name, why in absent.items():
+            print(f"{label:>16}  {name:<18}left out: {why}")
+        print(flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,469 @@
+"""Whole steps compiled, beside the same steps as eager code: what they compute, draw, change, check and
+refuse."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tinygrad_ninja as torch
+from tinygrad_ninja import nn
+from tinygrad_ninja.nn import functional as F
+from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, build, compile
+from tinygrad_ninja.program.trace import ReadOutError
+
+BACKENDS = pytest.mark.parametrize("backend", ["c", "numpy"])
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests share a cache of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINYGRAD_NINJA_CACHE", str(tmp_path_factory.getbasetemp() / "compiled"))
+        yield
+
+
+def expanded(batch: int, hidden: int) -> tuple[Callable[[], Any], list[Any], Any]:
+    """The lecture's step in its lines, small; its parameters and its generator."""
+    g = torch.Generator().manual_seed(5)
+    X, Y = torch.randint(0, 27, (70, 3), generator=g), torch.randint(0, 27, (70,), generator=g)
+    shapes = [(27, 10), (30, hidden), (hidden,), (hidden, 27), (27,), (1, hidden), (1, hidden)]
+    C, W1, b1, W2, b2, gain, bias = parameters = [torch.randn(each, generator=g) * 0.3 for each in shapes]
+    for p in parameters:
+        p.requires_grad = True
+
+    def step() -> Any:
+        ix = torch.randint(0, X.shape[0], (batch,), generator=g)
+        emb = C[X[ix]]
+        hprebn = emb.view(batch, -1) @ W1 + b1
+        diff = hprebn - hprebn.mean(0, keepdim=True)
+        h = torch.tanh(gain * diff * ((diff**2).mean(0, keepdim=True) + 1e-5) ** -0.5 + bias)
+        logits = h @ W2 + b2
+        counts = (logits - logits.max(1, keepdim=True).values).exp()
+        probs = counts * counts.sum(1, keepdim=True) ** -1
+        loss = -probs.log()[range(batch), Y[ix]].mean()
+        for p in parameters:
+            p.grad = None
+        loss.backward()
+        for p in parameters:
+            p.data += -0.1 * p.grad
+        return loss
+
+    return step, parameters, g
+
+
+def close(have: Any, want: Any, tolerance: float = 1e-5) -> None:
+    a, b = (each.numpy(force=True) for each in (have, want))
+    assert (a.shape, a.dtype) == (b.shape, b.dtype)
+    np.testing.assert_allclose(
+        a, b, rtol=tolerance, atol=tolerance * max(1.0, float(np.abs(b).max(initial=0.0)))
+    )
+
+
+@BACKENDS
+@pytest.mark.parametrize(("batch", "hidden"), [(1, 1), (5, 17), (32, 64)])
+def test_the_lectures_step_leaves_what_eager_code_leaves(batch: int, hidden: int, backend: str) -> None:
+    """Losses, parameters, gradients and the generator's state, at sizes of one and odd ones, through the
+    twist of the generator's words."""
+    eager, theirs, g = expanded(batch, hidden)
+    recorded, mine, h = expanded(batch, hidden)
+    step = compile(recorded, fullgraph=True, backend=backend)
+    for _ in range(25):
+        want, have = eager(), step()
+        close(have, want)
+        assert not have.requires_grad
+    for p, q in zip(mine, theirs, strict=True):
+        close(p, q)
+        close(p.grad, q.grad)
+    assert (g.get_state() == h.get_state()).all()
+
+
+def trained(optimizer: Callable[[Any], Any]) -> tuple[Any, Any, Callable[[Any, Any], Any]]:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(6, 9, bias=False), nn.BatchNorm1d(9), nn.ReLU(), nn.Linear(9, 4), nn.LayerNorm(4)
+    )
+    chosen = optimizer(model.parameters())
+
+    def step(x: Any, y: Any) -> Any:
+        loss = F.cross_entropy(model(x), y)
+        chosen.zero_grad()
+        loss.backward()
+        chosen.step()
+        return {"loss": loss, "rows": len(x)}
+
+    return model, chosen, step
+
+
+@BACKENDS
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
+        lambda ps: torch.optim.AdamW(ps, lr=0.01, amsgrad=True),
+    ],
+)
+def test_optimizers_buffers_and_modes(optimizer: Callable[[Any], Any], backend: str) -> None:
+    """An optimizer's state, a learning rate that changes, running statistics, and eval() after train()."""
+    rng = np.random.default_rng(0)
+    (model, chosen, eager), (twin, other, recorded) = trained(optimizer), trained(optimizer)
+    step = compile(recorded, backend=backend)
+    for i in range(8):
+        x, y = rng.normal(size=(7, 6)).astype(np.float32), rng.integers(0, 4, 7)
+        if i == 4:
+            chosen.param_groups[0]["lr"] = other.param_groups[0]["lr"] = 0.003
+        if i == 6:
+            model.eval()
+            twin.eval()
+            with pytest.warns(CompileWarning, match="recorded again"):
+                have = step(x, y)
+        else:
+            have = step(x, y)
+        want = eager(torch.tensor(x), torch.tensor(y))
+        close(have["loss"], want["loss"])
+        assert have["rows"] == 7
+    for name, value in model.state_dict().items():
+        close(twin.state_dict()[name], value, 2e-5)
+
+
+def test_arguments_are_read_anew_and_shapes_recorded_anew() -> None:
+    w = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+
+    def f(x: Any, factor: Any, shift: Any) -> Any:
+        return ((w.detach() * x) * factor + shift, x.sum())
+
+    step = compile(f, fullgraph=True)
+    x = torch.tensor([1.0, -1.0, 0.5])
+    for factor, shift in ((2.0, 1), (-0.5, 7)):
+        for mine, theirs in zip(step(x, factor, shift), f(x, factor, shift), strict=True):
+            close(mine, theirs)
+    source = step.source()
+    with pytest.warns(CompileWarning, match="other shapes or dtypes") as told:  # noqa: PT031 - one for both
+        step(x[:1], 2.0, 1)
+        step(x.to(torch.float64), 2.0, 1)
+    assert len(told) == 1
+    assert step(x, 3.0, 0)[0].tolist() == [3.0, -6.0, 4.5]
+    assert "w[" in source
+    assert "x[" in source
+    assert len(step.program.instructions) > 2
+
+
+def test_a_value_read_out_is_refused_by_its_line_or_runs_as_eager_code() -> None:
+    w = torch.tensor([1.0, 2.0], requires_grad=True)
+
+    def f(x: Any) -> Any:
+        if (w * x).sum().item() > 3:
+            return w.detach() + 1
+        return w.detach() - 1
+
+    line = f.__code__.co_firstlineno + 1
+    with pytest.raises(ReadOutError, match=rf"test_compile.py:{line}: item\(\) reads a value"):
+        compile(f, fullgraph=True)(torch.ones(2))
+    step = compile(f)
+    with pytest.warns(CompileWarning, match=f"eager code.*test_compile.py:{line}"):
+        assert step(torch.ones(2)).tolist() == [0.0, 1.0]
+    assert step(2 * torch.ones(2)).tolist() == [2.0, 3.0]
+
+
+def test_what_is_not_compiled_says_so() -> None:
+    kept = []
+    x = torch.ones(3)
+
+    def keeps() -> Any:
+        kept.append(x * 2)
+        return x + 1
+
+    def history() -> Any:
+        return torch.ones(3, requires_grad=True) * 2
+
+    def part() -> Any:
+        y = x * 2
+        y[0] = 1.0
+        return y
+
+    def numpy_function() -> Any:
+        return torch.tensor(np.mean(x.numpy()))
+
+    for f, why in ((history, "history"), (part, "in place"), (numpy_function, "numpy.mean takes")):
+        with pytest.raises((UnsupportedError, ReadOutError), match=why):
+            compile(f, fullgraph=True)()
+    step = compile(keeps)
+    with pytest.warns(CompileWarning, match="keeps runs as eager code"):  # noqa: PT031 - the third time
+        for _ in range(4):
+            step()
+    assert x.tolist() == [1.0, 1.0, 1.0]
+
+
+@BACKENDS
+def test_an_index_out_of_range_is_told_before_memory_is_touched(backend: str) -> None:
+    C = torch.randn(5, 3, requires_grad=True)
+
+    def f(ix: Any) -> Any:
+        C.grad = None
+        loss = C[ix].sum()
+        loss.backward()
+        C.data += -0.1 * C.grad
+        return loss
+
+    step = compile(f, fullgraph=True, backend=backend)
+    step(torch.tensor([0, 4, -5, 4]))
+    before = C.tolist()
+    for wrong in ([0, 5, 1, 1], [0, -6, 1, 1], [2**40, 0, 0, 0]):
+        with pytest.raises(IndexError, match="out of bounds"):
+            step(torch.tensor(wrong))
+    assert C.tolist() == before
+
+
+def test_integers_are_not_divided_by_zero() -> None:
+    step = compile(lambda a, b: (a // b, a % b), fullgraph=True)
+    a = torch.tensor([7, -7])
+    assert [each.tolist() for each in step(a, torch.tensor([2, 2]))] == [[3, -4], [1, 1]]
+    with pytest.raises(RuntimeError, match="division by zero"):
+        step(a, torch.tensor([2, 0]))
+
+
+def test_gradients_that_somebody_holds_stay_as_they_are() -> None:
+    step, (C, *_), _ = expanded(4, 5)
+    compiled = compile(step, fullgraph=True)
+    compiled()
+    held, array = C.grad, compiled() and C.grad.numpy()
+    first, second = held.tolist(), array.tolist()
+    compiled()
+    compiled()
+    assert held.tolist() == first
+    assert array.tolist() == second
+
+
+def test_nan_and_infinity_are_kept() -> None:
+    x = torch.tensor([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42, 3e38, -1.0])
+
+    def f(x: Any) -> Any:
+        each = (
+            x.exp(),
+            x.log(),
+            x.tanh(),
+            x.sqrt(),
+            x**-0.5,
+            1 / x,
+            x - x,
+            x * 0,
+            x.sum(),
+            x.softmax(0),
+            x.max(),
+        )
+        return (
+            *each,
+            x[2:].max(),
+            x.isnan(),
+            x.isinf(),
+            torch.maximum(x, x.flip(0)),
+            x.argmax(),
+            x[1:].argmin(),
+        )
+
+    for mine, theirs in zip(compile(f, fullgraph=True)(x), f(x), strict=True):
+        np.testing.assert_array_equal(np.isnan(mine.numpy()), np.isnan(theirs.numpy()))
+        np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "tanh"])
+@pytest.mark.parametrize(("dtype", "exact"), [("float32", np.float64), ("float64", np.longdouble)])
+def test_functions_are_within_four_units_in_the_last_place(name: str, dtype: str, exact: Any) -> None:
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2**63, 100_000).astype(f"u{np.dtype(dtype).itemsize}").view(dtype)
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, 5e-324, 1.0])
+    with np.errstate(all="ignore"):
+        x = np.concatenate([bits, *(rng.uniform(-r, r, 100_000) for r in (1, 10, 110)), special]).astype(
+            dtype
+        )
+    have = compile(lambda x: getattr(x, name)(), fullgraph=True)(torch.tensor(x)).numpy()
+    with np.errstate(all="ignore"):
+        truth = getattr(np, name)(x.astype(exact))
+        want = truth.astype(dtype)
+        off = np.abs(have.astype(exact) - truth) / np.spacing(np.abs(want))
+    same = (have == want) | (np.isnan(have) & np.isnan(want))
+    assert (same | (off <= 4)).all(), (
+        f"off by {np.nanmax(np.where(same, 0, off))} at {x[np.nanargmax(np.where(same, 0, off))]}"
+    )
+
+
+def random_program(rng: np.random.Generator) -> Callable[..., Any]:
+    """A function of three matrices, made of some twenty operations drawn at random, and its gradients."""
+    binary = [
+        lambda a, b: a + b,
+        lambda a, b: a * b,
+        lambda a, b: a - 0.5 * b,
+        torch.maximum,
+        lambda a, b: a @ b.T @ b,
+    ]
+    unary = [
+        torch.tanh,
+        lambda a: a.exp() / (1 + a.exp()),
+        lambda a: a.softmax(1),
+        lambda a: a.sum(0, keepdim=True) + a,
+        lambda a: a - a.mean(1, keepdim=True),
+        lambda a: a / (a.std(0, keepdim=True) + 1),
+        lambda a: a[[2, 0, 2, 1]],
+        lambda a: a.max(1, keepdim=True).values * a,
+        lambda a: torch.cat([a[:2], a[1:3]]),
+        lambda a: a.T.reshape(a.shape),
+        lambda a: torch.where(a > 0, a, 0.1 * a),
+        lambda a: a.cumsum(0) * 0.3,
+        lambda a: a.clamp(-1, 1),
+        lambda a: a.flip(0),
+    ]
+    plan = [(int(rng.integers(0, 3)), int(rng.integers(0, 99)), rng.integers(0, 99, 2)) for _ in range(14)]
+
+    def program(*leaves: Any) -> Any:
+        values = list(leaves)
+        for kind, which, places in plan:
+            a, b = (values[p % len(values)] for p in places)
+            made = binary[which % len(binary)](a, b) if kind == 0 else unary[which % len(unary)](a)
+            values.append(made if kind == 0 else made.tanh())
+        loss = sum(((each**2).mean() for each in values[3:]), start=values[-1].sum())
+        return (loss.detach(), *torch.autograd.grad(loss, leaves, allow_unused=True))
+
+    return program
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_programs_three_ways(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    program = random_program(rng)
+    dtype, tolerance = [("float32", 1e-4), ("float64", 1e-11)][seed % 2]
+    leaves = [torch.tensor(rng.normal(size=(4, 6)).astype(dtype), requires_grad=True) for _ in range(3)]
+    want = program(*leaves)
+    for backend in ("c", "numpy"):
+        have = compile(program, fullgraph=True, backend=backend)(*leaves)
+        for mine, theirs in zip(have, want, strict=True):
+            if theirs is None:
+                assert mine is None
+            else:
+                close(mine, theirs, tolerance)
+
+
+def surroundings(**more: str) -> dict[str, str]:
+    root = str(Path(__file__).parent.parent)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), root]), **more}
+
+
+def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "always", "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=surroundings(**environment),
+    )
+
+
+STEP = """
+    import tinygrad_ninja as torch
+
+    g = torch.Generator().manual_seed(1)
+    X, Y = torch.randint(0, 7, (40, 3), generator=g), torch.randint(0, 5, (40,), generator=g)
+    C, W, V = (torch.randn(each, generator=g).requires_grad_() for each in ((7, 5), (15, 19), (19, 5)))
+
+    @torch.compile
+    def step():
+        ix = torch.randint(0, 40, (9,), generator=g)
+        h = (C[X[ix]].view(9, -1) @ W).tanh()
+        loss = torch.nn.functional.cross_entropy((h - h.mean(0)) @ V, Y[ix]) + (h[:0].sum() + h.amax(1).max())
+        for p in (C, W, V):
+            p.grad = None
+        loss.backward()
+        for p in (C, W, V):
+            p.data += -0.1 * p.grad
+        return loss
+
+    for _ in range(90):
+        last = step()
+    print(f"{last.item():.6f}")
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not shutil.which("gcc"), reason="needs gcc's sanitizers, on Linux"
+)
+def test_sanitizers_find_nothing(tmp_path: Path) -> None:
+    """The address and the undefined behaviour sanitizer watch the emitted code, whose memory is Python's
+    own."""
+    found = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    if not Path(found.stdout.strip()).is_absolute():
+        pytest.skip("gcc has no sanitizers here")
+    sanitized = run(
+        STEP,
+        CC="gcc -fsanitize=address,undefined -fno-sanitize-recover=all",
+        LD_PRELOAD=found.stdout.strip(),
+        ASAN_OPTIONS="detect_leaks=0",
+        TINYGRAD_NINJA_CACHE=str(tmp_path),
+    )
+    assert sanitized.returncode == 0, sanitized.stderr
+    assert float(sanitized.stdout) == pytest.approx(float(run(STEP).stdout), rel=1e-5)
+
+
+def test_without_a_compiler_numpy_runs_the_program(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    hidden = "import sys; sys.modules['ziglang'] = None\n" + textwrap.dedent(STEP)
+    result = run(hidden, PATH=str(tmp_path / "bin"), CC="")
+    assert result.returncode == 0, result.stderr
+    assert "there is no C compiler" in result.stderr
+    assert float(result.stdout) == pytest.approx(float(run(STEP).stdout), rel=1e-5)
+
+
+def test_two_processes_compile_at_once(tmp_path: Path) -> None:
+    environment = surroundings(TINYGRAD_NINJA_CACHE=str(tmp_path))
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(STEP)], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        for _ in range(2)
+    ]
+    answers = [each.communicate(timeout=120)[0] for each in both]
+    assert answers[0] == answers[1] != ""
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_cache_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def f() -> Any:
+        return torch.arange(3) * 2 + torch.tensor([1, 2, 3])
+
+    w = torch.ones(3)
+
+    def g() -> Any:
+        return w * 2.5
+
+    first = compile(g, fullgraph=True, backend="c")()
+    monkeypatch.setattr(build, "_run", lambda command: pytest.fail("it was compiled again"))
+    assert compile(g, fullgraph=True, backend="c")().tolist() == first.tolist() == [2.5, 2.5, 2.5]
+    with pytest.raises(ValueError, match="backend must be"):
+        compile(f, backend="fortran")
+
+
+def test_what_changed_outside_is_seen() -> None:
+    """Another array in a parameter, a number in a closure, another object under a name: all recorded or
+    read anew."""
+    w = torch.ones(3)
+    rate = 2.0
+
+    def f() -> Any:
+        return w * rate
+
+    step = compile(f, fullgraph=True)
+    assert step().tolist() == [2.0, 2.0, 2.0]
+    w.data = torch.tensor([1.0, 2.0, 3.0])
+    assert step().tolist() == [2.0, 4.0, 6.0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CompileWarning)
+        rate = 3.0
+        assert step().tolist() == [3.0, 6.0, 9.0]
+        w = torch.tensor([1.0, 1.0])
+        assert step().tolist() == [3.0, 3.0]

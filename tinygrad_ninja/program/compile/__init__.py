@@ -1,0 +1,17 @@
+"""`compile(fn)`: a training step recorded once, and run as C from then on.
+
+compiled   the function that records itself: arguments, guards, and what runs as eager code
+tape       arrays that write down what is computed, and memory that changes
+capture    records what a function computes, draws and changes
+lower      the recording in primitive operations, without what is not needed or was computed before
+plan       what is kept in memory, and what is computed where it is used
+emit_c     groups of loops as C functions: `loops`, `body` for their inside, `scalars` for the operations,
+           `products` for the matrix products, `prelude.h` for exp, log and tanh
+build      the C compiler and its cache
+step       the compiled step: `memory` for its pointers, `caller` for the Python around every run
+"""
+
+from .compiled import Compiled, CompileWarning, compile
+from .tape import UnsupportedError
+
+__all__ = ["CompileWarning", "Compiled", "UnsupportedError", "compile"]

@@ -1,0 +1,121 @@
+"""From C to a function that can be called: the compiler, its flags, and the cache of what was compiled.
+
+The flags keep NaN, infinities and signed zeros: `-fno-math-errno` and `-fno-trapping-math` only say that
+nobody looks at errno and at the processor's exception flags, and sums are vectorised because the emitted
+loops ask for it themselves (`omp simd`), so that nothing of -ffast-math is needed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import importlib.util
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+FLAGS = (
+    "-O3", "-std=gnu11", "-march=native", "-fPIC", "-shared", "-fopenmp-simd",
+    "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-w",
+)  # fmt: skip
+WIDE = "-mprefer-vector-width=512"
+
+
+class NoCompilerError(RuntimeError):
+    """There is no C compiler here, or it can't compile what it is given."""
+
+
+@lru_cache(maxsize=1)
+def compiler() -> tuple[str, ...]:
+    """The command that compiles C: $CC, or the system's cc, gcc or clang, or ziglang's. NoCompilerError
+    where there is none."""
+    for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
+        command = shlex.split(name)
+        if command and shutil.which(command[0]):
+            return tuple(command)
+    if importlib.util.find_spec("ziglang") is not None:
+        return (sys.executable, "-m", "ziglang", "cc")
+    raise NoCompilerError("there is no C compiler: install gcc or clang, or `pip install ziglang`")
+
+
+@lru_cache(maxsize=1)
+def target() -> tuple[str, dict[str, str]]:
+    """What tells this compiler and processor from others, and the macros that it defines."""
+    wide = (WIDE,) if platform.machine().lower() in ("x86_64", "amd64") else ()
+    for more in (wide, ()):
+        found = _run([*compiler(), *FLAGS, *more, "-dM", "-E", "-x", "c", os.devnull])
+        if found.returncode == 0:
+            macros = dict(
+                ([*line.split(maxsplit=2), ""])[1:3]
+                for line in found.stdout.splitlines()
+                if line.startswith("#define")
+            )
+            return "\n".join([*compiler(), *FLAGS, *more, found.stdout]), macros
+    raise NoCompilerError(f"{compiler()[0]} failed: {found.stderr.strip()[:500]}")
+
+
+def vector_bytes() -> int:
+    """How many bytes one vector register holds."""
+    macros = target()[1]
+    return 64 if "__AVX512F__" in macros else 32 if "__AVX__" in macros else 16
+
+
+def flags() -> list[str]:
+    """FLAGS, and what else this compiler takes."""
+    return target()[0].split("\n# ")[0].split("\n#define")[0].split("\n")[len(compiler()) :]
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NoCompilerError(f"{command[0]} can't be run: {error}") from None
+
+
+def cache_folder() -> Path:
+    """The user's own folder for compiled steps: $TINYGRAD_NINJA_CACHE, or the platform's place for caches."""
+    chosen = os.environ.get("TINYGRAD_NINJA_CACHE")
+    if chosen:
+        return Path(chosen)
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "tinygrad_ninja" / "compiled"
+
+
+def build(source: str) -> Any:
+    """The library that `source` compiles to, from the cache where it is there already.
+
+    The cache is by the hash of the source, the compiler, its flags and the processor. A library is written
+    beside its place and moved there, so that another process sees all of it or nothing. NoCompilerError
+    where it can't be compiled.
+    """
+    identity = "\n".join([source, target()[0], platform.platform()])
+    name = hashlib.sha256(identity.encode()).hexdigest()[:32]
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    library = folder / f"{name}{'.dll' if sys.platform == 'win32' else '.so'}"
+    if not library.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            text, made = Path(scratch, "step.c"), Path(scratch, library.name)
+            text.write_text(source, encoding="utf-8")
+            maths = [] if sys.platform == "win32" else ["-lm"]
+            result = _run([*compiler(), *flags(), str(text), "-o", str(made), *maths])
+            if result.returncode != 0:
+                raise NoCompilerError(f"{compiler()[0]} failed: {result.stderr.strip()[:2000]}")
+            try:
+                made.replace(library)
+            except OSError:
+                if not library.exists():  # Windows refuses where another process has it open: it is the same
+                    raise
+    return ctypes.CDLL(str(library))

@@ -1,0 +1,150 @@
+"""The Python that surrounds every run of a compiled step, written out for that step.
+
+A step of the lecture's model takes less time than a loop over its parameters and their checks would, so the
+checks are unrolled, as dataclasses generate their methods: the text below is made of numbers and of the
+lines here alone.
+"""
+
+from __future__ import annotations
+
+from sys import getrefcount
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...generator import _TWISTER_SIZE
+from ...tensors import Tensor, wrap
+from .memory import aligned, pointer
+
+if TYPE_CHECKING:
+    from .step import Step
+
+
+class ChangedError(Exception):
+    """What the step was recorded with is no longer so: it must be recorded again."""
+
+
+def _same(condition: bool, what: str) -> None:
+    if not condition:
+        raise ChangedError(what)
+
+
+class Caller:
+    """What the generated function calls in the rare cases."""
+
+    def __init__(self, step: Step) -> None:
+        self.step = step
+
+    def moved(self, slot: int, array: Any) -> Any:
+        """A Tensor holds another array now: take its address, if it is of the same kind."""
+        before = self.step.table.arrays[slot]
+        alike = type(array) is np.ndarray and (array.shape, array.dtype, array.strides) == (
+            before.shape, before.dtype, before.strides,
+        )  # fmt: skip
+        _same(alike, "a Tensor has another shape, dtype or layout than before")
+        self.step.table.point(slot, array)
+        return array
+
+    def words(self, number: int, slot: int) -> tuple[Any, int]:
+        """Random words beyond those in the generator's memory; returns its new memory, and the address of
+        that."""
+        generator, n = self.step.words[number]
+        self.step.table.point(slot, generator._words(n))
+        return generator._block, pointer(generator._block)
+
+    def fresh(self, slot: int) -> Tensor:
+        """A new gradient, where somebody holds the last one: its memory is theirs from now on."""
+        table = self.step.table
+        table.point(slot, aligned(table.arrays[slot].shape, table.arrays[slot].dtype))
+        return wrap(table.arrays[slot])
+
+
+def caller(step: Step) -> Any:
+    """A function of the arguments that runs the step once: ChangedError, before anything was drawn or
+    written, where the recording does not hold any more."""
+    names: dict[str, Any] = {
+        "own": Caller(step), "slots": step.table.slots, "run": step.run, "same": _same, "count": getrefcount,
+        "new": object.__new__, "Tensor": Tensor,
+    }  # fmt: skip
+    state, checks, before, after = [], [], [], []
+
+    def bind(name: str, value: Any) -> str:
+        names[name] = value
+        return name
+
+    for i, (node, grad) in enumerate(step.captured.needs):
+        checks.append(
+            f"if {bind(f'needs{i}', node)}.grad is not {bind(f'had{i}', grad)}: "
+            "same(False, 'a gradient is there that was not, or the reverse')"
+        )
+    for i, (group, fixed) in enumerate(step.captured.settings):
+        found = ", ".join(f"{bind(f'group{i}', group)}[{name!r}]" for name in fixed)
+        checks.append(
+            f"if ({found},) != {bind(f'fixed{i}', tuple(fixed.values()))}: "
+            "same(False, 'a setting of the optimizer was changed')"
+        )
+    for i, (owner, array, slot, place) in enumerate(step.owners):
+        source = (
+            f"{bind(f'x{i}', owner)}.array"
+            if place < 0
+            else f"args[{place}]" + (".array" if place not in step.bare else "")
+        )
+        state.append(f"a{i}")
+        names[f"first_a{i}"] = array
+        checks.append(f"if {source} is not a{i}: a{i} = own.moved({slot}, {source})")
+    for i, (holder, read) in enumerate(step.numbers):
+        before.append(f"{bind(f'number{i}', holder)}[()] = {bind(f'read{i}', read)}(args)")
+    for i, (generator, n, slot) in enumerate(
+        (*each, slot) for each, slot in zip(step.words, step.word_slots, strict=True)
+    ):
+        g = bind(f"g{i}", generator)
+        state += [f"block{i}", f"address{i}"]
+        names[f"first_block{i}"], names[f"first_address{i}"] = None, 0
+        slow = f"block{i}, address{i} = own.words({i}, {slot})"
+        fast = [
+            f"start = {g}._position",
+            f"if start <= {_TWISTER_SIZE - n} and {g}._block is block{i}:",
+            f"    {g}._position = start + {n}",
+            f"    slots[{slot}] = address{i} + 8 * start",
+            f"else: {slow}",
+        ]
+        before += fast if step.source else [slow]
+    for i, (draw, holder) in enumerate(step.draws):
+        method = bind(f"draw{i}", getattr(draw.generator, draw.method))
+        before.append(
+            f"{bind(f'holder{i}', holder)}[...] = {method}"
+            f"(*{bind(f'with{i}', draw.arguments)}, **{bind(f'options{i}', draw.options)})"
+        )
+    for i, (node, place_of) in enumerate(step.gradient_slots):
+        target = bind(f"node{i}", node)
+        if place_of is None:
+            after.append(f"{target}.grad = None")
+            continue
+        state.append(f"t{i}")
+        names[f"first_t{i}"] = wrap(step.table.arrays[place_of])
+        # Held by the node, by t, and by this count; its array by the table and the Tensor.
+        before.append(
+            f"if count(t{i}) > (3 if {target}.grad is t{i} else 2) or count(t{i}.array) > 3: "
+            f"t{i} = own.fresh({place_of})"
+        )
+        after.append(f"{target}.grad = t{i}")
+    results = []
+    for i, slot in enumerate(step.result_slots):
+        after += [
+            f"r{i} = new(Tensor)",
+            f"r{i}.array = {bind(f'out{i}', step.table.arrays[slot])}.copy()",
+            f"r{i}.edge = None",
+        ]
+        results.append(f"r{i}")
+    answer = results[0] if step.plain_result else f"fill([{', '.join(results)}])"
+    if not step.plain_result:
+        names["fill"] = step.fill
+    body = [*checks, *before, "run()", *after, f"return {answer}"]
+    lines = ["def make():", *(f"    {name} = first_{name}" for name in state), "    def call(args):"]
+    lines += [f"        nonlocal {', '.join(state)}"] if state else []
+    lines += [f"        {line}" for line in body]
+    exec("\n".join([*lines, "    return call"]), names)
+    made = names["make"]()
+    for name in state:
+        del names[f"first_{name}"]
+    return made

@@ -1,0 +1,335 @@
+"""Recording a whole step: what it computes, what it draws, and what it leaves changed.
+
+While a function runs under `Recording`, every Tensor it touches shows a `Recorded` array, whatever the way by
+which the function came to that Tensor; the engine's operations and rules run on these as on any other kind of
+array and leave instructions on a tape. Nothing is written to memory: a change in place only says which
+variable that memory holds from then on. What the engine itself keeps (gradients, generators, an optimizer's
+state) is put back as it was, so that a recording leaves no trace, whether it succeeds or not.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from threading import get_ident
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ...generator import Generator
+from ...nn.module import Module
+from ...optim import adam
+from ...optim.optimizer import Optimizer
+from ...record import Node, clock
+from ...tensors import Tensor, wrap
+from ..instructions import Array, Instruction, Var
+from ..trace import XP
+from .tape import Cell, Recorded, StepTape, UnsettledError, refuse
+
+
+@dataclass(eq=False)
+class Draw:
+    """Random numbers that the step takes: generator.method(*arguments, **options), as the variable `var`."""
+
+    generator: Generator
+    method: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    var: Var
+
+
+@dataclass(eq=False)
+class Number:
+    """A Python number that the step reads anew at every call: `read(arguments)`, as the variable `var`."""
+
+    read: Callable[[tuple[Any, ...]], float]
+    var: Var
+
+
+@dataclass
+class Captured:
+    """What a step does. instructions: in order. cells: the memory of Tensors that it found, each with what it
+    holds afterwards. gradients: node, and what its gradient is then (None: none); needs: the gradient that
+    a node must have (or None) for this recording to hold. result: what the function returned, variables for
+    Tensors.
+    """
+
+    instructions: list[Instruction]
+    cells: list[Cell]
+    draws: list[Draw]
+    numbers: list[Number]
+    gradients: list[tuple[Node, Var | None]]
+    needs: list[tuple[Node, Tensor | None]]
+    settings: list[tuple[dict[str, Any], dict[str, Any]]]
+    result: Any = None
+    names: dict[Var, str] = field(default_factory=dict)
+
+
+_ARRAY: Any = Tensor.__dict__["array"]
+_GRAD: Any = Node.__dict__["grad"]
+_DRAWS = ("integers", "uniform", "normal", "permutation", "exponential")
+_NO_DRAWS = ("manual_seed", "seed", "get_state", "set_state", "multinomial", "_words")
+
+
+class Recording:
+    """A context: the functions that run inside, in this thread, are recorded."""
+
+    def __init__(self) -> None:
+        self.tape = StepTape()
+        self.cells: dict[int, Cell] = {}
+        self.thread = get_ident()
+        self.draws: list[Draw] = []
+        self.numbers: list[Number] = []
+        self.settings: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._born: dict[int, Array] = {}
+        self._arrays: dict[Tensor, Any] = {}  # Tensors of which the array was replaced, and what it was
+        self._grads: dict[Node, tuple[bool, Tensor | None]] = {}  # whether it was read first, and what it was
+        self._attributes: dict[tuple[Module, str], Any] = {}
+        self._optimizers: dict[Optimizer, Any] = {}
+        self._states: dict[Generator, Any] = {}
+        self._drawing = False
+        self._undo = ExitStack()
+
+    # -- what is replaced while it records -------------------------------------------------------------------
+
+    def __enter__(self) -> Recording:
+        self._start = next(clock)
+        self._replace(Tensor, "array", property(self._get_array, self._set_array))
+        self._replace(Node, "grad", property(self._get_grad, self._set_grad))
+        for name in _DRAWS:
+            self._replace(Generator, name, self._drawn(name, getattr(Generator, name)))
+        for name in _NO_DRAWS:
+            self._replace(Generator, name, self._undrawn(name, getattr(Generator, name)))
+        self._replace(Module, "__setattr__", self._noting_attributes(Module.__setattr__))
+        self._replace(Optimizer, "step", self._optimizing(Optimizer.step))
+        self._replace(
+            adam, "count", lambda step: self._as_number(XP.astype(step.array, np.dtype(np.float64)))
+        )
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._undo.close()
+        for tensor, array in self._arrays.items():
+            tensor.array = array
+        for node, (_, grad) in self._grads.items():
+            node.grad = grad
+        for (module, name), value in self._attributes.items():
+            setattr(module, name, value)
+        for optimizer, state in self._optimizers.items():
+            optimizer.state = state
+        for generator, state in self._states.items():
+            generator.set_state(state)
+
+    def _replace(self, owner: Any, name: str, value: Any) -> None:
+        before = owner.__dict__.get(name)
+        setattr(owner, name, value)
+        self._undo.callback(setattr, owner, name, before) if before is not None else self._undo.callback(
+            delattr, owner, name
+        )
+
+    def _get_array(self, tensor: Tensor) -> Any:
+        array = _ARRAY.__get__(tensor)
+        if get_ident() != self.thread:
+            return array
+        if isinstance(array, Recorded):
+            return self.tape.of(array.cell) if array.cell is not None else array
+        return self.tape.of(self.cell(tensor, array)) if type(array) is np.ndarray else self._foreign(array)
+
+    def _foreign(self, array: Any) -> NoReturn:
+        refuse(f"only Tensors on the CPU are compiled, and not one that holds a {type(array).__name__}")
+
+    def cell(self, tensor: Tensor, array: Array) -> Cell:
+        """The memory of a Tensor that is no result of the step's."""
+        found = self.cells.get(id(array))
+        if found is None:
+            owner = None if id(array) in self._born else tensor
+            found = self.cells[id(array)] = Cell(array, Var(array), owner)
+            if owner is None:
+                self.tape.fixed.add(found.var)
+        return found
+
+    def _set_array(self, tensor: Tensor, array: Any) -> None:
+        if get_ident() == self.thread:
+            try:
+                before = _ARRAY.__get__(tensor)
+            except AttributeError:
+                before = None
+            if type(before) is np.ndarray and id(before) not in self._born:
+                self._arrays.setdefault(tensor, before)
+            if type(array) is np.ndarray and id(array) not in self.cells:
+                self._born[id(array)] = array
+        _ARRAY.__set__(tensor, array)
+
+    def _get_grad(self, node: Node) -> Tensor | None:
+        grad: Tensor | None = _GRAD.__get__(node)
+        if get_ident() == self.thread and node.order > self._start:
+            self._grads.setdefault(node, (True, grad))
+        return grad
+
+    def _set_grad(self, node: Node, grad: Tensor | None) -> None:
+        if get_ident() == self.thread and node.order > self._start:
+            self._grads.setdefault(node, (False, _GRAD.__get__(node)))
+        _GRAD.__set__(node, grad)
+
+    def _drawn(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def draw(generator: Generator, *args: Any, **options: Any) -> Any:
+            if get_ident() != self.thread or self._drawing:
+                return original(generator, *args, **options)
+            self._drawing = True
+            try:
+                if generator not in self._states:
+                    self._states[generator] = generator.get_state()
+                value = original(generator, *args, **options)
+            finally:
+                self._drawing = False
+            made = Draw(generator, name, args, options, Var(np.asarray(value)))
+            self.draws.append(made)
+            return self.tape.array(made.var)
+
+        return draw
+
+    def _undrawn(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(generator: Generator, *args: Any, **options: Any) -> Any:
+            if get_ident() == self.thread and not self._drawing:
+                refuse(f"Generator.{name} is not compiled" if name[0] != "_" else "this draw is not compiled")
+            return original(generator, *args, **options)
+
+        return call
+
+    def _noting_attributes(self, original: Callable[..., None]) -> Callable[..., None]:
+        def setattr_(module: Module, name: str, value: Any) -> None:
+            if (
+                get_ident() == self.thread
+                and (module, name) not in self._attributes
+                and hasattr(module, name)
+            ):
+                self._attributes[module, name] = getattr(module, name)
+            original(module, name, value)
+
+        return setattr_
+
+    def _optimizing(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        def step(optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
+            if get_ident() != self.thread:
+                return original(optimizer, closure)
+            if optimizer not in self._optimizers:
+                self._optimizers[optimizer] = {p: {**kept} for p, kept in optimizer.state.items()}
+                for group in optimizer.param_groups:
+                    fixed = {name: each for name, each in group.items() if name not in ("lr", "params")}
+                    self.settings.append((group, fixed))
+            groups = optimizer.param_groups
+            optimizer.param_groups = [{**group, "lr": self._rate(group)} for group in groups]
+            try:
+                return original(optimizer, closure)
+            finally:
+                optimizer.param_groups = groups
+
+        return step
+
+    def _rate(self, group: dict[str, Any]) -> Recorded:
+        if isinstance(group["lr"], Tensor):
+            return self._as_number(group["lr"].array)
+        return self.number(lambda _: group["lr"], np.array(group["lr"], np.float64))
+
+    def number(self, read: Callable[[tuple[Any, ...]], float], value: Array) -> Recorded:
+        """A Python number that is read anew at every call."""
+        made = Number(read, Var(value))
+        self.numbers.append(made)
+        return self._as_number(self.tape.array(made.var))
+
+    def argument(self, place: int, value: float) -> Tensor:
+        """A number among the function's arguments, as a Tensor without dimensions."""
+        kind = np.float64 if isinstance(value, float) else np.int64
+        return wrap(self.number(lambda args: args[place], np.array(value, kind)))
+
+    def _as_number(self, array: Any) -> Recorded:
+        array.number = True
+        return array
+
+    # -- what was recorded -----------------------------------------------------------------------------------
+
+    def captured(self, result: Any) -> Captured:
+        """What the step did, its result included; called inside, after the function. UnsupportedError where
+        it left something behind that a compiled call would not leave."""
+        for optimizer, kept in self._optimizers.items():
+            if any(kept.get(p) != each for p, each in optimizer.state.items()):
+                raise UnsettledError
+        for (module, name), before in self._attributes.items():
+            self._rebound(f"{type(module).__name__}.{name}", before, getattr(module, name))
+        for tensor, before in self._arrays.items():
+            now = _ARRAY.__get__(tensor)
+            if isinstance(now, Recorded) and not (now.cell is not None and now.cell.array is before):
+                self._take_over(self.cell(tensor, before), now, "a Tensor's data")
+        gradients: list[tuple[Node, Var | None]] = []
+        needs = []
+        for node, (read, before) in self._grads.items():
+            now = _GRAD.__get__(node)
+            if read:
+                needs.append((node, before))
+            if now is before and (now is None or not read):
+                gradients += [(node, None)] if now is None else []
+            elif now is not before:
+                gradients.append((node, None if now is None else self.tape.variable(now.array)))
+        return Captured(
+            [each for each in self.tape.instructions if each.output not in self.tape.fixed],
+            list(self.cells.values()),
+            self.draws,
+            self.numbers,
+            gradients,
+            needs,
+            self.settings,
+            self._outputs(result),
+        )
+
+    def _rebound(self, what: str, before: Any, now: Any) -> None:
+        if now is before:
+            return
+        if not isinstance(now, Tensor) or not isinstance(before, Tensor):
+            refuse(f"{what} is set to something that is no Tensor, or was none before")
+        self._take_over(self.cell(before, _ARRAY.__get__(before)), now.array, what)
+
+    def _take_over(self, cell: Cell, now: Any, what: str) -> None:
+        if cell.array.shape != now.shape or cell.array.dtype != now.dtype:
+            refuse(f"{what} changes its shape or dtype")
+        cell.var = self.tape.variable(now)
+        cell.version += 1
+
+    def _outputs(self, result: Any) -> Any:
+        """The result, a variable in the place of each Tensor that the step computed."""
+        if isinstance(result, Tensor):
+            array = _ARRAY.__get__(result)
+            if type(array) is np.ndarray:
+                return result if id(array) not in self._born else self.tape.variable(result.array)
+            if result.edge is not None and not self._went_back():
+                refuse(
+                    "the result still needs its history; call backward() inside the function, or use "
+                    "no_grad()"
+                )
+            return self.tape.variable(result.array)
+        if isinstance(result, Recorded):
+            return self.tape.variable(result)
+        if isinstance(result, dict):
+            return {key: self._outputs(each) for key, each in result.items()}
+        if isinstance(result, tuple) and hasattr(result, "_fields"):
+            return type(result)(*map(self._outputs, result))
+        if isinstance(result, (tuple, list)):
+            return type(result)(map(self._outputs, result))
+        if result is None or isinstance(result, (bool, int, float, str)):
+            return result
+        return refuse(
+            f"the function returns a {type(result).__name__}; Tensors, numbers and tuples can be compiled"
+        )
+
+    def _went_back(self) -> bool:
+        return any(
+            isinstance(now := _GRAD.__get__(node), Tensor) and now is not before
+            for node, (_, before) in self._grads.items()
+        )
+
+    def escaped(self) -> bool:
+        """Whether something that the step computed is still held by somebody; asked after it."""
+        if any(each() is not None for each in self.tape.arrays):
+            gc.collect()
+        return any(each() is not None for each in self.tape.arrays)

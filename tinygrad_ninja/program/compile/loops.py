@@ -1,0 +1,309 @@
+"""Loops over a domain, with what is computed at each point and what is summed up on the way."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from ..instructions import Var
+from .body import Body
+from .plan import REDUCTIONS, Address, Buffer, Group, Kernel, Storage, contiguous
+from .scalars import c_type, converted, literal
+
+LANES = 16
+"""So many sums run beside each other where a row is summed: the order of the additions is the same
+everywhere."""
+_NOTHING = {"sum": 0, "prod": 1, "any": False, "all": True}
+_OPERATORS = {"sum": "+", "prod": "*", "any": "|", "all": "&"}
+
+
+class Loops:
+    """The loops of one group."""
+
+    def __init__(self, storage: Storage, group: Group, body: Body, width: int) -> None:
+        self.storage, self.group, self.body, self.width = storage, group, body, width
+        self.sizes = group.loops
+        self.before: list[str] = []
+        self.opened: dict[int, list[str]] = {}
+        self.closed: dict[int, list[str]] = {}
+        self.clauses: list[str] = []
+        self.vector = True
+        self.laned = (
+            False  # whether the innermost loop runs by blocks of LANES, each of which has sums of its own
+        )
+        self.row = 0  # what the innermost loop runs to, where that is more than the size
+        self.targets: dict[Buffer, set[str]] = {}
+        self._copied: list[Buffer] | None = None
+        self.after: list[str] = []
+
+    def lines(self) -> list[str]:
+        """The function's lines; with rows as whole vectors where that is possible, which spares the rest at
+        their end that would be computed one by one."""
+        first = Loops(self.storage, self.group, Body(self.storage), self.width)
+        first.row = 0
+        first._generate()
+        n = self.sizes[-1] if self.sizes else 0
+        lanes = self.width // 4
+        self.row = 0
+        if n > lanes and n % lanes and first.vector:
+            row = -(-n // lanes) * lanes
+            self._copied = first._to_copy(row)
+            if self._copied is not None:
+                self.row = row
+        return self._generate()
+
+    def _to_copy(self, row: int) -> list[Buffer] | None:
+        """The vectors of the caller's that must be copied to be read in whole; None where not all of the
+        innermost accesses are to the elements of rows, one after the other."""
+        last = f"i{len(self.sizes) - 1}"
+        copied = []
+        stores = {buffer: {place} for buffer, place in self.body.stored}
+        for buffer, places in (*self.body.loads.items(), *stores.items(), *self.targets.items()):
+            for place in places:
+                *rest, end = place.split(" + ")
+                if not re.search(rf"\b{last}\b", place):
+                    continue
+                if end != last or any(re.search(rf"\b{last}\b", each) for each in rest):
+                    return None
+                if buffer.holds(row):
+                    continue
+                if rest or buffer.slot is None or buffer in stores or buffer in self.targets:
+                    return None
+                copied.append(buffer)
+        return list(dict.fromkeys(copied))
+
+    def _generate(self) -> list[str]:
+        for number, kernel in enumerate(self.group.kernels):
+            if kernel.kind == "check":
+                self._check(kernel)
+            elif kernel.kind in REDUCTIONS:
+                self._reduce(kernel, f"r{number}")
+            else:
+                text = write_point(self.storage, kernel, self.body)
+                if kernel.kind != "store":
+                    self._move(kernel, text)
+        out = list(self.before)
+        deep = len(self.sizes)
+        sizes = [*self.sizes[:-1], self.row or self.sizes[-1]] if deep else []
+        for each in self._copied or () if self.row else ():
+            n, kind = self.sizes[-1], c_type(each.dtype)
+            out.append(f"  {kind} {each.name}_row[{self.row}] = {{0}};")
+            out.append(f"  memcpy({each.name}_row, {each.name}, {n} * sizeof({kind}));")
+            self.body.lines = [
+                re.sub(rf"\b{each.name}\[", f"{each.name}_row[", line) for line in self.body.lines
+            ]
+        for level in range(deep + 1):
+            out += ["  " * (level + 1) + line for line in self.opened.get(level, ())]
+            if level == deep:
+                break
+            indent = "  " * (level + 1)
+            inner = level == deep - 1
+            if inner and self.laned:
+                out.append(f"{indent}for (int from = 0; from < {sizes[level]}; from += {LANES})")
+            if inner and self.vector:
+                out.append("#pragma omp simd" + "".join(f" {each}" for each in self.clauses))
+            if inner and self.laned:
+                out.append(f"{indent}for (int lane = 0; lane < {LANES}; lane++) {{")
+                out.append(f"{indent}  const int i{level} = from + lane;")
+            else:
+                out.append(f"{indent}for (int i{level} = 0; i{level} < {sizes[level]}; i{level}++) {{")
+        out += ["  " * (deep + 1) + line for line in self.body.lines]
+        for level in range(deep, -1, -1):
+            if level < deep:
+                out.append("  " * (level + 1) + "}")
+            out += ["  " * (level + 1) + line for line in self.closed.get(level, ())]
+        return out + self.after
+
+    def _check(self, kernel: Kernel) -> None:
+        text = write_point(self.storage, kernel, self.body)
+        n = kernel.bound
+        assert kernel.instruction is not None
+        divides = kernel.instruction.operation.name in _DIVIDES
+        wrong = f"{text} == 0" if divides else f"({text} < -{n}) | ({text} >= {n})"
+        self.opened.setdefault(0, []).append("int wrong = 0;")
+        self.clauses.append("reduction(|:wrong)")
+        self.body.lines.append(f"wrong |= {wrong};")
+        self.after.append("  return wrong;")
+
+    def _reduce(self, kernel: Kernel, name: str) -> None:
+        assert kernel.instruction is not None
+        assert kernel.target is not None
+        axis, keep = kernel.instruction.parameters
+        domain, var = kernel.domain, kernel.var
+        axes = set(range(len(domain))) if axis is None else {axis} if isinstance(axis, int) else set(axis)
+        at = indices(domain)
+        level_of = {each: int(each[1:]) for each in at if each != "0"}
+        out = tuple("0" if i in axes else each for i, each in enumerate(at) if keep or i not in axes)
+        staying = [level_of[each] for i, each in enumerate(at) if each != "0" and i not in axes]
+        gone = [level_of[each] for i, each in enumerate(at) if each != "0" and i in axes]
+        level = max(staying, default=-1) + 1
+        text = write_point(self.storage, kernel, self.body)
+        place = f"{kernel.target.buffer.name}[{self.body.at(kernel.target, out)}]"
+        kind = kernel.kind
+        self.targets.setdefault(kernel.target.buffer, set()).add(self.body.at(kernel.target, out))
+        last = len(self.sizes) - 1
+        if self.row and last in gone:
+            nothing = self._nothing(kind, np.dtype(np.int32) if kind == "first_equal" else var.dtype)
+            text = self.body.name(
+                f"(i{last} < {self.sizes[-1]} ? {text} : {nothing})",
+                np.dtype(np.int32) if kind == "first_equal" else var.dtype,
+            )
+        outer = any(each < level for each in gone)
+        if outer:
+            self._initialise(kernel, out, staying)
+        if level == len(self.sizes) and not any(each >= level for each in gone):
+            self.body.lines += (
+                self._combine(kind, place, text, var, stored=True) if outer else [f"{place} = {text};"]
+            )
+            return
+        dtype = np.dtype(np.int32) if kind == "first_equal" else var.dtype
+        if kind == "sum" and dtype.kind == "f" and self.vector and (self.row or self.sizes[-1]) % LANES == 0:
+            self.laned = True
+            self.opened.setdefault(level, []).append(f"{c_type(dtype)} {name}[{LANES}] = {{0}};")
+            self.body.lines.append(f"{name}[lane] += {text};")
+            total = f"sum_lanes_{'d' if dtype.itemsize == 8 else 'f'}({name})"
+            self.closed.setdefault(level, []).append(f"{place} {'+=' if outer else '='} {total};")
+            return
+        self.opened.setdefault(level, []).append(f"{c_type(dtype)} {name} = {self._nothing(kind, dtype)};")
+        floating = kind in ("amax", "amin") and var.dtype.kind == "f"
+        if floating:
+            self.opened[level].append(f"int {name}_nan = 0;")
+            self.clauses.append(f"reduction(|:{name}_nan)")
+            self.body.lines.append(f"{name}_nan |= {text} != {text};")
+        operator = {"amax": "max", "amin": "min", "first_equal": "min"}.get(kind) or _OPERATORS[kind]
+        self.clauses.append(f"reduction({operator}:{name})")
+        if kind in _OPERATORS:
+            self.body.lines.append(f"{name} {_OPERATORS[kind]}= {text};")
+        else:
+            sign = ">" if kind == "amax" else "<"
+            self.body.lines.append(f"{name} = {text} {sign} {name} ? {text} : {name};")
+        result = f"({name}_nan ? NAN : {name})" if floating else name
+        self.closed.setdefault(level, []).extend(
+            self._combine(kind, place, result, var, stored=True) if outer else [f"{place} = {result};"]
+        )
+
+    def _combine(self, kind: str, place: str, text: str, var: Var, stored: bool) -> list[str]:
+        if kind in _OPERATORS:
+            return [f"{place} {_OPERATORS[kind]}= {text};"]
+        sign = ">" if kind == "amax" else "<"
+        nan = f" || {text} != {text}" if var.dtype.kind == "f" else ""
+        return [f"{place} = {text} {sign} {place}{nan} ? {text} : {place};"]
+
+    def _nothing(self, kind: str, dtype: np.dtype[Any]) -> str:
+        if kind in _NOTHING:
+            return literal(_NOTHING[kind], dtype)
+        if kind == "first_equal":
+            return str(2**31 - 1)
+        if dtype.kind == "f":
+            return "-INFINITY" if kind == "amax" else "INFINITY"
+        if dtype.kind == "b":
+            return "0" if kind == "amax" else "1"
+        limits = np.iinfo(dtype)
+        return f"({c_type(dtype)}){limits.min}" if kind == "amax" else f"({c_type(dtype)}){limits.max}"
+
+    def _initialise(self, kernel: Kernel, out: tuple[str, ...], staying: list[int]) -> None:
+        assert kernel.target is not None
+        place = f"{kernel.target.buffer.name}[{self.body.at(kernel.target, out)}]"
+        for level in staying:
+            self.before.append(f"  for (int i{level} = 0; i{level} < {self.sizes[level]}; i{level}++)")
+        self.before.append(f"    {place} = {self._nothing(kernel.kind, kernel.var.dtype)};")
+
+    def _move(self, kernel: Kernel, text: str) -> None:
+        """Kernels that write to a place of their own choice."""
+        made, target = kernel.instruction, kernel.target
+        assert made is not None
+        assert target is not None
+        index, name = indices(kernel.domain), kernel.kind
+        self.vector = False
+        if name == "cumsum":
+            axis = made.parameters[0]
+            here = f"{target.buffer.name}[{self.body.at(target, index)}]"
+            if index[axis] == "0":
+                self.body.lines.append(f"{here} = {text};")
+                return
+            step = target.strides[axis]
+            self.body.lines.append(f"{here} = {text} + ({index[axis]} ? {here[:-1]} - {step}] : 0);")
+            return
+        if name == "scatter":
+            shape, key = made.parameters
+            place = self.body.place(key, shape, index)
+            fixed = [each for each in key if isinstance(each, Var)]
+            at = self.body.at(target, place)
+            last = f"i{len(self.sizes) - 1}"
+            self.vector = bool(self.sizes) and bool(fixed) and index[-1] == last and place[-1] == last
+        elif name == "scatter_along":
+            _, axis, where = made.parameters
+            there = self.body.wrapped(where, index, made.output.shape[axis])
+            at = self.body.at(target, tuple(there if i == axis else each for i, each in enumerate(index)))
+        elif name == "put":
+            at = self.body.at(target, self.body.place(made.parameters[0], made.output.shape, index))
+            self.body.lines.append(f"{target.buffer.name}[{at}] = {text};")
+            return
+        else:  # diag_embed
+            offset = made.parameters[0]
+            (i,) = index
+            at = self.body.at(target, (f"({i} + {max(0, -offset)})", f"({i} + {max(0, offset)})"))
+        size = target.buffer.elements
+        self.before.append(f"  memset({target.buffer.name}, 0, {size} * sizeof *{target.buffer.name});")
+        self.body.lines.append(f"{target.buffer.name}[{at}] += {text};")
+
+
+def write_point(storage: Storage, kernel: Kernel, body: Body) -> str:
+    """Write what is computed at each point of the domain, for a store all of it; returns the value."""
+    index = indices(kernel.domain)
+    if kernel.kind == "store":
+        assert kernel.target is not None
+        x: Any = kernel.var
+        made = storage.by.get(x)
+        if made is not None and storage.kept.get(x) is kernel.target:
+            text = body.named(x, body.computed(made, index))
+        else:
+            text = body.named(x, body.element(x, index))
+        body.store(kernel.target, index, text)
+        return text
+    assert kernel.instruction is not None
+    x, name = kernel.instruction.inputs[0], kernel.kind
+    if name == "check":
+        return body.name(body.value(kernel.var, index, np.dtype(np.int64)), np.dtype(np.int64))
+    if name == "matmul":
+        for each in kernel.instruction.inputs:
+            address = storage.address(each)  # type: ignore[arg-type]
+            assert address is not None
+            body.loads.setdefault(address.buffer, set()).add("all of it")
+        return ""
+    if name == "first_equal":
+        best, (axis, _) = kernel.instruction.inputs[1], kernel.instruction.parameters
+        assert isinstance(x, Var)
+        v = body.name(body.element(x, index), x.dtype)
+        at = tuple("0" if axis is None or i == axis else each for i, each in enumerate(index))
+        m = body.value(best, at, x.dtype)
+        place = (
+            index[axis]
+            if axis is not None
+            else body.at(Address(_NOBODY, 0, x.shape, contiguous(x.shape)), index)
+        )
+        return body.name(f"({v} == {m} || {v} != {v} ? {place} : {2**31 - 1})", np.dtype(np.int32))
+    dtype = (
+        kernel.var.dtype
+        if name in ("sum", "prod", "cumsum", "scatter", "scatter_along", "diag_embed")
+        else None
+    )
+    if name == "put":
+        return body.broadcast(kernel.instruction.inputs[1], index, kernel.var.dtype)
+    source = x.dtype if isinstance(x, Var) else kernel.var.dtype
+    text = body.broadcast(x, index, source)
+    if name in ("any", "all"):
+        return body.name(f"({text} != 0)", np.dtype(bool))
+    return body.name(converted(text, source, dtype or source), dtype or source)
+
+
+_DIVIDES = ("remainder", "floor_divide")
+_NOBODY = Buffer("", np.dtype(np.int8), (), ())
+
+
+def indices(shape: tuple[int, ...]) -> tuple[str, ...]:
+    """The loop variable of each dimension; 0 for those of one."""
+    names = iter(range(len(shape)))
+    return tuple("0" if n == 1 else f"i{next(names)}" for n in shape)

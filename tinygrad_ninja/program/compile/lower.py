@@ -1,0 +1,155 @@
+"""From what was recorded to primitive operations, without what is not needed.
+
+Each operation becomes simpler ones by its own forward function, run on the traced kind of array, so that an
+operation added to the table needs nothing here as long as it is composed of those that are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ...ops import TABLE, Operation
+from ..instructions import Instruction, Var, flatten, substitute
+from ..trace import lower
+
+_SAME = {"clone", "to_device"}
+
+
+def _words_below(words: Any, /, low: int, span: int) -> Any:
+    """out = low + words modulo span: how a Generator makes integers of 32-bit words."""
+    return (words % span).view(np.int64) + low
+
+
+def _first_equal(xp: Any, x: Any, best: Any, /, axis: int | None, keepdims: bool) -> Any:
+    """out = where along axis the first stands that equals `best`, or is NaN."""
+    return xp.argmax((x == best) | (x != x), axis, keepdims)
+
+
+_words_below.__name__, _first_equal.__name__ = "words_below", "first_equal"
+WORDS_BELOW, FIRST_EQUAL = Operation(_words_below, {}), Operation(_first_equal, {})
+"""Operations of the compiler's own, which no Tensor needs."""
+
+
+def primitives(
+    instructions: list[Instruction], outputs: Iterable[Var]
+) -> tuple[list[Instruction], dict[Var, Var]]:
+    """The instructions that `outputs` need, in primitive operations; and for each variable that was
+    another's equal the one that took its place."""
+    simple = [
+        part for each in needed(instructions, outputs) for made in _lowered(each) for part in _plainer(made)
+    ]
+    simple, instead = merge(simple)
+    return needed(simple, [instead.get(var, var) for var in outputs]), instead
+
+
+def _lowered(instruction: Instruction) -> list[Instruction]:
+    return [instruction] if instruction.operation is WORDS_BELOW else lower(instruction)
+
+
+def _plainer(made: Instruction) -> list[Instruction]:
+    """A search for the largest as the largest and a comparison; a product with a vector as a product of
+    elements and a sum."""
+    name = made.operation.name
+    if name in ("argmax", "argmin"):
+        x, (axis, keepdims) = made.inputs[0], made.parameters
+        assert isinstance(x, Var)
+        axes = None if axis is None else (axis,)
+        shape = tuple(1 if axes is None or i in axes else n for i, n in enumerate(x.shape))
+        best = _made("amax" if name == "argmax" else "amin", (x,), (axes, True), shape, x.dtype)
+        return [
+            best,
+            Instruction(FIRST_EQUAL, (x, best.output), (axis, keepdims), made.output, source=made.source),
+        ]
+    if name == "matmul":
+        a, b = made.inputs
+        assert isinstance(a, Var)
+        assert isinstance(b, Var)
+        if len(a.shape) == 1 and len(b.shape) > 1:
+            column = _made("reshape", (a,), ((*a.shape, 1),), (*a.shape, 1), a.dtype)
+            product = _made("mul", (column.output, b), (), b.shape, made.output.dtype)
+            axis = len(b.shape) - 2
+        elif len(b.shape) == 1:
+            column = None
+            product = _made("mul", (a, b), (), a.shape, made.output.dtype)
+            axis = len(a.shape) - 1
+        else:
+            return [made]
+        total = Instruction(
+            TABLE["sum"], (product.output,), ((axis,), False), made.output, source=made.source
+        )
+        return [*([column] if column else []), product, total]
+    return [made]
+
+
+def _made(
+    name: str, inputs: tuple[Any, ...], parameters: tuple[Any, ...], shape: Any, dtype: Any
+) -> Instruction:
+    value = np.broadcast_to(np.zeros((), dtype), shape)
+    return Instruction(TABLE[name], inputs, parameters, Var(value))
+
+
+def needed(instructions: list[Instruction], outputs: Iterable[Var]) -> list[Instruction]:
+    """Without those that the outputs do not depend on: dead code."""
+    wanted = set(outputs)
+    kept = []
+    for each in reversed(instructions):
+        if each.output in wanted:
+            wanted.update(each.reads())
+            kept.append(each)
+    return kept[::-1]
+
+
+def merge(instructions: list[Instruction]) -> tuple[list[Instruction], dict[Var, Var]]:
+    """Without copies, and without what was computed before: common subexpressions. The largest along an
+    axis that is taken by its index, as `max(dim)` does, becomes `amax`."""
+    instead: dict[Var, Var] = {}
+    made: dict[Any, Var] = {}
+    by: dict[Var, Instruction] = {}
+    kept = []
+
+    def replaced(x: Any) -> Any:
+        return instead.get(x, x) if isinstance(x, Var) else x
+
+    for each in instructions:
+        name, inputs = each.operation.name, tuple(map(replaced, each.inputs))
+        parameters = substitute(each.parameters, replaced)
+        if name in _SAME and isinstance(inputs[0], Var):
+            instead[each.output] = inputs[0]
+            continue
+        if name == "gather" and isinstance(parameters[1], Var):
+            search = by.get(parameters[1])
+            same = search is not None and search.operation is FIRST_EQUAL and search.inputs[0] is inputs[0]
+            if search is not None and same and search.parameters == (parameters[0], True):
+                instead[each.output] = search.inputs[1]  # type: ignore[assignment]
+                continue
+        key = (name, _identity(inputs), _identity(parameters))
+        if key in made:
+            instead[each.output] = made[key]
+            continue
+        made[key] = each.output
+        by[each.output] = Instruction(each.operation, inputs, parameters, each.output, source=each.source)
+        kept.append(by[each.output])
+    return kept, instead
+
+
+def _identity(x: Any) -> Any:
+    if isinstance(x, tuple):
+        return tuple(map(_identity, x))
+    if isinstance(x, slice):
+        return ("slice", x.start, x.stop, x.step)
+    return id(x) if isinstance(x, Var) else (type(x).__name__, repr(x))
+
+
+def forget_values(instructions: list[Instruction]) -> None:
+    """Keep the shapes and dtypes of the variables, and drop the arrays that were computed while recording."""
+    for each in instructions:
+        var = each.output
+        var.value = np.broadcast_to(np.zeros((), var.dtype), var.shape)
+
+
+def reads(instruction: Instruction) -> list[Var]:
+    """Each variable that an instruction reads."""
+    return [each for each in flatten((*instruction.inputs, *instruction.parameters)) if isinstance(each, Var)]

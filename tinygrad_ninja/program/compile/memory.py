@@ -1,0 +1,131 @@
+"""The memory of a compiled step: the pointers that it takes, and what its variables are called in C."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from typing import Any
+
+import numpy as np
+
+from ..instructions import Array, Var
+from .capture import Captured
+from .plan import Address, Buffer
+from .tape import UnsupportedError
+
+
+def aligned(shape: tuple[int, ...], dtype: Any, least: int = 0) -> Array:
+    """Zeros that begin at a multiple of 64 bytes."""
+    dtype = np.dtype(dtype)
+    size = max(int(np.prod(shape)) * dtype.itemsize, least, dtype.itemsize)
+    raw = np.zeros(size + 64, np.uint8)
+    start = -raw.__array_interface__["data"][0] % 64
+    return raw[start : start + size].view(dtype)[: int(np.prod(shape))].reshape(shape)
+
+
+def pointer(array: Array) -> int:
+    """The address of an array's first element."""
+    return array.__array_interface__["data"][0]
+
+
+class Table:
+    """The pointers that the compiled function takes, each with the array that it points into."""
+
+    def __init__(self) -> None:
+        self.arrays: list[Array] = []
+        self.buffers: list[Buffer] = []
+        self.slots: Any = None
+
+    def add(self, array: Array, name: str) -> Address:
+        """A buffer for an array of the caller's."""
+        if array.dtype.byteorder == ">" or not array.flags.aligned:
+            raise UnsupportedError(f"{name} lies in memory in a way that is not compiled: copy() it")
+        steps = tuple(step // array.itemsize for step in array.strides)
+        if any(step % array.itemsize for step in array.strides) or array.size >= 2**31:
+            raise UnsupportedError(
+                f"{name}, of shape {array.shape}, lies in memory in a way that is not compiled"
+            )
+        buffer = Buffer(name, array.dtype, array.shape, steps, len(self.arrays))
+        self.arrays.append(array)
+        self.buffers.append(buffer)
+        return Address(buffer, 0, array.shape, steps)
+
+    def finish(self) -> None:
+        self.slots = (ctypes.c_void_p * len(self.arrays))(*map(pointer, self.arrays))
+
+    def point(self, slot: int, array: Array) -> None:
+        self.arrays[slot] = array
+        self.slots[slot] = pointer(array)
+
+
+_TAKEN = {
+    "auto",
+    "break",
+    "case",
+    "char",
+    "const",
+    "continue",
+    "default",
+    "do",
+    "double",
+    "else",
+    "enum",
+    "extern",
+    "float",
+    "for",
+    "goto",
+    "if",
+    "inline",
+    "int",
+    "long",
+    "register",
+    "restrict",
+    "return",
+    "short",
+    "signed",
+    "sizeof",
+    "static",
+    "struct",
+    "switch",
+    "typedef",
+    "union",
+    "unsigned",
+    "void",
+    "volatile",
+    "while",
+    "asm",
+    "typeof",
+    "sin",
+    "cos",
+    "erf",
+    "pow",
+    "sinf",
+    "cosf",
+    "erff",
+    "powf",
+    "memset",
+    "memcpy",
+    "main",
+    "scratch",
+    "lane",
+    "from",
+    "wrong",
+    "packed",
+    "result",
+}
+_OURS = re.compile(r"([ptvrinx]|out|constant|number|words|drawn|new_|step)\d*(_.*)?|.*_row|\d*")
+
+
+def names_for(captured: Captured) -> dict[Var, str]:
+    """A C identifier for each variable that the reader has a name for, no two alike, nor like one of the
+    emitter's."""
+    used: set[str] = set()
+    found = {}
+    for var, name in captured.names.items():
+        wanted = name if name not in _TAKEN and not _OURS.fullmatch(name) and name[0] != "_" else f"my_{name}"
+        count = 2
+        while wanted in used:
+            wanted, count = f"{name}_{count}", count + 1
+        used.add(wanted)
+        found[var] = wanted
+    return found

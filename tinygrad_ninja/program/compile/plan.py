@@ -1,0 +1,321 @@
+"""What is kept in memory, where, and which loops run together.
+
+A variable is kept if it must lie in memory (the operands of a product, an index, what a reduction makes, an
+output) or if it costs more to compute again than to read. All others are computed inside the loops that use
+them: that is the fusion of elementwise chains with each other, with their reductions and with the update of
+the parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..instructions import Instruction, Var, flatten
+from ..trace import plain
+from .lower import reads
+from .scalars import ELEMENTWISE, cost
+from .tape import UnsupportedError
+
+VIEWS = {"reshape", "unsqueeze", "squeeze", "permute", "expand", "slice", "select", "flip", "diagonal"}
+REDUCTIONS = {"sum", "amax", "amin", "prod", "any", "all", "first_equal"}
+INDEXED = {"index", "gather"}
+ALONE = {"matmul", "scatter", "scatter_along", "cumsum", "cat", "stack", "diag_embed", "put"}
+CHEAP = 6
+"""A variable that is used several times is computed again each time if that takes no more instructions than
+this."""
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory in C. slot: its place in the table of pointers, None for scratch memory, which begins at
+    `offset`."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    slot: int | None = None
+    offset: int = 0
+    written: bool = False
+
+    def holds(self, row: int) -> bool:
+        """Whether so many elements may be read and written from the start of each row: scratch memory has
+        room for a vector more at its end."""
+        return (
+            self.slot is None
+            and (len(loops(self.shape)) < 2 or self.strides[-2] >= row)
+            and self.strides[-1:] == (1,)
+        )
+
+    @property
+    def elements(self) -> int:
+        """How many elements it spans."""
+        if 0 in self.shape:
+            return 0
+        return 1 + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
+
+
+@dataclass(eq=False)
+class Address:
+    """Where the elements of a variable lie: buffer[offset + Σ index · stride]."""
+
+    buffer: Buffer
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def dummy(self) -> np.ndarray[Any, Any]:
+        """An array of bytes with these strides, which is never read: NumPy does the arithmetic of views on
+        it."""
+        return np.lib.stride_tricks.as_strided(_ORIGIN, self.shape, self.strides)
+
+    def viewed(self, instruction: Instruction) -> Address | None:
+        """The address of what a view of this shows; None where that can't be said by strides."""
+        dummy, name, parameters = self.dummy(), instruction.operation.name, instruction.parameters
+        try:
+            if name in ("reshape", "unsqueeze", "squeeze"):
+                seen = dummy.view()
+                seen.shape = parameters[0]
+            elif name == "flip":
+                seen = np.flip(dummy, parameters[0])
+            elif name == "diagonal":
+                seen = dummy.diagonal(*parameters)
+            elif name == "expand":
+                seen = np.broadcast_to(dummy, parameters[0])
+            elif name == "permute":
+                seen = dummy.transpose(parameters[0])
+            else:
+                seen = dummy[parameters[0]]
+        except (AttributeError, ValueError):
+            return None
+        shift = seen.__array_interface__["data"][0] - dummy.__array_interface__["data"][0] if seen.size else 0
+        return Address(self.buffer, self.offset + shift, seen.shape, seen.strides)
+
+
+_ORIGIN = np.zeros(1, np.int8)
+
+
+def contiguous(shape: tuple[int, ...], pad: int = 1) -> tuple[int, ...]:
+    """The strides of rows one after the other, each as long as a multiple of `pad`."""
+    steps = []
+    step = 1
+    for n in reversed(shape):
+        steps.append(step)
+        step *= -(-n // pad) * pad if len(steps) == 1 else n
+    return tuple(reversed(steps))
+
+
+@dataclass(eq=False)
+class Kernel:
+    """One variable, or one store to an address, computed by loops over `domain`."""
+
+    kind: str
+    var: Var
+    domain: tuple[int, ...]
+    target: Address | None = None
+    instruction: Instruction | None = None
+    bound: int = 0  # of an index that is checked
+    code: int = 0  # what a check answers
+    own: str = ""  # where a store puts its value
+
+
+@dataclass(eq=False)
+class Group:
+    """Kernels whose loops run together: over the domain without its dimensions of one."""
+
+    kernels: list[Kernel]
+    name: str = ""
+    buffers: list[Buffer] = field(default_factory=list)
+
+    @property
+    def loops(self) -> tuple[int, ...]:
+        return loops(self.kernels[0].domain)
+
+
+def loops(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n != 1)
+
+
+class Storage:
+    """Decides which variables are kept, and gives each its buffer."""
+
+    def __init__(
+        self,
+        instructions: list[Instruction],
+        inputs: dict[Var, Address],
+        fixed: set[Var],
+        homes: dict[Var, Address],
+        ranges: dict[Var, tuple[float, float]],
+        width: int,
+    ) -> None:
+        """inputs: where the variables lie that no instruction makes; fixed: those among them that never
+        change. homes: where variables are wanted; ranges: (low, high) of integers that are known to be in
+        [low, high); width: bytes of a vector register."""
+        self.by = {each.output: each for each in instructions}
+        self.kept: dict[Var, Address] = dict(inputs)
+        self.inputs, self.fixed, self.ranges = inputs, fixed, ranges
+        self.positive = {var for var, (low, _) in ranges.items() if low >= 0}
+        self.buffers: list[Buffer] = []
+        self._homes, self._width = homes, width
+        self._addresses: dict[Var, Address | None] = {}
+        self._costs: dict[Var, int] = {}
+        self._users: dict[Var, list[Instruction]] = {}
+        for each in instructions:
+            for var in dict.fromkeys(reads(each)):
+                self._users.setdefault(var, []).append(each)
+        self._right = {each.inputs[1] for each in instructions if each.operation.name == "matmul"}
+        for each in instructions:
+            if self._is_kept(each):
+                self.keep(each.output)
+
+    def keep(self, var: Var) -> Address:
+        """Give the variable memory."""
+        if var not in self.kept:
+            home = self._homes.get(var)
+            if home is None:
+                lanes = self._width // var.dtype.itemsize
+                rows = len(var.shape) >= 2 and (self._multiplied(var) or var.shape[-1] > lanes)
+                strides = contiguous(var.shape, lanes if rows and not self._reshaped(var) else 1)
+                buffer = Buffer(var.name or f"t{len(self.buffers) + 1}", var.dtype, var.shape, strides)
+                self.buffers.append(buffer)
+                home = Address(buffer, 0, var.shape, strides)
+            self.kept[var] = home
+            self._addresses.clear()
+        return self.kept[var]
+
+    def _multiplied(self, var: Var) -> bool:
+        """Whether the variable is the right factor of a product, or a product."""
+        return var in self._right or (var in self.by and self.by[var].operation.name == "matmul")
+
+    def _reshaped(self, var: Var) -> bool:
+        """Whether a view of the variable has no strides if its rows are padded."""
+        for _, user in self._uses(var):
+            if user.operation.name in VIEWS and not maps_index(user):
+                if user.operation.name in ("reshape", "unsqueeze", "squeeze") and _splits_rows(user):
+                    continue
+                return True
+        return False
+
+    def address(self, var: Var) -> Address | None:
+        """Where a variable lies, or what it is a view of; None for one that is computed where it is used."""
+        if var in self.kept:
+            return self.kept[var]
+        if var not in self._addresses:
+            made, found = self.by.get(var), None
+            if made is not None and made.operation.name in VIEWS and isinstance(made.inputs[0], Var):
+                base = self.address(made.inputs[0])
+                found = base.viewed(made) if base is not None else None
+            self._addresses[var] = found
+        return self._addresses[var]
+
+    def cost(self, var: Any) -> int:
+        """How many instructions it takes to compute an element again."""
+        if not isinstance(var, Var) or var.constant or self.address(var) is not None:
+            return 0
+        if var not in self._costs:
+            made = self.by[var]
+            name = made.operation.name
+            own = 0 if name in VIEWS else 2 if name in INDEXED else cost(name, made.inputs)
+            self._costs[var] = own + sum(self.cost(each) for each in reads(made))
+        return self._costs[var]
+
+    def _uses(self, var: Var) -> Iterator[tuple[Var, Instruction]]:
+        """(what is read, by what), views of the variable followed to those who read them."""
+        for each in self._users.get(var, ()):
+            yield var, each
+            if each.operation.name in VIEWS:
+                yield from self._uses(each.output)
+
+    def _is_kept(self, made: Instruction) -> bool:
+        var, name = made.output, made.operation.name
+        if name in VIEWS:
+            return self.address(var) is None and not maps_index(made)
+        if name in REDUCTIONS or (name in ALONE and not self.is_onehot(made)) or var in self._homes:
+            return True
+        if (
+            name not in ELEMENTWISE
+            and name not in INDEXED
+            and name not in ("tril", "triu")
+            and not self.is_onehot(made)
+        ):
+            raise UnsupportedError(f"{made.source or 'the step'}: the operation {name} is not compiled")
+        size, price = math.prod(var.shape), self.cost(var)
+        count = 0
+        for seen, user in self._uses(var):
+            kind = user.operation.name
+            if kind in VIEWS:
+                if not maps_index(user):
+                    return True
+                continue
+            count += 1
+            if kind == "matmul" or seen in reads_of(user.parameters) or _checked(user, seen):
+                return True
+            domain = (
+                user.inputs[0].shape
+                if kind in REDUCTIONS and isinstance(user.inputs[0], Var)
+                else user.output.shape
+            )
+            if price > 2 and math.prod(domain) > size:
+                return True
+        return count > 1 and price > CHEAP
+
+    def is_onehot(self, made: Instruction) -> bool:
+        """Whether it adds one value at most to each cell, so that a comparison of indices says which: the
+        gradient of x[range(n), y], and of what was taken along an axis by one index."""
+        if made.operation.name == "scatter_along":
+            _, axis, index = made.parameters
+            return bool(
+                isinstance(index, Var)
+                and index.shape[axis] == 1
+                and index.shape == _cut(made.output.shape, axis)
+            )
+        if made.operation.name != "scatter":
+            return False
+        shape, key = made.parameters
+        if (
+            len(key) != 2
+            or len(shape) != 2
+            or not all(isinstance(each, Var) and len(each.shape) == 1 for each in key)
+        ):
+            return False
+        return self.is_range(key[0], shape[0]) and key[1].shape == key[0].shape
+
+    def is_range(self, var: Var, n: int) -> bool:
+        """Whether it is the constant 0, 1, …, n - 1."""
+        return var in self.fixed and var.shape == (n,) and bool((plain(var.value) == np.arange(n)).all())
+
+
+def _splits_rows(view: Instruction) -> bool:
+    """Whether a reshape leaves all dimensions but the last as they are."""
+    before, after = view.inputs[0].shape, view.output.shape  # type: ignore[union-attr]
+    return after[: len(before) - 1] == before[:-1]
+
+
+def reads_of(parameters: Any) -> set[Var]:
+    return {each for each in flatten(parameters) if isinstance(each, Var)}
+
+
+def _checked(user: Instruction, var: Var) -> bool:
+    """Whether the variable divides integers, of which none may be 0."""
+    return (
+        user.operation.name in ("remainder", "floor_divide")
+        and user.inputs[1] is var
+        and var.dtype.kind in "iu"
+    )
+
+
+def maps_index(view: Instruction) -> bool:
+    """Whether an element of a view is, without a division, an element of what it shows."""
+    name = view.operation.name
+    if name in ("reshape", "unsqueeze", "squeeze"):
+        return loops(view.inputs[0].shape) == loops(view.output.shape)  # type: ignore[union-attr]
+    return name in ("permute", "expand", "flip")
+
+
+def _cut(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return (*shape[:axis], 1, *shape[axis + 1 :])

@@ -1,0 +1,121 @@
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Functions of the inner loops, as polynomials that a compiler can vectorise. They are within 4 units in the last
+   place of the exact values, and treat NaN, infinities and denormal numbers as the C library's do. */
+
+#if defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__aarch64__)
+static inline float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+static inline double fused_d(double a, double b, double c) { return __builtin_fma(a, b, c); }
+#else /* ln 2 has two parts, of which the first is short: its product is exact without a fused operation */
+static inline float fused(float a, float b, float c) { return a * b + c; }
+static inline double fused_d(double a, double b, double c) { return a * b + c; }
+#endif
+
+static inline float float_of_bits(int32_t bits) { float x; memcpy(&x, &bits, 4); return x; }
+static inline int32_t bits_of_float(float x) { int32_t bits; memcpy(&bits, &x, 4); return bits; }
+static inline double double_of_bits(int64_t bits) { double x; memcpy(&x, &bits, 8); return x; }
+static inline int64_t bits_of_double(double x) { int64_t bits; memcpy(&bits, &x, 8); return bits; }
+
+/* e^x = 2^n e^r with |r| <= ln 2 / 2. 2^n is multiplied in two halves, so that neither overflows. */
+static inline float exp_f(float x) {
+  float y = x > 90.0f ? 90.0f : x;
+  y = y < -105.0f ? -105.0f : y; /* NaN is neither */
+  float n = __builtin_rintf(y * 1.44269504f);
+  float r = fused(n, -0.693359375f, y);
+  r = fused(n, 2.12194440e-4f, r);
+  float p = fused(fused(fused(fused(0.00139269266f, r, 0.00836377387f), r, 0.0416665501f), r, 0.166665734f), r, 0.5f);
+  p = fused(p * r, r, r) + 1.0f;
+  int32_t k = (int32_t)(n == n ? n : 0.0f), half = k >> 1;
+  return p * float_of_bits((half + 127) << 23) * float_of_bits((k - half + 127) << 23);
+}
+static inline double exp_d(double x) {
+  double y = x > 710.0 ? 710.0 : x;
+  y = y < -750.0 ? -750.0 : y;
+  double n = __builtin_rint(y * 1.4426950408889634);
+  double r = fused_d(n, -0.693147180369123816490, y);
+  r = fused_d(n, -1.90821492927058770002e-10, r);
+  double p = fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(2.5101346928350339e-08, r, 2.7621338669142925e-07), r, 2.7557266418612302e-06), r, 2.4801518641395993e-05), r, 0.00019841269864380513), r, 0.0013888888918939168), r, 0.0083333333333297926), r, 0.041666666666620639), r, 0.16666666666666669), r, 0.50000000000000011);
+  p = fused_d(p * r, r, r) + 1.0;
+  int64_t k = (int64_t)(n == n ? n : 0.0), half = k >> 1;
+  return p * double_of_bits((half + 1023) << 52) * double_of_bits((k - half + 1023) << 52);
+}
+
+/* ln x = n ln 2 + ln m, with m from sqrt(1/2) to sqrt(2) and ln m = 2 s + s^3 P(s^2), s = (m - 1) / (m + 1). */
+static inline float log_f(float x) {
+  int tiny = x < 1.17549435e-38f;
+  int32_t bits = bits_of_float(tiny ? x * 8388608.0f : x);
+  int32_t shifted = bits - 0x3f3504f3;
+  int32_t n = shifted >> 23;
+  float t = float_of_bits((shifted & 0x7fffff) + 0x3f3504f3) - 1.0f;
+  float s = t / (2.0f + t), z = s * s;
+  float e = (float)(n - (tiny ? 23 : 0));
+  float tail = s * z * fused(fused(fused(0.233535425f, z, 0.285499643f), z, 0.400001295f), z, 0.666666665f);
+  float y = fused(e, 0.693359375f, t - (s * t - tail - e * -2.12194440e-4f));
+  y = x == 0.0f ? -INFINITY : y;
+  y = x < 0.0f ? NAN : y;
+  return x < INFINITY ? y : x; /* infinity and NaN are their own logarithms */
+}
+static inline double log_d(double x) {
+  int tiny = x < 2.2250738585072014e-308;
+  int64_t bits = bits_of_double(tiny ? x * 18014398509481984.0 : x);
+  int64_t shifted = bits - 0x3fe6a09e667f3bcdLL;
+  int64_t n = shifted >> 52;
+  double t = double_of_bits((shifted & 0xfffffffffffffLL) + 0x3fe6a09e667f3bcdLL) - 1.0;
+  double s = t / (2.0 + t), z = s * s;
+  double e = (double)(n - (tiny ? 54 : 0));
+  double tail = s * z * fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(0.13114976096717038, z, 0.13266035037261051), z, 0.15386342974308154), z, 0.18181793722272505), z, 0.22222222409844039), z, 0.28571428570722829), z, 0.40000000000001013), z, 0.66666666666666663);
+  double y = fused_d(e, 0.693147180369123816490, t - (s * t - tail - e * 1.90821492927058770002e-10));
+  y = x == 0.0 ? -INFINITY : y;
+  y = x < 0.0 ? NAN : y;
+  return x < INFINITY ? y : x;
+}
+
+/* tanh: x + x^3 P(x^2) near 0, and 1 - 2 / (1 + e^(2 |x|)) elsewhere. */
+static inline float tanh_f(float x) {
+  float a = __builtin_fabsf(x), z = x * x;
+  float p = fused(fused(fused(fused(-0.00654254198f, z, 0.0212727483f), z, -0.0539033477f), z, 0.133330823f), z, -0.333333318f);
+  float far = 1.0f - 2.0f / (1.0f + exp_f(2.0f * a));
+  return a < 0.55f ? fused(x * z, p, x) : __builtin_copysignf(far, x);
+}
+static inline double tanh_d(double x) {
+  double a = fabs(x), z = x * x, e = exp_d(-2.0 * a);
+  double far = (1.0 - e) / (1.0 + e);
+  return a < 0.55 ? fused_d(x * z, fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(-2.0141494563083882e-05, z, 8.4437195671030721e-05), z, -0.0002342148186711548), z, 0.000588792024475583), z, -0.001455632070932804), z, 0.0035921065864719789), z, -0.0088632341048022287), z, 0.021869488480722565), z, -0.053968253967145149), z, 0.13333333333332467), z, -0.33333333333333331), x) : x < 0.0 ? -far : far;
+}
+
+/* Python's % and //: the sign is that of the divisor. */
+static inline int64_t mod_i(int64_t a, int64_t b) { int64_t r = b == -1 ? 0 : a % b; return r && (r < 0) != (b < 0) ? r + b : r; }
+static inline int64_t div_i(int64_t a, int64_t b) { return b == -1 ? (int64_t)(0 - (uint64_t)a) : (a - mod_i(a, b)) / b; }
+static inline float mod_f(float a, float b) { float r = fmodf(a, b); return r != 0.0f ? ((r < 0.0f) != (b < 0.0f) ? r + b : r) : copysignf(0.0f, b); }
+static inline double mod_d(double a, double b) { double r = fmod(a, b); return r != 0.0 ? ((r < 0.0) != (b < 0.0) ? r + b : r) : copysign(0.0, b); }
+static inline int64_t pow_i(int64_t a, int64_t b) {
+  uint64_t x = (uint64_t)a, y = 1;
+  if (b < 0) return a == 1 ? 1 : a == -1 ? (b % 2 ? -1 : 1) : 0;
+  for (; b; b >>= 1, x *= x) if (b & 1) y *= x;
+  return (int64_t)y;
+}
+/* a // b of floats, from the exact remainder, as NumPy has it. */
+static inline double floor_divide_d(double a, double b) {
+  if (b == 0.0) return a / b;
+  double q = (a - mod_d(a, b)) / b, whole = floor(q);
+  return q == 0.0 ? copysign(0.0, a / b) : q - whole > 0.5 ? whole + 1.0 : whole;
+}
+static inline float floor_divide_f(float a, float b) {
+  if (b == 0.0f) return a / b;
+  float q = (a - mod_f(a, b)) / b, whole = floorf(q);
+  return q == 0.0f ? copysignf(0.0f, a / b) : q - whole > 0.5f ? whole + 1.0f : whole;
+}
+
+/* The sum of 16 numbers, by halves. */
+typedef float half_f __attribute__((vector_size(32), aligned(4), may_alias));
+typedef double half_d __attribute__((vector_size(64), aligned(8), may_alias));
+static inline float sum_lanes_f(const float *x) {
+  half_f s = *(const half_f *)x + *(const half_f *)(x + 8);
+  return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}
+static inline double sum_lanes_d(const double *x) {
+  half_d s = *(const half_d *)x + *(const half_d *)(x + 8);
+  return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
+}

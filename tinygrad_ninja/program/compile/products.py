@@ -1,0 +1,131 @@
+"""Matrix products as register-tiled loops: a block of the result stays in registers while the sum runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BLOCK = 256
+"""So many terms of the sum are added before the next tile's turn: rows of both operands stay in the cache."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """C[m×n] (+)= A[m×k] · B[k×n], with the strides of A (rows, columns) and of the rows of B and C, in
+    elements. The rows of B and C are as long as a multiple of the vector's `lanes`."""
+
+    m: int
+    n: int
+    k: int
+    a: tuple[int, int]
+    b: int
+    c: int
+    c_type: str
+    lanes: int
+    registers: int
+
+    @property
+    def name(self) -> str:
+        kind = "f" if self.c_type == "float" else "d"
+        steps = "_".join(map(str, (*self.a, self.b, self.c)))
+        return f"product_{kind}_{self.m}x{self.n}x{self.k}_{steps}"
+
+    def tiles(self) -> list[tuple[int, int]]:
+        """(first column, vectors) of each tile across the result."""
+        vectors = -(-self.n // self.lanes)
+        wide = 2 if vectors != 1 else 1
+        if vectors % 2 and vectors > 1 and vectors % 3 == 0:
+            wide = 3
+        return [(at * self.lanes, min(wide, vectors - at)) for at in range(0, vectors, wide)]
+
+    def height(self, wide: int) -> int:
+        """How many rows a tile has: as many as the registers hold, but so that few rows are left over."""
+        most = max(1, min(self.m, (self.registers - wide - 2) // wide, 14))
+        return min(
+            range(max(1, most // 2), most + 1),
+            key=lambda rows: (-(-self.m // rows), self.m % rows and 1, -rows),
+        )
+
+    def source(self) -> str:
+        kind = "f" if self.c_type == "float" else "d"
+        lines = [
+            f"static void {self.name}(const {self.c_type} *restrict a, const {self.c_type} *restrict b, "
+            f"{self.c_type} *restrict c) {{",
+        ]
+        deep = self.k > BLOCK
+        if deep:
+            lines.append(f"  for (int from = 0; from < {self.k}; from += {BLOCK}) {{")
+            lines.append(f"    const int k = from + {BLOCK} < {self.k} ? {BLOCK} : {self.k} - from;")
+        start, count, more = ("from", "k", "from") if deep else ("0", str(self.k), "0")
+        groups: dict[int, list[int]] = {}
+        for at, wide in self.tiles():
+            groups.setdefault(wide, []).append(at)
+        for wide, columns in groups.items():
+            lines.append(f"    for (int j = {columns[0]}; j <= {columns[-1]}; j += {wide * self.lanes})")
+            lines.append("    {")
+            rows = self.height(wide)
+            whole = self.m - self.m % rows
+            right = f"b + {start} * {self.b} + j, {self.b}"
+            call = f"({{}}, {self.a[0]}, {self.a[1]}, {right}, {{}}, {self.c}, {count}, {more});"
+            if whole:
+                lines.append(f"      for (int i = 0; i < {whole}; i += {rows})")
+                tile = f"tile_{kind}_{rows}x{wide}"
+                lines.append(
+                    "        "
+                    + tile
+                    + call.format(f"a + i * {self.a[0]} + {start} * {self.a[1]}", f"c + i * {self.c} + j")
+                )
+            if self.m % rows:
+                tile = f"tile_{kind}_{self.m % rows}x{wide}"
+                lines.append(
+                    "      "
+                    + tile
+                    + call.format(
+                        f"a + {whole * self.a[0]} + {start} * {self.a[1]}", f"c + {whole * self.c} + j"
+                    )
+                )
+            lines.append("    }")
+        lines += ["  }"] if deep else []
+        return "\n".join([*lines, "}"])
+
+    def needed_tiles(self) -> set[tuple[str, int, int]]:
+        found = set()
+        for _, wide in self.tiles():
+            rows = self.height(wide)
+            found |= {
+                (self.c_type, each, wide) for each in (rows if self.m >= rows else 0, self.m % rows) if each
+            }
+        return found
+
+
+def tile_source(c_type: str, rows: int, wide: int, lanes: int) -> str:
+    """A tile of `rows` rows and `wide` vectors."""
+    v = "vf" if c_type == "float" else "vd"
+    kind = "f" if c_type == "float" else "d"
+    cells = [(i, j) for i in range(rows) for j in range(wide)]
+    lines = [
+        f"static inline __attribute__((always_inline)) void tile_{kind}_{rows}x{wide}("
+        f"const {c_type} *a, int am, int ak, "
+        f"const {c_type} *b, int bk, {c_type} *c, int cm, int k, int more) {{",
+        f"  {v} " + ", ".join(f"c{i}_{j} = {{0}}" for i, j in cells) + ";",
+        "  if (more) {",
+        *(f"    c{i}_{j} = *(const {v} *)(c + {i} * cm + {j * lanes});" for i, j in cells),
+        "  }",
+        "  for (int p = 0; p < k; p++, a += ak, b += bk) {",
+        "    " + " ".join(f"const {v} b{j} = *(const {v} *)(b + {j * lanes});" for j in range(wide)),
+    ]
+    lines += [
+        f"    {{ const {c_type} x = a[{i} * am]; "
+        + " ".join(f"c{i}_{j} += x * b{j};" for j in range(wide))
+        + " }"
+        for i in range(rows)
+    ]
+    lines.append("  }")
+    lines += [f"  *({v} *)(c + {i} * cm + {j * lanes}) = c{i}_{j};" for i, j in cells]
+    return "\n".join([*lines, "}"])
+
+
+def vector_types(width: int) -> str:
+    return "\n".join(
+        f"typedef {c_type} {name} __attribute__((vector_size({width}), aligned({size}), may_alias));"
+        for c_type, name, size in (("float", "vf", 4), ("double", "vd", 8))
+    )

@@ -1,0 +1,287 @@
+"""A recorded step that can be run: its memory, what it checks before, and what it leaves behind."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...generator import Generator
+from ...kinds import numpy_kind
+from ...tensors import Tensor
+from ..instructions import Array, Instruction, Program, Var
+from .build import build, vector_bytes
+from .caller import caller
+from .capture import Captured, Draw
+from .emit_c import ENTRY, Emitted, Emitter
+from .lower import FIRST_EQUAL, WORDS_BELOW, forget_values, primitives
+from .memory import Table, aligned, names_for
+from .plan import Address, Storage
+from .tape import Cell, UnsupportedError
+
+
+class Step:
+    """One recording, compiled. `program` is what was recorded, `source` its C, or "" where NumPy runs it."""
+
+    def __init__(
+        self, captured: Captured, arguments: dict[int, Tensor], bare: set[int], backend: str
+    ) -> None:
+        """arguments: the Tensors among the function's arguments, by their place; bare: those that are given
+        as arrays."""
+        self.captured = captured
+        self.bare = bare
+        self.table = Table()
+        self.table.add(aligned((0,), np.uint8), "scratch")
+        self.source = ""
+        self.fused: list[str] = []
+        self._gather(captured, arguments)
+        wanted = [var for _, var in (*self.outputs, *self.stores)]
+        self.program = Program(captured.instructions, wanted).needed()
+        self.run: Callable[[], None] = self._compiled() if backend == "c" else self._interpreted()
+        forget_values(captured.instructions)
+        self.call = caller(self)
+
+    def fill(self, made: list[Tensor]) -> Any:
+        """The result with these Tensors in it."""
+        return _filled(self.result, iter(made))
+
+    # -- memory ----------------------------------------------------------------------------------------------
+
+    def _gather(self, captured: Captured, arguments: dict[int, Tensor]) -> None:
+        """Find the memory of everything that is read and written."""
+        names = names_for(captured)
+        outputs: list[Var] = []
+        self.result = _collect(captured.result, outputs)
+        results = len(outputs)
+        outputs += [var for _, var in captured.gradients if var is not None]
+        cells = [cell for cell in captured.cells if cell.var is not cell.before]
+        needed = Program(captured.instructions, [*outputs, *(cell.var for cell in cells)]).needed()
+        found = [var for each in needed.instructions for var in each.reads()]
+        read = dict.fromkeys([*found, *outputs, *(cell.var for cell in cells)])  # a set would have no order
+        made = {each.output for each in needed.instructions}
+        self.inputs: dict[Var, Address] = {}
+        self.fixed: set[Var] = set()
+        self.ranges: dict[Var, tuple[float, float]] = {}
+        self.owners: list[
+            tuple[Tensor, Array, int, int]
+        ] = []  # a Tensor, its array, slot, and which argument
+        for number, cell in enumerate(captured.cells):
+            if cell.before not in read and cell not in cells:
+                continue
+            if cell.owner is None:
+                if cell in cells:
+                    continue  # made and changed within the step; what is read of it is constant
+                self._constant(cell.before, cell.array)
+                continue
+            name = names.get(cell.before, f"x{number}")
+            self.inputs[cell.before] = address = self.table.add(cell.array, name)
+            place = next((i for i, each in arguments.items() if each is cell.owner), -1)
+            self.owners.append((cell.owner, cell.array, address.buffer.slot or 0, place))
+            cell.address = address
+        for cell in captured.cells:
+            if cell.owner is None and cell in cells and cell.before in read:
+                self._constant(cell.before, cell.array.copy())
+        self._refuse_shared([cell for cell in captured.cells if cell.owner is not None], cells)
+        self.numbers = []
+        for number, each in enumerate(captured.numbers):
+            if each.var in read:
+                holder = aligned((), each.var.dtype)
+                self.inputs[each.var] = self.table.add(holder, f"number{number}")
+                self.numbers.append((holder, each.read))
+        self._draw_inputs(captured, read, names)
+        drawn = {each.var for each in captured.draws}
+        for var in read:
+            if not (var.constant or var in made or var in self.inputs or var in drawn):
+                self._constant(var, np.asarray(var.value))
+        self.outputs: list[tuple[Address, Var]] = []
+        for var in outputs:
+            home = aligned(var.shape, var.dtype)
+            self.outputs.append(
+                (
+                    self.table.add(
+                        home, f"out{len(self.outputs)}" + (f"_{names[var]}" if var in names else "")
+                    ),
+                    var,
+                )
+            )
+        slots = [address.buffer.slot or 0 for address, _ in self.outputs]
+        self.result_slots, grads = slots[:results], iter(slots[results:])
+        self.gradient_slots = [
+            (node, None if var is None else next(grads)) for node, var in captured.gradients
+        ]
+        self.plain_result = self.result is _Slot
+        self.stores = [(cell.address, cell.var) for cell in cells if cell.owner is not None]
+        for var, name in names.items():
+            var.name = name
+
+    def _constant(self, var: Var, array: Array) -> None:
+        array = np.ascontiguousarray(array).reshape(array.shape)
+        self.inputs[var] = self.table.add(array, f"constant{len(self.fixed)}")
+        self.fixed.add(var)
+        var.value = array
+        if array.dtype.kind in "iu" and array.size:
+            self.ranges[var] = (int(array.min()), int(array.max()) + 1)
+
+    def _refuse_shared(self, found: list[Cell], written: list[Cell]) -> None:
+        for cell in written:
+            for other in found:
+                if other is not cell and np.may_share_memory(cell.array, other.array):
+                    raise UnsupportedError(
+                        "a Tensor is changed in place that shares its memory with another one"
+                    )
+
+    def _draw_inputs(self, captured: Captured, read: dict[Var, None], names: dict[Var, str]) -> None:
+        """Integers are made of words in the compiled code; other numbers are drawn before it runs."""
+        self.draws: list[tuple[Draw, Array]] = []
+        self.words: list[tuple[Generator, int]] = []  # a generator, and how many words of its stream
+        self.word_slots: list[int] = []
+        by: dict[Generator, list[Draw]] = {}
+        for each in captured.draws:
+            by.setdefault(each.generator, []).append(each)
+        made: list[Instruction] = []
+        for generator, draws in by.items():
+            spans = [_bounds(each) for each in draws]
+            if all(span is not None for span in spans):
+                total, start = sum(each.var.value.size for each in draws), 0
+                var = Var(np.zeros(total, np.uint64))
+                address = self.table.add(np.zeros(total, np.uint64), f"words{len(self.words)}")
+                self.inputs[var] = address
+                self.words.append((generator, total))
+                self.word_slots.append(address.buffer.slot or 0)
+                for each, span in zip(draws, spans, strict=True):
+                    assert span is not None
+                    low, high = span
+                    size = each.var.value.size
+                    part = Var(np.zeros(size, np.uint64))
+                    self.inputs[part] = Address(address.buffer, start, (size,), (1,))
+                    start += size
+                    made.append(Instruction(WORDS_BELOW, (part,), (low, high - low), each.var, source=""))
+                    self.ranges[each.var] = (low, high)
+                continue
+            for each in draws:
+                holder = aligned(each.var.shape, each.var.dtype)
+                self.inputs[each.var] = self.table.add(holder, f"drawn{len(self.draws)}")
+                self.draws.append((each, holder))
+        captured.instructions[:0] = made
+
+    # -- running ---------------------------------------------------------------------------------------------
+
+    def _compiled(self) -> Callable[[], None]:
+        emitted = self.emit()
+        self.source, self.fused = emitted.source, emitted.summary
+        function = getattr(build(emitted.source), ENTRY)
+        function.restype = ctypes.c_int
+        self.table.arrays[0] = aligned((emitted.scratch,), np.uint8, 64)
+        self.table.finish()
+        place = ctypes.c_void_p(
+            ctypes.addressof(self.table.slots)
+        )  # once: to convert it takes as long as the call
+        complaints = emitted.complaints
+
+        def run() -> None:
+            answer = function(place)
+            if answer:
+                error, message = complaints[answer - 1]
+                raise error(message)
+
+        return run
+
+    def emit(self) -> Emitted:
+        """The C of the step."""
+        width = vector_bytes()
+        wanted = [var for _, var in (*self.outputs, *self.stores)]
+        instructions, instead = primitives(self.program.instructions, wanted)
+        for each in instructions:
+            if each.operation is FIRST_EQUAL:
+                self.ranges[each.output] = (0, reduced_size(each))
+        outputs = [(address, instead.get(var, var)) for address, var in self.outputs]
+        stores = [(address, instead.get(var, var)) for address, var in self.stores]
+        for old, new in instead.items():
+            new.name = new.name or old.name
+        homes: dict[Var, Address] = {}
+        made = {each.output: each for each in instructions}
+        for address, var in outputs:
+            if var in made and made[var].operation.name not in _NO_HOME:
+                lanes = width // var.dtype.itemsize
+                multiplied = made[var].operation.name == "matmul"
+                if var.shape and var.shape[-1] % lanes and (multiplied or var.shape[-1] > lanes):
+                    continue  # whole vectors are written, which takes room that only scratch memory has
+                homes.setdefault(var, address)
+        storage = Storage(instructions, self.inputs, self.fixed, homes, self.ranges, width)
+        return Emitter(storage, instructions, outputs, stores, width).emit()
+
+    def _interpreted(self) -> Callable[[], None]:
+        """The program as straight-line NumPy."""
+        self.table.finish()
+        table = self.table
+
+        def run() -> None:
+            values = {
+                var: table.arrays[at.buffer.slot or 0]
+                .reshape(-1)[at.offset : at.offset + var.value.size]
+                .reshape(var.shape)
+                if at.shape != at.buffer.shape
+                else table.arrays[at.buffer.slot or 0]
+                for var, at in self.inputs.items()
+            }
+            found = self.program.run(values, numpy_kind)
+            made = [
+                (self.table.arrays[at.buffer.slot or 0], _value(found, var))
+                for at, var in (*self.outputs, *self.stores)
+            ]
+            for target, value in made:
+                target[...] = value
+
+        return run
+
+
+_NO_HOME = {"reshape", "unsqueeze", "squeeze", "permute", "expand", "slice", "select", "flip", "diagonal"}
+
+
+def reduced_size(made: Instruction) -> int:
+    """How many elements a search along an axis looks at."""
+    x, axis = made.inputs[0], made.parameters[0]
+    assert isinstance(x, Var)
+    return x.value.size if axis is None else x.shape[axis]
+
+
+def _bounds(draw: Draw) -> tuple[int, int] | None:
+    """(low, high) of a draw of integers that takes one word for each."""
+    if draw.method != "integers" or draw.options or draw.arguments[1] - draw.arguments[0] >= 2**28:
+        return None
+    return draw.arguments[:2]
+
+
+def _value(found: dict[Var, Array], var: Var) -> Array:
+    return var.value if var.constant else found[var]
+
+
+class _Slot:
+    """Where a Tensor stands in a result."""
+
+
+def _collect(result: Any, outputs: list[Var]) -> Any:
+    if isinstance(result, Var):
+        outputs.append(result)
+        return _Slot
+    if isinstance(result, dict):
+        return {key: _collect(each, outputs) for key, each in result.items()}
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return type(result)(*(_collect(each, outputs) for each in result))
+    if isinstance(result, (tuple, list)):
+        return type(result)(_collect(each, outputs) for each in result)
+    return result
+
+
+def _filled(result: Any, made: Any) -> Any:
+    if result is _Slot:
+        return next(made)
+    if isinstance(result, dict):
+        return {key: _filled(each, made) for key, each in result.items()}
+    if isinstance(result, tuple) and hasattr(result, "_fields"):
+        return type(result)(*(_filled(each, made) for each in result))
+    if isinstance(result, (tuple, list)):
+        return type(result)(_filled(each, made) for each in result)
+    return result

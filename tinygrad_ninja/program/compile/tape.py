@@ -1,0 +1,269 @@
+"""Arrays that write down what a step computes, and the memory that it changes.
+
+They are those of `program.trace`, with what a whole step needs beside: changes in place, Python numbers
+that are read anew at each call, values that are the same at every call, and a refusal of all that would go
+unrecorded.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+from weakref import ref
+
+import numpy as np
+
+from ...kinds import KINDS
+from ...ops import Operation
+from ...tensors import Tensor
+from ..instructions import Array, Var, flatten
+from ..trace import XP, ReadOutError, Tape, Traced, plain, source
+
+
+class UnsupportedError(RuntimeError):
+    """The step does something that only eager code can do; the message says what, and where."""
+
+
+class UnsettledError(Exception):
+    """The function makes something at its first call that later ones find made, such as an optimizer's
+    state."""
+
+
+def refuse(what: str) -> NoReturn:
+    raise UnsupportedError(f"{source() or 'the compiled function'}: {what}")
+
+
+@dataclass(eq=False)
+class Cell:
+    """Memory: `var` is what it holds now, `before` what it held when the step began. `owner`: a Tensor that
+    holds it, None for memory that the step itself made. `version` counts the changes."""
+
+    array: Array
+    var: Var
+    owner: Tensor | None = None
+    version: int = 0
+    address: Any = None
+
+    def __post_init__(self) -> None:
+        self.before = self.var
+
+
+class Recorded(Traced):
+    """A traced array that knows the memory it stands for.
+
+    cell: that memory, None for a result that nothing was written to. seen: the memory that it is a view of,
+    and the version it shows. number: it stands for a Python number, and takes the dtype of what it meets.
+    lost: it was made by NumPy behind the tape's back, and must not be computed with.
+    """
+
+    tape: StepTape
+    cell: Cell | None = None
+    seen: tuple[Cell, int] | None = None
+    number = False
+    lost = False
+
+    def __array_finalize__(self, source: Any) -> None:
+        super().__array_finalize__(source)
+        if isinstance(source, Recorded) and (source.var is not None or source.lost):
+            self.lost = True
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        traced = [each for each in inputs if isinstance(each, Recorded) and each.var is not None]
+        (target,) = options.pop("out", (None,))
+        if not traced and not isinstance(target, Recorded):
+            return super().__array_ufunc__(ufunc, method, *inputs, **options)
+        if (
+            method != "__call__"
+        ):  # the engine's own checks, such as the bounds of an index: emitted code makes them
+            return getattr(ufunc, method)(*map(plain, inputs), **options)
+        if target is not None and not isinstance(target, Recorded):
+            refuse("NumPy writes what was computed into an array that is no Tensor's")
+        arrays = [
+            each for each in inputs if isinstance(each, np.ndarray) and not getattr(each, "number", False)
+        ]
+        if arrays and traced:
+            dtype = np.result_type(*(each.dtype for each in arrays))
+            inputs = tuple(
+                XP.astype(each, dtype)
+                if isinstance(each, Recorded) and each.number and dtype.kind == "f"
+                else each
+                for each in inputs
+            )
+        made = (
+            super().__array_ufunc__(ufunc, method, *inputs)
+            if traced
+            else np.asarray(ufunc(*map(plain, inputs)))
+        )
+        if not arrays and isinstance(made, Recorded):
+            made.number = True
+        if target is None:
+            return made
+        target.tape.write(target, made)
+        return target
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if self.var is not None and sys._getframe(1).f_globals.get("__name__", "").startswith(
+            __package__.split(".")[0]
+        ):
+            return super().__array_function__(function, types, args, kwargs)  # marks its results as lost
+        return refuse(
+            f"numpy.{function.__name__} takes a Tensor's values out; use the Tensor's own functions"
+        )
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        whole = key is Ellipsis or key == (Ellipsis,)
+        if self.var is None or not whole:
+            refuse("a part of a Tensor is changed in place, which is not compiled; use torch.where")
+        self.tape.write(self, value)
+
+    def _is_known(self) -> bool:
+        """Whether its values are the same at every call."""
+        if self.var is None:
+            return not self.lost
+        return self.var.constant or self.var in self.tape.fixed
+
+    def __bool__(self) -> bool:
+        if self._is_known():
+            return bool(plain(self))
+        inside = _engine_frames()
+        if "_walk" in inside:
+            return False  # a rule asks only to take a shortcut, which later values may not allow
+        if "_refuse_zero" in inside:
+            return bool(plain(self))  # the emitted code looks for itself
+        raise ReadOutError(_read_out("a branch on data"))
+
+    def item(self, *args: Any) -> Any:
+        if self._is_known():
+            return plain(self).item(*args)
+        raise ReadOutError(_read_out("item()"))
+
+    def tolist(self) -> Any:
+        return plain(self).tolist() if self._is_known() else self.item()
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __index__(self) -> int:
+        return self.item().__index__()
+
+    def nonzero(self) -> Any:
+        return self.item()  # how many there are is a value
+
+    def reshape(self, *shape: Any, **_: Any) -> Any:
+        wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        return XP.reshape(self, plain(self).reshape(wanted).shape)
+
+    def astype(self, dtype: Any, **_: Any) -> Any:  # type: ignore[override]
+        return self if np.dtype(dtype) == self.dtype else XP.astype(self, np.dtype(dtype))
+
+    def copy(self, *_: Any) -> Any:
+        return XP.copy(self)
+
+    def take(self, index: Any, axis: int = 0) -> Any:  # type: ignore[override]
+        return XP.index(self, (slice(None),) * axis + (index,))
+
+
+KINDS[Recorded] = XP
+
+
+def _engine_frames() -> set[str]:
+    """The names of the running functions, up to the caller's own code."""
+    names = set()
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<")):
+        names.add(frame.f_code.co_name)
+        frame = frame.f_back  # type: ignore[assignment]
+    return names
+
+
+_PACKAGE = str(Path(__file__).parents[2])
+
+
+def _read_out(how: str) -> str:
+    return (
+        f"{source() or 'the compiled function'}: {how} reads a value out of a Tensor, and what follows would "
+        f"hold for this one value only; return the Tensor and read it outside, or keep it a Tensor "
+        f"(torch.where)"
+    )
+
+
+class StepTape(Tape):
+    """A tape on which memory can change."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrays: list[ref[Recorded]] = []
+        self.fixed: set[Var] = (
+            set()
+        )  # the variables that depend on nothing but arrays that the step makes itself
+
+    def array(self, var: Var) -> Recorded:
+        made = np.asarray(var.value).view(Recorded)
+        made.var, made.tape, made.lost = var, self, False
+        self.arrays.append(ref(made))
+        return made
+
+    def of(self, cell: Cell) -> Recorded:
+        made = self.array(cell.var)
+        made.cell, made.seen = cell, (cell, cell.version)
+        return made
+
+    def variable(self, x: Any) -> Any:
+        if isinstance(x, Recorded):
+            if x.lost:
+                refuse("a function of NumPy's was applied to a Tensor's values, which is not recorded")
+            if x.seen is not None and x.seen[0].version != x.seen[1]:
+                refuse(
+                    "a Tensor is used whose memory was changed in place since; clone() it before the change"
+                )
+        var = super().variable(x)
+        if isinstance(x, np.ndarray) and not isinstance(x, Recorded):
+            self.fixed.add(var)
+        return var
+
+    def constant(self, value: Array) -> Traced:
+        if value.size:
+            return super().constant(value)
+        var = Var(value)  # of no elements there is no number that they are
+        self.fixed.add(var)
+        return self.array(var)
+
+    def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
+        made: Any = super().apply(operation, inputs, parameters)
+        read = [
+            self.variable(each) for each in flatten((*inputs, *parameters)) if isinstance(each, np.ndarray)
+        ]
+        if made.var is not None and all(each.constant or each in self.fixed for each in read):
+            self.fixed.add(made.var)
+        if operation.view and isinstance(inputs[0], Recorded):
+            base = inputs[0]
+            if base.cell is None and base.seen is None:  # a result: from now on it is memory with a view
+                base.cell = Cell(base, base.var)
+                base.seen = (base.cell, 0)
+            made.seen = base.seen
+        return made
+
+    def write(self, target: Recorded, value: Any) -> None:
+        """From here on the memory of the target holds `value`, broadcast and in its dtype."""
+        if target.cell is None:
+            if target.seen is not None:
+                refuse("a Tensor is changed in place through a view of it, which is not compiled")
+            target.cell = Cell(target, target.var)
+        if not isinstance(value, Recorded):
+            value = (
+                self.constant(np.full(target.shape, value, target.dtype)) if np.ndim(value) == 0 else value
+            )
+            value = value if isinstance(value, Recorded) else self.array(self.variable(np.asarray(value)))
+        if value.dtype != target.dtype:
+            value = XP.astype(value, target.dtype)
+        if value.shape != target.shape:
+            value = XP.broadcast_to(value, target.shape)
+        cell = target.cell
+        cell.var = target.var = self.variable(value)
+        cell.version += 1
+        target.seen = (cell, cell.version)
