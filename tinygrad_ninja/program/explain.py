@@ -14,7 +14,7 @@ from .record import Forward
 from .statements import notes, written
 
 STEP = 1e-5
-"""How far the value is moved for the numeric slope, in double precision."""
+"""How far a value is moved for the numeric slope, as a share of itself, in double precision."""
 
 
 def explain(name: str, forward: Forward, backward: Backward, writer: Writer) -> str:
@@ -141,9 +141,12 @@ def _makers(backward: Backward) -> dict[Var, Instruction]:
 def _evidence(var: Var, forward: Forward, backward: Backward) -> list[str]:
     """The slope at one element by a small step each way, beside the gradient there."""
     gradient = backward.gradients[var].value
-    place = np.unravel_index(int(np.argmax(abs(gradient))), gradient.shape)
     inputs = {each: double(each.value) for each in forward.program.inputs}
     base = forward.program.run(inputs)
+    # Where a step that is small beside the number itself, which may have to stay positive, still shows.
+    weight = abs(gradient * base[var])
+    place = np.unravel_index(int(np.argmax(weight if weight.any() else abs(gradient))), gradient.shape)
+    h = float(f"{STEP * (abs(float(base[var][place])) or 1):.0e}")
     rest = Program([each for each in forward.program.instructions if each.output is not var], [forward.loss])
 
     def loss(step: float) -> float:
@@ -152,16 +155,21 @@ def _evidence(var: Var, forward: Forward, backward: Backward) -> list[str]:
         known = {each: base[each] for each in rest.inputs} | {var: moved}
         return float(rest.run(known)[forward.loss])
 
-    ahead, behind = loss(STEP), loss(-STEP)
-    slope = (ahead - behind) / (2 * STEP)
+    ahead, behind = loss(h), loss(-h)
+    slope = (ahead - behind) / (2 * h)
     where = f"{var.name}[{', '.join(map(str, place))}]" if place else var.name
     return [
         "### In numbers",
         "",
-        f"`{where}` is {float(base[var][place]):.6g}. With {STEP:g} more the loss is {ahead:.9f}, with "
-        f"{STEP:g} less {behind:.9f}: a slope of",
+        f"`{where}` is {float(base[var][place]):.6g}. With {h:g} more the loss is {ahead:.9f}, with "
+        f"{h:g} less {behind:.9f}: a slope of",
         "",
-        f"$$\\frac{{{ahead:.9f} - {behind:.9f}}}{{2 \\cdot 10^{{-5}}}} = {slope:.6f}$$",
+        f"$$\\frac{{{ahead:.9f} - {behind:.9f}}}{{2 \\cdot {_power_of_ten(h)}}} = {slope:.6g}$$",
         "",
-        f"and the gradient there is `d{where}` = {float(gradient[place]):.6f}.",
+        f"and the gradient there is `d{where}` = {float(gradient[place]):.6g}.",
     ]
+
+
+def _power_of_ten(x: float) -> str:
+    digit, exponent = f"{x:.0e}".split("e")
+    return f"{digit} \\cdot 10^{{{int(exponent)}}}"
