@@ -30,10 +30,11 @@ def run(notebook: Path, out: Path, folder: Path, **variables: str) -> dict[str, 
     ]
     done = subprocess.run(
         command,
-        env=os.environ | {"IPYTHONDIR": str(out / "ipython")} | variables,
+        # One thread: on small arrays more only wait for each other, for minutes on a busy machine.
+        env=os.environ | {"IPYTHONDIR": str(out / "ipython"), "OMP_NUM_THREADS": "1"} | variables,
         capture_output=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     return read(out / notebook.name)
