@@ -264,7 +264,9 @@ def test_fifty_kills_full_disks_and_locked_folders_change_nothing(folder: Path) 
         assert "Traceback" not in errors, errors
         if stop in (fill_the_disk, lock_the_folder):
             assert re.search(r"^error: cannot write to stopped.*: .+$", errors, re.MULTILINE), errors
-    assert set(ends) == {("kill", -9), ("fill_the_disk", 2), ("lock_the_folder", 2), ("press_ctrl_c", 130)}
+    # As Python takes its leave, after the work is done, it hands Ctrl-C back to the system: -2.
+    told = set(ends) - {("press_ctrl_c", -signal.SIGINT)}
+    assert told == {("kill", -9), ("fill_the_disk", 2), ("lock_the_folder", 2), ("press_ctrl_c", 130)}
     assert len(beginnings) > 10
 
     with started(folder, *go_on) as process:
