@@ -115,9 +115,7 @@ def test_the_evidence_is_the_slope() -> None:
     """What the page measures is what it says the gradient is."""
     for name in ("logprobs", "counts", "logit_maxes", "bnvar", "hprebn", "b1", "C"):
         page = lecture_derivation().explain(name)
-        measured, said = re.search(
-            r"= (\S+)\$\$\n\nand the gradient there is .* = (\S+)\.\n", page
-        ).groups()
+        measured, said = re.search(r"= (\S+)\$\$\n\nand the gradient there is .* = (\S+)\.\n", page).groups()
         assert float(measured) == pytest.approx(float(said), rel=1e-4, abs=2e-6), name
         for mathematics in re.findall(r"\$\$(.*?)\$\$", page):
             parser.parse(f"${mathematics}$")
