@@ -13,7 +13,7 @@ import gc
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from threading import get_ident
+from threading import RLock, get_ident
 from typing import Any, NoReturn
 
 import numpy as np
@@ -73,8 +73,11 @@ _DRAWS = ("integers", "uniform", "normal", "permutation", "exponential")
 _NO_DRAWS = ("manual_seed", "seed", "get_state", "set_state", "multinomial", "_words")
 
 
+_ONE_AT_A_TIME = RLock()  # what one recording replaces, another must not take for the engine's own
+
+
 class Recording:
-    """A context: the functions that run inside, in this thread, are recorded."""
+    """A context: the functions that run inside, in this thread, are recorded. Another thread waits to enter."""
 
     def __init__(self) -> None:
         self.tape = StepTape()
@@ -95,6 +98,7 @@ class Recording:
     # -- what is replaced while it records -------------------------------------------------------------------
 
     def __enter__(self) -> Recording:
+        _ONE_AT_A_TIME.acquire()
         self._start = next(clock)
         self._replace(Tensor, "array", property(self._get_array, self._set_array))
         self._replace(Node, "grad", property(self._get_grad, self._set_grad))
@@ -110,6 +114,12 @@ class Recording:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        try:
+            self._put_back()
+        finally:
+            _ONE_AT_A_TIME.release()
+
+    def _put_back(self) -> None:
         self._undo.close()
         for tensor, array in self._arrays.items():
             tensor.array = array
