@@ -19,7 +19,7 @@ import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 FLAGS = (
     "-O3", "-std=gnu11", "-march=native", "-fPIC", "-shared", "-fopenmp-simd",
@@ -45,31 +45,30 @@ def compiler() -> tuple[str, ...]:
     raise NoCompilerError("there is no C compiler: install gcc or clang, or `pip install ziglang`")
 
 
+class Target(NamedTuple):
+    """The compiler's command with the flags that it takes, and the macros it defines: these tell it, and this
+    processor, from others."""
+
+    command: list[str]
+    macros: str
+
+
 @lru_cache(maxsize=1)
-def target() -> tuple[str, dict[str, str]]:
-    """What tells this compiler and processor from others, and the macros that it defines."""
+def target() -> Target:
+    """What is compiled with, and for. NoCompilerError where that fails."""
     wide = (WIDE,) if platform.machine().lower() in ("x86_64", "amd64") else ()
     for more in (wide, ()):
-        found = _run([*compiler(), *FLAGS, *more, "-dM", "-E", "-x", "c", os.devnull])
+        command = [*compiler(), *FLAGS, *more]
+        found = _run([*command, "-dM", "-E", "-x", "c", os.devnull])
         if found.returncode == 0:
-            macros = dict(
-                ([*line.split(maxsplit=2), ""])[1:3]
-                for line in found.stdout.splitlines()
-                if line.startswith("#define")
-            )
-            return "\n".join([*compiler(), *FLAGS, *more, found.stdout]), macros
+            return Target(command, found.stdout)
     raise NoCompilerError(f"{compiler()[0]} failed: {found.stderr.strip()[:500]}")
 
 
 def vector_bytes() -> int:
     """How many bytes one vector register holds."""
-    macros = target()[1]
+    macros = target().macros
     return 64 if "__AVX512F__" in macros else 32 if "__AVX__" in macros else 16
-
-
-def flags() -> list[str]:
-    """FLAGS, and what else this compiler takes."""
-    return target()[0].split("\n# ")[0].split("\n#define")[0].split("\n")[len(compiler()) :]
 
 
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -100,7 +99,7 @@ def build(source: str) -> Any:
     beside its place and moved there, so that another process sees all of it or nothing. NoCompilerError
     where it can't be compiled.
     """
-    identity = "\n".join([source, target()[0], platform.platform()])
+    identity = "\n".join([source, *target().command, target().macros, platform.platform()])
     name = hashlib.sha256(identity.encode()).hexdigest()[:32]
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -110,7 +109,7 @@ def build(source: str) -> Any:
             text, made = Path(scratch, "step.c"), Path(scratch, library.name)
             text.write_text(source, encoding="utf-8")
             maths = [] if sys.platform == "win32" else ["-lm"]
-            result = _run([*compiler(), *flags(), str(text), "-o", str(made), *maths])
+            result = _run([*target().command, str(text), "-o", str(made), *maths])
             if result.returncode != 0:
                 raise NoCompilerError(f"{compiler()[0]} failed: {result.stderr.strip()[:2000]}")
             try:

@@ -77,7 +77,7 @@ _ONE_AT_A_TIME = RLock()  # what one recording replaces, another must not take f
 
 
 class Recording:
-    """A context: the functions that run inside, in this thread, are recorded. Another thread waits to enter."""
+    """A context: the functions that run inside, in this thread, are recorded. Another one waits to enter."""
 
     def __init__(self) -> None:
         self.tape = StepTape()
