@@ -11,7 +11,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-from ..makemore.data import build_dataset, read_words
+from ..makemore.data import build_dataset
 from ..makemore.run import Run
 from ..makemore.training import Training
 from ..serialization import write
@@ -35,7 +35,7 @@ def plots_of(run: Run, ratios: UpdateRatios) -> dict[str, Figure]:
     X, Y = training.train
     n = result.settings.batch
     letters = list(result.vocabulary.characters)
-    before, after = build_dataset(read_words(result.settings.data), result.vocabulary, context=1)
+    before, after = build_dataset(run.words, result.vocabulary, context=1)
     counts = np.zeros((len(letters), len(letters)), np.int64)
     np.add.at(counts, (before[:, 0], after), 1)
     model = deepcopy(result.model)  # a batch in training mode moves the running statistics

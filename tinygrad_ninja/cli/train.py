@@ -122,8 +122,8 @@ def train_in_folder(
     training, settings = run.training, run.result.settings
     if not quiet:
         parameters = sum(parameter.numel() for parameter in training.model.parameters())
-        examples = len(training.train[0])
-        click.echo(f"{settings.model}: {parameters:,} parameters, {run.words:,} words, {examples:,} examples")
+        words, examples = len(run.words), len(training.train[0])
+        click.echo(f"{settings.model}: {parameters:,} parameters, {words:,} words, {examples:,} examples")
     try:
         number = follow(run, save_every, quiet, watch)
         if number is not None:

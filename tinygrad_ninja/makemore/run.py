@@ -37,15 +37,15 @@ class Run:
     `save`; model.safetensors is the model, once the training has ended; metrics.jsonl is described in
     `metrics`; loss.png is the caller's picture. Files that are not of a training are never replaced.
 
-    result: the model with what is needed to use it; datasets: the train, dev and test examples; words: of how
-    many words they are; metrics_bytes: how much of metrics.jsonl the last checkpoint knows of.
+    result: the model with what is needed to use it; datasets: the train, dev and test examples; words: what
+    they are of; metrics_bytes: how much of metrics.jsonl the last checkpoint knows of.
     """
 
     folder: Path
     result: Checkpoint
     training: Training
     datasets: dict[str, Examples]
-    words: int
+    words: list[str]
     metrics_bytes: int = 0
     metrics: Metrics = field(init=False)
 
@@ -92,7 +92,7 @@ class Run:
         datasets = load_datasets(words, result, device)
         model = result.model.to(device)
         training = Training(model, result.settings, generator, datasets["train"], datasets["dev"])
-        return cls(folder, result, training, datasets, len(words))
+        return cls(folder, result, training, datasets, words)
 
     @contextmanager
     def open(self, *, replaces: bool = False, tensorboard: bool = False) -> Iterator[None]:
