@@ -9,33 +9,9 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "abs",
-    "asarray",
-    "copy",
-    "cos",
-    "device",
-    "erf",
-    "exp",
-    "floor",
-    "is_integral",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "log",
-    "maximum",
-    "minimum",
-    "one_minus_square",
-    "ones_like",
-    "owned",
-    "pow",
-    "sign",
-    "sin",
-    "sqrt",
-    "tanh",
-    "to_numpy",
-    "trunc",
-    "where",
-    "zeros_like",
+    "abs", "asarray", "copy", "cos", "device", "erf", "exp", "floor", "is_integral", "isfinite", "isinf",
+    "isnan", "log", "maximum", "minimum", "one_minus_square", "ones_like", "owned", "pow", "sign", "sin",
+    "sqrt", "tanh", "to_numpy", "trunc", "where", "zeros_like",
 ]  # fmt: skip
 
 abs = abs

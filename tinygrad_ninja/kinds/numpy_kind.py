@@ -42,65 +42,12 @@ from numpy import (
 )
 
 __all__ = [
-    "abs",
-    "all",
-    "any",
-    "argmax",
-    "argmin",
-    "asarray",
-    "astype",
-    "broadcast_to",
-    "concat",
-    "copy",
-    "cos",
-    "cumulative_sum",
-    "device",
-    "diag_embed",
-    "diagonal",
-    "erf",
-    "exp",
-    "expand",
-    "flip",
-    "floor",
-    "gather",
-    "index",
-    "is_integral",
-    "isfinite",
-    "isinf",
-    "isnan",
-    "log",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
-    "matmul",
-    "max",
-    "maximum",
-    "min",
-    "minimum",
-    "one_minus_square",
-    "ones_like",
-    "owned",
-    "permute_dims",
-    "pow",
-    "prod",
-    "put",
-    "reshape",
-    "scatter",
-    "scatter_along",
-    "sign",
-    "sin",
-    "sqrt",
-    "stack",
-    "storage",
-    "sum",
-    "tanh",
-    "to_numpy",
-    "tril",
-    "triu",
-    "trunc",
-    "where",
-    "zeros_like",
+    "abs", "all", "any", "argmax", "argmin", "asarray", "astype", "broadcast_to", "concat", "copy", "cos",
+    "cumulative_sum", "device", "diag_embed", "diagonal", "erf", "exp", "expand", "flip", "floor", "gather",
+    "index", "is_integral", "isfinite", "isinf", "isnan", "log", "logical_and", "logical_not", "logical_or",
+    "logical_xor", "matmul", "max", "maximum", "min", "minimum", "one_minus_square", "ones_like", "owned",
+    "permute_dims", "pow", "prod", "put", "reshape", "scatter", "scatter_along", "sign", "sin", "sqrt",
+    "stack", "storage", "sum", "tanh", "to_numpy", "tril", "triu", "trunc", "where", "zeros_like",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -182,8 +129,7 @@ def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     if x.ndim == 2 and axis is not None and dtype in _ONES:
         # A product with ones takes a third of the time of add.reduce on a small matrix.
         if axis == _FIRST:
-            x = _block_sums(x) if len(x) > _BLOCK else x
-            return (_ROWS if keepdims else _ONES)[dtype][len(x)].dot(x)
+            return _rows_added(x, keepdims)
         if axis == _SECOND:
             out = x.dot(_ONES[dtype][x.shape[1]])
             return out.reshape(-1, 1) if keepdims else out
@@ -198,10 +144,7 @@ def sum_to_row_or_column(x: Array, shape: tuple[int, ...]) -> Array | None:
         return None
     n, m = x.shape
     if shape in ((1, m), (m,)):
-        if n > _BLOCK:
-            x = _block_sums(x)
-            n = len(x)
-        return (_ROWS if len(shape) == 2 else _ONES)[dtype][n].dot(x)
+        return _rows_added(x, len(shape) == 2)
     if shape == (n, 1):
         return x.dot(_ONES[dtype][m]).reshape(n, 1)
     return None
@@ -210,14 +153,14 @@ def sum_to_row_or_column(x: Array, shape: tuple[int, ...]) -> Array | None:
 _BLOCK = 512
 
 
-def _block_sums(x: Array) -> Array:
-    """The rows of a tall matrix added up in blocks, until there are few: to add one row after another, as a
-    product with ones does, would lose a digit in 20,000 rows."""
+def _rows_added(x: Array, as_row: bool) -> Array:
+    """The sum of a matrix's rows, (m,) or (1, m). Those of a tall one are added up in blocks, until there are
+    few: to add one row after another, as a product with ones does, would lose a digit in 20,000 rows."""
     ones = _ONES[x.dtype]
     while len(x) > _BLOCK:
         blocks = (x[start : start + _BLOCK] for start in range(0, len(x), _BLOCK))
         x = np.stack([ones[len(block)].dot(block) for block in blocks])
-    return x
+    return (_ROWS[x.dtype] if as_row else ones)[len(x)].dot(x)
 
 
 def max(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
