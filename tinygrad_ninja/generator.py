@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,15 @@ _STATE = np.dtype([
     ("float_normal", "V8"),
 ])  # fmt: skip
 
+_INT64 = np.dtype(np.int64)
+
 Array = npt.NDArray[Any]
+
+
+@lru_cache(maxsize=64)
+def _as_word(number: int) -> Array:
+    """A number as a 0-dimensional array: NumPy takes twice as long over a small array and a number."""
+    return np.array(number, np.uint64)
 
 
 class Generator:
@@ -217,7 +226,7 @@ class Generator:
             raise ValueError(f"random integers need bounds that are int64, but got low={low}, high={high}")
         span = high - low
         words = self._words(n) if span < 2**28 else self._words64(n)
-        values: npt.NDArray[np.int64] = (words % span).view(np.int64)
+        values: npt.NDArray[np.int64] = (words % _as_word(span)).view(_INT64)
         return values + low if low else values
 
     def permutation(self, n: int) -> npt.NDArray[np.int64]:

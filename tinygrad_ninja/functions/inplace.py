@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kinds.numpy_kind import SCALARS
 from ..record import is_grad_enabled
 from ..tensors import Tensor
 from .indexing import EVERYWHERE, assign
@@ -46,13 +47,15 @@ def _operator(plain: str, name: str) -> None:
             mine, theirs = self.array, other.array
             if (
                 type(mine) is type(theirs) is np.ndarray
-                and mine.shape == theirs.shape
-                and mine.dtype is theirs.dtype
-                and mine.dtype in _FLOATS
+                and (dtype := mine.dtype) is theirs.dtype
+                and dtype in SCALARS
                 and (mine.base is None or mine.flags.forc)  # no two of its elements are one memory cell
                 and not ((self.edge or other.edge) and is_grad_enabled())
             ):
-                on_arrays(mine, theirs)
+                try:
+                    on_arrays(mine, theirs)
+                except ValueError:  # the shapes differ, of which `change` says more
+                    return change(self, other)
                 self._note_change()
                 return self
         elif not isinstance(other, (int, float, np.ndarray, np.generic)):
@@ -61,8 +64,6 @@ def _operator(plain: str, name: str) -> None:
 
     setattr(Tensor, f"__i{plain}__", call)
 
-
-_FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 
 for _plain, _name in {
     "add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "pow": "pow_",

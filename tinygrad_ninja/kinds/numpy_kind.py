@@ -137,15 +137,16 @@ def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
 
 
 def sum_to_row_or_column(x: Array, shape: tuple[int, ...]) -> Array | None:
-    """A matrix summed to a row, (m,) or (1, m), or to a column, (n, 1); None for all else. Called for most
-    gradients, so it goes straight to the product."""
+    """A matrix summed to a row, (m,) or (1, m), or to a column, (n, 1); None for all else. `shape` is one
+    that broadcasts to that of x. Called for most gradients, so it goes straight to the product."""
     dtype = x.dtype
     if x.ndim != 2 or dtype not in _ONES:
         return None
     n, m = x.shape
-    if shape in ((1, m), (m,)):
-        return _rows_added(x, len(shape) == 2)
-    if shape == (n, 1):
+    two = len(shape) == 2
+    if shape and shape[-1] == m:
+        return _rows_added(x, two) if n > _BLOCK else (_ROWS if two else _ONES)[dtype][n].dot(x)
+    if two and shape[0] == n:
         return x.dot(_ONES[dtype][m]).reshape(n, 1)
     return None
 

@@ -148,7 +148,8 @@ def _binary(op: Operation) -> Callable[..., Any]:
         # makes one of them of all others.
         usual = True
         try:
-            if type(b) in _NUMBERS:
+            kind = type(b)
+            if kind is not _Tensor and kind in _NUMBERS:
                 x = left = array = a.array
                 first, y, second = a.edge, b, None
                 right = SCALARS[x.dtype][b]
