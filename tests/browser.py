@@ -76,6 +76,11 @@ class Opened:
     def message(self) -> str:
         return self.page.locator("#message").inner_text()
 
+    @property
+    def rule(self) -> str:
+        """The formula that stands over the drawing, without its spaces."""
+        return "".join((self.page.locator("#rule math").first.text_content() or "").split())
+
     def gradient(self) -> dict[str, float]:
         """The statistics shown of the gradient of what is selected; a single number as the mean."""
         single = self.page.locator("#slope .number")

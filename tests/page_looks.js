@@ -36,7 +36,7 @@
     return found;
   },
 
-  /** What covers something else: nodes, texts in them, links. In the drawing's own units, whatever the zoom. */
+  /** What covers something else: nodes, texts in them, links, titles of groups. In the drawing's own units, whatever the zoom. */
   overlaps: () => {
     const found = [];
     const nodes = [...document.querySelectorAll(".node")];
@@ -89,10 +89,20 @@
         }),
       );
     });
+    const titles = [...document.querySelectorAll(".group .title")].map((title) => {
+      const [[x, y], box] = [place(title.parentNode), title.getBBox()];
+      return {
+        name: title.textContent,
+        left: x + box.x,
+        right: x + box.x + box.width,
+        top: y + box.y,
+        bottom: y + box.y + box.height,
+      };
+    });
     for (const path of document.querySelectorAll("#edges path")) {
       for (let way = 20; way < path.getTotalLength() - 24; way += 8) {
         const { x, y } = path.getPointAtLength(way);
-        for (const box of boxes)
+        for (const box of [...boxes, ...titles])
           if (x > box.left + 2 && x < box.right - 2 && y > box.top + 2 && y < box.bottom - 2)
             found.push(`a link crosses ${box.name}`);
       }

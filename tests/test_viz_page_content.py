@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_every_operation_has_its_formula_and_the_rules_of_its_inputs(
     total = functools.reduce(
         lambda a, b: a + b, [each.to("cpu").sum() for each in [out] if each.edge is not None]
     )
-    held = content(extract(total), "page")
+    held = content(extract(total))
     [step] = [step for step in held["steps"] if step["operation"] == entry.name][:1]
     formulas = held["formulas"][step["formula"]]
     for formula in (formulas["forward"], *formulas["rules"]):
@@ -68,9 +69,46 @@ def test_every_operation_has_its_formula_and_the_rules_of_its_inputs(
     assert len(formulas["rules"]) == len(arrays)
 
 
+def formulas_of(root: Any, operation: str) -> dict[str, Any]:
+    held = content(extract(root))
+    [step] = [each for each in held["steps"] if each["operation"] == operation]
+    found: dict[str, Any] = held["formulas"][step["formula"]]
+    return found
+
+
+def lines(mathml: str) -> list[str]:
+    """The text of each line of a formula, without the shapes; its own variables under their letters."""
+    trees = ElementTree.fromstring(f"<all>{mathml}</all>")
+    for each in trees.iter("{http://www.w3.org/1998/Math/MathML}munder"):
+        if each[0].tag.endswith(("mi", "mtext")):
+            del each[1]
+    letters = {"\ue000": "out", "\ue001": "x", "\ue002": "weight", "\ue003": "bias"}
+    text = ["".join("".join(tree.itertext()).split()) for tree in trees]
+    return [each.translate(str.maketrans(letters)) for each in text]
+
+
+def test_the_rule_of_batch_norm_is_the_line_of_the_lecture_and_its_parts_are_written_once() -> None:
+    x = tinygrad_ninja.arange(24.0).view(8, 3).requires_grad_()
+    made = formulas_of(tinygrad_ninja.nn.BatchNorm1d(3)(x).sum(), "batch_norm")
+    u, v = "u=x−∑dim0x8", "v=(∑dim0u⊙u8+10-5)-1/2"
+    assert lines(made["forward"]) == ["out=weight⊙u⊙(∑dim0u⊙u8+10-5)-1/2+bias", u]
+    dx, *parts = lines(made["rules"][0])
+    assert parts == [u, v]
+    assert dx.startswith("dx=(8⋅dout−∑dim0dout−")
+    assert dx.count("u⊙v") == 2
+
+
+def test_the_loss_is_written_with_the_right_answers_in_it() -> None:
+    logits, Y = tinygrad_ninja.zeros(4, 3, requires_grad=True), tinygrad_ninja.tensor([2, 0, 1, 1])
+    made = formulas_of(tinygrad_ninja.nn.functional.cross_entropy(logits, Y), "cross_entropy")
+    assert "\ue002" in made["forward"]
+    assert "\ue003" not in made["forward"]  # the rows, which are written as 0, 1, …
+    assert "cross_entropy" not in made["forward"]
+
+
 def test_the_walk_holds_each_contribution_and_the_sums_are_pytorchs() -> None:
     ours, expected = lecture_run(tinygrad_ninja), theirs()
-    held = content(extract(ours["loss"], ours), "page")
+    held = content(extract(ours["loss"], ours))
     totals: dict[int, list[float]] = {}
     for step, slot, share, total in held["walk"]:
         value = held["steps"][step]["inputs"][slot]
@@ -96,7 +134,7 @@ def test_a_model_is_in_groups_that_hold_everything_once(device: str) -> None:
         )
     ).to(device)
     x = tinygrad_ninja.ones(2, 3).to(device)
-    held = content(extract(net(x).sum(), {"net": net, "x": x}), "page")
+    held = content(extract(net(x).sum(), {"net": net, "x": x}))
     items = [item for group in held["groups"] for item in group["items"]]
     assert len(items) == len(set(items))
     assert {item for item in items if item[0] == "v"} == {f"v{i}" for i in range(len(held["values"]))}
@@ -115,7 +153,7 @@ def test_ten_thousand_operations_are_folded_level_by_level() -> None:
     weights = [tinygrad_ninja.ones(4, 4, requires_grad=True) for _ in range(2500)]
     for i, W in enumerate(weights):
         x = ((x @ W) * 0.1).tanh() + (1.0 if i % 3 else 2.0)
-    held = content(extract(x.sum(), {"weights": weights}), "page")
+    held = content(extract(x.sum(), {"weights": weights}))
     assert len(held["steps"]) == 10_001
     assert max(len(group["items"]) for group in held["groups"]) <= WIDEST
     assert len(held["walk"]) == 12_500
@@ -126,7 +164,7 @@ def test_a_hook_is_told_of_and_its_gradient_is_what_is_passed_on() -> None:
     x = tinygrad_ninja.tensor([1.0, 2.0], requires_grad=True)
     y = x * 3.0
     y.register_hook(lambda gradient: gradient * 10)
-    held = content(extract(y.sum(), {"x": x, "y": y}), "page")
+    held = content(extract(y.sum(), {"x": x, "y": y}))
     of_x, of_y = (next(value for value in held["values"] if value["name"] == name) for name in "xy")
     assert of_y["hooked"]
     assert held["arrays"][of_y["gradient"]]["rows"] == [[10, 10]]
@@ -154,6 +192,8 @@ def test_of_a_large_matrix_the_cells_are_means_and_the_statistics_are_exact() ->
     block = matrix[rows[3] : rows[4], columns[5] : columns[6]]
     assert map_[3, 5] == pytest.approx(block.mean(), rel=1e-6)
     assert cells(described(matrix, expected=20_000)).size <= 75
+    assert cells(described(matrix[:, :6], expected=20_000)).shape == (12, 6)  # the few columns are whole
+    assert cells(described(matrix[:6], expected=20_000)).shape == (6, 12)
 
 
 def test_a_vector_is_a_line_and_more_dimensions_are_lines_too() -> None:

@@ -63,9 +63,10 @@ def test_layers_fold_and_unfold_level_by_level_and_stay_where_they_are(open_page
     assert opened.page.locator(".group").count() == 0
 
 
-def test_a_long_graph_is_a_few_nodes_that_unfold(open_page: Open, tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [1000, pytest.param(5400, marks=pytest.mark.slow)])  # 10,028 operations
+def test_a_long_graph_is_a_few_nodes_that_unfold(open_page: Open, tmp_path: Path, size: int) -> None:
     x = y = tinygrad_ninja.tensor(1.0, requires_grad=True)
-    for i in range(2000):
+    for i in range(size):
         y = (y * 1.0).tanh() if i % 7 else y + x
     opened = open_page(viz.page(y, {"x": x, "y": y}, path=tmp_path / "graph.html"))
     counts = [opened.page.locator(".node").count()]
@@ -74,6 +75,8 @@ def test_a_long_graph_is_a_few_nodes_that_unfold(open_page: Open, tmp_path: Path
     opened.press("Enter")
     counts.append(opened.page.locator(".node").count())
     assert counts[0] < counts[1] <= 100
+    opened.press("]")
+    assert counts[1] < opened.page.locator(".node").count() <= 1500
     opened.find("x")
     assert opened.title == "x"
 

@@ -27,6 +27,7 @@ from .picture import Picture
 
 PURE = "graphviz-pure"
 LIMIT = 300
+EDGES = 3  # for each node of the limit; beyond, `dot` takes minutes
 DIRECTIONS = ("LR", "RL", "TB", "BT")
 SHOWN = ("data", "grad", "stats")
 FORMATS = (".svg", ".png", ".dot", ".html")
@@ -107,9 +108,14 @@ def draw(
     size = 2 * len(graph.steps) + sum(value.maker is None for value in graph.values)
     large = limit is not None and size > limit
     top = fold(graph, repeats=repeats, long=large)
-    picture = Picture(graph, top, opened(top, depth, limit))
+    groups = opened(top, depth, limit)
+    picture = Picture(graph, top, groups)
+    while limit and large and picture.edges > EDGES * limit:
+        limit //= 2
+        groups = opened(top, depth, limit)
+        picture = Picture(graph, top, groups)
     notes = [graph.note] if graph.note else []
-    if large:
+    if large and (depth is None or groups < opened(top, depth, None)):
         notes.append(
             f"{len(graph.steps):,} operations, folded to {picture.nodes:,} nodes: limit=None shows all"
         )

@@ -107,6 +107,13 @@ def _tree(graph: Graph) -> Group:
             following = next(calls, None)
         home[step] = behind if step.backward else running[-1][1]
 
+    fed = {
+        group
+        for step in graph.steps
+        for value in step.inputs
+        if isinstance(value, Value) and value.maker is not None
+        for group in _entered(home[value.maker], home[step])
+    }
     starts: dict[Group, int] = {top: 0}  # the number of the first step in each
     placed: list[tuple[int, bool, Item, Group]] = []  # with that number; leaves come before what they go into
     for step, group in home.items():
@@ -119,7 +126,7 @@ def _tree(graph: Graph) -> Group:
     for value in graph.values:
         if value.maker is None:
             group = _common({home[step] for step in value.users()} or {top})
-            while group.kind == "module" and group.parent is not None and _was_given(value):
+            while group.kind == "module" and group.parent is not None and _was_given(value, group in fed):
                 group = group.parent
             first = min((_start(home[step], step, group, starts) for step in value.users()), default=0)
             placed.append((first, False, value, group))
@@ -129,9 +136,21 @@ def _tree(graph: Graph) -> Group:
     return top
 
 
-def _was_given(value: Value) -> bool:
-    """Whether a module was given the leaf or constant, as far as one can tell, and does not own it."""
-    return not value.owned and (bool(value.name) or value.kind == "constant")
+def _was_given(value: Value, fed: bool) -> bool:
+    """Whether a module was given the leaf or constant, as far as one can tell, and neither owns nor made it.
+    One that is `fed` with results made the constants without a name, such as the mask of dropout."""
+    return not value.owned and (bool(value.name) or (value.kind == "constant" and not fed))
+
+
+def _entered(source: Group, target: Group) -> Iterator[Group]:
+    """The groups that one comes into on the way from one group to another."""
+    if source is target:
+        return
+    common = _common((source, target))
+    while target is not common:
+        yield target
+        assert target.parent is not None
+        target = target.parent
 
 
 def _start(inner: Group, step: Step, group: Group, starts: Mapping[Group, int]) -> int:

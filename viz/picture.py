@@ -15,7 +15,7 @@ from .graph import Graph, Step, Value
 COMMUTATIVE = frozenset(("add", "mul", "maximum", "minimum"))
 """Operations to which it makes no difference which input is which."""
 
-MOST_LABELS = 400
+MOST_LABELS = 100
 """Beyond so many edges none has a label: nobody could read them, and they cost `dot` most of its time."""
 
 FONT = "Arial"  # whose widths both programs know
@@ -27,7 +27,8 @@ LINE = "#595959"
 class Picture:
     """A graph in which the groups that are not `opened` are one node each; of those alike the first is drawn.
 
-    nodes: how many there are. What no edge reaches, such as the leaves of the groups left out, is not drawn.
+    nodes, edges: how many there are. What no edge reaches, such as the leaves of the groups left out, is not
+    drawn.
     """
 
     def __init__(self, graph: Graph, top: Group, opened: Collection[Group]) -> None:
@@ -44,7 +45,7 @@ class Picture:
         if self._node_of(graph.root) != _own(graph.root):
             self._edges[self._node_of(graph.root), _own(graph.root), 0] = [(graph.root, "")]
         self._drawn = {end for edge in self._edges for end in edge[:2]} | {_own(graph.root)}
-        self.nodes = len(self._drawn)
+        self.nodes, self.edges = len(self._drawn), len(self._edges)
 
     def _place(self) -> None:
         stack = [self._top]
@@ -95,7 +96,7 @@ class Picture:
     ) -> None:
         """Put the nodes, clusters and edges into `dot`, the notes above them; see `draw` for the others."""
         dot.attr(rankdir=direction, nodesep="0.12", ranksep="0.3", fontname=FONT, fontsize="11")
-        dot.attr("node", shape="box", fontname=FONT, fontsize="11", margin="0.06,0.03", height="0.2")
+        dot.attr("node", shape="box", fontname=FONT, fontsize="11", margin="0.1,0.04", height="0.2")
         dot.attr("node", style="rounded,filled", color=LINE)
         dot.attr("edge", color=LINE, arrowsize="0.6", fontname=FONT, fontsize="9")
         self._write_group(self._top, dot, show)

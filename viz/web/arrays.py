@@ -74,9 +74,12 @@ def _plain(number: Any) -> Any:
 def _heat_map(matrix: NDArray[Any], most: int) -> dict[str, Any]:
     height, width = min(matrix.shape[0], ROWS), min(matrix.shape[1], COLUMNS)
     if height * width > most:
-        shrink = math.sqrt(most / (height * width))
-        height = max(1, int(height * shrink))
-        width = min(width, most // height)
+        short = math.isqrt(most)  # what is as short as this is kept whole
+        if width <= short:
+            height = most // width
+        else:
+            height = height if height <= short else int(math.sqrt(most * height / width))
+            width = min(width, most // height)
     with np.errstate(all="ignore"):
         cells = _means(_means(matrix.astype(np.float64), height, 0), width, 1).astype("<f4")
     return {"height": height, "width": width, "cells": base64.b64encode(cells.tobytes()).decode()}

@@ -20,7 +20,7 @@ FLAT = 120
 """A graph of no more steps is shown whole; of a longer one stretches are folded."""
 
 
-def content(graph: Graph, title: str) -> dict[str, Any]:
+def content(graph: Graph) -> dict[str, Any]:
     """The graph as the page has it.
 
     values: by their numbers, each with the numbers of its arrays; steps: by theirs, each with the formulas of
@@ -34,7 +34,6 @@ def content(graph: Graph, title: str) -> dict[str, Any]:
     arrays, formulas = Arrays(2 * len(graph.values) + 2 * walked), Formulas()
     walk = list(_walk(graph, steps, arrays))
     return {
-        "title": title,
         "note": graph.note,
         "root": graph.root.number,
         "values": [_value(value, arrays) for value in graph.values],

@@ -20,7 +20,7 @@ from ..graph import extract
 from .content import content
 
 STATIC = Path(__file__).parent / "static"
-STYLES = ("page.css", "scene.css", "inspector.css")
+STYLES = ("page.css", "controls.css", "scene.css", "inspector.css")
 SCRIPTS = (
     "graph.js", "layout.js", "numbers.js", "scene.js", "view.js", "inspector.js", "walk.js", "search.js",
     "main.js",
@@ -48,7 +48,7 @@ def page(
     if path.suffix.lower() != ".html":
         raise ValueError(f"{path.name} has to end in .html")
     graph = extract(root, names, model)
-    text = json.dumps(content(graph, path.stem), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(content(graph), separators=(",", ":"), allow_nan=False)
     # No text of the graph's, such as a name with </script> in it, ends the element that holds it.
     style, script = ("\n".join(map(_read, files)) for files in (STYLES, SCRIPTS))
     made = Template(_read("page.html")).substitute(

@@ -33,6 +33,20 @@ function inspect(item) {
   const panel = byId("inspector");
   panel.replaceChildren(...(isGroup(item) ? groupView(item) : valueView(item)));
   panel.scrollTop = 0;
+  fitFormulas(panel);
+}
+
+const SMALLEST = 0.7; // of the usual size of a formula
+
+/** Make formulas that are too wide for the box that they are in smaller; beyond that they are scrolled. */
+function fitFormulas(box) {
+  const measured = [...box.querySelectorAll(".formula:not([style])")].map((each) => ({
+    each,
+    room: (0.96 * each.clientWidth) / each.scrollWidth, // the shapes in it do not shrink as much
+    size: parseFloat(getComputedStyle(each).fontSize),
+  }));
+  for (const { each, room, size } of measured)
+    if (room < 1) each.style.fontSize = `${size * Math.max(room, SMALLEST)}px`;
 }
 
 // -- groups --------------------------------------------------------------------------------------------------
@@ -130,7 +144,8 @@ function slopeView(item) {
 /** Show once more what depends on how far the walk has come. */
 function refreshSlope() {
   byId("slope")?.replaceChildren(...slopeView(selected));
-  document.querySelectorAll("#inspector [data-event]").forEach((share) => showShare(share));
+  document.querySelectorAll("#inspector [data-event]").forEach(showShare);
+  fitFormulas(byId("inspector"));
 }
 
 // -- formulas and lines --------------------------------------------------------------------------------------
@@ -148,20 +163,21 @@ function originOf(step) {
 
 const FIRST_PLACEHOLDER = 0xe000;
 
-/** A formula of a step, with the names of its values in the place of the placeholders; what has no name is
- * called as the operation calls it, and said below. */
-function formula(step, mathml) {
+/** A formula of a step, with the names of its values, as the drawing has them, in the place of the placeholders;
+ * what has no name is called as the operation calls it, and said below. adds: with "+=" for "=". */
+function formula(step, mathml, adds = false) {
   if (!mathml) return null;
   const { letters } = graph.formulas[step.formula];
   const parts = [step.output, ...step.inputs, ...step.reads];
   const unnamed = new Map();
   const nameOf = (i) => {
-    if (values[parts[i]]?.name) return values[parts[i]].name;
+    if (values[parts[i]]?.name) return nameIn(idOf(parts[i]));
     unnamed.set(letters[i], idOf(parts[i]));
     return letters[i];
   };
   const box = html("div", { class: "formula" });
   box.innerHTML = mathml; // of the page's own making, without any name in it yet
+  if (adds) box.querySelector("mo").textContent = "+="; // of the operators the first
   const texts = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
   while (texts.nextNode()) {
     texts.currentNode.data = texts.currentNode.data.replace(/[\ue000-\uf8ff]/g, (mark) =>
@@ -186,7 +202,7 @@ function whatIs(item) {
 const forwardOf = (step) => formula(step, graph.formulas[step.formula].forward);
 
 /** The local rule of one input, and the dimensions over which it sums because the input was repeated there. */
-function ruleOf(step, slot) {
+function ruleOf(step, slot, adds) {
   const { rules, summed } = graph.formulas[step.formula];
   if (!rules[slot]) return [];
   const shape = values[step.output].shape;
@@ -198,12 +214,15 @@ function ruleOf(step, slot) {
       { class: "where" },
       `Summed over dimension ${dims}, along which ${called(idOf(step.inputs[slot]))} was repeated.`,
     );
-  return [formula(step, rules[slot]), why];
+  return [formula(step, rules[slot], adds), why].flat().filter(Boolean);
 }
 
 // -- the life of a value -------------------------------------------------------------------------------------
 
-function lifeOf(item) {
+const MOST_USES = 40;
+
+/** Where a value was born, and its uses; of very many all only when asked for. */
+function lifeOf(item, most = MOST_USES) {
   const value = valueOf(item);
   const number = Number(item.slice(1));
   const entries = [
@@ -214,7 +233,16 @@ function lifeOf(item) {
       value.maker === undefined ? KINDS[value.kind] : bornOf(steps[value.maker]),
     ),
   ];
-  (uses.get(number) ?? []).forEach((link, i, all) => entries.push(useOf(link, i, all.length)));
+  const all = uses.get(number) ?? [];
+  entries.push(...all.slice(0, most).map((link, i) => useOf(link, i, all.length)));
+  const showAll = ({ target }) => {
+    target.closest(".life").replaceWith(lifeOf(item, all.length));
+    fitFormulas(byId("inspector"));
+  };
+  if (all.length > most)
+    entries.push(
+      html("li", {}, html("button", { type: "button", onclick: showAll }, `Show all ${plural(all.length, "use")}`)),
+    );
   if (number === graph.root)
     entries.push(
       html(
@@ -268,7 +296,7 @@ function showShare(box) {
       {},
       `${gradientOf(idOf(value))} ${nth > 1 ? "+=" : "="} this contribution${arrived ? "" : ", later"}`,
     ),
-    ...ruleOf(step, slot).flat().filter(Boolean),
+    ...ruleOf(step, slot, nth > 1),
   );
   const shape = values[value].shape;
   const view = arrayView(graph.arrays[contribution], shape, "gradient");

@@ -230,7 +230,8 @@ function wishOf(node, sides) {
   let sum = 0;
   let weight = 0;
   for (const { node: other, here, there } of sides.flatMap((side) => node[side])) {
-    const pull = node.lane && other.lane ? 8 : 1; // lanes are to be straight
+    // Lanes are to be straight, and so is the way of the results: leaves stand beside it.
+    const pull = node.lane && other.lane ? 8 : node.leaf || other.leaf ? 0.05 : 1;
     sum += pull * (other.x + there - here);
     weight += pull;
   }
@@ -266,8 +267,11 @@ function settle(layer, wishes) {
 function placeDown(layers, group) {
   const left = Math.min(...layers.flat().map((node) => node.x - node.width / 2)) - SPACE.pad;
   const right = Math.max(...layers.flat().map((node) => node.x + node.width / 2)) + SPACE.pad;
-  const slack = Math.max(0, titleWidth(group) - (right - left));
-  for (const node of layers.flat()) node.x += slack / 2 - left;
+  const title = titleWidth(group);
+  const first = Math.min(...layers[0].filter((node) => node.port === "in").map((node) => node.x)) - left;
+  const aside = Math.max(0, title - first); // so that what enters does not cross the title
+  const width = Math.max(title, right - left + aside);
+  for (const node of layers.flat()) node.x += aside - left;
   let y = group === "g0" ? 0 : SPACE.title;
   for (const layer of layers) {
     const entry = layer.some((node) => node.port === "in");
@@ -277,16 +281,16 @@ function placeDown(layers, group) {
       node.bottom = y + height;
       node.y = node.leaf ? node.bottom - node.height : node.top;
     }
-    const aside = Math.max(
+    const farthest = Math.max(
       0,
       ...layer.flatMap((node) => node.down.map((d) => Math.abs(d.node.x + d.there - node.x - d.here))),
     );
-    y += height + (entry ? SPACE.layers / 2 : SPACE.layers) + Math.min(60, aside / 12);
+    y += height + (entry ? SPACE.layers / 2 : SPACE.layers) + Math.min(60, farthest / 12);
   }
   const exits = layers.at(-1)?.some((node) => node.port === "out");
   const height = exits ? y - SPACE.layers : Math.max(...layers.flat().map((node) => node.bottom)) + SPACE.pad;
   for (const node of layers.flat()) if (node.port === "out") node.bottom = node.top = node.y = height;
-  return { width: right - left + slack, height };
+  return { width, height };
 }
 
 /** The points of each edge, by its key. Edges that meet one node from above share out its width. */

@@ -28,7 +28,7 @@ const NAME = "650 13px";
 const SMALL = "600 12px";
 const capText = (value) => operationOf(steps[value.maker]);
 const titleOf = (group) => `▾ ${nameIn(group)}`;
-const titleWidth = (group) => (group === "g0" ? 0 : textWidth(titleOf(group), SMALL) + 36);
+const titleWidth = (group) => (group === "g0" ? 0 : textWidth(titleOf(group), SMALL) + 26);
 const amountOf = (group) => {
   const { steps: count, learnt } = contentOf(group);
   return [plural(count, "operation"), ...(learnt ? [plural(learnt, "parameter")] : [])].join(", ");
@@ -298,18 +298,14 @@ function toggle(group) {
 const MOST = 1500;
 
 function foldLevel() {
-  say(shutLevel() ? `Folded to ${plural(countShown(), "node")}.` : "Everything is folded.");
+  if (!shutLevel()) return say("Everything is folded.");
   draw(shown(selected));
+  say(`Folded to ${plural(countShown(), "node")}.`);
 }
 
 function unfoldLevel() {
-  const open = openLevel(MOST);
-  if (!shutGroups().length && !open) say("Everything is unfolded.");
-  else
-    say(
-      open
-        ? `Unfolded to ${plural(countShown(), "node")}.`
-        : `That would be more than ${plural(MOST, "node")}: unfold a group by itself.`,
-    );
+  if (!shutGroups().length) return say("Everything is unfolded.");
+  if (!openLevel(MOST)) return say(`That would be more than ${plural(MOST, "node")}: unfold a group by itself.`);
   draw(shown(selected));
+  say(`Unfolded to ${plural(countShown(), "node")}.`);
 }

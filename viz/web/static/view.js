@@ -39,7 +39,7 @@ function bringIntoView(item) {
   const [width, height] = [view.scale * box.width, view.scale * box.height];
   const { side, foot } = MARGIN;
   const inside =
-    x > side && y > side && x + width < scene.clientWidth - side && y + height < scene.clientHeight - foot;
+    x > side && y > side + byId("rule").offsetHeight && x + width < scene.clientWidth - side && y + height < scene.clientHeight - foot;
   if (inside) return;
   view.x += scene.clientWidth / 2 - x - width / 2;
   view.y += scene.clientHeight / 2 - y - height / 2;

@@ -51,10 +51,26 @@ function showWalk() {
     elements.get(shown(idOf(last.step.output)))?.classList.add("giving");
     pathOf(last)?.classList.add("flow");
   }
+  showRule(last);
   byId("position").value = position;
   byId("count").textContent = `${position.toLocaleString("en")} / ${events.length.toLocaleString("en")}`;
   for (const id of ["reset", "previous"]) byId(id).disabled = !position;
   for (const id of ["next", "end"]) byId(id).disabled = position === events.length;
+}
+
+/** Over the drawing, the rule that runs at an event, and what it gives where that is one number. */
+function showRule(event) {
+  const box = byId("rule");
+  box.hidden = !event;
+  if (!event) return;
+  const { step, slot, contribution, total, nth } = event;
+  const [share, sum] = [contribution, total].map((array) => graph.arrays[array]);
+  const numbers =
+    isSingle(share) && `= ${short(share.rows[0][0])}${nth > 1 ? `, together ${short(sum.rows[0][0])}` : ""}`;
+  const [math, ...said] = ruleOf(step, slot, nth > 1);
+  if (numbers) math.append(html("span", { class: "number" }, numbers));
+  box.replaceChildren(math, ...said);
+  fitFormulas(box);
 }
 
 function showGradient(item, element) {
@@ -104,22 +120,20 @@ function describe({ step, value, nth }) {
 /** Whether an event can be seen: it passes between two nodes on the screen. */
 const isSeen = ({ step, value }) => shown(idOf(step.output)) !== shown(idOf(value));
 
-/** Go to a place in the walk; look: select and show the value that the last event went to. */
-function moveTo(place, look = true) {
+/** Go to a place in the walk, and select and show the value that the last event went to. */
+function moveTo(place) {
   position = clamp(place, 0, events.length);
   begun = true;
   const last = events[position - 1];
-  if (look) {
-    const item = last ? idOf(last.value) : idOf(graph.root);
-    const seen = shown(item);
-    if (selected !== seen) select(seen);
-    bringIntoView(seen);
-    if (last) say(describe(last));
-    else if (!events.length) say(graph.note || "There is no backward pass here.");
-    else say(`The gradient of ${called(item)} with respect to itself is 1.`);
-  }
+  const item = last ? idOf(last.value) : idOf(graph.root);
+  const seen = shown(item);
+  if (selected !== seen) select(seen);
   showWalk();
   refreshSlope();
+  bringIntoView(seen);
+  if (last) say(describe(last));
+  else if (!events.length) say(graph.note || "There is no backward pass here.");
+  else say(`The gradient of ${called(item)} with respect to itself is 1.`);
 }
 
 /** One step; what passes inside a group that is folded is passed over together. */
