@@ -258,7 +258,7 @@ def test_a_terminal_shows_a_progress_bar(folder: Path) -> None:
     import pty
 
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "tinygrad_ninja", *SMALL, "--steps", "4000"]
+    command = [sys.executable, "-m", "tinygrad_ninja", *SMALL, "--steps", "4000", "--eager"]
     with subprocess.Popen(command, cwd=folder, env=ENVIRONMENT | {"TERM": "xterm"}, stdout=theirs) as process:
         os.close(theirs)
         output = b""

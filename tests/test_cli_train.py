@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import SMALL, call, final_losses, refuses, step_losses, succeeds, with_names
+from command import SMALL, call, final_losses, posix, refuses, run, step_losses, succeeds, with_names
 from safetensors.numpy import load_file
 
 from tinygrad_ninja.cli.pictures import PLOTS
@@ -96,6 +96,29 @@ def test_calibration_changes_the_statistics_alone(folder: Path) -> None:
     assert final_losses(evaluated) != final_losses(
         succeeds(call(folder, "eval", "running/model.safetensors"))
     )
+
+
+def test_eager_and_compiled_steps_agree(folder: Path) -> None:
+    compiled, eager = (succeeds(call(folder, *SMALL, *more)) for more in ((), ("--eager",)))
+    # One step of the last printed digit.
+    assert step_losses(eager) == pytest.approx(step_losses(compiled), abs=1.01e-4)
+    assert final_losses(eager) == pytest.approx(final_losses(compiled), abs=1.01e-4)
+
+
+def test_verbose_prints_the_loops_of_the_compiled_step(folder: Path) -> None:
+    told = "the loops of the compiled step:\n"
+    loops = succeeds(call(folder, *SMALL, "--verbose")).partition(told)[2]
+    assert re.match(r"(  \S.*\n)+ *10/ *200: ", loops)
+    assert told not in succeeds(call(folder, *SMALL, "--verbose", "--eager"))
+    assert "--verbose" in refuses(call(folder, *SMALL, "--verbose", "--quiet"))
+
+
+@posix
+def test_a_step_that_cannot_be_compiled_runs_as_eager_code_and_says_so(folder: Path) -> None:
+    without = "import os; os.environ['CC'] = 'false'; from tinygrad_ninja.cli import main; main()"
+    result = run(folder, *SMALL, "--quiet", python=("-c", without))
+    assert re.fullmatch("note: step runs as eager code, because .*false failed.*\n", result.stderr)
+    assert succeeds(result) == succeeds(call(folder, *SMALL, "--quiet", "--eager"))
 
 
 def test_a_checkpoint_can_be_evaluated_before_its_training_has_ended(folder: Path) -> None:

@@ -211,14 +211,11 @@ def test_the_rows_of_gpt_ask_for_the_same_letters_as_the_windows(context: int) -
     np.testing.assert_array_equal(rows[rows != -100], windows)
 
 
-def test_what_follows_the_longest_word_of_a_batch_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, seen = built("gpt"), []
+def test_what_follows_the_longest_word_of_a_batch_changes_nothing() -> None:
+    model = built("gpt")
     X, Y = map(from_numpy, model.examples(["ab", "abcd"], VOCABULARY, model.context))
-    expected = model.loss(X, Y).item()
-    forward = model.forward
-    monkeypatch.setattr(model, "forward", lambda X: seen.append(tuple(X.shape)) or forward(X))
-    assert model.loss(X, Y).item() == expected
-    assert seen == [(2, 5)]
+    short = model.loss(X[:, :5], Y[:, :5]).item()
+    assert model.loss(X, Y).item() == pytest.approx(short, rel=1e-6)
 
 
 @ALL
@@ -345,7 +342,7 @@ def test_a_hundred_steps_of_training_lower_the_loss_as_in_torch(name: str) -> No
 
 def test_dropout_thins_training_only_and_repeats_with_the_generator() -> None:
     model = built("gpt", dropout=0.5, layers=1)
-    X, Y = map(from_numpy, examples("gpt"))
+    X, Y = (from_numpy(array[:100]) for array in examples("gpt"))
     state = model.generator.get_state()
     first, second = model.loss(X, Y).item(), model.loss(X, Y).item()
     assert first != second

@@ -127,6 +127,24 @@ def test_every_model_goes_on_bit_for_bit(tmp_path: Path, model: str, device: str
     assert metrics(parts.folder) == metrics(whole.folder)
 
 
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_training_goes_on_compiled_or_eager_as_it_likes(folder: Path, eager: bool) -> None:
+    whole = Run.start(folder / "whole", OPTIONS, "cpu", eager)
+    with whole.open():
+        assert len(list(whole.train())) == 200
+    run = Run.start(folder / "parts", OPTIONS, "cpu", eager)
+    with run.open():
+        for step in run.train():
+            if step == 100:
+                run.save()
+                break
+    run = Run.resume(folder / "parts", {}, "cpu", not eager)
+    with run.open(replaces=True):
+        assert len(list(run.train())) == 100
+    np.testing.assert_array_equal(run.training.losses[:100], whole.training.losses[:100])
+    np.testing.assert_allclose(run.training.losses, whole.training.losses, rtol=1e-5)
+
+
 # -- stopped by a signal -------------------------------------------------------------------------------------
 
 
@@ -238,23 +256,25 @@ def press_ctrl_c(process: subprocess.Popen[str], out: Path) -> None:
 @pytest.mark.slow
 @linux
 def test_fifty_kills_full_disks_and_locked_folders_change_nothing(folder: Path) -> None:
-    train = ("train", "--data", "names.txt", "--hidden", "20", "--steps", "6000", "--eval-every", "500")
+    train = ("train", "--data", "names.txt", "--hidden", "20", "--steps", "100000", "--eval-every", "10000")
     with started(folder, *train, "--out", "alone") as process:
         expected, errors = process.communicate()
     assert process.returncode == 0, errors
 
     out = folder / "stopped"
     out.mkdir()
-    go_on = (*train, "--resume", "--save-every", "50", "--out", out.name)
+    go_on = (*train, "--resume", "--out", out.name)
     draw = random.Random(2147483647)
     stops = [kill] * 50 + [fill_the_disk, lock_the_folder, press_ctrl_c] * 3
     draw.shuffle(stops)
     ends, beginnings = [], set()
     for stop in stops:
-        with started(folder, *go_on, preexec_fn=obey_permissions) as process:
+        more = ("--verbose", "--save-every", "50")
+        with started(folder, *go_on, *more, preexec_fn=obey_permissions) as process:
             assert process.stdout is not None
             if stop is press_ctrl_c or draw.random() < 0.7:
-                process.stdout.readline()  # it is at work; otherwise it may be anywhere before that
+                # It is at work when it prints its loops; otherwise it may be anywhere before that.
+                any(line.startswith("the loops") for line in process.stdout)
             time.sleep(draw.uniform(0, 0.2))
             stop(process, out)
             errors = process.communicate()[1]

@@ -6,11 +6,13 @@ rich and matplotlib are imported where they are used, so that `ninja --help` ans
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+import warnings
+from typing import Any, NoReturn
 
 import click
 
 from .. import __version__
+from ..distributed import DistributedError
 from ..makemore.data import DataError
 from ..makemore.run import RunError
 from ..makemore.settings import SettingsError
@@ -32,12 +34,14 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal may lack a letter
     try:
-        sys.exit(ninja.main(prog_name="ninja", standalone_mode=False))
+        with warnings.catch_warnings():
+            warnings.showwarning = print_warning
+            sys.exit(ninja.main(prog_name="ninja", standalone_mode=False))
     except click.ClickException as error:
         message, status = error.format_message(), BAD_INPUT
     except SettingsError as error:
         message, status = f"--{error.name.replace('_', '-')}: {error}", BAD_INPUT
-    except (DataError, FileError, RunError, TrainingError, OSError) as error:
+    except (DataError, DistributedError, FileError, RunError, TrainingError, OSError) as error:
         message, status = str(error), BAD_INPUT
     except MemoryError as error:
         message, status = f"not enough memory: {error}", BAD_INPUT
@@ -48,6 +52,11 @@ def main() -> NoReturn:
         message, status = "interrupted", INTERRUPTED
     click.echo(f"error: {message}", err=True)
     sys.exit(status)
+
+
+def print_warning(message: Warning | str, *where: Any, **rest: Any) -> None:
+    """`warnings.showwarning` for people who do not see the code: one plain line."""
+    click.echo(f"note: {message}", err=True)
 
 
 class InOrder(click.Group):

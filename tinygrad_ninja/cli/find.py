@@ -24,7 +24,13 @@ ROWS = 15
 @rate_option("--lowest", "a thousandth of the model's", "Learning rate of the first step.")
 @rate_option("--highest", "100 times the model's", "Learning rate of the last step.")
 def lr_find(
-    out: Path | None, device: str, steps: int, lowest: float | None, highest: float | None, **options: Any
+    out: Path | None,
+    device: str,
+    eager: bool,
+    steps: int,
+    lowest: float | None,
+    highest: float | None,
+    **options: Any,
 ) -> None:
     """Find a learning rate: train a new model with ever higher ones until the loss explodes.
 
@@ -34,7 +40,7 @@ def lr_find(
     require(device)
     options = given(options)
     out = out or Path("runs", options.get("model", Settings.model))
-    run = Run.start(out, options, device)
+    run = Run.start(out, options, device, eager)
     claim(out / PICTURE)
     lowest = run.result.settings.lr / 1000 if lowest is None else lowest
     highest = run.result.settings.lr * 100 if highest is None else highest

@@ -109,6 +109,12 @@ def model_options(command: Command) -> Command:
             count_option("--batch", 10**6, "Examples in each step.", show_default="the model's"),
             seed_option(None, str(Settings.seed)),
             device_option,
+            click.option(
+                "--eager",
+                is_flag=True,
+                help="Run every step as it is written. Without it a step on the cpu is compiled, which is "
+                "faster, and agrees but for the last places.",
+            ),
             out_option,
         )
     ):

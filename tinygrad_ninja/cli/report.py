@@ -22,7 +22,11 @@ SAMPLE_SEED = 10  # the lecture samples with the seed of its training plus 10
 
 
 def follow(
-    run: Run, save_every: int | None, quiet: bool, watch: Callable[[int], None] | None = None
+    run: Run,
+    save_every: int | None,
+    quiet: bool,
+    verbose: bool,
+    watch: Callable[[int], None] | None = None,
 ) -> int | None:
     """Run a training to its end, or to a signal, whose number is returned, and show how far it is. `watch` is
     called after every step with how many were done.
@@ -60,21 +64,24 @@ def follow(
     began = shown = now = time.perf_counter()
     with progress, signals() as received:
         task = progress.add_task("", total=steps, completed=first, status="time")
-        for done in run.train(save_every):
+        for done in run.train(save_every, lambda: bool(received)):
             if watch is not None:
                 watch(done)
             if not quiet:
                 report(done)
+            if verbose and training.fused:
+                verbose = False
+                console.out("the loops of the compiled step:", *training.fused, sep="\n  ")
             now = time.perf_counter()
             if now - shown > 0.1:
                 shown = now
                 recent = training.losses[max(0, done - 1000) : done].mean()
                 status = f"loss {recent:.4f}, {(done - first) / (now - began):,.0f} steps/s,"
                 progress.update(task, completed=done, status=status, refresh=True)
-            if received:
-                break
     if received:  # also after the last step, while the checkpoint was written
         return received[0]
+    if not training.done:  # another rank has received it
+        return signal.SIGTERM
     if not quiet and training.step > first:
         click.echo(f"{training.step - first:,} steps in {now - began:.1f} s")
     if not quiet and training.step < steps:

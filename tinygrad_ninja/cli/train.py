@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..distributed import DistributedError, is_launched, is_restarted, process_group
 from ..makemore.run import CHECKPOINT, MODEL, PICTURE, SAVE_SECONDS, TENSORBOARD, Run, RunError
 from ..makemore.settings import Settings
 from .options import count_option, given, model_options, models_table, rate_option, require
@@ -44,6 +47,12 @@ class Stopped(Exception):  # noqa: N818 - no error
     help="End with batch-norm statistics of the whole training set in the place of the running averages.",
 )
 @click.option(
+    "--sync-batchnorm",
+    is_flag=True,
+    default=None,
+    help="Take batch-norm statistics over the batches of all processes, where torchrun started several.",
+)
+@click.option(
     "--resume",
     is_flag=True,
     help="Go on with the training in DIR, to the same end as if it had not stopped; without one, start.",
@@ -60,15 +69,18 @@ class Stopped(Exception):  # noqa: N818 - no error
 )
 @click.option("--tensorboard", is_flag=True, help=f"Write files for TensorBoard too, to DIR/{TENSORBOARD}.")
 @click.option("--quiet", is_flag=True, help="Print the results only.")
+@click.option("--verbose", is_flag=True, help="Print what each loop of the compiled step computes.")
 def train(
     out: Path | None,
     device: str,
+    eager: bool,
     resume: bool,
     restart: bool,
     save_every: int | None,
     plots: Path | None,
     tensorboard: bool,
     quiet: bool,
+    verbose: bool,
     **options: Any,
 ) -> None:
     """Train a model on a list of words, and let it invent new ones.
@@ -78,9 +90,14 @@ def train(
 
     A training that was stopped, by Ctrl-C or by anything else, goes on with --resume, and ends as if it had
     not been. It keeps its settings, but --steps may be raised, also when it has ended.
+
+    Several processes share a training that torchrun starts: torchrun --nproc-per-node 2 -m tinygrad_ninja
+    train. --batch counts the examples of all; the training may go on with more or fewer of them.
     """
     if resume and restart:
         raise click.UsageError("--resume goes on and --restart starts anew: give one of them.")
+    if quiet and verbose:
+        raise click.UsageError("--quiet prints less and --verbose more: give one of them.")
     if tensorboard and find_spec("tensorboard") is None:
         raise click.BadParameter(
             "TensorBoard is missing: pip install tensorboard.", param_hint="--tensorboard"
@@ -88,24 +105,33 @@ def train(
     require(device)
     options = given(options)
     out = out or Path("runs", options.get("model", Settings.model))
-    if resume and (out / CHECKPOINT).exists():
-        run = Run.resume(out, options, device)
-        click.echo(f"note: going on after {run.training.step:,} steps", err=True)
-    else:
-        run = Run.start(out, options, device)
-        if resume:
-            click.echo(f"note: there is no {out / CHECKPOINT} to go on from, so this is the start", err=True)
-    claim(out / PICTURE)
-    ratios = None
-    if plots is not None:
-        for name in PLOTS:
-            claim(plots / f"{name}.png")
-        ratios = UpdateRatios(run.training)
-
-    go_on = f"go on with: {shlex.join(['ninja', 'train', '--resume', '--out', str(out)])}"
+    command = ["ninja"]
+    if is_launched():
+        local = os.environ.get("LOCAL_WORLD_SIZE", "1")
+        command = ["torchrun", "--nproc-per-node", local, "-m", "tinygrad_ninja"]
+    go_on = f"go on with: {shlex.join([*command, 'train', '--resume', '--out', str(out)])}"
+    resume, replaces = resume or is_restarted(), resume or restart or is_restarted()
     try:
-        with run.open(replaces=resume or restart, tensorboard=tensorboard):
-            train_in_folder(run, save_every, quiet, go_on, ratios)
+        with process_group(device) if is_launched() else nullcontext() as ranks:
+            if resume and (out / CHECKPOINT).exists():
+                run = Run.resume(out, options, device, eager, ranks)
+                note = f"going on after {run.training.step:,} steps"
+            else:
+                run = Run.start(out, options, device, eager, ranks)
+                note = f"there is no {out / CHECKPOINT} to go on from, so this is the start"
+            if resume and run.writes:
+                click.echo(f"note: {note}", err=True)
+            ratios = None
+            if run.writes:
+                claim(out / PICTURE)
+                if plots is not None:
+                    for name in PLOTS:
+                        claim(plots / f"{name}.png")
+                    ratios = UpdateRatios(run.training)
+            with run.open(replaces=replaces, tensorboard=tensorboard):
+                train_in_folder(run, save_every, quiet or not run.writes, verbose, go_on, ratios)
+        if not run.writes:
+            return
         print_results(run)
         if plots is not None and ratios is not None:
             for name, figure in plots_of(run, ratios).items():
@@ -116,7 +142,12 @@ def train(
 
 
 def train_in_folder(
-    run: Run, save_every: int | None, quiet: bool, go_on: str, watch: Callable[[int], None] | None
+    run: Run,
+    save_every: int | None,
+    quiet: bool,
+    verbose: bool,
+    go_on: str,
+    watch: Callable[[int], None] | None,
 ) -> None:
     """Train to the end, and save the model. Raises Stopped after a signal, or RunError, with `go_on`."""
     training, settings = run.training, run.result.settings
@@ -125,13 +156,13 @@ def train_in_folder(
         words, examples = len(run.words), len(training.train[0])
         click.echo(f"{settings.model}: {parameters:,} parameters, {words:,} words, {examples:,} examples")
     try:
-        number = follow(run, save_every, quiet, watch)
+        number = follow(run, save_every, quiet, verbose, watch)
         if number is not None:
             run.save()
             raise Stopped(f"stopped after {training.step:,} of {settings.steps:,} steps; {go_on}", number)
         run.finish()
-    except RunError as error:
-        raise RunError(f"{error}; the last checkpoint is whole, {go_on}") from error
+    except (DistributedError, RunError) as error:
+        raise type(error)(f"{error}; the last checkpoint is whole, {go_on}") from error
 
 
 def print_results(run: Run) -> None:

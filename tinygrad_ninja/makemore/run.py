@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import Generator, from_numpy
 from ..serialization import FileError, write
@@ -18,6 +18,9 @@ from .data import Vocabulary, read_words, split
 from .metrics import START, Metrics
 from .settings import Settings, SettingsError
 from .training import Examples, Training
+
+if TYPE_CHECKING:
+    from ..distributed import Ranks
 
 MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 METRICS, PICTURE, TENSORBOARD = "metrics.jsonl", "loss.png", "tensorboard"
@@ -38,7 +41,8 @@ class Run:
     `metrics`; loss.png is the caller's picture. Files that are not of a training are never replaced.
 
     result: the model with what is needed to use it; datasets: the train, dev and test examples; words: what
-    they are of; metrics_bytes: how much of metrics.jsonl the last checkpoint knows of.
+    they are of; metrics_bytes: how much of metrics.jsonl the last checkpoint knows of. Of several ranks each
+    has its Run, and only that of rank 0 `writes`.
     """
 
     folder: Path
@@ -46,12 +50,21 @@ class Run:
     training: Training
     datasets: dict[str, Examples]
     words: list[str]
+    writes: bool = True
     metrics_bytes: int = 0
     metrics: Metrics = field(init=False)
 
     @classmethod
-    def start(cls, folder: Path, options: Mapping[str, Any], device: str) -> Run:
-        """A new training; options: fields of `Settings`, the others being the model's own.
+    def start(
+        cls,
+        folder: Path,
+        options: Mapping[str, Any],
+        device: str,
+        eager: bool = False,
+        ranks: Ranks | None = None,
+    ) -> Run:
+        """A new training; options: fields of `Settings`, the others being the model's own; eager: as
+        `Training` takes it; ranks: those that share it, if there are several.
 
         Raises SettingsError and DataError.
         """
@@ -60,10 +73,17 @@ class Run:
         vocabulary, generator = Vocabulary(words), Generator().manual_seed(settings.seed)
         model = settings.build(len(vocabulary), generator)
         result = Checkpoint(model, vocabulary, settings, checkpoint.fingerprint(words))
-        return cls._of(folder, result, words, generator, device)
+        return cls._of(folder, result, words, generator, device, eager, ranks)
 
     @classmethod
-    def resume(cls, folder: Path, options: Mapping[str, Any], device: str) -> Run:
+    def resume(
+        cls,
+        folder: Path,
+        options: Mapping[str, Any],
+        device: str,
+        eager: bool = False,
+        ranks: Ranks | None = None,
+    ) -> Run:
         """The training in the folder, from its checkpoint on, with the settings that it began with.
 
         Of the options `steps` may extend it, and `data` may say where the same words are now. Raises
@@ -80,27 +100,43 @@ class Run:
         if checkpoint.fingerprint(words) != saved.words_sha256:
             raise SettingsError("data", f"these are not the words that the training in {folder} began with")
         result = replace(saved, settings=replace(saved.settings, **options), training=None)
-        run = cls._of(folder, result, words, Generator(), device)
+        run = cls._of(folder, result, words, Generator(), device, eager, ranks)
         run.training.load_state_dict(saved.training)
         run.metrics_bytes = saved.training["metrics_bytes"]
         return run
 
     @classmethod
     def _of(
-        cls, folder: Path, result: Checkpoint, words: list[str], generator: Generator, device: str
+        cls,
+        folder: Path,
+        result: Checkpoint,
+        words: list[str],
+        generator: Generator,
+        device: str,
+        eager: bool,
+        ranks: Ranks | None,
     ) -> Run:
         datasets = load_datasets(words, result, device)
-        model = result.model.to(device)
-        training = Training(model, result.settings, generator, datasets["train"], datasets["dev"])
-        return cls(folder, result, training, datasets, words)
+        parts = result.model.to(device), result.settings, generator, datasets["train"], datasets["dev"]
+        if ranks is None:
+            return cls(folder, result, Training(*parts, eager), datasets, words)
+        from .parallel import ParallelTraining  # here, since most trainings are not
+
+        return cls(folder, result, ParallelTraining(*parts, ranks), datasets, words, ranks.rank == 0)
 
     @contextmanager
     def open(self, *, replaces: bool = False, tensorboard: bool = False) -> Iterator[None]:
         """Keep the folder to this training, and its metrics open, while the block lasts.
 
         replaces: whether an unfinished training may be replaced; tensorboard: write event files.
-        Raises RunError where the folder cannot be written, is in use, or holds what is not to be replaced.
+        Raises RunError where the folder cannot be written, is in use, or holds what is not to be replaced,
+        SettingsError where the ranks have not found the same.
         """
+        self.training.check_alike(self.result.words_sha256)
+        if not self.writes:
+            self._write_checkpoint()
+            yield
+            return
         from filelock import FileLock, Timeout  # here, since most commands need no lock
 
         self._check_files(replaces)
@@ -128,8 +164,10 @@ class Run:
         finally:
             lock.release()
 
-    def train(self, save_every: int | None = None) -> Iterator[int]:
-        """Train to the end; after every step yields how many were done.
+    def train(
+        self, save_every: int | None = None, stops: Callable[[], bool] = lambda: False
+    ) -> Iterator[int]:
+        """Train to the end, or until `stops()`; after every step yields how many were done.
 
         save_every: steps from one checkpoint to the next, by default as many as take SAVE_SECONDS, and more
         where writing one takes long. Raises RunError where something cannot be written, and TrainingError.
@@ -137,29 +175,39 @@ class Run:
         due = time.perf_counter() + SAVE_SECONDS
         with _writing(self.folder / METRICS):
             for step in self.training.run():
-                self.metrics.follow()
+                if self.writes:
+                    self.metrics.follow()
                 yield step
                 now = time.perf_counter()
-                if step % save_every == 0 if save_every else now > due:
+                is_due = step % save_every == 0 if save_every else now > due
+                save, stop = self.training.decide(is_due, stops())
+                if stop:
+                    return
+                if save:
                     self.save()
                     took = time.perf_counter() - now
                     due = now + max(SAVE_SECONDS, 100 * took)
 
     def save(self) -> None:
         """Write the checkpoint, and before it the metrics up to it. Raises RunError."""
-        with _writing(self.folder / METRICS):
-            self.metrics_bytes = self.metrics.position()
+        if self.writes:
+            with _writing(self.folder / METRICS):
+                self.metrics_bytes = self.metrics.position()
         self._write_checkpoint()
 
     def finish(self) -> None:
         """Save the training at its end, and the model that it was for. Raises RunError."""
         self.save()
         self.training.finish()
+        if not self.writes:
+            return
         with _writing(self.folder / MODEL):
             write(self.folder / MODEL, self.result.to_bytes())
 
     def _write_checkpoint(self) -> None:
         state = {**self.training.state_dict(), "metrics_bytes": self.metrics_bytes}
+        if not self.writes:
+            return
         with _writing(self.folder / CHECKPOINT):
             write(self.folder / CHECKPOINT, replace(self.result, training=state).to_bytes())
 

@@ -28,7 +28,8 @@ class Settings(Recipe):
     of a training; eval_every: steps from one loss of the development words to the next, 0 for none;
     early_stop: end after so many of these without a new lowest one, and return to the parameters of the
     lowest, 0 for never; calibrate: whether batch normalization ends with the statistics of the whole training
-    set rather than with its running averages.
+    set rather than with its running averages; sync_batchnorm: whether it takes those of a batch over the
+    batches of all ranks, where there are several.
     """
 
     model: str = "bn-mlp"
@@ -37,6 +38,7 @@ class Settings(Recipe):
     eval_every: int = 0
     early_stop: int = 0
     calibrate: bool = False
+    sync_batchnorm: bool = False
 
     @classmethod
     def of(cls, model: str = model, **changes: Any) -> Settings:
@@ -51,8 +53,9 @@ class Settings(Recipe):
         settings = cls(**recipe | changes, model=model)
         if settings.batch < MODELS[model].smallest_batch:
             raise SettingsError("batch", "batch normalization needs two examples or more")
-        if settings.calibrate and MODELS[model].smallest_batch == 1:
-            raise SettingsError("calibrate", f"{model} has no batch normalization")
+        for name in ("calibrate", "sync_batchnorm"):
+            if getattr(settings, name) and MODELS[model].smallest_batch == 1:
+                raise SettingsError(name, f"{model} has no batch normalization")
         if settings.early_stop and not settings.eval_every:
             return cls(**asdict(settings) | {"eval_every": max(1, settings.steps // 100)})
         return settings

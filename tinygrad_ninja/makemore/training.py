@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from .. import Generator, Tensor, from_numpy, no_grad, randint
+from .. import Generator, Tensor, compile, from_numpy, no_grad, randint
 from ..check.optimized import check_optimized
 from .models import Model
 from .settings import Settings, SettingsError
@@ -30,11 +30,18 @@ class Training:
     Training with the same settings and data that loads the model's `state_dict` and this one's goes on from
     there, bit for bit.
 
+    On NumPy arrays a step is compiled, unless `eager`: its numbers are the same but for their last places.
     Raises ValueError where the loss depends on a parameter that the optimizer was not given.
     """
 
     def __init__(
-        self, model: Model, settings: Settings, generator: Generator, train: Examples, dev: Examples
+        self,
+        model: Model,
+        settings: Settings,
+        generator: Generator,
+        train: Examples,
+        dev: Examples,
+        eager: bool = False,
     ) -> None:
         self.model, self.settings, self.generator = model, settings, generator
         self.train, self.dev = train, dev
@@ -50,11 +57,22 @@ class Training:
             model.loss(*(array[: model.smallest_batch] for array in train)), self.optimizer, model
         )
         model.train()
+        self._descend = self._descent()
+        if train[0].device.type == "cpu" and not eager:
+            self._descend = compile(self._descend)
 
     @property
     def done(self) -> bool:
         """Whether all steps were taken, or the patience is at its end."""
         return self.step >= self.settings.steps or 0 < self.settings.early_stop <= self.waited
+
+    @property
+    def fused(self) -> list[str]:
+        """The loops of the compiled step, each with what it computes; empty while nothing is compiled."""
+        try:
+            return self._descend.fused  # type: ignore[attr-defined]
+        except (AttributeError, RuntimeError):
+            return []
 
     def run(self) -> Iterator[int]:
         """Train until `done`; after every step, when `state_dict` may be called, yields how many were done.
@@ -70,20 +88,54 @@ class Training:
 
     def update(self, lr: float) -> float:
         """One step of gradient descent on a batch of rows, drawn with replacement; its loss, in nats."""
-        X, Y = self.train
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        ix = randint(0, X.shape[0], (self.settings.batch,), generator=self.generator).to(X.device)
-        loss = self.model.loss(X[ix], Y[ix])
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        value = loss.item()
+        value = self._descend().item()
         if not math.isfinite(value):
             raise TrainingError(
                 f"the loss became {value} at step {self.step}: try a smaller learning rate or a larger batch"
             )
         return value
+
+    def _descent(self) -> Callable[[], Tensor]:
+        """A function that takes one step and returns the loss before it; of no attributes, so that a compiled
+        one need not look whether they are still the same."""
+        model, optimizer, generator, backward = self.model, self.optimizer, self.generator, self._backward
+        (X, Y), batch = self._share(self.train), self._batch
+
+        def step() -> Tensor:
+            ix = randint(0, X.shape[0], (batch,), generator=generator).to(X.device)
+            targets = Y[ix]
+            loss = model.loss(X[ix], targets)
+            optimizer.zero_grad()
+            loss = backward(loss, targets)
+            optimizer.step()
+            return loss
+
+        return step
+
+    # What is otherwise where several processes share the work.
+
+    @property
+    def _batch(self) -> int:
+        return self.settings.batch
+
+    def _share(self, examples: Examples) -> Examples:
+        return examples
+
+    def _backward(self, loss: Tensor, targets: Tensor) -> Tensor:
+        loss.backward()
+        return loss
+
+    def _dev_loss(self) -> float:
+        return evaluate(self.model, *self.dev)
+
+    def check_alike(self, words_sha256: str) -> None:
+        """Raise SettingsError where the processes that share a training have not found the same."""
+
+    def decide(self, save: bool, stop: bool) -> tuple[bool, bool]:
+        """Whether to save and to stop now, where this process wants to."""
+        return save, stop
 
     def finish(self) -> None:
         """Leave the model as `settings` wants it: with its best parameters, and calibrated."""
@@ -119,7 +171,7 @@ class Training:
         self.optimizer.load_state_dict({"state": {int(i): kept[i] for i in kept}, "param_groups": groups})
 
     def _evaluate(self) -> None:
-        loss = evaluate(self.model, *self.dev)
+        loss = self._dev_loss()
         if loss < min(self.dev_losses.values(), default=math.inf):
             self.waited = 0
             if self.settings.early_stop:
@@ -129,13 +181,24 @@ class Training:
         self.dev_losses[self.step] = loss
 
 
-@no_grad()
 def evaluate(model: Model, X: Tensor, Y: Tensor, chunk: int = 1024) -> float:
     """The mean loss over all letters of Y that are not -100, in nats, computed `chunk` rows at a time."""
+    return total_loss(model, X, Y, chunk) / count_targets(Y)
+
+
+@no_grad()
+def total_loss(model: Model, X: Tensor, Y: Tensor, chunk: int = 1024) -> float:
+    """The sum of which `evaluate` gives the mean."""
     model.eval()
     total = sum(
         model.loss(X[start : start + chunk], Y[start : start + chunk], reduction="sum").item()
         for start in range(0, X.shape[0], chunk)
     )
     model.train()
-    return total / Y.ne(-100).sum().item()
+    return total
+
+
+def count_targets(Y: Tensor) -> int:
+    """How many letters of Y are not -100."""
+    count: int = Y.ne(-100).sum().item()
+    return count

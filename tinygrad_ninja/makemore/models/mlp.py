@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ... import Generator, Tensor, no_grad, ones, randn, tanh, zeros
 from ...nn import Parameter
 from .model import Model, Recipe
+
+if TYPE_CHECKING:
+    from ...distributed import Ranks
 
 
 class MLP(Model):
@@ -52,6 +57,7 @@ class BatchNormMLP(MLP):
 
     smallest_batch = 2
     momentum = 0.001
+    ranks: Ranks | None = None
     bnmean_running: Tensor
     bnstd_running: Tensor
 
@@ -63,8 +69,7 @@ class BatchNormMLP(MLP):
 
     def _preactivation(self, hprebn: Tensor) -> Tensor:
         if self.training:
-            bnmeani = hprebn.mean(0, keepdim=True)
-            bnstdi = hprebn.std(0, keepdim=True)
+            bnmeani, bnstdi = self._statistics(hprebn)
             with no_grad():
                 kept = 1 - self.momentum
                 self.bnmean_running = kept * self.bnmean_running + self.momentum * bnmeani
@@ -72,3 +77,9 @@ class BatchNormMLP(MLP):
         else:
             bnmeani, bnstdi = self.bnmean_running, self.bnstd_running
         return self.bngain * (hprebn - bnmeani) / bnstdi + self.bnbias
+
+    def _statistics(self, hprebn: Tensor) -> tuple[Tensor, Tensor]:
+        if self.ranks is None:
+            return hprebn.mean(0, keepdim=True), hprebn.std(0, keepdim=True)
+        mean, var, n = self.ranks.moments(hprebn)
+        return mean, (var * (n / (n - 1))) ** 0.5

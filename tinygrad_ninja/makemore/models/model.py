@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from ... import Generator, Tensor, no_grad, tensor
 from ...nn import Module
 from ...nn.functional import cross_entropy
 from ..data import build_dataset
+
+if TYPE_CHECKING:
+    from ...distributed import Ranks
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,22 @@ class Model(Module):
         """The logits, (1, vocab_size), of what follows a word's first letters; the model is on the CPU."""
         return self(tensor([([0] * self.context + list(letters))[-self.context :]]))
 
+    def synchronize(self, ranks: Ranks | None) -> None:
+        """From now on take the statistics of batch normalization, if there is any, over the batches of all
+        ranks, which then all have to call `forward` in training; with None over this one's alone again."""
+        for norm in self._norms():
+            norm.ranks = ranks
+
+    def _norms(self) -> list[Any]:
+        return [module for module in self.modules() if hasattr(module, "momentum")]
+
     @no_grad()
     def calibrate(self, X: Tensor) -> None:
         """Make the statistics of batch normalization, if there is any, those of all contexts X together.
 
         X, (n, context), goes through in one piece, which takes the memory of several times its widest layer.
         """
-        norms = [module for module in self.modules() if hasattr(module, "momentum")]
+        norms = self._norms()
         if not norms:
             return
         momenta = [norm.momentum for norm in norms]

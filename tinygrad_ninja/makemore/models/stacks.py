@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ... import Generator, Tensor, randn
+from typing import TYPE_CHECKING
+
+from ... import Generator, Tensor, no_grad, randn
 from ...nn import (
     BatchNorm1d,
     Embedding,
@@ -15,6 +17,9 @@ from ...nn import (
     init,
 )
 from .model import Model, Recipe
+
+if TYPE_CHECKING:
+    from ...distributed import Ranks
 
 
 class Stack(Model):
@@ -83,9 +88,20 @@ class BatchNormLast(BatchNorm1d):
     The lecture's layout, of which `BatchNorm1d` itself would take the length for the features.
     """
 
+    ranks: Ranks | None = None
+
     def forward(self, input: Tensor) -> Tensor:
         """The input, of the shape it came in, normalized."""
-        return super().forward(input.flatten(0, -2)).view(input.shape)
+        x = input.flatten(0, -2)
+        if self.ranks is None or not self.training:
+            return super().forward(x).view(input.shape)
+        mean, var, n = self.ranks.moments(x)
+        momentum = self.momentum or 0.0
+        with no_grad():
+            self.num_batches_tracked += 1
+            for running, found in ((self.running_mean, mean), (self.running_var, var * (n / (n - 1)))):
+                running.mul_(1 - momentum).add_(momentum * found.view(-1))
+        return (self.weight * (x - mean) * (var + self.eps) ** -0.5 + self.bias).view(input.shape)
 
 
 def _normalized(fan_in: int, fan_out: int, generator: Generator, gain: float = 1.0) -> list[Module]:
