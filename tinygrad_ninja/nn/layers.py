@@ -166,7 +166,7 @@ class FlattenConsecutive(Module):
             )
         batch, length, features = input.shape
         groups = input.reshape(batch, length // self.n, features * self.n)
-        return groups.squeeze(1)
+        return groups.squeeze(1) if length == self.n else groups
 
     def extra_repr(self) -> str:
         return f"n={self.n}"
