@@ -467,10 +467,9 @@ def test_manual_seed_takes_what_int_takes(case: Case) -> None:
     lambda t, d, g: t.zeros(8, 3, device=d).T.normal_(generator=g),
     lambda t, d, g: t.zeros(8, 3, device=d).uniform_(generator=g),
 )
-@pytest.mark.parametrize("device", ["torch", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_every_device_sees_the_same_numbers(draw: Any, device: str) -> None:
-    there = draw(tinygrad_ninja, device, Generator(device))
+def test_torchs_arrays_get_the_same_numbers(draw: Any) -> None:
+    there = draw(tinygrad_ninja, "torch", Generator("torch"))
     here = draw(tinygrad_ninja, "cpu", Generator())
-    assert there.device.type == device
+    assert there.device.type == "torch"
     assert there.dtype is here.dtype
     np.testing.assert_array_equal(there.cpu().numpy(), here.numpy())

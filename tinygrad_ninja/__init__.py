@@ -7,8 +7,10 @@ from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 from typing import Any as _Any
 
-from . import autograd, cuda, dtypes, func, nn, optim, random
+from . import amp, autograd, cuda, dtypes, func, nn, optim, random
+from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .determinism import are_deterministic_algorithms_enabled, use_deterministic_algorithms
 from .dtypes import *  # noqa: F403 - the dtypes are listed there
 from .functions import OFFERED as _OFFERED
 from .generator import Generator
@@ -23,7 +25,9 @@ globals().update(_OFFERED)
 
 
 # What few programs need, and takes a while to import: from which module it comes.
-_LATER = {"compile": ".program.compile", "derive": ".program"}
+_LATER = {
+    "compile": ".program.compile", "derive": ".program", "from_torch": ".interop", "to_torch": ".interop",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> _Any:

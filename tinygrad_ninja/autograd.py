@@ -21,6 +21,7 @@ from .anomaly import (
     is_anomaly_enabled,
     set_detect_anomaly,
 )
+from .devices import same_device
 from .kinds import kind_of
 from .record import Node, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .tensors import Tensor, wrap
@@ -263,6 +264,7 @@ def _start(
                 f"Mismatch in shape: grad_output[0] has a shape of {grad.shape} and "
                 f"output[0] has a shape of {tensor.shape}."
             )
+        same_device("backward", tensor, grad)
         starts.append(grad if create_graph else grad.array)
     return nodes, starts
 

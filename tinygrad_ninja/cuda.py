@@ -8,6 +8,16 @@ from typing import Any
 from .missing import explain
 
 
+def require_torch(what: str) -> Any:
+    """PyTorch's module. ImportError that says how to get it, for `what`, where it is not installed."""
+    try:
+        return import_module("torch")
+    except ImportError:
+        raise ImportError(
+            f'{what} needs PyTorch, which is not installed: pip install "tinygrad-ninja[torch]"'
+        ) from None
+
+
 def is_available() -> bool:
     """Whether the device "cuda" can be had: PyTorch, which it needs, is installed and sees a GPU."""
     try:

@@ -12,21 +12,36 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "bool", "double", "dtype", "float", "float16", "float32", "float64", "get_default_dtype", "half", "int",
-    "int8", "int16", "int32", "int64", "long", "promote_types", "set_default_dtype", "short", "uint8",
+    "bfloat16", "bool", "double", "dtype", "float", "float16", "float32", "float64", "get_default_dtype",
+    "half", "int", "int8", "int16", "int32", "int64", "long", "promote_types", "set_default_dtype", "short",
+    "uint8",
 ]  # fmt: skip
 
 
 class dtype:  # noqa: N801 - PyTorch's name
-    """A type of number: `name` ("float32"), `itemsize` in bytes, and the category it belongs to."""
+    """A type of number: `name` ("float32"), `itemsize` in bytes, and the category it belongs to.
 
-    __slots__ = ("category", "itemsize", "name", "numpy")
+    carrier: NumPy's dtype that holds each of its numbers exactly: the one of that name, but for bfloat16,
+    which NumPy has not got.
+    """
 
-    def __init__(self, name: str) -> None:
+    __slots__ = ("carrier", "category", "itemsize", "name")
+
+    def __init__(self, name: str, carrier: str = "") -> None:
         self.name = name
-        self.numpy = np.dtype(name)
-        self.itemsize: builtins.int = self.numpy.itemsize
-        self.category = {"b": 0, "i": 1, "u": 1, "f": 2}[self.numpy.kind]
+        self.carrier = np.dtype(carrier or name)
+        self.itemsize: builtins.int = 2 if carrier else self.carrier.itemsize
+        self.category = {"b": 0, "i": 1, "u": 1, "f": 2}[self.carrier.kind]
+
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        """NumPy's dtype; TypeError for bfloat16."""
+        if self is bfloat16:
+            raise TypeError(
+                'NumPy, on which the device "cpu" computes, has no bfloat16: '
+                'take the device "torch" or "cuda", or float() first'
+            )
+        return self.carrier
 
     @property
     def is_floating_point(self) -> builtins.bool:
@@ -38,7 +53,7 @@ class dtype:  # noqa: N801 - PyTorch's name
 
     @property
     def is_signed(self) -> builtins.bool:
-        return self.numpy.kind in "if"
+        return self.carrier.kind in "if"
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
@@ -54,12 +69,13 @@ int16 = short = dtype("int16")
 int32 = int = dtype("int32")
 int64 = long = dtype("int64")
 float16 = half = dtype("float16")
+bfloat16 = dtype("bfloat16", "float32")
 float32 = float = dtype("float32")
 float64 = double = dtype("float64")
 
-ALL = (bool, uint8, int8, int16, int32, int64, float16, float32, float64)
+ALL = (bool, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
 BY_NAME = {each.name: each for each in ALL}
-_BY_NUMPY = {each.numpy: each for each in ALL}
+_BY_NUMPY = {each.numpy: each for each in ALL if each is not bfloat16}
 _SCALARS = {"b": bool, "i": int64, "u": int64, "f": float64}
 _PYTHON: dict[type, dtype] = {builtins.bool: bool, builtins.int: int64, builtins.float: float64}
 _default = float32
@@ -107,7 +123,7 @@ def promote_types(a: dtype, b: dtype) -> dtype:
         return a
     if a.category != b.category:
         return a if a.category > b.category else b
-    return _BY_NUMPY[np.promote_types(a.numpy, b.numpy)]
+    return _BY_NUMPY[np.promote_types(a.carrier, b.carrier)]  # of bfloat16 and float16: float32
 
 
 def result_dtype(dimensioned: list[dtype], zero_dim: list[dtype], scalars: list[dtype]) -> dtype:

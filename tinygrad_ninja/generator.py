@@ -52,9 +52,14 @@ def _as_word(number: int) -> Array:
 class Generator:
     """A stream of random numbers, as `torch.Generator`: the same seed gives the same numbers.
 
-    Numbers are always drawn on the CPU: `device` only names where the caller wants them, so that every device
-    sees the same ones.
+    Numbers are drawn on the CPU and moved to the device they are asked for: every device sees the same ones.
+    Generator("cuda") is PyTorch's own, which draws others: see `torch_generator`.
     """
+
+    def __new__(cls, device: str | Device = "cpu") -> Generator:
+        if cls is Generator and Device(device).type == "cuda":
+            from .torch_generator import TorchGenerator as cls  # noqa: N813 - which imports this module
+        return object.__new__(cls)
 
     def __init__(self, device: str | Device = "cpu") -> None:
         self.device = Device(device)

@@ -192,7 +192,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     if not np.all((chance >= 0) & (chance <= 1)):
         raise RuntimeError("bernoulli expects every probability to be in [0, 1]")
     u = _chosen(generator).uniform(like.size, chance.dtype).reshape(like.shape)
-    return _finish((u < chance).astype(like.dtype), input.device, False)
+    return _finish((u < chance).astype(like.dtype), input.device, False, input.dtype)
 
 
 @function

@@ -16,8 +16,11 @@ from ..tensors import device as Device
 from .register import function, method_only, sizes
 
 
-def _finish(array: np.ndarray[Any, Any], on: Any, requires_grad: bool) -> Tensor:
+def _finish(array: np.ndarray[Any, Any], on: Any, requires_grad: bool, dtype: Dtype | None = None) -> Tensor:
+    """The Tensor of `array`, on the device `on`; in `dtype` where the array is but its carrier."""
     out = wrap(move(array, _place(on)) if on is not None else array)
+    if dtype is dtypes.bfloat16:
+        out = elementwise.cast(out, array_dtype(out.array, dtype))
     return out.requires_grad_() if requires_grad else out
 
 
@@ -39,7 +42,7 @@ def _to_array(data: Any, dtype: Dtype | None) -> np.ndarray[Any, Any]:
         _complain_of(data, array)
     if dtype is None and not typed and array.dtype.kind == "f":
         dtype = dtypes.get_default_dtype()
-    return array if dtype is None else array.astype(dtype.numpy)
+    return array if dtype is None else array.astype(dtype.carrier)
 
 
 def _without_tensors(data: Any) -> Any:
@@ -83,11 +86,14 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     lists of unequal length, TypeError for lists beside numbers; one of them or RuntimeError for what is no
     number.
     """
-    made = _to_array(data, None if dtype is None else dtypes.as_dtype(dtype))
+    if dtype is None and isinstance(data, Tensor):
+        dtype = data.dtype
+    d = None if dtype is None else dtypes.as_dtype(dtype)
+    made = _to_array(data, d)
     dtypes.from_numpy_dtype(made.dtype)
     if device is None and isinstance(data, Tensor):
         device = data.device
-    return _finish(made, device, requires_grad)
+    return _finish(made, device, requires_grad, d)
 
 
 @function
@@ -95,9 +101,10 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a Tensor, without a copy where it is a Tensor or a NumPy array of that dtype already."""
     if isinstance(data, Tensor):
         return data if dtype is None and device is None else data.to(dtype=dtype, device=device)
-    if isinstance(data, np.ndarray) and (dtype is None or dtypes.as_dtype(dtype).numpy == data.dtype):
-        dtypes.from_numpy_dtype(data.dtype)
-        return _finish(data, device, False)
+    if isinstance(data, np.ndarray):
+        held = dtypes.from_numpy_dtype(data.dtype)
+        if dtype is None or dtypes.as_dtype(dtype) is held:
+            return _finish(data, device, False)
     return tensor(data, dtype=dtype, device=device)
 
 
@@ -148,7 +155,7 @@ def full(
     shape = sizes((size,))
     if any(n < 0 for n in shape):
         raise RuntimeError(f"a Tensor can't have a negative dimension: {list(shape)}")
-    return _finish(np.full(shape, value, d.numpy), device, requires_grad)
+    return _finish(np.full(shape, value, d.carrier), device, requires_grad, d)
 
 
 def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
@@ -217,7 +224,7 @@ def arange(
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     n = math.ceil((end - start) / step)
-    return _finish((start + step * np.arange(n)).astype(d.numpy), device, requires_grad)
+    return _finish((start + step * np.arange(n)).astype(d.carrier), device, requires_grad, d)
 
 
 @function
@@ -228,16 +235,16 @@ def linspace(
     d = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    start, end = d.numpy.type(_number(start)), d.numpy.type(_number(end))
+    start, end = d.carrier.type(_number(start)), d.carrier.type(_number(end))
     step = (
-        d.numpy.type((end - start) / max(steps - 1, 1))
+        d.carrier.type((end - start) / max(steps - 1, 1))
         if d.is_floating_point
         else (end - start) / (steps - 1)
     )
     # Each half counts from its own end. In double precision, so that each is rounded once, as in PyTorch.
     i, back = np.arange(steps), np.arange(steps)[::-1]
     made = np.where(i < steps // 2, start + np.float64(step) * i, end - np.float64(step) * back)
-    return _finish(made.astype(d.numpy) if steps > 1 else np.full(steps, start), device, requires_grad)
+    return _finish(made.astype(d.carrier) if steps > 1 else np.full(steps, start), device, requires_grad, d)
 
 
 @function
@@ -248,7 +255,7 @@ def eye(
     if n < 0 or (m is not None and m < 0):
         raise RuntimeError(f"eye: the sizes must not be negative, but are {n} and {m}")
     d = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
-    return _finish(np.eye(n, m, dtype=d.numpy), device, requires_grad)
+    return _finish(np.eye(n, m, dtype=d.carrier), device, requires_grad, d)
 
 
 @method_only
@@ -288,7 +295,7 @@ def _converter(name: str, d: Dtype) -> None:
 
 for _name, _dtype in {
     "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "long": dtypes.int64,
-    "int": dtypes.int32, "bool": dtypes.bool,
+    "int": dtypes.int32, "bool": dtypes.bool, "bfloat16": dtypes.bfloat16,
 }.items():  # fmt: skip
     _converter(_name, _dtype)
 

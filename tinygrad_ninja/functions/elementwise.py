@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import dtypes
+from ..devices import same_device
 from ..ops import elementwise as ops
 from ..ops import shape as shape_ops
 from ..ops.table import Operation
@@ -236,6 +237,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         )
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         input = as_tensor_operand(input, condition)
+    same_device("where", condition, input, other)
     return ops.where.call(input, other, condition.array)
 
 
@@ -256,6 +258,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         raise RuntimeError(
             f"masked_fill only supports a 0-dimensional value, but got one with {value.ndim} dimensions"
         )
+    same_device("masked_fill", input, mask)
     fill = as_tensor_operand(value, input).to(input.dtype)
     return ops.where.call(fill, input, mask.array)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..devices import same_device
 from ..kinds import array_dtype, device_of, dtype_of, kind_of, move, numpy_kind
 from ..ops import indexing as ops
 from ..tensors import Tensor, wrap
@@ -37,6 +38,11 @@ def _index_array(item: Any, like: Any) -> Any:
     """A list, range, array or Tensor as an array of the kind of `like`, of integers or of bools."""
     if isinstance(item, Tensor):
         array = item.array
+        if device_of(array) not in ("cpu", device_of(like)):
+            raise RuntimeError(
+                f"indices should be either on cpu or on the same device as the indexed tensor, which is on "
+                f"{device_of(like)}, but found {device_of(array)}"
+            )
     elif isinstance(item, range) and item == range(len(item)):
         array = numpy_kind.arange(len(item))
     else:
@@ -213,6 +219,7 @@ def assign(target: Tensor, value: Tensor, key: tuple[Any, ...], shape: tuple[int
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """For dim 1: out[i][j] = input[i][index[i][j]]; and so on. `index` (integers) has as many dimensions."""
     at = dimension(dim, input.ndim)
+    same_device("gather", input, index)
     _check_integers(index, "gather")
     if index.ndim != input.ndim:
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
@@ -246,6 +253,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The entries along `dim` at `index`, a vector of integers."""
     at = dimension(dim, input.ndim)
+    same_device("index_select", input, index)
     _check_integers(index, "index_select")
     if index.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
@@ -257,6 +265,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """input, and alpha · source added along `dim` at `index`: an entry named twice is added to twice."""
     at = dimension(dim, input.ndim)
+    same_device("index_add", input, index, source)
     _check_integers(index, "index_add")
     _check_bounds(index, input.shape[at], at, IndexError)
     if source.dtype is not input.dtype:
@@ -287,6 +296,13 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return each if as_tuple else wrap(move(np.stack(found, 1), device_of(input.array)))
 
 
+def _check_classes(array: Any, n: int) -> None:
+    if int(array.min()) < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    if int(array.max()) >= n:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+
+
 @function
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """For each integer a vector of num_classes integers, 1 there and 0 elsewhere; by default as many as
@@ -299,11 +315,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     array = tensor.array
     if not tensor.numel() and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
-    if tensor.numel() and int(array.min()) < 0:
-        raise RuntimeError("Class values must be non-negative.")
     n = num_classes if num_classes >= 0 else int(array.max()) + 1
-    if tensor.numel() and int(array.max()) >= n:
-        raise RuntimeError("Class values must be smaller than num_classes.")
+    if tensor.numel():
+        _check_classes(array, n)
     classes = move(np.arange(n), device_of(array))
     hot = array.reshape((*array.shape, 1)) == classes
     return wrap(kind_of(array).astype(hot, array_dtype(array, dtypes.int64)))

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
+from ..casting import casting
+from ..devices import same_device
 from ..ops import linalg
 from ..ops import shape as ops
 from ..tensors import Tensor, wrap
@@ -207,6 +209,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> 
             raise TypeError(f"expected Tensor as element in argument 0, but got {type(each).__name__}")
         if not each.ndim:
             raise RuntimeError("zero-dimensional tensor cannot be concatenated")
+    same_device("cat", *several)
     kept = [each for each in several if each.shape != (0,)] or several[:1]
     at = dimension(dim if axis is None else axis, kept[0].ndim)
     common = dtypes.result_dtype([each.dtype for each in several], [], [])
@@ -225,6 +228,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
                 f"stack expects each tensor to be equal size, but got {list(several[0].shape)} "
                 f"and {list(each.shape)}"
             )
+    same_device("stack", *several)
     at = dimension(dim, several[0].ndim + 1)
     common = dtypes.result_dtype([each.dtype for each in several], [], [])
     return ops.stack.call([each.to(common) for each in several], at)
@@ -359,15 +363,12 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _check_product(a: Tensor, b: Tensor) -> None:
-    if a.device != b.device:
-        raise RuntimeError(
-            f"matmul: expected all tensors to be on the same device, but found {a.device} and {b.device}"
-        )
+    same_device("matmul", a, b)
     if not a.ndim or not b.ndim:
         raise RuntimeError(
             f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D"
         )
-    if a.dtype is not b.dtype:
+    if a.dtype is not b.dtype and not casting:  # which may make them one
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {a.dtype} != {b.dtype}")
     if a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
         raise RuntimeError(

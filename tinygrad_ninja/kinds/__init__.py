@@ -12,6 +12,7 @@ An operation's forward function and its rules are written once, against the name
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -90,12 +91,23 @@ def device_of(array: Any) -> str:
     return device
 
 
+def check_device(name: str, arrays: Iterable[Any]) -> None:
+    """RuntimeError, which names the operation and two devices, unless all the arrays are on one."""
+    first, *others = dict.fromkeys(map(device_of, arrays))
+    if others:
+        raise RuntimeError(
+            f"{name}: expected all tensors to be on the same device, but found {first} and {others[0]}"
+        )
+
+
 def move(array: Any, device: str) -> Any:
     """`array` on another device: "cpu", "torch" (torch's tensors on the CPU) or "cuda". No history is kept;
     a Tensor is moved by a recorded operation. RuntimeError where the device is not there."""
     xp = KINDS[type(array)]
     if xp.device(array) == device:
         return array
+    if hasattr(xp, "move"):  # a kind that records
+        return xp.move(array, device)
     if device == "cpu":
         return xp.to_numpy(array)
     if device == "float":

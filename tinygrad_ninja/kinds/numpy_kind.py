@@ -57,6 +57,7 @@ Array = np.ndarray[Any, Any]
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinygrad_ninja\.")
 
 _FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+_HALF = np.dtype(np.float16)
 _FIRST, _SECOND = (0,), (1,)
 
 
@@ -133,6 +134,8 @@ def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
         if axis == _SECOND:
             out = x.dot(_ONES[dtype][x.shape[1]])
             return out.reshape(-1, 1) if keepdims else out
+    if dtype is _HALF:  # as PyTorch does: in half precision 2048 + 1 is 2048
+        return asarray(np.add.reduce(x, axis, np.float32, keepdims=keepdims)).astype(dtype)
     return np.add.reduce(x, axis, np.int64 if dtype.kind in "iub" else None, keepdims=keepdims)  # type: ignore[call-overload]
 
 
@@ -214,6 +217,8 @@ def ones_like(x: Array) -> Array:
 
 
 def cumulative_sum(x: Array, axis: int) -> Array:
+    if x.dtype is _HALF:
+        return np.cumsum(x, axis, np.float32).astype(x.dtype)
     return np.cumsum(x, axis, dtype=np.int64 if x.dtype.kind in "iub" else None)
 
 

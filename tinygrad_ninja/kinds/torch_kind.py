@@ -46,14 +46,16 @@ from array_api_compat.torch import (  # type: ignore[attr-defined]  # it takes m
     zeros_like,
 )
 
+from .. import dtypes
+
 __all__ = [
     "abs", "all", "any", "argmax", "argmin", "asarray", "astype", "broadcast_to", "concat", "copy", "cos",
     "cumulative_sum", "device", "diag_embed", "diagonal", "erf", "exp", "expand", "flip", "floor",
     "from_numpy", "gather", "index", "is_integral", "isfinite", "isinf", "isnan", "log", "logical_and",
     "logical_not", "logical_or", "logical_xor", "matmul", "max", "maximum", "min", "minimum",
-    "one_minus_square", "ones_like", "owned", "permute_dims", "pow", "prod", "put", "reshape", "scatter",
-    "scatter_along", "sign", "sin", "sqrt", "stack", "storage", "sum", "tanh", "to_numpy", "tril", "triu",
-    "trunc", "where", "zeros_like",
+    "move", "one_minus_square", "ones_like", "owned", "permute_dims", "pow", "prod", "put", "reshape",
+    "scatter", "scatter_along", "sign", "sin", "sqrt", "stack", "storage", "sum", "tanh", "to_numpy", "tril",
+    "triu", "trunc", "where", "zeros_like",
 ]  # fmt: skip
 
 Array: TypeAlias = Any  # a torch.Tensor, of which the type checker knows nothing
@@ -116,9 +118,13 @@ def where(condition: Any, x: Any, y: Any) -> Array:
     return torch.where(condition, x, y)
 
 
+_WIDER = {torch.float32: torch.float64, torch.float16: torch.float32, torch.bfloat16: torch.float32}
+
+
 def one_minus_square(y: Array) -> Array:
-    """torch rounds 1 - y² once, by a fused multiply-add; in double precision the product is exact."""
-    return (1 - y.double() ** 2).float() if y.dtype == torch.float32 else 1 - y * y
+    """torch rounds 1 - y² once, by a fused multiply-add; in the next precision the product is exact."""
+    wider = _WIDER.get(y.dtype)
+    return 1 - y * y if wider is None else (1 - y.to(wider) ** 2).to(y.dtype)
 
 
 expand = broadcast_to
@@ -174,16 +180,40 @@ def device(x: Array) -> str:
 
 
 def to_numpy(x: Array) -> Any:
-    return x.detach().cpu().numpy()
+    """The numbers in NumPy's array; those of bfloat16 in float32, which holds each."""
+    return (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy()
+
+
+def move(x: Array, device: str) -> Any:
+    """`x` on another device; TypeError for bfloat16, which NumPy has not got. Errors as `from_numpy`."""
+    if device == "float":
+        return x.item()
+    if device == "cpu":
+        return to_numpy(x).astype(dtypes.BY_NAME[str(x.dtype).removeprefix("torch.")].numpy, copy=False)
+    if device != "torch":
+        _require_cuda(device)
+    return x.to("cpu" if device == "torch" else device)
 
 
 def from_numpy(x: Any, device: str) -> Array:
     """The NumPy array as a torch tensor on "torch" or "cuda"; RuntimeError where there is no such device."""
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise RuntimeError(
-            f"device {device} is not available: PyTorch {torch.__version__} sees no CUDA GPU here"
-        )
+    if device != "torch":
+        _require_cuda(device)
     return torch.from_numpy(x.copy()).to("cpu" if device == "torch" else device)
+
+
+def _require_cuda(device: str) -> None:
+    """RuntimeError, which says how to get it, where PyTorch has not this GPU."""
+    number = int(device.partition(":")[2] or 0)
+    if number < torch.cuda.device_count():
+        return
+    if torch.version.cuda is None and torch.version.hip is None:
+        how = f"PyTorch {torch.__version__} has no CUDA; https://pytorch.org/get-started has a build with it"
+    elif number:
+        how = f"PyTorch sees {torch.cuda.device_count()} GPU here: the first is cuda:0"
+    else:
+        how = "PyTorch sees no GPU here: it takes an NVIDIA GPU and its driver"
+    raise RuntimeError(f'device {device} is not available: {how} (device "torch" is PyTorch on the CPU)')
 
 
 def owned(x: Array) -> bool:

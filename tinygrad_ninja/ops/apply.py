@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes
-from ..kinds import KINDS, array_dtype, device_of, dtype_of
+from ..kinds import KINDS, array_dtype, check_device, dtype_of
 from ..kinds.numpy_kind import SCALARS
 from ..record import Node, paused
 
@@ -71,11 +71,7 @@ def align(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
     tensors = [each for each in (a, b) if isinstance(each, _Tensor)]
     if all(isinstance(each.array, float) for each in tensors):
         return a, b
-    if len(tensors) == 2 and device_of(a.array) != device_of(b.array):
-        raise RuntimeError(
-            f"{op.name}: expected all tensors to be on the same device, "
-            f"but found {device_of(a.array)} and {device_of(b.array)}"
-        )
+    check_device(op.name, [each.array for each in tensors])
     found = [dtype_of(each.array) for each in tensors]
     dims = [d for d, each in zip(found, tensors, strict=True) if each.array.ndim or foreign]
     zero = [d for d, each in zip(found, tensors, strict=True) if not each.array.ndim and not foreign]

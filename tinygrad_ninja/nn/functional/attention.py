@@ -10,7 +10,7 @@ import numpy as np
 
 from ... import dtypes
 from ...functions.creation import zeros_like
-from ...kinds import device_of, dtype_of, kind_of, move
+from ...kinds import array_dtype, device_of, dtype_of, kind_of, move
 from ...missing import refuse
 from ...tensors import Tensor, wrap
 from .basic import dropout
@@ -76,4 +76,5 @@ def causal_bias(query: Tensor, key: Tensor) -> Tensor:
 
 @lru_cache(maxsize=16)
 def _causal(queries: int, keys: int, dtype: dtypes.dtype, device: str) -> Any:
-    return move(np.triu(np.full((queries, keys), -np.inf, dtype.numpy), 1), device)
+    hidden = move(np.triu(np.full((queries, keys), -np.inf, dtype.carrier), 1), device)
+    return kind_of(hidden).astype(hidden, array_dtype(hidden, dtype))

@@ -6,6 +6,8 @@ import math
 from typing import Any
 
 from ... import dtypes
+from ...casting import cast, casting
+from ...devices import same_device
 from ...functions import OFFERED
 from ...functions.elementwise import where
 from ...functions.reduction import log_softmax as _log_softmax
@@ -20,6 +22,8 @@ sigmoid, tanh = OFFERED["sigmoid"], OFFERED["tanh"]
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input weightᵀ + bias: input (…, n), weight (m, n) or (n), bias (m), result (…, m)."""
+    if casting:
+        input, weight, bias = cast("linear", input, weight, bias)
     if input.ndim > 2 and weight.ndim == 2:  # as one product, not as one for each matrix
         rows = linear(input.reshape(-1, input.shape[-1]), weight, bias)
         return rows.reshape(*input.shape[:-1], weight.shape[0])
@@ -44,6 +48,7 @@ def embedding(
     refuse("embedding", "the plain gradient", scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
     if input.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(f"embedding: indices must be int64 or int32, not {input.dtype}")
+    same_device("embedding", weight, input)
     rows = weight[input]
     if padding_idx is None:
         return rows

@@ -6,6 +6,8 @@ import warnings
 from typing import Any
 
 from ... import dtypes
+from ...casting import cast, casting
+from ...devices import same_device
 from ...functions.reduction import log_softmax
 from ...kinds import kind_of
 from ...missing import refuse
@@ -35,6 +37,8 @@ def cross_entropy(
     reduction, RuntimeError for a target of another shape or dtype.
     """
     _check(reduction, size_average, reduce)
+    if casting:
+        input, target, weight = cast("cross_entropy", input, target, weight)
     if not input.ndim:
         raise RuntimeError("cross_entropy: the input needs a dimension of classes, and is a single number")
     if not 0 <= label_smoothing <= 1:
@@ -61,6 +65,8 @@ def nll_loss(
     """-input at the right class, where the input holds log-probabilities. Shapes, arguments and errors as in
     `cross_entropy`, but for the target, which holds classes."""
     _check(reduction, size_average, reduce)
+    if casting:
+        input, weight = cast("nll_loss", input, weight)
     _check_weight(weight, input)
     log_probs, classes, ignored = _examples(input, target, ignore_index)
     return _expected(log_probs, classes, ignored, weight, reduction, target, 0.0)
@@ -80,6 +86,8 @@ def mse_loss(
     another reduction; UserWarning where the shapes differ and are broadcast.
     """
     _check(reduction, size_average, reduce)
+    if casting:
+        input, target, weight = cast("mse_loss", input, target, weight)
     if input.shape != target.shape:
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) "
@@ -131,19 +139,29 @@ def _examples(input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor,
     classes = target.array.reshape(-1)
     if not target.numel():
         return input, classes, None
+    return input, *sorted_out(classes, input.shape[1], ignore_index)
+
+
+def sorted_out(classes: Any, n: int, ignore_index: int) -> tuple[Any, Any]:
+    """The classes, 0 in the place of those to ignore, and which of them these are, None where there are none.
+
+    IndexError for a class that is not below n. A function of its own because a compiled step looks at every
+    call.
+    """
     ignored = None
     lowest, highest = int(classes.min()), int(classes.max())
     if lowest <= ignore_index <= highest and (classes == ignore_index).any():
         ignored = classes == ignore_index
         classes = classes * ~ignored
         lowest, highest = int(classes.min()), int(classes.max())
-    if lowest < 0 or highest >= input.shape[1]:
+    if lowest < 0 or highest >= n:
         wrong = lowest if lowest < 0 else highest
-        raise IndexError(f"Target {wrong} is out of bounds: there are {input.shape[1]} classes")
-    return input, classes, ignored
+        raise IndexError(f"Target {wrong} is out of bounds: there are {n} classes")
+    return classes, ignored
 
 
 def _check_target(input: Tensor, target: Tensor) -> None:
+    same_device("cross_entropy", input, target)
     if target.dtype is not dtypes.int64:
         raise RuntimeError(f"expected the target to be int64 class indices, not {target.dtype}")
     wanted = list(input.shape)
@@ -179,7 +197,7 @@ def _expected(
         each = (1 - label_smoothing) * each - share * weighted.sum(1)
     if ignored is not None:
         each = each.masked_fill(wrap(ignored), 0.0)
-        count = int((~ignored).sum())
+        count = wrap(~ignored).sum()
     if weight is not None:
         count = (counts if ignored is None else counts.masked_fill(wrap(ignored), 0.0)).sum()
     return _reduced(each.reshape(target.shape) if reduction == "none" else each, reduction, count)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 
 from ...autograd import no_grad
+from ...casting import cast, casting
+from ...devices import same_device
 from ...ops import losses
 from ...tensors import Tensor
 
@@ -27,6 +29,10 @@ def batch_norm(
     variance over n - 1); otherwise the running ones are used. ValueError in training where there is one value
     a feature, RuntimeError for running statistics of another size.
     """
+    same_device("batch_norm", input, running_mean, running_var, weight, bias)
+    if _is_half(input) and any(each is not None and not _is_half(each) for each in (running_mean, weight)):
+        wide = batch_norm(input.float(), running_mean, running_var, weight, bias, training, momentum, eps)
+        return wide.to(input.dtype)
     features = input.shape[1]
     axis = (0, *range(2, input.ndim))
     shape = (1, features, *(1 for _ in axis[1:]))
@@ -66,6 +72,11 @@ def layer_norm(
 
     RuntimeError for an input, weight or bias of other dimensions. Source: Ba, Kiros, Hinton (2016).
     """
+    same_device("layer_norm", input, weight, bias)
+    if casting:
+        input, weight, bias = cast("layer_norm", input, weight, bias)
+    if _is_half(input) and weight is not None and not _is_half(weight):
+        return layer_norm(input.float(), normalized_shape, weight, bias, eps).to(input.dtype)
     wanted = tuple(normalized_shape)
     if not wanted:
         raise RuntimeError("layer_norm: normalized_shape has to name at least one dimension")
@@ -84,6 +95,12 @@ def layer_norm(
     return losses.layer_norm.call(
         input, 1.0 if weight is None else weight, 0.0 if bias is None else bias, axis, eps
     )
+
+
+def _is_half(x: Tensor) -> bool:
+    """Of such inputs, and float32 parameters, the result has the input's precision and is computed in the
+    other."""
+    return x.itemsize == 2
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
