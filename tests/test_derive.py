@@ -1,9 +1,6 @@
 """The printed derivation: it runs alone, and its numbers are PyTorch's."""
 
 import ast
-import contextlib
-import functools
-import io
 import subprocess
 import sys
 from pathlib import Path
@@ -13,67 +10,25 @@ import numpy as np
 import pytest
 import torch
 from calls import Call, answer, calls, inside
-from hypothesis import HealthCheck, assume, given, settings
+from derivations import (
+    PARAMETERS,
+    TARGETS,
+    assigned,
+    few,
+    lecture_derivation,
+    lecture_gradients,
+    parts,
+    run,
+)
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import tinygrad_ninja
 from tinygrad_ninja.check import lecture
 from tinygrad_ninja.ops import TABLE, Operation
-from tinygrad_ninja.program import Derivation, derive
-
-TARGETS = ["torch", "numpy"]
-PARAMETERS = ["C", "W1", "b1", "W2", "b2", "bngain", "bnbias"]
-few = functools.partial(
-    settings, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
-
-
-def run(source: str) -> dict[str, Any]:
-    """The variables that a script leaves, as arrays; its own check must hold."""
-    found: dict[str, Any] = {}
-    with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
-        exec(compile(source, "derivation.py", "exec"), found)
-    return {name: each.numpy() if isinstance(each, torch.Tensor) else each for name, each in found.items()}
-
-
-def parts(source: str) -> tuple[str, str]:
-    """The forward and the backward pass out of a script."""
-    _, _, rest = source.partition("# The forward pass.")
-    forward, _, rest = rest.partition("# The backward pass")
-    return forward.rpartition("print")[0], rest.partition("\n\n\n#")[0].partition("\n")[2]
-
-
-def assigned(code: str) -> set[str]:
-    """The names that a piece of code gives."""
-    return {
-        target.id
-        for statement in ast.parse(code).body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-        if isinstance(target, ast.Name)
-    }
-
+from tinygrad_ninja.program import derive
 
 # -- the lecture's model -------------------------------------------------------------------------------------
-
-
-@functools.cache
-def lecture_derivation() -> Derivation:
-    *parameters, X, Y = (tinygrad_ninja.tensor(np.asarray(each)) for each in lecture.numbers())
-    named = lecture.forward(tinygrad_ninja, *(each.requires_grad_() for each in parameters), X, Y)
-    return derive(named["loss"], names={**named, "n": X.shape[0]})
-
-
-@functools.cache
-def lecture_gradients() -> dict[str, Any]:
-    """The 26 gradients by real torch's autograd."""
-    *parameters, X, Y = (torch.tensor(np.asarray(each)) for each in lecture.numbers())
-    named = lecture.forward(torch, *(each.requires_grad_() for each in parameters), X, Y)
-    kept = {name: x for name, x in named.items() if isinstance(x, torch.Tensor) and x.requires_grad}
-    for each in kept.values():
-        each.retain_grad()
-    named["loss"].backward()
-    return {f"d{name}": each.grad.numpy() for name, each in kept.items() if name != "loss"}
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -249,6 +204,42 @@ def test_programs_made_at_random_have_torchs_gradients(case: tuple[Call, list[An
                 np.testing.assert_allclose(found[f"d{name}"], each.grad, rtol=1e-9, atol=1e-12)
         reached = {f"d{name}" for name, each in named.items() if each.grad is not None}
         assert reached == {f"d{name}" for name in names} & set(found)
+
+
+def test_a_rule_for_a_single_point_is_written_where_it_is_needed() -> None:
+    """The slope of a standard deviation, whose rule has an answer of its own where that is 0."""
+
+    def lines(numbers: list[list[float]]) -> str:
+        x = tinygrad_ninja.tensor(numbers, requires_grad=True)
+        derivation = derive(x.std(0).sum(), names={"x": x})
+        gradient = run(derivation.source("numpy").partition("# The check.")[0])["dx"]
+        theirs = torch.tensor(numbers, requires_grad=True)
+        theirs.std(0).sum().backward()
+        np.testing.assert_allclose(gradient, theirs.grad, rtol=1e-6)
+        return str(derivation)
+
+    assert "where" not in lines([[1.0, 2.0], [4.0, 6.0]])
+    assert "where(std_1 == 0, 0.0," in lines([[1.0, 2.0], [1.0, 6.0]])
+
+
+def test_what_broadcasting_does_is_left_to_it() -> None:
+    x = tinygrad_ninja.tensor(np.random.default_rng(0).normal(size=(6, 5)), requires_grad=True)
+    d = x - x.mean(0)
+    out = d / x.std(0)
+    derivation = derive((out**3).sum(), names={"x": x, "d": d, "out": out})
+    text = str(derivation)
+    assert "dx = 0.4 * (dstd_1 / (2 * std_1)) * (x - x.sum(0, keepdim=True) / 6)\n" in text
+    assert "\ndx += (-dd).sum(0) / 6" in text
+    for target in TARGETS:
+        run(derivation.source(target))
+
+
+def test_the_size_of_the_batch_goes_by_its_name() -> None:
+    x = tinygrad_ninja.ones(32, 3, requires_grad=True)
+    y = x.sum(0) / 32 + (x * x).sum(0) / 31
+    text = str(derive(y.sum(), names={"x": x, "y": y, "n": 32}))
+    assert "y = x.sum(0) / n + (x * x).sum(0) / (n - 1)\n" in text
+    run(derive(y.sum(), names={"x": x, "y": y, "n": 32}).source("numpy"))
 
 
 def test_numbers_stand_as_they_were_written() -> None:

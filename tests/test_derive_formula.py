@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from calls import calls, inside
 from click.testing import CliRunner
+from derivations import few, lecture_derivation, run
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.mathtext import MathTextParser
-from test_derive import few, lecture_derivation, run
 
 import tinygrad_ninja
 from tinygrad_ninja.cli.derive import derive_command, derive_model
 from tinygrad_ninja.makemore.models import MODELS
 from tinygrad_ninja.ops import TABLE, Operation
-from tinygrad_ninja.program import formula
+from tinygrad_ninja.program import derive, formula
 
 parser = MathTextParser("agg")
 
@@ -95,6 +95,13 @@ def test_formulas_read_as_in_a_textbook(function: Any, forward: str, rules: list
     assert made == rules
 
 
+def test_a_sum_sign_takes_in_no_more_than_its_own() -> None:
+    x, v, w = tinygrad_ninja.ones(2, 3, requires_grad=True), tinygrad_ninja.ones(3), tinygrad_ninja.ones(3)
+    y = x.sum(0) * v * w
+    page = derive(y.sum(), names={"x": x, "v": v, "w": w, "y": y}).explain("x")
+    assert r"y = w \odot v \odot \sum_{\text{dim 0}} x" in page
+
+
 def test_a_value_is_explained() -> None:
     page = lecture_derivation().explain("counts")
     for part in (
@@ -107,8 +114,24 @@ def test_a_value_is_explained() -> None:
         "dcounts += dcounts_sum",
     ):
         assert part in page
+    assert "`add`, with the local rule out = a + b" in lecture_derivation().explain("bnvar")
+    assert "`pow`, with the local rule out = aᵇ" in lecture_derivation().explain("bnvar")
+    page = lecture_derivation().explain("logits")
+    assert r"\mathrm{logit\_maxes} = \max_{\text{dim 1}} \mathrm{logits}" in page
+    assert r"\operatorname{scatter}_{\operatorname{argmax}" in page
     assert "broadcasting forward is a sum backward" in lecture_derivation().explain("bngain")
     assert "it collects all of their gradients" in lecture_derivation().explain("C")
+
+
+@pytest.mark.parametrize("simplify", [False, True])
+def test_every_letter_of_a_formula_is_a_value_of_the_pass(simplify: bool) -> None:
+    derivation = derive_model("bn-mlp", simplify=simplify, hidden=6)
+    known = {name for var in derivation.program.variables() if (name := var.name)}
+    for name in derivation.values:
+        for mathematics in re.findall(r"\$\$(.*?)\$\$", derivation.explain(name)):
+            letters = re.findall(r"\\mathrm\{([^}]*)\}|(?<![\\A-Za-z{])([A-Za-z])(?![A-Za-z}])", mathematics)
+            found = {(a or b).replace(r"\_", "_") for a, b in letters}
+            assert found <= known | {"0, 1, …"}, (name, mathematics)
 
 
 def test_the_evidence_is_the_slope() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_derive import TARGETS, run
+from derivations import TARGETS, run
 
 import tinygrad_ninja
 from tinygrad_ninja import nn
@@ -71,13 +71,55 @@ def with_float(t: Any) -> Any:
     return (t @ W).sum() * float(t.sum())
 
 
-@pytest.mark.parametrize(("function", "line"), [(with_item, 2), (with_branch, 2), (with_float, 1)])
+def with_numpy(t: Any) -> Any:
+    h = t @ W
+    return (h * h.detach().numpy().max()).sum()
+
+
+def with_mask(t: Any) -> Any:
+    h = t @ W
+    return h[h > 0].sum()
+
+
+def with_several(t: Any) -> Any:
+    h = t @ W
+    return (h * max(h[0].tolist())).sum()
+
+
+@pytest.mark.parametrize(
+    ("function", "line"),
+    [
+        (with_item, 2),
+        (with_branch, 2),
+        (with_float, 1),
+        (with_numpy, 2),
+        (with_mask, 2),
+        (with_several, 2),
+    ],
+)
 def test_a_value_that_is_read_out_is_an_error_that_names_the_line(function: Any, line: int) -> None:
     at = inspect.getsourcelines(function)[1] + line
     with pytest.raises(
         ReadOutError, match=rf"^{re.escape('test_derive_function.py')}:{at}: .* reads a value out"
     ):
         derive(function, x)
+
+
+@pytest.mark.parametrize(("function", "line"), [(with_item, 2), (with_branch, 2), (with_several, 2)])
+def test_a_value_read_out_on_the_way_to_a_recorded_loss(function: Any, line: int) -> None:
+    at = inspect.getsourcelines(function)[1] + line
+    loss = function(x)
+    with pytest.raises(ReadOutError, match=rf"^test_derive_function.py:{at}: .* read a value out"):
+        derive(loss, names={"W": W})
+
+
+def test_what_is_read_before_and_after_the_loss_or_detached_is_no_matter() -> None:
+    before = (x @ W).sum().item()
+    h = x @ W
+    assert np.isfinite(h.detach().max().item())
+    loss = (h * h).sum()
+    print(f"{loss:.3f} {before:.3f} {loss.item()}", bool(loss > 0))
+    assert "loss = (h * h).sum()" in str(derive(loss, names={"W": W, "h": h}))
 
 
 def test_a_name_given_to_two_tensors_is_an_error_that_names_the_line() -> None:
@@ -128,6 +170,16 @@ def test_a_parameter_that_was_changed_since_is_noticed() -> None:
     w.data += 1
     with pytest.raises(RuntimeError, match="has been changed since"):
         derive(loss)
+
+
+def test_an_operation_without_a_rule_ends_the_history() -> None:
+    def picked(t: Any) -> Any:
+        h = t @ W
+        return h.argmax(1).float().sum()
+
+    at = inspect.getsourcelines(picked)[1] + 2
+    with pytest.raises(RuntimeError, match=rf"^test_derive_function.py:{at}: argmax has no rule"):
+        derive(picked, x)
 
 
 def test_an_operation_without_a_rule(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_derive import PARAMETERS, TARGETS, assigned, lecture_gradients, parts, run
+from derivations import PARAMETERS, TARGETS, assigned, lecture_gradients, parts, run
 
 import tinygrad_ninja
 from tinygrad_ninja.check import lecture
@@ -69,8 +69,28 @@ WRITTEN: dict[str, tuple[str, Loss]] = {
         "softmax with cross-entropy",
         lambda t, x, g, b: (x - x.exp().sum(1, keepdim=True).log())[ROWS, Y].sum() * (-1 / 4),
     ),
+    "cross-entropy, by gather": (
+        "softmax with cross-entropy",
+        lambda t, x, g, b: -(x - x.exp().sum(1, keepdim=True).log()).gather(1, t.tensor(Y)[:, None]).mean(),
+    ),
+    "cross-entropy, by logsumexp": (
+        "softmax with cross-entropy", lambda t, x, g, b: (x.logsumexp(1) - x[ROWS, Y]).mean()
+    ),
+    "cross-entropy, the quotient of exponentials": (
+        "softmax with cross-entropy",
+        lambda t, x, g, b: -(x.exp()[ROWS, Y] / x.exp().sum(1)).log().mean(),
+    ),
+    "cross-entropy, with a one-hot": (
+        "softmax with cross-entropy", lambda t, x, g, b: -(onehot(t) * softmax(t, x).log()).sum(1).mean()
+    ),
+    "cross-entropy, with a one-hot, summed by hand": (
+        "softmax with cross-entropy", lambda t, x, g, b: -(onehot(t) * x.log_softmax(1)).sum() / 4
+    ),
     "sigmoid": ("sigmoid", lambda t, x, g, b: 1 / (1 + t.exp(-x))),
     "sigmoid, the other way": ("sigmoid", lambda t, x, g, b: x.exp() / (x.exp() + 1)),
+    "sigmoid, of tanh": ("sigmoid", lambda t, x, g, b: 0.5 * (1 + (x / 2).tanh())),
+    "sigmoid, from one": ("sigmoid", lambda t, x, g, b: 1 - 1 / (1 + x.exp())),
+    "tanh, from one": ("tanh", lambda t, x, g, b: 1 - 2 / (1 + (2 * x).exp())),
     "tanh": ("tanh", lambda t, x, g, b: ((2 * x).exp() - 1) / ((2 * x).exp() + 1)),
     "tanh, the other way": ("tanh", lambda t, x, g, b: (x.exp() - (-x).exp()) / (x.exp() + (-x).exp())),
     "batch norm": (
@@ -91,6 +111,12 @@ WRITTEN: dict[str, tuple[str, Loss]] = {
             (x - x.mean(0)) * (x.var(0, unbiased=False) + 0.01) ** -0.5 * g + b
         ) ** 3,
     ),
+    "batch norm, by squares": (
+        "batch normalization of x, without Bessel's correction, epsilon 0.01",
+        lambda t, x, g, b: (
+            g * (x - x.mean(0)) / t.sqrt((x**2).mean(0) - x.mean(0) ** 2 + 0.01) + b
+        ) ** 3,
+    ),
     "layer norm": (
         "layer normalization of x, without Bessel's correction, epsilon 0.001",
         lambda t, x, g, b: normalized(x, g, b, 1, 5, 1e-3) ** 3,
@@ -99,9 +125,26 @@ WRITTEN: dict[str, tuple[str, Loss]] = {
 }  # fmt: skip
 
 
+def onehot(t: Any) -> Any:
+    return t.eye(5, dtype=t.float64)[Y]
+
+
 def softmax(t: Any, x: Any) -> Any:
     e = t.exp(x)
     return e / e.sum(1, keepdim=True)
+
+
+def test_what_the_forward_pass_has_is_not_computed_again() -> None:
+    x, g, b = (tinygrad_ninja.randn(n, 5, requires_grad=True) for n in (6, 1, 1))
+    sd = x.std(0)
+    xhat = (x - x.mean(0)) / sd
+    out = g * xhat + b
+    names = {"x": x, "g": g, "b": b, "sd": sd, "xhat": xhat, "out": out}
+    text = " ".join(str(derive((out**3).sum(), names=names, simplify=True)).split())
+    assert (
+        "dx = g / sd / 6 * (6 * dout - dout.sum(0, keepdim=True) "
+        "- 1.2 * xhat * (dout * xhat).sum(0, keepdim=True))"
+    ) in text
 
 
 @pytest.mark.parametrize("title", WRITTEN)

@@ -19,6 +19,7 @@ from .attributes import Size, device
 from .kinds import device_of, dtype_of, kind_of
 from .missing import OffersOnly
 from .ops import elementwise
+from .reads import note_read
 from .record import Node, is_grad_enabled, note_change, version_of
 
 _handles = itertools.count()
@@ -237,10 +238,15 @@ class Tensor(metaclass=OffersOnly):
         """The one element as a Python number; RuntimeError where there is not exactly one."""
         if self.numel() != 1:
             raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
-        return self.array if isinstance(self.array, float) else self.array.item()
+        element = self.array if isinstance(self.array, float) else self.array.item()
+        if self.edge is not None or element is True or element is False:  # of a comparison, for a branch
+            note_read()
+        return element
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers; a number for a 0-d Tensor."""
+        if self.edge is not None:
+            note_read()
         return self.array if isinstance(self.array, float) else self.array.tolist()
 
     def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:

@@ -3,11 +3,13 @@
 PyTorch is imported by the first comparison, not by this package.
 """
 
+from .by_hand import ByHand
 from .compare import Comparison, Difference, Row, compare
 from .finite import GradcheckError, gradcheck, gradgradcheck
 from .matching import assert_matches_torch
 
 __all__ = [
+    "ByHand",
     "Comparison",
     "Difference",
     "GradcheckError",

@@ -135,7 +135,8 @@ def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
             out = x.dot(_ONES[dtype][x.shape[1]])
             return out.reshape(-1, 1) if keepdims else out
     if dtype is _HALF:  # as PyTorch does: in half precision 2048 + 1 is 2048
-        return asarray(np.add.reduce(x, axis, np.float32, keepdims=keepdims)).astype(dtype)
+        wide = np.add.reduce(x, axis, np.float32, keepdims=keepdims)  # type: ignore[call-overload]
+        return asarray(wide).astype(dtype)
     return np.add.reduce(x, axis, np.int64 if dtype.kind in "iub" else None, keepdims=keepdims)  # type: ignore[call-overload]
 
 

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ..kinds import kind_of
 from ..ops import TABLE, Operation
-from .instructions import Instruction, Program, Var, substitute
+from .instructions import Instruction, Program, Var, repeats, substitute
 from .record import RESERVED, Forward
-from .trace import Tape, Traced
+from .trace import XP, Tape, Traced, plain
 
 STEPWISE = {"put", "put_view", "scatter", "scatter_along"}
 """What takes more than an expression to write: first an array, and then what is written into it."""
@@ -66,6 +66,44 @@ class Backward:
     inner: dict[Var, Var]
 
 
+class RuleTape(Tape):
+    """A tape for rules, which writes down what a person would.
+
+    What a rule does in a single point only, where one value is exactly another (the slope of a root at 0), is
+    left out where no recorded value is there. And what is done alike to each of repeated values is done to
+    the values, before they are repeated.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._makers: dict[Var, Instruction] = {}
+
+    def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Traced:
+        shapes = [np.shape(each) for each in inputs]
+        if operation.name == "where" and shapes[1] == np.broadcast_shapes(*shapes):
+            (condition,) = parameters
+            made = self._makers.get(self.variable(condition))
+            if made is not None and made.operation.name == "eq" and not plain(condition).any():
+                return cast(Traced, inputs[1])
+        if operation.broadcasts and len(inputs) == 2 and (found := self._before_repeated(inputs)):
+            made_of_fewer = self.apply(operation, found, parameters)
+            return cast(Traced, XP.broadcast_to(made_of_fewer, np.broadcast_shapes(*shapes)))
+        result = super().apply(operation, inputs, parameters)
+        if self.instructions:
+            self._makers[self.instructions[-1].output] = self.instructions[-1]
+        return result
+
+    def _before_repeated(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """One repeated input as it was before, and the other as the number that it is; empty for others."""
+        for x, other in (inputs, inputs[::-1]):
+            repeated, constant = self._makers.get(self.variable(x)), self.variable(other)
+            number = constant.number if isinstance(constant, Var) and constant.constant else constant
+            if repeated is not None and repeats(repeated) and not isinstance(number, Var):
+                before = self.operand(repeated.inputs[0])
+                return (before, number) if x is inputs[0] else (number, before)
+        return ()
+
+
 def rules_of(instruction: Instruction) -> Sequence[Callable[[Any, tuple[Any, ...]], Any]]:
     """The rule of each input of an instruction: of the gradient and (output, *inputs, *parameters)."""
     operation, n = instruction.operation, len(instruction.inputs)
@@ -91,22 +129,30 @@ def apply_rule(tape: Tape, instruction: Instruction, place: int, dout: Traced) -
     return share if isinstance(share, Traced) else tape.constant(np.asarray(share))
 
 
-def backward(forward: Forward) -> Backward:
+def backward(forward: Forward, sparing: bool = False) -> Backward:
     """Answer every line of the forward pass.
 
     A value without a name gets a line of its own, and a name, where several instructions read it, or its
-    gradient, and that is too much to be written twice.
+    gradient, and that is too much to be written twice; where `sparing`, only where several read it.
     Raises ValueError where the name of a gradient is also the name of another value.
     """
-    taken = {*RESERVED, *(var.name for var in forward.program.variables() if var.name)}
+    theirs = {*RESERVED, *(var.name for var in forward.program.variables() if var.name)}
+    given: set[Var] = set()
+    taken = theirs
     while True:
         lines = _lines(forward.program)
         answered = _answer(forward.loss, lines)
-        unnamed = _worth_a_name(lines, answered)
+        if sparing:
+            unnamed = [line.instructions[-1] for line in lines if not line.var.name]
+        else:
+            unnamed = _worth_a_name(lines, answered)
         if not unnamed:
             break
-        for each in unnamed:
-            each.output.name = new_name(each.operation, taken)
+        given.update(each.output for each in unnamed)
+        taken = set(theirs)
+        for each in forward.program.instructions:
+            if each.output in given:
+                each.output.name = new_name(each.operation, taken)
     for var, gradient in answered.gradients.items():
         if gradient.name in taken:
             raise ValueError(
@@ -161,7 +207,7 @@ def _uses_in_order(line: Line) -> list[tuple[Instruction, int]]:
 
 
 def _answer(loss: Var, lines: list[Line]) -> Backward:
-    tape = Tape()
+    tape = RuleTape()
     inside_lines: dict[Var, Var] = {}
     gradients: dict[Var, Traced] = {loss: tape.constant(np.ones_like(loss.value))}
     owned = {var for line in lines for each in line.instructions for var in (each.output, *each.reads())}
@@ -266,4 +312,13 @@ def _worth_a_name(lines: list[Line], answered: Backward) -> list[Instruction]:
         for each in forward
         if not each.output.name and lacks(each.output)
     }
-    return list(found.values())
+    # What is heavy only for what stands in it may be light once that has a name.
+    chosen, waiting = [], set[Var]()
+    for each in forward:
+        var, wanted = each.output, each in found.values()
+        above = not waiting.isdisjoint(each.reads())
+        if wanted and (var in ends or not above):
+            chosen.append(each)
+        if not var.name and (above or wanted):
+            waiting.add(var)
+    return chosen

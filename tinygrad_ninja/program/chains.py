@@ -7,7 +7,6 @@ reader's code, gives the term of another value there, that other one is this cha
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +14,9 @@ from typing import Any
 from ..kinds import sum_to
 from ..ops import TABLE, Operation
 from ..ops.reduction import size
-from .instructions import Program, Var, flatten
+from . import candidates
 
 Way = Callable[..., Any]
-
-NEAR = 16
-"""So many instructions a normalization has at most, however it is written."""
 
 
 @dataclass(frozen=True)
@@ -32,109 +28,7 @@ class Chain:
     operation: Operation
     title: str
     ways: tuple[Way, ...]
-    candidates: Callable[[Shapes], Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]]
-
-
-@dataclass(frozen=True)
-class Shapes:
-    """What occurs in a program: its values, the inputs among them, and what its instructions are called with.
-    first: the instruction that reads a value first, by its number."""
-
-    values: list[Var]
-    inputs: list[Var]
-    axes: list[tuple[int, ...]]
-    keys: list[tuple[Any, ...]]
-    numbers: list[float]
-    products: list[tuple[Any, Any]]
-    first: dict[Var, int]
-
-    @classmethod
-    def of(cls, program: Program) -> Shapes:
-        """What occurs in a program."""
-        steps = program.instructions
-        values = [var for var in program.variables() if var.dtype.kind == "f"]
-        named = [dict(zip(each.operation.parameters, each.parameters, strict=True)) for each in steps]
-        axes = [
-            p["axis"] if isinstance(p["axis"], tuple) else (p["axis"],)
-            for p in named
-            if p.get("axis") is not None
-        ]
-        keys = [p["key"] for p in named if all(isinstance(each, Var) for each in p.get("key", [None]))]
-        numbers = [
-            x
-            for each in steps
-            if each.operation.name == "add"
-            for x in flatten(each.inputs)
-            if isinstance(x, float)
-        ]
-        products = [(each.inputs[0], each.inputs[1]) for each in steps if each.operation.name == "matmul"]
-        inputs = [var for var in program.inputs if var.dtype.kind == "f"]
-        first = {var: i for i, each in reversed(list(enumerate(steps))) for var in each.reads()}
-        return cls(values, inputs, _unique(axes), _unique(keys), _unique(numbers), products, first)
-
-    def together(self, *values: Var) -> bool:
-        """Whether they are read within a few instructions, as the parameters of one layer are."""
-        places = [self.first.get(each, -NEAR) for each in values]
-        return max(places) - min(places) <= NEAR
-
-
-def _unique(found: list[Any]) -> list[Any]:
-    return list(dict.fromkeys(found))
-
-
-# -- who may be a chain of what ------------------------------------------------------------------------------
-
-
-def _each_value(found: Shapes) -> Iterator[Any]:
-    for x in found.values:
-        yield (x,), ()
-
-
-def _along_axes(found: Shapes) -> Iterator[Any]:
-    for x, axis in itertools.product(found.values, found.axes):
-        if all(-1 < i < len(x.shape) for i in axis):
-            yield (x,), (axis,)
-
-
-def _rows_and_targets(found: Shapes) -> Iterator[Any]:
-    for x, key in itertools.product(found.values, found.keys):
-        if len(key) == 2 == len(x.shape) and all(
-            isinstance(each, Var) and len(each.shape) == 1 for each in key
-        ):
-            yield (x,), (key[1], key[0])
-
-
-def _normalized_values(gained: Callable[[Var, Var, tuple[int, ...]], bool]) -> Any:
-    """With a gain and a bias among the inputs, or without them."""
-
-    def candidates(found: Shapes) -> Iterator[Any]:
-        for (x,), (axis,) in _along_axes(found):
-            near = [each for each in found.inputs if each is not x and found.together(x, each)]
-            pairs = [
-                (weight, bias)
-                for weight, bias in itertools.permutations(near, 2)
-                if weight.shape == bias.shape and gained(x, weight, axis)
-            ]
-            for (weight, bias), eps, correction in itertools.product(pairs, [0.0, *found.numbers], [1, 0]):
-                yield (x, weight, bias), (axis, eps, correction)
-
-    return candidates
-
-
-def _alone(found: Shapes) -> Iterator[Any]:
-    for (x,), (axis,) in _along_axes(found):
-        for eps, correction in itertools.product([0.0, *found.numbers], [1, 0]):
-            yield (x,), (axis, eps, correction)
-
-
-def _layers(found: Shapes) -> Iterator[Any]:
-    for (x, weight), bias in itertools.product(found.products, found.inputs):
-        if (
-            bias.shape
-            and bias.shape[-1] == bias.value.size == weight.shape[-1]
-            and x is not bias is not weight
-        ):
-            yield (x, weight, bias), ()
+    candidates: Callable[[candidates.Shapes], Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]]
 
 
 # -- normalization -------------------------------------------------------------------------------------------
@@ -204,27 +98,21 @@ def normalization(xp: Any, x: Any, /, axis: tuple[int, ...], eps: float, correct
     return _standardized(xp, x, axis, eps, correction)[0]
 
 
+def _by_squares(xp: Any, x: Any, axis: tuple[int, ...], eps: float, correction: float) -> Any:
+    """The same with the variance as the mean of the squares less the square of the mean."""
+    n = size(x, axis)
+    total = xp.sum(x, axis, True)
+    variance = (xp.sum(x * x, axis, True) - total * total / n) / (n - correction)
+    return (x - total / n) * xp.pow(variance + eps, -0.5)
+
+
+def _gained_by_squares(xp: Any, x: Any, weight: Any, bias: Any, axis: Any, eps: Any, correction: Any) -> Any:
+    return weight * _by_squares(xp, x, axis, eps, correction) + bias
+
+
 def linear_layer(xp: Any, x: Any, weight: Any, bias: Any, /) -> Any:
     """out = x @ weight + bias;  dx = dout @ weightᵀ, dweight = xᵀ @ dout, dbias = Σ dout."""
     return xp.matmul(x, weight) + bias
-
-
-def _aligned(x: Var, weight: Var) -> tuple[int, ...]:
-    """The weight's shape with as many dimensions as x has; empty where it does not broadcast to x."""
-    shape = (1,) * (len(x.shape) - len(weight.shape)) + weight.shape
-    fits = len(shape) == len(x.shape) and all(n in (1, m) for n, m in zip(shape, x.shape, strict=True))
-    return shape if fits else ()
-
-
-def _constant_along(x: Var, weight: Var, axis: tuple[int, ...]) -> bool:
-    """Whether the weight is one number along the axis."""
-    shape = _aligned(x, weight)
-    return bool(shape) and all(shape[i] == 1 for i in axis)
-
-
-def _varies_along(x: Var, weight: Var, axis: tuple[int, ...]) -> bool:
-    shape = _aligned(x, weight)
-    return bool(shape) and all(shape[i] == x.shape[i] for i in axis)
 
 
 # -- softmax, and how it may be written ----------------------------------------------------------------------
@@ -256,34 +144,120 @@ def _mean(xp: Any, x: Any) -> Any:
     return xp.sum(x, None, False) / size(x, None)
 
 
-_CROSS_ENTROPY = (
-    *(lambda xp, x, y, rows, lp=lp: -_mean(xp, xp.index(lp(xp, x, (1,)), (rows, y))) for lp in _LOG_SOFTMAX),
-    *(lambda xp, x, y, rows, p=p: -_mean(xp, xp.log(xp.index(p(xp, x, (1,)), (rows, y)))) for p in _SOFTMAX),
-)
+def _cross_entropies(pick: Way, keepdims: bool = False) -> tuple[Way, ...]:
+    """The ways to write the mean of -log softmax at the right class. pick: reads there, of (xp, x, *rest)."""
+
+    def total(xp: Any, z: Any) -> Any:
+        return xp.sum(xp.exp(z), (1,), keepdims)
+
+    return (
+        *(lambda xp, x, *y, f=f: -_mean(xp, pick(xp, f(xp, x, (1,)), *y)) for f in _LOG_SOFTMAX),
+        *(lambda xp, x, *y, f=f: -_mean(xp, xp.log(pick(xp, f(xp, x, (1,)), *y))) for f in _SOFTMAX),
+        *(
+            lambda xp, x, *y, f=f: _mean(xp, xp.log(total(xp, f(xp, x, (1,)))) - pick(xp, f(xp, x, (1,)), *y))
+            for f in _SHIFTS
+        ),
+        lambda xp, x, *y: -_mean(xp, xp.log(pick(xp, xp.exp(x), *y) / total(xp, x))),
+        lambda xp, x, *y: _mean(xp, TABLE["logsumexp"].forward(xp, x, (1,), keepdims) - pick(xp, x, *y)),
+        lambda xp, x, *y: _mean(
+            xp,
+            xp.log(total(xp, _shifted(xp, x, (1,)))) + xp.max(x, (1,), keepdims) - pick(xp, x, *y),
+        ),
+    )
+
+
+def _at_key(xp: Any, x: Any, target: Any, rows: Any) -> Any:
+    return xp.index(x, (rows, target))
+
+
+def _by_gather(xp: Any, x: Any, index: Any) -> Any:
+    return xp.gather(x, 1, index)
+
+
+def _by_onehot(xp: Any, x: Any, onehot: Any) -> Any:
+    return xp.sum(onehot * x, (1,), False)
+
+
+def cross_entropy_by_gather(xp: Any, logits: Any, /, index: Any) -> Any:
+    """out = the mean over the n rows of -log softmax(logits) at index, (n, 1);  dlogits = dout · (softmax -
+    onehot) / n."""
+    return -_mean(xp, _by_gather(xp, _LOG_SOFTMAX[0](xp, logits, (1,)), index))
+
+
+def _by_gather_slope(xp: Any, dout: Any, logits: Any, index: Any) -> Any:
+    probs = TABLE["softmax"].on(xp, logits, (1,))
+    ones = xp.ones_like(xp.gather(probs, 1, index))
+    return (probs - xp.scatter_along(ones, logits.shape, 1, index)) * (dout / logits.shape[0])
+
+
+def cross_entropy_by_onehot(xp: Any, logits: Any, onehot: Any, /) -> Any:
+    """out = the mean over the n rows of -Σ onehot · log softmax(logits);  dlogits = dout · (softmax - onehot)
+    / n."""
+    return -_mean(xp, _by_onehot(xp, _LOG_SOFTMAX[0](xp, logits, (1,)), onehot))
+
+
+def _by_onehot_slope(xp: Any, dout: Any, logits: Any, onehot: Any) -> Any:
+    return (TABLE["softmax"].on(xp, logits, (1,)) - onehot) * (dout / logits.shape[0])
+
+
+_CROSS_ENTROPY = "softmax with cross-entropy"
 
 
 CHAINS = (
-    Chain(TABLE["cross_entropy"], "softmax with cross-entropy", _CROSS_ENTROPY, _rows_and_targets),
+    Chain(TABLE["cross_entropy"], _CROSS_ENTROPY, _cross_entropies(_at_key), candidates.rows_and_targets),
+    Chain(
+        Operation(cross_entropy_by_gather, {"logits": _by_gather_slope}),
+        _CROSS_ENTROPY,
+        _cross_entropies(_by_gather, keepdims=True),
+        candidates.gathered,
+    ),
+    Chain(
+        Operation(cross_entropy_by_onehot, {"logits": _by_onehot_slope}),
+        _CROSS_ENTROPY,
+        (
+            *_cross_entropies(_by_onehot),
+            *(
+                lambda xp, x, onehot, f=f: -xp.sum(onehot * f(xp, x, (1,)), None, False) / x.shape[0]
+                for f in _LOG_SOFTMAX
+            ),
+        ),
+        candidates.with_onehot,
+    ),
     Chain(
         Operation(batch_normalization, {"x": _batch_x, "weight": _weight, "bias": _bias}),
         "batch normalization",
-        (batch_normalization,),
-        _normalized_values(_constant_along),
+        (batch_normalization, _gained_by_squares),
+        candidates.normalized(candidates.constant_along),
     ),
     Chain(
         Operation(layer_normalization, {"x": _layer_x, "weight": _weight, "bias": _bias}),
         "layer normalization",
-        (layer_normalization,),
-        _normalized_values(_varies_along),
+        (layer_normalization, _gained_by_squares),
+        candidates.normalized(candidates.varies_along),
     ),
-    Chain(Operation(normalization, {"x": _plain_x}), "normalization", (normalization,), _alone),
-    Chain(TABLE["log_softmax"], "log-softmax", _LOG_SOFTMAX, _along_axes),
-    Chain(TABLE["softmax"], "softmax", _SOFTMAX, _along_axes),
+    Chain(
+        Operation(normalization, {"x": _plain_x}),
+        "normalization",
+        (normalization, _by_squares),
+        candidates.alone,
+    ),
+    Chain(TABLE["log_softmax"], "log-softmax", _LOG_SOFTMAX, candidates.along_axes),
+    Chain(
+        TABLE["softmax"],
+        "softmax",
+        (*_SOFTMAX, *(lambda xp, x, axis, f=f: xp.exp(f(xp, x, axis)) for f in _LOG_SOFTMAX)),
+        candidates.along_axes,
+    ),
     Chain(
         TABLE["sigmoid"],
         "sigmoid",
-        (lambda xp, x: 1 / (1 + xp.exp(-x)), lambda xp, x: xp.exp(x) / (1 + xp.exp(x))),
-        _each_value,
+        (
+            lambda xp, x: 1 / (1 + xp.exp(-x)),
+            lambda xp, x: xp.exp(x) / (1 + xp.exp(x)),
+            lambda xp, x: 1 - 1 / (1 + xp.exp(x)),
+            lambda xp, x: (1 + xp.tanh(x / 2)) / 2,
+        ),
+        candidates.each_value,
     ),
     Chain(
         TABLE["tanh"],
@@ -293,8 +267,9 @@ CHAINS = (
             lambda xp, x: (1 - xp.exp(-2 * x)) / (1 + xp.exp(-2 * x)),
             lambda xp, x: (xp.exp(x) - xp.exp(-x)) / (xp.exp(x) + xp.exp(-x)),
             lambda xp, x: 2 / (1 + xp.exp(-2 * x)) - 1,
+            lambda xp, x: 1 - 2 / (1 + xp.exp(2 * x)),
         ),
-        _each_value,
+        candidates.each_value,
     ),
     Chain(
         Operation(
@@ -307,7 +282,7 @@ CHAINS = (
         ),
         "linear layer",
         (linear_layer,),
-        _layers,
+        candidates.layers,
     ),
 )
 """The longest first: where two end in the same value, it is taken."""

@@ -11,7 +11,7 @@ from .explain import explain
 from .function import record_function
 from .instructions import Array, Program, Var
 from .printing import Writer
-from .record import Forward, record
+from .record import Forward, record, refuse_reads
 from .script import Script, backward_lines, forward_lines, language, script
 from .simplify import simplify as shortened
 
@@ -80,11 +80,12 @@ def derive(
     """The forward and the backward pass of a loss as code.
 
     loss: a Tensor of one element that requires a gradient, before `backward` has freed its history; or a
-    function that returns one, and `args` for it, which is then traced: so a value read out of it is noticed.
+    function that returns one, and `args` for it, which is then traced.
     names: what the values are called, `locals()` as a rule; see `record`. simplify: chains whose gradient is
     known from pen and paper, such as a softmax with cross-entropy, are answered in one go.
-    Raises RuntimeError where there is no history, where an operation has no rule, and where a traced function
-    reads a value out of a Tensor; ValueError where a name is given to two tensors.
+    Raises RuntimeError where there is no history, or an operation has no rule; ReadOutError, which is one,
+    where a value was read out of a Tensor on the way to the loss; ValueError where a name is given to two
+    tensors.
     """
     names = {} if names is None else names
     if isinstance(loss, Tensor):
@@ -92,6 +93,7 @@ def derive(
             raise TypeError(
                 "derive takes further arguments with a function only; give the names as names=locals()"
             )
+        refuse_reads(loss)
         forward = record(loss, names)
     elif callable(loss):
         forward = record_function(loss, args, names)

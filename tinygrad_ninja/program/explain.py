@@ -28,11 +28,12 @@ def explain(name: str, forward: Forward, backward: Backward, writer: Writer) -> 
     text = [f"## `{name}`", "", _where_from(var, backward, writer)]
     if var is forward.loss:
         return "\n".join([*text, "", f"It is the end of the pass: $\\mathrm{{d{name}}} = 1$.", ""])
+    makers = _makers(backward, writer)
     text += ["", _what_it_goes_into(var, uses, writer)]
     for number, (line, share) in enumerate(uses, 1):
-        text += ["", *_use(number if len(uses) > 1 else 0, line, share, backward)]
+        text += ["", *_use(number if len(uses) > 1 else 0, line, share, makers)]
     if len(uses) > 1:
-        text += ["", *_sum_of_shares(var, uses, backward)]
+        text += ["", *_sum_of_shares(var, uses, makers)]
     text += [
         "",
         "In code:",
@@ -70,23 +71,31 @@ def _what_it_goes_into(var: Var, uses: list[tuple[Line, Share]], writer: Writer)
     )
 
 
-def _use(number: int, line: Line, share: Share, backward: Backward) -> list[str]:
+def _use(number: int, line: Line, share: Share, makers: dict[Var, Instruction]) -> list[str]:
     """One use: the local rule, the chain rule with shapes, and why there is a sum or a repeat."""
     x, out = share.of, line.var
-    whole = formula.equation(f"d{x.name}", [share.contribution], _makers(backward), shapes=True)
+    whole = formula.equation(f"d{x.name}", [share.contribution], makers, shapes=True)
     title = f"### {number}. Through `{out.name}`" if number else f"### Through `{out.name}`"
-    inside = {each.output: each for each in line.instructions}
-    text = [title, "", f"$${formula.equation(out.name, [out], inside).latex}$$", ""]
-    text += [_local_rule(share), "", _chain_rule(share, out), "", f"$${whole.latex}$$"]
+    text = [title, "", f"$${formula.equation(out.name, [out], makers).latex}$$", ""]
+    text += [*_local_rules(line, share), "", _chain_rule(share, out), "", f"$${whole.latex}$$"]
     for note in notes(share, True):
         text += ["", _reason(note, share)]
     return text
 
 
-def _local_rule(share: Share) -> str:
-    operation = share.by.operation
-    said = " ".join((operation.__doc__ or "").split()).rstrip(".")
-    return f"The operation that reads it is `{operation.name}`. Its rule: {said}."
+def _local_rules(line: Line, share: Share) -> list[str]:
+    """The rules of the operations that lead from the value to the end of the line."""
+    ways = [share.by]
+    for each in line.instructions:
+        if ways[-1].output in each.reads():
+            ways.append(each)
+    rules = [
+        f"`{each.operation.name}`, with the local rule {' '.join((each.operation.__doc__ or '').split())}"
+        for each in ways
+    ]
+    if len(rules) == 1:
+        return [f"The operation that reads it is {rules[0]}"]
+    return ["It goes through these operations, one after the other:", "", *(f"- {each}" for each in rules)]
 
 
 def _chain_rule(share: Share, out: Var) -> str:
@@ -120,10 +129,10 @@ def _reason(note: str, share: Share) -> str:
     )
 
 
-def _sum_of_shares(var: Var, uses: list[tuple[Line, Share]], backward: Backward) -> list[str]:
+def _sum_of_shares(var: Var, uses: list[tuple[Line, Share]], makers: dict[Var, Instruction]) -> list[str]:
     through = [f"`{line.var.name}`" for line, _ in uses]
     ways = list(dict.fromkeys(through))
-    whole = formula.equation(f"d{var.name}", [share.contribution for _, share in uses], _makers(backward))
+    whole = formula.equation(f"d{var.name}", [share.contribution for _, share in uses], makers)
     return [
         "### Together",
         "",
@@ -134,8 +143,10 @@ def _sum_of_shares(var: Var, uses: list[tuple[Line, Share]], backward: Backward)
     ]
 
 
-def _makers(backward: Backward) -> dict[Var, Instruction]:
-    return {each.output: each for each in backward.program.instructions}
+def _makers(backward: Backward, writer: Writer) -> dict[Var, Instruction]:
+    """What may be written out in a formula: what has no name stands in both passes for the expression."""
+    forward = [each for line in writer.lines for each in line.instructions]
+    return {each.output: each for each in (*forward, *backward.program.instructions)}
 
 
 def _evidence(var: Var, forward: Forward, backward: Backward) -> list[str]:
@@ -161,10 +172,10 @@ def _evidence(var: Var, forward: Forward, backward: Backward) -> list[str]:
     return [
         "### In numbers",
         "",
-        f"`{where}` is {float(base[var][place]):.6g}. With {h:g} more the loss is {ahead:.9f}, with "
-        f"{h:g} less {behind:.9f}: a slope of",
+        f"`{where}` is {float(base[var][place]):.6g}. With {h:g} more the loss is {ahead:.12f}, with "
+        f"{h:g} less {behind:.12f}: a slope of",
         "",
-        f"$$\\frac{{{ahead:.9f} - {behind:.9f}}}{{2 \\cdot {_power_of_ten(h)}}} = {slope:.6g}$$",
+        f"$$\\frac{{{ahead:.12f} - {behind:.12f}}}{{2 \\cdot {_power_of_ten(h)}}} = {slope:.6g}$$",
         "",
         f"and the gradient there is `d{where}` = {float(gradient[place]):.6g}.",
     ]

@@ -21,13 +21,12 @@ from typing import Any
 import numpy as np
 
 from ..ops import TABLE, Operation
-from .backward import apply_rule
-from .instructions import Instruction, Var, evaluate, substitute
+from .backward import RuleTape, apply_rule
+from .instructions import Instruction, Var, evaluate, extreme, substitute
 from .mathematics import (
     ATOM,
     POWER,
-    PRODUCT,
-    SIGN,
+    PREFIX,
     SUM,
     Math,
     apply,
@@ -42,7 +41,7 @@ from .mathematics import (
     sub,
     sup,
 )
-from .trace import Tape
+from .record import is_range
 
 
 @dataclass(frozen=True)
@@ -66,16 +65,16 @@ class _Typeset:
         return sup(Math("e", "<mi>e</mi>"), x)
 
     def log(self, x: Math) -> Math:
-        return row(op(r"\ln", "ln"), x.at(POWER), level=PRODUCT)
+        return row(op(r"\ln", "ln"), x.at(POWER), level=PREFIX)
 
     def tanh(self, x: Math) -> Math:
-        return row(op(r"\tanh", "tanh"), x.at(POWER), level=PRODUCT)
+        return row(op(r"\tanh", "tanh"), x.at(POWER), level=PREFIX)
 
     def sin(self, x: Math) -> Math:
-        return row(op(r"\sin", "sin"), x.at(POWER), level=PRODUCT)
+        return row(op(r"\sin", "sin"), x.at(POWER), level=PREFIX)
 
     def cos(self, x: Math) -> Math:
-        return row(op(r"\cos", "cos"), x.at(POWER), level=PRODUCT)
+        return row(op(r"\cos", "cos"), x.at(POWER), level=PREFIX)
 
     def sqrt(self, x: Math) -> Math:
         return Math(rf"\sqrt{{{x.latex}}}", f"<msqrt>{x.mathml}</msqrt>")
@@ -102,8 +101,14 @@ class _Typeset:
     def index(self, x: Math, key: tuple[Any, ...]) -> Math:
         return x[key]
 
+    def gather(self, x: Math, axis: int, index: Any) -> Math:
+        return _at("gather", (index,), x)
+
     def scatter(self, x: Math, shape: Any, key: tuple[Any, ...]) -> Math:
-        return row(sub(Math(r"\operatorname{scatter}", "<mi>scatter</mi>"), key_of(key)), x.at(ATOM + 1))
+        return _at("scatter", key, x)
+
+    def scatter_along(self, x: Math, shape: Any, axis: int, index: Any) -> Math:
+        return _at("scatter", (index,), x)
 
     def reshape(self, x: Math, shape: Any) -> Math:
         return apply("reshape", x)
@@ -148,22 +153,29 @@ class _Typeset:
         return False
 
 
+def _at(function: str, key: tuple[Any, ...], x: Math) -> Math:
+    """A function that reads or writes where the key says, which stands below its name."""
+    return row(
+        sub(Math(rf"\operatorname{{{function}}}", f"<mi>{function}</mi>"), key_of(key)), x.at(ATOM + 1)
+    )
+
+
 def _over(latex: str, sign: str, axis: Any, x: Math) -> Math:
     """A sum and the like, along dimensions that stand below it."""
-    x = x.at(SIGN)
+    x = x.at(PREFIX)
     if axis is None:
-        return row(op(latex, sign), x, level=SIGN)
+        return row(op(latex, sign), x, level=PREFIX)
     axes = ", ".join(map(str, axis if isinstance(axis, tuple) else (axis,)))
     return Math(
         rf"{latex}_{{\text{{dim {axes}}}}} {x.latex}",
         f"<mrow><munder>{mo(sign)}<mtext>dim {axes}</mtext></munder>{x.mathml}</mrow>",
-        SIGN,
+        PREFIX,
     )
 
 
 _XP = _Typeset()
 _NAMED = {
-    "argmax", "argmin", "cross_entropy", "gather", "log_softmax", "logsumexp", "mean", "norm", "put",
+    "argmax", "argmin", "cross_entropy", "log_softmax", "logsumexp", "mean", "norm", "put",
     "put_view", "softmax", "std", "var",
 }  # fmt: skip
 """Functions that everybody knows by their name, and which are more than a line without it."""
@@ -199,7 +211,7 @@ def forward(step: Instruction, shapes: bool = False) -> Formula:
 def rule(step: Instruction, place: int, shapes: bool = False) -> Formula:
     """The local rule of input number `place`: how the gradient of the output, "d" and its name, becomes a
     share of the input's. RuntimeError where there is no rule."""
-    tape = Tape()
+    tape = RuleTape()
     dout = Var(np.ones_like(step.output.value), "d" + step.output.name)
     share = tape.variable(apply_rule(tape, step, place, tape.array(dout)))
     x = step.inputs[place]
@@ -237,7 +249,10 @@ def _expression(var: Any, makers: dict[Var, Instruction], shapes: bool, top: boo
 
     step = makers.get(var)
     if step is None or (var.name and not top):
-        made = name(var.name or ("0, 1, …" if var.dtype.kind == "i" else "c"), var.shape if shapes else None)
+        unnamed = "0, 1, …" if is_range(var) else "i" if var.dtype.kind == "i" else "c"
+        made = name(var.name or unnamed, var.shape if shapes else None)
+    elif step.operation.name == "gather" and (which := extreme(step, makers)):
+        made = _over(rf"\{which}", which, step.parameters[0], inner(step.inputs[0]))
     else:
         operands = [inner(x) for x in step.inputs]
         if step.operation.name == "to_device":

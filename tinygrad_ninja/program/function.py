@@ -14,9 +14,9 @@ from ..anomaly import detect_anomaly
 from ..kinds import move
 from ..nn import Module
 from ..tensors import Tensor
-from .instructions import Var
+from .instructions import Program, Var
 from .record import Forward, record
-from .trace import Tape, plain
+from .trace import Tape, Traced, plain, refuse
 
 
 def record_function(function: Callable[..., Any], args: tuple[Any, ...], names: Any) -> Forward:
@@ -31,7 +31,7 @@ def record_function(function: Callable[..., Any], args: tuple[Any, ...], names: 
     given = [*names.items(), *outside.items()] if hasattr(names, "items") else [*names, *outside.items()]
     tensors = list(_tensors([args, outside]))
     arrays = [each.array for each in tensors]
-    tape = Tape()
+    tape = _FunctionTape()
     for each in tensors:
         each.array = tape.array(Var(move(each.array, "cpu")))
     try:
@@ -40,6 +40,8 @@ def record_function(function: Callable[..., Any], args: tuple[Any, ...], names: 
             loss = function(*args)
         if not isinstance(loss, Tensor):
             raise TypeError(f"the function must return the loss, a Tensor, not {type(loss).__name__}")
+        if loss.edge is None:
+            _require_rules(tape, loss)
         known = {name for name, _ in given}
         return record(loss, [*given, *((name, each) for name, each in found.items() if name not in known)])
     finally:
@@ -48,6 +50,23 @@ def record_function(function: Callable[..., Any], args: tuple[Any, ...], names: 
             each.array = array
         for each in _tensors([args, outside]):  # the function may have made new ones
             each.array = plain(each.array)
+
+
+class _FunctionTape(Tape):
+    """A tape on which no value leaves a Tensor, not even as an array."""
+
+    def to_numpy(self, x: Traced) -> Any:
+        return plain(x) if self.closed else refuse("numpy()")
+
+
+def _require_rules(tape: Tape, loss: Tensor) -> None:
+    """RuntimeError where the loss has no history because the last operations before it have no rule."""
+    end = tape.variable(loss.array)
+    for each in reversed(Program(tape.instructions, [end]).needed().instructions):
+        if not each.operation.sources:
+            raise RuntimeError(
+                f"{each.source}: {each.operation.name} has no rule: no gradient goes through it"
+            )
 
 
 def _outside(function: Callable[..., Any]) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ other knowledge of where it came from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,6 +156,25 @@ def evaluate(operation: Operation, xp: Any, inputs: Iterable[Any], parameters: I
     if operation.variadic:
         return operation.function(xp, *inputs, **dict(zip(operation.parameters, parameters, strict=True)))
     return operation.forward(xp, *inputs, *parameters)
+
+
+def extreme(gather: Instruction, makers: Mapping[Var, Instruction]) -> str:
+    """ "max" or "min", where a `gather` reads what is largest or smallest along its axis, since `argmax` or
+    `argmin` makes its index, which has no name; otherwise empty."""
+    axis, index = gather.parameters
+    search = makers.get(index)
+    if index.name or search is None or search.inputs != gather.inputs or search.parameters != (axis, True):
+        return ""
+    return search.operation.name.removeprefix("arg")
+
+
+def repeats(instruction: Instruction) -> bool:
+    """Whether it does no more than broadcasting does anyway."""
+    if instruction.operation.name != "reshape":
+        return instruction.operation.name == "expand"
+    shape, (x,) = instruction.output.shape, instruction.inputs
+    before = x.shape if isinstance(x, Var) else ()
+    return len(shape) > len(before) and shape == (1,) * (len(shape) - len(before)) + before
 
 
 def flatten(parameters: Any) -> Iterator[Any]:

@@ -48,6 +48,8 @@ class Code:
         __rtruediv__: Any
 
     def __neg__(self) -> Code:
+        if self.level == SIGN and self.text.startswith("-"):
+            return Code(self.text[1:], SIGN)
         return Code(f"-{self.at(SIGN)}", SIGN)
 
     def __invert__(self) -> Code:

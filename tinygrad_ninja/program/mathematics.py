@@ -7,8 +7,9 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
-COMPARED, SUM, SIGN, PRODUCT, POWER, ATOM = range(6)
-"""How tightly a piece of mathematics holds together."""
+COMPARED, SUM, PREFIX, SIGN, PRODUCT, POWER, ATOM = range(7)
+"""How tightly a piece of mathematics holds together. PREFIX: it begins with a sum sign, a logarithm or the
+like, which take in all that is multiplied on their right."""
 
 
 class Math:
@@ -36,6 +37,8 @@ class Math:
         __rsub__: Any
 
     def __neg__(self) -> Math:
+        if self.level == PREFIX:
+            return row(op("-"), self, level=PREFIX)
         return row(op("-"), self.at(PRODUCT), level=SIGN)
 
     def __truediv__(self, other: Any) -> Math:
@@ -46,11 +49,15 @@ class Math:
 
     def __mul__(self, other: Any) -> Math:
         other = math(other)
-        if self.latex == "- 1":
-            return -other
         if other.level == SIGN or (other.latex[:1].isdigit() and not self.latex[:1].isdigit()):
             self, other = other, self  # numbers first
+        if self.level == PREFIX:
+            self, other = other, self
+        if self.latex == "- 1":
+            return -other
         dot = op(r"\odot", "⊙") if self.shape and other.shape else op(r"\cdot", "⋅")
+        if other.level == PREFIX:
+            return row(self.at(SIGN), dot, other, level=PREFIX)
         return row(self.at(SIGN), dot, other.at(PRODUCT), level=PRODUCT if self.level != SIGN else SIGN)
 
     __rmul__ = __mul__

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any, cast
 
 import numpy as np
 
-from ..ops import Operation
+from ..ops import TABLE, Operation
 from .backward import LIGHT, STEPWISE, Backward, Line, Share, new_name, weigh
-from .instructions import Instruction, Number, Var
+from .instructions import Instruction, Number, Var, extreme, repeats
 from .languages import SUM, Code, Language, code, key_text
 from .record import is_range
 from .statements import Statement, each_cell_once, notes
@@ -112,8 +113,8 @@ class Writer:
             return self._into(var, name, "+")
         maker = self._makers.get(var)
         x: Any = var
-        if maker is not None and maker.operation.name in ("clone", "expand"):
-            x = maker.inputs[0]
+        if maker is not None and (maker.operation.name == "clone" or repeats(maker)):
+            *_, x = maker.inputs[0], *self._before_repeated(maker.inputs[0])
         elif maker is not None and maker.operation.name == "neg":
             return [f"{name} -= {self.expr(maker.inputs[0])}"]
         return [f"{name} += {self.expr(x)}"]
@@ -191,7 +192,8 @@ class Writer:
     def expr(self, x: Any) -> Code:
         """A variable, or a number, where it stands in an expression."""
         if not isinstance(x, Var):
-            return self._number(x)
+            one_less = isinstance(x, int) and x + 1 in self._numbers
+            return self._named(x + 1) - 1 if one_less else self._number(x)
         name = x.name or self._helpers.get(x, "")
         if name and x in self._helpers and x not in self._ready:
             self._ready.add(x)
@@ -207,7 +209,8 @@ class Writer:
 
     def _expression(self, maker: Instruction) -> Code:
         operation = maker.operation
-        if operation.name == "gather" and (found := self._extreme(maker)):
+        if operation.name == "gather" and (which := extreme(maker, self._makers)):
+            found: Code = self.language.extreme(which, self.expr(maker.inputs[0]), maker.parameters[0])
             return found
         values = {
             name: self._parameter(x, name == "key")
@@ -216,16 +219,24 @@ class Writer:
         name, shape = self._like
         if name and shape and values.get("shape") == shape:
             values["shape"] = Code(f"{name}.shape")
-        if operation.name == "permute" and (found := self._unpermuted(maker)):
-            return found
+        if operation.name == "permute" and (unpermuted := self._unpermuted(maker)):
+            return unpermuted
+        if operation.name == "mul" and (below := self._below(maker.inputs[1])) is not None:
+            return self._expression(replace(maker, operation=TABLE["div"], inputs=(maker.inputs[0], below)))
         operands = self._operands(maker)
         if self._wide and operation.name == "cast" and _rounds(maker):
             return operands[0]
-        if operation.name == "mul" and maker.inputs[0] == -1:
+        if operation.name == "mul" and _negates(maker):
             return -code(operands[1])
         made = self.language.expression(maker, operands, tuple(values.values()))
         made.shape = maker.output.shape
         return made
+
+    def _below(self, x: Any) -> Any:
+        """What it is one over, where that is how it is made and it has no name."""
+        maker = None if isinstance(x, Var) and (x.name or x in self._helpers) else self._makers.get(x)
+        one_over = maker is not None and maker.operation.name == "div" and maker.inputs[0] == 1
+        return maker.inputs[1] if maker is not None and one_over else None
 
     def _unpermuted(self, maker: Instruction) -> Code | None:
         """What was permuted before, where this permutes it back."""
@@ -236,17 +247,6 @@ class Writer:
         (first,) = before.parameters
         back = tuple(first[i] for i in axes) == tuple(range(len(axes)))
         return self.expr(before.inputs[0]) if back else None
-
-    def _extreme(self, maker: Instruction) -> Code | None:
-        """The largest, or the smallest, along a dimension, where the index is that of `argmax` or
-        `argmin`."""
-        axis, index = maker.parameters
-        search = self._makers.get(index)
-        if index.name or search is None or search.inputs != maker.inputs or search.parameters != (axis, True):
-            return None
-        return self.language.extreme(
-            search.operation.name.removeprefix("arg"), self.expr(maker.inputs[0]), axis
-        )
 
     def _operands(self, maker: Instruction) -> list[Any]:
         """The inputs. One that was only repeated to meet the others is left for them to broadcast; one that
@@ -262,17 +262,24 @@ class Writer:
                 *others, *(x.shape for x in inputs if isinstance(x, Var) and not x.constant)
             )
 
-        for i, x in enumerate(used):
-            repeated = self._makers.get(x)
-            if repeated is None or repeated.operation.name != "expand" or x.name or x in self._helpers:
-                continue
-            if shape([*used[:i], repeated.inputs[0], *used[i + 1 :]]) == maker.output.shape:
-                used[i] = repeated.inputs[0]
+        for i in range(len(used)):
+            for before in self._before_repeated(used[i]):
+                if shape([*used[:i], before, *used[i + 1 :]]) == maker.output.shape:
+                    used[i] = before
         codes = [self.expr(x) for x in used]
         if shape(used) != maker.output.shape:
             i = next(i for i, x in enumerate(used) if isinstance(x, Var) and x.shape == maker.output.shape)
             codes[i] = self._whole(used[i])
         return codes
+
+    def _before_repeated(self, x: Any) -> Iterator[Any]:
+        """What it was before it was repeated, and what that was, as long as these have no name."""
+        while not (isinstance(x, Var) and (x.name or x in self._helpers)):
+            maker = self._makers.get(x)
+            if maker is None or not repeats(maker):
+                return
+            x = maker.inputs[0]
+            yield x
 
     def _whole(self, x: Any) -> Code:
         """As `expr`, but a constant is an array of its shape."""
@@ -368,6 +375,13 @@ class Writer:
                 helpers[var] = new_name(each.operation, taken)
                 heavy[var] = 0
         return helpers
+
+
+def _negates(maker: Instruction) -> bool:
+    """Whether a product is that of -1 and something of its shape."""
+    minus, x = maker.inputs
+    number = minus.number if isinstance(minus, Var) and minus.constant else minus
+    return number == -1 and isinstance(x, Var) and x.shape == maker.output.shape
 
 
 def _rounds(maker: Instruction) -> bool:

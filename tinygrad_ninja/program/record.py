@@ -6,6 +6,8 @@ import keyword
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from threading import get_ident
 from typing import Any
 
 import numpy as np
@@ -13,10 +15,11 @@ import numpy as np
 from ..kinds import move
 from ..nn import Module
 from ..ops import TABLE
+from ..reads import lately
 from ..record import Node
 from ..tensors import Tensor
 from .instructions import Instruction, Program, Var, substitute
-from .trace import Tape, Traced, plain, source
+from .trace import ReadOutError, Tape, Traced, plain, source
 
 RESERVED = {"np", "torch"}
 """What the printed scripts call their libraries."""
@@ -54,6 +57,8 @@ def record(loss: Tensor, names: Any) -> Forward:
         reading.take(node)
     final = reading.made[loss.edge]
     program = Program(list(reading.instructions.values()), [final]).needed()
+    numbers = reading.give_names(names, program)
+    program = _with_divisions(program)
     recomputed = program.run({})
     if not np.allclose(recomputed[final], final.value, rtol=1e-4, equal_nan=True):
         raise RuntimeError(
@@ -62,10 +67,25 @@ def record(loss: Tensor, names: Any) -> Forward:
     for var, value in recomputed.items():
         var.value = value
     leaves = [var for node, var in reading.made.items() if node.op is None]
-    numbers = reading.give_names(names, program)
     final.name = final.name or "loss"
     _name_inputs(program, leaves)
     return Forward(program, final, leaves, numbers)
+
+
+def refuse_reads(loss: Tensor) -> None:
+    """ReadOutError where this thread, between the first operation that led to the loss and the last, has read
+    out a Tensor that requires a gradient, or, as for a branch, a bool: what was done with it, nothing tells.
+    """
+    if loss.edge is None or not lately:
+        return
+    first = max((node.order for node in _nodes(loss.edge) if node.op is not None), default=0)
+    for read in lately:
+        if loss.edge.order < read.order < first and read.thread == get_ident():
+            raise ReadOutError(
+                f"{Path(read.file).name}:{read.line}: item(), or a branch on data, read a value out of a "
+                f"Tensor on the way to the loss, and what follows from it is not recorded; keep it a Tensor "
+                f"(with torch.where, for instance), or detach() it first if it is only looked at"
+            )
 
 
 def _nodes(root: Node) -> list[Node]:
@@ -78,6 +98,22 @@ def _nodes(root: Node) -> list[Node]:
                 seen.add(edge)
                 stack.append(edge)
     return sorted(seen, key=lambda node: -node.order)
+
+
+def _with_divisions(program: Program) -> Program:
+    """A number over a value, which is recorded as the reciprocal of the value times the number, as what it
+    is, unless the reciprocal has a name of its own."""
+    makers = {each.output: each for each in program.instructions}
+    for each in program.instructions:
+        before = makers.get(each.inputs[0]) if each.operation.name == "mul" else None  # type: ignore[arg-type]
+        number = each.inputs[-1]
+        if before is None or before.operation.name != "reciprocal" or before.output.name:
+            continue
+        if number == 1:
+            each.operation, each.inputs, each.flows = before.operation, before.inputs, before.flows
+        elif not isinstance(number, Var):
+            each.operation, each.inputs, each.flows = TABLE["div"], (number, *before.inputs), (False, True)
+    return program.needed()
 
 
 def _name_inputs(program: Program, leaves: list[Var]) -> None:

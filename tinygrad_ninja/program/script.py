@@ -49,7 +49,8 @@ def compare(name, value, gradient):
     measured, derived = (ahead - behind) / 2e-5, $derived
     worst = abs(measured - derived).max().item()
     scale = abs(directions * gradient).reshape(4, -1).sum(1)
-    close = bool((abs(measured - derived) <= 1e-6 + 1e-4 * scale).all())
+    rounding = 1e-6 * max(1, abs($name.item()))
+    close = bool((abs(measured - derived) <= rounding + 1e-4 * scale).all())
     print(f"{'d' + name:15s} | exact: {worst == 0!s:5s} | approximate: {close!s:5s} | maxdiff: {worst:.2e}")
     return close
 

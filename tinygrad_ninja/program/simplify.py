@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ..ops import TABLE
 from .backward import Backward, backward
-from .chains import CHAINS, Chain, Shapes
+from .candidates import Shapes
+from .chains import CHAINS, Chain
 from .instructions import Instruction, Program, Var, double, substitute
 from .record import Forward
 from .terms import Algebra, UnknownTermError
@@ -24,7 +25,6 @@ def simplify(forward: Forward) -> tuple[Backward, Backward, dict[Var, str]]:
 
     Each gradient is computed in both ways, in double precision. RuntimeError where they differ.
     """
-    backward(forward)  # which gives the names
     algebra = Algebra()
     for var in forward.program.inputs:
         algebra.term(var)
@@ -38,8 +38,8 @@ def simplify(forward: Forward) -> tuple[Backward, Backward, dict[Var, str]]:
     steps = [makers[each.output] for each in forward.program.instructions]
     shorter = replace(forward, program=Program(steps, [forward.loss]).needed())
     used = {each.output for each in shorter.program.instructions}
-    short = backward(shorter)  # which may have asked for more names
-    expanded = backward(forward)
+    short = backward(shorter)  # which gives the names
+    expanded = backward(forward, sparing=True)
     short = _reusing(short, algebra)
     _check(forward, expanded, short)
     sentences = {end: _sentence(end, *each) for end, each in found.items() if end in used}
@@ -104,13 +104,23 @@ def _reusing(answered: Backward, algebra: Algebra) -> Backward:
         if each.output.name or each.output in shares:
             kept.append(each)
             continue
-        known = algebra.found.setdefault((term.key, term.shape), each.output)
-        if known is not each.output:
-            same[each.output] = known
+        known = algebra.lookup(term)
+        inverse = algebra.lookup(term**-1) if known is None else None
+        found = known or inverse
+        if found is not None and found.shape != term.shape:
+            shaped = Var(found.value.reshape(term.shape))
+            kept.append(
+                replace(
+                    each, operation=TABLE["reshape"], inputs=(found,), parameters=(term.shape,), output=shaped
+                )
+            )
+            found, algebra.of[shaped] = shaped, algebra.broadcast_to(algebra.term(found), term.shape)
+        if known is not None:
+            same[each.output] = cast(Var, found)
             continue
-        inverse = algebra.found.get(((term**-1).key, term.shape))
         if inverse is not None:
-            each.operation, each.inputs, each.parameters = TABLE["reciprocal"], (inverse,), ()
+            each.operation, each.inputs, each.parameters = TABLE["reciprocal"], (cast(Var, found),), ()
+        algebra.found[term.key, term.shape] = each.output
         kept.append(each)
     return replace(answered, program=Program(kept, answered.program.outputs).needed())
 

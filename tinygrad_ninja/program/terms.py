@@ -129,6 +129,12 @@ def _sorted(powers: dict[Any, float]) -> tuple[Any, ...]:
     return tuple(sorted((a, _rounded(e)) for a, e in powers.items() if _rounded(e) != 0))
 
 
+def _scaled(x: Term) -> tuple[Term, float]:
+    """A term without its first coefficient, and that, which for zero is 1."""
+    c = x._product()[1] or 1.0
+    return x * (1 / c), c
+
+
 def _stripped(shape: tuple[int, ...]) -> tuple[int, ...]:
     """A shape without the ones in front, which broadcasting adds."""
     first = next((i for i, n in enumerate(shape) if n != 1), len(shape))
@@ -163,6 +169,11 @@ class Algebra:
         self.of[step.output] = made
         self.found.setdefault((made.key, step.output.shape), step.output)
         return made
+
+    def lookup(self, term: Term) -> Var | None:
+        """The variable that has the term, of its shape or without the ones in front, which broadcasting
+        adds."""
+        return self.found.get((term.key, term.shape)) or self.found.get((term.key, _stripped(term.shape)))
 
     def compute(self, step: Instruction) -> Term:
         """The term of what an instruction makes."""
@@ -242,13 +253,23 @@ class Algebra:
     def one_minus_square(self, y: Term) -> Term:
         return 1 - y * y
 
+    def where(self, condition: Any, a: Any, b: Any) -> Term:
+        """Where only what is not finite is replaced, it is taken to be finite."""
+        atoms = [atom for product in getattr(condition, "terms", ()) for atom, _ in product]
+        if [self.kinds[each] for each in atoms] == ["isfinite"]:
+            return self.term(a)
+        shape = np.broadcast_shapes(*(self.term(x).shape for x in (condition, a, b)))
+        return self.atom("where", (condition, a, b), (), shape)
+
     def reduced(self, name: str, x: Term, axis: Any, keepdims: bool) -> Term:
         """A reduction; along everything the dimensions that are kept make no difference."""
         axes = tuple(range(x.ndim)) if axis is None else tuple(axis)
         shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-        c = x._product()[1]
-        scale = c if name == "sum" else 1.0
-        inner = x * (1 / scale) if scale else x
+        if shape == x.shape and name == "sum":  # which drops dimensions of one
+            return self.reshape(
+                x, shape if keepdims else tuple(x.shape[i] for i in range(x.ndim) if i not in axes)
+            )
+        inner, scale = _scaled(x) if name == "sum" else (x, 1.0)
         made = self._hold(self.atom(name, (inner,), (axes, x.shape), shape)) * scale
         return (
             made if keepdims else self.reshape(made, tuple(n for i, n in enumerate(x.shape) if i not in axes))
@@ -276,8 +297,8 @@ class Algebra:
     def reshape(self, x: Term, shape: tuple[int, ...]) -> Term:
         if x.size == 1 or _stripped(shape) == _stripped(x.shape):
             return Term(x.terms, tuple(shape), self)
-        c = x._product()[1]
-        return self.atom("reshape", (x * (1 / c),), (tuple(shape),), tuple(shape)) * c
+        inner, scale = _scaled(x)
+        return self.atom("reshape", (inner,), (tuple(shape),), tuple(shape)) * scale
 
     def broadcast_to(self, x: Term, shape: tuple[int, ...]) -> Term:
         return Term(x.terms, tuple(shape), self)
@@ -299,8 +320,8 @@ class Algebra:
     def index(self, x: Term, key: tuple[Any, ...]) -> Term:
         """A coefficient is taken out; of a logarithm it is the logarithm of what was read."""
         shape = np.empty(x.shape, bool)[substitute(key, lambda k: k.value if isinstance(k, Var) else k)].shape
-        c = x._product()[1]
-        return self._hold(self.atom("index", (x * (1 / c),), (key,), shape)) * c
+        inner, scale = _scaled(x)
+        return self._hold(self.atom("index", (inner,), (key,), shape)) * scale
 
     def is_integral(self, x: Any) -> bool:
         return False

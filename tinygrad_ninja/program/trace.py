@@ -66,18 +66,33 @@ class Tape:
         """An array whose elements are all alike."""
         return self.array(Var(value, constant=True))
 
+    def value(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Array:
+        """What the operation makes of arrays."""
+        with np.errstate(all="ignore"):
+            return np.asarray(
+                evaluate(operation, numpy_kind, map(plain, inputs), substitute(parameters, plain))
+            )
+
+    def depends_on_constants(self, variables: tuple[Any, ...], parameters: tuple[Any, ...]) -> bool:
+        """Whether a result is the same whatever the inputs of the program are."""
+        return all(not isinstance(each, Var) or each.constant for each in variables)
+
+    def device(self, x: Traced) -> str:
+        """Where the numbers are that a traced array stands for."""
+        return "cpu"
+
+    def to_numpy(self, x: Traced) -> Any:
+        """What `numpy()` gives of a traced array."""
+        return x
+
     def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Traced:
         """Compute the operation and write it down, unless that was done before, or its result is one number
         known beforehand, or one of its inputs."""
-        with np.errstate(all="ignore"):
-            value = np.asarray(
-                evaluate(operation, numpy_kind, map(plain, inputs), substitute(parameters, plain))
-            )
+        value = self.value(operation, inputs, parameters)
         if self.closed:
             return value.view(Traced)
         variables = tuple(self.variable(each) for each in inputs)
-        known = all(not isinstance(each, Var) or each.constant for each in variables)
-        if known and value.size and (value == value.flat[0]).all():
+        if self.depends_on_constants(variables, parameters) and value.size and (value == value.flat[0]).all():
             return self._result(Var(value, constant=True), operation, inputs, parameters)
         neutral = _NEUTRAL.get(operation.name)
         if neutral is not None:
@@ -128,7 +143,7 @@ class Traced(np.ndarray[Any, Any]):
         if method != "__call__" or not traced:
             return getattr(ufunc, method)(*map(plain, inputs), **options)
         if ufunc not in _UFUNCS:
-            _refuse(f"numpy.{ufunc.__name__}")
+            refuse(f"numpy.{ufunc.__name__}")
         name, *more = _UFUNCS[ufunc]
         return traced[0].tape.apply(TABLE[name], (*inputs, *more), ())
 
@@ -152,7 +167,7 @@ class Traced(np.ndarray[Any, Any]):
             base, *how = base.origin
             chain = (tuple(how), *chain)
         if key is not Ellipsis:
-            _refuse("a change of a part in place")
+            refuse("a change of a part in place")
         assert base.var is not None
         if chain:
             made = self.tape.apply(TABLE["put_view"], (base, value), (chain,))
@@ -181,12 +196,16 @@ class Traced(np.ndarray[Any, Any]):
     def tolist(self) -> Any:
         return _read(self).tolist()
 
+    def nonzero(self) -> Any:
+        return _read(self, "an index by a mask").nonzero()
 
-def _read(x: Traced) -> Array:
-    return plain(x) if x.var is None or x.tape.closed else _refuse()
+
+def _read(x: Traced, how: str = "item(), or a branch on data,") -> Array:
+    return plain(x) if x.var is None or x.tape.closed else refuse(how)
 
 
-def _refuse(how: str = "item(), or a branch on data,") -> NoReturn:
+def refuse(how: str) -> NoReturn:
+    """ReadOutError for the line that runs now. how: by what it reads a value out of a Tensor."""
     raise ReadOutError(
         f"{source() or 'the traced code'}: {how} reads a value out of a Tensor, so that what follows would "
         f"hold for this one value only; keep it a Tensor, for instance with torch.where"
@@ -275,13 +294,16 @@ class _Namespace:
         return np.asarray(x).view(Traced) if not isinstance(x, Traced) else x
 
     def to_numpy(self, x: Traced) -> Any:
-        return x
+        return _tape((x,)).to_numpy(x)
 
     def is_integral(self, x: Any) -> bool:
         return numpy_kind.is_integral(x)
 
-    def device(self, x: Any) -> str:
-        return "cpu"
+    def device(self, x: Traced) -> str:
+        return _tape((x,)).device(x)
+
+    def move(self, x: Traced, device: str) -> Any:
+        return _tape((x,)).apply(TABLE["to_device"], (x,), (device,))
 
     def owned(self, x: Any) -> bool:
         return False
@@ -305,10 +327,10 @@ XP = _Namespace()
 KINDS[Traced] = XP
 
 
-def lower(instruction: Instruction) -> list[Instruction]:
+def lower(instruction: Instruction, tape: Tape | None = None) -> list[Instruction]:
     """The instruction in terms of simpler operations, by its own forward function; where that is one
-    operation of the table, just itself."""
-    tape = Tape()
+    operation of the table, just itself. tape: a new one, if not an ordinary one."""
+    tape = tape or Tape()
     tape.answers = instruction.answers or instruction
     made = instruction.compute(XP, tape.operand)
     if instruction.operation in [each.operation for each in tape.instructions]:

@@ -65,7 +65,8 @@ class Model(Module):
 
         Its mean over these letters, or with reduction="sum" its sum.
         """
-        return cross_entropy(self(X).flatten(0, -2), Y.flatten(), reduction=reduction)
+        logits = self(X).flatten(0, -2)
+        return cross_entropy(logits, Y.flatten(), reduction=reduction)
 
     def next_logits(self, letters: Sequence[int]) -> Tensor:
         """The logits, (1, vocab_size), of what follows a word's first letters; the model is on the CPU."""

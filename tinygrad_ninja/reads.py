@@ -1,0 +1,35 @@
+"""Which lines have lately read a Tensor out as a Python number, from which nothing is recorded."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from pathlib import Path
+from threading import get_ident
+from typing import NamedTuple
+
+from .record import clock
+
+REMEMBERED = 1000
+
+
+class Read(NamedTuple):
+    """order: as a node's; thread: the one that read; file, line: where."""
+
+    order: int
+    thread: int
+    file: str
+    line: int
+
+
+lately: deque[Read] = deque(maxlen=REMEMBERED)
+
+_ENGINE = str(Path(__file__).parent)
+
+
+def note_read() -> None:
+    """Remember that a Tensor is read out by the innermost line that is not the engine's."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_ENGINE):
+        frame = frame.f_back
+    lately.append(Read(next(clock), get_ident(), frame.f_code.co_filename, frame.f_lineno))
