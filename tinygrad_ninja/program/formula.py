@@ -128,7 +128,10 @@ class _Typeset:
         a, b, condition = math(a), math(b), math(condition)
         table = "".join(
             f"<mtr><mtd>{x.mathml}</mtd><mtd>{when}</mtd></mtr>"
-            for x, when in ((a, f"<mtext>if </mtext>{condition.mathml}"), (b, "<mtext>otherwise</mtext>"))
+            for x, when in (
+                (a, f"<mtext>if&#160;</mtext>{condition.mathml}"),
+                (b, "<mtext>otherwise</mtext>"),
+            )
         )
         return Math(
             rf"\begin{{cases}} {a.latex} & \text{{if }} {condition.latex} \\ "
@@ -203,20 +206,14 @@ def instruction(operation: Operation, values: Sequence[Any], names: Sequence[str
     )
 
 
-def forward(step: Instruction, shapes: bool = False) -> Formula:
-    """What the instruction computes: "output = …". shapes: with the shape under each variable."""
-    return equation(step.output.name, [step.output], {step.output: step}, shapes)
-
-
-def rule(step: Instruction, place: int, shapes: bool = False) -> Formula:
-    """The local rule of input number `place`: how the gradient of the output, "d" and its name, becomes a
-    share of the input's. RuntimeError where there is no rule."""
+def rule(step: Instruction, place: int) -> tuple[Var, list[Instruction]]:
+    """The local rule of input number `place`: the variable in which the gradient of the output, "d" and its
+    name, becomes a share of the input's, and the instructions that make it. RuntimeError where there is no
+    rule."""
     tape = RuleTape()
     dout = Var(np.ones_like(step.output.value), "d" + step.output.name)
     share = tape.variable(apply_rule(tape, step, place, tape.array(dout)))
-    x = step.inputs[place]
-    assert isinstance(x, Var)
-    return equation("d" + x.name, [share], {each.output: each for each in tape.instructions}, shapes)
+    return share, tape.instructions
 
 
 def equation(

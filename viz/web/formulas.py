@@ -6,14 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from tinygrad_ninja.kinds import move
 from tinygrad_ninja.program import formula
-from tinygrad_ninja.program.backward import apply_rule
 from tinygrad_ninja.program.instructions import Instruction, Var, flatten, substitute
 from tinygrad_ninja.program.record import is_range
-from tinygrad_ninja.program.trace import Tape, lower
+from tinygrad_ninja.program.trace import lower
 
 from ..graph import Step, Value
 
@@ -77,12 +74,9 @@ def _formulas(step: Step) -> dict[str, Any]:
 
 
 def _rule(step: Instruction, place: int) -> str:
-    tape = Tape()
-    dout = Var(np.ones_like(step.output.value), f"d{step.output.name}")
-    share = tape.variable(apply_rule(tape, step, place, tape.array(dout)))
     x = step.inputs[place]
     assert isinstance(x, Var)
-    return _written(f"d{x.name}", share, tape.instructions)
+    return _written(f"d{x.name}", *formula.rule(step, place))
 
 
 def _written(called: str, var: Var, instructions: Sequence[Instruction]) -> str:
