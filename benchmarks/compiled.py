@@ -40,6 +40,10 @@ def largest(x: Any) -> Any:
     return x.max(1, keepdims=True)
 
 
+def total(x: Any, axis: int) -> Any:
+    return x.sum(axis, keepdims=True)
+
+
 def formula(
     xp: Any,
     several: Any,
@@ -48,22 +52,25 @@ def formula(
     n: int,
     take: Callable[[Any, Any], Any],
     largest: Any = largest,
+    total: Any = total,
 ) -> Any:
-    """The lecture's loss, in the functions that NumPy and its kin share; take(C, X): the rows of C at X."""
+    """The lecture's loss, in the functions that NumPy and its kin share; take(C, X): the rows of C at X;
+    largest and total: those of each row, and along an axis, with that dimension kept."""
     C, W1, b1, W2, b2, bngain, bnbias = several
     hprebn = take(C, X).reshape((n, -1)) @ W1 + b1
-    bndiff = hprebn - 1 / n * hprebn.sum(0, keepdims=True)
-    bnvar = 1 / (n - 1) * (bndiff**2).sum(0, keepdims=True)
+    bndiff = hprebn - 1 / n * total(hprebn, 0)
+    bnvar = 1 / (n - 1) * total(bndiff**2, 0)
     h = xp.tanh(bngain * (bndiff * (bnvar + 1e-5) ** -0.5) + bnbias)
     logits = h @ W2 + b2
     counts = xp.exp(logits - largest(logits))
-    probs = counts * counts.sum(1, keepdims=True) ** -1
+    probs = counts * total(counts, 1) ** -1
     return -(xp.log(probs) * onehot).sum() / n
 
 
-def first_batch(batch: int) -> Any:
-    """The rows that PyTorch's generator draws first."""
-    return torch.randint(0, ROWS, (batch,), generator=torch.Generator().manual_seed(2147483647)).numpy()
+def first_batch(batch: int, device: str = "cpu") -> Any:
+    """The rows that PyTorch's generator draws first on that device."""
+    g = torch.Generator(device).manual_seed(2147483647)
+    return torch.randint(0, ROWS, (batch,), generator=g, device=device).cpu().numpy()
 
 
 def of_engine(module: Any, wrap: Callable[[Any], Any]) -> Callable[[int, int], Contender]:
@@ -78,15 +85,17 @@ def of_engine(module: Any, wrap: Callable[[Any], Any]) -> Callable[[int, int], C
     return make
 
 
-def torch_compile_contender() -> Callable[[int, int], Contender]:
+def torch_compile_contender(mode: str | None = None, device: str = "cpu") -> Callable[[int, int], Contender]:
     """With the draw outside, and the update under no_grad: the lecture's own lines for these fail."""
 
     def make(batch: int, hidden: int) -> Contender:
-        X, Y = (torch.tensor(each) for each in dataset())
-        several = [torch.tensor(each, requires_grad=True) for each in parameters(hidden)]
-        g = torch.Generator().manual_seed(2147483647)
+        X, Y = (torch.tensor(each, device=device) for each in dataset())
+        several = [torch.tensor(each, requires_grad=True, device=device) for each in parameters(hidden)]
+        g = torch.Generator(device).manual_seed(2147483647)
+        for each in (X, Y, *several):  # which a CUDA graph must know to change them in place
+            torch._dynamo.mark_static_address(each)
 
-        @torch.compile
+        @torch.compile(mode=mode)
         def update(ix: Any) -> Any:
             onehot = torch.nn.functional.one_hot(Y[ix], 27).float()
             rows = X[ix]
@@ -100,14 +109,15 @@ def torch_compile_contender() -> Callable[[int, int], Contender]:
             return grads
 
         def step() -> Any:
-            return update(torch.randint(0, ROWS, (batch,), generator=g))
+            return update(torch.randint(0, ROWS, (batch,), generator=g, device=device))
 
-        return step, [each.numpy().copy() for each in step()], 1
+        return step, [each.cpu().numpy().copy() for each in step()], 1
 
     return make
 
 
-def jax_contender(scanned: bool) -> Callable[[int, int], Contender]:
+def jax_contender(scanned: bool, wait: bool = True, device: str = "cpu") -> Callable[[int, int], Contender]:
+    """wait: for the device, at the end of every step. device: whose first batch PyTorch draws."""
     import jax
     import jax.numpy as jnp
 
@@ -126,15 +136,17 @@ def jax_contender(scanned: bool) -> Callable[[int, int], Contender]:
             value, grads = jax.value_and_grad(loss)(several, ix)
             return ([p - RATE * g for p, g in zip(several, grads, strict=True)], key), value
 
-        gradients = [np.asarray(each) for each in jax.grad(loss)(several, jnp.asarray(first_batch(batch)))]
+        gradients = [
+            np.asarray(each) for each in jax.grad(loss)(several, jnp.asarray(first_batch(batch, device)))
+        ]
         run = jax.jit(
             lambda state: jax.lax.scan(update, state, None, SCANNED) if scanned else update(state, None)
         )
         state = [(several, jax.random.key(0))]
 
-        def step() -> None:
+        def step() -> Any:
             state[0], value = run(state[0])
-            value.block_until_ready()
+            return value.block_until_ready() if wait else value
 
         step()
         return step, gradients, SCANNED if scanned else 1
@@ -147,26 +159,27 @@ def tinygrad_contender() -> Callable[[int, int], Contender]:
 
     def make(batch: int, hidden: int) -> Contender:
         X, Y = (Tensor(each.astype(np.int32)) for each in dataset())
-        several = [Tensor(each, requires_grad=True) for each in parameters(hidden)]
+        several = [Tensor(each) for each in parameters(hidden)]
 
         def update(ix: Any) -> Any:
             onehot = Y[ix].one_hot(27).float()
-            loss = formula(_TensorFunctions, several, X[ix], onehot, batch, lambda C, X: C[X])
+            loss = formula(
+                _TensorFunctions, several, X[ix], onehot, batch, lambda C, X: C[X],
+                lambda x: x.max(1, keepdim=True), lambda x, axis: x.sum(axis, keepdim=True),
+            )  # fmt: skip
             grads = loss.gradient(*several)
             for p, g in zip(several, grads, strict=True):
                 p.assign(p.detach() - RATE * g)
             return [each.realize() for each in (loss, *grads, *several)]
 
-        with Tensor.train():
-            gradients = [each.numpy() for each in update(Tensor(first_batch(batch).astype(np.int32)))[1:8]]
+        gradients = [each.numpy() for each in update(Tensor(first_batch(batch).astype(np.int32)))[1:8]]
 
         @TinyJit
         def jitted() -> Any:
             return update(Tensor.randint(batch, high=ROWS))
 
         def step() -> None:
-            with Tensor.train():
-                jitted()[0].numpy()
+            jitted()[0].numpy()
 
         for _ in range(3):
             step()

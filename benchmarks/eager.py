@@ -54,18 +54,26 @@ def dataset() -> tuple[Any, Any]:
     return rng.integers(0, VOCABULARY, (ROWS, CONTEXT)), rng.integers(0, VOCABULARY, ROWS)
 
 
-def lecture_step(torch: Any, batch: int, hidden: int, dtype: type = np.float32) -> tuple[Step, list[Any]]:
-    """The step as a closure, in the lecture's lines, and the parameters; `torch` is the engine to use."""
-    Xtr, Ytr = (torch.tensor(each) for each in dataset())
-    several = [torch.tensor(each) for each in parameters(hidden, dtype)]
+def lecture_step(
+    torch: Any, batch: int, hidden: int, dtype: type = np.float32, device: str | None = None
+) -> tuple[Step, list[Any]]:
+    """The step as a closure, in the lecture's lines, and the parameters; `torch` is the engine to use.
+
+    On a device that is named, the rows are numbered there, where the lecture writes `range`.
+    """
+    Xtr, Ytr = (torch.tensor(each, device=device) for each in dataset())
+    several = [torch.tensor(each, device=device) for each in parameters(hidden, dtype)]
     C, W1, b1, W2, b2, bngain, bnbias = several
     for p in several:
         p.requires_grad = True
-    g = torch.Generator().manual_seed(2147483647)
+    g = torch.Generator(device or "cpu").manual_seed(2147483647)
     n = batch
 
+    def rows() -> Any:
+        return range(n) if device is None else torch.arange(n, device=device)
+
     def step() -> Any:
-        ix = torch.randint(0, Xtr.shape[0], (batch,), generator=g)
+        ix = torch.randint(0, Xtr.shape[0], (batch,), generator=g, device=device)
         Xb, Yb = Xtr[ix], Ytr[ix]
         emb = C[Xb]
         embcat = emb.view(emb.shape[0], -1)
@@ -86,7 +94,7 @@ def lecture_step(torch: Any, batch: int, hidden: int, dtype: type = np.float32) 
         counts_sum_inv = counts_sum**-1
         probs = counts * counts_sum_inv
         logprobs = probs.log()
-        loss = -logprobs[range(n), Yb].mean()
+        loss = -logprobs[rows(), Yb].mean()
         for p in several:
             p.grad = None
         loss.backward()

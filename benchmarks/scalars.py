@@ -2,9 +2,10 @@
 
     python benchmarks/scalars.py
 
-The same function (of `examples/micrograd_demo.py`) runs with both classes, after their first losses and
-gradients were compared. The rounds are interleaved, in one process, first with Python's garbage collector on,
-as it is by default, then with it off; the medians and their ratios to micrograd are printed.
+The same function (of `examples/micrograd_demo.py`) runs with both classes, and this engine's is compiled too,
+after the first losses and gradients were compared. The rounds are interleaved, in one process, first with
+Python's garbage collector on, as it is by default, then with it off; the medians and their ratios to
+micrograd are printed.
 """
 
 from __future__ import annotations
@@ -27,35 +28,62 @@ import tinygrad_ninja.micrograd
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
-from micrograd_demo import start, train_step
+from micrograd_demo import STEPS as ALL
+from micrograd_demo import loss, start, train_step
 
-CONTENDERS = {
-    "micrograd": (micrograd.engine.Value, micrograd.nn.MLP),
-    "tinygrad_ninja": (tinygrad_ninja.Value, tinygrad_ninja.micrograd.MLP),
-}
 STEPS = 2  # a round, so that a contender also pays for what its own last step left behind
 
 
-def demo(value: type, mlp: type) -> tuple[Callable[[], float], Any]:
-    """A function that takes the next step of the demo and returns its loss; and the model."""
+Demo = tuple[Callable[[], float], Any]
+"""A function that takes the next step of the demo and returns its loss; and the model."""
+
+
+def demo(value: type, mlp: type) -> Demo:
     model, X, y = start(mlp)
     steps = count()
     return lambda: train_step(model, X, y, next(steps), value)[0].data, model
 
 
+def compiled_demo() -> Demo:
+    """With the rate as an argument, since it is decided by a comparison."""
+    model, X, y = start(tinygrad_ninja.micrograd.MLP)
+    steps = count()
+
+    @tinygrad_ninja.compile(fullgraph=True)
+    def step(rate: float) -> Any:
+        total, _ = loss(model, X, y)
+        model.zero_grad()
+        total.backward()
+        for p in model.parameters():
+            p.data -= rate * p.grad
+        return total
+
+    return lambda: step(max(0.1, 1.0 - 0.9 * next(steps) / ALL)).data, model
+
+
+CONTENDERS: dict[str, Callable[[], Demo]] = {
+    "micrograd": lambda: demo(micrograd.engine.Value, micrograd.nn.MLP),
+    "tinygrad_ninja": lambda: demo(tinygrad_ninja.Value, tinygrad_ninja.micrograd.MLP),
+    "compiled": compiled_demo,
+}
+
+
 def check() -> None:
     """AssertionError where the loss or a gradient of the first step differs."""
     found = []
-    for value, mlp in CONTENDERS.values():
-        step, model = demo(value, mlp)
+    for make in CONTENDERS.values():
+        step, model = make()
         found.append([step(), *(p.grad for p in model.parameters())])
-    for i, (theirs, ours) in enumerate(zip(*found, strict=True)):
-        assert math.isclose(theirs, ours, rel_tol=1e-12), f"number {i} is {ours}, not {theirs}"
+    for i, (theirs, *ours) in enumerate(zip(*found, strict=True)):
+        for each in ours:
+            assert math.isclose(theirs, each, rel_tol=1e-12), f"number {i} is {each}, not {theirs}"
 
 
 def measure(rounds: int, collector: bool) -> dict[str, float]:
     """The median time of a step, in milliseconds, for each contender."""
-    steps = {name: demo(*classes)[0] for name, classes in CONTENDERS.items()}
+    steps = {name: make()[0] for name, make in CONTENDERS.items()}
+    for step in steps.values():
+        step()  # the first of a compiled one records it
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
@@ -76,12 +104,12 @@ def main() -> None:
     options = parser.parse_args()
     check()
     print("medians, ratio to micrograd\n")
-    print(f"{'garbage collector':>17}  {'contender':<16}{'time':>12}{'ratio':>8}")
+    print(f"{'garbage collector':>17}  {'contender':<16}{'time':>12}{'ratio':>9}")
     for collector in (True, False):
         times = measure(options.rounds, collector)
         for name, each in times.items():
             state = "on" if collector else "off"
-            print(f"{state:>17}  {name:<16}{each:>9,.0f} ms{each / times['micrograd']:>8.3f}")
+            print(f"{state:>17}  {name:<16}{each:>9,.2f} ms{each / times['micrograd']:>9.5f}")
         print()
 
 

@@ -44,7 +44,9 @@ def several(items: list[tuple[Call, int]]) -> Call:
             out = call(torch, *mine)
             results.append(out.detach())
             if out.requires_grad:
-                weight = torch.arange(out.numel()).reshape(out.shape).to(out.dtype) * 0.25 + 1
+                weight = (
+                    torch.arange(out.numel(), device=out.device).reshape(out.shape).to(out.dtype) * 0.25 + 1
+                )
                 leaves = [each for each in mine if each.requires_grad]
                 results += torch.autograd.grad((out * weight).sum(), leaves, allow_unused=True)
         return [each for each in results if each is not None]

@@ -1,4 +1,4 @@
-"""`compile(fn)`: a training step recorded once, and run as C from then on.
+"""`compile(fn)`: a training step recorded once, and run as C from then on; on torch's tensors, as torch code.
 
 compiled   the function that records itself: arguments, guards, and what runs as eager code
 tape       arrays that write down what is computed, and memory that changes
@@ -9,6 +9,10 @@ emit_c     groups of loops as C functions: `loops`, `body` for their inside, `sc
            `products` for the matrix products, `prelude.h` for exp, log and tanh
 build      the C compiler and its cache
 step       the compiled step: `memory` for its pointers, `caller` for the Python around every run
+shapes     torch's tensors recorded by their shapes alone
+emit_torch the primitive operations as lines of torch code
+torch_step the step that runs these: what the device does, and what the host
+replay     torch's compiler, and the CUDA graph
 """
 
 from .compiled import Compiled, CompileWarning, compile

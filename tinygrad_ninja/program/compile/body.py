@@ -71,6 +71,10 @@ class Body:
             self._made[var, index] = self.named(var, text)
         return self._made[var, index]
 
+    def variables(self) -> list[Var]:
+        """What is computed and not loaded, in order."""
+        return [var for var, _ in self._made]
+
     def named(self, var: Var, text: str) -> str:
         """The value as a constant of its own; what is a name or a number already stays as it is."""
         if text.isidentifier() or text.replace(".", "").isdigit():

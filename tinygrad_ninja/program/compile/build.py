@@ -71,9 +71,15 @@ def vector_bytes() -> int:
     return 64 if "__AVX512F__" in macros else 32 if "__AVX__" in macros else 16
 
 
+# So that a Ctrl-C reaches this program only, which decides what becomes of the step.
+_OWN_GROUP: dict[str, Any] = {"process_group": 0}
+if sys.platform == "win32":
+    _OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+
+
 def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **_OWN_GROUP)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NoCompilerError(f"{command[0]} can't be run: {error}") from None
 

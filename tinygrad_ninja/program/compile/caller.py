@@ -10,11 +10,10 @@ from __future__ import annotations
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...generator import _TWISTER_SIZE
 from ...tensors import Tensor, wrap
-from .memory import aligned, pointer
+from .memory import pointer
+from .shapes import is_torch
 
 if TYPE_CHECKING:
     from .step import Step
@@ -37,10 +36,7 @@ class Caller:
 
     def moved(self, slot: int, array: Any) -> Any:
         """A Tensor holds another array now: take its address, if it is of the same kind."""
-        before = self.step.table.arrays[slot]
-        alike = type(array) is np.ndarray and (array.shape, array.dtype, array.strides) == (
-            before.shape, before.dtype, before.strides,
-        )  # fmt: skip
+        alike = self.step.table.alike(slot, array)
         _same(alike, "a Tensor has another shape, dtype or layout than before")
         self.step.table.point(slot, array)
         return array
@@ -54,9 +50,7 @@ class Caller:
 
     def fresh(self, slot: int) -> Tensor:
         """A new gradient, where somebody holds the last one: its memory is theirs from now on."""
-        table = self.step.table
-        table.point(slot, aligned(table.arrays[slot].shape, table.arrays[slot].dtype))
-        return wrap(table.arrays[slot])
+        return wrap(self.step.table.renew(slot))
 
 
 def caller(step: Step) -> Any:
@@ -92,6 +86,7 @@ def caller(step: Step) -> Any:
         state.append(f"a{i}")
         names[f"first_a{i}"] = array
         checks.append(f"if {source} is not a{i}: a{i} = own.moved({slot}, {source})")
+    checks += [f"{bind(f'guard{i}', guard)}()" for i, guard in enumerate(step.guards)]
     for i, (holder, read) in enumerate(step.numbers):
         before.append(f"{bind(f'number{i}', holder)}[()] = {bind(f'read{i}', read)}(args)")
     for i, (generator, n, slot) in enumerate(
@@ -130,9 +125,10 @@ def caller(step: Step) -> Any:
         after.append(f"{target}.grad = t{i}")
     results = []
     for i, slot in enumerate(step.result_slots):
+        copy = "clone" if is_torch(step.table.arrays[slot]) else "copy"
         after += [
             f"r{i} = new(Tensor)",
-            f"r{i}.array = {bind(f'out{i}', step.table.arrays[slot])}.copy()",
+            f"r{i}.array = {bind(f'out{i}', step.table.arrays[slot])}.{copy}()",
             f"r{i}.edge = None",
         ]
         results.append(f"r{i}")

@@ -10,23 +10,30 @@ state) is put back as it was, so that a recording leaves no trace, whether it su
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
-from threading import RLock, get_ident
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from ...generator import Generator
+from ...kinds import kind_of
 from ...nn.module import Module
 from ...optim import adam
+from ...optim.lr_scheduler import LRScheduler, SequentialLR
 from ...optim.optimizer import Optimizer
 from ...record import Node, clock
 from ...tensors import Tensor, wrap
+from ...torch_generator import TorchGenerator
 from ..instructions import Array, Instruction, Var
 from ..trace import XP
+from .checks import Check, is_unknown, noting
+from .replacing import Replacing
+from .results import mapped
+from .shapes import is_torch, stand_in_for
 from .tape import Cell, Recorded, StepTape, UnsettledError, refuse
+from .values import watch_for_values
 
 
 @dataclass(eq=False)
@@ -51,20 +58,24 @@ class Number:
 @dataclass
 class Captured:
     """What a step does. instructions: in order. cells: the memory of Tensors that it found, each with what it
-    holds afterwards. gradients: node, and what its gradient is then (None: none); needs: the gradient that
-    a node must have (or None) for this recording to hold. result: what the function returned, variables for
-    Tensors.
+    holds afterwards. checks: what it looks for before. gradients: node, and what its gradient is then (None:
+    none); needs: the gradient that a node must have (or None) for this recording to hold. result: what the
+    function returned, variables for Tensors. place: the device of its torch tensors, "cpu" where there are
+    none; places: which they are.
     """
 
     instructions: list[Instruction]
     cells: list[Cell]
     draws: list[Draw]
     numbers: list[Number]
+    checks: list[Check]
     gradients: list[tuple[Node, Var | None]]
     needs: list[tuple[Node, Tensor | None]]
     settings: list[tuple[dict[str, Any], dict[str, Any]]]
     result: Any = None
     names: dict[Var, str] = field(default_factory=dict)
+    place: str = "cpu"
+    places: dict[Var, str] = field(default_factory=dict)
 
 
 _ARRAY: Any = Tensor.__dict__["array"]
@@ -73,54 +84,56 @@ _DRAWS = ("integers", "uniform", "normal", "permutation", "exponential")
 _NO_DRAWS = ("manual_seed", "seed", "get_state", "set_state", "multinomial", "_words")
 
 
-_ONE_AT_A_TIME = RLock()  # what one recording replaces, another must not take for the engine's own
+def _is_memory(array: Any) -> bool:
+    """Whether it is an array that is not recorded."""
+    return type(array) is np.ndarray or is_torch(array)
 
 
-class Recording:
-    """A context: the functions that run inside, in this thread, are recorded. Another one waits to enter."""
+class Recording(Replacing):
+    """A context: the functions that run inside, in this thread, are recorded."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.tape = StepTape()
         self.cells: dict[int, Cell] = {}
-        self.thread = get_ident()
         self.draws: list[Draw] = []
         self.numbers: list[Number] = []
+        self.checks: list[Check] = []
         self.settings: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._born: dict[int, Array] = {}
         self._arrays: dict[Tensor, Any] = {}  # Tensors of which the array was replaced, and what it was
         self._grads: dict[Node, tuple[bool, Tensor | None]] = {}  # whether it was read first, and what it was
         self._attributes: dict[tuple[Module, str], Any] = {}
         self._optimizers: dict[Optimizer, Any] = {}
+        self._groups: dict[Optimizer, list[dict[str, Any]]] = {}
         self._states: dict[Generator, Any] = {}
         self._drawing = False
-        self._undo = ExitStack()
 
     # -- what is replaced while it records -------------------------------------------------------------------
 
     def __enter__(self) -> Recording:
-        _ONE_AT_A_TIME.acquire()
+        super().__enter__()
         self._start = next(clock)
-        self._replace(Tensor, "array", property(self._get_array, self._set_array))
-        self._replace(Node, "grad", property(self._get_grad, self._set_grad))
-        for name in _DRAWS:
-            self._replace(Generator, name, self._drawn(name, getattr(Generator, name)))
-        for name in _NO_DRAWS:
-            self._replace(Generator, name, self._undrawn(name, getattr(Generator, name)))
-        self._replace(Module, "__setattr__", self._noting_attributes(Module.__setattr__))
-        self._replace(Optimizer, "step", self._optimizing(Optimizer.step))
-        self._replace(
-            adam, "count", lambda step: self._as_number(XP.astype(step.array, np.dtype(np.float64)))
-        )
+        self.replace(Tensor, "array", property(self._get_array, self._set_array))
+        self.replace(Node, "grad", property(self._get_grad, self._set_grad))
+        for cls in (Generator, TorchGenerator):
+            for name in set(_DRAWS) & set(vars(cls)):
+                self.replace(cls, name, self._drawn(name, getattr(cls, name)))
+            for name in set(_NO_DRAWS) & set(vars(cls)):
+                self.replace(cls, name, self._undrawn(name, getattr(cls, name)))
+        self.replace(Module, "__setattr__", self._noting_attributes(Module.__setattr__))
+        self.replace(Optimizer, "param_groups", property(self._get_groups, self._set_groups))
+        for scheduler in (LRScheduler, SequentialLR):
+            self.replace(scheduler, "step", self._scheduling(scheduler.step))
+        self.replace(adam, "count", lambda step: self._as_number(XP.astype(step.array, np.dtype(np.float64))))
+        watch_for_values(self)
+        for module, name, noted in noting(self.tape, self.checks):
+            self.replace(module, name, self._noting_checks(getattr(module, name), noted))
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        try:
-            self._put_back()
-        finally:
-            _ONE_AT_A_TIME.release()
-
-    def _put_back(self) -> None:
-        self._undo.close()
+    def put_back(self) -> None:
+        super().put_back()
+        self._groups.clear()  # of arrays that nobody else is to hold any more
         for tensor, array in self._arrays.items():
             tensor.array = array
         for node, (_, grad) in self._grads.items():
@@ -132,60 +145,57 @@ class Recording:
         for generator, state in self._states.items():
             generator.set_state(state)
 
-    def _replace(self, owner: Any, name: str, value: Any) -> None:
-        before = owner.__dict__.get(name)
-        setattr(owner, name, value)
-        self._undo.callback(setattr, owner, name, before) if before is not None else self._undo.callback(
-            delattr, owner, name
-        )
-
     def _get_array(self, tensor: Tensor) -> Any:
         array = _ARRAY.__get__(tensor)
-        if get_ident() != self.thread:
+        if not self.mine():
             return array
         if isinstance(array, Recorded):
             return self.tape.of(array.cell) if array.cell is not None else array
-        return self.tape.of(self.cell(tensor, array)) if type(array) is np.ndarray else self._foreign(array)
-
-    def _foreign(self, array: Any) -> NoReturn:
-        refuse(f"only Tensors on the CPU are compiled, and not one that holds a {type(array).__name__}")
+        if not _is_memory(array):
+            refuse(f"a Tensor that holds a {type(array).__name__} is not compiled")
+        return self.tape.of(self.cell(tensor, array))
 
     def cell(self, tensor: Tensor, array: Array) -> Cell:
         """The memory of a Tensor that is no result of the step's."""
         found = self.cells.get(id(array))
         if found is None:
             owner = None if id(array) in self._born else tensor
-            found = self.cells[id(array)] = Cell(array, Var(array), owner)
+            value = array
+            if is_torch(array):
+                value = stand_in_for(array) if owner is not None else kind_of(array).to_numpy(array)
+            found = self.cells[id(array)] = Cell(array, Var(value), owner)
             if owner is None:
                 self.tape.fixed.add(found.var)
+            if is_torch(array):
+                self.tape.put(found.var, kind_of(array).device(array))
         return found
 
     def _set_array(self, tensor: Tensor, array: Any) -> None:
-        if get_ident() == self.thread:
+        if self.mine():
             try:
                 before = _ARRAY.__get__(tensor)
             except AttributeError:
                 before = None
-            if type(before) is np.ndarray and id(before) not in self._born:
+            if _is_memory(before) and id(before) not in self._born:
                 self._arrays.setdefault(tensor, before)
-            if type(array) is np.ndarray and id(array) not in self.cells:
+            if _is_memory(array) and id(array) not in self.cells:
                 self._born[id(array)] = array
         _ARRAY.__set__(tensor, array)
 
     def _get_grad(self, node: Node) -> Tensor | None:
         grad: Tensor | None = _GRAD.__get__(node)
-        if get_ident() == self.thread and node.order > self._start:
+        if self.mine() and node.order > self._start:
             self._grads.setdefault(node, (True, grad))
         return grad
 
     def _set_grad(self, node: Node, grad: Tensor | None) -> None:
-        if get_ident() == self.thread and node.order > self._start:
+        if self.mine() and node.order > self._start:
             self._grads.setdefault(node, (False, _GRAD.__get__(node)))
         _GRAD.__set__(node, grad)
 
     def _drawn(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def draw(generator: Generator, *args: Any, **options: Any) -> Any:
-            if get_ident() != self.thread or self._drawing:
+            if not self.mine() or self._drawing:
                 return original(generator, *args, **options)
             self._drawing = True
             try:
@@ -202,7 +212,7 @@ class Recording:
 
     def _undrawn(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
         def call(generator: Generator, *args: Any, **options: Any) -> Any:
-            if get_ident() == self.thread and not self._drawing:
+            if self.mine() and not self._drawing:
                 refuse(f"Generator.{name} is not compiled" if name[0] != "_" else "this draw is not compiled")
             return original(generator, *args, **options)
 
@@ -210,31 +220,45 @@ class Recording:
 
     def _noting_attributes(self, original: Callable[..., None]) -> Callable[..., None]:
         def setattr_(module: Module, name: str, value: Any) -> None:
-            if (
-                get_ident() == self.thread
-                and (module, name) not in self._attributes
-                and hasattr(module, name)
-            ):
+            if self.mine() and (module, name) not in self._attributes and hasattr(module, name):
                 self._attributes[module, name] = getattr(module, name)
             original(module, name, value)
 
         return setattr_
 
-    def _optimizing(self, original: Callable[..., Any]) -> Callable[..., Any]:
-        def step(optimizer: Optimizer, closure: Callable[[], Any] | None = None) -> Any:
-            if get_ident() != self.thread:
-                return original(optimizer, closure)
-            if optimizer not in self._optimizers:
-                self._optimizers[optimizer] = {p: {**kept} for p, kept in optimizer.state.items()}
-                for group in optimizer.param_groups:
-                    fixed = {name: each for name, each in group.items() if name not in ("lr", "params")}
-                    self.settings.append((group, fixed))
-            groups = optimizer.param_groups
-            optimizer.param_groups = [{**group, "lr": self._rate(group)} for group in groups]
-            try:
-                return original(optimizer, closure)
-            finally:
-                optimizer.param_groups = groups
+    def _noting_checks(self, original: Callable[..., Any], noted: Callable[..., Any]) -> Callable[..., Any]:
+        def check(first: Any, *args: Any) -> Any:
+            array = first.array if isinstance(first, Tensor) else first
+            if not self.mine() or not is_unknown(array):
+                return original(first, *args)
+            return noted(array, *args)
+
+        return check
+
+    def _get_groups(self, optimizer: Optimizer) -> list[dict[str, Any]]:
+        """An optimizer's groups; its own methods find a learning rate in them that is read anew at every
+        call."""
+        groups: list[dict[str, Any]] = optimizer.__dict__["param_groups"]
+        if not self.mine() or sys._getframe(1).f_locals.get("self") is not optimizer:
+            return groups
+        if optimizer not in self._optimizers:
+            self._optimizers[optimizer] = {p: {**kept} for p, kept in optimizer.state.items()}
+            for group in groups:
+                fixed = {name: each for name, each in group.items() if name not in ("lr", "params")}
+                self.settings.append((group, fixed))
+            self._groups[optimizer] = [{**group, "lr": self._rate(group)} for group in groups]
+        return self._groups[optimizer]
+
+    def _set_groups(self, optimizer: Optimizer, groups: list[dict[str, Any]]) -> None:
+        if self.mine() and optimizer in self._optimizers:
+            refuse("an optimizer's groups are replaced, which is not compiled")
+        optimizer.__dict__["param_groups"] = groups
+
+    def _scheduling(self, original: Callable[..., None]) -> Callable[..., None]:
+        def step(scheduler: LRScheduler, *args: Any) -> None:
+            if self.mine():
+                refuse("a scheduler's step is not compiled; take it after the compiled one")
+            original(scheduler, *args)
 
         return step
 
@@ -287,10 +311,13 @@ class Recording:
             list(self.cells.values()),
             self.draws,
             self.numbers,
+            self.checks,
             gradients,
             needs,
             self.settings,
-            self._outputs(result),
+            mapped(result, self._output),
+            place=self.tape.place,
+            places=self.tape.places,
         )
 
     def _rebound(self, what: str, before: Any, now: Any) -> None:
@@ -301,16 +328,16 @@ class Recording:
         self._take_over(self.cell(before, _ARRAY.__get__(before)), now.array, what)
 
     def _take_over(self, cell: Cell, now: Any, what: str) -> None:
-        if cell.array.shape != now.shape or cell.array.dtype != now.dtype:
+        if cell.before.shape != now.shape or cell.before.dtype != now.dtype:
             refuse(f"{what} changes its shape or dtype")
         cell.var = self.tape.variable(now)
         cell.version += 1
 
-    def _outputs(self, result: Any) -> Any:
-        """The result, a variable in the place of each Tensor that the step computed."""
+    def _output(self, result: Any) -> Any:
+        """The variable of a Tensor that the step computed; else what the function returned as it is."""
         if isinstance(result, Tensor):
             array = _ARRAY.__get__(result)
-            if type(array) is np.ndarray:
+            if _is_memory(array):
                 return result if id(array) not in self._born else self.tape.variable(result.array)
             if result.edge is not None and not self._went_back():
                 refuse(
@@ -320,12 +347,6 @@ class Recording:
             return self.tape.variable(result.array)
         if isinstance(result, Recorded):
             return self.tape.variable(result)
-        if isinstance(result, dict):
-            return {key: self._outputs(each) for key, each in result.items()}
-        if isinstance(result, tuple) and hasattr(result, "_fields"):
-            return type(result)(*map(self._outputs, result))
-        if isinstance(result, (tuple, list)):
-            return type(result)(map(self._outputs, result))
         if result is None or isinstance(result, (bool, int, float, str)):
             return result
         return refuse(
@@ -339,7 +360,7 @@ class Recording:
         )
 
     def escaped(self) -> bool:
-        """Whether something that the step computed is still held by somebody; asked after it."""
+        """Whether something that the step computed is still held; asked after it, inside `only_young`."""
         if any(each() is not None for each in self.tape.arrays):
-            gc.collect()
+            gc.collect(0)
         return any(each() is not None for each in self.tape.arrays)

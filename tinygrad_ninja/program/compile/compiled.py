@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import sys
 import types
@@ -18,9 +19,14 @@ from ..trace import ReadOutError
 from .build import NoCompilerError, compiler
 from .caller import ChangedError
 from .capture import Captured, Recording
+from .replacing import only_young
+from .shapes import is_torch
 from .step import Step
 from .tape import Recorded, UnsettledError, UnsupportedError
+from .value_step import ValueStep
+from .values import ValueRecording, ValuesMetError
 
+_FOR_NUMPY, _FOR_TORCH = ("c", "numpy"), ("inductor", "torch")
 _NUMBERS = (float, int)
 _PLAIN = (bool, int, float, str, bytes, type(None))
 
@@ -37,7 +43,8 @@ def compile(
     backend: str = "auto",
     recompile_limit: int = 8,
 ) -> Any:
-    """`fn`, a function over Tensors, compiled: forward, backward and update in eager code, run as C.
+    """`fn`, a function over Tensors, compiled: forward, backward and update in eager code, run as C; on
+    torch's tensors as torch code.
 
     The first call records it; results, parameters, gradients and the states of generators are what eager
     leaves. Arguments may be Tensors, NumPy arrays (which the function sees as Tensors) and Python numbers,
@@ -48,6 +55,9 @@ def compile(
     What can't be compiled, such as a value read out with item(), runs as eager code, with one warning that
     says why; with fullgraph=True it raises that sentence, which names the line. backend: "c", "numpy" (the
     same program as straight-line NumPy), or "auto": C where there is a compiler, else NumPy, with a warning.
+    For Tensors on "torch" or "cuda": "torch", straight-line torch code, "inductor", which torch.compile
+    fuses, or "auto": fused where torch.compile finds its tools, else not, with a warning. On a GPU either is
+    replayed as one CUDA graph.
 
     A Tensor that the function returns has no history. What is neither a Tensor, an argument, a Generator
     nor a number that the function names (an array, a list of numbers) is read once, when it is recorded.
@@ -57,8 +67,8 @@ def compile(
         return functools.partial(
             compile, fullgraph=fullgraph, backend=backend, recompile_limit=recompile_limit
         )
-    if backend not in ("auto", "c", "numpy"):
-        raise ValueError(f'backend must be "auto", "c" or "numpy", not {backend!r}')
+    if backend not in ("auto", *_FOR_NUMPY, *_FOR_TORCH):
+        raise ValueError(f'backend must be "auto", "c", "numpy", "inductor" or "torch", not {backend!r}')
     return Compiled(fn, fullgraph, backend, recompile_limit)
 
 
@@ -68,10 +78,11 @@ class Compiled:
     def __init__(self, fn: Callable[..., Any], fullgraph: bool, backend: str, limit: int) -> None:
         functools.update_wrapper(self, fn)
         self._fn, self._fullgraph, self._limit = fn, fullgraph, limit
-        self._backend = _available(backend)
+        self._backend = backend
         self._steps: dict[Any, list[tuple[Step, Callable[[], bool]]]] = {}
         self._count = self._retries = 0
         self._eager = ""
+        self._of_values = False
         self._last: Step | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -94,7 +105,8 @@ class Compiled:
         return self._record(key, args, kwargs, reason)
 
     def source(self) -> str:
-        """The C of the last recording; RuntimeError where nothing was recorded, or NumPy runs it."""
+        """The C of the last recording, or its torch code; RuntimeError where nothing was recorded, or NumPy
+        runs it."""
         step = self._recorded()
         if not step.source:
             raise RuntimeError("this step runs as straight-line NumPy: there is no C of it")
@@ -151,6 +163,32 @@ class Compiled:
         return step.call((*args, *kwargs.values()))
 
     def _capture(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        with only_young():
+            try:
+                return self._capture_tensors(args, kwargs)
+            except ValuesMetError:
+                self._of_values = True
+            return self._capture_values(args, kwargs)
+
+    def _capture_values(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        if self._backend == "auto":
+            self._backend = _available("cpu")
+        if self._backend != "c":
+            raise UnsupportedError(f'Values are compiled to C only, not by the backend "{self._backend}"')
+        recording = ValueRecording()
+        guard = Guard(self._fn)
+        with recording:
+            values = [recording.argument(i, each) for i, each in enumerate((*args, *kwargs.values()))]
+            result = self._fn(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
+            result, changed = recording.outputs(result), recording.changed()
+        if not guard.holds():
+            raise UnsupportedError(f"{self._name} changes a global or a closure's variable that it reads")
+        del values
+        if recording.escaped():
+            return None, None
+        return ValueStep(recording, changed, result), guard.holds
+
+    def _capture_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         arguments: dict[int, Tensor] = {}
         recording = Recording()
         guard = Guard(self._fn)
@@ -163,21 +201,36 @@ class Compiled:
                 if type(value) in _NUMBERS:
                     values[i] = recording.argument(i, value)
             given, named = values[: len(args)], dict(zip(kwargs, values[len(args) :], strict=True))
-            names: dict[Var, str] = {}
-            result = _watched(self._fn, given, named, recording, names)
-            captured: Captured | None = recording.captured(result)
+            recording.tape.code = getattr(getattr(self._fn, "__func__", self._fn), "__code__", None)
+            result = self._fn(*given, **named)
+            captured = recording.captured(result)
+            captured.names = _names(recording.tape.frame)
+            recording.tape.frame = None
             if not guard.holds():
                 raise UnsupportedError(f"{self._name} changes a global or a closure's variable that it reads")
         del result, given, named, values
         if recording.escaped():
             return None, None
-        assert captured is not None
-        captured.names = names
         bare = {i for i, value in enumerate((*args, *kwargs.values())) if isinstance(value, np.ndarray)}
-        return Step(captured, arguments, bare, self._backend), guard.holds
+        return self._step(captured, arguments, bare), guard.holds
+
+    def _step(self, captured: Captured, arguments: dict[int, Tensor], bare: set[int]) -> Step:
+        """The recording, by the backend that is asked for and can be had."""
+        here, kinds = captured.place, _FOR_NUMPY if captured.place == "cpu" else _FOR_TORCH
+        if self._backend == "auto":
+            self._backend = _available(here)
+        if self._backend not in kinds:
+            raise UnsupportedError(f'the backend "{self._backend}" is not for Tensors on {here}')
+        if here == "cpu":
+            return Step(captured, arguments, bare, self._backend)
+        from .torch_step import TorchStep  # which imports torch
+
+        return TorchStep(captured, arguments, bare, self._backend)
 
     def _run_eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The function itself, with Tensors in the place of arrays as when it is recorded."""
+        if self._of_values:
+            return self._fn(*args, **kwargs)
         return self._fn(*map(_as_tensor, args), **{name: _as_tensor(each) for name, each in kwargs.items()})
 
     def _give_up(self, why: str, args: Any, kwargs: Any, error: Exception | None = None) -> Any:
@@ -201,19 +254,25 @@ class Compiled:
         warnings.warn(message, CompileWarning, stacklevel=5)
 
 
-def _available(backend: str) -> str:
-    if backend == "numpy":
-        return backend
-    try:
-        compiler()
-    except NoCompilerError as error:
-        if backend == "c":
-            raise
-        warnings.warn(
-            f"{error}; until then compiled functions run as straight-line NumPy", CompileWarning, stacklevel=4
-        )
-        return "numpy"
-    return "c"
+def _available(place: str) -> str:
+    """The best backend that can be had for Tensors on a device; a warning where a better one can't."""
+    if place == "cpu":
+        try:
+            compiler()
+        except NoCompilerError as error:
+            _warn_of(f"{error}; until then compiled functions run as straight-line NumPy")
+            return "numpy"
+        return "c"
+    from .replay import missing_tools  # which imports torch
+
+    missing = missing_tools(place)
+    if missing:
+        _warn_of(f"{missing}; until then compiled functions run as straight-line torch code")
+    return "torch" if missing else "inductor"
+
+
+def _warn_of(message: str) -> None:
+    warnings.warn(message, CompileWarning, stacklevel=8)
 
 
 def _signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -230,13 +289,12 @@ def _as_tensor(value: Any) -> Any:
 def _kind(value: Any) -> Any:
     if isinstance(value, Tensor):
         array = value.array
-        return (
-            "tensor",
-            getattr(array, "shape", ()),
-            getattr(array, "dtype", None),
-            getattr(array, "strides", None),
-            value.edge is not None,
-        )
+        if is_torch(array):
+            layout = array.stride(), array.device
+        else:
+            layout = getattr(array, "strides", None), None
+        kind = getattr(array, "shape", ()), getattr(array, "dtype", None)
+        return ("tensor", *kind, *layout, value.edge is not None)
     if isinstance(value, np.ndarray):
         return "array", value.shape, value.dtype, value.strides
     return (
@@ -257,15 +315,12 @@ class Guard:
         fn = getattr(fn, "__func__", fn)
         code = getattr(fn, "__code__", None)
         if code is not None:
-            for name in sorted({*code.co_names} & set(getattr(owner, "__dict__", ()))):
+            attributes, globals_read = _names_read(code)
+            for name in sorted(attributes & set(getattr(owner, "__dict__", ()))):
                 self._note(f"{self._bind(owner)}.{name}", owner)
             for cell in fn.__closure__ or ():
                 self._note(f"{self._bind(cell)}.cell_contents", cell)
-            names = {
-                *code.co_names,
-                *(n for each in code.co_consts if isinstance(each, types.CodeType) for n in each.co_names),
-            }
-            for name in sorted(names & set(fn.__globals__)):
+            for name in sorted(globals_read & set(fn.__globals__)):
                 self._note(f"{self._bind(fn.__globals__)}[{name!r}]", fn.__globals__)
         text = " and ".join(self.tests) or "True"
         self.holds: Callable[[], bool] = eval(f"lambda: {text}", self.names)  # noqa: S307 - made of the lines here
@@ -291,24 +346,31 @@ class Guard:
             self.tests.append(f"tuple(map(id, {text})) == {self._bind(tuple(map(id, value)))}")
 
 
-def _watched(
-    fn: Callable[..., Any], args: Any, kwargs: Any, recording: Recording, names: dict[Var, str]
-) -> Any:
-    """Call the function, and note what its local variables are called when it returns."""
-    code = getattr(getattr(fn, "__func__", fn), "__code__", None)
+def _names(frame: types.FrameType | None) -> dict[Var, str]:
+    """What the local variables of a function that has returned were called."""
+    names: dict[Var, str] = {}
+    for name, value in frame.f_locals.items() if frame is not None else ():
+        if isinstance(value, Tensor) and name.isidentifier() and name.isascii():
+            array = value.array
+            if isinstance(array, Recorded) and array.var is not None and not array.var.constant:
+                names.setdefault(array.cell.before if array.cell is not None else array.var, name)
+    return names
 
-    def note(frame: types.FrameType, event: str, arg: Any) -> None:
-        if event == "return" and frame.f_code is code:
-            for name, value in frame.f_locals.items():
-                if isinstance(value, Tensor) and name.isidentifier() and name.isascii():
-                    array = value.array
-                    if isinstance(array, Recorded) and array.var is not None and not array.var.constant:
-                        before = array.cell.before if array.cell is not None else array.var
-                        names.setdefault(before, name)
 
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
-        return fn(*args, **kwargs)
-    finally:
-        sys.setprofile(before)
+def _names_read(code: types.CodeType) -> tuple[set[str], set[str]]:
+    """The attributes of its first argument that a function reads, and the globals; also those that the
+    functions within it read."""
+    first, attributes, found = code.co_varnames[:1], set(), set()
+    waiting = [code]
+    while waiting:
+        each = waiting.pop()
+        waiting += [const for const in each.co_consts if isinstance(const, types.CodeType)]
+        names: Any = ()  # what the instruction before has loaded last
+        for step in dis.get_instructions(each):
+            if step.opname in ("LOAD_ATTR", "LOAD_METHOD") and names[-1:] == first:
+                attributes.add(step.argval)
+            elif step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                found.add(step.argval)
+            local = step.opname.startswith("LOAD_FAST") or step.opname == "LOAD_DEREF"
+            names = () if not local else step.argval if isinstance(step.argval, tuple) else (step.argval,)
+    return attributes, found

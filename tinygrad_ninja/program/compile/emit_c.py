@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from ...ops import TABLE
-from ..instructions import Instruction, Var
 from .body import Body
-from .loops import Loops, indices, write_point
-from .plan import ALONE, REDUCTIONS, Address, Buffer, Group, Kernel, Storage, contiguous, loops
+from .fuse import Fusion
+from .loops import Loops
+from .plan import Address, Buffer, Group, Kernel
 from .products import Product, tile_source, vector_types
 from .scalars import c_type
 
@@ -34,184 +29,15 @@ class Emitted:
 
 
 class Emitter:
-    """Makes C of primitive instructions.
+    """Makes C of the groups of loops that a step was fused into. width: bytes of a vector register."""
 
-    outputs: (address, variable) to be written when nothing can fail any more, or sooner where they are
-    nobody's yet; cells: those that replace what the step has read, written last.
-    """
-
-    def __init__(
-        self,
-        storage: Storage,
-        instructions: list[Instruction],
-        outputs: list[tuple[Address, Var]],
-        cells: list[tuple[Address, Var]],
-        width: int,
-    ) -> None:
-        self.storage, self.instructions, self.width = storage, instructions, width
-        self.groups: list[Group] = []
-        self.complaints: list[tuple[type[Exception], str]] = []
-        self._ready: dict[Buffer, int] = {}  # the group from which on a buffer can be read
-        self._checked: set[tuple[Buffer, int, int]] = set()
+    def __init__(self, fusion: Fusion, width: int) -> None:
+        self.storage, self.groups, self.width = fusion.storage, fusion.groups, width
+        self.complaints = fusion.complaints
         self._functions: list[str] = []
         self._alike: dict[str, str] = {}
+        self._summary: list[str] = []
         self._products: dict[str, Product] = {}
-        self._barrier = 0
-        for each in instructions:
-            self._check(each)
-            if each.output in storage.kept and each.output not in storage.inputs:
-                self._add_kernels(each)
-        self._write_out(outputs, cells)
-
-    # -- kernels and the groups they join --------------------------------------------------------------------
-
-    def _check(self, made: Instruction) -> None:
-        """Kernels that look at indices, and at divisors that are integers, before they are used."""
-        name = made.operation.name
-        if name in ("index", "scatter", "put"):
-            shape = made.inputs[0].shape if name == "index" else made.output.shape  # type: ignore[union-attr]
-            key = made.parameters[-1]
-            for item, n in zip(key, shape, strict=False):
-                if isinstance(item, Var):
-                    self._check_bounds(made, item, n)
-        elif name in ("gather", "scatter_along"):
-            axis, where = made.parameters[-2:]
-            shape = made.inputs[0].shape if name == "gather" else made.output.shape  # type: ignore[union-attr]
-            self._check_bounds(made, where, shape[axis])
-        elif checks_divisor(made) and isinstance(made.inputs[1], Var):
-            self._add_check(
-                made, made.inputs[1], 0, RuntimeError, "integer division by zero (ZeroDivisionError)"
-            )
-
-    def _check_bounds(self, made: Instruction, where: Var, n: int) -> None:
-        low, high = self.storage.ranges.get(where, (-math.inf, math.inf))
-        if low >= -n and high <= n:
-            return
-        what = f"an index is out of bounds for a dimension of size {n}"
-        self._add_check(made, where, n, IndexError, what)
-
-    def _add_check(self, made: Instruction, var: Var, n: int, error: type[Exception], what: str) -> None:
-        address = self.storage.address(var)
-        assert address is not None, f"{var} is to be checked and was not kept"
-        if (address.buffer, address.offset, n) in self._checked or not math.prod(var.shape):
-            return
-        self._checked.add((address.buffer, address.offset, n))
-        self.complaints.append(
-            (error, f"{made.source + ': ' if made.source else ''}{made.operation.name}: {what}")
-        )
-        kernel = Kernel("check", var, var.shape, instruction=made, bound=n)
-        kernel.code = len(self.complaints)
-        self._ready[address.buffer] = self._alone(kernel) + 1
-
-    def _add_kernels(self, made: Instruction) -> None:
-        name, var = made.operation.name, made.output
-        address = self.storage.kept[var]
-        if name in REDUCTIONS:
-            x = made.inputs[0]
-            domain = x.shape if isinstance(x, Var) else ()
-            self._join(Kernel(name, var, domain, address, made))
-        elif name in ("cat", "stack"):
-            self._pieces(made, address)
-        elif name in ALONE and not self.storage.is_onehot(made):
-            source = made.output if name in ("matmul", "cumsum", "put") else made.inputs[0]
-            domain = source.shape  # type: ignore[union-attr]
-            if name == "put":
-                self._join(Kernel("store", made.inputs[0], var.shape, address), fresh=True)  # type: ignore[arg-type]
-                domain = np.empty(var.shape, np.int8)[_shown(made.parameters[0])].shape
-            position = self._alone(Kernel(name, var, domain, address, made))
-            self._ready[address.buffer] = position + 1
-        else:
-            self._join(Kernel("store", var, var.shape, address, made))
-
-    def _pieces(self, made: Instruction, address: Address) -> None:
-        """Each part of a `cat` or `stack` is stored to its place."""
-        axis, start, _position = made.parameters[0], 0, 0
-        for x in made.inputs:
-            assert isinstance(x, Var)
-            cut: Any = (slice(None),) * axis
-            cut += (slice(start, start + x.shape[axis]),) if made.operation.name == "cat" else (start,)
-            start += x.shape[axis] if made.operation.name == "cat" else 1
-            shown = address.viewed(Instruction(TABLE["slice"], (made.output,), ((*cut, ...),), made.output))
-            assert shown is not None
-            self._join(Kernel("store", x, x.shape, shown), fresh=True)
-        self._ready[address.buffer] = len(self.groups)
-
-    def _write_out(self, outputs: list[tuple[Address, Var]], cells: list[tuple[Address, Var]]) -> None:
-        """What the caller gets, and last of all the memory that was read: no kernel may read another's new
-        value."""
-        written = {address.buffer for address, _ in cells}
-        last = []
-        for address, var in cells:
-            own = self._probe(address, var)
-            loads = self._loads(Kernel("store", var, var.shape, address))
-            if any(
-                each in written and (each is not address.buffer or at != {own}) for each, at in loads.items()
-            ):
-                copy = Buffer(f"new_{address.buffer.name}", var.dtype, var.shape, contiguous(var.shape))
-                held = Var(var.value)
-                self.storage.kept[held] = Address(copy, 0, copy.shape, copy.strides)
-                self._join(Kernel("store", var, var.shape, self.storage.kept[held]))
-                var = held
-            last.append((address, var))
-        for address, var in outputs:
-            if self.storage.kept.get(var) is not address:
-                self._join(Kernel("store", var, var.shape, address))
-        self._barrier = len(self.groups)
-        for address, var in last:
-            self._join(Kernel("store", var, var.shape, address))
-
-    def _probe(self, address: Address, var: Var) -> str:
-        return Body(self.storage).at(address, indices(var.shape))
-
-    def _loads(self, kernel: Kernel) -> dict[Buffer, set[str]]:
-        body = Body(self.storage)
-        write_point(self.storage, kernel, body)
-        return body.loads
-
-    def _join(self, kernel: Kernel, fresh: bool = False) -> int:
-        """Put the kernel into the first group with loops like its own that what it reads allows."""
-        loads = self._loads(kernel)
-        assert kernel.target is not None
-        needed = [self._ready.get(buffer, 0) for buffer in loads]
-        first = max([self._barrier, *needed])
-        target = kernel.target.buffer
-        own = self._probe(kernel.target, kernel.var) if kernel.kind == "store" else ""
-        position = len(self.groups)
-        if math.prod(kernel.domain) and not fresh:
-            for at in range(max(self._barrier, first - 1), len(self.groups)):
-                group = self.groups[at]
-                if (
-                    group.kernels[0].kind not in ALONE | {"check"}
-                    and group.loops == loops(kernel.domain)
-                    and (at >= first or self._flows(group, loads, at))
-                ):
-                    position = at
-                    break
-        if position == len(self.groups):
-            self.groups.append(Group([]))
-        self.groups[position].kernels.append(kernel)
-        kernel.own = own
-        self._ready[target] = max(self._ready.get(target, 0), position + 1)
-        return position
-
-    def _flows(self, group: Group, loads: dict[Buffer, set[str]], at: int) -> bool:
-        """Whether what the group itself makes is read only where it was just stored."""
-        for buffer, places in loads.items():
-            if self._ready.get(buffer, 0) > at:
-                makers = [
-                    each for each in group.kernels if each.target is not None and each.target.buffer is buffer
-                ]
-                if len(makers) != 1 or makers[0].kind != "store" or places != {makers[0].own}:
-                    return False
-                if self._ready[buffer] > at + 1:
-                    return False
-        return True
-
-    def _alone(self, kernel: Kernel) -> int:
-        self.groups.append(Group([kernel]))
-        return len(self.groups) - 1
-
-    # -- the text --------------------------------------------------------------------------------------------
 
     def emit(self) -> Emitted:
         """The whole file."""
@@ -242,9 +68,7 @@ class Emitter:
             *self._functions,
             "\n".join([*main, *calls, "  return 0;", "}"]),
         ]
-        return Emitted(
-            "\n\n".join(parts) + "\n", scratch, self.complaints, [each.name for each in self.groups]
-        )
+        return Emitted("\n\n".join(parts) + "\n", scratch, self.complaints, self._summary)
 
     def _all_buffers(self) -> list[Buffer]:
         used = dict.fromkeys(buffer for group in self.groups for buffer in group.buffers)
@@ -301,8 +125,22 @@ class Emitter:
             notes = [f"/* {note} */" for note in dict.fromkeys(_comment(each) for each in group.kernels)]
             head = f"static __attribute__((noinline)) {kind} {group.name}({', '.join(parameters)}) {{"
             self._functions.append("\n".join([*notes, head, *lines, "}"]))
+        self._summary.append(self._said(group, body))
         call = group.name + arguments
         return f"  if ({call}) return {first.code};" if first.kind == "check" else f"  {call};"
+
+    def _said(self, group: Group, body: Body) -> str:
+        """A group in a line: over what its loops go, and what is computed in them, in that order."""
+        parts = []
+        for var in dict.fromkeys([*body.variables(), *(each.var for each in group.kernels)]):
+            kernel = next((each for each in group.kernels if each.var is var), None)
+            made = self.storage.by.get(var)
+            if kernel is not None and (made is None or kernel.kind == "check"):
+                place = kernel.target.buffer.name if kernel.target is not None else ""
+                parts.append(f"{kernel.kind} {var.name or place}".rstrip())
+            elif made is not None:
+                parts.append(f"{var.name} = {made.operation.name}" if var.name else made.operation.name)
+        return f"{group.name}, {list(group.kernels[0].domain)}: {', '.join(parts)}"
 
     def _product(self, kernel: Kernel, body: Body) -> list[str]:
         """Calls of a product function, one for each matrix of the batch."""
@@ -382,11 +220,6 @@ class Emitter:
         )
 
 
-def _shown(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A key with which NumPy tells the shape of what it selects."""
-    return tuple(np.zeros(each.shape, int) if isinstance(each, Var) else each for each in key)
-
-
 def _without_names(lines: list[str], parameters: list[str], names: list[str]) -> str:
     """The text of a function with numbers for the names of its buffers, and without comments."""
     text = re.sub(r"  /\*.*?\*/", "", "\n".join([*parameters, *lines]))
@@ -404,8 +237,3 @@ def _comment(kernel: Kernel) -> str:
     shown = kernel.var.name or (kernel.target.buffer.name if kernel.target is not None else "")
     where = f", {made.source}" if made is not None and made.source else ""
     return f"{shown}: {name} {list(kernel.domain)}{where}"
-
-
-def checks_divisor(made: Instruction) -> bool:
-    """Whether the instruction divides integers, by others of which none may be 0."""
-    return made.operation.name in ("remainder", "floor_divide") and made.output.dtype.kind in "iu"

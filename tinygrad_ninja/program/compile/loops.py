@@ -118,10 +118,8 @@ class Loops:
 
     def _check(self, kernel: Kernel) -> None:
         text = write_point(self.storage, kernel, self.body)
-        n = kernel.bound
-        assert kernel.instruction is not None
-        divides = kernel.instruction.operation.name in _DIVIDES
-        wrong = f"{text} == 0" if divides else f"({text} < -{n}) | ({text} >= {n})"
+        low, high = kernel.bounds
+        wrong = f"({text} < {low}) | ({text} >= {high})" if low < high else f"{text} == {low}"
         self.opened.setdefault(0, []).append("int wrong = 0;")
         self.clauses.append("reduction(|:wrong)")
         self.body.lines.append(f"wrong |= {wrong};")
@@ -263,10 +261,10 @@ def write_point(storage: Storage, kernel: Kernel, body: Body) -> str:
             text = body.named(x, body.element(x, index))
         body.store(kernel.target, index, text)
         return text
+    if kernel.kind == "check":
+        return body.name(body.value(kernel.var, index, np.dtype(np.int64)), np.dtype(np.int64))
     assert kernel.instruction is not None
     x, name = kernel.instruction.inputs[0], kernel.kind
-    if name == "check":
-        return body.name(body.value(kernel.var, index, np.dtype(np.int64)), np.dtype(np.int64))
     if name == "matmul":
         for each in kernel.instruction.inputs:
             address = storage.address(each)  # type: ignore[arg-type]
@@ -299,7 +297,6 @@ def write_point(storage: Storage, kernel: Kernel, body: Body) -> str:
     return body.name(converted(text, source, dtype or source), dtype or source)
 
 
-_DIVIDES = ("remainder", "floor_divide")
 _NOBODY = Buffer("", np.dtype(np.int8), (), ())
 
 

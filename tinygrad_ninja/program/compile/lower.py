@@ -6,7 +6,7 @@ operation added to the table needs nothing here as long as it is composed of tho
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -34,19 +34,22 @@ WORDS_BELOW, FIRST_EQUAL = Operation(_words_below, {}), Operation(_first_equal, 
 
 
 def primitives(
-    instructions: list[Instruction], outputs: Iterable[Var]
+    instructions: list[Instruction],
+    outputs: Iterable[Var],
+    parts: Callable[[Instruction], list[Instruction]],
 ) -> tuple[list[Instruction], dict[Var, Var]]:
-    """The instructions that `outputs` need, in primitive operations; and for each variable that was
-    another's equal the one that took its place."""
-    simple = [
-        part for each in needed(instructions, outputs) for made in _lowered(each) for part in _plainer(made)
-    ]
+    """The instructions that `outputs` need, in primitive operations, which `parts` gives of each; and for
+    each variable that was another's equal the one that took its place."""
+    simple = [part for each in needed(instructions, outputs) for part in parts(each)]
     simple, instead = merge(simple)
     return needed(simple, [instead.get(var, var) for var in outputs]), instead
 
 
-def _lowered(instruction: Instruction) -> list[Instruction]:
-    return [instruction] if instruction.operation is WORDS_BELOW else lower(instruction)
+def parts_for_c(instruction: Instruction) -> list[Instruction]:
+    """An instruction as those that there are loops for in C."""
+    if instruction.operation is WORDS_BELOW:
+        return [instruction]
+    return [part for made in lower(instruction) for part in _plainer(made)]
 
 
 def _plainer(made: Instruction) -> list[Instruction]:

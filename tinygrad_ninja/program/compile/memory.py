@@ -53,6 +53,22 @@ class Table:
     def finish(self) -> None:
         self.slots = (ctypes.c_void_p * len(self.arrays))(*map(pointer, self.arrays))
 
+    def share(self, a: Array, b: Array) -> bool:
+        """Whether a change of one may change the other."""
+        return np.may_share_memory(a, b)
+
+    def alike(self, slot: int, array: Any) -> bool:
+        """Whether an array can take the place of the one that is there."""
+        before = self.arrays[slot]
+        return type(array) is np.ndarray and (array.shape, array.dtype, array.strides) == (
+            before.shape, before.dtype, before.strides,
+        )  # fmt: skip
+
+    def renew(self, slot: int) -> Array:
+        """New memory in the place of what is there, which is somebody else's from now on."""
+        self.point(slot, aligned(self.arrays[slot].shape, self.arrays[slot].dtype))
+        return self.arrays[slot]
+
     def point(self, slot: int, array: Array) -> None:
         self.arrays[slot] = array
         self.slots[slot] = pointer(array)
@@ -106,6 +122,7 @@ _TAKEN = {
     "memset",
     "memcpy",
     "main",
+    "torch",
     "scratch",
     "lane",
     "from",
@@ -113,16 +130,16 @@ _TAKEN = {
     "packed",
     "result",
 }
-_OURS = re.compile(r"([ptvrinx]|out|constant|number|words|drawn|new_|step)\d*(_.*)?|.*_row|\d*")
+OURS = re.compile(r"([ptvrinx]|out|constant|number|words|drawn|new_|step)\d*(_.*)?|.*_row|\d*")
 
 
-def names_for(captured: Captured) -> dict[Var, str]:
+def names_for(captured: Captured, ours: re.Pattern[str] = OURS) -> dict[Var, str]:
     """A C identifier for each variable that the reader has a name for, no two alike, nor like one of the
     emitter's."""
     used: set[str] = set()
     found = {}
     for var, name in captured.names.items():
-        wanted = name if name not in _TAKEN and not _OURS.fullmatch(name) and name[0] != "_" else f"my_{name}"
+        wanted = name if name not in _TAKEN and not ours.fullmatch(name) and name[0] != "_" else f"my_{name}"
         count = 2
         while wanted in used:
             wanted, count = f"{name}_{count}", count + 1

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..instructions import Instruction, Var, flatten
 from ..trace import plain
+from .checks import divides
 from .lower import reads
 from .scalars import ELEMENTWISE, cost
 from .tape import UnsupportedError
@@ -119,7 +120,7 @@ class Kernel:
     domain: tuple[int, ...]
     target: Address | None = None
     instruction: Instruction | None = None
-    bound: int = 0  # of an index that is checked
+    bounds: tuple[int, int] = (0, 0)  # of what is checked: [low, high); all but low where these are equal
     code: int = 0  # what a check answers
     own: str = ""  # where a store puts its value
 
@@ -151,17 +152,18 @@ class Storage:
         fixed: set[Var],
         homes: dict[Var, Address],
         ranges: dict[Var, tuple[float, float]],
+        checked: set[Var],
         width: int,
     ) -> None:
         """inputs: where the variables lie that no instruction makes; fixed: those among them that never
-        change. homes: where variables are wanted; ranges: (low, high) of integers that are known to be in
-        [low, high); width: bytes of a vector register."""
+        change. homes: where variables are wanted; checked: those that are looked at; ranges: (low, high) of
+        integers that are known to be in [low, high); width: bytes of a vector register."""
         self.by = {each.output: each for each in instructions}
         self.kept: dict[Var, Address] = dict(inputs)
         self.inputs, self.fixed, self.ranges = inputs, fixed, ranges
         self.positive = {var for var, (low, _) in ranges.items() if low >= 0}
         self.buffers: list[Buffer] = []
-        self._homes, self._width = homes, width
+        self._homes, self._checked, self._width = homes, checked, width
         self._addresses: dict[Var, Address | None] = {}
         self._costs: dict[Var, int] = {}
         self._users: dict[Var, list[Instruction]] = {}
@@ -234,8 +236,12 @@ class Storage:
     def _is_kept(self, made: Instruction) -> bool:
         var, name = made.output, made.operation.name
         if name in VIEWS:
-            return self.address(var) is None and not maps_index(made)
-        if name in REDUCTIONS or (name in ALONE and not self.is_onehot(made)) or var in self._homes:
+            return self.address(var) is None and (var in self._checked or not maps_index(made))
+        if (
+            name in REDUCTIONS
+            or (name in ALONE and not self.is_onehot(made))
+            or (var in self._homes or var in self._checked)
+        ):
             return True
         if (
             name not in ELEMENTWISE
@@ -253,7 +259,7 @@ class Storage:
                     return True
                 continue
             count += 1
-            if kind == "matmul" or seen in reads_of(user.parameters) or _checked(user, seen):
+            if kind == "matmul" or seen in reads_of(user.parameters) or _divides(user, seen):
                 return True
             domain = (
                 user.inputs[0].shape
@@ -265,29 +271,32 @@ class Storage:
         return count > 1 and price > CHEAP
 
     def is_onehot(self, made: Instruction) -> bool:
-        """Whether it adds one value at most to each cell, so that a comparison of indices says which: the
-        gradient of x[range(n), y], and of what was taken along an axis by one index."""
-        if made.operation.name == "scatter_along":
-            _, axis, index = made.parameters
-            return bool(
-                isinstance(index, Var)
-                and index.shape[axis] == 1
-                and index.shape == _cut(made.output.shape, axis)
-            )
-        if made.operation.name != "scatter":
-            return False
-        shape, key = made.parameters
-        if (
-            len(key) != 2
-            or len(shape) != 2
-            or not all(isinstance(each, Var) and len(each.shape) == 1 for each in key)
-        ):
-            return False
-        return self.is_range(key[0], shape[0]) and key[1].shape == key[0].shape
+        return is_onehot(made, self.fixed)
 
-    def is_range(self, var: Var, n: int) -> bool:
-        """Whether it is the constant 0, 1, …, n - 1."""
-        return var in self.fixed and var.shape == (n,) and bool((plain(var.value) == np.arange(n)).all())
+
+def is_onehot(made: Instruction, fixed: set[Var]) -> bool:
+    """Whether it adds one value at most to each cell, so that a comparison of indices says which: the
+    gradient of x[range(n), y], and of what was taken along an axis by one index."""
+    if made.operation.name == "scatter_along":
+        _, axis, index = made.parameters
+        return bool(
+            isinstance(index, Var) and index.shape[axis] == 1 and index.shape == _cut(made.output.shape, axis)
+        )
+    if made.operation.name != "scatter":
+        return False
+    shape, key = made.parameters
+    if (
+        len(key) != 2
+        or len(shape) != 2
+        or not all(isinstance(each, Var) and len(each.shape) == 1 for each in key)
+    ):
+        return False
+    return is_range(key[0], shape[0], fixed) and key[1].shape == key[0].shape
+
+
+def is_range(var: Var, n: int, fixed: set[Var]) -> bool:
+    """Whether it is the constant 0, 1, …, n - 1."""
+    return var in fixed and var.shape == (n,) and bool((plain(var.value) == np.arange(n)).all())
 
 
 def _splits_rows(view: Instruction) -> bool:
@@ -300,13 +309,8 @@ def reads_of(parameters: Any) -> set[Var]:
     return {each for each in flatten(parameters) if isinstance(each, Var)}
 
 
-def _checked(user: Instruction, var: Var) -> bool:
-    """Whether the variable divides integers, of which none may be 0."""
-    return (
-        user.operation.name in ("remainder", "floor_divide")
-        and user.inputs[1] is var
-        and var.dtype.kind in "iu"
-    )
+def _divides(user: Instruction, var: Var) -> bool:
+    return user.inputs[-1] is var and divides(user.operation.name, var.dtype)
 
 
 def maps_index(view: Instruction) -> bool:

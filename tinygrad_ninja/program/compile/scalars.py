@@ -131,13 +131,15 @@ def expression(name: str, args: list[str], d: np.dtype[Any], parameters: tuple[A
 
 
 def power(x: str, exponent: Any, d: np.dtype[Any]) -> str | None:
-    """x to an exponent that is a Python number, where that takes no call; x is a name or a number. At -∞
-    the results for ±1.5 are NaN, as of the other negative numbers."""
+    """x to an exponent that is a Python number, where that takes no call; x is a name or a number."""
     root = f"__builtin_sqrt{'' if d.itemsize == 8 else 'f'}({x})"
     if d.kind == "f":
         known = {
             0.5: root, -0.5: f"(1 / {root})", -1: f"(1 / {x})", -2: f"(1 / ({x} * {x}))",
-            1: x, 0: literal(1, d), 1.5: f"({x} * {root})", -1.5: f"(1 / ({x} * {root}))",
+            1: x, 0: literal(1, d),
+            # At -∞ not NaN, unlike at other negative numbers.
+            1.5: f"({x} == -INFINITY ? INFINITY : {x} * {root})",
+            -1.5: f"({x} == -INFINITY ? 0 : 1 / ({x} * {root}))",
         }  # fmt: skip
         if exponent in known:
             return known[exponent]

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...generator import Generator
-from ...kinds import numpy_kind
 from ...tensors import Tensor
 from ..instructions import Array, Instruction, Program, Var
 from .build import build, vector_bytes
 from .caller import caller
 from .capture import Captured, Draw
+from .checks import Check
 from .emit_c import ENTRY, Emitted, Emitter
-from .lower import FIRST_EQUAL, WORDS_BELOW, forget_values, primitives
-from .memory import Table, aligned, names_for
+from .fuse import Fusion
+from .lower import FIRST_EQUAL, WORDS_BELOW, forget_values, parts_for_c, primitives
+from .memory import OURS, Table, aligned, names_for
 from .plan import Address, Storage
+from .results import mapped
+from .straight import Straight
 from .tape import Cell, UnsupportedError
 
 
 class Step:
     """One recording, compiled. `program` is what was recorded, `source` its C, or "" where NumPy runs it."""
+
+    draws_integers = True
+    reserved = OURS
 
     def __init__(
         self, captured: Captured, arguments: dict[int, Tensor], bare: set[int], backend: str
@@ -32,34 +39,51 @@ class Step:
         as arrays."""
         self.captured = captured
         self.bare = bare
-        self.table = Table()
-        self.table.add(aligned((0,), np.uint8), "scratch")
+        self.table = self._memory()
         self.source = ""
         self.fused: list[str] = []
+        self.guards: list[Callable[[], None]] = []
         self._gather(captured, arguments)
-        wanted = [var for _, var in (*self.outputs, *self.stores)]
-        self.program = Program(captured.instructions, wanted).needed()
-        self.run: Callable[[], None] = self._compiled() if backend == "c" else self._interpreted()
+        self.program = Program(captured.instructions, self._wanted()).needed()
+        self.run = self._runner(backend)
         forget_values(captured.instructions)
         self.call = caller(self)
 
+    def _wanted(self) -> list[Var]:
+        return [var for _, var in (*self.outputs, *self.stores)] + [each.var for each in self.captured.checks]
+
+    def _runner(self, backend: str) -> Callable[[], None]:
+        """The function that does the step."""
+        return self._compiled() if backend == "c" else self._interpreted()
+
     def fill(self, made: list[Tensor]) -> Any:
         """The result with these Tensors in it."""
-        return _filled(self.result, iter(made))
+        left = iter(made)
+        return mapped(self.result, lambda x: next(left) if x is _Slot else x)
 
     # -- memory ----------------------------------------------------------------------------------------------
 
+    def _memory(self) -> Table:
+        table = Table()
+        table.add(aligned((0,), np.uint8), "scratch")
+        return table
+
+    def _home(self, var: Var) -> Array:
+        """Memory for a result."""
+        return aligned(var.shape, var.dtype)
+
     def _gather(self, captured: Captured, arguments: dict[int, Tensor]) -> None:
         """Find the memory of everything that is read and written."""
-        names = names_for(captured)
+        names = names_for(captured, self.reserved)
         outputs: list[Var] = []
         self.result = _collect(captured.result, outputs)
         results = len(outputs)
         outputs += [var for _, var in captured.gradients if var is not None]
         cells = [cell for cell in captured.cells if cell.var is not cell.before]
-        needed = Program(captured.instructions, [*outputs, *(cell.var for cell in cells)]).needed()
+        wanted = [*outputs, *(cell.var for cell in cells), *(each.var for each in captured.checks)]
+        needed = Program(captured.instructions, wanted).needed()
         found = [var for each in needed.instructions for var in each.reads()]
-        read = dict.fromkeys([*found, *outputs, *(cell.var for cell in cells)])  # a set would have no order
+        read = dict.fromkeys([*found, *wanted])  # a set would have no order
         made = {each.output for each in needed.instructions}
         self.inputs: dict[Var, Address] = {}
         self.fixed: set[Var] = set()
@@ -73,7 +97,7 @@ class Step:
             if cell.owner is None:
                 if cell in cells:
                     continue  # made and changed within the step; what is read of it is constant
-                self._constant(cell.before, cell.array)
+                self._constant(cell.before, cell.before.value)
                 continue
             name = names.get(cell.before, f"x{number}")
             self.inputs[cell.before] = address = self.table.add(cell.array, name)
@@ -82,7 +106,7 @@ class Step:
             cell.address = address
         for cell in captured.cells:
             if cell.owner is None and cell in cells and cell.before in read:
-                self._constant(cell.before, cell.array.copy())
+                self._constant(cell.before, cell.before.value.copy())
         self._refuse_shared([cell for cell in captured.cells if cell.owner is not None], cells)
         self.numbers = []
         for number, each in enumerate(captured.numbers):
@@ -97,15 +121,8 @@ class Step:
                 self._constant(var, np.asarray(var.value))
         self.outputs: list[tuple[Address, Var]] = []
         for var in outputs:
-            home = aligned(var.shape, var.dtype)
-            self.outputs.append(
-                (
-                    self.table.add(
-                        home, f"out{len(self.outputs)}" + (f"_{names[var]}" if var in names else "")
-                    ),
-                    var,
-                )
-            )
+            name = f"out{len(self.outputs)}" + (f"_{names[var]}" if var in names else "")
+            self.outputs.append((self.table.add(self._home(var), name), var))
         slots = [address.buffer.slot or 0 for address, _ in self.outputs]
         self.result_slots, grads = slots[:results], iter(slots[results:])
         self.gradient_slots = [
@@ -127,7 +144,7 @@ class Step:
     def _refuse_shared(self, found: list[Cell], written: list[Cell]) -> None:
         for cell in written:
             for other in found:
-                if other is not cell and np.may_share_memory(cell.array, other.array):
+                if other is not cell and self.table.share(cell.array, other.array):
                     raise UnsupportedError(
                         "a Tensor is changed in place that shares its memory with another one"
                     )
@@ -143,7 +160,7 @@ class Step:
         made: list[Instruction] = []
         for generator, draws in by.items():
             spans = [_bounds(each) for each in draws]
-            if all(span is not None for span in spans):
+            if self.draws_integers and all(span is not None for span in spans):
                 total, start = sum(each.var.value.size for each in draws), 0
                 var = Var(np.zeros(total, np.uint64))
                 address = self.table.add(np.zeros(total, np.uint64), f"words{len(self.words)}")
@@ -188,18 +205,27 @@ class Step:
 
         return run
 
+    def _simplified(self) -> Simplified:
+        """The program in primitive operations."""
+        instructions, instead = primitives(self.program.instructions, self._wanted(), parts_for_c)
+        for old, new in instead.items():
+            new.name = new.name or old.name
+        return Simplified(
+            instructions,
+            [replace(each, var=instead.get(each.var, each.var)) for each in self.captured.checks],
+            [(address, instead.get(var, var)) for address, var in self.outputs],
+            [(address, instead.get(var, var)) for address, var in self.stores],
+        )
+
     def emit(self) -> Emitted:
         """The C of the step."""
         width = vector_bytes()
-        wanted = [var for _, var in (*self.outputs, *self.stores)]
-        instructions, instead = primitives(self.program.instructions, wanted)
+        instructions, checks, outputs, stores = self._simplified()
         for each in instructions:
             if each.operation is FIRST_EQUAL:
                 self.ranges[each.output] = (0, reduced_size(each))
-        outputs = [(address, instead.get(var, var)) for address, var in self.outputs]
-        stores = [(address, instead.get(var, var)) for address, var in self.stores]
-        for old, new in instead.items():
-            new.name = new.name or old.name
+        for check in checks:
+            self.ranges.setdefault(check.var, (check.low, check.high))
         homes: dict[Var, Address] = {}
         made = {each.output: each for each in instructions}
         for address, var in outputs:
@@ -209,32 +235,24 @@ class Step:
                 if var.shape and var.shape[-1] % lanes and (multiplied or var.shape[-1] > lanes):
                     continue  # whole vectors are written, which takes room that only scratch memory has
                 homes.setdefault(var, address)
-        storage = Storage(instructions, self.inputs, self.fixed, homes, self.ranges, width)
-        return Emitter(storage, instructions, outputs, stores, width).emit()
+        checked = {each.var for each in checks}
+        storage = Storage(instructions, self.inputs, self.fixed, homes, self.ranges, checked, width)
+        return Emitter(Fusion(storage, instructions, checks, outputs, stores), width).emit()
 
     def _interpreted(self) -> Callable[[], None]:
         """The program as straight-line NumPy."""
         self.table.finish()
-        table = self.table
+        instructions, checks, outputs, stores = self._simplified()
+        return Straight(instructions, checks, self.inputs, [*outputs, *stores], self.table).function()
 
-        def run() -> None:
-            values = {
-                var: table.arrays[at.buffer.slot or 0]
-                .reshape(-1)[at.offset : at.offset + var.value.size]
-                .reshape(var.shape)
-                if at.shape != at.buffer.shape
-                else table.arrays[at.buffer.slot or 0]
-                for var, at in self.inputs.items()
-            }
-            found = self.program.run(values, numpy_kind)
-            made = [
-                (self.table.arrays[at.buffer.slot or 0], _value(found, var))
-                for at, var in (*self.outputs, *self.stores)
-            ]
-            for target, value in made:
-                target[...] = value
 
-        return run
+class Simplified(NamedTuple):
+    """Primitive instructions, what is looked for, and what is written where."""
+
+    instructions: list[Instruction]
+    checks: list[Check]
+    outputs: list[tuple[Address, Var]]
+    stores: list[tuple[Address, Var]]
 
 
 _NO_HOME = {"reshape", "unsqueeze", "squeeze", "permute", "expand", "slice", "select", "flip", "diagonal"}
@@ -254,34 +272,17 @@ def _bounds(draw: Draw) -> tuple[int, int] | None:
     return draw.arguments[:2]
 
 
-def _value(found: dict[Var, Array], var: Var) -> Array:
-    return var.value if var.constant else found[var]
-
-
 class _Slot:
     """Where a Tensor stands in a result."""
 
 
 def _collect(result: Any, outputs: list[Var]) -> Any:
-    if isinstance(result, Var):
-        outputs.append(result)
+    """The result, a slot in the place of each variable; these are appended to `outputs`."""
+
+    def convert(x: Any) -> Any:
+        if not isinstance(x, Var):
+            return x
+        outputs.append(x)
         return _Slot
-    if isinstance(result, dict):
-        return {key: _collect(each, outputs) for key, each in result.items()}
-    if isinstance(result, tuple) and hasattr(result, "_fields"):
-        return type(result)(*(_collect(each, outputs) for each in result))
-    if isinstance(result, (tuple, list)):
-        return type(result)(_collect(each, outputs) for each in result)
-    return result
 
-
-def _filled(result: Any, made: Any) -> Any:
-    if result is _Slot:
-        return next(made)
-    if isinstance(result, dict):
-        return {key: _filled(each, made) for key, each in result.items()}
-    if isinstance(result, tuple) and hasattr(result, "_fields"):
-        return type(result)(*(_filled(each, made) for each in result))
-    if isinstance(result, (tuple, list)):
-        return type(result)(_filled(each, made) for each in result)
-    return result
+    return mapped(result, convert)

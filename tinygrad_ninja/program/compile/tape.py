@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 from weakref import ref
 
@@ -18,8 +19,9 @@ import numpy as np
 from ...kinds import KINDS
 from ...ops import Operation
 from ...tensors import Tensor
-from ..instructions import Array, Var, flatten
+from ..instructions import Array, Var, flatten, substitute
 from ..trace import XP, ReadOutError, Tape, Traced, plain, source
+from .shapes import ShapeTape, is_torch, shaped
 
 
 class UnsupportedError(RuntimeError):
@@ -74,9 +76,9 @@ class Recorded(Traced):
         (target,) = options.pop("out", (None,))
         if not traced and not isinstance(target, Recorded):
             return super().__array_ufunc__(ufunc, method, *inputs, **options)
-        if (
-            method != "__call__"
-        ):  # the engine's own checks, such as the bounds of an index: emitted code makes them
+        if method != "__call__":
+            if not all(each.is_known() for each in traced):
+                raise ReadOutError(told(f"numpy.{ufunc.__name__}.{method}"))
             return getattr(ufunc, method)(*map(plain, inputs), **options)
         if target is not None and not isinstance(target, Recorded):
             refuse("NumPy writes what was computed into an array that is no Tensor's")
@@ -118,29 +120,29 @@ class Recorded(Traced):
             refuse("a part of a Tensor is changed in place, which is not compiled; use torch.where")
         self.tape.write(self, value)
 
-    def _is_known(self) -> bool:
+    def is_known(self) -> bool:
         """Whether its values are the same at every call."""
         if self.var is None:
             return not self.lost
         return self.var.constant or self.var in self.tape.fixed
 
     def __bool__(self) -> bool:
-        if self._is_known():
+        if self.is_known():
             return bool(plain(self))
         inside = _engine_frames()
         if "_walk" in inside:
             return False  # a rule asks only to take a shortcut, which later values may not allow
         if "_refuse_zero" in inside:
             return bool(plain(self))  # the emitted code looks for itself
-        raise ReadOutError(_read_out("a branch on data"))
+        raise ReadOutError(told("a branch on data"))
 
     def item(self, *args: Any) -> Any:
-        if self._is_known():
+        if self.is_known():
             return plain(self).item(*args)
-        raise ReadOutError(_read_out("item()"))
+        raise ReadOutError(told("item()"))
 
     def tolist(self) -> Any:
-        return plain(self).tolist() if self._is_known() else self.item()
+        return plain(self).tolist() if self.is_known() else self.item()
 
     def __int__(self) -> int:
         return int(self.item())
@@ -181,10 +183,19 @@ def _engine_frames() -> set[str]:
     return names
 
 
+def _running(code: Any) -> FrameType | None:
+    """The frame of a function that is being run."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame
+
+
 _PACKAGE = str(Path(__file__).parents[2])
 
 
-def _read_out(how: str) -> str:
+def told(how: str) -> str:
+    """The sentence about a value that is read out, with the caller's line."""
     return (
         f"{source() or 'the compiled function'}: {how} reads a value out of a Tensor, and what follows would "
         f"hold for this one value only; return the Tensor and read it outside, or keep it a Tensor "
@@ -192,15 +203,20 @@ def _read_out(how: str) -> str:
     )
 
 
-class StepTape(Tape):
+class StepTape(ShapeTape):
     """A tape on which memory can change."""
 
     def __init__(self) -> None:
         super().__init__()
         self.arrays: list[ref[Recorded]] = []
+        self.code: Any = None  # the function's
+        self.frame: FrameType | None = None  # which keeps its local variables when it has returned
         self.fixed: set[Var] = (
             set()
         )  # the variables that depend on nothing but arrays that the step makes itself
+        self.place = "cpu"  # the device of the torch tensors that the step meets; "cpu" where it meets none
+        self.places: dict[Var, str] = {}  # those of the variables that are torch tensors
+        self._foreign: dict[int, tuple[Any, Array]] = {}
 
     def array(self, var: Var) -> Recorded:
         made = np.asarray(var.value).view(Recorded)
@@ -213,7 +229,37 @@ class StepTape(Tape):
         made.cell, made.seen = cell, (cell, cell.version)
         return made
 
+    def device(self, x: Traced) -> str:
+        if x.var.constant or getattr(x, "number", False):
+            return self.place  # a number is at home everywhere
+        return self.places.get(x.var, "cpu")
+
+    def value(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Array:
+        """What the operation makes, or what stands in for it where that is a torch tensor."""
+        if operation.name == "to_device":
+            return plain(inputs[0])
+        if self.place == "cpu" or operation.view or self._depends_on_fixed(inputs, parameters):
+            return Tape.value(self, operation, inputs, substitute(parameters, self._known_array))
+        return shaped(operation, inputs, parameters)
+
+    def _known_array(self, x: Any) -> Any:
+        """A torch tensor that the step makes itself as an array of NumPy's; anything else as it is."""
+        if not is_torch(x):
+            return x
+        if id(x) not in self._foreign:
+            self._foreign[id(x)] = x, KINDS[type(x)].to_numpy(x)  # with x, so that its id stays its own
+        return self._foreign[id(x)][1]
+
+    def _depends_on_fixed(self, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> bool:
+        arrays = [each for each in flatten((*inputs, *parameters)) if isinstance(each, np.ndarray)]
+        return all(each.constant or each in self.fixed for each in map(self.variable, arrays))
+
     def variable(self, x: Any) -> Any:
+        if is_torch(x):
+            var = super().variable(self._known_array(x))
+            self.put(var, KINDS[type(x)].device(x))
+            self.fixed.add(var)
+            return var
         if isinstance(x, Recorded):
             if x.lost:
                 refuse("a function of NumPy's was applied to a Tensor's values, which is not recorded")
@@ -231,15 +277,18 @@ class StepTape(Tape):
             return super().constant(value)
         var = Var(value)  # of no elements there is no number that they are
         self.fixed.add(var)
+        self.places[var] = self.place
         return self.array(var)
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
+        if self.frame is None:
+            self.frame = _running(self.code)
         made: Any = super().apply(operation, inputs, parameters)
-        read = [
-            self.variable(each) for each in flatten((*inputs, *parameters)) if isinstance(each, np.ndarray)
-        ]
-        if made.var is not None and all(each.constant or each in self.fixed for each in read):
-            self.fixed.add(made.var)
+        if made.var is not None:
+            if self._depends_on_fixed(inputs, parameters):
+                self.fixed.add(made.var)
+            if self.place != "cpu" or operation.name == "to_device":
+                self._settle(made.var, operation, inputs, parameters)
         if operation.view and isinstance(inputs[0], Recorded):
             base = inputs[0]
             if base.cell is None and base.seen is None:  # a result: from now on it is memory with a view
@@ -247,6 +296,27 @@ class StepTape(Tape):
                 base.seen = (base.cell, 0)
             made.seen = base.seen
         return made
+
+    def put(self, var: Var, place: str) -> None:
+        """Note on which device a variable is. UnsupportedError where torch's tensors are on several."""
+        self.places[var] = place
+        if place != "cpu" and self.place not in ("cpu", place):
+            refuse(f"Tensors on {self.place} and on {place} are not compiled together")
+        self.place = place if place != "cpu" else self.place
+
+    def _settle(self, made: Var, operation: Operation, inputs: Any, parameters: Any) -> None:
+        """Note on which device a result is. RuntimeError where its operands are on several."""
+        if operation.name == "to_device":
+            self.put(made, parameters[0])
+            return
+        at_home = [each for each in inputs if isinstance(each, Recorded) and not each.number]
+        places = list(dict.fromkeys(self.device(each) for each in at_home if not each.var.constant))
+        if len(places) > 1:
+            raise RuntimeError(
+                f"{operation.name}: expected all tensors to be on the same device, but found {places[0]} and "
+                f"{places[1]}"
+            )
+        self.places[made] = places[0] if places else self.place
 
     def write(self, target: Recorded, value: Any) -> None:
         """From here on the memory of the target holds `value`, broadcast and in its dtype."""

@@ -1,0 +1,122 @@
+"""The numbers of compiled steps: NaN and infinities, the last places, programs drawn at random."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from compiled_steps import close
+
+import tinygrad_ninja as torch
+from tinygrad_ninja.program.compile import compile
+
+
+def test_nan_and_infinity_are_kept() -> None:
+    x = torch.tensor([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-42, 3e38, -1.0])
+
+    def f(x: Any) -> Any:
+        each = (
+            x.exp(),
+            x.log(),
+            x.tanh(),
+            x.sqrt(),
+            x**-0.5,
+            x**1.5,
+            x**-1.5,
+            x**3,
+            1 / x,
+            x - x,
+            x * 0,
+            x.sum(),
+            x.softmax(0),
+            x.max(),
+        )
+        return (
+            *each,
+            x[2:].max(),
+            x.isnan(),
+            x.isinf(),
+            torch.maximum(x, x.flip(0)),
+            x.argmax(),
+            x[1:].argmin(),
+        )
+
+    for mine, theirs in zip(compile(f, fullgraph=True)(x), f(x), strict=True):
+        np.testing.assert_array_equal(np.isnan(mine.numpy()), np.isnan(theirs.numpy()))
+        np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["exp", "log", "tanh"])
+@pytest.mark.parametrize(("dtype", "exact"), [("float32", np.float64), ("float64", np.longdouble)])
+def test_functions_are_within_four_units_in_the_last_place(name: str, dtype: str, exact: Any) -> None:
+    rng = np.random.default_rng(0)
+    bits = rng.integers(0, 2**63, 100_000).astype(f"u{np.dtype(dtype).itemsize}").view(dtype)
+    special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, 5e-324, 1.0])
+    with np.errstate(all="ignore"):
+        x = np.concatenate([bits, *(rng.uniform(-r, r, 100_000) for r in (1, 10, 110)), special]).astype(
+            dtype
+        )
+    have = compile(lambda x: getattr(x, name)(), fullgraph=True)(torch.tensor(x)).numpy()
+    with np.errstate(all="ignore"):
+        truth = getattr(np, name)(x.astype(exact))
+        want = truth.astype(dtype)
+        off = np.abs(have.astype(exact) - truth) / np.spacing(np.abs(want))
+    same = (have == want) | (np.isnan(have) & np.isnan(want))
+    assert (same | (off <= 4)).all(), (
+        f"off by {np.nanmax(np.where(same, 0, off))} at {x[np.nanargmax(np.where(same, 0, off))]}"
+    )
+
+
+def random_program(rng: np.random.Generator) -> Callable[..., Any]:
+    """A function of three matrices, made of some twenty operations drawn at random, and its gradients."""
+    binary = [
+        lambda a, b: a + b,
+        lambda a, b: a * b,
+        lambda a, b: a - 0.5 * b,
+        torch.maximum,
+        lambda a, b: a @ b.T @ b,
+    ]
+    unary = [
+        torch.tanh,
+        lambda a: a.exp() / (1 + a.exp()),
+        lambda a: a.softmax(1),
+        lambda a: a.sum(0, keepdim=True) + a,
+        lambda a: a - a.mean(1, keepdim=True),
+        lambda a: a / (a.std(0, keepdim=True) + 1),
+        lambda a: a[[2, 0, 2, 1]],
+        lambda a: a.max(1, keepdim=True).values * a,
+        lambda a: torch.cat([a[:2], a[1:3]]),
+        lambda a: a.T.reshape(a.shape),
+        lambda a: torch.where(a > 0, a, 0.1 * a),
+        lambda a: a.cumsum(0) * 0.3,
+        lambda a: a.clamp(-1, 1),
+        lambda a: a.flip(0),
+    ]
+    plan = [(int(rng.integers(0, 3)), int(rng.integers(0, 99)), rng.integers(0, 99, 2)) for _ in range(14)]
+
+    def program(*leaves: Any) -> Any:
+        values = list(leaves)
+        for kind, which, places in plan:
+            a, b = (values[p % len(values)] for p in places)
+            made = binary[which % len(binary)](a, b) if kind == 0 else unary[which % len(unary)](a)
+            values.append(made if kind == 0 else made.tanh())
+        loss = sum(((each**2).mean() for each in values[3:]), start=values[-1].sum())
+        return (loss.detach(), *torch.autograd.grad(loss, leaves, allow_unused=True))
+
+    return program
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_programs_three_ways(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    program = random_program(rng)
+    dtype, tolerance = [("float32", 1e-4), ("float64", 1e-11)][seed % 2]
+    leaves = [torch.tensor(rng.normal(size=(4, 6)).astype(dtype), requires_grad=True) for _ in range(3)]
+    want = program(*leaves)
+    for backend in ("c", "numpy"):
+        have = compile(program, fullgraph=True, backend=backend)(*leaves)
+        for mine, theirs in zip(have, want, strict=True):
+            if theirs is None:
+                assert mine is None
+            else:
+                close(mine, theirs, tolerance)

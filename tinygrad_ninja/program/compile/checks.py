@@ -1,0 +1,97 @@
+"""What the engine looks for in its input before it computes with it, looked for again at every call.
+
+An eager function reads such a value out of an array and raises. One that is recorded notes what it would have
+looked for, and the compiled step looks before it changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...functions import indexing
+from ...nn.functional import loss
+from ..instructions import Array, Instruction, Var
+from ..trace import XP
+from .tape import Recorded, StepTape
+
+
+@dataclass(eq=False)
+class Check:
+    """Every element of `var` must be an integer of [low, high), or else `error(message)` is raised."""
+
+    var: Var
+    low: int
+    high: int
+    error: type[Exception]
+    message: str
+
+    def look(self, array: Array) -> None:
+        """Raise the error, if it is one."""
+        if ((array < self.low) | (array >= self.high)).any():
+            raise self.error(self.message)
+
+
+def noting(tape: StepTape, checks: list[Check]) -> Iterator[tuple[Any, str, Callable[..., Any]]]:
+    """(module, name, the function that notes what that one looks for); each is given the recorded array."""
+
+    def note(array: Recorded, low: int, high: int, error: type[Exception], message: str) -> None:
+        if array.size:
+            checks.append(Check(tape.variable(array), low, high, error, message))
+
+    def sorted_out(classes: Recorded, n: int, ignore_index: int) -> tuple[Any, Any]:
+        ignored = classes == ignore_index  # even where none is: there may be some in later calls
+        kept = XP.where(ignored, 0, classes)
+        note(kept, 0, n, IndexError, f"a target is out of bounds: there are {n} classes")
+        return kept, ignored
+
+    def check_bounds(index: Recorded, n: int, dim: int, error: type[Exception] = RuntimeError) -> None:
+        note(index, 0, n, error, f"an index is out of bounds for dimension {dim} with size {n}")
+
+    def check_classes(array: Recorded, n: int) -> None:
+        note(array, 0, n, RuntimeError, f"class values must be non-negative and smaller than {n}")
+
+    yield loss, "sorted_out", sorted_out
+    yield indexing, "_check_bounds", check_bounds
+    yield indexing, "_check_classes", check_classes
+
+
+def is_unknown(x: Any) -> bool:
+    """Whether it is an array of which the values may differ from call to call."""
+    return isinstance(x, Recorded) and not x.is_known()
+
+
+def index_checks(made: Instruction) -> list[Check]:
+    """What the instruction's indices must be, each a variable."""
+    name, x = made.operation.name, made.inputs[0]
+    if name in ("index", "scatter", "put"):
+        shape = x.shape if name == "index" else made.output.shape  # type: ignore[union-attr]
+        found = list(zip(made.parameters[-1], shape, strict=False))
+    elif name in ("gather", "scatter_along"):
+        axis, where = made.parameters[-2:]
+        found = [(where, (x.shape if name == "gather" else made.output.shape)[axis])]  # type: ignore[union-attr]
+    else:
+        return []
+    what = f"{_place(made)}an index is out of bounds for a dimension of size"
+    return [Check(each, -n, n, IndexError, f"{what} {n}") for each, n in found if isinstance(each, Var)]
+
+
+def divisor_checks(made: Instruction) -> list[Check]:
+    """What the instruction's divisor must be, where it is a variable: not 0, if it divides integers."""
+    if not divides(made.operation.name, made.output.dtype) or not isinstance(made.inputs[1], Var):
+        return []
+    what = f"{_place(made)}integer division by zero (ZeroDivisionError)"
+    return [Check(made.inputs[1], 0, 0, RuntimeError, what)]
+
+
+def _place(made: Instruction) -> str:
+    """The reader's line, and the operation in it."""
+    return f"{made.source + ': ' if made.source else ''}{made.operation.name}: "
+
+
+def divides(name: str, dtype: np.dtype[Any]) -> bool:
+    """Whether the operation divides integers, by others of which none may be 0."""
+    return name in ("remainder", "floor_divide") and dtype.kind in "iu"

@@ -1,0 +1,183 @@
+"""Operations of numbers as C: a function for each stretch of them, over one array of all numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..instructions import Array
+from .emit_c import ENTRY, PRELUDE
+from .rolled import Stretch, stretches
+from .scalars import expression, literal, power
+from .values import COMPUTED, CONSTANT, INPUT, NONE, Scalars
+
+_DOUBLE = np.dtype(np.float64)
+_COMPARED = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+LONGEST = 512
+"""Operations that do not repeat go into functions of at most so many: a C compiler takes more than twice as
+long over twice as many."""
+
+
+@dataclass
+class EmittedValues:
+    """C source of the function, which takes the array of numbers; how many it holds, the inputs first; where
+    among them each output is; the numbers of it that never change, by their places; what the loops are."""
+
+    source: str
+    size: int
+    places: list[int]
+    constants: dict[int, float]
+    summary: list[str]
+
+
+class ValueEmitter:
+    """Makes C of operations of numbers. outputs: the codes of those that are wanted."""
+
+    def __init__(self, tape: Scalars, outputs: list[int]) -> None:
+        self.constants = np.array(tape.constants, np.float64)
+        self.names, self.operands, outputs = _needed(tape, outputs)
+        self.outputs = np.array(outputs, np.int64)
+        self.size = tape.inputs
+        self.slots = np.full(len(self.names), -1, np.int64)  # where a number lies that is read elsewhere
+        kinds = self.operands & 3
+        labels = {name: i for i, name in enumerate(dict.fromkeys(self.names))}
+        keys = np.array([labels[name] for name in self.names], np.int64) * 64 + kinds @ (16, 4, 1)
+        self.pieces = [part for each in stretches(keys) for part in _cut(each)]
+        self._place()
+
+    def _place(self) -> None:
+        """Give room to each number that is an output, or is read in another stretch, or in another turn."""
+        read = np.zeros(len(self.names), bool)
+        read[self.outputs[self.outputs % 4 == COMPUTED] >> 2] = True
+        for piece in self.pieces:
+            codes = self._codes(piece)
+            away = (codes & 3 == COMPUTED) & ~self._local(piece, codes)
+            read[codes[away] >> 2] = True
+        for piece in self.pieces:
+            wanted = read[piece.start : piece.end].reshape(piece.times, piece.body)
+            slots = self.slots[piece.start : piece.end].reshape(piece.times, piece.body)
+            for column in np.flatnonzero(wanted.any(0)):
+                slots[:, column] = self.size + np.arange(piece.times)
+                self.size += piece.times
+
+    def _codes(self, piece: Stretch) -> Array:
+        """(times, body, 3): the operands' codes."""
+        return self.operands[piece.start : piece.end].reshape(piece.times, piece.body, 3)
+
+    def _local(self, piece: Stretch, codes: Array) -> Array:
+        """(1, body, 3): whether an operand is in every turn what the same operation of that turn computed."""
+        turns = piece.start + piece.body * np.arange(piece.times).reshape(-1, 1, 1)
+        number = (codes >> 2) - turns
+        same = (number == number[0]) & (number >= 0) & (number < piece.body) & (codes & 3 == COMPUTED)
+        return same.all(0, keepdims=True)
+
+    def emit(self) -> EmittedValues:
+        """The whole file."""
+        functions = [self._function(i, piece) for i, piece in enumerate(self.pieces)]
+        calls = [f"  values{i}(m);" for i in range(len(self.pieces))]
+        main = [
+            f"int {ENTRY}(void *const *p) {{",
+            "  double *m = (double *)p[0];",
+            *calls,
+            "  return 0;",
+            "}",
+        ]
+        places, constants = [], {}
+        for code in self.outputs.tolist():
+            kind, number = code & 3, code >> 2
+            if kind == CONSTANT:
+                constants[self.size] = float(self.constants[number])
+                number, self.size = self.size, self.size + 1
+            places.append(int(self.slots[number]) if kind == COMPUTED else number)
+        source = "\n\n".join([PRELUDE.read_text(encoding="utf-8"), *functions, "\n".join(main)]) + "\n"
+        return EmittedValues(source, self.size, places, constants, [_summary(each) for each in self.pieces])
+
+    def _function(self, number: int, piece: Stretch) -> str:
+        codes = self._codes(piece)
+        local = self._local(piece, codes)[0]
+        tables: list[str] = []
+        lines = []
+        for i in range(piece.body):
+            name = self.names[piece.start + i]
+            args = [
+                f"v{(codes[0, i, j] >> 2) - piece.start}"
+                if local[i, j]
+                else self._operand(codes[:, i, j], tables)
+                for j in range(3)
+                if codes[0, i, j] & 3 != NONE
+            ]
+            lines.append(f"const double v{i} = {_computed(name, args)};")
+            slots = self.slots[piece.start + i : piece.end : piece.body]
+            if slots[0] >= 0:
+                lines.append(f"{self._element(slots, tables)} = v{i};")
+        head = f"static __attribute__((noinline)) void values{number}(double *restrict m) {{"
+        body = [f"  {each}" for each in (*tables, f"for (int k = 0; k < {piece.times}; k++) {{")]
+        return "\n".join(
+            [f"/* {_summary(piece)} */", head, *body, *(f"    {each}" for each in lines), "  }", "}"]
+        )
+
+    def _operand(self, codes: Array, tables: list[str]) -> str:
+        """What is read from memory, or a number, in every turn."""
+        kind, numbers = codes[0] & 3, codes >> 2
+        if kind == CONSTANT:
+            values = self.constants[numbers]
+            texts = [f"({literal(each, _DOUBLE)})" for each in values.tolist()]  # which may begin with -
+            if len(set(texts)) == 1:
+                return texts[0]
+            tables.append(f"static const double c{len(tables)}[] = {{{', '.join(texts)}}};")
+            return f"c{len(tables) - 1}[k]"
+        return self._element(numbers if kind == INPUT else self.slots[numbers], tables)
+
+    def _element(self, slots: Array, tables: list[str]) -> str:
+        """The element of the array that is at these places in the turns."""
+        start, step = int(slots[0]), int(slots[1] - slots[0]) if len(slots) > 1 else 0
+        if (slots == start + step * np.arange(len(slots))).all():
+            return f"m[{start} + {step} * k]" if step else f"m[{start}]"
+        tables.append(f"static const int32_t c{len(tables)}[] = {{{', '.join(map(str, slots.tolist()))}}};")
+        return f"m[c{len(tables) - 1}[k]]"
+
+
+def _needed(tape: Scalars, outputs: list[int]) -> tuple[list[str], Array, list[int]]:
+    """The names and operands of the operations that the outputs depend on, and the outputs, numbered anew."""
+    wanted = np.zeros(len(tape.names), bool)
+    for code in outputs:
+        if code & 3 == COMPUTED:
+            wanted[code >> 2] = True
+    for i in range(len(tape.names) - 1, -1, -1):
+        if wanted[i]:
+            for code in tape.operands[i]:
+                if code & 3 == COMPUTED:
+                    wanted[code >> 2] = True
+    numbers = np.cumsum(wanted) - 1
+    operands = np.array(tape.operands, np.int64).reshape(-1, 3)[wanted]
+    computed = operands & 3 == COMPUTED
+    operands[computed] = 4 * numbers[operands[computed] >> 2] + COMPUTED
+    names = [name for name, each in zip(tape.names, wanted, strict=True) if each]
+    renumbered = [4 * int(numbers[c >> 2]) + COMPUTED if c & 3 == COMPUTED else c for c in outputs]
+    return names, operands, renumbered
+
+
+def _cut(piece: Stretch) -> list[Stretch]:
+    if piece.times > 1:
+        return [piece]
+    starts = range(piece.start, piece.end, LONGEST)
+    return [Stretch(start, min(LONGEST, piece.end - start), 1) for start in starts]
+
+
+def _computed(name: str, args: list[str]) -> str:
+    if name in _COMPARED:
+        return f"(double)({args[0]} {_COMPARED[name]} {args[1]})"
+    if name == "where":
+        return f"({args[0]} ? {args[1]} : {args[2]})"
+    if name == "pow":
+        try:
+            known = power(args[0], float(args[1]), _DOUBLE)
+        except ValueError:  # no number
+            known = None
+        return known or f"pow({args[0]}, {args[1]})"
+    return expression(name, args, _DOUBLE, ())
+
+
+def _summary(piece: Stretch) -> str:
+    return f"{piece.body} operations" + (f", {piece.times} times" if piece.times > 1 else "")

@@ -1,0 +1,83 @@
+"""Recording without computing: what a step on torch tensors makes is known by its shape and dtype alone.
+
+torch's own "meta" tensors tell these. A batch that fills a GPU would take NumPy minutes, and more memory than
+there is.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from ...kinds import KINDS
+from ...ops import TABLE, Operation
+from ..instructions import Array, Var, evaluate, flatten, substitute
+from ..trace import Tape, plain
+
+
+def stand_in(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None = None) -> Array:
+    """An array of that shape and dtype, and of these strides (in elements), in memory that is never touched.
+
+    A single element is 1, so that a question about all elements is answered as of ordinary numbers.
+    """
+    if not shape:
+        return np.ones((), dtype)
+    if strides is None or 0 in shape:
+        return np.zeros(shape, dtype)
+    span = 1 + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
+    steps = tuple(step * np.dtype(dtype).itemsize for step in strides)
+    return np.lib.stride_tricks.as_strided(np.zeros(span, dtype), shape, steps)
+
+
+def stand_in_for(array: Any) -> Array:
+    """That of a torch tensor. TypeError where NumPy has no such dtype."""
+    return stand_in(tuple(array.shape), numpy_dtype(array.dtype), array.stride())
+
+
+def numpy_dtype(dtype: Any) -> np.dtype[Any]:
+    """NumPy's dtype of the same name; TypeError where there is none."""
+    return np.dtype(str(dtype).removeprefix("torch."))
+
+
+def is_torch(array: Any) -> bool:
+    """Whether it is a torch tensor."""
+    return hasattr(array, "untyped_storage")
+
+
+_ALIKE = {"remainder": "mul", "floor_divide": "mul", "sign": "clone"}
+"""Operations that look at values, and others whose results are of the same shape and dtype."""
+
+
+def shaped(operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Array:
+    """What stands in for the result of an operation."""
+    if operation.name == "to_device":
+        return plain(inputs[0])
+    operation = TABLE[_ALIKE.get(operation.name, operation.name)]
+    torch: Any = import_module("torch")
+
+    def meta(x: Any) -> Any:
+        if isinstance(x, np.dtype) or (isinstance(x, type) and issubclass(x, np.generic)):
+            return getattr(torch, np.dtype(x).name)
+        if isinstance(x, np.ndarray):
+            return torch.empty(x.shape, dtype=getattr(torch, x.dtype.name), device="meta")
+        return x.to("meta") if is_torch(x) else x
+
+    kind = KINDS[torch.Tensor]
+    made = kind.asarray(evaluate(operation, kind, map(meta, inputs), substitute(parameters, meta)))
+    return stand_in(tuple(made.shape), numpy_dtype(made.dtype))
+
+
+class ShapeTape(Tape):
+    """A tape on which nothing is computed but what is known beforehand."""
+
+    def depends_on_constants(self, variables: tuple[Any, ...], parameters: tuple[Any, ...]) -> bool:
+        read = flatten((*variables, *substitute(parameters, self.variable)))
+        return all(not isinstance(each, Var) or each.constant for each in read)
+
+    def value(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Array:
+        known = self.depends_on_constants(substitute(inputs, self.variable), parameters)
+        if known or operation.view:  # NumPy shows a part without looking at it
+            return super().value(operation, inputs, parameters)
+        return shaped(operation, inputs, parameters)

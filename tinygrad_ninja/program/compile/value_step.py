@@ -1,0 +1,95 @@
+"""A recorded step of Values that can be run."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from ...ops import TABLE
+from ...value import Value
+from ..instructions import Instruction, Program, Var
+from .build import build
+from .emit_c import ENTRY
+from .emit_values import ValueEmitter
+from .memory import aligned, pointer
+from .results import mapped
+from .values import COMPUTED, CONSTANT, NONE, Output, Scalars, ValueRecording
+
+
+class ValueStep:
+    """One recording of Values, compiled; `call` runs it. `source` is its C."""
+
+    def __init__(self, recording: ValueRecording, changed: list[tuple[Value, str, int]], result: Any) -> None:
+        """changed: the slots of Values that hold other numbers afterwards, and the codes of these; result:
+        what the function returned, an Output for each number that it computed."""
+        self._tape, self._result = recording.tape, result
+        found: list[Output] = []
+        mapped(result, lambda x: found.append(x) if isinstance(x, Output) else None)
+        self._kinds = [each.kind for each in found]
+        self._codes = [each.code for each in found] + [code for _, _, code in changed]
+        emitted = ValueEmitter(self._tape, self._codes).emit()
+        self.source, self.fused = emitted.source, emitted.summary
+        self._run = getattr(build(emitted.source), ENTRY)
+        self._memory = aligned((emitted.size,), np.float64)
+        self._pointers = (ctypes.c_void_p * 1)(pointer(self._memory))
+        for place, number in emitted.constants.items():
+            self._memory[place] = number
+        self._places = np.array(emitted.places, np.int64)
+        self._targets = [(value, name) for value, name, _ in changed]
+        self._reads = [_reader(source) for source in recording.sources]
+
+    @property
+    def program(self) -> Program:
+        """Its operations as instructions on numbers."""
+        return program(self._tape, self._codes)
+
+    def call(self, args: tuple[Any, ...]) -> Any:
+        """Run the step once."""
+        self._memory[: len(self._reads)] = [read(args) for read in self._reads]
+        self._run(self._pointers)
+        numbers = iter(self._memory[self._places].tolist())
+        made = iter([kind(number) for kind, number in zip(self._kinds, numbers, strict=False)])
+        for (value, name), number in zip(self._targets, numbers, strict=True):
+            setattr(value, name, number)
+        return mapped(self._result, lambda x: next(made) if isinstance(x, Output) else x)
+
+
+def _reader(source: tuple[Any, Any]) -> Callable[[tuple[Any, ...]], float]:
+    """What reads a number anew: a Value's slot, an argument, or an element of one."""
+    owner, part = source
+    if isinstance(owner, Value):
+        read = attrgetter(part)
+        return lambda _: read(owner)
+    if part < 0:
+        return lambda args: args[owner]
+    return lambda args: args[owner].flat[part]
+
+
+def program(tape: Scalars, outputs: list[int]) -> Program:
+    """The operations as instructions on arrays without dimensions."""
+    inputs = [Var(np.zeros(())) for _ in range(tape.inputs)]
+    made: list[Var] = []
+
+    def operand(code: int) -> Var | float:
+        kind, number = code & 3, code >> 2
+        return (
+            tape.constants[number]
+            if kind == CONSTANT
+            else made[number]
+            if kind == COMPUTED
+            else inputs[number]
+        )
+
+    instructions = []
+    for name, codes in zip(tape.names, tape.operands, strict=True):
+        made.append(Var(np.zeros(())))
+        operands = tuple(operand(code) for code in codes if code != NONE)
+        # `where` has its condition last in the table, and as a parameter.
+        operands, parameters = (operands[1:], operands[:1]) if name == "where" else (operands, ())
+        instructions.append(Instruction(TABLE[name], operands, parameters, made[-1]))
+    wanted = [each for each in map(operand, outputs) if isinstance(each, Var)]
+    return Program(instructions, wanted).needed()
