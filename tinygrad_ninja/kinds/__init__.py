@@ -106,7 +106,7 @@ def move(array: Any, device: str) -> Any:
     xp = KINDS[type(array)]
     if xp.device(array) == device:
         return array
-    if hasattr(xp, "move"):  # a kind that records
+    if hasattr(xp, "move"):  # torch, and the kinds that record
         return xp.move(array, device)
     if device == "cpu":
         return xp.to_numpy(array)

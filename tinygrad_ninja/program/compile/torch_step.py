@@ -1,0 +1,285 @@
+"""A recorded step on torch tensors: as torch code, fused by torch's own compiler, replayed as one CUDA graph.
+
+What the step reads of the host (Python numbers, random numbers, NumPy's arrays) goes to the device in one
+piece before it runs; what it changes there (an optimizer's count of its steps) the host computes itself, so
+that nobody waits for the device.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from ...kinds import numpy_kind
+from ..instructions import Array, Instruction, Program, Var
+from ..trace import lower
+from .caller import ChangedError
+from .capture import Captured, Draw
+from .checks import Check, index_checks
+from .emit_torch import MOVES, WHOLE, Emitter, elements_of
+from .lower import primitives
+from .memory import Table, aligned
+from .plan import Address, Buffer
+from .replay import OnDevice, Replay, Upload, function_of
+from .shapes import ShapeTape, is_torch
+from .step import Step
+
+torch: Any = import_module("torch")
+
+
+class TorchTable(Table):
+    """The memory of a step on torch tensors: those, and the host's arrays.
+
+    given: the places that hold something else at every call. moved: whether a tensor elsewhere was replaced.
+    """
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self.device = torch.device("cpu" if place == "torch" else place)
+        self.given: set[int] = set()
+        self.moved = False
+
+    def add(self, array: Any, name: str) -> Address:
+        shape = tuple(array.shape)
+        buffer = Buffer(name, np.dtype(np.int8), shape, (0,) * len(shape), len(self.arrays))
+        self.arrays.append(array)
+        self.buffers.append(buffer)
+        return Address(buffer, 0, buffer.shape, buffer.strides)
+
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        return torch.zeros(shape, dtype=getattr(torch, np.dtype(dtype).name), device=self.device)
+
+    def host(self, slot: int) -> bool:
+        """Whether the host's memory is there."""
+        return not is_torch(self.arrays[slot])
+
+    def share(self, a: Any, b: Any) -> bool:
+        if not is_torch(a) and not is_torch(b):
+            return super().share(a, b)
+        if not is_torch(a) or not is_torch(b):
+            return False
+        (start, end), (first, last) = map(_span, (a, b))
+        return start < last and first < end
+
+    def alike(self, slot: int, array: Any) -> bool:
+        before: Any = self.arrays[slot]
+        if self.host(slot):
+            return super().alike(slot, array)
+        return is_torch(array) and (array.shape, array.dtype, array.stride(), array.device) == (
+            before.shape, before.dtype, before.stride(), before.device,
+        )  # fmt: skip
+
+    def renew(self, slot: int) -> Any:
+        before = self.arrays[slot]
+        self.point(slot, np.zeros_like(before) if self.host(slot) else torch.zeros_like(before))
+        return self.arrays[slot]
+
+    def point(self, slot: int, array: Any) -> None:
+        self.arrays[slot] = array
+        self.moved |= slot not in self.given and is_torch(array)
+
+
+def _span(x: Any) -> tuple[int, int]:
+    """The addresses between which a tensor's elements lie."""
+    reach = sum((n - 1) * step for n, step in zip(x.shape, x.stride(), strict=True)) + 1
+    return x.data_ptr(), x.data_ptr() + (reach * x.element_size() if x.numel() else 0)
+
+
+class TorchStep(Step):
+    """One recording, run by torch: "inductor" fuses it, "torch" runs the lines as they are."""
+
+    draws_integers = False
+    reserved = re.compile(r"(t|x|out|constant|number|drawn)\d+(_.*)?")
+    table: TorchTable
+
+    # -- memory ----------------------------------------------------------------------------------------------
+
+    def _memory(self) -> TorchTable:
+        names = self.captured.names
+        for cell in self.captured.cells:
+            for node, grad in self.captured.gradients:
+                if grad is not None and cell.owner is not None and node is cell.owner.edge:
+                    names.setdefault(grad, f"{names.get(cell.before, 'x')}_grad")
+        return TorchTable(self.captured.place)
+
+    def _home(self, var: Var) -> Any:
+        if self.captured.places.get(var, "cpu") == "cpu" and not var.constant:
+            return aligned(var.shape, var.dtype)
+        return self.table.zeros(var.shape, var.dtype)
+
+    def _constant(self, var: Var, array: Array) -> None:
+        super()._constant(var, array)
+        self.table.arrays[_slot(self.inputs[var])] = torch.from_numpy(np.array(array)).to(self.table.device)
+
+    def _draw_inputs(self, captured: Captured, read: dict[Var, None], names: dict[Var, str]) -> None:
+        super()._draw_inputs(captured, read, names)
+        self._device_draws: dict[int, Draw] = {}
+        for draw, holder in self.draws:
+            if OnDevice.draws(draw, self.table.device):
+                slot = _slot(self.inputs[draw.var])
+                self._device_draws[slot] = draw
+                self.table.arrays[slot] = self.table.zeros(holder.shape, holder.dtype)
+        self.draws = [each for each in self.draws if each[0] not in self._device_draws.values()]
+
+    # -- the device's part, and the host's -------------------------------------------------------------------
+
+    def _runner(self, backend: str) -> Callable[[], None]:
+        instructions, instead = primitives(
+            self.program.instructions, self._wanted(), lambda each: lower(each, ShapeTape())
+        )
+        for old, new in instead.items():
+            new.name = new.name or old.name
+        targets = {_slot(at): instead.get(var, var) for at, var in (*self.outputs, *self.stores)}
+        checks = [replace(each, var=instead.get(each.var, each.var)) for each in self.captured.checks]
+        for draw in self.captured.draws:
+            if draw.method == "integers":
+                self.ranges[draw.var] = draw.arguments[:2]
+            elif draw.method == "permutation":
+                self.ranges[draw.var] = 0, draw.arguments[0]
+        known = self._of_the_host(instructions)
+        used = [check for each in instructions for check in index_checks(each)]
+        checks += [each for each in used if each.var in known and not self._holds(each)]
+        self._host_checks = [each for each in checks if each.var in known]
+        self.ranges |= {each.var: (each.low, each.high) for each in self._host_checks}
+        checks = [each for each in checks if each.var not in known]
+        self._host_targets = {s: var for s, var in targets.items() if self.table.host(s) and var in known}
+        wanted = [*self._host_targets.values(), *(each.var for each in self._host_checks)]
+        self._host = Program(instructions, wanted).needed()
+        self._assume(instructions, checks, set(targets))
+        return self._on_device(
+            instructions, checks, {s: v for s, v in targets.items() if s not in self._host_targets}, backend
+        )
+
+    def _of_the_host(self, instructions: list[Instruction]) -> set[Var]:
+        """The variables that depend on nothing but the host's memory."""
+        found = {var for var, at in self.inputs.items() if self.table.host(_slot(at))}
+        for each in instructions:
+            read = [var for var in each.reads() if not var.constant and var not in self.fixed]
+            if read and found.issuperset(read):
+                found.add(each.output)
+        return found
+
+    def _holds(self, check: Check) -> bool:
+        low, high = self.ranges.get(check.var, (-math.inf, math.inf))
+        return check.low <= low and high <= check.high
+
+    def _assume(self, instructions: list[Instruction], checks: Iterable[Check], written: set[int]) -> None:
+        """Look at indices that lie in a tensor that somebody holds once, and again when it was changed: to
+        look at every call would be to wait for the device. All that remain the code looks at itself."""
+        whole, parts = elements_of(instructions, WHOLE), elements_of(instructions, MOVES)
+        known = set(self.ranges)
+        self._looks: list[tuple[int, Check]] = []
+        for check in (*checks, *(c for each in instructions for c in index_checks(each))):
+            source = parts.get(check.var, check.var)
+            if source not in self.inputs or source in known:
+                continue
+            slot = _slot(self.inputs[source])
+            array: Any = self.table.arrays[slot]
+            if self.table.host(slot) or slot in written or not array.numel():
+                continue
+            if whole.get(check.var, check.var) is source:
+                self._looks.append((slot, check))
+            elif _lies_in(array, check):  # of those outside of the range none may be read
+                why = f"an index that is not in [{check.low}, {check.high})"
+                self._looks.append((slot, replace(check, error=ChangedError, message=why)))
+            else:
+                continue
+            low, high = self.ranges.get(check.var, (-math.inf, math.inf))
+            self.ranges[check.var] = max(low, check.low), min(high, check.high)
+        if self._looks:
+            self._seen: dict[int, tuple[Any, int]] = {}
+            self.guards.append(self._look)
+
+    def _look(self) -> None:
+        arrays: list[Any] = self.table.arrays
+        now = {slot: (arrays[slot], arrays[slot]._version) for slot, _ in self._looks}
+        fresh = {slot for slot, (array, version) in now.items() if not self._is_seen(slot, array, version)}
+        for slot, check in self._looks:
+            if slot in fresh and not _lies_in(arrays[slot], check):
+                raise check.error(check.message)
+        self._seen = now
+
+    def _is_seen(self, slot: int, array: Any, version: int) -> bool:
+        seen = self._seen.get(slot)
+        return seen is not None and seen[0] is array and seen[1] == version
+
+    def _on_device(
+        self, instructions: list[Instruction], checks: list[Check], targets: dict[int, Var], backend: str
+    ) -> Callable[[], None]:
+        table = self.table
+        tensors: dict[str, Any] = {"wrong": table.zeros((), np.int64)}
+        self._copies: dict[int, Any] = {}  # what is made on the device and wanted on the host
+        stores: list[tuple[str, Var]] = []
+        for slot, var in targets.items():
+            name = table.buffers[slot].name
+            if table.host(slot):
+                name += "_there"
+                tensors[name] = self._copies[slot] = table.zeros(var.shape, var.dtype)
+            stores.append((name, var))
+        names = {var: table.buffers[_slot(at)].name for var, at in self.inputs.items()}
+        emitter = Emitter(names, self.fixed, self.ranges, str(table.device))
+        wanted = [*targets.values(), *(each.var for each in checks)]
+        self.source = emitter.emit(Program(instructions, wanted).needed().instructions, checks, stores)
+        function = function_of(self.source)
+        parameters = function.__code__.co_varnames[: function.__code__.co_argcount]
+        slots = [next((b.slot for b in table.buffers if b.name == name), None) for name in parameters]
+        crossing = [slot for slot in slots if slot is not None and table.host(slot)]
+        upload = Upload([table.arrays[slot] for slot in crossing], table.device)
+        tensors |= {table.buffers[slot].name: t for slot, t in zip(crossing, upload.tensors, strict=True)}
+        table.given = {slot for _, _, slot, place in self.owners if place >= 0 and not table.host(slot)}
+        own = {i for i, slot in enumerate(slots) if slot in table.given}
+        changed = {i for i, slot in enumerate(slots) if slot in targets}
+        draws = {i: self._device_draws[s] for i, s in enumerate(slots) if s in self._device_draws}
+        fused = backend == "inductor" and not emitter.swaps  # which inductor (of torch 2.13) mixes up
+        replay = Replay(function, table.device, fused, own, changed, draws)
+        boxed = [i for i, name in enumerate(parameters) if name in emitter.boxed]
+        # Each argument by the slot that it is read from anew, or the tensor that it always is.
+        arguments = [tensors.get(name, slot) for name, slot in zip(parameters, slots, strict=True)]
+
+        def run() -> None:
+            known = self._on_host()
+            upload([table.arrays[slot] for slot in crossing])
+            if table.moved:
+                replay.forget()
+                table.moved = False
+            given: list[Any] = [table.arrays[each] if type(each) is int else each for each in arguments]
+            for i in boxed:
+                given[i] = given[i].view(1)
+            replay(given)
+            if emitter.complaints and (answer := int(tensors["wrong"])):
+                error, message = emitter.complaints[answer - 1]
+                raise error(message)
+            for slot, var in self._host_targets.items():
+                table.arrays[slot][...] = known[var]
+            for slot, tensor in self._copies.items():
+                table.arrays[slot][...] = tensor.cpu().numpy()
+
+        return run
+
+    def _on_host(self) -> dict[Var, Array]:
+        """What the host computes itself; the errors of the checks that it makes."""
+        if not self._host.outputs:
+            return {}
+        arrays = {var: self.table.arrays[_slot(at)] for var, at in self.inputs.items()}
+        found = self._host.run({var: each for var, each in arrays.items() if not is_torch(each)}, numpy_kind)
+        for each in self._host_checks:
+            each.look(found[each.var])
+        return found
+
+
+def _slot(address: Address) -> int:
+    slot = address.buffer.slot
+    assert slot is not None, "an address of the caller's"
+    return slot
+
+
+def _lies_in(array: Any, check: Check) -> bool:
+    """Whether all elements of a torch tensor are what the check wants."""
+    smallest, largest = torch.aminmax(array)
+    return bool((smallest >= check.low) & (largest < check.high))
