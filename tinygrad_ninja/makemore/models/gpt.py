@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ... import Generator, Tensor, arange, bernoulli, full, ones, tensor
 from ...nn import GELU, Embedding, LayerNorm, Linear, Module, ModuleList, MultiheadAttention, Sequential, init
-from ...nn.functional import log_softmax
 from ..data import Vocabulary
 from .model import Model, Recipe
 
@@ -104,15 +103,6 @@ class GPT(Model):
             return x
         kept = bernoulli(full(x.shape, 1 - self.dropout), generator=self.generator)
         return x * (kept / (1 - self.dropout)).to(x.device)
-
-    def loss(self, X: Tensor, Y: Tensor, reduction: str = "mean") -> Tensor:
-        """That of every model. Nothing is read out of Y, such as how many targets there are, for a step that
-        does cannot be compiled."""
-        kept = Y.ne(IGNORED)
-        log_probs = log_softmax(self(X), dim=-1)
-        right = log_probs.gather(-1, Y.where(kept, 0).unsqueeze(-1)).squeeze(-1)
-        total = -right.where(kept, 0.0).sum()
-        return total / kept.sum() if reduction == "mean" else total
 
     def next_logits(self, letters: Sequence[int]) -> Tensor:
         return self(tensor([[0, *letters][-self.context :]]))[:, -1]
