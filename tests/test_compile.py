@@ -1,16 +1,10 @@
 """Whole steps compiled, beside the same steps as eager code: what they compute, draw, change, check and
 refuse."""
 
-import os
-import shutil
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +14,7 @@ from compiled_steps import close
 import tinygrad_ninja as torch
 from tinygrad_ninja import nn
 from tinygrad_ninja.nn import functional as F
-from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, build, compile
+from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, compile
 from tinygrad_ninja.program.trace import ReadOutError
 
 BACKENDS = pytest.mark.parametrize("backend", ["c", "numpy"])
@@ -268,104 +262,6 @@ def test_gradients_that_somebody_holds_stay_as_they_are() -> None:
     compiled()
     assert held.tolist() == first
     assert array.tolist() == second
-
-
-def surroundings(**more: str) -> dict[str, str]:
-    root = str(Path(__file__).parent.parent)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), root]), **more}
-
-
-def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "always", "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=surroundings(**environment),
-    )
-
-
-STEP = """
-    import tinygrad_ninja as torch
-
-    g = torch.Generator().manual_seed(1)
-    X, Y = torch.randint(0, 7, (40, 3), generator=g), torch.randint(0, 5, (40,), generator=g)
-    C, W, V = (torch.randn(each, generator=g).requires_grad_() for each in ((7, 5), (15, 19), (19, 5)))
-
-    @torch.compile
-    def step():
-        ix = torch.randint(0, 40, (9,), generator=g)
-        h = (C[X[ix]].view(9, -1) @ W).tanh()
-        loss = torch.nn.functional.cross_entropy((h - h.mean(0)) @ V, Y[ix]) + (h[:0].sum() + h.amax(1).max())
-        for p in (C, W, V):
-            p.grad = None
-        loss.backward()
-        for p in (C, W, V):
-            p.data += -0.1 * p.grad
-        return loss
-
-    for _ in range(90):
-        last = step()
-    print(f"{last.item():.6f}")
-"""
-
-
-@pytest.mark.skipif(
-    sys.platform != "linux" or not shutil.which("gcc"), reason="needs gcc's sanitizers, on Linux"
-)
-def test_sanitizers_find_nothing(tmp_path: Path) -> None:
-    """The address and the undefined behaviour sanitizer watch the emitted code, whose memory is Python's
-    own."""
-    found = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
-    if not Path(found.stdout.strip()).is_absolute():
-        pytest.skip("gcc has no sanitizers here")
-    sanitized = run(
-        STEP,
-        CC="gcc -fsanitize=address,undefined -fno-sanitize-recover=all",
-        LD_PRELOAD=found.stdout.strip(),
-        ASAN_OPTIONS="detect_leaks=0",
-        TINYGRAD_NINJA_CACHE=str(tmp_path),
-    )
-    assert sanitized.returncode == 0, sanitized.stderr
-    assert float(sanitized.stdout) == pytest.approx(float(run(STEP).stdout), rel=1e-5)
-
-
-def test_without_a_compiler_numpy_runs_the_program(tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    hidden = "import sys; sys.modules['ziglang'] = None\n" + textwrap.dedent(STEP)
-    result = run(hidden, PATH=str(tmp_path / "bin"), CC="")
-    assert result.returncode == 0, result.stderr
-    assert "there is no C compiler" in result.stderr
-    assert float(result.stdout) == pytest.approx(float(run(STEP).stdout), rel=1e-5)
-
-
-def test_two_processes_compile_at_once(tmp_path: Path) -> None:
-    environment = surroundings(TINYGRAD_NINJA_CACHE=str(tmp_path))
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(STEP)], stdout=subprocess.PIPE, text=True, env=environment
-        )
-        for _ in range(2)
-    ]
-    answers = [each.communicate(timeout=120)[0] for each in both]
-    assert answers[0] == answers[1] != ""
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_the_cache_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    def f() -> Any:
-        return torch.arange(3) * 2 + torch.tensor([1, 2, 3])
-
-    w = torch.ones(3)
-
-    def g() -> Any:
-        return w * 2.5
-
-    first = compile(g, fullgraph=True, backend="c")()
-    monkeypatch.setattr(build, "_run", lambda command: pytest.fail("it was compiled again"))
-    assert compile(g, fullgraph=True, backend="c")().tolist() == first.tolist() == [2.5, 2.5, 2.5]
-    with pytest.raises(ValueError, match="backend must be"):
-        compile(f, backend="fortran")
 
 
 def test_what_changed_outside_is_seen() -> None:

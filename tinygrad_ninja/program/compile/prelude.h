@@ -46,7 +46,7 @@ static inline double exp_d(double x) {
 static inline float log_f(float x) {
   int tiny = x < 1.17549435e-38f;
   int32_t bits = bits_of_float(tiny ? x * 8388608.0f : x);
-  int32_t shifted = bits - 0x3f3504f3;
+  int32_t shifted = (int32_t)((uint32_t)bits - 0x3f3504f3u); /* a negative x wraps */
   int32_t n = shifted >> 23;
   float t = float_of_bits((shifted & 0x7fffff) + 0x3f3504f3) - 1.0f;
   float s = t / (2.0f + t), z = s * s;
@@ -60,7 +60,7 @@ static inline float log_f(float x) {
 static inline double log_d(double x) {
   int tiny = x < 2.2250738585072014e-308;
   int64_t bits = bits_of_double(tiny ? x * 18014398509481984.0 : x);
-  int64_t shifted = bits - 0x3fe6a09e667f3bcdLL;
+  int64_t shifted = (int64_t)((uint64_t)bits - 0x3fe6a09e667f3bcdULL);
   int64_t n = shifted >> 52;
   double t = double_of_bits((shifted & 0xfffffffffffffLL) + 0x3fe6a09e667f3bcdLL) - 1.0;
   double s = t / (2.0 + t), z = s * s;
