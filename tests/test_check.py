@@ -17,6 +17,7 @@ from tinygrad_ninja.check import (
     Comparison,
     Difference,
     GradcheckError,
+    assert_matches_torch,
     compare,
     gradcheck,
     gradgradcheck,
@@ -246,8 +247,16 @@ def test_gradcheck_without_anything_to_check() -> None:
     x = tinygrad_ninja.tensor(ROW)
     with pytest.raises(ValueError, match="no input requires a gradient"):
         gradcheck(lambda x: x, x)
+    for nothing in (lambda x: x > 0, lambda x: 3.0):
+        with pytest.raises(ValueError, match="no floating point Tensor"):
+            gradcheck(nothing, tinygrad_ninja.tensor(ROW, requires_grad=True))
     with pytest.raises(ValueError, match="float32: finite differences need float64"):
         gradcheck(lambda x: x.float(), x.requires_grad_())
+
+
+def test_what_is_no_tensor_is_not_compared() -> None:
+    with pytest.raises(TypeError, match="a Tensor or several must be returned to be compared, not NoneType"):
+        assert_matches_torch(lambda t, x: None, ROW)
 
 
 # -- the plugin ----------------------------------------------------------------------------------------------

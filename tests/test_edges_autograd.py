@@ -307,12 +307,13 @@ def test_hook_runs_once_on_the_whole_gradient(t: Any) -> Any:
 
 @same
 def test_hooks_that_raise(t: Any) -> Any:
-    x, y, z = leaf(t), leaf(t), leaf(t)
+    x, y, z, w = (leaf(t) for _ in range(4))
     x.register_hook(lambda gradient: gradient.sum())
     y.register_hook(lambda gradient: 1)
     z.register_hook(lambda gradient: 1 // 0)
-    errors = [attempt(leaf_.sum().backward) for leaf_ in (x, y, z)]
-    return errors, [leaf_.grad for leaf_ in (x, y, z)], attempt(t.ones(3).register_hook, print)
+    w.register_hook(lambda gradient: gradient.double())
+    errors = [attempt(leaf_.sum().backward) for leaf_ in (x, y, z, w)]
+    return errors, [leaf_.grad for leaf_ in (x, y, z, w)], attempt(t.ones(3).register_hook, print)
 
 
 @same
@@ -345,6 +346,17 @@ def test_deepcopy(t: Any) -> Any:
     copied.data[0] = 9
     copied.grad[0] = 9
     return x, x.grad, copied, copied.grad, view, copied is again, copied.is_leaf, copy.deepcopy(t.arange(3))
+
+
+@same
+def test_copy_and_numpy_share_memory(t: Any) -> Any:
+    x = leaf(t)
+    copied = copy.copy(x)
+    copied.data[0] = 7.0
+    with t.no_grad():
+        array = x.numpy()
+    array[1] = 8.0
+    return x, copied, copied.requires_grad, copied.is_leaf, attempt(x.numpy)
 
 
 def test_deepcopy_of_a_non_leaf() -> None:

@@ -213,6 +213,18 @@ def test_array_on_the_left_defers_to_the_tensor(operation: str) -> None:
     lambda t: t.as_tensor([1.0, 2.0]),
     lambda t: t.from_numpy(np.arange(3, dtype=np.int32)),
     lambda t: t.nn.functional.one_hot(t.tensor([0, 2])),
+    lambda t: [
+        t.tensor([np.float64(1), 2]),
+        t.tensor([2.5, np.float64(1)]),
+        t.tensor([[1.5], [np.float64(2)]]),
+    ],
+    lambda t: [t.tensor([np.float32(1), 2.5]), t.tensor([np.float16(1)]), t.tensor([np.float16(1), 2.5])],
+    lambda t: [t.tensor([np.int32(1)]), t.tensor([np.int32(1), 2]), t.tensor([np.float16(1), 2])],
+    lambda t: [t.tensor([np.ones(2), [1.5, 2]]), t.tensor([np.ones(2, np.float32), [1.5, 2]])],
+    lambda t: [t.tensor([t.tensor(1.0, dtype=t.float64), 2]), t.tensor([1, t.tensor([2.5])])],
+    lambda t: t.tensor([t.ones(1), t.ones(1, requires_grad=True)]),
+    lambda t: [t.tensor([-1, -255], dtype=t.uint8), t.full((2,), -1, dtype=t.uint8)],
+    lambda t: [t.tensor([2.7, -2.7], dtype=t.int64), t.full((2,), INF, dtype=t.bool), t.full((1,), INF)],
     lambda t: (t.float, t.double, t.long, t.int, t.get_default_dtype()),
     lambda t: [getattr(t, name).is_floating_point for name in DTYPES],
     lambda t: [getattr(t, name).itemsize for name in DTYPES],
@@ -242,9 +254,29 @@ def test_creation(case: Case) -> None:
     lambda t: t.nn.functional.one_hot(t.tensor([0, 3]), 3),
     lambda t: t.nn.functional.one_hot(t.tensor([-1]), 3),
     lambda t: t.nn.functional.one_hot(t.tensor([1.0])),
+    lambda t: t.nn.functional.one_hot(t.tensor([1]), -2),
+    lambda t: t.tensor([t.ones(2), t.ones(2)]),
 )
 def test_creation_that_raises(case: Case) -> None:
     assert_same_error(case)
+
+
+@cases(
+    lambda t: t.tensor(300, dtype=t.uint8),
+    lambda t: t.tensor([1, -256], dtype=t.uint8),
+    lambda t: t.tensor([1.0, INF], dtype=t.int64),
+    lambda t: t.tensor(float("nan"), dtype=t.int32),
+    lambda t: t.tensor([2**31], dtype=t.int32),
+    lambda t: t.full((2,), INF, dtype=t.int64),
+    lambda t: t.full((2,), 1e40),
+    lambda t: t.zeros(2, dtype=t.int64).fill_(INF),
+    lambda t: t.zeros(2, dtype=t.float16).fill_(1e6),
+    lambda t: t.arange(4).masked_fill(t.arange(4) > 1, -INF),
+    lambda t: t.zeros(2, dtype=t.uint8).__setitem__(0, 300),
+    lambda t: t.arange(4).__setitem__([0, 1], -INF),
+)
+def test_numbers_beyond_the_dtype(case: Case) -> None:
+    assert_same_error(case, "without overflow")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -190,6 +190,10 @@ def test_step_must_be_positive(case: Case) -> None:
     lambda t: list(t.tensor(1)),
     lambda t: t.arange(3).index_select(0, t.tensor([3])),
     lambda t: t.zeros(2, 3).gather(1, t.tensor([[3]])),
+    lambda t: t.arange(5)[np.bool_(True)],
+    lambda t: t.zeros(2, 3).__setitem__([0, 1], t.ones(3, dtype=t.float64)),
+    lambda t: t.zeros(3).__setitem__(t.tensor([0, 1]), t.tensor(2)),
+    lambda t: t.zeros(3).__setitem__(t.tensor([True, False, True]), t.tensor([1, 2])),
 )
 def test_indices_that_raise(case: Case) -> None:
     assert_same_error(case)
@@ -241,6 +245,7 @@ def test_assignment_converts_to_the_dtype(t: Any) -> Any:
     y[3] = t.tensor(5, dtype=t.float64)
     y[1] = True
     z[1:] = 3
+    x[x > 6], y[t.tensor([True, False, False, False]), ...] = t.tensor(8.9), t.tensor([9])
     return x, y, z
 
 

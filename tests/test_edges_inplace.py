@@ -1,5 +1,6 @@
 """Changing a tensor in place: what may, what may not, and what backward then says or computes."""
 
+import operator
 from typing import Any
 
 import pytest
@@ -288,3 +289,20 @@ def test_in_place_that_raises(case: Case) -> None:
 )
 def test_in_place_with_gradients(case: Case) -> None:
     assert_same(case)
+
+
+@same
+def test_masks_are_changed_in_place_by_operators(t: Any) -> Any:
+    x, y, z = (t.tensor([True, False, True]) for _ in range(3))
+    also_x, also_y, also_z = x[:], y, z
+    x &= t.tensor([True, True, False])
+    y |= t.tensor([False, True, False])
+    z ^= True
+    n = t.arange(4)
+    n &= 1
+    return also_x, also_y, also_z, n, attempt(operator.iand, t.tensor([True]), 3)
+
+
+@same
+def test_copy_of_a_number(t: Any) -> Any:
+    return t.ones(2, 3).copy_(5), t.ones(2, dtype=t.int64).copy_(2.7), attempt(t.ones(2).copy_, "a")

@@ -58,6 +58,7 @@ def test_ties(case: Case) -> None:
     gradients(lambda t, x: x.clamp(0, 1), [-1.0, 0.0, 0.5, 1.0, 2.0, NAN, INF, -INF]),
     gradients(lambda t, x: x.clamp(min=0.0), [-1.0, 0.0, 1.0, NAN]),
     gradients(lambda t, x: x.clamp(max=0.0), [-1.0, 0.0, 1.0, NAN]),
+    lambda t: [t.ones(2).clamp(t.tensor(NAN)), t.ones(2).clamp(t.tensor(2.0), t.tensor([NAN, 3.0]))],
     gradients(lambda t, x: x.clamp(2.0, 1.0), [0.0, 1.0, 1.5, 2.0, 3.0]),
     gradients(lambda t, x: t.clamp(x, min=1.0, max=1.0), [0.0, 1.0, 2.0]),
     gradients(lambda t, x: x.max(), [1.0, NAN, 2.0, NAN]),
@@ -275,6 +276,8 @@ def test_reductions_that_refuse_integers(reduction: str, dtype: str) -> None:
     lambda t: t.tensor([1, 2, 3]).sum(dtype=t.float32),
     lambda t: t.tensor([1, 2, 3]).mean(dtype=t.float64),
     lambda t: t.tensor([1, 2, 3]).float().mean(),
+    lambda t: [t.tensor(2.0).nonzero(), t.tensor(0.0).nonzero(), t.where(t.tensor(True))],
+    lambda t: [t.ones(2, 3).all(()), t.ones(2, 3).any(dim=[]), t.ones(2, 3).sum(())],
     gradients(lambda t, x: x.sum(), np.zeros((0, 2), np.float32)),
 )
 def test_empty_and_scalar_reductions(case: Case) -> None:
@@ -293,6 +296,9 @@ def test_empty_and_scalar_reductions(case: Case) -> None:
     lambda t: t.zeros(2).max(-2),
     lambda t: t.zeros(2).softmax(1),
     lambda t: t.zeros(2, 2).sum((0, 0)),
+    lambda t: t.tensor(5.0).sum((0, -1)),
+    lambda t: t.zeros(2, 2).max(keepdim=True),
+    lambda t: t.zeros(2, 2).min(keepdim=True),
     lambda t: t.tensor([1, 2]).mean(),
     lambda t: t.tensor([True]).mean(),
     lambda t: t.tensor([1, 2]).std(),

@@ -217,6 +217,10 @@ def _call_hooks(node: Node, grad: Any) -> Any:
             raise RuntimeError(
                 f"a hook has changed the size of the gradient, from {before.shape} to {answer.shape}"
             )
+        if answer.dtype is not before.dtype:
+            raise RuntimeError(
+                f"a hook has changed the type of the gradient, from {before.dtype} to {answer.dtype}"
+            )
         grad = answer if recorded else answer.array
     return grad
 

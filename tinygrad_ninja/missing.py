@@ -12,8 +12,10 @@ _RELATIVES = {
     "vstack": "cat", "concat": "cat", "repeat": "expand", "tile": "expand", "roll": "cat of two slices",
     "sort": "argmax", "topk": "argmax", "new_zeros": "zeros_like", "scatter": "index_add",
     "cuda": "to(device)", "type": "to(dtype)", "fft": "matmul", "svd": "matmul",
-    "load": "safetensors, with nn.Module", "save": "safetensors, with nn.Module",
-    "silu": "sigmoid", "sparse": "index_add", "jit": "autograd",
+    "load": "serialization.load_state_dict", "save": "serialization.save_state_dict",
+    "silu": "sigmoid", "sparse": "index_add", "jit": "autograd", "narrow": "an index, as in x[:, 1:3]",
+    "storage": "flatten and data_ptr", "round": "floor", "ceil": "floor of the negative", "put": "x[i] = …",
+    "log2": "log10", "log1p": "log", "gradcheck": "check.gradcheck", "gradgradcheck": "check.gradgradcheck",
 }  # fmt: skip
 
 

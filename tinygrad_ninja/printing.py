@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from . import dtypes
 from .tensors import Tensor
 
 _PRECISION, _THRESHOLD, _EDGE, _WIDTH = 4, 1000, 3, 80
@@ -78,15 +79,15 @@ def tensor_text(tensor: Tensor) -> str:
         suffixes.append(f"device='{tensor.device}'")
     if array.size == 0 and array.ndim != 1:
         suffixes.append(f"size={tuple(array.shape)}")
-    if tensor.dtype.name not in ("float32", "int64", "bool") or (
-        array.size == 0 and tensor.dtype.name == "int64"
-    ):
+    told = [dtypes.get_default_dtype(), *([dtypes.int64, dtypes.bool] if array.size else [])]
+    if tensor.dtype not in told:  # by how the elements look
         suffixes.append(f"dtype={tensor.dtype}")
     if tensor.grad_fn is not None:
         suffixes.append(f"grad_fn={tensor.grad_fn}")
     elif tensor.requires_grad:
         suffixes.append("requires_grad=True")
-    text, last = prefix + body, len(body.rpartition("\n")[2]) + len(prefix) * ("\n" not in body)
+    text = prefix + body
+    last = len(text.rpartition("\n")[2]) + 2  # with what will stand after it: a comma or bracket, and a space
     for each in suffixes:
         if last + len(each) + 2 > _WIDTH:
             text += ",\n" + " " * len(prefix) + each

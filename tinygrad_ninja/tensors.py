@@ -252,9 +252,9 @@ class Tensor(metaclass=OffersOnly):
     def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
         """The elements as a NumPy array, which shares this Tensor's memory where it is on the CPU.
 
-        RuntimeError where a gradient is required (detach first), unless `force`.
+        RuntimeError where a gradient is required (detach first), unless `force` or nothing is recorded.
         """
-        if self.edge is not None and not force:
+        if self.edge is not None and not force and is_grad_enabled():
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
             )
@@ -311,6 +311,10 @@ class Tensor(metaclass=OffersOnly):
 
     def __format__(self, spec: str) -> str:
         return object.__format__(self, spec) if self.ndim else format(self.item(), spec)
+
+    def __copy__(self) -> Tensor:
+        made = wrap(self.array)
+        return made.requires_grad_() if self.requires_grad else made
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         if not self.is_leaf:

@@ -7,6 +7,7 @@ from .by_hand import ByHand
 from .compare import Comparison, Difference, Row, compare
 from .finite import GradcheckError, gradcheck, gradgradcheck
 from .matching import assert_matches_torch
+from .optimized import check_optimized
 
 __all__ = [
     "ByHand",
@@ -15,6 +16,7 @@ __all__ = [
     "GradcheckError",
     "Row",
     "assert_matches_torch",
+    "check_optimized",
     "compare",
     "gradcheck",
     "gradgradcheck",

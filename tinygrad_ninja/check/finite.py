@@ -116,7 +116,11 @@ def _leaf(given: Any) -> Any:
 
 
 def _outputs(func: Function, args: Sequence[Any]) -> list[Tensor]:
-    found = [each for each in _listed(func(*args)) if each.is_floating_point()]
+    returned = func(*args)
+    several = returned if isinstance(returned, (tuple, list)) else [returned]
+    found = [each for each in several if isinstance(each, Tensor) and each.is_floating_point()]
+    if not found:
+        raise ValueError("there is nothing to check: the function returned no floating point Tensor")
     for each in found:
         if each.dtype is not float64:
             raise ValueError(f"an output is {each.dtype}: finite differences need float64")

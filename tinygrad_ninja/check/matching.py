@@ -48,6 +48,11 @@ def _derivative(fn: Callable[..., Any], order: int) -> Callable[..., Any]:
     def run(module: Any, *inputs: Any) -> dict[str, Any]:
         result = fn(module, *inputs)
         outputs = list(result) if isinstance(result, (tuple, list)) else [result]
+        for each in outputs:
+            if not isinstance(each, module.Tensor):
+                raise TypeError(
+                    f"a Tensor or several must be returned to be compared, not {type(each).__name__}"
+                )
         parts = [each for each in outputs if each.requires_grad]
         leaves = [each for each in inputs if each.requires_grad]
         if order == 1:

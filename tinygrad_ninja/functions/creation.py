@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 from typing import Any, NoReturn
 
@@ -13,7 +15,7 @@ from ..kinds import array_dtype, device_of, move
 from ..ops import elementwise, shape
 from ..tensors import Tensor, wrap
 from ..tensors import device as Device
-from .register import function, method_only, sizes
+from .register import check_fits, function, method_only, sizes
 
 
 def _finish(array: np.ndarray[Any, Any], on: Any, requires_grad: bool, dtype: Dtype | None = None) -> Tensor:
@@ -31,8 +33,11 @@ def _first_leaf(data: Any) -> Any:
 
 
 def _to_array(data: Any, dtype: Dtype | None) -> np.ndarray[Any, Any]:
-    data = _without_tensors(data)
-    typed = isinstance(data, (np.ndarray, np.generic))
+    if isinstance(data, Tensor):
+        data = data.numpy(force=True)
+    types = _types(data)
+    if any(isinstance(each, Dtype) for each in types):
+        data = _without_tensors(data)
     try:
         array = np.array(data)
     except ValueError:
@@ -40,18 +45,47 @@ def _to_array(data: Any, dtype: Dtype | None) -> np.ndarray[Any, Any]:
         raise
     if array.dtype.kind not in "biuf":
         _complain_of(data, array)
-    if dtype is None and not typed and array.dtype.kind == "f":
-        dtype = dtypes.get_default_dtype()
-    return array if dtype is None else array.astype(dtype.carrier)
+    if dtype is None:
+        return array.astype(_joined(types, array.dtype).numpy, copy=False)
+    if array.size and types <= {float, int} and not dtype.is_floating_point:
+        check_fits(array.min().item(), dtype)
+        check_fits(array.max().item(), dtype)
+    return array.astype(dtype.carrier)
+
+
+def _types(data: Any) -> set[Any]:
+    """Of what type the elements of nested lists are: the dtype of what has one, else Python's type."""
+    level = [data]
+    while any(isinstance(each, (list, tuple)) for each in level):
+        level = [*itertools.chain.from_iterable(x if isinstance(x, (list, tuple)) else (x,) for x in level)]
+    return {getattr(each, "dtype", type(each)) for each in level}
+
+
+def _joined(types: set[Any], found: np.dtype[Any]) -> Dtype:
+    """The dtype that holds them all, a Python float counting as one of the default dtype. `found` is what
+    NumPy makes of them, for which it counts as a float64."""
+    if found.kind != "f":
+        return dtypes.from_numpy_dtype(found)
+    own = [
+        dtypes.get_default_dtype() if each is float
+        else each if isinstance(each, Dtype)
+        else dtypes.from_numpy_dtype(each)
+        for each in types
+    ]  # fmt: skip
+    return functools.reduce(dtypes.promote_types, own, dtypes.bool) if own else dtypes.get_default_dtype()
 
 
 def _without_tensors(data: Any) -> Any:
-    """Tensors, in lists too, as arrays."""
-    if isinstance(data, Tensor):
-        return data.numpy(force=True)
-    if isinstance(data, (list, tuple)) and isinstance(_first_leaf(data), Tensor):
+    """Nested lists with the Tensors in them as NumPy's numbers. ValueError for one of several elements."""
+    if isinstance(data, (list, tuple)):
         return [_without_tensors(each) for each in data]
-    return data
+    if not isinstance(data, Tensor):
+        return data
+    if data.numel() != 1:
+        raise ValueError(
+            "only one element tensors can be converted to Python scalars: stack() joins larger ones"
+        )
+    return data.numpy(force=True).reshape(())[()]
 
 
 def _complain_of_lengths(data: Any) -> None:
@@ -82,9 +116,9 @@ def _complain_of(data: Any, array: np.ndarray[Any, Any]) -> NoReturn:
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A Tensor with a copy of `data`: numbers, nested lists of them, an array, another Tensor.
 
-    Python floats become the default dtype (float32), ints int64; an array keeps its dtype. ValueError for
-    lists of unequal length, TypeError for lists beside numbers; one of them or RuntimeError for what is no
-    number.
+    Python floats become the default dtype (float32), ints int64; an array, and a number of NumPy's in a list,
+    keeps its dtype. ValueError for lists of unequal length, TypeError for lists beside numbers; one of them
+    or RuntimeError for what is no number; RuntimeError for a number that an integer `dtype` does not reach.
     """
     if dtype is None and isinstance(data, Tensor):
         dtype = data.dtype
@@ -149,13 +183,15 @@ def empty(
 def full(
     size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """`fill_value` in the shape `size`; its dtype is that of the value by default."""
+    """`fill_value` in the shape `size`; its dtype is that of the value by default. RuntimeError where `dtype`
+    does not reach so far."""
     value = _number(fill_value)
     d = dtypes.scalar_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
     shape = sizes((size,))
     if any(n < 0 for n in shape):
         raise RuntimeError(f"a Tensor can't have a negative dimension: {list(shape)}")
-    return _finish(np.full(shape, value, d.carrier), device, requires_grad, d)
+    check_fits(value, d)
+    return _finish(np.full(shape, np.array(value).astype(d.carrier)), device, requires_grad, d)
 
 
 def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:

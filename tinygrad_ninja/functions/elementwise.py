@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..ops import elementwise as ops
 from ..ops import shape as shape_ops
 from ..ops.table import Operation
 from ..tensors import Tensor
-from .register import as_tensor_operand, function, method, method_only
+from .register import as_element, as_tensor_operand, function, method, method_only
 
 
 def _complete(entry: Operation, name: str, a: Any, b: Any) -> Tensor:
@@ -43,7 +44,7 @@ def _binary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> N
 
 
 def _unary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
-    def call(input: Tensor) -> Tensor:
+    def call(input: Any) -> Tensor:
         if not isinstance(input, Tensor):
             raise TypeError(f"{entry.name}(): argument 'input' must be Tensor, not {type(input).__name__}")
         return entry.call(input)
@@ -179,6 +180,12 @@ def rsqrt(input: Tensor) -> Tensor:
 
 
 @method
+def log10(input: Tensor) -> Tensor:
+    """The logarithm to base 10."""
+    return ops.div.call(ops.log.call(input), math.log(10))
+
+
+@method
 def maximum(input: Tensor, other: Tensor) -> Tensor:
     """The larger of each two elements; on a tie the gradient is halved between them."""
     return _two_tensors(ops.maximum, input, other)
@@ -207,10 +214,10 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         out = input
         if min is not None:
             bound = as_tensor_operand(min, input)
-            out = where(ops.lt.call(out, bound), bound, out)
+            out = where(ops.lt.call(out, bound) | ops.isnan.call(bound), bound, out)
         if max is not None:
             bound = as_tensor_operand(max, input)
-            out = where(ops.gt.call(out, bound), bound, out)
+            out = where(ops.gt.call(out, bound) | ops.isnan.call(bound), bound, out)
         return out
     if not input.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
         input = input.to(dtypes.get_default_dtype())
@@ -227,8 +234,6 @@ def clip(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """`input` where the condition holds, else `other`; all three are broadcast. Of a condition alone, where
     it holds: a vector of integers for each dimension."""
-    if not isinstance(condition, Tensor):
-        raise TypeError(f"where(): argument 'condition' must be Tensor, not {type(condition).__name__}")
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
     if condition.dtype is not dtypes.bool:
@@ -259,7 +264,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
             f"masked_fill only supports a 0-dimensional value, but got one with {value.ndim} dimensions"
         )
     same_device("masked_fill", input, mask)
-    fill = as_tensor_operand(value, input).to(input.dtype)
+    fill = as_element(value, input).to(input.dtype)
     return ops.where.call(fill, input, mask.array)
 
 

@@ -17,7 +17,7 @@ from ..devices import same_device
 from ..kinds import array_dtype, device_of, dtype_of, kind_of, move, numpy_kind
 from ..ops import indexing as ops
 from ..tensors import Tensor, wrap
-from .register import as_tensor_operand, dimension, function, method
+from .register import as_element, dimension, function, method
 
 _ALL = slice(None)
 _INT64 = np.dtype(np.int64)
@@ -47,8 +47,8 @@ def _index_array(item: Any, like: Any) -> Any:
         array = numpy_kind.arange(len(item))
     else:
         array = np.array(item)
-        if not isinstance(item, np.ndarray) and array.dtype.kind in "if":
-            array = array.astype(np.int64, casting="unsafe" if array.size == 0 else "same_kind")
+        if not isinstance(item, np.ndarray) and (array.dtype.kind == "i" or not array.size):
+            array = array.astype(np.int64)
     d = dtype_of(array)
     if d is dtypes.uint8:
         array = array != 0
@@ -70,8 +70,6 @@ def _prepared(item: Any, like: Any) -> Any:
     if isinstance(item, _SEVERAL):
         array = _index_array(item, like)
         return array if array.ndim else array.item()
-    if isinstance(item, np.bool_):
-        return bool(item)
     if isinstance(item, str):
         raise TypeError(f"an index can't be a str ({item!r})")
     try:
@@ -186,11 +184,24 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     basic, advanced = _split(self.array, index)
     target = _view(self, basic) if basic else self
     shape = kind_of(target.array).index(target.array, advanced).shape if advanced else target.array.shape
-    given = as_tensor_operand(value, self)
+    given = as_element(value, self)
+    differs = advanced and given.dtype is not self.dtype
+    if differs and not (given.numel() == 1 and _is_mask(index, self.array)):
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {self.dtype} for the "
+            f"destination and {given.dtype} for the source."
+        )
     extra = given.ndim - len(shape)
     if extra > 0 and all(n == 1 for n in given.shape[:extra]):
         given = given.reshape(given.shape[extra:])
     assign(target, given, advanced or EVERYWHERE, shape)
+
+
+def _is_mask(index: Any, x: Any) -> bool:
+    """Whether one mask is all that is advanced in the index: a number of any dtype may then be written."""
+    prepared = [_prepared(each, x) for each in _as_items(index)]
+    advanced = [each for each in prepared if hasattr(each, "ndim") or isinstance(each, bool)]
+    return len(advanced) == 1 and (isinstance(advanced[0], bool) or dtype_of(advanced[0]) is dtypes.bool)
 
 
 Tensor.__getitem__ = _getitem
@@ -291,9 +302,10 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Where the elements are not zero: an (n, ndim) Tensor of integers, or with as_tuple one vector a
     dimension."""
-    found = np.nonzero(input.detach().numpy())
+    array = input.numpy(force=True)
+    found = np.nonzero(np.atleast_1d(array))
     each = tuple(wrap(move(where, device_of(input.array))) for where in found)
-    return each if as_tuple else wrap(move(np.stack(found, 1), device_of(input.array)))
+    return each if as_tuple else wrap(move(np.stack(found, 1)[:, : array.ndim], device_of(input.array)))
 
 
 def _check_classes(array: Any, n: int) -> None:
@@ -315,7 +327,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     array = tensor.array
     if not tensor.numel() and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
-    n = num_classes if num_classes >= 0 else int(array.max()) + 1
+    n = num_classes if num_classes != -1 else int(array.max()) + 1
     if tensor.numel():
         _check_classes(array, n)
     classes = move(np.arange(n), device_of(array))

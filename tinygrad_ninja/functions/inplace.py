@@ -13,12 +13,13 @@ from ..kinds.numpy_kind import SCALARS
 from ..record import is_grad_enabled
 from ..tensors import Tensor
 from .indexing import EVERYWHERE, assign
-from .register import as_tensor_operand, method_only
+from .register import as_element, method_only
 
 _NAMES = (
     "add", "sub", "mul", "div", "pow", "neg", "exp", "log", "sqrt", "tanh", "relu", "sigmoid", "abs", "clamp",
     "square", "masked_fill", "index_add", "tril", "triu", "floor", "reciprocal", "rsqrt", "floor_divide",
-    "remainder",
+    "remainder", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "sin", "cos", "erf", "sign",
+    "trunc", "clip",
 )  # fmt: skip
 
 
@@ -68,17 +69,17 @@ def _operator(plain: str, name: str) -> None:
 for _plain, _name in {
     "add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "pow": "pow_",
     "floordiv": "floor_divide_",
-    "mod": "remainder_",
+    "mod": "remainder_", "and": "bitwise_and_", "or": "bitwise_or_", "xor": "bitwise_xor_",
 }.items():  # fmt: skip
     _operator(_plain, _name)
 
 
 @method_only
-def copy_(self: Tensor, src: Tensor) -> Tensor:
+def copy_(self: Tensor, src: Any) -> Tensor:
     """The elements of `src`, broadcast and in this Tensor's dtype, written into its memory."""
-    if not isinstance(src, Tensor):
-        raise TypeError(f"copy_(): argument 'other' must be Tensor, not {type(src).__name__}")
-    return assign(self, src, EVERYWHERE, tuple(self.shape))
+    if not isinstance(src, (Tensor, int, float)):
+        raise TypeError(f"copy_(): argument 'src' must be a Tensor or a number, not {type(src).__name__}")
+    return assign(self, as_element(src, self), EVERYWHERE, tuple(self.shape))
 
 
 @method_only
@@ -88,7 +89,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         raise RuntimeError(
             f"fill_ only supports a 0-dimensional value tensor, not one of {value.ndim} dimensions"
         )
-    return copy_(self, as_tensor_operand(value, self))
+    return copy_(self, value)
 
 
 @method_only

@@ -3,7 +3,10 @@ request."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from .. import dtypes
 from ..kinds import kind_of
@@ -13,19 +16,27 @@ from ..ops import shape as shape_ops
 from ..ops.apply import as_floating
 from ..ops.table import Operation
 from ..tensors import Tensor, wrap
+from .creation import linspace, tensor
 from .elementwise import maximum as _maximum
 from .elementwise import minimum as _minimum
 from .register import dimension, dimensions, method, numpy_names
 
 
 class max_return_type(NamedTuple):  # noqa: N801
-    """What `max(dim)` and `min(dim)` give: the values, and where along the dimension they stood."""
+    """What `max(dim)` gives: the values, and where along the dimension they stood."""
 
     values: Tensor
     indices: Tensor
 
     def __repr__(self) -> str:
-        return f"torch.return_types.max(\nvalues={self.values!r},\nindices={self.indices!r})"
+        name = type(self).__name__.removesuffix("_return_type")
+        return f"torch.return_types.{name}(\nvalues={self.values!r},\nindices={self.indices!r})"
+
+
+class min_return_type(max_return_type):  # noqa: N801
+    """What `min(dim)` gives, as `max(dim)`."""
+
+    __slots__ = ()
 
 
 def _floating(x: Tensor, name: str, dtype: Any) -> Tensor:
@@ -105,14 +116,23 @@ def _not_empty(input: Tensor, axis: tuple[int, ...] | None, name: str) -> None:
             )
 
 
-def _extreme(input: Tensor, dim: Any, keepdim: bool, entry: Operation, where: Operation) -> Any:
+def _extreme(
+    input: Tensor,
+    dim: Any,
+    keepdim: bool,
+    entry: Operation,
+    where: Operation,
+    pair: type[max_return_type],
+) -> Any:
     array = input.array
     if dim is None:
+        if keepdim:
+            raise TypeError(f"{entry.name[1:]}(): keepdim goes with dim, which is missing")
         _not_empty(input, None, entry.name[1:])
         return entry.call(input, None, False)
     axis = dimension(dim, array.ndim)
     if not array.ndim:
-        return max_return_type(shape_ops.clone(input), wrap(kind_of(array).zeros_like(array)).long())
+        return pair(shape_ops.clone(input), wrap(kind_of(array).zeros_like(array)).long())
     if not array.shape[axis]:
         _not_empty(input, (axis,), entry.name[1:])
     indices = where.function(kind_of(array), array, axis, True)
@@ -120,7 +140,7 @@ def _extreme(input: Tensor, dim: Any, keepdim: bool, entry: Operation, where: Op
     if not keepdim:
         kept = array.shape[:axis] + array.shape[axis + 1 :]
         values, indices = shape_ops.reshape.call(values, kept), indices.reshape(kept)
-    return max_return_type(values, wrap(indices))
+    return pair(values, wrap(indices))
 
 
 @method
@@ -131,7 +151,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     is none."""
     if isinstance(dim, Tensor) or other is not None:
         return _maximum(input, dim if other is None else other)
-    return _extreme(input, dim, keepdim, ops.amax, ops.argmax)
+    return _extreme(input, dim, keepdim, ops.amax, ops.argmax, max_return_type)
 
 
 @method
@@ -140,7 +160,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     """The smallest element, as `max` gives the largest."""
     if isinstance(dim, Tensor) or other is not None:
         return _minimum(input, dim if other is None else other)
-    return _extreme(input, dim, keepdim, ops.amin, ops.argmin)
+    return _extreme(input, dim, keepdim, ops.amin, ops.argmin, min_return_type)
 
 
 @method
@@ -190,7 +210,8 @@ def argmin(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 
 def _truth(entry: Operation, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
-    found = entry.call(input, _dims(input, dim), keepdim)
+    nothing = isinstance(dim, (tuple, list)) and not dim  # is reduced then, unlike by the other reductions
+    found = entry.call(input, () if nothing else _dims(input, dim), keepdim)
     return found.to(dtypes.uint8) if input.dtype is dtypes.uint8 else found
 
 
@@ -258,3 +279,45 @@ def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> T
             f"norm with p={p!r} is not offered; the nearest thing is p=2, or abs() and sum()"
         )
     return ops.norm.call(_floating(input, "norm", None), _dims(input, dim), keepdim)
+
+
+class histogram_return_type(NamedTuple):  # noqa: N801
+    """What `histogram` gives: what is in each bin, and the edges of the bins, one more."""
+
+    hist: Tensor
+    bin_edges: Tensor
+
+    def __repr__(self) -> str:
+        return f"torch.return_types.histogram(\nhist={self.hist!r},\nbin_edges={self.bin_edges!r})"
+
+
+@method
+def histogram(
+    input: Tensor, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
+) -> histogram_return_type:
+    """How many elements lie in each bin, or of what weight they are together; no gradient goes through.
+
+    bins: how many of equal width between the two ends of `range`, by default the least and the greatest
+        element; or their edges, a vector. An element on an edge counts to the right, on the last to the left.
+    density: divide so that the area, hist times the widths of the bins, is 1.
+
+    NotImplementedError for integers, RuntimeError for ends that are not finite or the wrong way round.
+    """
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f"histogram is not implemented for {input.dtype}: call float() first")
+    array = input.numpy(force=True)
+    if not isinstance(bins, Tensor):
+        if bins <= 0:
+            raise RuntimeError(f"histogram(): bins must be > 0, but got {bins}")
+        low, high = range or ((array.min().item(), array.max().item()) if array.size else (0.0, 1.0))
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            raise RuntimeError(
+                f"histogram(): the range [{low}, {high}] is not finite, or its ends are exchanged"
+            )
+        if low == high:
+            low, high = low - 0.5, high + 0.5
+        bins = linspace(low, high, bins + 1, dtype=input.dtype, device=input.device)
+    weights = None if weight is None else weight.numpy(force=True)
+    with np.errstate(invalid="ignore"):  # the density of nothing is NaN
+        hist, _ = np.histogram(array, bins.numpy(force=True), weights=weights, density=density)
+    return histogram_return_type(tensor(hist, dtype=input.dtype, device=input.device), bins)

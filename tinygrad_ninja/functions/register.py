@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import operator
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+import numpy as np
 
 from .. import dtypes
 from ..tensors import Tensor
@@ -18,9 +21,23 @@ OFFERED: dict[str, Any] = {}
 
 
 def function(f: _F) -> _F:
-    """Export `f` from the package under its own name."""
-    OFFERED[f.__name__] = f
+    """Export `f` from the package under its own name. Called so, it takes nothing but a Tensor for a first
+    parameter that is annotated as one."""
+    first = next(iter(inspect.signature(f).parameters), "")
+    told = hasattr(f, "__wrapped__")  # by `numpy_names`
+    OFFERED[f.__name__] = f if told or f.__annotations__.get(first) != "Tensor" else _refusing(f, first)
     return f
+
+
+def _refusing(f: Callable[..., Any], first: str) -> Callable[..., Any]:
+    @functools.wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = args[0] if args else kwargs.get(first)
+        if not isinstance(given, Tensor):
+            raise TypeError(f"{f.__name__}(): argument {first!r} must be Tensor, not {type(given).__name__}")
+        return f(*args, **kwargs)
+
+    return call
 
 
 def method(f: _F) -> _F:
@@ -92,6 +109,32 @@ def as_tensor_operand(x: Any, like: Tensor) -> Tensor:
     )
 
 
+def check_fits(value: Any, d: dtypes.dtype) -> None:
+    """RuntimeError where the Python number is beyond what `d` holds. As in PyTorch, all is true or false, an
+    infinity is a float, and a negative number wraps around in an unsigned integer."""
+    if d is dtypes.bool:
+        return
+    if d.is_floating_point:
+        fits = not math.isfinite(value) or abs(value) <= np.finfo(d.carrier).max
+    else:
+        held = np.iinfo(d.carrier)
+        fits = (held.min or -held.max) <= value <= held.max
+    if not fits:
+        raise RuntimeError(f"value cannot be converted to type {d.name} without overflow: {value}")
+
+
+def as_element(x: Any, of: Tensor) -> Tensor:
+    """`x` as a Tensor that can be written into `of`; a Python number as a 0-dimensional one of its dtype.
+
+    RuntimeError where that dtype does not reach so far.
+    """
+    if isinstance(x, Tensor):
+        return x
+    from .creation import full
+
+    return full((), x, dtype=of.dtype, device=of.device)
+
+
 def dimension(dim: Any, ndim: int) -> int:
     """`dim` counted from the front; IndexError where there is no such dimension. A 0-d tensor counts as
     1-d."""
@@ -114,15 +157,12 @@ def dimensions(dim: Any, ndim: int) -> tuple[int, ...] | None:
     """
     if type(dim) is int and -ndim <= dim < ndim:
         return (dim % ndim,)
-    if dim is None or (isinstance(dim, (tuple, list)) and not dim) or ndim == 0:
-        if ndim == 0 and dim is not None:
-            for each in dim if isinstance(dim, (tuple, list)) else [dim]:
-                dimension(each, 0)
+    if dim is None or (isinstance(dim, (tuple, list)) and not dim):
         return None
     dims = tuple(dimension(each, ndim) for each in (dim if isinstance(dim, (tuple, list)) else [dim]))
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"dim {dim} appears multiple times in the list of dims")
-    return dims
+    return dims if ndim else None
 
 
 def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:

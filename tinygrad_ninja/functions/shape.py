@@ -198,15 +198,21 @@ def contiguous(self: Tensor) -> Tensor:
     return self if self.is_contiguous() else ops.clone.call(self)
 
 
-@function
-def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
-    """The tensors one after the other along `dim`; their other sizes must agree."""
+def _list_of_tensors(tensors: Any) -> list[Tensor]:
     several = list(tensors)
-    if not several:
-        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for each in several:
         if not isinstance(each, Tensor):
             raise TypeError(f"expected Tensor as element in argument 0, but got {type(each).__name__}")
+    return several
+
+
+@function
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
+    """The tensors one after the other along `dim`; their other sizes must agree."""
+    several = _list_of_tensors(tensors)
+    if not several:
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+    for each in several:
         if not each.ndim:
             raise RuntimeError("zero-dimensional tensor cannot be concatenated")
     same_device("cat", *several)
@@ -219,7 +225,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> 
 @function
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new dimension."""
-    several = list(tensors)
+    several = _list_of_tensors(tensors)
     if not several:
         raise RuntimeError("stack expects a non-empty TensorList")
     for each in several:
@@ -264,6 +270,11 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
             raise RuntimeError(f"split expects split_size be positive, but got split_size={step}")
         bounds = [*range(0, n, step), n] if n else [0, 0]
     else:
+        if min(split_size_or_sections, default=0) < 0:
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes have only non-negative entries, "
+                f"but got {list(split_size_or_sections)}"
+            )
         bounds = [0]
         for each in split_size_or_sections:
             bounds.append(bounds[-1] + each)
@@ -318,6 +329,8 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 @method
 def flip(input: Tensor, *dims: Any) -> Tensor:
     """A copy with the order along the dimensions reversed."""
+    if not dims:
+        raise TypeError("flip() needs dims: the dimensions to reverse")
     return ops.flip.call(input, dimensions(sizes(dims), input.ndim) or ())
 
 

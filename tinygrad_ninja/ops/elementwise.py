@@ -169,7 +169,7 @@ def _clamp_slope(xp: Any, dout: Any, x: Any, low: Any, high: Any) -> Any:
     return dout if high is None else xp.where(x <= high, dout, 0.0)
 
 
-@operation(x=_clamp_slope)
+@operation(torch_name="ClampBackward1", x=_clamp_slope)
 def clamp(xp: Any, x: Any, /, low: Any, high: Any) -> Any:
     """out = min(max(x, low), high), either bound a number or None;  dx = dout where low ≤ x ≤ high, else
     0."""

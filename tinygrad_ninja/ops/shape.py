@@ -102,7 +102,7 @@ def diagonal(xp: Any, x: Any, /, offset: int) -> Any:
     return xp.copy(xp.diagonal(x, offset))
 
 
-@operation(x=lambda xp, dout, offset: xp.diagonal(dout, offset))
+@operation(torch_name="DiagEmbedBackward0", x=lambda xp, dout, offset: xp.diagonal(dout, offset))
 def diag_embed(xp: Any, x: Any, /, offset: int) -> Any:
     """out = a square matrix with the vector x on its diagonal;  dx = the diagonal of dout."""
     return xp.diag_embed(x, offset)
