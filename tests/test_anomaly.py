@@ -67,6 +67,15 @@ def test_what_was_infinite_already_is_no_news(device: str) -> None:
     assert scores.grad is not None
 
 
+def test_a_nan_that_is_brought_in_is_told_where_it_comes_in(device: str) -> None:
+    weight, data = leaf([1.0, 2.0], device), ninja.tensor([1.0, -1.0], device=device).log()
+    with detect_anomaly(), pytest.raises(RuntimeError, match=r"^mul passed on a NaN .*: weight \* data$"):
+        weight * data
+    loss = (weight * data).sum()
+    with detect_anomaly(), pytest.raises(RuntimeError, match=r"^the backward of mul passed on a NaN"):
+        loss.backward()
+
+
 def test_lines_without_checks(device: str) -> None:
     x = leaf([0.0], device)
     with detect_anomaly(check_nan=False):

@@ -87,3 +87,15 @@ def test_files_that_hold_no_weights_are_named(tmp_path: Path) -> None:
         load_state_dict(tmp_path / "text")
     with pytest.raises(FileError, match=r"cannot read .*absent: No such file"):
         load_state_dict(tmp_path / "absent")
+
+
+def test_what_cannot_be_saved_is_told(tmp_path: Path) -> None:
+    model, path = mlp(tinygrad_ninja.nn), tmp_path / "weights.safetensors"
+    with pytest.raises(TypeError, match=r"such as model\.state_dict\(\), not a Sequential"):
+        save_state_dict(path, model)
+    with pytest.raises(TypeError, match="by their names, not 'w': ndarray"):
+        save_state_dict(path, {"w": np.ones(2)})  # type: ignore[dict-item]
+    with pytest.raises(FileNotFoundError) as told:
+        save_state_dict(tmp_path / "absent" / "weights.safetensors", model.state_dict())
+    assert told.value.filename == str(tmp_path / "absent" / "weights.safetensors")
+    assert not list(tmp_path.iterdir())

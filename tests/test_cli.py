@@ -229,6 +229,7 @@ def test_bad_checkpoints_are_refused(trained: tuple[Path, str], folder: Path, co
         (("eval", "--steps", "3"), "--steps"),
         (("lr-find", "--model", "mlp", "--layers", "3"), "--layers"),
         (("lr-find", "--lowest", "1", "--highest", "0.5"), "--lowest"),
+        (("lr-find", "--steps", "19"), "--steps"),
         (("check", "--dtype", "int64"), "--dtype"),
         (("tame",), "tame"),
     ],

@@ -248,6 +248,9 @@ def test_on_torch_tensors() -> None:
 @cases(
     lambda t: t.nn.functional.cross_entropy(t.tensor(1.0), t.tensor(0)),
     lambda t: t.nn.functional.cross_entropy(t.tensor(LOGITS), t.tensor(TARGETS), t.ones(2)),
+    lambda t: t.nn.functional.cross_entropy(t.tensor(LOGITS), TARGETS),
+    lambda t: t.nn.functional.cross_entropy(t.tensor(LOGITS), TARGETS.tolist()),
+    lambda t: t.nn.functional.cross_entropy(t.ones(4, 3), t.tensor(TARGETS), t.ones(3, requires_grad=True)),
     lambda t: t.nn.functional.cross_entropy(t.tensor(LOGITS), t.tensor(TARGETS), label_smoothing=1.5),
     lambda t: t.nn.functional.cross_entropy(t.tensor(LOGITS), t.tensor(LOGITS), ignore_index=1),
     lambda t: t.nn.functional.cross_entropy(t.tensor(LOGITS), t.ones(4, 3, dtype=t.int64)),
@@ -258,10 +261,18 @@ def test_on_torch_tensors() -> None:
     lambda t: t.nn.functional.nll_loss(t.tensor(LOGITS), t.zeros(4)),
     lambda t: t.nn.functional.mse_loss(t.ones(3), t.ones(3), reduction="nonsense"),
     lambda t: t.nn.functional.mse_loss(t.ones(3), t.ones(2)),
+    lambda t: t.nn.functional.relu([1.0]),
+    lambda t: t.nn.functional.linear(t.ones(2, 3), t.ones(4, 3), [0.0, 1.0]),
+    lambda t: t.nn.functional.embedding(t.tensor([3]), t.ones(3, 2)),
+    lambda t: t.nn.functional.embedding(t.tensor([-1]), t.ones(3, 2)),
+    lambda t: t.nn.functional.embedding([0, 1], t.ones(3, 2)),
+    lambda t: t.nn.functional.layer_norm(t.tensor(LOGITS), 3),
     lambda t: t.nn.functional.layer_norm(t.tensor(LOGITS), (4,)),
     lambda t: t.nn.functional.layer_norm(t.tensor(LOGITS), ()),
     lambda t: t.nn.functional.layer_norm(t.tensor(LOGITS), (3,), t.ones(1).double()),
     lambda t: t.nn.functional.batch_norm(t.tensor(LOGITS), t.zeros(4), t.ones(4), training=True),
+    lambda t: t.nn.functional.batch_norm(t.tensor(LOGITS), None, None, training=True, eps=0.0),
+    lambda t: t.nn.functional.batch_norm(t.ones(3), None, None, training=True),
     lambda t: t.nn.functional.gelu(t.tensor(LOGITS), approximate="nonsense"),
     lambda t: t.nn.functional.dropout(t.tensor(LOGITS), 1.5),
     lambda t: t.nn.functional.scaled_dot_product_attention(*[t.ones(2, 2)] * 3, t.ones(2, 2).int()),
@@ -271,6 +282,20 @@ def test_calls_that_raise(case: Case) -> None:
     assert_same_error(case)
 
 
+def test_an_argument_that_is_no_tensor_is_named() -> None:
+    t, logits = tinygrad_ninja, tinygrad_ninja.tensor(LOGITS)
+    for call, name, kind in [
+        (lambda: t.nn.functional.cross_entropy(logits, TARGETS), "target", "ndarray"),
+        (lambda: t.nn.functional.cross_entropy(logits, target=[2, 0, 1, 2]), "target", "list"),
+        (lambda: t.nn.functional.mse_loss(logits, 1.0), "target", "float"),
+        (lambda: t.nn.Embedding(3, 2)([0, 1]), "input", "list"),
+        (lambda: t.nn.Linear(3, 2)(LOGITS), "input", "ndarray"),
+    ]:
+        error = attempt(call)
+        assert isinstance(error, TypeError)
+        assert str(error).endswith(f"(): argument {name!r} must be Tensor, not {kind}")
+
+
 def test_a_target_that_is_broadcast_is_warned_of() -> None:
     for t in (torch, tinygrad_ninja):
         with warnings.catch_warnings(record=True) as caught:
@@ -278,6 +303,7 @@ def test_a_target_that_is_broadcast_is_warned_of() -> None:
             t.nn.functional.mse_loss(t.ones(3, 1), t.ones(3))
         assert [each.category for each in caught] == [UserWarning]
         assert "Using a target size (torch.Size([3])) that is different" in str(caught[0].message)
+        assert caught[0].filename == __file__ or t is torch
 
 
 def test_arguments_of_torch_that_are_not_offered_name_the_nearest() -> None:

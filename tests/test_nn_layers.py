@@ -184,12 +184,22 @@ def test_mse_loss(reduction: str) -> None:
     lambda t: t.nn.Dropout(-0.1),
     lambda t: t.nn.Embedding(3, 2, padding_idx=3),
     lambda t: t.nn.MultiheadAttention(5, 2),
+    lambda t: t.nn.MultiheadAttention(4, 0),
     lambda t: t.nn.MultiheadAttention(4, 2)(*[t.ones(2, 1, 4)] * 3, is_causal=True),
     lambda t: t.nn.MultiheadAttention(4, 2)(*[t.ones(2, 1, 4)] * 3, attn_mask=t.ones(3, 3)),
     lambda t: t.nn.CrossEntropyLoss(reduction="nonsense")(t.ones(1, 2), t.tensor([0])),
 )
 def test_calls_that_raise(case: Case) -> None:
     assert_same_error(case)
+
+
+def test_an_empty_batch_leaves_the_running_statistics_alone() -> None:
+    states = []
+    for t in (torch, tinygrad_ninja):
+        norm = t.nn.BatchNorm1d(3)
+        assert norm(t.ones(0, 3)).shape == (0, 3)
+        states.append({name: each.tolist() for name, each in norm.state_dict().items()})
+    assert states[0] == states[1]
 
 
 def test_a_batch_of_one_is_told_in_torchs_sentence() -> None:

@@ -242,7 +242,9 @@ def test_a_parameter_twice_in_one_group_is_warned_of() -> None:
         p = one(t)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            t.optim.SGD([p, p], lr=0.1)
+            optimizer = t.optim.SGD([p, p, one(t)], lr=0.1, momentum=0.5)
+        assert optimizer.state_dict()["param_groups"][0]["params"] == [1, 1, 2]
+        optimizer.load_state_dict(optimizer.state_dict())
         assert [each.category for each in caught] == [UserWarning]
         assert "parameter group with duplicate parameters" in str(caught[0].message)
 

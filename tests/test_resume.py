@@ -149,10 +149,14 @@ def test_a_training_goes_on_compiled_or_eager_as_it_likes(folder: Path, eager: b
 
 
 @posix
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_says_how_to_go_on(folder: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("number", "how"), [(signal.SIGINT, ()), (signal.SIGTERM, ("--device", "torch", "--eager"))]
+)
+def test_a_signal_saves_and_says_how_to_go_on(
+    folder: Path, number: signal.Signals, how: tuple[str, ...]
+) -> None:
     long = ("--steps", "100000000")
-    with started(folder, *SMALL, *long, "--out", "a folder") as process:
+    with started(folder, *SMALL, *long, "--out", "a folder", *how) as process:
         assert process.stdout is not None
         while not step_losses(process.stdout.readline()):
             assert process.poll() is None
@@ -161,7 +165,7 @@ def test_a_signal_saves_and_says_how_to_go_on(folder: Path, number: signal.Signa
     assert process.returncode == 128 + number
     said = re.fullmatch(r"stopped after ([\d,]+) of 100,000,000 steps; go on with: (ninja .*)\n", errors)
     assert said is not None, errors
-    assert said[2] == "ninja train --resume --out 'a folder'"
+    assert said[2] == " ".join(("ninja train --resume --out 'a folder'", *how))
     training = checkpoint.load(folder / "a folder" / "checkpoint.safetensors").training
     assert training is not None
     assert f"{training['step']:,}" == said[1]
@@ -197,6 +201,16 @@ def test_ctrl_c_after_the_last_step_says_how_to_go_on(folder: Path, monkeypatch:
     assert result.returncode == 130
     assert result.stderr == f"interrupted; go on with: ninja train --resume --out {OUT}\n"
     assert final_losses(succeeds(call(folder, "train", "--resume")))
+
+
+def test_ctrl_c_before_the_first_step_promises_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "start", interrupted)
+    result = call(folder, *SMALL)
+    assert result.returncode == 130
+    assert result.stderr == "interrupted; nothing was saved yet\n"
 
 
 def test_what_is_printed_and_saved_is_that_of_all_steps(folder: Path, alone: tuple[Path, str]) -> None:

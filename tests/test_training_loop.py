@@ -11,7 +11,7 @@ import torch
 
 import tinygrad_ninja
 from tinygrad_ninja import Generator, from_numpy, nn, optim, randn
-from tinygrad_ninja.check.optimized import check_optimized
+from tinygrad_ninja.check import check_optimized
 from tinygrad_ninja.makemore.data import Vocabulary, build_dataset, read_words
 from tinygrad_ninja.makemore.lr_finder import find_learning_rate
 from tinygrad_ninja.makemore.models import MODELS, Model

@@ -397,3 +397,13 @@ def test_detect_anomaly_names_the_line() -> None:
     x = Value(0.0)
     with detect_anomaly(), pytest.raises(RuntimeError, match=r"^log made an infinity at .*: x\.log\(\)"):
         x.log()
+
+
+def test_detect_anomaly_names_the_line_of_what_goes_wrong_in_backward() -> None:
+    x, y = Value(0.0), Value(2.0)
+    told = r"^the backward of pow made an infinity in the gradient of its input 1; .*: z = x \*\* y\.sigmoid"
+    with detect_anomaly():
+        z = x ** y.sigmoid()  # its slope at 0 is infinite
+        with pytest.raises(RuntimeError, match=told):
+            z.backward()
+    assert (x.grad, y.grad) == (0.0, 0.0)

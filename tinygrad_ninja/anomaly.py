@@ -32,8 +32,9 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's name
     """Watch this thread where `mode` is true: for good, or inside `with set_detect_anomaly(True):` only.
 
     Every recorded operation then remembers the line that called it (`Node.metadata["traceback_"]`). With
-    `check_nan`, an operation or a backward rule that makes a NaN of what has none, or an infinity of finite
-    numbers, raises RuntimeError, which names the operation and that line.
+    `check_nan`, an operation or a backward rule that makes a NaN, or an infinity of finite numbers, raises
+    RuntimeError, which names the operation and that line; so does one to which a NaN is brought from outside
+    of the record, as in the data. Infinities may be brought: a mask is made of them.
     """
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
@@ -84,38 +85,37 @@ def described(lines: list[FrameSummary] | None) -> str:
 
 
 def check_result(name: str, result: Any, inputs: tuple[Any, ...], lines: list[FrameSummary]) -> None:
-    """RuntimeError where the operation made a NaN or an infinity that was in none of its inputs."""
-    made = _made(result, inputs)
-    if made:
-        raise RuntimeError(f"{name} made {made} {described(lines)}")
+    """RuntimeError where there is a NaN in the result, or an infinity that was in none of the inputs."""
+    wrong = _wrong(result, inputs)
+    if wrong:
+        raise RuntimeError(f"{name} {wrong} {described(lines)}")
 
 
 def check_gradient(
     name: str, place: int, gradient: Any, given: tuple[Any, ...], lines: list[FrameSummary] | None
 ) -> None:
-    """RuntimeError where a backward rule made a NaN or an infinity that was in nothing it was given."""
-    made = _made(gradient, given)
-    if made:
+    """RuntimeError where there is a NaN in what a backward rule made, or an infinity that was in nothing it
+    was given."""
+    wrong = _wrong(gradient, given)
+    if wrong:
         raise RuntimeError(
-            f"the backward of {name} made {made} in the gradient of its input {place + 1}; it was called "
+            f"the backward of {name} {wrong} in the gradient of its input {place + 1}; it was called "
             f"{described(lines)}"
         )
 
 
-def _made(result: Any, inputs: tuple[Any, ...]) -> str:
-    """ "NaN" or "an infinity", where the result has one and no input does; empty where all is well."""
-    nan, infinite = _wrong(result)
+def _wrong(result: Any, inputs: tuple[Any, ...]) -> str:
+    """What is wrong with the result, in words; empty where all is well."""
+    nan, infinite = _not_finite(result)
     if not nan and not infinite:
         return ""
-    before = [_wrong(each) for each in inputs]
-    if nan and not any(each for each, _ in before):
-        return "NaN"
-    if infinite and not any(nan or infinite for nan, infinite in before):
-        return "an infinity"
-    return ""
+    before = [_not_finite(each) for each in inputs]
+    if nan:
+        return "passed on a NaN that it was given" if any(each for each, _ in before) else "made NaN"
+    return "" if any(map(any, before)) else "made an infinity"
 
 
-def _wrong(x: Any) -> tuple[bool, bool]:
+def _not_finite(x: Any) -> tuple[bool, bool]:
     """Whether there are NaNs in a number or an array, and whether there are infinities."""
     x = getattr(x, "array", x)
     if isinstance(x, (bool, int)) or not (isinstance(x, float) or hasattr(x, "dtype")):

@@ -28,7 +28,19 @@ class FileError(ValueError):
 
 
 def save_state_dict(path: str | os.PathLike[str], state_dict: Mapping[str, Tensor]) -> None:
-    """Write the Tensors, on whatever device they are, under their names: all or nothing. Raises OSError."""
+    """Write the Tensors, on whatever device they are, under their names: all or nothing.
+
+    TypeError for what is no mapping of names to Tensors; OSError where the file cannot be written.
+    """
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(
+            f"expected a state_dict, such as model.state_dict(), not a {type(state_dict).__name__}"
+        )
+    for name, tensor in state_dict.items():
+        if not isinstance(name, str) or not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"a state_dict holds Tensors by their names, not {name!r}: {type(tensor).__name__}"
+            )
     write(Path(path), serialize(to_arrays(state_dict)))
 
 
@@ -74,5 +86,7 @@ def write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:  # which names the temporary file
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)

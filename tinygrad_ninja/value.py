@@ -12,11 +12,19 @@ from functools import partial
 from numbers import Real
 from operator import attrgetter
 from threading import get_ident
+from traceback import FrameSummary
 from typing import Any
 
 import numpy as np
 
-from .anomaly import callers, check_result, is_anomaly_check_nan_enabled, watched
+from .anomaly import (
+    callers,
+    check_gradient,
+    check_result,
+    is_anomaly_check_nan_enabled,
+    is_anomaly_enabled,
+    watched,
+)
 from .kinds import float_kind, numpy_kind
 from .ops import elementwise as ops
 from .ops.table import Operation
@@ -37,8 +45,10 @@ def _record(op: Operation, result: float, a: Value, b: Value | None, x: float, y
     out._data = result
     out._grad = 0.0
     out._a, out._b, out._x, out._y = a, b, x, y
-    if watched and is_anomaly_check_nan_enabled():
-        check_result(op.name, result, (x,) if y is None else (x, y), callers())
+    if watched and is_anomaly_enabled():
+        out.lines = callers()
+        if is_anomaly_check_nan_enabled():
+            check_result(op.name, result, (x,) if y is None else (x, y), out.lines)
     return out
 
 
@@ -114,16 +124,20 @@ class Value:
     data: a float. grad: the derivative of each result that `backward` was called on with respect to this
     Value, added up. label: a name for drawings. TypeError where `data` is no real number.
 
-    A Value is its own node of the record: `op`, `edges`, `values` and `order` are those of `record.Node`.
+    A Value is its own node of the record: `op`, `edges`, `values`, `order` and `lines` are those of
+    `record.Node`.
     """
 
     # A graph of Values is many small objects, each of which Python's garbage collector visits several times.
     # So there is one a node: what a Node keeps in tuples stands in slots here.
-    __slots__ = ("__weakref__", "_a", "_b", "_data", "_dout", "_grad", "_label", "_x", "_y", "op", "order")
+    __slots__ = (
+        "__weakref__", "_a", "_b", "_data", "_dout", "_grad", "_label", "_x", "_y", "lines", "op", "order",
+    )  # fmt: skip
     __array_ufunc__ = None  # so that NumPy's numbers leave `number * Value` to Value
 
     op: Operation | None
     order: int
+    lines: list[FrameSummary]
     _data: float
     _grad: float
     _dout: float  # in backward: what the Values that use this one have sent it so far
@@ -198,7 +212,11 @@ class Value:
         return f"{sign}{self._y:g}" if self._b is None and self._y is not None else sign
 
     def backward(self) -> None:
-        """Add the derivative of this Value with respect to each Value it came from to that one's `grad`."""
+        """Add the derivative of this Value with respect to each Value it came from to that one's `grad`.
+
+        RuntimeError, where `detect_anomaly` watches, as it says.
+        """
+        checked = bool(watched) and is_anomaly_check_nan_enabled()
         nodes: list[Value] = []
         found, stack = {self}, [self]
         while stack:
@@ -222,14 +240,20 @@ class Value:
             try:
                 da = rules[0](dout, values)
                 if b is not None:
-                    b._dout += rules[1](dout, values)
+                    db = rules[1](dout, values)
             except _RAISED:
                 with np.errstate(all="ignore"):
                     arrays = np.asarray(dout), tuple(map(np.asarray, values))
                     da = float(rules[0](*arrays))
                     if b is not None:
-                        b._dout += float(rules[1](*arrays))
+                        db = float(rules[1](*arrays))
+            if checked:
+                for place, sent in enumerate((da,) if b is None else (da, db)):
+                    lines = getattr(node, "lines", None)
+                    check_gradient(op.name, place, sent, (dout, *values), lines)
             node._a._dout += da
+            if b is not None:
+                b._dout += db
 
     __add__ = _binary(ops.add)
     __sub__ = _binary(ops.sub)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 
-from ..makemore.lr_finder import find_learning_rate
+from ..makemore.lr_finder import FEWEST, find_learning_rate
 from ..makemore.run import Run
 from ..makemore.settings import Settings
 from .options import count_option, given, model_options, models_table, rate_option, require
@@ -20,7 +20,7 @@ ROWS = 15
 
 @click.command("lr-find", epilog=models_table())
 @model_options
-@count_option("--steps", 10**6, "Steps, each at a higher rate than the one before.", 1000)
+@count_option("--steps", 10**6, "Steps, each at a higher rate than the one before.", 1000, smallest=FEWEST)
 @rate_option("--lowest", "a thousandth of the model's", "Learning rate of the first step.")
 @rate_option("--highest", "100 times the model's", "Learning rate of the last step.")
 def lr_find(

@@ -50,10 +50,15 @@ def data_option(default: str) -> Any:
 
 
 def count_option(
-    name: str, largest: int, help: str, default: int | None = None, show_default: str | bool = True
+    name: str,
+    largest: int,
+    help: str,
+    default: int | None = None,
+    show_default: str | bool = True,
+    smallest: int = 1,
 ) -> Any:
-    """An option for a whole number from 1 to `largest`."""
-    kind = click.IntRange(1, largest)
+    """An option for a whole number from `smallest` to `largest`."""
+    kind = click.IntRange(smallest, largest)
     return click.option(name, metavar="N", type=kind, default=default, show_default=show_default, help=help)
 
 

@@ -33,7 +33,12 @@ class Stopped(Exception):  # noqa: N818 - no error
 @model_options
 @count_option("--steps", 10**9, "Steps of gradient descent.", show_default="the model's")
 @rate_option("--lr", "the model's", "Learning rate at its highest; in the end it falls.")
-@count_option("--eval-every", 10**9, "Print the loss of the dev words every N steps.", show_default="never")
+@count_option(
+    "--eval-every",
+    10**9,
+    "Print the loss of the dev words every N steps.",
+    show_default="never; with --early-stop a hundred times",
+)
 @count_option(
     "--early-stop",
     10**9,
@@ -89,7 +94,8 @@ def train(
     metrics.jsonl, a JSON object a line; and the picture of its loss, loss.png.
 
     A training that was stopped, by Ctrl-C or by anything else, goes on with --resume, and ends as if it had
-    not been. It keeps its settings, but --steps may be raised, also when it has ended.
+    not been. It keeps its settings, but --steps may be raised, also when it has ended; --device and --eager
+    are to be given again.
 
     Several processes share a training that torchrun starts: torchrun --nproc-per-node 2 -m tinygrad_ninja
     train. --batch counts the examples of all; the training may go on with more or fewer of them.
@@ -109,7 +115,10 @@ def train(
     if is_launched():
         local = os.environ.get("LOCAL_WORLD_SIZE", "1")
         command = ["torchrun", "--nproc-per-node", local, "-m", "tinygrad_ninja"]
-    go_on = f"go on with: {shlex.join([*command, 'train', '--resume', '--out', str(out)])}"
+    command += ["train", "--resume", "--out", str(out)]
+    # What the checkpoint does not keep, and the last places of the numbers depend on.
+    command += ["--device", device] * (device != "cpu") + ["--eager"] * eager
+    go_on = f"go on with: {shlex.join(command)}"
     resume, replaces = resume or is_restarted(), resume or restart or is_restarted()
     try:
         with process_group(device) if is_launched() else nullcontext() as ranks:
@@ -138,7 +147,8 @@ def train(
                 save(plots / f"{name}.png", figure)
             click.echo(f"saved the plots in {plots}")
     except KeyboardInterrupt as error:  # before or after the steps, or a second one during them
-        raise Stopped(f"interrupted; {go_on}", signal.SIGINT) from error
+        begun = (out / CHECKPOINT).exists()
+        raise Stopped(f"interrupted; {go_on if begun else 'nothing was saved yet'}", signal.SIGINT) from error
 
 
 def train_in_folder(

@@ -13,6 +13,9 @@ from .training import Training, TrainingError
 DIVERGED = 4
 """How many times its lowest value the smoothed loss may reach before the search ends."""
 
+FEWEST = 20
+"""How many steps make a curve."""
+
 
 @dataclass(frozen=True)
 class RateSearch:
@@ -43,7 +46,7 @@ def find_learning_rate(training: Training, lowest: float, highest: float, steps:
 
     The smoothed loss is the average of the losses so far, in which those of some steps / 50 count; it is
     Adam's (Kingma and Ba 2015), whose bias to the first value is divided out. The model is used up.
-    Raises TrainingError where fewer than 20 steps were possible.
+    Raises TrainingError where fewer than `FEWEST` were possible.
     """
     rates = np.geomspace(lowest, highest, steps)
     kept = 1 - min(1.0, 50 / steps)
@@ -59,6 +62,6 @@ def find_learning_rate(training: Training, lowest: float, highest: float, steps:
         smoothed.append(average / (1 - kept ** len(losses)))
         if smoothed[-1] > DIVERGED * min(smoothed):
             break
-    if len(smoothed) < 20:
+    if len(smoothed) < FEWEST:
         raise TrainingError(f"the loss was too large after {len(smoothed)} steps: try a smaller lowest rate")
     return RateSearch(rates[: len(smoothed)], np.array(losses[: len(smoothed)]), np.array(smoothed))

@@ -21,7 +21,8 @@ class MultiheadAttention(Module):
     in_proj_weight: (3 · embed_dim, embed_dim), the projections of query, key and value below each other, by
     Xavier's uniform initialisation; in_proj_bias: (3 · embed_dim); out_proj: Linear; the biases start at 0.
     Tensors are (length, batch, embed_dim), with batch_first (batch, length, embed_dim), or without a batch
-    (length, embed_dim). AssertionError where num_heads does not divide embed_dim.
+    (length, embed_dim). ValueError where one of them is not above 0, AssertionError where num_heads does not
+    divide embed_dim.
     """
 
     def __init__(
@@ -43,6 +44,11 @@ class MultiheadAttention(Module):
         refuse("MultiheadAttention", "cat of key and value with zeros", add_zero_attn=add_zero_attn)
         if (kdim or embed_dim, vdim or embed_dim) != (embed_dim, embed_dim):
             refuse("MultiheadAttention", "a Linear before it, to embed_dim features", kdim=kdim, vdim=vdim)
+        if embed_dim <= 0 or num_heads <= 0:
+            raise ValueError(
+                f"embed_dim and num_heads must be greater than 0, got embed_dim={embed_dim} and "
+                f"num_heads={num_heads} instead"
+            )
         if embed_dim % num_heads:
             raise AssertionError(f"embed_dim {embed_dim} must be divisible by num_heads {num_heads}")
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout

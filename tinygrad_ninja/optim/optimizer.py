@@ -128,7 +128,7 @@ class Optimizer:
         ]
 
     def _parameters(self) -> list[Tensor]:
-        return list(dict.fromkeys(p for group in self.param_groups for p in group["params"]))
+        return [p for group in self.param_groups for p in group["params"]]
 
     def __repr__(self) -> str:
         lines = []

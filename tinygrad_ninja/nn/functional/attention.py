@@ -13,9 +13,11 @@ from ...functions.creation import zeros_like
 from ...kinds import array_dtype, device_of, dtype_of, kind_of, move
 from ...missing import refuse
 from ...tensors import Tensor, wrap
+from .arguments import takes_tensors
 from .basic import dropout
 
 
+@takes_tensors
 def scaled_dot_product_attention(
     query: Tensor,
     key: Tensor,

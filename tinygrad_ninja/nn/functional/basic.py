@@ -8,7 +8,7 @@ from typing import Any
 from ... import dtypes
 from ...casting import cast, casting
 from ...devices import same_device
-from ...functions import OFFERED
+from ...functions import OFFERED, indexing
 from ...functions.elementwise import where
 from ...functions.reduction import log_softmax as _log_softmax
 from ...functions.reduction import softmax as _softmax
@@ -16,10 +16,12 @@ from ...missing import refuse
 from ...ops import elementwise
 from ...random import bernoulli
 from ...tensors import Tensor, wrap
+from .arguments import takes_tensors
 
 sigmoid, tanh = OFFERED["sigmoid"], OFFERED["tanh"]
 
 
+@takes_tensors
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input weightᵀ + bias: input (…, n), weight (m, n) or (n), bias (m), result (…, m)."""
     if casting:
@@ -31,6 +33,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return out if bias is None else out + bias
 
 
+@takes_tensors
 def embedding(
     input: Tensor,
     weight: Tensor,
@@ -40,7 +43,7 @@ def embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    """The rows of weight, (n, d), at the integers of input: (…, d). IndexError for one that is not below n.
+    """The rows of weight, (n, d), at the integers of input: (…, d). IndexError for one outside of 0 … n - 1.
 
     The row `padding_idx`, counted from the end where it is negative, is given no gradient.
     """
@@ -49,6 +52,7 @@ def embedding(
     if input.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(f"embedding: indices must be int64 or int32, not {input.dtype}")
     same_device("embedding", weight, input)
+    indexing._check_bounds(input, weight.shape[0], 0, IndexError)  # a negative one is no row from the end
     rows = weight[input]
     if padding_idx is None:
         return rows
@@ -58,11 +62,13 @@ def embedding(
     return where((input == padding_idx % n).unsqueeze(-1), rows.detach(), rows)
 
 
+@takes_tensors
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(input, 0), in input's own memory where `inplace` is true."""
     return input.relu_() if inplace else elementwise.relu.call(input)
 
 
+@takes_tensors
 def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     """x Φ(x), Φ being the distribution function of the standard normal distribution; with approximate="tanh"
     Φ(x) ≈ (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2. RuntimeError for another `approximate`.
@@ -77,11 +83,13 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     raise RuntimeError(f"gelu: approximate must be 'none' or 'tanh', not {approximate!r}")
 
 
+@takes_tensors
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """eˣ / Σ eˣ along `dim`. TypeError without it: PyTorch would guess it, and warn."""
     return _softmax(input, _named(dim, "softmax"), dtype=dtype)
 
 
+@takes_tensors
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """ln softmax along `dim`. TypeError without it: PyTorch would guess it, and warn."""
     return _log_softmax(input, _named(dim, "log_softmax"), dtype=dtype)
@@ -93,6 +101,7 @@ def _named(dim: int | None, name: str) -> int:
     return dim
 
 
+@takes_tensors
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Each element 0 with probability p, else over 1 - p, so that its mean stays; the input itself where
     `training` is false. ValueError unless 0 ≤ p ≤ 1.

@@ -13,8 +13,10 @@ from ...kinds import kind_of
 from ...missing import refuse
 from ...ops import indexing, losses
 from ...tensors import Tensor, wrap
+from .arguments import takes_tensors
 
 
+@takes_tensors
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -34,7 +36,8 @@ def cross_entropy(
     with probability 1 - ε, and ε is shared evenly by all (Szegedy et al. 2016).
 
     IndexError for a class that there is not, ValueError where the number of examples differs or for another
-    reduction, RuntimeError for a target of another shape or dtype.
+    reduction, RuntimeError for a target of another shape or dtype, and for a weight that requires a gradient
+    beside a target of classes.
     """
     _check(reduction, size_average, reduce)
     if casting:
@@ -53,6 +56,7 @@ def cross_entropy(
     return _expected(log_probs, classes, ignored, weight, reduction, target, label_smoothing)
 
 
+@takes_tensors
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -72,6 +76,7 @@ def nll_loss(
     return _expected(log_probs, classes, ignored, weight, reduction, target, 0.0)
 
 
+@takes_tensors
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -92,7 +97,7 @@ def mse_loss(
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) "
             "broadcasts them, which is seldom what is meant: give both the same size",
-            stacklevel=2,
+            stacklevel=3,  # past `takes_tensors`
         )
     squares = (input - target) ** 2
     if weight is None:
@@ -189,10 +194,12 @@ def _expected(
     each = -indexing.index.call(log_probs, (rows, classes))
     count: Any = classes.shape[0]
     if weight is not None:
+        if weight.requires_grad:
+            raise RuntimeError("the weight of the classes is given no gradient: pass weight.detach()")
         counts = wrap(kind_of(classes).index(weight.array, (classes,)))
         each = each * counts
     if label_smoothing:
-        weighted = log_probs if weight is None else log_probs * weight.detach()
+        weighted = log_probs if weight is None else log_probs * weight
         share = label_smoothing / log_probs.shape[1]
         each = (1 - label_smoothing) * each - share * weighted.sum(1)
     if ignored is not None:

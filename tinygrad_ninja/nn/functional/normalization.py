@@ -10,8 +10,10 @@ from ...casting import cast, casting
 from ...devices import same_device
 from ...ops import losses
 from ...tensors import Tensor
+from .arguments import takes_tensors
 
 
+@takes_tensors
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -27,12 +29,14 @@ def batch_norm(
 
     In training they are the batch's, over n, and the running ones move by `momentum` towards them (the
     variance over n - 1); otherwise the running ones are used. ValueError in training where there is one value
-    a feature, RuntimeError for running statistics of another size.
+    a feature or eps is not above 0, RuntimeError for running statistics of another size.
     """
     same_device("batch_norm", input, running_mean, running_var, weight, bias)
     if _is_half(input) and any(each is not None and not _is_half(each) for each in (running_mean, weight)):
         wide = batch_norm(input.float(), running_mean, running_var, weight, bias, training, momentum, eps)
         return wide.to(input.dtype)
+    if input.ndim < 2:
+        raise IndexError(f"batch_norm: the input is (n, features) or more, and not {tuple(input.shape)}")
     features = input.shape[1]
     axis = (0, *range(2, input.ndim))
     shape = (1, features, *(1 for _ in axis[1:]))
@@ -51,7 +55,9 @@ def batch_norm(
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {input.shape}"
         )
-    if running_mean is not None and running_var is not None:
+    if not eps > 0:
+        raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+    if running_mean is not None and running_var is not None and input.numel():
         with no_grad():
             running_mean.mul_(1 - momentum).add_(momentum * input.mean(axis))
             running_var.mul_(1 - momentum).add_(momentum * input.var(axis))
@@ -60,6 +66,7 @@ def batch_norm(
     return losses.batch_norm.call(input, w, b, axis, eps)
 
 
+@takes_tensors
 def layer_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -77,6 +84,8 @@ def layer_norm(
         input, weight, bias = cast("layer_norm", input, weight, bias)
     if _is_half(input) and weight is not None and not _is_half(weight):
         return layer_norm(input.float(), normalized_shape, weight, bias, eps).to(input.dtype)
+    if isinstance(normalized_shape, int):
+        raise TypeError("layer_norm(): argument 'normalized_shape' must be a tuple of ints, not an int")
     wanted = tuple(normalized_shape)
     if not wanted:
         raise RuntimeError("layer_norm: normalized_shape has to name at least one dimension")
@@ -103,6 +112,7 @@ def _is_half(x: Tensor) -> bool:
     return x.itemsize == 2
 
 
+@takes_tensors
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """The input over its norm along `dim`, or over eps where that is less: vectors of length 1.
 
