@@ -30,7 +30,11 @@ class Tape:
 
     A rule may ask for a value only to take a shortcut (`prod` without zeros): the values are then those that
     were recorded. Elsewhere that is an error.
+
+    neutral: the number that an operation leaves its operand with, as a reader sees it (-0 + 0 is 0).
     """
+
+    neutral: ClassVar = {"add": 0, "sub": 0, "mul": 1, "div": 1}
 
     def __init__(self) -> None:
         self.instructions: list[Instruction] = []
@@ -94,7 +98,7 @@ class Tape:
         variables = tuple(self.variable(each) for each in inputs)
         if self.depends_on_constants(variables, parameters) and value.size and (value == value.flat[0]).all():
             return self._result(Var(value, constant=True), operation, inputs, parameters)
-        neutral = _NEUTRAL.get(operation.name)
+        neutral = self.neutral.get(operation.name)
         if neutral is not None:
             swap = operation.name in ("mul", "add") and not _is(variables[1], neutral)
             x, what = (inputs[1], variables[0]) if swap else (inputs[0], variables[1])
@@ -226,9 +230,6 @@ def plain(x: Any) -> Any:
 def _identity(x: Any) -> Any:
     """What tells a variable, or a value, from all others."""
     return id(x) if isinstance(x, Var) else (type(x).__name__, x)
-
-
-_NEUTRAL = {"add": 0, "sub": 0, "mul": 1, "div": 1}
 
 
 def _is(x: Any, number: int) -> bool:

@@ -4,9 +4,10 @@ compiled   the function that records itself: arguments, guards, and what runs as
 tape       arrays that write down what is computed, and memory that changes
 capture    records what a function computes, draws and changes
 lower      the recording in primitive operations, without what is not needed or was computed before
+identities what an instruction amounts to, where that is something simpler
 plan       what is kept in memory, and what is computed where it is used
 emit_c     groups of loops as C functions: `loops`, `body` for their inside, `scalars` for the operations,
-           `products` for the matrix products, `prelude.h` for exp, log and tanh
+           `products` for the matrix products, `blas` for the large ones, `prelude.h` for exp, log and tanh
 build      the C compiler and its cache
 step       the compiled step: `memory` for its pointers, `caller` for the Python around every run
 shapes     torch's tensors recorded by their shapes alone

@@ -6,6 +6,7 @@ operation added to the table needs nothing here as long as it is composed of tho
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 from ...ops import TABLE, Operation
 from ..instructions import Instruction, Var, flatten, substitute
 from ..trace import lower
+from .identities import simpler, unknown
 
-_SAME = {"clone", "to_device"}
+_COMMUTATIVE = {"add", "mul", "eq", "ne"}
 
 
 def _words_below(words: Any, /, low: int, span: int) -> Any:
@@ -90,8 +92,7 @@ def _plainer(made: Instruction) -> list[Instruction]:
 def _made(
     name: str, inputs: tuple[Any, ...], parameters: tuple[Any, ...], shape: Any, dtype: Any
 ) -> Instruction:
-    value = np.broadcast_to(np.zeros((), dtype), shape)
-    return Instruction(TABLE[name], inputs, parameters, Var(value))
+    return Instruction(TABLE[name], inputs, parameters, unknown(shape, dtype))
 
 
 def needed(instructions: list[Instruction], outputs: Iterable[Var]) -> list[Instruction]:
@@ -106,36 +107,37 @@ def needed(instructions: list[Instruction], outputs: Iterable[Var]) -> list[Inst
 
 
 def merge(instructions: list[Instruction]) -> tuple[list[Instruction], dict[Var, Var]]:
-    """Without copies, and without what was computed before: common subexpressions. The largest along an
-    axis that is taken by its index, as `max(dim)` does, becomes `amax`."""
+    """Without what amounts to something simpler, and without what was computed before: common
+    subexpressions."""
     instead: dict[Var, Var] = {}
     made: dict[Any, Var] = {}
     by: dict[Var, Instruction] = {}
-    kept = []
+    waiting = deque(instructions)
 
     def replaced(x: Any) -> Any:
         return instead.get(x, x) if isinstance(x, Var) else x
 
-    for each in instructions:
-        name, inputs = each.operation.name, tuple(map(replaced, each.inputs))
-        parameters = substitute(each.parameters, replaced)
-        if name in _SAME and isinstance(inputs[0], Var):
-            instead[each.output] = inputs[0]
+    while waiting:
+        each = waiting.popleft()
+        inputs, parameters = tuple(map(replaced, each.inputs)), substitute(each.parameters, replaced)
+        each = Instruction(each.operation, inputs, parameters, each.output, source=each.source)
+        found = simpler(each, by.get)
+        if isinstance(found, Var):
+            instead[each.output] = found
             continue
-        if name == "gather" and isinstance(parameters[1], Var):
-            search = by.get(parameters[1])
-            same = search is not None and search.operation is FIRST_EQUAL and search.inputs[0] is inputs[0]
-            if search is not None and same and search.parameters == (parameters[0], True):
-                instead[each.output] = search.inputs[1]  # type: ignore[assignment]
-                continue
-        key = (name, _identity(inputs), _identity(parameters))
+        if found is not None:
+            waiting.extendleft(reversed(found))
+            continue
+        operands = tuple(map(_identity, inputs))
+        if each.operation.name in _COMMUTATIVE:
+            operands = tuple(sorted(operands, key=repr))
+        key = (each.operation.name, operands, _identity(parameters))
         if key in made:
             instead[each.output] = made[key]
             continue
         made[key] = each.output
-        by[each.output] = Instruction(each.operation, inputs, parameters, each.output, source=each.source)
-        kept.append(by[each.output])
-    return kept, instead
+        by[each.output] = each
+    return list(by.values()), instead
 
 
 def _identity(x: Any) -> Any:
@@ -143,6 +145,8 @@ def _identity(x: Any) -> Any:
         return tuple(map(_identity, x))
     if isinstance(x, slice):
         return ("slice", x.start, x.stop, x.step)
+    if isinstance(x, Var) and x.constant:
+        return ("constant", repr(x.number), x.dtype.name, x.shape)
     return id(x) if isinstance(x, Var) else (type(x).__name__, repr(x))
 
 
@@ -150,7 +154,7 @@ def forget_values(instructions: list[Instruction]) -> None:
     """Keep the shapes and dtypes of the variables, and drop the arrays that were computed while recording."""
     for each in instructions:
         var = each.output
-        var.value = np.broadcast_to(np.zeros((), var.dtype), var.shape)
+        var.value = unknown(var.shape, var.dtype).value
 
 
 def reads(instruction: Instruction) -> list[Var]:

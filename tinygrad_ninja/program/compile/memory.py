@@ -130,7 +130,7 @@ _TAKEN = {
     "packed",
     "result",
 }
-OURS = re.compile(r"([ptvrinx]|out|constant|number|words|drawn|new_|step)\d*(_.*)?|.*_row|\d*")
+OURS = re.compile(r"([ptvrinxqs]|out|constant|number|words|drawn|new_|step)\d*(_.*)?|.*_(row|[fd])|\d*")
 
 
 def names_for(captured: Captured, ours: re.Pattern[str] = OURS) -> dict[Var, str]:

@@ -12,6 +12,7 @@ import numpy as np
 from ...generator import Generator
 from ...tensors import Tensor
 from ..instructions import Array, Instruction, Program, Var
+from .blas import loaded
 from .build import build, vector_bytes
 from .caller import caller
 from .capture import Captured, Draw
@@ -188,7 +189,10 @@ class Step:
     def _compiled(self) -> Callable[[], None]:
         emitted = self.emit()
         self.source, self.fused = emitted.source, emitted.summary
-        function = getattr(build(emitted.source), ENTRY)
+        library = build(emitted.source)
+        if (blas := loaded()) is not None:
+            blas.connect(library)
+        function = getattr(library, ENTRY)
         function.restype = ctypes.c_int
         self.table.arrays[0] = aligned((emitted.scratch,), np.uint8, 64)
         self.table.finish()
@@ -237,7 +241,7 @@ class Step:
                 homes.setdefault(var, address)
         checked = {each.var for each in checks}
         storage = Storage(instructions, self.inputs, self.fixed, homes, self.ranges, checked, width)
-        return Emitter(Fusion(storage, instructions, checks, outputs, stores), width).emit()
+        return Emitter(Fusion(storage, instructions, checks, outputs, stores), width, loaded()).emit()
 
     def _interpreted(self) -> Callable[[], None]:
         """The program as straight-line NumPy."""

@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 from weakref import ref
 
 import numpy as np
@@ -206,6 +206,9 @@ def told(how: str) -> str:
 class StepTape(ShapeTape):
     """A tape on which memory can change."""
 
+    neutral: ClassVar = {name: number for name, number in Tape.neutral.items() if name != "add"}
+    # 1 / x and 1 / (x + 0) are different infinities where x is -0
+
     def __init__(self) -> None:
         super().__init__()
         self.arrays: list[ref[Recorded]] = []
@@ -270,6 +273,7 @@ class StepTape(ShapeTape):
         var = super().variable(x)
         if isinstance(x, np.ndarray) and not isinstance(x, Recorded):
             self.fixed.add(var)
+            var.constant = x.ndim == 0
         return var
 
     def constant(self, value: Array) -> Traced:
