@@ -145,18 +145,34 @@ def test_a_training_goes_on_compiled_or_eager_as_it_likes(folder: Path, eager: b
     np.testing.assert_allclose(run.training.losses, whole.training.losses, rtol=1e-5)
 
 
+@pytest.mark.parametrize("way", [("cpu", True), ("torch", False), ("cpu", False)])
+def test_a_resumed_training_goes_on_in_the_way_it_began(folder: Path, way: tuple[str, bool]) -> None:
+    """On its device, and eager or compiled, unless told otherwise: to the same bits, not nearly so."""
+    for name, stop in (("whole", 200), ("parts", 100)):
+        run = Run.start(folder / name, OPTIONS, *way)
+        with run.open():
+            for step in run.train():
+                if step == stop:
+                    break
+            run.save()
+    succeeds(call(folder, "train", "--resume", "--out", "parts"))
+    succeeds(call(folder, "train", "--resume", "--out", "whole"))
+    ours, theirs = (load_file(folder / each / "model.safetensors") for each in ("parts", "whole"))
+    for key in theirs:
+        np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
+    assert Run.way(folder / "parts") == way
+    succeeds(call(folder, "train", "--resume", "--out", "parts", "--device", "cpu", "--compiled"))
+    assert Run.way(folder / "parts") == ("cpu", False)
+
+
 # -- stopped by a signal -------------------------------------------------------------------------------------
 
 
 @posix
-@pytest.mark.parametrize(
-    ("number", "how"), [(signal.SIGINT, ()), (signal.SIGTERM, ("--device", "torch", "--eager"))]
-)
-def test_a_signal_saves_and_says_how_to_go_on(
-    folder: Path, number: signal.Signals, how: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_says_how_to_go_on(folder: Path, number: signal.Signals) -> None:
     long = ("--steps", "100000000")
-    with started(folder, *SMALL, *long, "--out", "a folder", *how) as process:
+    with started(folder, *SMALL, *long, "--out", "a folder") as process:
         assert process.stdout is not None
         while not step_losses(process.stdout.readline()):
             assert process.poll() is None
@@ -165,7 +181,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert process.returncode == 128 + number
     said = re.fullmatch(r"stopped after ([\d,]+) of 100,000,000 steps; go on with: (ninja .*)\n", errors)
     assert said is not None, errors
-    assert said[2] == " ".join(("ninja train --resume --out 'a folder'", *how))
+    assert said[2] == "ninja train --resume --out 'a folder'"
     training = checkpoint.load(folder / "a folder" / "checkpoint.safetensors").training
     assert training is not None
     assert f"{training['step']:,}" == said[1]

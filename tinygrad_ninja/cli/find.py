@@ -25,8 +25,8 @@ ROWS = 15
 @rate_option("--highest", "100 times the model's", "Learning rate of the last step.")
 def lr_find(
     out: Path | None,
-    device: str,
-    eager: bool,
+    device: str | None,
+    eager: bool | None,
     steps: int,
     lowest: float | None,
     highest: float | None,
@@ -37,10 +37,11 @@ def lr_find(
     Prints the loss at some of the rates, and saves its curve as lr.png in DIR. A good rate is where the loss
     falls fastest, or somewhat higher; at its lowest point the rate is nearly too high.
     """
+    device = device or "cpu"
     require(device)
     options = given(options)
     out = out or Path("runs", options.get("model", Settings.model))
-    run = Run.start(out, options, device, eager)
+    run = Run.start(out, options, device, bool(eager))
     claim(out / PICTURE)
     lowest = run.result.settings.lr / 1000 if lowest is None else lowest
     highest = run.result.settings.lr * 100 if highest is None else highest

@@ -24,12 +24,19 @@ checkpoint_argument = click.argument(
     type=click.Path(path_type=Path),
     default=Path("runs", Settings.model, MODEL),
 )
-device_option = click.option(
-    "--device",
-    type=click.Choice(["cpu", "torch", "cuda"]),
-    default="cpu",
-    help="What holds the numbers: NumPy arrays, PyTorch's tensors, or PyTorch's tensors on the GPU.",
-)
+
+
+def device_option(default: str | None = "cpu") -> Any:
+    """The option for a device. None as `default`: the cpu, or where a training goes on the one it was on."""
+    return click.option(
+        "--device",
+        type=click.Choice(["cpu", "torch", "cuda"]),
+        default=default,
+        show_default="cpu",
+        help="What holds the numbers: NumPy arrays, PyTorch's tensors, or PyTorch's tensors on the GPU.",
+    )
+
+
 out_option = click.option(
     "--out",
     metavar="DIR",
@@ -113,12 +120,13 @@ def model_options(command: Command) -> Command:
             count_option("--heads", 1000, "Heads of attention in a block.", show_default="the model's"),
             count_option("--batch", 10**6, "Examples in each step.", show_default="the model's"),
             seed_option(None, str(Settings.seed)),
-            device_option,
+            device_option(None),
             click.option(
-                "--eager",
-                is_flag=True,
-                help="Run every step as it is written. Without it a step on the cpu is compiled, which is "
-                "faster, and agrees but for the last places.",
+                "--eager/--compiled",
+                default=None,
+                show_default="compiled",
+                help="Run every step as it is written, or, on the cpu, compiled, which is faster, and agrees "
+                "but for the last places.",
             ),
             out_option,
         )

@@ -77,8 +77,8 @@ class Stopped(Exception):  # noqa: N818 - no error
 @click.option("--verbose", is_flag=True, help="Print what each loop of the compiled step computes.")
 def train(
     out: Path | None,
-    device: str,
-    eager: bool,
+    device: str | None,
+    eager: bool | None,
     resume: bool,
     restart: bool,
     save_every: int | None,
@@ -94,8 +94,8 @@ def train(
     metrics.jsonl, a JSON object a line; and the picture of its loss, loss.png.
 
     A training that was stopped, by Ctrl-C or by anything else, goes on with --resume, and ends as if it had
-    not been. It keeps its settings, but --steps may be raised, also when it has ended; --device and --eager
-    are to be given again.
+    not been. It keeps its settings, but --steps may be raised, also when it has ended; with another --device,
+    or compiled where it was eager, its numbers differ in their last places.
 
     Several processes share a training that torchrun starts: torchrun --nproc-per-node 2 -m tinygrad_ninja
     train. --batch counts the examples of all; the training may go on with more or fewer of them.
@@ -108,7 +108,6 @@ def train(
         raise click.BadParameter(
             "TensorBoard is missing: pip install tensorboard.", param_hint="--tensorboard"
         )
-    require(device)
     options = given(options)
     out = out or Path("runs", options.get("model", Settings.model))
     command = ["ninja"]
@@ -116,13 +115,16 @@ def train(
         local = os.environ.get("LOCAL_WORLD_SIZE", "1")
         command = ["torchrun", "--nproc-per-node", local, "-m", "tinygrad_ninja"]
     command += ["train", "--resume", "--out", str(out)]
-    # What the checkpoint does not keep, and the last places of the numbers depend on.
-    command += ["--device", device] * (device != "cpu") + ["--eager"] * eager
     go_on = f"go on with: {shlex.join(command)}"
     resume, replaces = resume or is_restarted(), resume or restart or is_restarted()
     try:
+        going_on = resume and (out / CHECKPOINT).exists()
+        began = Run.way(out) if going_on else ("cpu", False)
+        device = device or began[0]
+        eager = began[1] if eager is None else eager
+        require(device)
         with process_group(device) if is_launched() else nullcontext() as ranks:
-            if resume and (out / CHECKPOINT).exists():
+            if going_on:
                 run = Run.resume(out, options, device, eager, ranks)
                 note = f"going on after {run.training.step:,} steps"
             else:

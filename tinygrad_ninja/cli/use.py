@@ -34,7 +34,7 @@ def sample_command(file: Path, count: int, seed: int | None) -> None:
     is_flag=True,
     help="First make the statistics of batch normalization those of all training words, as the lecture does.",
 )
-@device_option
+@device_option()
 def eval_command(file: Path, data: str | None, calibrate: bool, device: str) -> None:
     """Print the losses of a trained model.
 

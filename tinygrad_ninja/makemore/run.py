@@ -41,8 +41,9 @@ class Run:
     `metrics`; loss.png is the caller's picture. Files that are not of a training are never replaced.
 
     result: the model with what is needed to use it; datasets: the train, dev and test examples; words: what
-    they are of; metrics_bytes: how much of metrics.jsonl the last checkpoint knows of. Of several ranks each
-    has its Run, and only that of rank 0 `writes`.
+    they are of; device, eager: how the steps are computed, on which the last places of all numbers depend;
+    metrics_bytes: how much of metrics.jsonl the last checkpoint knows of. Of several ranks each has its Run,
+    and only that of rank 0 `writes`.
     """
 
     folder: Path
@@ -50,6 +51,8 @@ class Run:
     training: Training
     datasets: dict[str, Examples]
     words: list[str]
+    device: str
+    eager: bool
     writes: bool = True
     metrics_bytes: int = 0
     metrics: Metrics = field(init=False)
@@ -75,6 +78,12 @@ class Run:
         result = Checkpoint(model, vocabulary, settings, checkpoint.fingerprint(words))
         return cls._of(folder, result, words, generator, device, eager, ranks)
 
+    @staticmethod
+    def way(folder: Path) -> tuple[str, bool]:
+        """The device, and whether the steps are eager, of the training in the folder; errors as `resume`."""
+        training = _saved(folder).training or {}
+        return training.get("device", "cpu"), training.get("eager", False)
+
     @classmethod
     def resume(
         cls,
@@ -89,9 +98,8 @@ class Run:
         Of the options `steps` may extend it, and `data` may say where the same words are now. Raises
         FileError where the checkpoint cannot be used, SettingsError for other settings or words, DataError.
         """
-        saved = checkpoint.load(folder / CHECKPOINT)
-        if saved.training is None:
-            raise FileError(f"{folder / CHECKPOINT} holds a model, but not its training")
+        saved = _saved(folder)
+        assert saved.training is not None
         for name, value in options.items():
             began = getattr(saved.settings, name)
             if name not in ("steps", "data") and value != began:
@@ -119,10 +127,11 @@ class Run:
         datasets = load_datasets(words, result, device)
         parts = result.model.to(device), result.settings, generator, datasets["train"], datasets["dev"]
         if ranks is None:
-            return cls(folder, result, Training(*parts, eager), datasets, words)
+            return cls(folder, result, Training(*parts, eager), datasets, words, device, eager)
         from .parallel import ParallelTraining  # here, since most trainings are not
 
-        return cls(folder, result, ParallelTraining(*parts, ranks), datasets, words, ranks.rank == 0)
+        training = ParallelTraining(*parts, ranks)
+        return cls(folder, result, training, datasets, words, device, eager, ranks.rank == 0)
 
     @contextmanager
     def open(self, *, replaces: bool = False, tensorboard: bool = False) -> Iterator[None]:
@@ -205,7 +214,12 @@ class Run:
             write(self.folder / MODEL, self.result.to_bytes())
 
     def _write_checkpoint(self) -> None:
-        state = {**self.training.state_dict(), "metrics_bytes": self.metrics_bytes}
+        state = {
+            **self.training.state_dict(),
+            "metrics_bytes": self.metrics_bytes,
+            "device": self.device,
+            "eager": self.eager,
+        }
         if not self.writes:
             return
         with _writing(self.folder / CHECKPOINT):
@@ -254,3 +268,10 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise RunError(f"cannot write to {path}: {error.strerror}") from error
+
+
+def _saved(folder: Path) -> Checkpoint:
+    saved = checkpoint.load(folder / CHECKPOINT)
+    if saved.training is None:
+        raise FileError(f"{folder / CHECKPOINT} holds a model, but not its training")
+    return saved
