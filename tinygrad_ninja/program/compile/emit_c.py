@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .blas import Blas
 from .body import Body
 from .fuse import Fusion
 from .loops import Loops
@@ -29,15 +30,18 @@ class Emitted:
 
 
 class Emitter:
-    """Makes C of the groups of loops that a step was fused into. width: bytes of a vector register."""
+    """Makes C of the groups of loops that a step was fused into. width: bytes of a vector register; blas:
+    what large products may call."""
 
-    def __init__(self, fusion: Fusion, width: int) -> None:
+    def __init__(self, fusion: Fusion, width: int, blas: Blas | None = None) -> None:
         self.storage, self.groups, self.width = fusion.storage, fusion.groups, width
         self.complaints = fusion.complaints
         self._functions: list[str] = []
         self._alike: dict[str, str] = {}
         self._summary: list[str] = []
         self._products: dict[str, Product] = {}
+        self._blas = blas
+        self._called: set[str] = set()  # the types of elements that BLAS multiplies
 
     def emit(self) -> Emitted:
         """The whole file."""
@@ -60,6 +64,7 @@ class Emitter:
         parts = [
             PRELUDE.read_text(encoding="utf-8"),
             vector_types(width),
+            *([self._blas.declarations(sorted(self._called))] if self._blas and self._called else []),
             *(
                 tile_source(kind, rows, wide, width // (4 if kind == "float" else 8))
                 for kind, rows, wide in tiles
@@ -165,6 +170,12 @@ class Emitter:
             extra = len(batch) - (len(address.shape) - 2)
             return f"{address.buffer.name} + {body.at(address, (*index[extra:], '0', '0'))}"
 
+        if self._blas is not None and self._blas.pays(m, n, k, kernel.var.dtype.itemsize, self.width):
+            places = [(start(each), each.strides) for each in (left, right, target)]
+            call = self._blas.call(kind, m, n, k, *places)
+            if call:
+                self._called.add(kind)
+                return [*lines, f"    {call}", "  }"]
         b, b_step = start(right), right.strides[-2]
         if right.strides[-1] != 1 or not self._padded(right, n, lanes):
             b, b_step = "packed", padded
@@ -172,11 +183,13 @@ class Emitter:
                 f"    static _Thread_local {kind} packed[{max(1, k * padded)}] __attribute__((aligned(64)));"
             )
             source = start(right)
-            order = ("r", k, "q", n) if right.strides[-1] == 1 else ("q", n, "r", k)
-            lines.append(f"    for (int {order[0]} = 0; {order[0]} < {order[1]}; {order[0]}++)")
-            lines.append(f"      for (int {order[2]} = 0; {order[2]} < {order[3]}; {order[2]}++)")
+            # What lies transposed, by so many columns that a cache line is filled while it is there.
+            block = n if right.strides[-1] == 1 else lanes
+            lines.append(f"    for (int s = 0; s < {n}; s += {block})")
+            lines.append(f"      for (int r = 0; r < {k}; r++)")
+            lines.append(f"        for (int q = s; q < {n} && q < s + {block}; q++)")
             lines.append(
-                f"        packed[r * {padded} + q] = "
+                f"          packed[r * {padded} + q] = "
                 f"({source})[r * {right.strides[-2]} + q * {right.strides[-1]}];"
             )
         c, c_step = start(target), target.strides[-2]

@@ -48,8 +48,10 @@ class Product:
     def source(self) -> str:
         kind = "f" if self.c_type == "float" else "d"
         lines = [
-            f"static void {self.name}(const {self.c_type} *restrict a, const {self.c_type} *restrict b, "
-            f"{self.c_type} *restrict c) {{",
+            # noipa: gcc, where it knows that an operand is a thread's own memory, asks for its address within
+            # the tile, and keeps the tile's registers on the stack for that. Others don't, nor know the word.
+            f"static __attribute__((noipa)) void {self.name}(const {self.c_type} *restrict a, "
+            f"const {self.c_type} *restrict b, {self.c_type} *restrict c) {{",
         ]
         deep = self.k > BLOCK
         if deep:

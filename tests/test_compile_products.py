@@ -1,0 +1,122 @@
+"""Matrix products in C: as loops, and through the BLAS that NumPy has loaded."""
+
+import _ctypes
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+from compiled_steps import close
+
+import tinygrad_ninja as torch
+from tinygrad_ninja.program.compile import Compiled, blas, compile, step
+
+SIZES = [(1, 1, 1), (5, 7, 3), (33, 129, 65), (64, 48, 300)]
+
+
+@pytest.fixture(params=["blas", "loops"])
+def routed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether products of every size go through BLAS, or none, as where there is none."""
+    if request.param == "loops":
+        monkeypatch.setattr(step, "loaded", lambda: None)
+        return False
+    if blas.loaded() is None:
+        pytest.skip("NumPy has no OpenBLAS here")
+    monkeypatch.setattr(blas.Blas, "pays", lambda *_: True)
+    return True
+
+
+def compiled(f: Any, dtype: str, routed: bool) -> Compiled:
+    """The function compiled, when it was seen to call BLAS, or not to."""
+    made = compile(f, fullgraph=True, backend="c")
+    made()
+    gemm = "sgemm" if dtype == "float32" else "dgemm"
+    assert (f"ninja_{gemm}(CblasRowMajor" in made.source()) is routed
+    return made
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("transposed", ["nn", "nt", "tn", "tt"])
+def test_products_and_their_gradients_are_those_of_eager_code(
+    transposed: str, dtype: str, routed: bool
+) -> None:
+    """Each transpose of each factor, at sizes of one and odd ones, with NaN and infinity; the gradients are
+    products of transposes too."""
+    rng = np.random.default_rng(0)
+    for m, n, k in SIZES:
+        a, b = (
+            torch.tensor(rng.normal(size=shape[::-1] if each == "t" else shape).astype(dtype))
+            for shape, each in zip(((m, k), (k, n)), transposed, strict=True)
+        )
+        g = torch.tensor(rng.normal(size=(m, n)).astype(dtype))
+
+        def f() -> Any:
+            x, y = (each.T if t == "t" else each for each, t in zip((a, b), transposed, strict=True))  # noqa: B023
+            return x @ y, g @ y.T, x.T @ g  # noqa: B023
+
+        run = compiled(f, dtype, routed)
+        for have, want in zip(run(), f(), strict=True):
+            close(have, want, 1e-5 if dtype == "float32" else 1e-12)
+        a.data[0, -1], b.data[-1, 0] = float("nan"), float("inf")
+        for have, want in zip(run(), f(), strict=True):
+            odd = [np.where(np.isfinite(each), 0, each) for each in (have.numpy(), want.numpy())]
+            np.testing.assert_array_equal(*odd)
+            assert odd[0].any()
+
+
+def test_other_strides_batches_and_sizes_of_zero(routed: bool) -> None:
+    """What gemm can't read is left to the loops, and a batch is a call for each matrix."""
+    rng = np.random.default_rng(1)
+    x, w = (torch.tensor(rng.normal(size=each).astype("float32")) for each in ((3, 6, 10), (10, 9)))
+
+    def f() -> Any:
+        return x @ w, x.transpose(1, 2) @ x, x[0, :1].expand(4, 10) @ w.flip(1)
+
+    run = compiled(f, "float32", routed)
+    for have, want in zip(run(), f(), strict=True):
+        close(have, want)
+
+    def apart() -> Any:
+        return x[0, :, ::2] @ w[::2, ::3]
+
+    close(compiled(apart, "float32", False)(), apart())
+
+
+def test_only_large_products_go_through_blas_and_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the rule as it is, for a BLAS with more threads than the vectors of this machine make up for."""
+    found = blas.loaded()
+    if found is None:
+        pytest.skip("NumPy has no OpenBLAS here")
+    rng = np.random.default_rng(2)
+    x = torch.tensor(rng.normal(size=(256, 256)).astype("float32"))
+
+    def large() -> Any:
+        return x @ x.T
+
+    def small() -> Any:
+        return x[:255] @ x.T
+
+    empty = torch.tensor(np.zeros((256, 0), "float32"))
+
+    def nothing() -> Any:
+        return empty @ empty.T, empty.T @ x
+
+    monkeypatch.setattr(step, "loaded", lambda: found._replace(threads=8))
+    first = compiled(large, "float32", True)
+    close(first(), large(), 1e-5)
+    assert (first().numpy() == first().numpy()).all()
+    close(compiled(small, "float32", False)(), small())
+    for have, want in zip(compiled(nothing, "float32", False)(), nothing(), strict=True):
+        close(have, want)
+    monkeypatch.setattr(step, "loaded", lambda: found._replace(core="Haswell", threads=1))
+    monkeypatch.setattr(step, "vector_bytes", lambda: 64)
+    compiled(large, "float32", False)
+
+
+def test_a_numpy_without_openblas(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = types.SimpleNamespace(__file__=getattr(_ctypes, "__file__", None))
+    if other.__file__ is None:
+        pytest.skip("there is no other library to look into")
+    monkeypatch.setattr(blas.importlib, "import_module", lambda _: other)
+    monkeypatch.setattr(blas.sys, "platform", "linux")
+    assert blas.loaded.__wrapped__() is None

@@ -1,0 +1,122 @@
+"""OpenBLAS where NumPy has loaded it, for large matrix products.
+
+The emitted C has pointers to its `cblas_sgemm` and `cblas_dgemm`, which are set when the C is loaded. Other
+libraries (Accelerate, MKL, the reference BLAS) were not measured against the tiled loops of `products`: with
+these, and where none is found, the loops stay.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import sys
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SIDE, MANY, CACHE = 128, 2**24, 2**20
+"""What `pays` goes by; measured in benchmarks/README.md, "Products of matrices"."""
+WITH_AVX512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}
+"""OpenBLAS's names of processors for which its vectors have 64 bytes. For others they have at most 32: also
+on those of which it does not know that they have AVX-512."""
+GEMM = {"float": "sgemm", "double": "dgemm"}
+Matrix = tuple[str, tuple[int, ...]]
+"""Where a matrix begins, in C, and its strides in elements."""
+
+
+class Blas(NamedTuple):
+    """A library: its name for the processor, its threads, the C type of its integers, and the addresses of
+    its gemm by the type of the elements."""
+
+    core: str
+    threads: int
+    integer: str
+    gemm: dict[str, int | None]
+
+    def pays(self, m: int, n: int, k: int, itemsize: int, width: int) -> bool:
+        """Whether it is faster than loops over vectors of `width` bytes in one thread, as measured on x86-64.
+
+        Its threads pay from 2^24 multiply-adds on, unless its vectors are so much shorter that they only make
+        up for that. One thread of it pays on AVX2, from where the right factor is larger than 1 MiB: the
+        loops read that in columns. With 64 bytes to a vector neither was clearly faster. Nothing is timed
+        here, so that a run repeats bit by bit; the number of threads is what it was when this was loaded.
+        """
+        if min(m, n, k) < SIDE:
+            return False
+        share = min(1.0, (64 if self.core in WITH_AVX512 else 32) / width)
+        if self.threads * share > 1:
+            return m * n * k >= MANY
+        return self.threads == 1 and width == 32 and n * k * itemsize > CACHE
+
+    def declarations(self, kinds: list[str]) -> str:
+        """The pointers in C, to the functions for these types of elements."""
+        n = self.integer
+        return "\n".join(
+            [
+                f"/* gemm of the OpenBLAS that NumPy has loaded ({self.core}, threads: {self.threads}) */",
+                "enum { CblasRowMajor = 101, CblasNoTrans = 111, CblasTrans = 112 };",
+                *(
+                    f"void (*ninja_{GEMM[kind]})(int, int, int, {n}, {n}, {n}, {kind}, const {kind} *, {n}, "
+                    f"const {kind} *, {n}, {kind}, {kind} *, {n});"
+                    for kind in kinds
+                ),
+            ]
+        )
+
+    def call(self, kind: str, m: int, n: int, k: int, a: Matrix, b: Matrix, c: Matrix) -> str | None:
+        """C[m×n] = A[m×k] · B[k×n] in C; None for elements, or strides, that gemm does not know."""
+        left, down_a = _layout(a[1], m, k)
+        right, down_b = _layout(b[1], k, n)
+        result, down_c = _layout(c[1], m, n)
+        if kind not in GEMM or not left or not right or result != "CblasNoTrans":
+            return None
+        return (
+            f"ninja_{GEMM[kind]}(CblasRowMajor, {left}, {right}, {m}, {n}, {k}, "
+            f"1, {a[0]}, {down_a}, {b[0]}, {down_b}, 0, {c[0]}, {down_c});"
+        )
+
+    def connect(self, library: Any) -> None:
+        """Set the pointers that a compiled library has."""
+        for kind, name in GEMM.items():
+            if hasattr(library, f"ninja_{name}"):
+                ctypes.c_void_p.in_dll(library, f"ninja_{name}").value = self.gemm[kind]
+
+
+def _layout(strides: tuple[int, ...], rows: int, columns: int) -> tuple[str, int]:
+    """How gemm is told of a matrix: whether it lies transposed, and the elements from one row of what lies
+    there to the next. "" for one that it can't read."""
+    down, across = strides[-2:]
+    if across == 1 and down >= columns:
+        return "CblasNoTrans", down
+    if down == 1 and across >= rows:
+        return "CblasTrans", across
+    return "", 0
+
+
+@lru_cache(maxsize=1)
+def loaded() -> Blas | None:
+    """NumPy's OpenBLAS; None where NumPy uses another library."""
+    module = importlib.import_module("numpy._core._multiarray_umath").__file__
+    files = [str(module)]  # a name that is looked up in it is found in what it is linked to: not on Windows
+    if sys.platform == "win32":
+        bundled = Path(np.__file__).parent.with_name("numpy.libs")
+        files = [str(each) for each in bundled.glob("*openblas*.dll")]
+    for file, before, after in product(files, ("scipy_", ""), ("64_", "")):
+        library = ctypes.CDLL(file)
+        names = [f"openblas_get_{each}" for each in ("corename", "config", "num_threads")]
+        names += [f"cblas_{each}" for each in GEMM.values()]
+        found: list[Any] = [getattr(library, f"{before}{name}{after}", None) for name in names]
+        if None in found:
+            continue
+        core, configuration, threads, *gemm = found
+        core.restype = configuration.restype = ctypes.c_char_p
+        return Blas(
+            core().decode(),
+            threads(),
+            "int64_t" if b"USE64BITINT" in configuration().split() else "int",
+            {kind: ctypes.cast(f, ctypes.c_void_p).value for kind, f in zip(GEMM, gemm, strict=True)},
+        )
+    return None
