@@ -165,10 +165,10 @@ class _Reading:
             operation, parameters = TABLE["clone"], ()
         flows = tuple(edge is not None for edge in node.edges)
         line = source(node.metadata.get("traceback_", ()))
-        where = f"{line}: " if line else ""
+        where, hint = (f"{line}: ", "") if line else ("", " (detect_anomaly records the line)")
         for name, flowing in zip(operation.inputs, flows, strict=False):
             if flowing and not operation.variadic and name not in operation.sources:
-                raise RuntimeError(f"{where}{operation.name} has no rule for its input {name}")
+                raise RuntimeError(f"{where}{operation.name} has no rule for its input {name}{hint}")
         parameters = substitute(parameters, self._variable)
         if operation.name == "gather":
             parameters = self._searched(operands[0], *parameters)
