@@ -1,14 +1,158 @@
 """What the tests of compiled steps share."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
+from calls import Array, Call, answer, calls
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+
+import tinygrad_ninja as torch
+from tinygrad_ninja import nn
+from tinygrad_ninja.nn import functional as F
+from tinygrad_ninja.ops import TABLE, Operation
+from tinygrad_ninja.program.compile import CompileWarning, compile
 
 
 def close(have: Any, want: Any, tolerance: float = 1e-5) -> None:
-    """Two Tensors of one shape and dtype, the same to a share of the largest element."""
+    """Two Tensors of one shape, dtype and device, the same to a share of the largest element."""
+    assert have.device == want.device
     a, b = (each.numpy(force=True) for each in (have, want))
     assert (a.shape, a.dtype) == (b.shape, b.dtype)
     np.testing.assert_allclose(
         a, b, rtol=tolerance, atol=tolerance * max(1.0, float(np.abs(b).max(initial=0.0)))
     )
+
+
+# -- a training, with an optimizer's state -------------------------------------------------------------------
+
+OPTIMIZERS = pytest.mark.parametrize(
+    "optimizer",
+    [
+        lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
+        lambda ps: torch.optim.AdamW(ps, lr=0.01, amsgrad=True),
+    ],
+)
+
+
+def trained(optimizer: Callable[[Any], Any], device: str) -> tuple[Any, Any, Callable[[Any, Any], Any]]:
+    """A small model, its optimizer, and a step."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(6, 9, bias=False), nn.BatchNorm1d(9), nn.ReLU(), nn.Linear(9, 4), nn.LayerNorm(4)
+    ).to(device)
+    chosen = optimizer(model.parameters())
+
+    def step(x: Any, y: Any) -> Any:
+        loss = F.cross_entropy(model(x.to(device)), y.to(device))
+        chosen.zero_grad()
+        loss.backward()
+        chosen.step()
+        return {"loss": loss, "rows": len(x)}
+
+    return model, chosen, step
+
+
+def compare_training(
+    optimizer: Callable[[Any], Any], backend: str, device: str = "cpu"
+) -> tuple[torch.optim.Optimizer, torch.optim.Optimizer]:
+    """Compare a compiled training with an eager one: an optimizer's state, a learning rate that changes,
+    running statistics, eval() after train(), and arguments that are NumPy's arrays.
+
+    Returns the optimizers.
+    """
+    rng = np.random.default_rng(0)
+    model, chosen, eager = trained(optimizer, device)
+    twin, other, recorded = trained(optimizer, device)
+    step = compile(recorded, backend=backend)
+    for i in range(8):
+        x, y = rng.normal(size=(7, 6)).astype(np.float32), rng.integers(0, 4, 7)
+        if i == 4:
+            chosen.param_groups[0]["lr"] = other.param_groups[0]["lr"] = 0.003
+        if i == 6:
+            model.eval()
+            twin.eval()
+            with pytest.warns(CompileWarning, match="recorded again"):
+                have = step(x, y)
+        else:
+            have = step(x, y)
+        want = eager(torch.tensor(x), torch.tensor(y))
+        close(have["loss"], want["loss"])
+        assert have["rows"] == 7
+    for name, value in model.state_dict().items():
+        close(twin.state_dict()[name], value, 2e-5)
+    return chosen, other
+
+
+# -- the table of operations ---------------------------------------------------------------------------------
+
+ENTRIES = pytest.mark.parametrize(
+    "entry", [e for e in TABLE.values() if e.name != "to_device"], ids=lambda e: e.name
+)
+REFUSED = {"put_view": "in place through a view"}
+"""What only eager code does, and what it is told."""
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+EXAMPLES = 3
+
+
+def once() -> settings:
+    """One compilation of several drawn calls, the same every time."""
+    checks = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large]
+    return settings(
+        max_examples=2,
+        phases=[Phase.generate],  # every smaller example would be compiled as well
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=checks,
+    )
+
+
+def several(items: list[tuple[Call, int]]) -> Call:
+    """A step that makes each call with so many of its arguments, and returns the values and the gradients."""
+
+    def step(*tensors: Any) -> Any:
+        results = []
+        left = list(tensors)
+        for call, n in items:
+            mine, left = left[:n], left[n:]
+            out = call(torch, *mine)
+            results.append(out.detach())
+            if out.requires_grad:
+                weight = (
+                    torch.arange(out.numel(), device=out.device).reshape(out.shape).to(out.dtype) * 0.25 + 1
+                )
+                leaves = [each for each in mine if each.requires_grad]
+                results += torch.autograd.grad((out * weight).sum(), leaves, allow_unused=True)
+        return [each for each in results if each is not None]
+
+    return step
+
+
+def drawn_step(data: st.DataObject, entry: Operation) -> tuple[Call, list[Array]]:
+    """A step of several drawn calls of the entry, in several dtypes, and its arguments."""
+    items, arrays = [], []
+    for _ in range(EXAMPLES):
+        call, inputs = data.draw(calls(entry, special=data.draw(st.booleans())))
+        dtype = data.draw(st.sampled_from(["float32", "float64", "float32", "int64", "bool"]))
+        inputs = [each.astype(dtype) for each in inputs]
+        answer(call, inputs)
+        items.append((call, len(inputs)))
+        arrays += inputs
+    return several(items), arrays
+
+
+def same(have: list[Any], want: list[Any]) -> None:
+    assert len(have) == len(want)
+    for mine, eager in zip(have, want, strict=True):
+        assert (mine.shape, mine.dtype) == (eager.shape, eager.dtype)
+        a, b = mine.numpy(), eager.numpy()
+        if b.dtype.kind != "f":
+            np.testing.assert_array_equal(a, b)
+            continue
+        tolerance = TOLERANCE[b.dtype.name]
+        finite = b[np.isfinite(b)]
+        scale = max(1.0, np.abs(finite).max(initial=0.0))
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)

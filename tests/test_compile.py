@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled_steps import close
+from compiled_steps import OPTIMIZERS, close, compare_training
 
 import tinygrad_ninja as torch
-from tinygrad_ninja import nn
-from tinygrad_ninja.nn import functional as F
 from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, compile
 from tinygrad_ninja.program.trace import ReadOutError
 
@@ -67,52 +65,10 @@ def test_the_lectures_step_leaves_what_eager_code_leaves(batch: int, hidden: int
     assert (g.get_state() == h.get_state()).all()
 
 
-def trained(optimizer: Callable[[Any], Any]) -> tuple[Any, Any, Callable[[Any, Any], Any]]:
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Linear(6, 9, bias=False), nn.BatchNorm1d(9), nn.ReLU(), nn.Linear(9, 4), nn.LayerNorm(4)
-    )
-    chosen = optimizer(model.parameters())
-
-    def step(x: Any, y: Any) -> Any:
-        loss = F.cross_entropy(model(x), y)
-        chosen.zero_grad()
-        loss.backward()
-        chosen.step()
-        return {"loss": loss, "rows": len(x)}
-
-    return model, chosen, step
-
-
 @BACKENDS
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
-        lambda ps: torch.optim.AdamW(ps, lr=0.01, amsgrad=True),
-    ],
-)
+@OPTIMIZERS
 def test_optimizers_buffers_and_modes(optimizer: Callable[[Any], Any], backend: str) -> None:
-    """An optimizer's state, a learning rate that changes, running statistics, and eval() after train()."""
-    rng = np.random.default_rng(0)
-    (model, chosen, eager), (twin, other, recorded) = trained(optimizer), trained(optimizer)
-    step = compile(recorded, backend=backend)
-    for i in range(8):
-        x, y = rng.normal(size=(7, 6)).astype(np.float32), rng.integers(0, 4, 7)
-        if i == 4:
-            chosen.param_groups[0]["lr"] = other.param_groups[0]["lr"] = 0.003
-        if i == 6:
-            model.eval()
-            twin.eval()
-            with pytest.warns(CompileWarning, match="recorded again"):
-                have = step(x, y)
-        else:
-            have = step(x, y)
-        want = eager(torch.tensor(x), torch.tensor(y))
-        close(have["loss"], want["loss"])
-        assert have["rows"] == 7
-    for name, value in model.state_dict().items():
-        close(twin.state_dict()[name], value, 2e-5)
+    compare_training(optimizer, backend)
 
 
 class Trainer:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as pytorch
-from compiled_steps import close
-from test_compile_torch import drawing, reading, trained, wrong_indices
+from compiled_steps import close, trained
+from test_compile_torch import drawing, reading, wrong_indices
 
 import tinygrad_ninja as torch
 from tinygrad_ninja.program.compile import compile

@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import compiled_steps
 import numpy as np
 import pytest
 import torch as pytorch
+from compiled_steps import OPTIMIZERS, close, compare_training
 
 import tinygrad_ninja as torch
-from tinygrad_ninja import nn
 from tinygrad_ninja.nn import functional as F
 from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, compile
 from tinygrad_ninja.program.trace import ReadOutError
@@ -70,11 +69,6 @@ def drawing(device: str, batch: int) -> tuple[Callable[[], Any], list[Any], Any]
     step, parameters, (X, _) = lecture(torch, device)
     g = torch.Generator().manual_seed(5)
     return lambda: step(torch.randint(0, X.shape[0], (batch,), generator=g)), parameters, g
-
-
-def close(have: Any, want: Any, tolerance: float = 1e-5) -> None:
-    assert have.device == want.device
-    compiled_steps.close(have, want, tolerance)
 
 
 @DEVICES
@@ -155,54 +149,10 @@ def test_numbers_are_drawn_on_the_device(device: str) -> None:
     assert (g.get_state() == h.get_state()).all()
 
 
-def trained(optimizer: Callable[[Any], Any], device: str) -> tuple[Any, Any, Callable[[Any, Any], Any]]:
-    torch.manual_seed(0)
-    model = nn.Sequential(
-        nn.Linear(6, 9, bias=False), nn.BatchNorm1d(9), nn.ReLU(), nn.Linear(9, 4), nn.LayerNorm(4)
-    ).to(device)
-    chosen = optimizer(model.parameters())
-
-    def step(x: Any, y: Any) -> Any:
-        loss = F.cross_entropy(model(x.to(device)), y.to(device))
-        chosen.zero_grad()
-        loss.backward()
-        chosen.step()
-        return {"loss": loss, "rows": len(x)}
-
-    return model, chosen, step
-
-
 @FUSED_TOO
-@pytest.mark.parametrize(
-    "optimizer",
-    [
-        lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
-        lambda ps: torch.optim.AdamW(ps, lr=0.01, amsgrad=True),
-    ],
-)
+@OPTIMIZERS
 def test_optimizers_buffers_and_modes(optimizer: Callable[[Any], Any], device: str, backend: str) -> None:
-    """An optimizer's state, a learning rate that changes, running statistics, eval() after train(), and
-    arguments that are NumPy's arrays."""
-    rng = np.random.default_rng(0)
-    model, chosen, eager = trained(optimizer, device)
-    twin, other, recorded = trained(optimizer, device)
-    step = compile(recorded, backend=backend)
-    for i in range(8):
-        x, y = rng.normal(size=(7, 6)).astype(np.float32), rng.integers(0, 4, 7)
-        if i == 4:
-            chosen.param_groups[0]["lr"] = other.param_groups[0]["lr"] = 0.003
-        if i == 6:
-            model.eval()
-            twin.eval()
-            with pytest.warns(CompileWarning, match="recorded again"):
-                have = step(x, y)
-        else:
-            have = step(x, y)
-        want = eager(torch.tensor(x), torch.tensor(y))
-        close(have["loss"], want["loss"])
-        assert have["rows"] == 7
-    for name, value in model.state_dict().items():
-        close(twin.state_dict()[name], value, 2e-5)
+    chosen, other = compare_training(optimizer, backend, device)
     counts = [[kept.get("step") for kept in each.state.values()] for each in (chosen, other)]
     assert str(counts[0]) == str(counts[1])
 

@@ -3,13 +3,12 @@
 from typing import Any
 
 import pytest
-from calls import answer, calls
+from compiled_steps import ENTRIES, REFUSED, drawn_step, once, same
 from hypothesis import given, reject
 from hypothesis import strategies as st
-from test_compile_operations import EXAMPLES, REFUSED, once, same, several
 
 import tinygrad_ninja as torch
-from tinygrad_ninja.ops import TABLE, Operation
+from tinygrad_ninja.ops import Operation
 from tinygrad_ninja.program.compile import UnsupportedError, compile
 
 pytestmark = [
@@ -18,20 +17,12 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize("entry", [e for e in TABLE.values() if e.name != "to_device"], ids=lambda e: e.name)
+@ENTRIES
 @once()
 @given(st.data())
 def test_operations_as_torch_code_are_those_of_eager_code(entry: Operation, data: st.DataObject) -> None:
     """At ordinary points, at ties and zeros and of no elements, in several dtypes."""
-    items, arrays = [], []
-    for _ in range(EXAMPLES):
-        call, inputs = data.draw(calls(entry, special=data.draw(st.booleans())))
-        dtype = data.draw(st.sampled_from(["float32", "float64", "float32", "int64", "bool"]))
-        inputs = [each.astype(dtype) for each in inputs]
-        answer(call, inputs)
-        items.append((call, len(inputs)))
-        arrays += inputs
-    step = several(items)
+    step, arrays = drawn_step(data, entry)
 
     def tensors() -> list[Any]:
         return [torch.tensor(x, device="torch", requires_grad=x.dtype.kind == "f") for x in arrays]
