@@ -12,7 +12,7 @@ from ..ops import elementwise as ops
 from ..ops import shape as shape_ops
 from ..ops.table import Operation
 from ..tensors import Tensor
-from .register import as_element, as_tensor_operand, function, method, method_only
+from .register import as_element, as_tensor_operand, function, method, method_only, no_tensor
 
 
 def _complete(entry: Operation, name: str, a: Any, b: Any) -> Tensor:
@@ -46,7 +46,7 @@ def _binary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> N
 def _unary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
     def call(input: Any) -> Tensor:
         if not isinstance(input, Tensor):
-            raise TypeError(f"{entry.name}(): argument 'input' must be Tensor, not {type(input).__name__}")
+            raise no_tensor(entry.name, "input", input)
         return entry.call(input)
 
     call.__doc__ = entry.__doc__

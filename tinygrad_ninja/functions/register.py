@@ -34,7 +34,7 @@ def _refusing(f: Callable[..., Any], first: str) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         given = args[0] if args else kwargs.get(first)
         if not isinstance(given, Tensor):
-            raise TypeError(f"{f.__name__}(): argument {first!r} must be Tensor, not {type(given).__name__}")
+            raise no_tensor(f.__name__, first, given)
         return f(*args, **kwargs)
 
     return call
@@ -93,8 +93,12 @@ def _choose(f: Callable[..., Any], ours: str, free: bool, theirs: str, given: An
 
 def _refuse_input(f: Callable[..., Any], input: Any) -> None:
     if not isinstance(input, Tensor):
-        message = f"{f.__name__}(): argument 'input' must be Tensor, not {type(input).__name__}"
-        raise TypeError(message) from None
+        raise no_tensor(f.__name__, "input", input) from None
+
+
+def no_tensor(function: str, argument: str, given: Any) -> TypeError:
+    """What a function says of an argument that should be a Tensor and is none."""
+    return TypeError(f"{function}(): argument {argument!r} must be Tensor, not {type(given).__name__}")
 
 
 def as_tensor_operand(x: Any, like: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ...functions.register import no_tensor
 from ...tensors import Tensor
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -27,9 +28,7 @@ def takes_tensors(f: _F) -> _F:
         except (AttributeError, RuntimeError, TypeError):
             for name, given in [*zip(names, args, strict=False), *kwargs.items()]:
                 if not isinstance(given, wanted.get(name, object)):
-                    raise TypeError(
-                        f"{f.__name__}(): argument {name!r} must be Tensor, not {type(given).__name__}"
-                    ) from None
+                    raise no_tensor(f.__name__, name, given) from None
             raise
 
     return call  # type: ignore[return-value]
