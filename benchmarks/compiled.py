@@ -12,7 +12,6 @@ and their ratios to PyTorch eager.
 
 from __future__ import annotations
 
-import argparse
 import os
 import statistics
 import time
@@ -26,7 +25,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from eager import CASES, RATE, ROWS, compare, dataset, lecture_step, parameters, timed  # noqa: E402
+from eager import CASES, RATE, ROWS, begin, compare, dataset, lecture_step, parameters, timed  # noqa: E402
 
 import tinygrad_ninja  # noqa: E402
 
@@ -282,14 +281,10 @@ def measure(batch: int, hidden: int, seconds: float) -> tuple[dict[str, float], 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each case (default 10)")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    print(f"torch {torch.__version__}, NumPy {np.__version__}, one thread; medians, ratio to torch eager\n")
+    seconds = begin(__doc__)
     print(f"{'batch × hidden':>16}  {'contender':<18}{'time':>14}{'ratio':>9}")
     for label, (batch, hidden) in CASES.items():
-        times, absent = measure(batch, hidden, options.seconds)
+        times, absent = measure(batch, hidden, seconds)
         for name, each in times.items():
             print(f"{label:>16}  {name:<18}{each:>11,.1f} µs{each / times['torch']:>9.3f}")
         for name, why in absent.items():

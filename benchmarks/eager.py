@@ -153,16 +153,22 @@ def timed(step: Step, repeat: int) -> float:
     return (time.perf_counter() - start) / repeat * 1e6
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+def begin(about: str) -> float:
+    """How many seconds the command line asks for each case; says what is measured, in one thread."""
+    parser = argparse.ArgumentParser(description=about.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=10.0, help="for each case (default 10)")
-    options = parser.parse_args()
+    seconds: float = parser.parse_args().seconds
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, NumPy {np.__version__}, one thread; medians, ratio to torch eager\n")
+    return seconds
+
+
+def main() -> None:
+    seconds = begin(__doc__)
     print(f"{'batch × hidden':>16}  {'contender':<16}{'time':>12}{'ratio':>8}")
     for label, (batch, hidden) in CASES.items():
         check(batch, hidden)
-        times = measure(batch, hidden, options.seconds)
+        times = measure(batch, hidden, seconds)
         for name, each in times.items():
             print(f"{label:>16}  {name:<16}{each:>9,.0f} µs{each / times['torch']:>8.2f}")
         print()
