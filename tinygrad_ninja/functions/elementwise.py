@@ -10,6 +10,7 @@ from .. import dtypes
 from ..devices import same_device
 from ..ops import elementwise as ops
 from ..ops import shape as shape_ops
+from ..ops.apply import reflected
 from ..ops.table import Operation
 from ..tensors import Tensor
 from .register import as_element, as_tensor_operand, function, method, method_only, no_tensor
@@ -33,14 +34,14 @@ def _binary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> N
     def call(input: Any, other: Any) -> Tensor:
         return _complete(entry, entry.name, input, other)
 
-    def reflected(self: Tensor, other: Any) -> Any:
+    def turned(self: Tensor, other: Any) -> Any:
         return entry.call(other, self)
 
     call.__doc__ = entry.__doc__
     for name in names or (entry.name,):
         _offer(call, name)
     for name in operators:
-        setattr(Tensor, name, reflected if name.startswith("__r") else entry.call)
+        setattr(Tensor, name, turned if name.startswith("__r") else entry.call)
 
 
 def _unary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
@@ -62,7 +63,7 @@ def _offer(call: Callable[..., Any], name: str) -> None:
     method(call)
 
 
-_binary(ops.mul, "mul", "multiply", operators=("__mul__", "__rmul__"))
+_binary(ops.mul, "mul", "multiply", operators=("__mul__",))
 _binary(ops.remainder, operators=("__mod__", "__rmod__"))
 _binary(ops.floor_divide, operators=("__floordiv__", "__rfloordiv__"))
 _binary(ops.eq, operators=("__eq__",))
@@ -133,7 +134,8 @@ def _reflected_division(self: Tensor, other: Any) -> Any:
 
 
 Tensor.__add__ = ops.add.call
-Tensor.__radd__ = lambda self, other: ops.add.call(other, self)
+Tensor.__radd__ = reflected(ops.add)  # these two at once: no autocast replaces what they call
+Tensor.__rmul__ = reflected(ops.mul)
 Tensor.__sub__ = ops.sub.call
 Tensor.__rtruediv__ = _reflected_division
 Tensor.__rsub__ = ops.rsub.call

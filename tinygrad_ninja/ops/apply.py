@@ -1,6 +1,7 @@
 """How an operation is applied to Tensors: computed on their arrays, and recorded.
 
-There is one function for each number of inputs, because this is what every operation pays.
+There is a short way for one input, and for two that are alike or of which one is a number: this is what every
+operation pays. The long way does all the rest.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy import ndarray  # noqa: F401 - for the texts below
 
 from .. import dtypes
+from ..anomaly import watched  # noqa: F401
 from ..kinds import KINDS, array_dtype, check_device, dtype_of
-from ..kinds.numpy_kind import SCALARS
-from ..record import Node, paused
+from ..kinds.numpy_kind import SCALARS  # noqa: F401
+from ..record import Node, clock, paused  # noqa: F401
 
 if TYPE_CHECKING:
     from .table import Operation
@@ -96,109 +99,183 @@ def _operand(x: Any) -> Any:
         return x.item()
     if isinstance(x, (_Tensor, float, int)):
         return x
-    return _tensor(x) if isinstance(x, np.ndarray) else NotImplemented
+    return bare(x) if isinstance(x, np.ndarray) else NotImplemented
 
 
-def _tensor(array: Any) -> Any:
+def bare(array: Any) -> Any:
+    """A Tensor around an array as it is, without history."""
     out = _new(_Tensor)
     out.array = array
     out.edge = None
     return out
 
 
+# The short way stands in these texts, of which a function is made for each operation, as dataclasses make
+# theirs: to unpack parameters, or to ask what the table says, costs as much as the arithmetic on a small
+# array. For the same reason a node is filled in here and not by its `__init__`.
+_UNARY = """
+def call({arguments}):
+    array = x.array
+    cls = type(array){floating}
+    try:
+        result = function({xp}{given})
+    except _UNUSUAL:
+        return otherwise({arguments})
+    if type(result) is not cls:  # a number of NumPy's, or what was moved to another device
+        result = KINDS[type(result)].asarray(result)
+    edge = x.edge
+"""
+
+_FLOATING = """
+    if (cls is not ndarray or array.dtype not in SCALARS) and KINDS[cls].is_integral(array):
+        return otherwise({arguments})"""
+
+_BINARY = """
+def call({order}):
+    try:
+        x = a.array
+        y = b.array
+        result = function({xp}x, y)
+    except _UNUSUAL:
+        return otherwise(a, b)
+    if type(result) is not type(x):
+        result = KINDS[type(result)].asarray(result)
+    first = a.edge
+    second = b.edge
+"""
+
+_BROADCAST = """
+def call({order}):
+    try:
+        if type(b) in _NUMBERS:
+            x = a.array
+            y = b
+            scalars = SCALARS[x.dtype]
+            result = {with_right}
+            first = a.edge
+            second = None
+        elif type(a) in _NUMBERS:
+            x = a
+            y = b.array
+            scalars = SCALARS[y.dtype]
+            result = {with_left}
+            first = None
+            second = b.edge
+        else:
+            x = a.array
+            y = b.array
+            dtype = x.dtype
+            if dtype is not y.dtype or dtype not in SCALARS:
+                return otherwise(a, b)
+            result = {with_both}
+            first = a.edge
+            second = b.edge
+    except _UNUSUAL:
+        return otherwise(a, b)
+    if type(result) is not ndarray:
+        result = KINDS[type(result)].asarray(result)
+"""
+
+_RECORDING = """
+    out = _new(_Tensor)
+    out.array = result
+    if {untracked}:
+        out.edge = None
+    elif paused or watched:
+        out.edge = _recorded(op, {edges}, {values})
+    else:
+        out.edge = node = _new(Node)
+        node.op = op
+        node.edges = {edges}
+        node.values = {values}
+        node.order = next(clock)
+        node.grad = node.hooks = None
+    return out
+"""
+
+_NOT_RECORDING = """
+    out = _new(_Tensor)
+    out.array = result
+    out.edge = None
+    return out
+"""
+
+_UNUSUAL = (AttributeError, KeyError, RuntimeWarning, ValueError, TypeError, IndexError, OverflowError)
+"""What may go wrong on the short way: the long one then says what it is, or does it."""
+
+
+def _recorded(op: Operation, edges: tuple[Any, ...], values: tuple[Any, ...]) -> Node | None:
+    """The node of what was computed, None where this thread records nothing."""
+    return None if paused and get_ident() in paused else Node(op, edges, values)
+
+
+def _made(op: Operation, text: str, **parts: str) -> Callable[..., Any]:
+    """The function that the text says, its parts filled in."""
+    made = _maker((text + (_RECORDING if op.sources else _NOT_RECORDING)).format(**parts))
+    call: Callable[..., Any] = made(op, op.function, _nary(op))
+    return call
+
+
+@lru_cache(maxsize=256)
+def _maker(text: str) -> Callable[..., Any]:
+    """The text as a function of what differs between operations: many have one text."""
+    around = "def maker(op, function, otherwise):" + text.replace("\n", "\n    ") + "return call"
+    made: dict[str, Any] = {}
+    exec(compile(around, __file__, "exec"), globals(), made)  # under this name `anomaly` knows it for ours
+    maker: Callable[..., Any] = made["maker"]
+    return maker
+
+
 def _unary(op: Operation) -> Callable[..., Any]:
-    function, takes_xp, differentiable, floating = op.function, op.takes_xp, bool(op.sources), op.floating
-
-    def call(x: Any, *parameters: Any) -> Any:
-        array = x.array
-        cls = type(array)
-        xp = KINDS[cls]
-        if floating and xp.is_integral(array):
-            x = as_floating(x)
-            array = x.array
-        try:
-            result = function(xp, array, *parameters) if takes_xp else function(array, *parameters)
-        except RuntimeWarning:
-            result = op.silently(xp, array, *parameters)
-        except (ValueError, TypeError, IndexError, OverflowError) as error:
-            raise _wrong(op, error, (array,)) from None
-        if type(result) is not cls:  # a number of NumPy's, or what was moved to another device
-            result = KINDS[type(result)].asarray(result)
-        out = _new(_Tensor)
-        out.array = result
-        edge = x.edge
-        if edge is not None and differentiable and (not paused or get_ident() not in paused):
-            out.edge = Node(op, (edge,), (result, array) + parameters)  # noqa: RUF005 - unpacking is slower
-        else:
-            out.edge = None
-        return out
-
-    return call
+    more = "".join(f", {name}" for name in op.parameters)
+    return _made(
+        op,
+        _UNARY,
+        arguments=f"x{more}",
+        given=f"array{more}",
+        xp="KINDS[cls], " if op.takes_xp else "",
+        floating=_FLOATING.format(arguments=f"x{more}") if op.floating else "",
+        untracked="edge is None",
+        edges="(edge,)",
+        values=f"(result, array{more})",
+    )
 
 
-def _binary(op: Operation) -> Callable[..., Any]:
-    function, takes_xp, differentiable, broadcasts = op.function, op.takes_xp, bool(op.sources), op.broadcasts
+def reflected(op: Operation) -> Callable[..., Any]:
+    """The operation as a function of (b, a), for Python's `__radd__` and the like."""
+    return _binary(op, order="b, a")
 
-    def call(a: Any, b: Any) -> Any:
-        # The common cases, two float arrays of one dtype, or one and a number, are told at once; `align`
-        # makes one of them of all others.
-        usual = True
-        try:
-            kind = type(b)
-            if kind is not _Tensor and kind in _NUMBERS:
-                x = left = array = a.array
-                first, y, second = a.edge, b, None
-                right = SCALARS[x.dtype][b]
-            elif type(a) in _NUMBERS:
-                y = right = array = b.array
-                x, first, second = a, None, b.edge
-                left = SCALARS[y.dtype][a]
-            else:
-                x = left = array = a.array
-                y = right = b.array
-                first, second = a.edge, b.edge
-                dtype = x.dtype
-                usual = dtype is y.dtype and dtype in SCALARS
-        except (AttributeError, KeyError):
-            usual = False
-        if not usual and broadcasts:
-            a, b = align(op, a, b)
-            if a is NotImplemented:
-                return NotImplemented
-            x, first = (a.array, a.edge) if isinstance(a, _Tensor) else (a, None)
-            y, second = (b.array, b.edge) if isinstance(b, _Tensor) else (b, None)
-            left, right = x, y
-            array = x if isinstance(a, _Tensor) else y
-        cls = type(array)
-        try:
-            result = function(KINDS[cls], x, y) if takes_xp else function(left, right)
-        except RuntimeWarning:
-            result = op.silently(KINDS[cls], x, y)
-        except (ValueError, TypeError, IndexError, OverflowError) as error:
-            raise _wrong(op, error, (x, y)) from None
-        if type(result) is not cls:
-            result = KINDS[type(result)].asarray(result)
-        out = _new(_Tensor)
-        out.array = result
-        if (
-            (first is not None or second is not None)
-            and differentiable
-            and (not paused or get_ident() not in paused)
-        ):
-            out.edge = Node(op, (first, second), (result, x, y))
-        else:
-            out.edge = None
-        return out
 
-    return call
+def _binary(op: Operation, order: str = "a, b") -> Callable[..., Any]:
+    if op.takes_xp:
+        right, left, both = (f"function(KINDS[type({each})], x, y)" for each in "xyx")
+    else:
+        right, left, both = "function(x, scalars[b])", "function(scalars[a], y)", "function(x, y)"
+    return _made(
+        op,
+        _BROADCAST if op.broadcasts else _BINARY,
+        order=order,
+        with_right=right,
+        with_left=left,
+        with_both=both,
+        xp="KINDS[type(x)], " if op.takes_xp else "",
+        untracked="first is None and second is None",
+        edges="(first, second)",
+        values="(result, x, y)",
+    )
 
 
 def _nary(op: Operation) -> Callable[..., Any]:
+    """The long way: for any number of inputs, of any kind and dtype."""
     n, forward, broadcasts = len(op.inputs), op.forward, op.broadcasts and len(op.inputs) == 2
 
     def call(*args: Any) -> Any:
         if broadcasts:
             args = (*align(op, *args[:2]), *args[2:])
+            if args[0] is NotImplemented:
+                return NotImplemented
+        elif n == 1 and op.floating and KINDS[type(args[0].array)].is_integral(args[0].array):
+            args = (as_floating(args[0]), *args[1:])
         arrays = tuple(each.array if isinstance(each, _Tensor) else each for each in args[:n])
         edges = tuple(each.edge if isinstance(each, _Tensor) else None for each in args[:n])
         parameters = args[n:]
@@ -210,13 +287,9 @@ def _nary(op: Operation) -> Callable[..., Any]:
             result = op.silently(xp, *arrays, *parameters)
         except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise _wrong(op, error, arrays) from None
-        out = _tensor(result if type(result) is type(array) else KINDS[type(result)].asarray(result))
-        if (
-            any(edge is not None for edge in edges)
-            and op.sources
-            and (not paused or get_ident() not in paused)
-        ):
-            out.edge = Node(op, edges, (out.array, *arrays, *parameters))
+        out = bare(result if type(result) is type(array) else KINDS[type(result)].asarray(result))
+        if op.sources and any(edge is not None for edge in edges):
+            out.edge = _recorded(op, edges, (out.array, *arrays, *parameters))
         return out
 
     return call
