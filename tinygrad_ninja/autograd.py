@@ -6,7 +6,7 @@ it passes its own gradient on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from sys import getrefcount
 from typing import Any
@@ -23,6 +23,7 @@ from .anomaly import (
 )
 from .devices import same_device
 from .kinds import kind_of
+from .ops.apply import bare
 from .record import Node, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .tensors import Tensor, wrap
 
@@ -72,68 +73,91 @@ def _walk(
     pending: dict[Node, Any] = {}
     heap: list[tuple[int, Node]] = []
     found: dict[Node, Any] = {}
-    for node, grad in zip(roots, grads, strict=True):
-        if node in pending:
-            pending[node] = pending[node] + grad
+    for root, start in zip(roots, grads, strict=True):
+        if root in pending:
+            pending[root] = pending[root] + start
         else:
-            pending[node] = grad
-            heappush(heap, (node.order, node))
+            pending[root] = start
+            heappush(heap, (root.order, root))
     reached = None if wanted is None else _leading_to(roots, wanted)
-    to_leaves = wanted is None and not recorded
     checked = is_anomaly_check_nan_enabled()
+    to_leaves = wanted is None and not recorded
+    plain = to_leaves and not checked
     take = pending.pop
 
     while heap:
         node = heappop(heap)[1]
         grad = take(node)
-        op = node.op
         if node.hooks is not None:
             grad = _call_hooks(node, grad)
-        if wanted is not None:
-            if node in wanted:
-                found[node] = grad
-        elif node.retains:
-            _accumulate(node, grad, recorded)
-        if op is None:
-            continue
+            if node.hooks.keep and wanted is None:
+                _accumulate(node, grad, recorded)
+        op: Any = node.op
         values = node.values
+        edges = node.edges
         if values is None:
-            raise RuntimeError(
-                "Trying to backward through the graph a second time: its values were freed by the first; "
-                "call backward with retain_graph=True the first time"
-            )
+            if op is not None:
+                raise RuntimeError(
+                    "Trying to backward through the graph a second time: its values were freed by the first; "
+                    "call backward with retain_graph=True the first time"
+                )
+            if wanted is None:
+                _accumulate(node, grad, recorded)
+            elif node in wanted:
+                found[node] = grad
+            continue
         if record.last_change < node.order:
             _check_unchanged(node)
-        if recorded:
-            values = _as_tensors(node, values)
         rules = op.rules
-        place = -1  # counted by hand: zip() and enumerate() would cost as much as the rest of the loop
-        for edge in node.edges:
-            place += 1
-            if edge is None or (reached is not None and edge not in reached):
-                continue
-            try:
-                contribution = rules[place](grad, values)
-            except (RuntimeWarning, FloatingPointError):  # the caller made errors of NumPy's warnings
-                with np.errstate(all="ignore"):
-                    contribution = rules[place](grad, values)
+        if not plain:
+            if wanted is not None and reached is not None:
+                if node in wanted:
+                    found[node] = grad
+                edges = tuple(edge if edge in reached else None for edge in edges)
+            if recorded:
+                values = _as_tensors(node, values)
             if checked:
-                check_gradient(op.name, place, contribution, (grad, *values), node.metadata.get("traceback_"))
-            if edge in pending:
-                pending[edge] = _add(take(edge), contribution)
-            elif to_leaves and edge.op is None and edge.grad is None and edge.hooks is None:
-                # A leaf's first: what may follow is added to it.
-                mine = type(contribution) is np.ndarray and getrefcount(contribution) == 2
-                if not mine or contribution.base is not None:
-                    contribution = kind_of(contribution).copy(contribution)
-                edge.grad = wrap(contribution)
-            else:
-                pending[edge] = contribution
-                heappush(heap, (edge.order, edge))
+                rules = _checked(node)
+        place = 0  # counted by hand: zip() and enumerate() cost as much as the rest of the loop
+        for edge in edges:
+            if edge is not None:
+                try:
+                    contribution = rules[place](grad, values)
+                except (RuntimeWarning, FloatingPointError):  # the caller made errors of NumPy's warnings
+                    with np.errstate(all="ignore"):
+                        contribution = rules[place](grad, values)
+                if edge in pending:
+                    pending[edge] = _add(take(edge), contribution)
+                elif edge.op is None and to_leaves and edge.grad is None and edge.hooks is None:
+                    # A leaf's first: what may follow is added to it.
+                    mine = type(contribution) is np.ndarray and getrefcount(contribution) == 2
+                    if mine and contribution.base is None:
+                        edge.grad = bare(contribution)
+                    else:
+                        edge.grad = wrap(kind_of(contribution).copy(contribution))
+                else:
+                    pending[edge] = contribution
+                    heappush(heap, (edge.order, edge))
+            place += 1  # noqa: SIM113
         if op.keeps and not retain_graph:  # without its edges, what lies below it is dropped now
             node.values = None
             node.edges = ()
     return found
+
+
+def _checked(node: Node) -> list[Callable[[Any, Any], Any]]:
+    """The rules of the node, which look at what they make."""
+    op: Any = node.op
+
+    def looking(place: int) -> Callable[[Any, Any], Any]:
+        def rule(grad: Any, values: tuple[Any, ...]) -> Any:
+            made = op.rules[place](grad, values)
+            check_gradient(op.name, place, made, (grad, *values), node.metadata.get("traceback_"))
+            return made
+
+        return rule
+
+    return [looking(place) for place in range(len(op.rules))]
 
 
 def _check_unchanged(node: Node) -> None:
@@ -205,7 +229,7 @@ def _leading_to(roots: Iterable[Node], wanted: set[Node]) -> set[Node]:
 
 def _call_hooks(node: Node, grad: Any) -> Any:
     recorded = isinstance(grad, Tensor)
-    for hook in list((node.hooks or {}).values()):
+    for hook in list(node.hooks.values()):  # type: ignore[union-attr]  # the caller looked
         before = grad if recorded else wrap(grad)
         with set_grad_enabled(recorded):
             answer = hook(before)

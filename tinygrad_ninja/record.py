@@ -26,6 +26,12 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 clock = count(0, -1)
 
 
+class Hooks(dict[int, Callable[["Tensor"], "Tensor | None"]]):
+    """What a gradient is handed to, by number and in order, and whether it is to be kept afterwards."""
+
+    keep = False
+
+
 class Node:
     """One recorded operation; or, where `op` is None, a leaf, in which gradients come to rest.
 
@@ -33,10 +39,11 @@ class Node:
     values: (output, *inputs, *parameters) as arrays; None once backward has freed them.
     order: falls with every node made, so that a smaller one is younger.
     grad: the gradient kept, for a leaf or where `retain_grad` asked for it.
+    hooks: what is done with the gradient on its way; None for most.
     lines: the lines of the program that led to it; there only where `detect_anomaly` watched.
     """
 
-    __slots__ = ("__weakref__", "edges", "grad", "hooks", "lines", "op", "order", "retains", "values")
+    __slots__ = ("__weakref__", "edges", "grad", "hooks", "lines", "op", "order", "values")
 
     def __init__(
         self, op: Operation | None, edges: tuple[Node | None, ...], values: tuple[Any, ...] | None
@@ -46,8 +53,7 @@ class Node:
         self.values = values
         self.order = next(clock)
         self.grad: Tensor | None = None
-        self.hooks: dict[int, Callable[[Tensor], Tensor | None]] | None = None
-        self.retains = False
+        self.hooks: Hooks | None = None
         if watched and get_ident() in watched:
             self._watch()
 

@@ -20,7 +20,7 @@ from .kinds import device_of, dtype_of, kind_of
 from .missing import OffersOnly
 from .ops import elementwise
 from .reads import note_read
-from .record import Node, is_grad_enabled, note_change, version_of
+from .record import Hooks, Node, is_grad_enabled, note_change, version_of
 
 _handles = itertools.count()
 
@@ -154,7 +154,6 @@ class Tensor(metaclass=OffersOnly):
             )
         if requires_grad and self.edge is None:
             self.edge = Node(None, (), None)
-            self.edge.retains = True
             self.edge.grad = getattr(self, "_parked_grad", None)
         elif not requires_grad and self.edge is not None:
             self._parked_grad = self.edge.grad
@@ -206,11 +205,13 @@ class Tensor(metaclass=OffersOnly):
         """Keep the gradient of this result in `.grad`, as a leaf keeps its own."""
         if self.edge is None:
             raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        self.edge.retains = True
+        if self.edge.op is not None:
+            self.edge.hooks = self.edge.hooks or Hooks()
+            self.edge.hooks.keep = True
 
     @property
     def retains_grad(self) -> bool:
-        return self.edge is not None and self.edge.op is not None and self.edge.retains
+        return self.edge is not None and self.edge.hooks is not None and self.edge.hooks.keep
 
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call `hook` with this Tensor's gradient during backward; what it returns, if not None, is used
@@ -218,7 +219,7 @@ class Tensor(metaclass=OffersOnly):
         if self.edge is None:
             raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
         if self.edge.hooks is None:
-            self.edge.hooks = {}
+            self.edge.hooks = Hooks()
         number = next(_handles)
         self.edge.hooks[number] = hook
         return RemovableHandle(self.edge.hooks, number)
@@ -438,8 +439,6 @@ class RemovableHandle:
 def wrap(array: Any) -> Tensor:
     """A Tensor around an array of any kind, without a copy and without history."""
     out = object.__new__(Tensor)
-    out.array = (
-        np.asarray(array) if type(array) is not np.ndarray and isinstance(array, np.generic) else array
-    )
+    out.array = array if type(array) is np.ndarray or not isinstance(array, np.generic) else np.asarray(array)
     out.edge = None
     return out
