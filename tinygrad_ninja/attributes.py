@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+_item = tuple.__getitem__
+
 
 class Size(tuple[int, ...]):
     """The shape of a Tensor: a tuple of its sizes, printed as PyTorch prints it."""
@@ -16,7 +18,7 @@ class Size(tuple[int, ...]):
         return math.prod(self)
 
     def __getitem__(self, index: Any) -> Any:
-        found = super().__getitem__(index)
+        found = _item(self, index)
         return Size(found) if isinstance(index, slice) else found
 
     def __add__(self, other: tuple[int, ...]) -> Size:  # type: ignore[override]

@@ -306,9 +306,10 @@ def _bounds(name: str, args: tuple[Any, ...], low: Any, high: Any) -> tuple[int,
 
 
 def _integers(generator: Generator | None, low: int, high: int, n: int, dtype: Any) -> Array:
-    source, kind = _chosen(generator), as_dtype(dtype)
-    if kind is int64:
+    source = _chosen(generator)
+    if dtype is int64:
         return source.integers(low, high, n)
+    kind = as_dtype(dtype)
     _check_holds(kind, low, high - 1)
     return source.integers(low, high, n).astype(kind.numpy)
 

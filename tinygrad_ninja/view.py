@@ -34,7 +34,7 @@ def _data(self: Tensor) -> Tensor:
 
 
 def _set_data(self: Tensor, value: Tensor) -> None:
-    if not isinstance(value, Tensor):
+    if type(value) is not Data and not isinstance(value, Tensor):  # the first is told at once
         raise TypeError(f"data must be a Tensor, not {type(value).__name__}")
     self.array = value.array
 

@@ -144,28 +144,28 @@ def _positions(x: Any, item: Any, at: int) -> tuple[Any, ...]:
     return found if isinstance(found, tuple) else tuple(found.unbind(1))
 
 
-def _only_arrays(index: Any) -> tuple[Any, ...] | None:
-    """The key where the index is nothing but ranges and int64 Tensors, as in `C[Xb]` and `logprobs[range(n),
-    Yb]`: what every training step does, spared the general way. None for any other index."""
-    key = []
-    for item in index if type(index) is tuple else (index,):
-        if type(item) is Tensor:
-            array = item.array
-            if type(array) is not np.ndarray or array.dtype is not _INT64 or not array.shape:
-                return None
-            key.append(array)
-        elif type(item) is range and item.start == 0 and item.step == 1:
-            key.append(numpy_kind.arange(len(item)))
-        else:
-            return None
-    return tuple(key) or None
+def _places(item: Any) -> Any:
+    """The array of a range or an int64 Tensor, as in `C[Xb]` and `logprobs[range(n), Yb]`: what every
+    training step indexes with, and spared the general way. None for any other item."""
+    if type(item) is Tensor:
+        array = item.array
+        return array if type(array) is np.ndarray and array.dtype is _INT64 and array.ndim else None
+    if type(item) is range and item.start == 0 and item.step == 1:
+        return numpy_kind.arange(len(item))
+    return None
 
 
 def _getitem(self: Tensor, index: Any) -> Tensor:
     array = self.array
-    key = _only_arrays(index) if type(array) is np.ndarray else None
-    if key is not None and len(key) <= array.ndim:
-        return ops.index.call(self, key)
+    if type(array) is np.ndarray:
+        if type(index) is Tensor:
+            places = _places(index)
+            if places is not None and array.ndim:
+                return ops.index.call(self, (places,))
+        elif type(index) is tuple and 0 < len(index) <= array.ndim:
+            key = tuple([_places(each) for each in index])
+            if not any(each is None for each in key):
+                return ops.index.call(self, key)
     basic, advanced = _split(self.array, index)
     out = _view(self, basic) if basic else self
     return ops.index.call(out, advanced) if advanced else out

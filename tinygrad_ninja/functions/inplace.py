@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from ..kinds.numpy_kind import SCALARS
 from ..record import is_grad_enabled
@@ -47,7 +48,8 @@ def _operator(plain: str, name: str) -> None:
         if type(other) is Tensor or isinstance(other, Tensor):
             mine, theirs = self.array, other.array
             if (
-                type(mine) is type(theirs) is np.ndarray
+                type(mine) is ndarray
+                and type(theirs) is ndarray
                 and (dtype := mine.dtype) is theirs.dtype
                 and dtype in SCALARS
                 and (mine.base is None or mine.flags.forc)  # no two of its elements are one memory cell

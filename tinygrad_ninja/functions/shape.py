@@ -51,8 +51,11 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
 def view(self: Tensor, *shape: Any) -> Tensor:
     """The same memory in another shape. RuntimeError where only a copy could have it: use reshape."""
     array = self.array
-    to = _filled(sizes(shape), array.size if type(array) is np.ndarray else self.numel())
-    if not self.is_contiguous() and not _viewable(array, to):
+    if type(array) is np.ndarray:
+        to, contiguous = _filled(sizes(shape), array.size), array.flags.c_contiguous
+    else:
+        to, contiguous = _filled(sizes(shape), self.numel()), self.is_contiguous()
+    if not contiguous and not _viewable(array, to):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans "
             "across two contiguous subspaces). Use .reshape(...) instead."

@@ -17,9 +17,11 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
+from numpy import ndarray
 
 from .. import dtypes
 from . import float_kind, numpy_kind
+from .numpy_kind import BLOCK, ONES, ROWS
 
 
 class _Kinds(dict[type, Any]):
@@ -27,7 +29,7 @@ class _Kinds(dict[type, Any]):
 
     def __missing__(self, cls: type) -> Any:
         inherited = [self[parent] for parent in cls.__mro__ if parent in self]
-        if issubclass(cls, np.ndarray | np.generic):  # first, since numpy.float64 is a float too
+        if issubclass(cls, ndarray | np.generic):  # first, since numpy.float64 is a float too
             kind: Any = numpy_kind
         elif inherited:
             kind = inherited[0]
@@ -53,15 +55,21 @@ def kind_of(array: Any) -> Any:
 
 def sum_to(d: Any, like: Any) -> Any:
     """`d` summed over the dimensions along which `like` was broadcast: the transpose of broadcasting."""
-    if type(d) is float:
+    if type(d) is ndarray and d.ndim == 2 and d.dtype in ONES:  # most gradients: straight to the product
+        n, m = d.shape
+        want = like.shape
+        if n <= BLOCK:
+            if want == (1, m):
+                return ROWS[d.dtype][n].dot(d)
+            if want == (m,):
+                return ONES[d.dtype][n].dot(d)
+        if want == (n, 1):
+            return d.dot(ONES[d.dtype][m]).reshape(want)
+    elif type(d) is float:
         return d
     have, want = d.shape, like.shape
     if have == want:
         return d
-    if type(d) is np.ndarray:  # most often a row, as of a bias, or a column
-        out = numpy_kind.sum_to_row_or_column(d, want)
-        if out is not None:
-            return out
     xp = KINDS[type(d)]
     extra = len(have) - len(want)
     axes = tuple([i for i, n in enumerate(have) if i < extra or (n != 1 and want[i - extra] == 1)])
@@ -73,14 +81,14 @@ def dtype_of(array: Any) -> dtypes.dtype:
     """The dtype of an array of any kind; TypeError where there is none of that type of number."""
     if isinstance(array, float):
         return dtypes.float64
-    if isinstance(array, np.ndarray):
+    if isinstance(array, ndarray):
         return dtypes.from_numpy_dtype(array.dtype)
     return dtypes.BY_NAME[str(array.dtype).removeprefix("torch.")]
 
 
 def array_dtype(array: Any, d: dtypes.dtype) -> Any:
     """`d` as the library of `array` calls it."""
-    if isinstance(array, np.ndarray):
+    if isinstance(array, ndarray):
         return d.numpy
     return getattr(import_module("torch"), d.name)
 

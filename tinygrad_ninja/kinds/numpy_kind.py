@@ -31,6 +31,7 @@ from numpy import (
     maximum,
     minimum,
     permute_dims,
+    reciprocal,
     sin,
     sqrt,
     stack,
@@ -61,6 +62,10 @@ _HALF = np.dtype(np.float16)
 _FIRST, _SECOND = (0,), (1,)
 
 
+BLOCK = 512
+"""How many rows a product with a row of ones adds up: more, one after another, would lose digits."""
+
+
 class _Ones(dict[int, Array]):
     """Read-only vectors of n ones of one dtype, each made once; with `rows` as matrices of one row."""
 
@@ -75,8 +80,8 @@ class _Ones(dict[int, Array]):
         return out
 
 
-_ONES = {dtype: _Ones(dtype, rows=False) for dtype in _FLOATS}
-_ROWS = {dtype: _Ones(dtype, rows=True) for dtype in _FLOATS}
+ONES = {dtype: _Ones(dtype, rows=False) for dtype in _FLOATS}
+ROWS = {dtype: _Ones(dtype, rows=True) for dtype in _FLOATS}
 
 
 class _Scalars(dict[float, Any]):
@@ -127,12 +132,13 @@ def arange(n: int) -> Array:
 
 def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     dtype = x.dtype
-    if x.ndim == 2 and axis is not None and dtype in _ONES:
+    if x.ndim == 2 and axis is not None and dtype in ONES:
         # A product with ones takes a third of the time of add.reduce on a small matrix.
         if axis == _FIRST:
-            return _rows_added(x, keepdims)
+            n = len(x)
+            return _rows_added(x, keepdims) if n > BLOCK else (ROWS if keepdims else ONES)[dtype][n].dot(x)
         if axis == _SECOND:
-            out = x.dot(_ONES[dtype][x.shape[1]])
+            out = x.dot(ONES[dtype][x.shape[1]])
             return out.reshape(-1, 1) if keepdims else out
     if dtype is _HALF:  # as PyTorch does: in half precision 2048 + 1 is 2048
         wide = np.add.reduce(x, axis, np.float32, keepdims=keepdims)  # type: ignore[call-overload]
@@ -140,32 +146,14 @@ def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     return np.add.reduce(x, axis, np.int64 if dtype.kind in "iub" else None, keepdims=keepdims)  # type: ignore[call-overload]
 
 
-def sum_to_row_or_column(x: Array, shape: tuple[int, ...]) -> Array | None:
-    """A matrix summed to a row, (m,) or (1, m), or to a column, (n, 1); None for all else. `shape` is one
-    that broadcasts to that of x. Called for most gradients, so it goes straight to the product."""
-    dtype = x.dtype
-    if x.ndim != 2 or dtype not in _ONES:
-        return None
-    n, m = x.shape
-    two = len(shape) == 2
-    if shape and shape[-1] == m:
-        return _rows_added(x, two) if n > _BLOCK else (_ROWS if two else _ONES)[dtype][n].dot(x)
-    if two and shape[0] == n:
-        return x.dot(_ONES[dtype][m]).reshape(n, 1)
-    return None
-
-
-_BLOCK = 512
-
-
 def _rows_added(x: Array, as_row: bool) -> Array:
     """The sum of a matrix's rows, (m,) or (1, m). Those of a tall one are added up in blocks, until there are
     few: to add one row after another, as a product with ones does, would lose a digit in 20,000 rows."""
-    ones = _ONES[x.dtype]
-    while len(x) > _BLOCK:
-        blocks = (x[start : start + _BLOCK] for start in range(0, len(x), _BLOCK))
+    ones = ONES[x.dtype]
+    while len(x) > BLOCK:
+        blocks = (x[start : start + BLOCK] for start in range(0, len(x), BLOCK))
         x = np.stack([ones[len(block)].dot(block) for block in blocks])
-    return (_ROWS[x.dtype] if as_row else ones)[len(x)].dot(x)
+    return (ROWS[x.dtype] if as_row else ones)[len(x)].dot(x)
 
 
 def max(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
@@ -195,18 +183,11 @@ def _truth(found: Any, x: Array) -> Array:
 
 
 def argmax(x: Array, axis: int | None, keepdims: bool) -> Array:
-    return _kept(x, x.argmax(axis), axis) if keepdims else asarray(x.argmax(axis))
+    return asarray(x.argmax(axis, keepdims=keepdims))  # type: ignore[arg-type]
 
 
 def argmin(x: Array, axis: int | None, keepdims: bool) -> Array:
-    return _kept(x, x.argmin(axis), axis) if keepdims else asarray(x.argmin(axis))
-
-
-def _kept(x: Array, reduced: Any, axis: int | None) -> Array:
-    if axis == x.ndim - 1 and axis:
-        return reduced[..., None]
-    shape = (1,) * x.ndim if axis is None else (*x.shape[:axis], 1, *x.shape[axis + 1 :])
-    return reduced.reshape(shape)
+    return asarray(x.argmin(axis, keepdims=keepdims))  # type: ignore[arg-type]
 
 
 def zeros_like(x: Array) -> Array:
@@ -224,19 +205,21 @@ def cumulative_sum(x: Array, axis: int) -> Array:
 
 
 def matmul(a: Array, b: Array) -> Array:
-    if b.ndim == 2 and a.ndim >= 2:
-        if a.ndim == 2:
-            return a.dot(b)  # costs less to call
+    if a.ndim == 2 == b.ndim:
+        return a.dot(b)  # costs less to call
+    if b.ndim == 2 and a.ndim > 2:
         rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])  # one product instead of many small ones
         return rows.dot(b).reshape(*a.shape[:-1], b.shape[1])
     return np.matmul(a, b)
 
 
 def pow(x: Any, y: Any) -> Any:
-    if type(y) in (int, float, bool):
+    if type(y) is int or type(y) is float:
         if y == -0.5:
-            return 1 / sqrt(x)  # faster than NumPy's power, and as in PyTorch -∞ at -0
-        return logical_or(x, not y) if type(y) is bool and x.dtype.kind == "b" else x**y
+            return reciprocal(sqrt(x))  # faster than NumPy's power, and as in PyTorch -∞ at -0
+        return reciprocal(x * x) if y == -2 and x.dtype in _FLOATS else x**y  # as in PyTorch
+    if type(y) is bool:
+        return logical_or(x, not y) if x.dtype.kind == "b" else x**y
     if y.dtype.kind == "i" and (y < 0).any():  # 0, 1 or -1, which NumPy refuses to say
         return np.where(y < 0, np.where(abs(x) == 1, x ** (y % 2), 0), x ** maximum(y, 0)).astype(y.dtype)
     if y.ndim == 0:  # of which NumPy would take the square root where it is 0.5: for -∞ that differs
@@ -279,12 +262,12 @@ def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
     as a view with stride 0."""
     if math.prod(shape) > 1 << 14:
         return np.broadcast_to(x, shape)
-    if len(shape) == 2 == x.ndim:
-        n, m = shape
-        if x.shape == (1, m):
-            return x.repeat(n, 0)
-        if x.shape == (n, 1):
-            return x.repeat(m, 1)
+    if x.ndim == 2 == len(shape):
+        n, m = x.shape
+        if n == 1 and m == shape[1]:
+            return x.repeat(shape[0], 0)
+        if m == 1 and n == shape[0]:
+            return x.repeat(shape[1], 1)
     out = np.empty(shape, x.dtype)
     out[...] = x
     return out
