@@ -163,9 +163,14 @@ def _getitem(self: Tensor, index: Any) -> Tensor:
             if places is not None and array.ndim:
                 return ops.index.call(self, (places,))
         elif type(index) is tuple and 0 < len(index) <= array.ndim:
-            key = tuple([_places(each) for each in index])
-            if not any(each is None for each in key):
-                return ops.index.call(self, key)
+            key = []
+            for item in index:
+                places = _places(item)
+                if places is None:
+                    break
+                key.append(places)
+            else:
+                return ops.index.call(self, tuple(key))
     basic, advanced = _split(self.array, index)
     out = _view(self, basic) if basic else self
     return ops.index.call(out, advanced) if advanced else out

@@ -140,7 +140,7 @@ def _extreme(
     if not keepdim:
         kept = array.shape[:axis] + array.shape[axis + 1 :]
         values, indices = shape_ops.reshape.call(values, kept), indices.reshape(kept)
-    return pair(values, wrap(indices))
+    return tuple.__new__(pair, (values, wrap(indices)))  # its own `__new__` takes three times as long
 
 
 @method

@@ -159,8 +159,10 @@ def dimensions(dim: Any, ndim: int) -> tuple[int, ...] | None:
 
     IndexError where there is no such dimension, RuntimeError where one is named twice.
     """
-    if type(dim) is int and -ndim <= dim < ndim:
-        return (dim % ndim,)
+    return (dim % ndim,) if type(dim) is int and -ndim <= dim < ndim else _dimensions(dim, ndim)
+
+
+def _dimensions(dim: Any, ndim: int) -> tuple[int, ...] | None:
     if dim is None or (isinstance(dim, (tuple, list)) and not dim):
         return None
     dims = tuple(dimension(each, ndim) for each in (dim if isinstance(dim, (tuple, list)) else [dim]))

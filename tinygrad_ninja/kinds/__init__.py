@@ -55,19 +55,21 @@ def kind_of(array: Any) -> Any:
 
 def sum_to(d: Any, like: Any) -> Any:
     """`d` summed over the dimensions along which `like` was broadcast: the transpose of broadcasting."""
-    if type(d) is ndarray and d.ndim == 2 and d.dtype in ONES:  # most gradients: straight to the product
-        n, m = d.shape
-        want = like.shape
-        if n <= BLOCK:
-            if want == (1, m):
-                return ROWS[d.dtype][n].dot(d)
-            if want == (m,):
-                return ONES[d.dtype][n].dot(d)
-        if want == (n, 1):
-            return d.dot(ONES[d.dtype][m]).reshape(want)
-    elif type(d) is float:
-        return d
-    have, want = d.shape, like.shape
+    if type(d) is ndarray:  # most gradients: straight to the product
+        have, want, ones = d.shape, like.shape, ONES.get(d.dtype)
+        if len(have) == 2 and ones is not None:
+            n, m = have
+            if n <= BLOCK:
+                if want == (m,):
+                    return ones[n].dot(d)
+                if want == (1, m):
+                    return ROWS[d.dtype][n].dot(d)
+            if want == (n, 1):
+                return d.dot(ones[m]).reshape(want)
+    return d if type(d) is float else _sum_to(d, d.shape, like.shape)
+
+
+def _sum_to(d: Any, have: tuple[int, ...], want: tuple[int, ...]) -> Any:
     if have == want:
         return d
     xp = KINDS[type(d)]

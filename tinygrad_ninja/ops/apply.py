@@ -324,11 +324,11 @@ def _variadic(op: Operation) -> Callable[..., Any]:
 
 def _view(op: Operation) -> Callable[..., Any]:
     """For an operation whose output may share its input's memory: the output then remembers its base, so that
-    an assignment through either is seen by the other's history."""
+    an assignment through either is seen by the other's history. It has one parameter."""
     plain = _unary(op)
 
-    def call(x: Any, *parameters: Any) -> Any:
-        out = plain(x, *parameters)
+    def call(x: Any, parameter: Any) -> Any:
+        out = plain(x, parameter)
         if paused and get_ident() in paused:
             return out if x.edge is None else out.requires_grad_()
         if type(out.array) is float:
@@ -336,7 +336,7 @@ def _view(op: Operation) -> Callable[..., Any]:
         view = _new(_View)
         view.array = out.array
         view.base = x
-        view.how = (op, parameters)
+        view.how = (op, (parameter,))
         view.one_of_several = False
         view._seen = x.edge
         view._edge = out.edge

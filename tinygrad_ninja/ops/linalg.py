@@ -26,10 +26,15 @@ def _left_slope(xp: Any, dout: Any, a: Any, b: Any) -> Any:
     return sum_to(xp.matmul(dout, b.mT), a)
 
 
+def _all_rows(xp: Any, x: Any) -> Any:
+    """(…, n, m) as one matrix of all the rows."""
+    return xp.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
+
+
 def _right_slope(xp: Any, dout: Any, a: Any, b: Any) -> Any:
     if a.ndim >= 2 and b.ndim == 2:
         if a.ndim > 2:  # all rows of the batch at once: their products are summed
-            a, dout = (xp.reshape(each, (math.prod(each.shape[:-1]), each.shape[-1])) for each in (a, dout))
+            a, dout = _all_rows(xp, a), _all_rows(xp, dout)
         return xp.matmul(a.mT, dout)
     if b.ndim == 1:
         if a.ndim == 1:

@@ -12,13 +12,17 @@ from .table import operation
 def spread(xp: Any, d: Any, like: Any, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
     """`d`, reduced from the shape of `like` along `axis`, repeated back to that shape."""
     if not keepdims and axis is not None and d.ndim:
-        d = xp.reshape(d, tuple(1 if i in axis else n for i, n in enumerate(like.shape)))
+        d = xp.reshape(d, _kept(like.shape, axis))
     return xp.broadcast_to(d, like.shape)
+
+
+def _kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(1 if i in axis else n for i, n in enumerate(shape))
 
 
 def size(like: Any, axis: tuple[int, ...] | None) -> int:
     """How many numbers went into each result."""
-    return math.prod(like.shape if axis is None else (like.shape[i] for i in axis))
+    return math.prod(like.shape if axis is None else map(like.shape.__getitem__, axis))
 
 
 def _mean(xp: Any, x: Any, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
