@@ -1,6 +1,6 @@
 """Tensor: an array, and the node of the operation that made it.
 
-The operations stand in `ops`, the record of them in `autograd`; the functions and methods that take PyTorch's
+The operations stand in `ops`, the record of them in `record`; the functions and methods that take PyTorch's
 arguments stand in `functions`, which adds them to this class.
 """
 
