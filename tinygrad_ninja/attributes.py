@@ -19,7 +19,7 @@ class Size(tuple[int, ...]):
 
     def __getitem__(self, index: Any) -> Any:
         found = _item(self, index)
-        return Size(found) if isinstance(index, slice) else found
+        return Size(found) if type(found) is tuple else found
 
     def __add__(self, other: tuple[int, ...]) -> Size:  # type: ignore[override]
         return Size((*self, *other))

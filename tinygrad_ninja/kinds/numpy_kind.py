@@ -262,6 +262,8 @@ def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
     as a view with stride 0."""
     if math.prod(shape) > 1 << 14:
         return np.broadcast_to(x, shape)
+    if not x.ndim:
+        return x.repeat(math.prod(shape)).reshape(shape)
     if x.ndim == 2 == len(shape):
         n, m = x.shape
         if n == 1 and m == shape[1]:

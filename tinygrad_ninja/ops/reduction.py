@@ -25,12 +25,6 @@ def size(like: Any, axis: tuple[int, ...] | None) -> int:
     return math.prod(like.shape if axis is None else map(like.shape.__getitem__, axis))
 
 
-def _mean(xp: Any, x: Any, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
-    n = size(x, axis)
-    total = xp.sum(x, axis, keepdims)
-    return total / n if n else total * math.nan  # the mean of nothing
-
-
 @operation(x=lambda xp, dout, x_like, axis, keepdims: spread(xp, dout, x_like, axis, keepdims))
 def sum(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = Σ x;  dx = dout, repeated."""
@@ -42,11 +36,13 @@ def sum(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
 )
 def mean(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = Σ x / n;  dx = dout / n, repeated."""
-    return _mean(xp, x, axis, keepdims)
+    n = size(x, axis)
+    total = xp.sum(x, axis, keepdims)
+    return total / n if n else total * math.nan  # the mean of nothing
 
 
 def _var(xp: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
-    difference = x - _mean(xp, x, axis, True)
+    difference = x - mean.forward(xp, x, axis, True)
     freedom = size(x, axis) - correction
     total = xp.sum(difference * difference, axis, keepdims)
     return total / freedom if freedom > 0 else total * math.inf  # 0 · ∞: no spread can be told from one value
@@ -55,7 +51,7 @@ def _var(xp: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
 def _var_slope(xp: Any, dout: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
     freedom = size(x, axis) - correction
     scale = 2 / freedom if freedom > 0 else math.inf
-    return scale * spread(xp, dout, x, axis, keepdims) * (x - _mean(xp, x, axis, True))
+    return scale * spread(xp, dout, x, axis, keepdims) * (x - mean.forward(xp, x, axis, True))
 
 
 @operation(x=_var_slope)
