@@ -23,6 +23,7 @@ from .reads import note_read
 from .record import Hooks, Node, is_grad_enabled, note_change, version_of
 
 _handles = itertools.count()
+_new = object.__new__
 
 
 class Tensor(metaclass=OffersOnly):
@@ -438,7 +439,7 @@ class RemovableHandle:
 
 def wrap(array: Any) -> Tensor:
     """A Tensor around an array of any kind, without a copy and without history."""
-    out = object.__new__(Tensor)
+    out = _new(Tensor)
     out.array = array if type(array) is np.ndarray or not isinstance(array, np.generic) else np.asarray(array)
     out.edge = None
     return out

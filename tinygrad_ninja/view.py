@@ -9,6 +9,8 @@ from .ops import apply, indexing
 from .record import Node
 from .tensors import Tensor
 
+_new = object.__new__
+
 
 class Data(Tensor):
     """What `.data` gives: the memory of another Tensor, which is not told of changes made through this
@@ -27,7 +29,7 @@ class Data(Tensor):
 
 def _data(self: Tensor) -> Tensor:
     """The same memory without the history; a change in place through it goes behind backward's back."""
-    out = object.__new__(Data)
+    out = _new(Data)
     out.array = self.array
     out.edge = None
     return out

@@ -173,7 +173,7 @@ def _add(total: Any, contribution: Any) -> Any:
     """total + contribution, written into the memory of the total where that is large and nobody else's."""
     if (
         type(total) is np.ndarray
-        and total.nbytes > 1 << 16
+        and total.nbytes > 1 << 14
         and getrefcount(total) == 2
         and total.base is None
     ):

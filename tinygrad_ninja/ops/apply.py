@@ -16,7 +16,7 @@ from numpy import ndarray  # noqa: F401 - for the texts below
 
 from .. import dtypes
 from ..anomaly import watched  # noqa: F401
-from ..kinds import KINDS, array_dtype, check_device, dtype_of
+from ..kinds import KINDS, array_dtype, check_device, dtype_of, numpy_kind  # noqa: F401
 from ..kinds.numpy_kind import SCALARS  # noqa: F401
 from ..record import Node, clock, paused  # noqa: F401
 
@@ -233,7 +233,7 @@ def _unary(op: Operation) -> Callable[..., Any]:
         _UNARY,
         arguments=f"x{more}",
         given=f"array{more}",
-        xp="KINDS[cls], " if op.takes_xp else "",
+        xp="numpy_kind if cls is ndarray else KINDS[cls], " if op.takes_xp else "",
         floating=_FLOATING.format(arguments=f"x{more}") if op.floating else "",
         untracked="edge is None",
         edges="(edge,)",

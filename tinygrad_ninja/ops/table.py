@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kinds import KINDS, sum_to
+from ..kinds import KINDS, numpy_kind, sum_to
 from ..record import Node
 from .apply import application
 
@@ -130,7 +130,9 @@ def _caller(rule: Callable[..., Any], with_xp: bool, wanted: list[int], like: in
     """`rule` as a function of (dout, values). It is generated, as dataclasses generate theirs: a call by
     unpacking would cost as much as the rest of the walk over a node."""
     arguments = ", ".join(
-        (["KINDS[type(dout)]"] if with_xp else []) + ["dout"] + [f"values[{i}]" for i in wanted]
+        (["numpy_kind if type(dout) is ndarray else KINDS[type(dout)]"] if with_xp else [])
+        + ["dout"]
+        + [f"values[{i}]" for i in wanted]
     )
     body = f"rule({arguments})"
     if like is not None:  # the common case, that nothing was broadcast, is told without a call
@@ -142,7 +144,7 @@ def _caller(rule: Callable[..., Any], with_xp: bool, wanted: list[int], like: in
             body = f"{summed_before} if type(dout) is ndarray else {summed_after}"
         else:
             body = summed_after
-    names = {"rule": rule, "KINDS": KINDS, "sum_to": sum_to, "ndarray": np.ndarray}
+    names = {"rule": rule, "KINDS": KINDS, "sum_to": sum_to, "ndarray": np.ndarray, "numpy_kind": numpy_kind}
     # Under the name of this file, so that `anomaly` knows it for the engine's.
     code = compile(f"lambda dout, values: {body}", __file__, "eval")
     made: Rule = eval(code, names)  # noqa: S307 - the text is made of the lines above
