@@ -21,6 +21,16 @@ from .record import Node, enable_grad, set_grad_enabled
 from .tensors import Tensor, wrap
 
 
+def _references_of_one_name() -> int:
+    array = np.zeros(0)
+    return getrefcount(array)
+
+
+# What `getrefcount` says of an array that nothing but a local variable holds: that may be written to.
+# It is not the same number in every Python.
+_ALONE = _references_of_one_name()
+
+
 def run_backward(
     starts: dict[Node, Any],
     *,
@@ -113,7 +123,7 @@ def _walk(
                     pending[edge] = _add(take(edge), contribution)
                 elif edge.op is None and to_leaves and edge.grad is None and edge.hooks is None:
                     # A leaf's first: what may follow is added to it.
-                    mine = type(contribution) is np.ndarray and getrefcount(contribution) == 2
+                    mine = type(contribution) is np.ndarray and getrefcount(contribution) == _ALONE
                     if mine and contribution.base is None:
                         edge.grad = bare(contribution)
                     else:
@@ -174,7 +184,7 @@ def _add(total: Any, contribution: Any) -> Any:
     if (
         type(total) is np.ndarray
         and total.nbytes > 1 << 14
-        and getrefcount(total) == 2
+        and getrefcount(total) == _ALONE
         and total.base is None
     ):
         total += contribution
@@ -246,8 +256,7 @@ def _accumulate(node: Node, grad: Any, recorded: bool) -> None:
     if recorded:
         node.grad = grad if node.grad is None else node.grad + grad
     elif node.grad is None:
-        mine = type(grad) is np.ndarray and getrefcount(grad) == 3 and grad.base is None and node.op is None
-        node.grad = wrap(grad if mine else kind_of(grad).copy(grad))
+        node.grad = wrap(kind_of(grad).copy(grad))
     elif node.grad.edge is None:
         node.grad.array += grad
     else:

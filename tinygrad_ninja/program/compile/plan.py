@@ -80,8 +80,7 @@ class Address:
         dummy, name, parameters = self.dummy(), instruction.operation.name, instruction.parameters
         try:
             if name in ("reshape", "unsqueeze", "squeeze"):
-                seen = dummy.view()
-                seen.shape = parameters[0]
+                seen = dummy.reshape(parameters[0], copy=False)
             elif name == "flip":
                 seen = np.flip(dummy, parameters[0])
             elif name == "diagonal":
