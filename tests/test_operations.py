@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import tinygrad_ninja
 from tinygrad_ninja.check import assert_matches_torch, gradcheck, gradgradcheck
-from tinygrad_ninja.ops import TABLE, Operation
+from tinygrad_ninja.ops import TABLE, Operation, operation
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")
 
@@ -140,3 +140,38 @@ def under_check(
     assume(answer(call, inputs).dtype == np.float64)
     leaves = [tinygrad_ninja.tensor(each, device=device, requires_grad=True) for each in inputs]
     return functools.partial(call, tinygrad_ninja), leaves
+
+
+def test_an_operation_of_ones_own_may_use_any_name() -> None:
+    """The names of its inputs and parameters are those of what the engine makes of it."""
+
+    @operation(x=lambda dout, node, array: dout * node * array)
+    def scaled(x: Any, /, node: float, array: float) -> Any:
+        """out = node · array · x."""
+        return x * node * array
+
+    @operation(broadcasts=True, result=lambda dout, op: dout * op, op=lambda xp, dout, result: dout * result)
+    def product(xp: Any, result: Any, op: Any, /) -> Any:
+        """out = result · op."""
+        return result * op
+
+    try:
+        x, y = (tinygrad_ninja.randn(3, n, dtype=tinygrad_ninja.float64, requires_grad=True) for n in (4, 1))
+        assert gradcheck(lambda x: scaled(x, 2.0, 3.0), [x])
+        assert gradgradcheck(lambda x, y: product(product(x, y), x), [x, y])
+        assert_matches_torch(
+            lambda module, x: scaled(x, 2.0, 3.0) if module is tinygrad_ninja else x * 6.0, x.data
+        )
+    finally:
+        for name in ("scaled", "product"):
+            del TABLE[name]
+
+
+def test_a_mistake_in_an_operation_of_ones_own_is_raised_as_it_is() -> None:
+    @operation()
+    def mistaken(x: Any, /) -> Any:
+        return x.no_such_method()
+
+    del TABLE["mistaken"]
+    with pytest.raises(AttributeError, match="no_such_method"):
+        mistaken(tinygrad_ninja.ones(2))

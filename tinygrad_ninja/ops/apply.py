@@ -227,7 +227,7 @@ def _maker(text: str) -> Callable[..., Any]:
 
 
 def _unary(op: Operation) -> Callable[..., Any]:
-    more = "".join(f", {name}" for name in op.parameters)
+    more = "".join(f", p{i}" for i in range(len(op.parameters)))  # their own names may be taken in the text
     return _made(
         op,
         _UNARY,
