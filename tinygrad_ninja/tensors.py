@@ -19,11 +19,11 @@ from .attributes import Size, device
 from .kinds import device_of, dtype_of, kind_of
 from .missing import OffersOnly
 from .ops import elementwise
+from .ops.apply import bare
 from .reads import note_read
 from .record import Hooks, Node, is_grad_enabled, note_change, version_of
 
 _handles = itertools.count()
-_new = object.__new__
 
 
 class Tensor(metaclass=OffersOnly):
@@ -439,7 +439,5 @@ class RemovableHandle:
 
 def wrap(array: Any) -> Tensor:
     """A Tensor around an array of any kind, without a copy and without history."""
-    out = _new(Tensor)
-    out.array = array if type(array) is np.ndarray or not isinstance(array, np.generic) else np.asarray(array)
-    out.edge = None
-    return out
+    made: Tensor = bare(np.asarray(array) if isinstance(array, np.generic) else array)
+    return made

@@ -144,6 +144,7 @@ def _walk(
         grad = carried
 
 
+# Apart, as `kinds._sum_to` is.
 def _only(edges: tuple[Node | None, ...], reached: set[Node]) -> tuple[Node | None, ...]:
     return tuple(edge if edge in reached else None for edge in edges)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import dtypes
-from ..kinds import KINDS, kind_of
+from ..kinds import kind_of
 from ..ops import indexing
 from ..ops import reduction as ops
 from ..ops import shape as shape_ops
@@ -42,7 +42,7 @@ class min_return_type(max_return_type):  # noqa: N801
 def _floating(x: Tensor, name: str, dtype: Any) -> Tensor:
     if dtype is not None:
         x = x.to(dtype)
-    if KINDS[type(x.array)].is_integral(x.array):
+    if kind_of(x.array).is_integral(x.array):
         raise RuntimeError(
             f"{name}(): could not infer output dtype. Input dtype must be either a floating point or complex "
             f"dtype. Got: {x.dtype}"
@@ -135,7 +135,7 @@ def _extreme(
         return pair(shape_ops.clone(input), wrap(kind_of(array).zeros_like(array)).long())
     if not array.shape[axis]:
         _not_empty(input, (axis,), entry.name[1:])
-    indices = where.function(KINDS[type(array)], array, axis, True)
+    indices = where.function(kind_of(array), array, axis, True)
     values = indexing.gather.call(input, axis, indices)
     if not keepdim:
         kept = array.shape[:axis] + array.shape[axis + 1 :]

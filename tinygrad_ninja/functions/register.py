@@ -162,6 +162,7 @@ def dimensions(dim: Any, ndim: int) -> tuple[int, ...] | None:
     return (dim % ndim,) if type(dim) is int and -ndim <= dim < ndim else _dimensions(dim, ndim)
 
 
+# Apart, as `kinds._sum_to` is.
 def _dimensions(dim: Any, ndim: int) -> tuple[int, ...] | None:
     if dim is None or (isinstance(dim, (tuple, list)) and not dim):
         return None

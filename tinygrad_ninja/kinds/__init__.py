@@ -69,6 +69,7 @@ def sum_to(d: Any, like: Any) -> Any:
     return d if type(d) is float else _sum_to(d, d.shape, like.shape)
 
 
+# Apart, since a function makes cells of the names that its comprehensions use, also where it returns before.
 def _sum_to(d: Any, have: tuple[int, ...], want: tuple[int, ...]) -> Any:
     if have == want:
         return d

@@ -135,8 +135,8 @@ def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     if x.ndim == 2 and axis is not None and dtype in ONES:
         # A product with ones takes a third of the time of add.reduce on a small matrix.
         if axis == _FIRST:
-            n = len(x)
-            return _rows_added(x, keepdims) if n > BLOCK else (ROWS if keepdims else ONES)[dtype][n].dot(x)
+            few = x if len(x) <= BLOCK else _few_rows(x)
+            return (ROWS if keepdims else ONES)[dtype][len(few)].dot(few)
         if axis == _SECOND:
             out = x.dot(ONES[dtype][x.shape[1]])
             return out.reshape(-1, 1) if keepdims else out
@@ -146,14 +146,14 @@ def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     return np.add.reduce(x, axis, np.int64 if dtype.kind in "iub" else None, keepdims=keepdims)  # type: ignore[call-overload]
 
 
-def _rows_added(x: Array, as_row: bool) -> Array:
-    """The sum of a matrix's rows, (m,) or (1, m). Those of a tall one are added up in blocks, until there are
-    few: to add one row after another, as a product with ones does, would lose a digit in 20,000 rows."""
+def _few_rows(x: Array) -> Array:
+    """The rows of a tall matrix added up in blocks, until there are few: to add one row after another, as a
+    product with ones does, would lose a digit in 20,000 rows."""
     ones = ONES[x.dtype]
     while len(x) > BLOCK:
         blocks = (x[start : start + BLOCK] for start in range(0, len(x), BLOCK))
         x = np.stack([ones[len(block)].dot(block) for block in blocks])
-    return (ROWS[x.dtype] if as_row else ones)[len(x)].dot(x)
+    return x
 
 
 def max(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
