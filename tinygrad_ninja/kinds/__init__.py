@@ -12,7 +12,7 @@ An operation's forward function and its rules are written once, against the name
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from typing import Any
 
@@ -78,6 +78,15 @@ def _sum_to(d: Any, have: tuple[int, ...], want: tuple[int, ...]) -> Any:
     axes = tuple([i for i, n in enumerate(have) if i < extra or (n != 1 and want[i - extra] == 1)])
     d = xp.sum(d, axes, True)
     return xp.reshape(d, want) if extra else d
+
+
+def either(condition: Any, a: Callable[[], Any], b: Callable[[], Any]) -> Any:
+    """Return a() if the condition, an array of one element, holds, else b(). A rule that asks so, and not by
+    `if`, can be recorded for every condition."""
+    xp = KINDS[type(condition)]
+    if hasattr(xp, "either"):
+        return xp.either(condition, a, b)
+    return a() if condition else b()
 
 
 def dtype_of(array: Any) -> dtypes.dtype:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..kinds import either
 from .table import operation
 
 
@@ -116,8 +117,17 @@ def _product_of_others(xp: Any, x: Any) -> Any:
 
 
 def _prod_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    if xp.all(x != 0, None, False):
+    def divided() -> Any:
         return spread(xp, dout * out, x, axis, keepdims) / x
+
+    def multiplied() -> Any:
+        return _multiplied(xp, dout, x, axis, keepdims)
+
+    return either(xp.all(x != 0, None, False), divided, multiplied)
+
+
+def _multiplied(xp: Any, dout: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """dout times the product of the others, also where some are zero."""
     axes = tuple(range(x.ndim)) if axis is None else axis
     rest = tuple(i for i in range(x.ndim) if i not in axes)
     order = (*axes, *rest)

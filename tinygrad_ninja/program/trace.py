@@ -81,6 +81,10 @@ class Tape:
         """Whether a result is the same whatever the inputs of the program are."""
         return all(not isinstance(each, Var) or each.constant for each in variables)
 
+    def either(self, condition: Traced, a: Callable[[], Any], b: Callable[[], Any]) -> Any:
+        """Return what a rule computes where the condition holds, or else: that which was recorded."""
+        return a() if condition else b()
+
     def device(self, x: Traced) -> str:
         """Where the numbers are that a traced array stands for."""
         return "cpu"
@@ -272,6 +276,9 @@ class _Namespace:
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         return _tape((condition, a, b)).apply(TABLE["where"], (a, b), (condition,))
+
+    def either(self, condition: Traced, a: Callable[[], Any], b: Callable[[], Any]) -> Any:
+        return _tape((condition,)).either(condition, a, b)
 
     def index(self, x: Traced, key: tuple[Any, ...]) -> Any:
         advanced = any(hasattr(each, "shape") for each in key)
