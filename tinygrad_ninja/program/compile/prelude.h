@@ -77,12 +77,12 @@ static inline float tanh_f(float x) {
   float a = __builtin_fabsf(x), z = x * x;
   float p = fused(fused(fused(fused(-0.00654254198f, z, 0.0212727483f), z, -0.0539033477f), z, 0.133330823f), z, -0.333333318f);
   float far = 1.0f - 2.0f / (1.0f + exp_f(2.0f * a));
-  return a < 0.55f ? fused(x * z, p, x) : __builtin_copysignf(far, x);
+  return __builtin_copysignf(a < 0.55f ? fused(a * z, p, a) : far, x); /* also of 0 */
 }
 static inline double tanh_d(double x) {
   double a = fabs(x), z = x * x, e = exp_d(-2.0 * a);
   double far = (1.0 - e) / (1.0 + e);
-  return a < 0.55 ? fused_d(x * z, fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(-2.0141494563083882e-05, z, 8.4437195671030721e-05), z, -0.0002342148186711548), z, 0.000588792024475583), z, -0.001455632070932804), z, 0.0035921065864719789), z, -0.0088632341048022287), z, 0.021869488480722565), z, -0.053968253967145149), z, 0.13333333333332467), z, -0.33333333333333331), x) : x < 0.0 ? -far : far;
+  return __builtin_copysign(a < 0.55 ? fused_d(a * z, fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(-2.0141494563083882e-05, z, 8.4437195671030721e-05), z, -0.0002342148186711548), z, 0.000588792024475583), z, -0.001455632070932804), z, 0.0035921065864719789), z, -0.0088632341048022287), z, 0.021869488480722565), z, -0.053968253967145149), z, 0.13333333333332467), z, -0.33333333333333331), a) : far, x);
 }
 
 /* Python's % and //: the sign is that of the divisor. */
@@ -99,12 +99,12 @@ static inline int64_t pow_i(int64_t a, int64_t b) {
 /* a // b of floats, from the exact remainder, as NumPy has it. */
 static inline double floor_divide_d(double a, double b) {
   if (b == 0.0) return a / b;
-  double q = (a - mod_d(a, b)) / b, whole = floor(q);
+  double r = fmod(a, b), q = (a - r) / b - (r != 0.0 && (r < 0.0) != (b < 0.0)), whole = floor(q);
   return q == 0.0 ? copysign(0.0, a / b) : q - whole > 0.5 ? whole + 1.0 : whole;
 }
 static inline float floor_divide_f(float a, float b) {
   if (b == 0.0f) return a / b;
-  float q = (a - mod_f(a, b)) / b, whole = floorf(q);
+  float r = fmodf(a, b), q = (a - r) / b - (r != 0.0f && (r < 0.0f) != (b < 0.0f)), whole = floorf(q);
   return q == 0.0f ? copysignf(0.0f, a / b) : q - whole > 0.5f ? whole + 1.0f : whole;
 }
 
