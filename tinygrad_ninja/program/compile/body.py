@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..instructions import Instruction, Var
+from .checks import divides
 from .plan import Address, Buffer, Storage, contiguous, loops
 from .scalars import ELEMENTWISE, c_type, common, converted, expression, literal, power, raised
 
@@ -16,27 +17,44 @@ _COMPARISONS = {"eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite"
 _NOBODY = Buffer("", np.dtype(np.int8), (), ())
 
 
+class Place(NamedTuple):
+    """The number of an element in its buffer: offset + Σ index · step, over (index, step) in `terms`."""
+
+    offset: int
+    terms: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        texts = [str(self.offset)] if self.offset or not self.terms else []
+        texts += [index if step == 1 else f"{index} * {step}" for index, step in self.terms]
+        return " + ".join(texts)
+
+
+ANYWHERE = Place(0, (("*", 1),))
+"""Where a kernel reads that has loops of its own: any element."""
+
+
 class Body:
     """Lines of C that compute variables at indices, each value once.
 
     loads: which elements were read, by buffer. Where a value is stored, those after it take it from the
-    register.
+    register. copies: the names of rows on the stack, for what is read there. traps: whether something is
+    computed that may only be computed of the right numbers, such as a division of integers.
     """
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, copies: dict[tuple[Buffer, Place], str] | None = None) -> None:
         self.storage = storage
         self.lines: list[str] = []
-        self.loads: dict[Buffer, set[str]] = {}
-        self.stored: dict[tuple[Buffer, str], str] = {}
+        self.loads: dict[Buffer, set[Place]] = {}
+        self.stored: dict[tuple[Buffer, Place], str] = {}
+        self.copies = copies or {}
+        self.traps = False
         self._made: dict[tuple[Var, Index], str] = {}
 
-    def at(self, address: Address, index: Index) -> str:
+    def at(self, address: Address, index: Index) -> Place:
         """The number of an element in its buffer."""
-        terms = [str(address.offset)] if address.offset else []
-        for each, n, step in zip(index, address.shape, address.strides, strict=True):
-            if each != "0" and n != 1 and step:
-                terms.append(each if step == 1 else f"{each} * {step}")
-        return " + ".join(terms) or "0"
+        parts = zip(index, address.shape, address.strides, strict=True)
+        terms = tuple((i, step) for i, n, step in parts if i != "0" and n != 1 and step)
+        return Place(address.offset, terms)
 
     def load(self, address: Address, index: Index) -> str:
         place = self.at(address, index)
@@ -44,7 +62,7 @@ class Body:
         if known is not None:
             return known
         self.loads.setdefault(address.buffer, set()).add(place)
-        return f"{address.buffer.name}[{place}]"
+        return f"{self.copies.get((address.buffer, place), address.buffer.name)}[{place}]"
 
     def store(self, address: Address, index: Index, text: str) -> None:
         place = self.at(address, index)
@@ -130,6 +148,7 @@ class Body:
                 x,
                 tuple(f"({x.shape[i] - 1} - {e})" if i in parameters[0] else e for i, e in enumerate(index)),
             )
+        assert name in ("reshape", "unsqueeze", "squeeze"), name
         if loops(x.shape) != loops(shape):
             return self.element(x, self._renumbered(x.shape, shape, index))
         moving = iter(each for each, n in zip(index, shape, strict=True) if n != 1)
@@ -154,6 +173,7 @@ class Body:
             a, b = (self.broadcast(each, index, out) for each in inputs)
             return f"({condition} ? {a} : {b})"
         d = common([each.dtype if isinstance(each, Var) else each for each in inputs])
+        self.traps |= divides(name, d)
         if name == "pow" and not isinstance(inputs[1], Var):
             x = self.name(self.broadcast(inputs[0], index, d), d)
             return power(x, inputs[1], d) or raised(x, literal(inputs[1], d), d)

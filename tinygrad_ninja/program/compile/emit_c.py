@@ -92,7 +92,7 @@ class Emitter:
             for buffer in group.buffers:
                 if buffer.slot is not None or buffer in placed:
                     continue
-                size = -(-max(1, buffer.elements) * buffer.dtype.itemsize // 64) * 64 + 64
+                size = -(-max(1, buffer.elements) * buffer.dtype.itemsize // 64) * 64
                 at = 0
                 for start, end, _ in sorted(live):
                     if at + size <= start:
@@ -106,12 +106,13 @@ class Emitter:
 
     def _function(self, group: Group) -> str:
         """Write the function of a group; returns the line that calls it."""
-        body = Body(self.storage)
         first = group.kernels[0]
         if first.kind == "matmul":
+            body = Body(self.storage)
             lines = self._product(first, body)
         else:
-            lines = Loops(self.storage, group, body, self.width).lines()
+            loops = Loops(self.storage, group, self.width).padded()
+            body, lines = loops.body, loops.lines
         written = dict.fromkeys(each.target.buffer for each in group.kernels if each.target is not None)
         for each in written:
             each.written = True
@@ -177,7 +178,7 @@ class Emitter:
                 self._called.add(kind)
                 return [*lines, f"    {call}", "  }"]
         b, b_step = start(right), right.strides[-2]
-        if right.strides[-1] != 1 or not self._padded(right, n, lanes):
+        if right.strides[-1] != 1 or not _takes_vectors(right, padded, write=False):
             b, b_step = "packed", padded
             lines.append(
                 f"    static _Thread_local {kind} packed[{max(1, k * padded)}] __attribute__((aligned(64)));"
@@ -193,7 +194,7 @@ class Emitter:
                 f"({source})[r * {right.strides[-2]} + q * {right.strides[-1]}];"
             )
         c, c_step = start(target), target.strides[-2]
-        loose = not self._padded(target, n, lanes) or target.strides[-1] != 1
+        loose = target.strides[-1] != 1 or not _takes_vectors(target, padded, write=True)
         if loose:
             lines.append(
                 f"    static _Thread_local {kind} result[{max(1, m * padded)}] __attribute__((aligned(64)));"
@@ -222,15 +223,15 @@ class Emitter:
             )
         return [*lines, "  }"]
 
-    def _padded(self, address: Address, n: int, lanes: int) -> bool:
-        """Whether whole vectors may be read and written at the end of each row."""
-        if n % lanes == 0:
-            return True
-        return (
-            address.buffer.slot is None
-            and address.strides[-2] >= -(-n // lanes) * lanes
-            and address.offset == 0
-        )
+
+def _takes_vectors(address: Address, row: int, write: bool) -> bool:
+    """Return whether each row of a matrix, or of several, may be touched as `row` elements."""
+    n = address.shape[-1]
+    starts = [
+        address.offset,
+        *(step for size, step in zip(address.shape, address.strides[:-1], strict=False) if size != 1),
+    ]
+    return row == n or address.buffer.has_room(row, n, starts, write)
 
 
 def _without_names(lines: list[str], parameters: list[str], names: list[str]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...ops import TABLE
 from ..instructions import Instruction, Var
-from .body import Body
+from .body import Body, Place
 from .checks import Check, divisor_checks, index_checks
 from .loops import indices, write_point
 from .plan import ALONE, REDUCTIONS, Address, Buffer, Group, Kernel, Storage, contiguous, loops
@@ -133,10 +133,10 @@ class Fusion:
         for address, var in last:
             self._join(Kernel("store", var, var.shape, address))
 
-    def _probe(self, address: Address, var: Var) -> str:
+    def _probe(self, address: Address, var: Var) -> Place:
         return Body(self.storage).at(address, indices(var.shape))
 
-    def _loads(self, kernel: Kernel) -> dict[Buffer, set[str]]:
+    def _loads(self, kernel: Kernel) -> dict[Buffer, set[Place]]:
         body = Body(self.storage)
         write_point(self.storage, kernel, body)
         return body.loads
@@ -148,7 +148,7 @@ class Fusion:
         needed = [self._ready.get(buffer, 0) for buffer in loads]
         first = max([self._barrier, *needed])
         target = kernel.target.buffer
-        own = self._probe(kernel.target, kernel.var) if kernel.kind == "store" else ""
+        own = self._probe(kernel.target, kernel.var) if kernel.kind == "store" else None
         position = len(self.groups)
         if math.prod(kernel.domain) and not fresh:
             for at in range(max(self._barrier, first - 1), len(self.groups)):
@@ -167,7 +167,7 @@ class Fusion:
         self._ready[target] = max(self._ready.get(target, 0), position + 1)
         return position
 
-    def _flows(self, group: Group, loads: dict[Buffer, set[str]], at: int) -> bool:
+    def _flows(self, group: Group, loads: dict[Buffer, set[Place]], at: int) -> bool:
         """Whether what the group itself makes is read only where it was just stored."""
         for buffer, places in loads.items():
             if self._ready.get(buffer, 0) > at:

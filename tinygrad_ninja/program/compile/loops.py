@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
 
 from ..instructions import Var
-from .body import Body
-from .plan import REDUCTIONS, Address, Buffer, Group, Kernel, Storage, contiguous
-from .scalars import c_type, converted, literal
+from .body import ANYWHERE, Body, Place
+from .plan import ALONE, REDUCTIONS, Address, Buffer, Group, Kernel, Storage, contiguous
+from .scalars import accumulator, arithmetic, c_type, converted, literal
 
 LANES = 16
 """So many sums run beside each other where a row is summed: the order of the additions is the same
 everywhere."""
+STACK = 2**14
+"""Bytes that the rows of one function may take on the stack: a thread may have little of it."""
 _NOTHING = {"sum": 0, "prod": 1, "any": False, "all": True}
 _OPERATORS = {"sum": "+", "prod": "*", "any": "|", "all": "&"}
 
@@ -22,8 +23,18 @@ _OPERATORS = {"sum": "+", "prod": "*", "any": "|", "all": "&"}
 class Loops:
     """The loops of one group."""
 
-    def __init__(self, storage: Storage, group: Group, body: Body, width: int) -> None:
-        self.storage, self.group, self.body, self.width = storage, group, body, width
+    def __init__(
+        self,
+        storage: Storage,
+        group: Group,
+        width: int,
+        row: int = 0,
+        copies: dict[tuple[Buffer, Place], str] | None = None,
+    ) -> None:
+        """width: bytes of a vector register. row: what the innermost loop runs to, where that is more than
+        its size; copies: the names of rows on the stack, for what is read there."""
+        self.storage, self.group, self.width, self.row = storage, group, width, row
+        self.body = Body(storage, copies)
         self.sizes = group.loops
         self.before: list[str] = []
         self.opened: dict[int, list[str]] = {}
@@ -33,46 +44,45 @@ class Loops:
         self.laned = (
             False  # whether the innermost loop runs by blocks of LANES, each of which has sums of its own
         )
-        self.row = 0  # what the innermost loop runs to, where that is more than the size
-        self.targets: dict[Buffer, set[str]] = {}
-        self._copied: list[Buffer] | None = None
+        self.targets: list[tuple[Buffer, Place]] = []  # where reductions are written to
         self.after: list[str] = []
+        self.lines = self._generate()
 
-    def lines(self) -> list[str]:
-        """The function's lines; with rows as whole vectors where that is possible, which spares the rest at
-        their end that would be computed one by one."""
-        first = Loops(self.storage, self.group, Body(self.storage), self.width)
-        first.row = 0
-        first._generate()
-        n = self.sizes[-1] if self.sizes else 0
-        lanes = self.width // 4
-        self.row = 0
-        if n > lanes and n % lanes and first.vector:
-            row = -(-n // lanes) * lanes
-            self._copied = first._to_copy(row)
-            if self._copied is not None:
-                self.row = row
-        return self._generate()
+    def padded(self) -> Loops:
+        """Return these loops with an innermost one that runs to the end of a whole vector, which spares the
+        rest at the end of each row that would be computed one by one; or these, where it may not run so far.
 
-    def _to_copy(self, row: int) -> list[Buffer] | None:
-        """The vectors of the caller's that must be copied to be read in whole; None where not all of the
-        innermost accesses are to the elements of rows, one after the other."""
-        last = f"i{len(self.sizes) - 1}"
-        copied = []
-        stores = {buffer: {place} for buffer, place in self.body.stored}
-        for buffer, places in (*self.body.loads.items(), *stores.items(), *self.targets.items()):
-            for place in places:
-                *rest, end = place.split(" + ")
-                if not re.search(rf"\b{last}\b", place):
-                    continue
-                if end != last or any(re.search(rf"\b{last}\b", each) for each in rest):
-                    return None
-                if buffer.holds(row):
-                    continue
-                if rest or buffer.slot is None or buffer in stores or buffer in self.targets:
-                    return None
-                copied.append(buffer)
-        return list(dict.fromkeys(copied))
+        Beyond its row the loop computes with anything. What it may do there is decided here and nowhere else:
+        arithmetic, which harms nobody, but no look for errors, no division of integers, no place chosen by
+        what was read, and no memory but where it says that it has room. A short vector of the caller's is
+        copied to a row on the stack.
+        """
+        if not self.sizes or self.body.traps or any(k.kind in ALONE | {"check"} for k in self.group.kernels):
+            return self
+        read = [(buffer, place) for buffer, places in self.body.loads.items() for place in sorted(places)]
+        written = [*self.body.stored, *self.targets]
+        n, last = self.sizes[-1], f"i{len(self.sizes) - 1}"
+        lanes = self.width // min(max(4, buffer.dtype.itemsize) for buffer, _ in (*read, *written))
+        row = -(-n // lanes) * lanes
+        if n <= lanes or row == n:
+            return self
+        counters = {f"i{level}" for level in range(len(self.sizes))}
+        copies: dict[tuple[Buffer, Place], str] = {}
+        for buffer, place in dict.fromkeys((*written, *read)):
+            if not counters.issuperset(index for index, _ in place.terms):
+                return self
+            steps = [step for index, step in place.terms if index == last]
+            if not steps:
+                continue
+            starts = [place.offset, *(step for index, step in place.terms if index != last)]
+            if steps == [1] and buffer.has_room(row, n, starts, (buffer, place) in written):
+                continue
+            if steps != [1] or any(starts) or any(buffer is target for target, _ in written):
+                return self
+            copies[buffer, place] = f"{buffer.name}_row"
+        if sum(row * buffer.dtype.itemsize for buffer, _ in copies) > STACK:
+            return self
+        return Loops(self.storage, self.group, self.width, row, copies)
 
     def _generate(self) -> list[str]:
         for number, kernel in enumerate(self.group.kernels):
@@ -87,13 +97,10 @@ class Loops:
         out = list(self.before)
         deep = len(self.sizes)
         sizes = [*self.sizes[:-1], self.row or self.sizes[-1]] if deep else []
-        for each in self._copied or () if self.row else ():
-            n, kind = self.sizes[-1], c_type(each.dtype)
-            out.append(f"  {kind} {each.name}_row[{self.row}] = {{0}};")
-            out.append(f"  memcpy({each.name}_row, {each.name}, {n} * sizeof({kind}));")
-            self.body.lines = [
-                re.sub(rf"\b{each.name}\[", f"{each.name}_row[", line) for line in self.body.lines
-            ]
+        for (buffer, _), name in self.body.copies.items():
+            kind = c_type(buffer.dtype)
+            out.append(f"  {kind} {name}[{self.row}] = {{0}};")
+            out.append(f"  memcpy({name}, {buffer.name}, {self.sizes[-1]} * sizeof({kind}));")
         for level in range(deep + 1):
             out += ["  " * (level + 1) + line for line in self.opened.get(level, ())]
             if level == deep:
@@ -140,7 +147,7 @@ class Loops:
         text = write_point(self.storage, kernel, self.body)
         place = f"{kernel.target.buffer.name}[{self.body.at(kernel.target, out)}]"
         kind = kernel.kind
-        self.targets.setdefault(kernel.target.buffer, set()).add(self.body.at(kernel.target, out))
+        self.targets.append((kernel.target.buffer, self.body.at(kernel.target, out)))
         last = len(self.sizes) - 1
         if self.row and last in gone:
             nothing = self._nothing(kind, np.dtype(np.int32) if kind == "first_equal" else var.dtype)
@@ -152,9 +159,7 @@ class Loops:
         if outer:
             self._initialise(kernel, out, staying)
         if level == len(self.sizes) and not any(each >= level for each in gone):
-            self.body.lines += (
-                self._combine(kind, place, text, var, stored=True) if outer else [f"{place} = {text};"]
-            )
+            self.body.lines += self._combine(kind, place, text, var) if outer else [f"{place} = {text};"]
             return
         dtype = np.dtype(np.int32) if kind == "first_equal" else var.dtype
         if kind == "sum" and dtype.kind == "f" and self.vector and (self.row or self.sizes[-1]) % LANES == 0:
@@ -164,7 +169,8 @@ class Loops:
             total = f"sum_lanes_{'d' if dtype.itemsize == 8 else 'f'}({name})"
             self.closed.setdefault(level, []).append(f"{place} {'+=' if outer else '='} {total};")
             return
-        self.opened.setdefault(level, []).append(f"{c_type(dtype)} {name} = {self._nothing(kind, dtype)};")
+        holder = accumulator(dtype) if kind in ("sum", "prod") else c_type(dtype)
+        self.opened.setdefault(level, []).append(f"{holder} {name} = {self._nothing(kind, dtype)};")
         floating = kind in ("amax", "amin") and var.dtype.kind == "f"
         if floating:
             self.opened[level].append(f"int {name}_nan = 0;")
@@ -179,12 +185,12 @@ class Loops:
             self.body.lines.append(f"{name} = {text} {sign} {name} ? {text} : {name};")
         result = f"({name}_nan ? NAN : {name})" if floating else name
         self.closed.setdefault(level, []).extend(
-            self._combine(kind, place, result, var, stored=True) if outer else [f"{place} = {result};"]
+            self._combine(kind, place, result, var) if outer else [f"{place} = {result};"]
         )
 
-    def _combine(self, kind: str, place: str, text: str, var: Var, stored: bool) -> list[str]:
+    def _combine(self, kind: str, place: str, text: str, var: Var) -> list[str]:
         if kind in _OPERATORS:
-            return [f"{place} {_OPERATORS[kind]}= {text};"]
+            return [f"{place} = {arithmetic(place, _OPERATORS[kind], text, var.dtype)};"]
         sign = ">" if kind == "amax" else "<"
         nan = f" || {text} != {text}" if var.dtype.kind == "f" else ""
         return [f"{place} = {text} {sign} {place}{nan} ? {text} : {place};"]
@@ -222,7 +228,8 @@ class Loops:
                 self.body.lines.append(f"{here} = {text};")
                 return
             step = target.strides[axis]
-            self.body.lines.append(f"{here} = {text} + ({index[axis]} ? {here[:-1]} - {step}] : 0);")
+            total = arithmetic(f"{here[:-1]} - {step}]", "+", text, kernel.var.dtype)
+            self.body.lines.append(f"{here} = {index[axis]} ? {total} : {text};")
             return
         if name == "scatter":
             shape, key = made.parameters
@@ -245,7 +252,8 @@ class Loops:
             at = self.body.at(target, (f"({i} + {max(0, -offset)})", f"({i} + {max(0, offset)})"))
         size = target.buffer.elements
         self.before.append(f"  memset({target.buffer.name}, 0, {size} * sizeof *{target.buffer.name});")
-        self.body.lines.append(f"{target.buffer.name}[{at}] += {text};")
+        here = f"{target.buffer.name}[{at}]"
+        self.body.lines.append(f"{here} = {arithmetic(here, '+', text, kernel.var.dtype)};")
 
 
 def write_point(storage: Storage, kernel: Kernel, body: Body) -> str:
@@ -269,7 +277,7 @@ def write_point(storage: Storage, kernel: Kernel, body: Body) -> str:
         for each in kernel.instruction.inputs:
             address = storage.address(each)  # type: ignore[arg-type]
             assert address is not None
-            body.loads.setdefault(address.buffer, set()).add("all of it")
+            body.loads.setdefault(address.buffer, set()).add(ANYWHERE)
         return ""
     if name == "first_equal":
         best, (axis, _) = kernel.instruction.inputs[1], kernel.instruction.parameters

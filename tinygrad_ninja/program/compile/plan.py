@@ -9,7 +9,7 @@ the parameters.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,8 @@ VIEWS = {"reshape", "unsqueeze", "squeeze", "permute", "expand", "slice", "selec
 REDUCTIONS = {"sum", "amax", "amin", "prod", "any", "all", "first_equal"}
 INDEXED = {"index", "gather"}
 ALONE = {"matmul", "scatter", "scatter_along", "cumsum", "cat", "stack", "diag_embed", "put"}
+KNOWN = VIEWS | REDUCTIONS | INDEXED | ALONE | ELEMENTWISE | {"tril", "triu"}
+"""Every operation that C is written for."""
 CHEAP = 6
 """A variable that is used several times is computed again each time if that takes no more instructions than
 this."""
@@ -33,32 +35,47 @@ this."""
 
 @dataclass(eq=False)
 class Buffer:
-    """Memory in C. slot: its place in the table of pointers, None for scratch memory, which begins at
-    `offset`."""
+    """Memory in C.
+
+    slot: its place in the table of pointers; None for scratch memory, which begins at `offset`. That consists
+    of rows of `room` elements, of which the first `width` hold the values, and the others are nobody's: they
+    may be read, as numbers of any kind, and written. Memory of the caller's has no such room (0).
+    """
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     slot: int | None = None
+    width: int = 0
+    room: int = 0
     offset: int = 0
     written: bool = False
 
-    def holds(self, row: int) -> bool:
-        """Whether so many elements may be read and written from the start of each row: scratch memory has
-        room for a vector more at its end."""
-        return (
-            self.slot is None
-            and (len(loops(self.shape)) < 2 or self.strides[-2] >= row)
-            and self.strides[-1:] == (1,)
-        )
-
     @property
     def elements(self) -> int:
-        """How many elements it spans."""
+        """The number of elements that it spans."""
         if 0 in self.shape:
             return 0
+        if self.room:
+            return math.prod(self.shape) // self.width * self.room
         return 1 + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
+
+    def has_room(self, row: int, n: int, starts: Iterable[int], write: bool) -> bool:
+        """Return whether `row` elements may be touched where `n` are meant, at each sum of multiples of
+        `starts`: all of them lie in one row, and what is written beyond the n is nobody's."""
+        inside = self.room >= row and not any(start % self.room for start in starts)
+        return inside and (n == self.width or not write)
+
+
+def scratch(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], lanes: int, pad: bool) -> Buffer:
+    """Return a buffer in scratch memory, in which each row has room for whole vectors of `lanes` elements,
+    if `pad`, or if there is a single row."""
+    strides = contiguous(shape, lanes if pad else 1)
+    width = shape[-1] if pad else math.prod(shape)
+    if not pad and len(loops(shape)) > 1:
+        return Buffer(name, dtype, shape, strides)
+    return Buffer(name, dtype, shape, strides, width=width, room=-(-width // lanes) * lanes)
 
 
 @dataclass(eq=False)
@@ -78,21 +95,31 @@ class Address:
     def viewed(self, instruction: Instruction) -> Address | None:
         """The address of what a view of this shows; None where that can't be said by strides."""
         dummy, name, parameters = self.dummy(), instruction.operation.name, instruction.parameters
-        try:
-            if name in ("reshape", "unsqueeze", "squeeze"):
-                seen = dummy.reshape(parameters[0], copy=False)
-            elif name == "flip":
-                seen = np.flip(dummy, parameters[0])
-            elif name == "diagonal":
+        match name:
+            case "reshape" | "unsqueeze" | "squeeze":
+                try:
+                    seen = dummy.reshape(parameters[0], copy=False)
+                except ValueError:
+                    return None
+            case "flip":
+                key: Any = tuple(
+                    slice(None, None, -1 if i in parameters[0] else 1) for i in range(dummy.ndim)
+                )
+                seen = dummy[(*key, ...)]
+            case "diagonal":
                 seen = dummy.diagonal(*parameters)
-            elif name == "expand":
+            case "expand":
                 seen = np.broadcast_to(dummy, parameters[0])
-            elif name == "permute":
+            case "permute":
                 seen = dummy.transpose(parameters[0])
-            else:
-                seen = dummy[parameters[0]]
-        except (AttributeError, ValueError):
-            return None
+            case "slice" | "select":
+                # With an ellipsis an element, too, is an array that shows where it lies, and not a copy.
+                key = parameters[0]
+                seen = dummy[key if any(item is Ellipsis for item in key) else (*key, ...)]
+            case _:
+                raise UnsupportedError(
+                    f"{instruction.source or 'the step'}: {name} is no view that is compiled"
+                )
         shift = seen.__array_interface__["data"][0] - dummy.__array_interface__["data"][0] if seen.size else 0
         return Address(self.buffer, self.offset + shift, seen.shape, seen.strides)
 
@@ -121,7 +148,7 @@ class Kernel:
     instruction: Instruction | None = None
     bounds: tuple[int, int] = (0, 0)  # of what is checked: [low, high); all but low where these are equal
     code: int = 0  # what a check answers
-    own: str = ""  # where a store puts its value
+    own: Any = None  # the place where a store puts its value
 
 
 @dataclass(eq=False)
@@ -181,10 +208,10 @@ class Storage:
             if home is None:
                 lanes = self._width // var.dtype.itemsize
                 rows = len(var.shape) >= 2 and (self._multiplied(var) or var.shape[-1] > lanes)
-                strides = contiguous(var.shape, lanes if rows and not self._reshaped(var) else 1)
-                buffer = Buffer(var.name or f"t{len(self.buffers) + 1}", var.dtype, var.shape, strides)
+                name = var.name or f"t{len(self.buffers) + 1}"
+                buffer = scratch(name, var.dtype, var.shape, lanes, rows and not self._reshaped(var))
                 self.buffers.append(buffer)
-                home = Address(buffer, 0, var.shape, strides)
+                home = Address(buffer, 0, buffer.shape, buffer.strides)
             self.kept[var] = home
             self._addresses.clear()
         return self.kept[var]
@@ -234,6 +261,8 @@ class Storage:
 
     def _is_kept(self, made: Instruction) -> bool:
         var, name = made.output, made.operation.name
+        if name not in KNOWN:
+            raise UnsupportedError(f"{made.source or 'the step'}: the operation {name} is not compiled")
         if name in VIEWS:
             return self.address(var) is None and (var in self._checked or not maps_index(made))
         if (
@@ -242,13 +271,6 @@ class Storage:
             or (var in self._homes or var in self._checked)
         ):
             return True
-        if (
-            name not in ELEMENTWISE
-            and name not in INDEXED
-            and name not in ("tril", "triu")
-            and not self.is_onehot(made)
-        ):
-            raise UnsupportedError(f"{made.source or 'the step'}: the operation {name} is not compiled")
         size, price = math.prod(var.shape), self.cost(var)
         count = 0
         for seen, user in self._uses(var):

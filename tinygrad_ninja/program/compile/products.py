@@ -26,7 +26,7 @@ class Product:
     @property
     def name(self) -> str:
         kind = "f" if self.c_type == "float" else "d"
-        steps = "_".join(map(str, (*self.a, self.b, self.c)))
+        steps = "_".join(map(str, (*self.a, self.b, self.c))).replace("-", "m")
         return f"product_{kind}_{self.m}x{self.n}x{self.k}_{steps}"
 
     def tiles(self) -> list[tuple[int, int]]:

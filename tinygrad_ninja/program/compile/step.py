@@ -228,6 +228,10 @@ class Step:
         for each in instructions:
             if each.operation is FIRST_EQUAL:
                 self.ranges[each.output] = (0, reduced_size(each))
+            if each.operation.name == "matmul":  # it reads memory, also where that is one number throughout
+                for x in each.reads():
+                    if x.constant and x not in self.inputs:
+                        self._constant(x, x.value)
         for check in checks:
             self.ranges.setdefault(check.var, (check.low, check.high))
         homes: dict[Var, Address] = {}
