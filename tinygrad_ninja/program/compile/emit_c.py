@@ -10,7 +10,7 @@ from .blas import Blas
 from .body import Body
 from .fuse import Fusion
 from .loops import Loops
-from .plan import Address, Buffer, Group, Kernel
+from .plan import Address, Buffer, Group, Kernel, scratch
 from .products import Product, tile_source, vector_types
 from .scalars import c_type
 
@@ -107,13 +107,15 @@ class Emitter:
     def _function(self, group: Group) -> str:
         """Write the function of a group; returns the line that calls it."""
         first = group.kernels[0]
+        copies: list[Buffer] = []
         if first.kind == "matmul":
             body = Body(self.storage)
-            lines = self._product(first, body)
+            lines, copies = self._product(first, body)
         else:
             loops = Loops(self.storage, group, self.width).padded()
             body, lines = loops.body, loops.lines
-        written = dict.fromkeys(each.target.buffer for each in group.kernels if each.target is not None)
+        targets = [each.target.buffer for each in group.kernels if each.target is not None]
+        written = dict.fromkeys((*targets, *copies))
         for each in written:
             each.written = True
         group.buffers = list(dict.fromkeys([*written, *body.loads]))
@@ -148,8 +150,9 @@ class Emitter:
                 parts.append(f"{var.name} = {made.operation.name}" if var.name else made.operation.name)
         return f"{group.name}, {list(group.kernels[0].domain)}: {', '.join(parts)}"
 
-    def _product(self, kernel: Kernel, body: Body) -> list[str]:
-        """Calls of a product function, one for each matrix of the batch."""
+    def _product(self, kernel: Kernel, body: Body) -> tuple[list[str], list[Buffer]]:
+        """Calls of a product function, one for each matrix of the batch; and the scratch memory for operands
+        that do not lie in whole vectors."""
         made, target = kernel.instruction, kernel.target
         assert made is not None
         assert target is not None
@@ -176,13 +179,17 @@ class Emitter:
             call = self._blas.call(kind, m, n, k, *places)
             if call:
                 self._called.add(kind)
-                return [*lines, f"    {call}", "  }"]
+                return [*lines, f"    {call}", "  }"], []
+        copies = []
+
+        def copy(name: str, rows: int) -> str:
+            copied = f"{target.buffer.name}_{name}"
+            copies.append(scratch(copied, kernel.var.dtype, (rows, n), lanes, pad=True))
+            return copied
+
         b, b_step = start(right), right.strides[-2]
         if right.strides[-1] != 1 or not _takes_vectors(right, padded, write=False):
-            b, b_step = "packed", padded
-            lines.append(
-                f"    static _Thread_local {kind} packed[{max(1, k * padded)}] __attribute__((aligned(64)));"
-            )
+            b, b_step = copy("packed", k), padded
             source = start(right)
             # What lies transposed, by so many columns that a cache line is filled while it is there.
             block = n if right.strides[-1] == 1 else lanes
@@ -190,16 +197,13 @@ class Emitter:
             lines.append(f"      for (int r = 0; r < {k}; r++)")
             lines.append(f"        for (int q = s; q < {n} && q < s + {block}; q++)")
             lines.append(
-                f"          packed[r * {padded} + q] = "
+                f"          {b}[r * {padded} + q] = "
                 f"({source})[r * {right.strides[-2]} + q * {right.strides[-1]}];"
             )
         c, c_step = start(target), target.strides[-2]
         loose = target.strides[-1] != 1 or not _takes_vectors(target, padded, write=True)
         if loose:
-            lines.append(
-                f"    static _Thread_local {kind} result[{max(1, m * padded)}] __attribute__((aligned(64)));"
-            )
-            c, c_step = "result", padded
+            c, c_step = copy("result", m), padded
         product = Product(
             m,
             n,
@@ -219,9 +223,9 @@ class Emitter:
             lines.append(f"      for (int q = 0; q < {n}; q++)")
             lines.append(
                 f"        ({start(target)})[r * {target.strides[-2]} + q * {target.strides[-1]}] = "
-                f"result[r * {padded} + q];"
+                f"{c}[r * {padded} + q];"
             )
-        return [*lines, "  }"]
+        return [*lines, "  }"], copies
 
 
 def _takes_vectors(address: Address, row: int, write: bool) -> bool:

@@ -127,10 +127,10 @@ _TAKEN = {
     "lane",
     "from",
     "wrong",
-    "packed",
-    "result",
 }
-OURS = re.compile(r"([ptvrinxqs]|out|constant|number|words|drawn|new_|step)\d*(_.*)?|.*_(row|[fd])|\d*")
+OURS = re.compile(
+    r"([ptvrinxqs]|out|constant|number|words|drawn|new_|step)\d*(_.*)?|.*_(row|packed|result|[fd])|\d*"
+)
 
 
 def names_for(captured: Captured, ours: re.Pattern[str] = OURS) -> dict[Var, str]:

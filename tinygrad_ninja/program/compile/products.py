@@ -48,9 +48,7 @@ class Product:
     def source(self) -> str:
         kind = "f" if self.c_type == "float" else "d"
         lines = [
-            # noipa: gcc, where it knows that an operand is a thread's own memory, asks for its address within
-            # the tile, and keeps the tile's registers on the stack for that. Others don't, nor know the word.
-            f"static __attribute__((noipa)) void {self.name}(const {self.c_type} *restrict a, "
+            f"static __attribute__((noinline)) void {self.name}(const {self.c_type} *restrict a, "
             f"const {self.c_type} *restrict b, {self.c_type} *restrict c) {{",
         ]
         deep = self.k > BLOCK
