@@ -115,6 +115,49 @@ def test_views_of_wider_rows() -> None:
     agrees(f)
 
 
+# -- memory of the caller's ----------------------------------------------------------------------------------
+
+
+@BACKENDS
+def test_memory_that_is_read_only_is_not_written(backend: str) -> None:
+    memory = bytes(16)
+    w = torch.from_numpy(np.frombuffer(memory, np.float32))
+
+    def step() -> Any:
+        w.data -= 1.0
+        return w.sum()
+
+    with pytest.raises(UnsupportedError, match="whose memory is read-only"):
+        compile(step, fullgraph=True, backend=backend)()
+    assert memory == bytes(16)
+
+
+@BACKENDS
+def test_memory_that_becomes_read_only_is_not_written(backend: str) -> None:
+    w = torch.zeros(4)
+
+    def step() -> None:
+        w.data -= 1.0
+
+    fast = compile(step, backend=backend)
+    fast()
+    memory = bytes(16)
+    w.data = torch.from_numpy(np.frombuffer(memory, np.float32))
+    with pytest.warns(CompileWarning), pytest.raises(ValueError, match="read-only"):
+        fast()
+    assert memory == bytes(16)
+
+
+@BACKENDS
+def test_an_array_that_is_an_index_is_looked_at_once(backend: str) -> None:
+    """As `compile` says of arrays; later changes of it lead nowhere outside."""
+    x, index = torch.randn(5, 3), np.array([0, 4, 2])
+    fast = compile(lambda: x[index] * 2, fullgraph=True, backend=backend)
+    want = fast()
+    index[:] = 1_000_000
+    same([fast()], [want])
+
+
 # -- the stack -----------------------------------------------------------------------------------------------
 
 

@@ -57,12 +57,19 @@ class Table:
         """Whether a change of one may change the other."""
         return np.may_share_memory(a, b)
 
+    def may_write(self, array: Array) -> bool:
+        """Whether the array's memory may be changed."""
+        return bool(array.flags.writeable)
+
     def alike(self, slot: int, array: Any) -> bool:
         """Whether an array can take the place of the one that is there."""
         before = self.arrays[slot]
-        return type(array) is np.ndarray and (array.shape, array.dtype, array.strides) == (
-            before.shape, before.dtype, before.strides,
-        )  # fmt: skip
+        return (
+            type(array) is np.ndarray
+            and (array.shape, array.dtype, array.strides) == (before.shape, before.dtype, before.strides)
+            and array.flags.aligned
+            and array.flags.writeable >= before.flags.writeable
+        )
 
     def renew(self, slot: int) -> Array:
         """New memory in the place of what is there, which is somebody else's from now on."""

@@ -101,13 +101,15 @@ class Step:
                 self._constant(cell.before, cell.before.value)
                 continue
             name = names.get(cell.before, f"x{number}")
+            if cell in cells and not self.table.may_write(cell.array):
+                raise UnsupportedError("a Tensor is changed in place whose memory is read-only")
             self.inputs[cell.before] = address = self.table.add(cell.array, name)
             place = next((i for i, each in arguments.items() if each is cell.owner), -1)
             self.owners.append((cell.owner, cell.array, address.buffer.slot or 0, place))
             cell.address = address
         for cell in captured.cells:
             if cell.owner is None and cell in cells and cell.before in read:
-                self._constant(cell.before, cell.before.value.copy())
+                self._constant(cell.before, cell.before.value)
         self._refuse_shared([cell for cell in captured.cells if cell.owner is not None], cells)
         self.numbers = []
         for number, each in enumerate(captured.numbers):
@@ -135,7 +137,7 @@ class Step:
             var.name = name
 
     def _constant(self, var: Var, array: Array) -> None:
-        array = np.ascontiguousarray(array).reshape(array.shape)
+        array = np.array(array, order="C")  # of its own: the caller's may be changed, and was looked at once
         self.inputs[var] = self.table.add(array, f"constant{len(self.fixed)}")
         self.fixed.add(var)
         var.value = array

@@ -67,6 +67,9 @@ class TorchTable(Table):
         (start, end), (first, last) = map(_span, (a, b))
         return start < last and first < end
 
+    def may_write(self, array: Any) -> bool:
+        return is_torch(array) or super().may_write(array)
+
     def alike(self, slot: int, array: Any) -> bool:
         before: Any = self.arrays[slot]
         if self.host(slot):
