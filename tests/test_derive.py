@@ -206,6 +206,21 @@ def test_programs_made_at_random_have_torchs_gradients(case: tuple[Call, list[An
         assert reached == {f"d{name}" for name in names} & set(found)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_index_that_is_repeated_by_broadcasting_is_added_up(target: str) -> None:
+    """A range of one names one cell as often as the list beside it is long."""
+    x, w = np.arange(6.0).reshape(2, 3), np.array([1.0, 2.0, 3.0])
+
+    def loss(module: Any, x: Any, w: Any) -> Any:
+        return (x[range(1), module.tensor([1, 2, 1])] * w).sum() + (x[range(2), [0]] ** 2).sum()
+
+    leaf = torch.tensor(x, requires_grad=True)
+    loss(torch, leaf, torch.tensor(w)).backward()
+    ours, weights = tinygrad_ninja.tensor(x, requires_grad=True), tinygrad_ninja.tensor(w)
+    derivation = derive(loss(tinygrad_ninja, ours, weights), names={"x": ours, "w": weights})
+    np.testing.assert_allclose(run(derivation.source(target))["dx"], leaf.grad.numpy())
+
+
 def test_a_rule_for_a_single_point_is_written_where_it_is_needed() -> None:
     """The slope of a standard deviation, whose rule has an answer of its own where that is 0."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -303,22 +304,25 @@ def scatter(values: Array, shape: tuple[int, ...], key: tuple[Any, ...]) -> Arra
         if out is not None:
             return out
     out = np.zeros(shape, values.dtype)
-    if _names_no_cell_twice(key):
+    if repeats_no_cell(key, _is_range):
         out[key] = values
     else:
         np.add.at(out, key, values)
     return out
 
 
-def _names_no_cell_twice(key: tuple[Any, ...]) -> bool:
-    """Whether the key has no arrays, or vectors of which the first is `arange`'s."""
-    counts = False
-    for each in key:
-        if type(each) is np.ndarray:
-            if (not counts and each is not _ARANGES.get(each.size)) or each.ndim != 1:
-                return False
-            counts = True
-    return True
+def repeats_no_cell(key: tuple[Any, ...], is_range: Callable[[Any], bool]) -> bool:
+    """Whether it is known without reading them that the arrays of an index name no cell twice: there are
+    none, or vectors of which the first, by `is_range`, is 0, 1, … and is not repeated by broadcasting."""
+    vectors = [each for each in key if hasattr(each, "shape")]
+    if not vectors:
+        return True
+    n = vectors[0].shape
+    return len(n) == 1 and is_range(vectors[0]) and not [v for v in vectors if v.shape not in (n, (1,))]
+
+
+def _is_range(index: Array) -> bool:
+    return index is _ARANGES.get(index.size)
 
 
 def _sum_rows(values: Array, shape: tuple[int, ...], rows: Array) -> Array | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..kinds.numpy_kind import repeats_no_cell
 from .backward import Share
-from .instructions import Var
 from .record import is_range
 
 WIDTH = 110
@@ -67,11 +67,8 @@ def _summed(small: tuple[int, ...], large: tuple[int, ...]) -> str:
 
 
 def each_cell_once(key: tuple[Any, ...]) -> bool:
-    """Whether the key names no cell twice: it has no arrays, or vectors of which the first is 0, 1, …."""
-    arrays = [each for each in key if isinstance(each, Var)]
-    return not arrays or (
-        all(len(each.shape) == 1 for each in arrays) and is_range(arrays[0]) and not arrays[0].name
-    )
+    """Whether the key names no cell twice, of what is written as a range."""
+    return repeats_no_cell(key, lambda index: is_range(index) and not index.name)
 
 
 def written(made: list[Statement]) -> list[str]:
