@@ -122,6 +122,7 @@ def scatter_along(x: torch.Tensor, shape: Shape, axis: int, index: torch.Tensor)
 SPELLING: dict[str, Call] = {
     "batch_norm": batch_norm,
     "cast": lambda x, dtype: x.to(dtype),
+    "clone": lambda x, ordered: x.contiguous().clone() if ordered else x.clone(),
     "cross_entropy": lambda x, target, rows: torch.nn.functional.cross_entropy(x, target),
     "expand": lambda x, shape: x.expand(shape),
     "floor_divide": lambda a, b: torch.div(
@@ -262,7 +263,7 @@ def draw_parameter(draw: Draw, entry: Operation, name: str, shape: Shape, before
             axis = before["axis"]
             sizes = [draw.integer(1, 4 if i == axis else n) for i, n in enumerate(shape)]
             return draw_integers(draw, 0, shape[axis], tuple(sizes))
-        case "keepdims":
+        case "keepdims" | "ordered":
             return draw.choice([False, True])
         case "key":
             # Which of two values put into one cell stays is not defined.

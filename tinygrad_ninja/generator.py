@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .kinds import kind_of
+from .kinds.memory import memory_order
 from .tensors import Tensor, wrap
 from .tensors import device as Device
 
@@ -277,8 +279,7 @@ class Generator:
                 f"multinomial cannot draw {num_samples} classes without replacement: {possible} can be drawn"
             )
         if num_samples == 1 or not replacement:
-            q = empty_like(p, p.dtype)
-            fill(q, self.exponential(p.size, p.dtype))
+            q = laid_out(self.exponential(p.size, p.dtype), p)
             if num_samples == 1:
                 return (p / q).argmax(axis=-1, keepdims=True)
             return np.argsort(-(p / q), axis=-1, kind="stable")[..., :num_samples]
@@ -289,23 +290,14 @@ class Generator:
         return np.array(samples, np.int64).reshape(*p.shape[:-1], num_samples)
 
 
-def memory_order(array: Array) -> list[int]:
-    """The axes from the longest step in memory to the shortest; an axis that was expanded keeps its place."""
-    steps = array.strides
-    sorted_axes = iter(sorted(filter(steps.__getitem__, range(array.ndim)), key=lambda axis: -steps[axis]))
-    return [next(sorted_axes) if step else axis for axis, step in enumerate(steps)]
-
-
-def empty_like(array: Array, dtype: npt.DTypeLike) -> Array:
-    """Memory for an array of this shape, without gaps and with its axes in the same order."""
-    order = memory_order(array)
-    return np.empty([array.shape[axis] for axis in order], dtype).transpose(np.argsort(order))
-
-
-def fill(array: Array, values: Array) -> None:
-    """Write `values` into `array` in the order of its memory, as PyTorch does."""
-    in_memory = array.transpose(memory_order(array))
-    in_memory[...] = values.reshape(in_memory.shape)
+def laid_out(values: Array, like: Array) -> Array:
+    """A vector of values in the shape of `like`, put where its memory has them one after the other, as
+    PyTorch draws them."""
+    order = memory_order(like)
+    placed: Array = values.reshape(tuple(like.shape[axis] for axis in order))
+    if order == tuple(range(like.ndim)):
+        return placed
+    return kind_of(placed).permute_dims(placed, tuple(map(order.index, range(like.ndim))))
 
 
 def _real(dtype: npt.DTypeLike, name: str) -> type[np.float32] | type[np.float64]:

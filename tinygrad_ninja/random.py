@@ -18,8 +18,9 @@ from .dtypes import dtype as Dtype
 from .functions.creation import _finish
 from .functions.indexing import EVERYWHERE
 from .functions.register import OFFERED, function, method, method_only, sizes
-from .generator import Array, Generator, empty_like, fill
+from .generator import Array, Generator, laid_out
 from .kinds import kind_of
+from .kinds.memory import memory_order
 from .ops.indexing import put
 from .tensors import Tensor
 
@@ -195,6 +196,13 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     return _finish((u < chance).astype(like.dtype), input.device, False, input.dtype)
 
 
+def bernoulli_like(x: Tensor, p: float) -> Tensor:
+    """1 with the probability `p`, else 0, of the shape, dtype, device and layout in memory of `x`."""
+    like = _on_host(x)
+    u = laid_out(default_generator.uniform(like.size, np.float64), like)
+    return _finish((u < p).astype(like.dtype), x.device, False, x.dtype)
+
+
 @function
 def rand_like(
     input: Tensor,
@@ -205,9 +213,9 @@ def rand_like(
     requires_grad: bool = False,
 ) -> Tensor:
     """`rand` of the shape, dtype, device and layout in memory of `input`."""
-    out = _empty_like(input, dtype)
-    fill(out, _chosen(generator).uniform(out.size, out.dtype))
-    return _finish(out, device or input.device, requires_grad)
+    like, kind = _on_host(input), _dtype_like(input, dtype)
+    values = _chosen(generator).uniform(like.size, kind)
+    return _finish(laid_out(values, like), device or input.device, requires_grad)
 
 
 @function
@@ -220,9 +228,10 @@ def randn_like(
     requires_grad: bool = False,
 ) -> Tensor:
     """`randn` of the shape, dtype, device and layout in memory of `input`."""
-    out = _empty_like(input, dtype)
-    fill(out, _chosen(generator).normal(out.size, out.dtype, contiguous=out.flags.c_contiguous))
-    return _finish(out, device or input.device, requires_grad)
+    like, kind = _on_host(input), _dtype_like(input, dtype)
+    ordered = memory_order(like) == tuple(range(like.ndim))
+    values = _chosen(generator).normal(like.size, kind, contiguous=ordered)
+    return _finish(laid_out(values, like), device or input.device, requires_grad)
 
 
 @function
@@ -237,14 +246,9 @@ def randint_like(
     requires_grad: bool = False,
 ) -> Tensor:
     """`randint` (`high`, or `low` and `high`) of the shape, dtype, device and layout in memory of `input`."""
-    out = _empty_like(input, dtype)
-    fill(
-        out,
-        _integers(
-            generator, *_bounds("randint_like", args, low, high), out.size, from_numpy_dtype(out.dtype)
-        ),
-    )
-    return _finish(out, device or input.device, requires_grad)
+    like, kind = _on_host(input), from_numpy_dtype(_dtype_like(input, dtype))
+    values = _integers(generator, *_bounds("randint_like", args, low, high), like.size, kind)
+    return _finish(laid_out(values, like), device or input.device, requires_grad)
 
 
 @method_only
@@ -267,13 +271,13 @@ def normal_(
 def _draw_into(target: Tensor, draw: Callable[[int, Any], Array]) -> Tensor:
     """Write `draw(size, dtype)` over every element of the target, whose history ends there."""
 
-    def drawn(before: Tensor) -> Tensor:
-        out = _empty_like(target, None)
-        fill(out, draw(out.size, out.dtype))
-        overwritten: Tensor = put.call(before, _finish(out, target.device, False), EVERYWHERE)
+    def overwrite(before: Tensor) -> Tensor:
+        like = _on_host(target)
+        drawn = _finish(laid_out(draw(like.size, like.dtype), like), target.device, False)
+        overwritten: Tensor = put.call(before, drawn, EVERYWHERE)
         return overwritten
 
-    return target.change(drawn)
+    return target.change(overwrite)
 
 
 def _chosen(generator: Generator | None) -> Generator:
@@ -336,6 +340,6 @@ def _on_host(x: Tensor) -> Array:
     return array
 
 
-def _empty_like(x: Tensor, dtype: Any) -> Array:
-    array = _on_host(x)
-    return empty_like(array, array.dtype if dtype is None else as_dtype(dtype).numpy)
+def _dtype_like(x: Tensor, dtype: Any) -> Any:
+    """NumPy's dtype of that name, by default that of `x`."""
+    return (x.dtype if dtype is None else as_dtype(dtype)).numpy

@@ -6,7 +6,6 @@ arguments stand in `functions`, which adds them to this class.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -121,8 +120,9 @@ class Tensor(metaclass=OffersOnly):
             return array.stride() if dim is None else array.stride(dim)
         steps = [step // array.itemsize for step in array.strides]
         for i in reversed(range(array.ndim)):
-            if steps[i] == 0 and array.shape[i] == 1:  # NumPy leaves it open how to step along one element
-                steps[i] = steps[i + 1] * array.shape[i + 1] if i + 1 < array.ndim else 1
+            # NumPy leaves it open how to step along one element, or where there is none.
+            if not array.size or (steps[i] == 0 and array.shape[i] == 1):
+                steps[i] = steps[i + 1] * (array.shape[i + 1] or 1) if i + 1 < array.ndim else 1
         return tuple(steps) if dim is None else steps[dim]
 
     # -- its gradient ----------------------------------------------------------------------------------------
@@ -325,7 +325,7 @@ class Tensor(metaclass=OffersOnly):
                 "at the moment: detach() this one first"
             )
         made = object.__new__(self.__class__)
-        made.array = copy.deepcopy(self.array, memo)  # so that two Tensors of one array still share it
+        made.array = kind_of(self.array).deepcopy(self.array, memo)
         made.edge = None
         memo[id(self)] = made
         made.requires_grad_(self.requires_grad)

@@ -124,10 +124,10 @@ def _walk(
                 elif edge.op is None and to_leaves and edge.grad is None and edge.hooks is None:
                     # A leaf's first: what may follow is added to it.
                     mine = type(contribution) is np.ndarray and getrefcount(contribution) == _ALONE
-                    if mine and contribution.base is None:
+                    if mine and contribution.base is None and contribution.flags.c_contiguous:
                         edge.grad = bare(contribution)
                     else:
-                        edge.grad = wrap(kind_of(contribution).copy(contribution))
+                        edge.grad = wrap(kind_of(contribution).copy(contribution, True))
                 elif following is None:
                     following = edge
                     carried = contribution
@@ -257,7 +257,7 @@ def _accumulate(node: Node, grad: Any, recorded: bool) -> None:
     if recorded:
         node.grad = grad if node.grad is None else node.grad + grad
     elif node.grad is None:
-        node.grad = wrap(kind_of(grad).copy(grad))
+        node.grad = wrap(kind_of(grad).copy(grad, True))
     elif node.grad.edge is None:
         node.grad.array += grad
     else:

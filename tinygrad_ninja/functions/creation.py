@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import dtypes
 from ..dtypes import dtype as Dtype
-from ..kinds import array_dtype, device_of, move
+from ..kinds import array_dtype, device_of, kind_of, memory, move
 from ..ops import elementwise, shape
 from ..tensors import Tensor, wrap
 from ..tensors import device as Device
@@ -195,22 +195,24 @@ def full(
 
 
 def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
-    return full(
-        tuple(x.shape), value, dtype=dtype or x.dtype, device=device or x.device, requires_grad=requires_grad
-    )
+    value, d = _number(value), x.dtype if dtype is None else dtypes.as_dtype(dtype)
+    check_fits(value, d)
+    made = memory.empty_like(kind_of(x.array).to_numpy(x.array), d.carrier)
+    made[...] = np.array(value).astype(d.carrier)
+    return _finish(made, device or x.device, requires_grad, d)
 
 
 @function
 def zeros_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """Zeros of the shape, dtype and device of `input`."""
+    """Zeros of the shape, dtype, device and strides of `input`."""
     return _like(input, 0, dtype, device, requires_grad)
 
 
 @function
 def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Ones of the shape, dtype and device of `input`."""
+    """Ones of the shape, dtype, device and strides of `input`."""
     return _like(input, 1, dtype, device, requires_grad)
 
 
@@ -218,7 +220,7 @@ def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_
 def empty_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """Zeros of the shape, dtype and device of `input`: memory that nothing was written to yet."""
+    """Zeros of the shape, dtype, device and strides of `input`: memory that nothing was written to yet."""
     return _like(input, 0, dtype, device, requires_grad)
 
 
@@ -226,7 +228,7 @@ def empty_like(
 def full_like(
     input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
-    """`fill_value` in the shape, dtype and device of `input`."""
+    """`fill_value` in the shape, dtype, device and strides of `input`."""
     return _like(input, fill_value, dtype, device, requires_grad)
 
 
@@ -312,7 +314,7 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bo
     if wanted is not self.dtype:
         out = out if wanted.is_floating_point else out.detach()
         out = elementwise.cast(out, array_dtype(out.array, wanted))
-    return shape.clone(out) if copy and out is self else out
+    return shape.clone(out, False) if copy and out is self else out
 
 
 def _place(on: Any) -> str:

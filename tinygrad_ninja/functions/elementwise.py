@@ -267,7 +267,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         )
     same_device("masked_fill", input, mask)
     fill = as_element(value, input).to(input.dtype)
-    return ops.where.call(fill, input, mask.array)
+    return ops.where.call(fill, input.contiguous(), mask.contiguous().array)
 
 
 def _logical(entry: Operation) -> Callable[[Tensor, Tensor], Tensor]:
@@ -321,4 +321,4 @@ def equal(input: Tensor, other: Tensor) -> bool:
 @method
 def clone(input: Tensor) -> Tensor:
     """A recorded copy in memory of its own."""
-    return shape_ops.clone.call(input)
+    return shape_ops.clone.call(input, False)

@@ -274,7 +274,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     if index.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
     _check_bounds(index, input.shape[at], at, IndexError)
-    return ops.index.call(input, _along(at, index.array.reshape(-1)))
+    return ops.index.call(input.contiguous(), _along(at, index.array.reshape(-1)))
 
 
 @method
@@ -294,7 +294,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
             f"index_add_(): source has shape {tuple(source.shape)}, index and input ask for {expected}"
         )
     added = ops.scatter.call(source, tuple(input.shape), _along(at, index.array.reshape(-1)))
-    return input + (added if alpha == 1 else alpha * added)
+    return input.contiguous() + (added if alpha == 1 else alpha * added)
 
 
 @method
@@ -336,5 +336,5 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if tensor.numel():
         _check_classes(array, n)
     classes = move(np.arange(n), device_of(array))
-    hot = array.reshape((*array.shape, 1)) == classes
+    hot = kind_of(array).copy(array, True).reshape((*array.shape, 1)) == classes
     return wrap(kind_of(array).astype(hot, array_dtype(array, dtypes.int64)))

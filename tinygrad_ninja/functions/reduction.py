@@ -132,7 +132,7 @@ def _extreme(
         return entry.call(input, None, False)
     axis = dimension(dim, array.ndim)
     if not array.ndim:
-        return pair(shape_ops.clone(input), wrap(kind_of(array).zeros_like(array)).long())
+        return pair(shape_ops.clone(input, False), wrap(kind_of(array).zeros_like(array)).long())
     if not array.shape[axis]:
         _not_empty(input, (axis,), entry.name[1:])
     indices = where.function(kind_of(array), array, axis, True)
@@ -236,7 +236,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     if dtype is not None:
         input = input.to(dtype)
     axis = dimension(dim, input.array.ndim)
-    return ops.cumsum.call(input, axis) if input.array.ndim else shape_ops.clone.call(input)
+    return ops.cumsum.call(input, axis) if input.array.ndim else shape_ops.clone.call(input, False)
 
 
 @method

@@ -98,8 +98,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 @method
 def ravel(input: Tensor) -> Tensor:
-    """All the elements as one dimension."""
-    return reshape(input, -1)
+    """All the elements, in order, as one dimension."""
+    return reshape(contiguous(input), -1)
 
 
 @method
@@ -198,7 +198,7 @@ def broadcast_to(input: Tensor, size: Any) -> Tensor:
 @method_only
 def contiguous(self: Tensor) -> Tensor:
     """Itself where its elements lie in order in memory, else a recorded copy."""
-    return self if self.is_contiguous() else ops.clone.call(self)
+    return self if self.is_contiguous() else ops.clone.call(self, True)
 
 
 def _list_of_tensors(tensors: Any) -> list[Tensor]:

@@ -9,14 +9,21 @@ from typing import Any
 import numpy as np
 
 __all__ = [
-    "abs", "asarray", "copy", "cos", "device", "erf", "exp", "floor", "is_integral", "isfinite", "isinf",
-    "isnan", "log", "maximum", "minimum", "one_minus_square", "ones_like", "owned", "pow", "sign", "sin",
-    "sqrt", "tanh", "to_numpy", "trunc", "where", "zeros_like",
+    "abs", "asarray", "copy", "cos", "deepcopy", "device", "erf", "exp", "floor", "is_integral",
+    "isfinite", "isinf", "isnan", "log", "maximum", "minimum", "one_minus_square", "ones_like", "pow",
+    "sign", "sin", "sqrt", "tanh", "to_numpy", "trunc", "where", "zeros_like",
 ]  # fmt: skip
 
 abs = abs
 asarray = float
-copy = float
+
+
+def copy(x: float, ordered: bool = False) -> float:
+    return x
+
+
+def deepcopy(x: float, memo: dict[int, Any]) -> float:
+    return x
 
 
 def exp(x: float) -> float:
@@ -83,7 +90,3 @@ def device(x: float) -> str:
 
 def to_numpy(x: float) -> Any:
     return np.asarray(x)
-
-
-def owned(x: float) -> bool:
-    return True

@@ -43,13 +43,16 @@ from numpy import (
     where,
 )
 
+from .memory import arranged_by_key, deepcopy, empty_like, storage
+
 __all__ = [
     "abs", "all", "any", "argmax", "argmin", "asarray", "astype", "broadcast_to", "concat", "copy", "cos",
-    "cumulative_sum", "device", "diag_embed", "diagonal", "erf", "exp", "expand", "flip", "floor", "gather",
-    "index", "is_integral", "isfinite", "isinf", "isnan", "log", "logical_and", "logical_not", "logical_or",
-    "logical_xor", "matmul", "max", "maximum", "min", "minimum", "one_minus_square", "ones_like", "owned",
-    "permute_dims", "pow", "prod", "put", "reshape", "scatter", "scatter_along", "sign", "sin", "sqrt",
-    "stack", "storage", "sum", "tanh", "to_numpy", "tril", "triu", "trunc", "where", "zeros_like",
+    "cumulative_sum", "deepcopy", "device", "diag_embed", "diagonal", "erf", "exp", "expand", "flip",
+    "floor", "gather", "index", "is_integral", "isfinite", "isinf", "isnan", "log", "logical_and",
+    "logical_not", "logical_or", "logical_xor", "matmul", "max", "maximum", "min", "minimum",
+    "one_minus_square", "ones_like", "permute_dims", "pow", "prod", "put", "reshape", "scatter",
+    "scatter_along", "sign", "sin", "sqrt", "stack", "storage", "sum", "tanh", "to_numpy", "tril", "triu",
+    "trunc", "where", "zeros_like",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -225,12 +228,16 @@ def pow(x: Any, y: Any) -> Any:
         return np.where(y < 0, np.where(abs(x) == 1, x ** (y % 2), 0), x ** maximum(y, 0)).astype(y.dtype)
     if y.ndim == 0:  # of which NumPy would take the square root where it is 0.5: for -∞ that differs
         return np.power(x, y.reshape(1)).reshape(np.shape(x))
-    return np.power(x, y)
+    return np.power(x, y) if isinstance(x, np.ndarray) else np.power(x, y, order="C")  # as in PyTorch
 
 
 def sign(x: Array) -> Array:
     """-1, 0 or 1; of NaN 0, as in PyTorch."""
-    return copy(x) if x.dtype.kind == "b" else np.sign(x, out=zeros_like(x), where=x == x)
+    if x.dtype.kind == "b":
+        return copy(x)
+    out = empty_like(x)
+    out[...] = 0
+    return np.sign(x, out=out, where=x == x)
 
 
 def one_minus_square(y: Array) -> Array:
@@ -243,15 +250,27 @@ def one_minus_square(y: Array) -> Array:
 
 def erf(x: Array) -> Array:
     """The C library's, one element after the other: NumPy has none."""
-    return np.fromiter(map(math.erf, x.ravel().tolist()), x.dtype, x.size).reshape(x.shape)
+    out = empty_like(x)
+    out[...] = np.fromiter(map(math.erf, x.ravel().tolist()), x.dtype, x.size).reshape(x.shape)
+    return out
 
 
 def astype(x: Array, dtype: Any) -> Array:
-    return x.astype(dtype)
+    if x.flags.forc:
+        return x.astype(dtype)
+    out = empty_like(x, dtype)
+    np.copyto(out, x, casting="unsafe")
+    return out
 
 
-def copy(x: Array) -> Array:
-    return asarray(x).copy()
+def copy(x: Array, ordered: bool = False) -> Array:
+    """A copy with the axes in memory in the order in which `x` has them; or in theirs, where `ordered`."""
+    x = asarray(x)
+    if ordered or x.flags.forc:
+        return x.copy("C" if ordered else "K")
+    out = empty_like(x)
+    out[...] = x
+    return out
 
 
 def reshape(x: Array, shape: tuple[int, ...]) -> Array:
@@ -277,10 +296,10 @@ def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
 
 
 def expand(x: Array, shape: tuple[int, ...]) -> Array:
-    """`x` repeated to `shape` by strides of 0: a view, of the owner itself so that `storage` finds it."""
-    owner = storage(x)
-    start = x.__array_interface__["data"][0] - owner.__array_interface__["data"][0]
-    return np.ndarray(shape, x.dtype, owner, start, np.broadcast_to(x, shape).strides)
+    """`x` repeated to `shape` by strides of 0: a view that may be written to where `x` may."""
+    out = np.broadcast_to(x, shape)
+    out.flags.writeable = x.flags.writeable
+    return out
 
 
 def diagonal(x: Array, offset: int) -> Array:
@@ -293,8 +312,10 @@ def diag_embed(x: Array, offset: int) -> Array:
 
 def index(x: Array, key: tuple[Any, ...]) -> Array:
     if len(key) == 1 and type(key[0]) is np.ndarray and x.ndim:
-        return x.take(key[0], 0)  # a third of the time of x[key]
-    return x[key]
+        out = x.take(key[0], 0)  # a third of the time of x[key]
+        return out if x.flags.c_contiguous and key[0].flags.c_contiguous else arranged_by_key(out, x, key)
+    out = x[key]
+    return out if out.flags.c_contiguous and x.flags.c_contiguous else arranged_by_key(out, x, key)
 
 
 def scatter(values: Array, shape: tuple[int, ...], key: tuple[Any, ...]) -> Array:
@@ -384,15 +405,3 @@ def device(x: Array) -> str:
 
 def to_numpy(x: Any) -> Array:
     return asarray(x)  # of a gradient that NumPy made a number
-
-
-def owned(x: Array) -> bool:
-    """Whether the memory is this array's alone: no view of another's."""
-    return x.base is None
-
-
-def storage(x: Array) -> Array:
-    """The array that owns the memory: one and the same for all views of it."""
-    while isinstance(x.base, np.ndarray):
-        x = x.base
-    return x

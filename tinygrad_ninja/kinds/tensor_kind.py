@@ -47,7 +47,6 @@ prod = reduction.prod.call
 sum = reduction.sum.call
 
 broadcast_to = shape.expand.call
-copy = shape.clone.call
 diag_embed = shape.diag_embed.call
 diagonal = shape.diagonal.call
 permute_dims = shape.permute.call
@@ -67,6 +66,11 @@ def apply(operation: Operation, *args: Any) -> Any:
 
 def astype(x: Tensor, dtype: Dtype) -> Tensor:
     result: Tensor = elementwise.cast(x, array_dtype(x.array, dtype))
+    return result
+
+
+def copy(x: Tensor, ordered: bool = False) -> Tensor:
+    result: Tensor = shape.clone.call(x, ordered)
     return result
 
 

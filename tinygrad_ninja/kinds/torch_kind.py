@@ -7,6 +7,7 @@ record, since no tensor that comes here requires a gradient.
 from __future__ import annotations
 
 import builtins
+from copy import deepcopy
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -50,12 +51,12 @@ from .. import dtypes
 
 __all__ = [
     "abs", "all", "any", "argmax", "argmin", "asarray", "astype", "broadcast_to", "concat", "copy", "cos",
-    "cumulative_sum", "device", "diag_embed", "diagonal", "erf", "exp", "expand", "flip", "floor",
-    "from_numpy", "gather", "index", "is_integral", "isfinite", "isinf", "isnan", "log", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "matmul", "max", "maximum", "min", "minimum",
-    "move", "one_minus_square", "ones_like", "owned", "permute_dims", "pow", "prod", "put", "reshape",
-    "scatter", "scatter_along", "sign", "sin", "sqrt", "stack", "storage", "sum", "tanh", "to_numpy", "tril",
-    "triu", "trunc", "where", "zeros_like",
+    "cumulative_sum", "deepcopy", "device", "diag_embed", "diagonal", "erf", "exp", "expand", "flip",
+    "floor", "from_numpy", "gather", "index", "is_integral", "isfinite", "isinf", "isnan", "log",
+    "logical_and", "logical_not", "logical_or", "logical_xor", "matmul", "max", "maximum", "min",
+    "minimum", "move", "one_minus_square", "ones_like", "permute_dims", "pow", "prod", "put", "reshape",
+    "scatter", "scatter_along", "sign", "sin", "sqrt", "stack", "storage", "sum", "tanh", "to_numpy",
+    "tril", "triu", "trunc", "where", "zeros_like",
 ]  # fmt: skip
 
 Array: TypeAlias = Any  # a torch.Tensor, of which the type checker knows nothing
@@ -131,8 +132,8 @@ expand = broadcast_to
 erf = torch.erf
 
 
-def copy(x: Array) -> Array:
-    return x.clone(memory_format=torch.contiguous_format)
+def copy(x: Array, ordered: bool = False) -> Array:
+    return x.clone(memory_format=torch.contiguous_format if ordered else torch.preserve_format)
 
 
 def diagonal(x: Array, offset: int) -> Array:
@@ -199,7 +200,7 @@ def from_numpy(x: Any, device: str) -> Array:
     """The NumPy array as a torch tensor on "torch" or "cuda"; RuntimeError where there is no such device."""
     if device != "torch":
         _require_cuda(device)
-    return torch.from_numpy(x.copy()).to("cpu" if device == "torch" else device)
+    return torch.from_numpy(x.copy("K")).to("cpu" if device == "torch" else device)
 
 
 def _require_cuda(device: str) -> None:
@@ -214,10 +215,6 @@ def _require_cuda(device: str) -> None:
     else:
         how = "PyTorch sees no GPU here: it takes an NVIDIA GPU and its driver"
     raise RuntimeError(f'device {device} is not available: {how} (device "torch" is PyTorch on the CPU)')
-
-
-def owned(x: Array) -> bool:
-    return False  # torch does not tell whether two tensors share memory outside its autograd
 
 
 def storage(x: Array) -> Any:

@@ -12,11 +12,12 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy import ndarray  # noqa: F401 - for the texts below
+from numpy import ascontiguousarray, ndarray  # noqa: F401 - for the texts below
 
 from .. import dtypes
 from ..anomaly import watched  # noqa: F401
 from ..kinds import KINDS, array_dtype, check_device, dtype_of, numpy_kind  # noqa: F401
+from ..kinds.memory import arranged
 from ..kinds.numpy_kind import SCALARS  # noqa: F401
 from ..record import Node, clock, paused  # noqa: F401
 
@@ -122,9 +123,13 @@ def call({arguments}):
     except _UNUSUAL:
         return otherwise({arguments})
     if type(result) is not cls:  # a number of NumPy's, or what was moved to another device
-        result = KINDS[type(result)].asarray(result)
+        result = KINDS[type(result)].asarray(result){contiguous}
     edge = x.edge
 """
+
+_CONTIGUOUS = """
+    if cls is ndarray and not result.flags.c_contiguous:
+        result = ascontiguousarray(result)"""
 
 _FLOATING = """
     if (cls is not ndarray or array.dtype not in SCALARS) and KINDS[cls].is_integral(array):
@@ -168,6 +173,8 @@ def call({order}):
             if dtype is not y.dtype or dtype not in SCALARS:
                 return otherwise(a, b)
             result = {with_both}
+            if not x.flags.c_contiguous and type(result) is ndarray:
+                result = arranged(result, x, y)
             first = a.edge
             second = b.edge
     except _UNUSUAL:
@@ -226,6 +233,16 @@ def _maker(text: str) -> Callable[..., Any]:
     return maker
 
 
+def _laid_out(op: Operation, result: Any, parameters: tuple[Any, ...], arrays: tuple[Any, ...]) -> Any:
+    """The result in memory as PyTorch would have it."""
+    if op.contiguous:
+        return np.asarray(result, order="C")
+    operands = [each for each in (*parameters, *arrays) if type(each) is ndarray] if op.broadcasts else []
+    if all(each.flags.c_contiguous for each in operands):
+        return result
+    return arranged(result, *operands)
+
+
 def _unary(op: Operation) -> Callable[..., Any]:
     more = "".join(f", p{i}" for i in range(len(op.parameters)))  # their own names may be taken in the text
     return _made(
@@ -235,6 +252,7 @@ def _unary(op: Operation) -> Callable[..., Any]:
         given=f"array{more}",
         xp="numpy_kind if cls is ndarray else KINDS[cls], " if op.takes_xp else "",
         floating=_FLOATING.format(arguments=f"x{more}") if op.floating else "",
+        contiguous=_CONTIGUOUS if op.contiguous else "",
         untracked="edge is None",
         edges="(edge,)",
         values=f"(result, array{more})",
@@ -287,6 +305,8 @@ def _nary(op: Operation) -> Callable[..., Any]:
             result = op.silently(xp, *arrays, *parameters)
         except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise _wrong(op, error, arrays) from None
+        if type(result) is ndarray:
+            result = _laid_out(op, result, parameters, arrays)
         out = bare(result if type(result) is type(array) else KINDS[type(result)].asarray(result))
         if op.sources and any(edge is not None for edge in edges):
             out.edge = _recorded(op, edges, (out.array, *arrays, *parameters))

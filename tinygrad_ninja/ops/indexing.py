@@ -76,7 +76,9 @@ def put_view(xp: Any, x: Any, value: Any, /, chain: tuple[Any, ...]) -> Any:
     return out
 
 
-@operation(x=lambda xp, dout, x_like, axis, index: xp.scatter_along(dout, x_like.shape, axis, index))
+@operation(
+    contiguous=True, x=lambda xp, dout, x_like, axis, index: xp.scatter_along(dout, x_like.shape, axis, index)
+)
 def gather(xp: Any, x: Any, /, axis: int, index: Any) -> Any:
     """out[i][j] = x[i][index[i][j]] for axis 1, and so on;  dx = 0, and dout added where it was read."""
     return xp.gather(x, axis, index)

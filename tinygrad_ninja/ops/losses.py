@@ -72,6 +72,7 @@ def _layer_norm_x(xp: Any, dout: Any, x: Any, weight: Any, axis: tuple[int, ...]
 
 
 @operation(
+    contiguous=True,
     torch_name="NativeLayerNormBackward0",
     x=_layer_norm_x,
     weight=lambda xp, dout, x, weight_like, axis, eps: sum_to(

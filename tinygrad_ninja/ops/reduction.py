@@ -27,14 +27,17 @@ def size(like: Any, axis: tuple[int, ...] | None) -> int:
     return math.prod(like.shape if axis is None else map(like.shape.__getitem__, axis))
 
 
-@operation(x=lambda xp, dout, x_like, axis, keepdims: spread(xp, dout, x_like, axis, keepdims))
+@operation(
+    contiguous=True, x=lambda xp, dout, x_like, axis, keepdims: spread(xp, dout, x_like, axis, keepdims)
+)
 def sum(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = Σ x;  dx = dout, repeated."""
     return xp.sum(x, axis, keepdims)
 
 
 @operation(
-    x=lambda xp, dout, x_like, axis, keepdims: spread(xp, dout / size(x_like, axis), x_like, axis, keepdims)
+    contiguous=True,
+    x=lambda xp, dout, x_like, axis, keepdims: spread(xp, dout / size(x_like, axis), x_like, axis, keepdims),
 )
 def mean(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = Σ x / n;  dx = dout / n, repeated."""
@@ -56,7 +59,7 @@ def _var_slope(xp: Any, dout: Any, x: Any, axis: Any, correction: float, keepdim
     return scale * spread(xp, dout, x, axis, keepdims) * (x - mean.forward(xp, x, axis, True))
 
 
-@operation(x=_var_slope)
+@operation(contiguous=True, x=_var_slope)
 def var(xp: Any, x: Any, /, axis: Any, correction: float, keepdims: bool) -> Any:
     """out = Σ (x - mean)² / (n - correction);  dx = dout · 2 (x - mean) / (n - correction)."""
     return _var(xp, x, axis, correction, keepdims)
@@ -68,7 +71,7 @@ def _std_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, correction: floa
     return _var_slope(xp, dvar, x, axis, correction, keepdims)
 
 
-@operation(x=_std_slope)
+@operation(contiguous=True, x=_std_slope)
 def std(xp: Any, x: Any, /, axis: Any, correction: float, keepdims: bool) -> Any:
     """out = √var;  dx = dout · (x - mean) / (out · (n - correction)), 0 where out is 0."""
     return xp.sqrt(_var(xp, x, axis, correction, keepdims))
@@ -84,14 +87,14 @@ def _share_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, keepdims: bool
     return spread(xp, dout / count, x, axis, keepdims) * winners
 
 
-@operation(x=_share_slope)
+@operation(contiguous=True, x=_share_slope)
 def amax(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = the largest;  dx = dout shared evenly among those equal to it. Of a NaN there are none: dx = NaN;
     but with `axis` None, as in `max()`, the NaNs share."""
     return xp.max(x, axis, keepdims)
 
 
-@operation(x=_share_slope)
+@operation(contiguous=True, x=_share_slope)
 def amin(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = the smallest, as `amax`."""
     return xp.min(x, axis, keepdims)
@@ -139,14 +142,15 @@ def _multiplied(xp: Any, dout: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     return spread(xp, dout, x, axis, keepdims) * xp.permute_dims(xp.reshape(others, front.shape), back)
 
 
-@operation(x=_prod_slope)
+@operation(contiguous=True, x=_prod_slope)
 def prod(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = Π x;  dx = dout · the product of all the others."""
     return xp.prod(x, axis, keepdims)
 
 
 @operation(
-    x=lambda xp, dout, axis: xp.flip(xp.cumulative_sum(xp.flip(dout, axis=(axis,)), axis), axis=(axis,))
+    contiguous=True,
+    x=lambda xp, dout, axis: xp.flip(xp.cumulative_sum(xp.flip(dout, axis=(axis,)), axis), axis=(axis,)),
 )
 def cumsum(xp: Any, x: Any, /, axis: int) -> Any:
     """outᵢ = x₀ + … + xᵢ;  dxᵢ = doutᵢ + … + doutₙ₋₁."""
@@ -159,6 +163,7 @@ def _largest(xp: Any, x: Any, axis: Any) -> Any:
 
 
 @operation(
+    contiguous=True,
     floating=True,
     x=lambda xp, dout, out, x, axis, keepdims: (
         spread(xp, dout, x, axis, keepdims) * xp.exp(x - spread(xp, out, x, axis, keepdims))
@@ -172,7 +177,7 @@ def logsumexp(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     return out if keepdims else xp.sum(out, axis, False)  # along dimensions of one: drops them
 
 
-@operation(x=lambda xp, dout, out, axis: dout * out - out * xp.sum(dout * out, axis, True))
+@operation(contiguous=True, x=lambda xp, dout, out, axis: dout * out - out * xp.sum(dout * out, axis, True))
 def softmax(xp: Any, x: Any, /, axis: Any) -> Any:
     """out = eˣ / Σ eˣ;  dx = out · (dout - Σ dout · out)."""
     e = xp.exp(x - _largest(xp, x, axis))
@@ -180,6 +185,7 @@ def softmax(xp: Any, x: Any, /, axis: Any) -> Any:
 
 
 @operation(
+    contiguous=True,
     torch_name="LogSoftmaxBackward0",
     x=lambda xp, dout, out, axis: dout - xp.exp(out) * xp.sum(dout, axis, True),
 )
@@ -190,34 +196,35 @@ def log_softmax(xp: Any, x: Any, /, axis: Any) -> Any:
 
 
 @operation(
+    contiguous=True,
     x=lambda xp, dout, out, x, axis, keepdims: (
         spread(xp, xp.where(out == 0, 0.0, dout / out), x, axis, keepdims) * x
-    )
+    ),
 )
 def norm(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = √(Σ x²);  dx = dout · x / out, and 0 where out is 0."""
     return xp.sqrt(xp.sum(x * x, axis, keepdims))
 
 
-@operation()
+@operation(contiguous=True)
 def argmax(xp: Any, x: Any, /, axis: int | None, keepdims: bool) -> Any:
     """out = where the largest stands, the first of equals; `axis` is one dimension or None."""
     return xp.argmax(x, axis, keepdims)
 
 
-@operation()
+@operation(contiguous=True)
 def argmin(xp: Any, x: Any, /, axis: int | None, keepdims: bool) -> Any:
     """out = where the smallest stands, the first of equals; `axis` is one dimension or None."""
     return xp.argmin(x, axis, keepdims)
 
 
-@operation()
+@operation(contiguous=True)
 def all(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = whether all are true, or not zero."""
     return xp.all(x, axis, keepdims)
 
 
-@operation()
+@operation(contiguous=True)
 def any(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = whether any is true, or not zero."""
     return xp.any(x, axis, keepdims)

@@ -50,7 +50,7 @@ def _piece(xp: Any, dout: Any, tensors_like: tuple[Any, ...], axis: int, positio
     return xp.index(dout, (slice(None),) * axis + (slice(start, stop),))
 
 
-@operation(tensors=_piece)
+@operation(contiguous=True, tensors=_piece)
 def cat(xp: Any, *tensors: Any, axis: int) -> Any:
     """out = the tensors one after the other along axis;  each takes its piece of dout."""
     return xp.concat(tensors, axis=axis)
@@ -60,7 +60,7 @@ def _layer(xp: Any, dout: Any, tensors_like: tuple[Any, ...], axis: int, positio
     return xp.index(dout, (slice(None),) * axis + (position, Ellipsis))
 
 
-@operation(tensors=_layer)
+@operation(contiguous=True, tensors=_layer)
 def stack(xp: Any, *tensors: Any, axis: int) -> Any:
     """out = the tensors, of one shape, beside each other along a new axis;  each takes its layer of dout."""
     return xp.stack(tensors, axis=axis)
@@ -72,13 +72,13 @@ def flip(xp: Any, x: Any, /, axes: tuple[int, ...]) -> Any:
     return xp.copy(xp.flip(x, axis=axes))
 
 
-@operation(x=lambda xp, dout, offset: xp.tril(dout, k=offset))
+@operation(contiguous=True, x=lambda xp, dout, offset: xp.tril(dout, k=offset))
 def tril(xp: Any, x: Any, /, offset: int) -> Any:
     """out = x, 0 above the diagonal `offset`;  dx = dout, 0 there too."""
     return xp.tril(x, k=offset)
 
 
-@operation(x=lambda xp, dout, offset: xp.triu(dout, k=offset))
+@operation(contiguous=True, x=lambda xp, dout, offset: xp.triu(dout, k=offset))
 def triu(xp: Any, x: Any, /, offset: int) -> Any:
     """out = x, 0 below the diagonal `offset`;  dx = dout, 0 there too."""
     return xp.triu(x, k=offset)
@@ -119,6 +119,7 @@ def to_device(xp: Any, x: Any, /, device: str) -> Any:
 
 
 @operation(x=lambda dout: dout)
-def clone(xp: Any, x: Any, /) -> Any:
-    """out = x in memory of its own;  dx = dout."""
-    return xp.copy(x)
+def clone(xp: Any, x: Any, /, ordered: bool = False) -> Any:
+    """out = x in memory of its own, in order or, where not `ordered`, with its axes as those of x;  dx =
+    dout."""
+    return xp.copy(x, True) if ordered else xp.copy(x)

@@ -55,6 +55,7 @@ class Operation:
         floating: bool = False,
         numeric: bool = False,
         view: bool = False,
+        contiguous: bool = False,
         torch_name: str = "",
     ) -> None:
         self.name = forward.__name__
@@ -64,6 +65,7 @@ class Operation:
         self.floating = floating
         self.numeric = numeric
         self.view = view
+        self.contiguous = contiguous
         self.sources = rules
         parameters = list(inspect.signature(forward).parameters.values())
         self.takes_xp = parameters[0].name == "xp"
@@ -164,6 +166,7 @@ def operation(
     floating: bool = False,
     numeric: bool = False,
     view: bool = False,
+    contiguous: bool = False,
     torch_name: str = "",
     **rules: Callable[..., Any],
 ) -> Callable[[Callable[..., Any]], Operation]:
@@ -174,6 +177,7 @@ def operation(
     floating: integers become floating point numbers first.
     numeric: true and false are no numbers to it, and refused.
     view: the output may share the input's memory.
+    contiguous: the output lies in order in memory, however the inputs do.
     torch_name: what PyTorch prints as the `grad_fn`, where that is not the name and "Backward0".
     """
 
@@ -185,6 +189,7 @@ def operation(
             floating=floating,
             numeric=numeric,
             view=view,
+            contiguous=contiguous,
             torch_name=torch_name,
         )
         TABLE[entry.name] = entry

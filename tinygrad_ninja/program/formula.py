@@ -118,7 +118,7 @@ class _Typeset:
 
     expand = broadcast_to
 
-    def copy(self, x: Math) -> Math:
+    def copy(self, x: Math, ordered: bool = False) -> Math:
         return x
 
     def astype(self, x: Math, dtype: Any) -> Math:

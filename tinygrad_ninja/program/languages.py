@@ -265,7 +265,7 @@ class Torch(Language):
             x = self.reduced("prod", x, each, keepdims)
         return x
 
-    def copy(self, x: Code) -> Code:
+    def copy(self, x: Code, ordered: bool = False) -> Code:
         return x.method("clone")
 
     def expand(self, x: Code, shape: Any) -> Code:
@@ -317,7 +317,7 @@ class NumPy(Language):
     def own_var(self, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
         return self.own_std(x, axis, correction, keepdims, "var")
 
-    def copy(self, x: Code) -> Code:
+    def copy(self, x: Code, ordered: bool = False) -> Code:
         return x.method("copy") if x.shape else call("np.array", x)  # which may be a scalar, not an array
 
     def expand(self, x: Code, shape: Any) -> Code:

@@ -305,7 +305,7 @@ class Algebra:
 
     expand = broadcast_to
 
-    def copy(self, x: Term) -> Term:
+    def copy(self, x: Term, ordered: bool = False) -> Term:
         return x
 
     def astype(self, x: Term, dtype: Any) -> Term:

@@ -14,7 +14,7 @@ from ...functions.reduction import log_softmax as _log_softmax
 from ...functions.reduction import softmax as _softmax
 from ...missing import refuse
 from ...ops import elementwise
-from ...random import bernoulli
+from ...random import bernoulli_like
 from ...tensors import Tensor, wrap
 from .arguments import takes_tensors
 
@@ -53,7 +53,7 @@ def embedding(
         raise RuntimeError(f"embedding: indices must be int64 or int32, not {input.dtype}")
     same_device("embedding", weight, input)
     indexing._check_bounds(input, weight.shape[0], 0, IndexError)  # a negative one is no row from the end
-    rows = weight[input]
+    rows = weight.contiguous()[input.contiguous()]
     if padding_idx is None:
         return rows
     n = weight.shape[0]
@@ -116,5 +116,5 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if not training or p == 0:
         return input
     # With p = 1 PyTorch draws nothing, and neither is there anything to scale.
-    scale = wrap(bernoulli(input.detach(), 1 - p).array / (1 - p)) if p < 1 else input.detach() * 0
+    scale = wrap(bernoulli_like(input.detach(), 1 - p).array / (1 - p)) if p < 1 else input.detach() * 0
     return input.mul_(scale) if inplace else input * scale

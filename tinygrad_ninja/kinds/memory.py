@@ -1,0 +1,116 @@
+"""How NumPy's arrays lie in memory, where that is to be as PyTorch has it."""
+
+from __future__ import annotations
+
+import copy
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+
+@lru_cache(maxsize=1024)
+def _memory_order(shape: tuple[int, ...], *steps: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes of a result from the longest step in memory to the shortest, for operands whose strides are
+    `steps`: as PyTorch orders them, by the first operand that says which of two axes is the longer.
+
+    Source: `TensorIteratorBase::reorder_dimensions` in PyTorch's aten/src/ATen/TensorIterator.cpp.
+    """
+
+    def longer(first: int, second: int) -> bool | None:
+        for step in steps:
+            if step[first] and step[second]:  # a repeated axis says nothing
+                if step[first] != step[second]:
+                    return step[first] > step[second]
+                if shape[first] > shape[second]:
+                    return True
+        return None
+
+    order = list(range(len(shape)))[::-1]  # while it is sorted, the shortest step comes first
+    for i in range(1, len(order)):
+        at = i
+        for j in range(i - 1, -1, -1):
+            wrong = longer(order[j], order[at])
+            if wrong:
+                order[j], order[at] = order[at], order[j]
+                at = j
+            elif wrong is False:
+                break
+    return tuple(order[::-1])
+
+
+def _steps(x: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of `x`, without signs, broadcast to `shape`: 0 along an axis that is repeated."""
+    extra = len(shape) - x.ndim
+    own = [0 if n != m else abs(step) for step, n, m in zip(x.strides, x.shape, shape[extra:], strict=True)]
+    return (0,) * extra + tuple(own)
+
+
+def memory_order(x: Array) -> tuple[int, ...]:
+    """The axes of a copy of `x` from the longest step in memory to the shortest."""
+    return _memory_order(x.shape, _steps(x, x.shape))
+
+
+def empty(shape: tuple[int, ...], dtype: Any, order: tuple[int, ...]) -> Array:
+    """Memory without gaps, whose axes have `order` from the longest step to the shortest."""
+    steps = [0] * len(shape)
+    step = np.dtype(dtype).itemsize
+    for axis in reversed(order):
+        steps[axis] = step
+        step *= shape[axis] or 1
+    return np.ndarray(shape, dtype, strides=steps)
+
+
+def empty_like(x: Array, dtype: Any = None) -> Array:
+    """Memory for an array of the shape of `x`, without gaps and with its axes in the same order."""
+    return empty(x.shape, dtype or x.dtype, memory_order(x))
+
+
+def arranged(out: Array, *operands: Array) -> Array:
+    """What was computed element by element of the operands, in memory as PyTorch would have it."""
+    return _in_order(out, _memory_order(out.shape, *[_steps(each, out.shape) for each in operands]))
+
+
+def _in_order(out: Array, order: tuple[int, ...]) -> Array:
+    if out.transpose(order).flags.c_contiguous:
+        return out
+    moved = empty(out.shape, out.dtype, order)
+    moved[...] = out
+    return moved
+
+
+def arranged_by_key(out: Array, x: Array, key: tuple[Any, ...]) -> Array:
+    """What an index read of `x`, in memory as PyTorch would have it."""
+    at = [i for i, each in enumerate(key) if isinstance(each, np.ndarray)]
+    if not at:
+        return out
+    read = np.broadcast_shapes(*[key[i].shape for i in at])
+    before = at[0] if at[-1] - at[0] == len(at) - 1 else 0  # they come in front where something is between
+    kept = [abs(step) for i, step in enumerate(x.strides) if i not in at]
+    after = len(kept) - before
+    steps = [(*kept[:before], *[0] * len(read), *kept[before:])]
+    steps += [(*[0] * before, *_steps(key[i], read), *[0] * after) for i in at]
+    return _in_order(out, _memory_order(out.shape, *steps))
+
+
+def storage(x: Array) -> Array:
+    """The array that owns the memory: one and the same for all views of it."""
+    while isinstance(x.base, np.ndarray):
+        x = x.base
+    return x
+
+
+def deepcopy(x: Array, memo: dict[int, Any]) -> Array:
+    """The same view of a copy of the memory, which is copied once for all that show it."""
+    owner = storage(x)
+    copied: Array = copy.deepcopy(owner, memo)
+    if owner is x:
+        return copied
+    if not owner.size or copied.strides != owner.strides:  # an owner with gaps is not its own memory
+        return x.copy("K")
+    start = np.lib.array_utils.byte_bounds(owner)[0]
+    offset = x.__array_interface__["data"][0] - start
+    flat = copied.transpose(memory_order(copied)).reshape(-1)
+    return np.ndarray(x.shape, x.dtype, flat, offset, x.strides)
