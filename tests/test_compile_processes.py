@@ -1,7 +1,6 @@
 """Compiled steps and other programs: sanitizers, a machine without a compiler, two processes, the cache."""
 
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -52,26 +51,6 @@ STEP = """
         last = step()
     print(f"{last.item():.6f}")
 """
-
-
-@pytest.fixture
-def sanitizers(tmp_path: Path) -> dict[str, str]:
-    """Surroundings in which the address and the undefined behaviour sanitizer watch the emitted code."""
-    if sys.platform != "linux" or not shutil.which("gcc"):
-        pytest.skip("needs gcc's sanitizers, on Linux")
-    found = [
-        subprocess.run(["gcc", f"-print-file-name={each}"], capture_output=True, text=True, check=True)
-        for each in ("libasan.so", "libstdc++.so.6")  # whose exceptions the first wants to know
-    ]
-    libraries = [each.stdout.strip() for each in found]
-    if not all(Path(each).is_absolute() for each in libraries):
-        pytest.skip("gcc has no sanitizers here")
-    return {
-        "CC": "gcc -fsanitize=address,undefined -fno-sanitize-recover=all",
-        "LD_PRELOAD": " ".join(libraries),
-        "ASAN_OPTIONS": "detect_leaks=0",
-        "TINYGRAD_NINJA_CACHE": str(tmp_path),
-    }
 
 
 def test_sanitizers_find_nothing(sanitizers: dict[str, str]) -> None:
