@@ -69,9 +69,10 @@ def join(w: Writer) -> None:
     if x is None:
         return
     shape, d = tuple(w.value(x).shape), one_dim(w, x)
-    parts = [x]
+    parts, kind = [x], w.value(x).array.dtype.kind
     for _ in range(w.draw.integer(0, 2)):
-        other = w.beside(x)
+        fits = w.pick(lambda v: v.array.dtype.kind == kind and joins(tuple(v.shape), shape, d))
+        other = fits if fits and w.draw.chance(0.7) else w.beside(x)
         parts.append(other if other[0] in "pbxnv" else x)
     if w.draw.chance(0.3) and shape:
         n = shape[d]
@@ -80,6 +81,13 @@ def join(w: Writer) -> None:
     ndim = len(shape)
     stacked = f"torch.stack([{joined}], {w.draw.integer(-ndim - 1, ndim)})"
     w.say(w.draw.choice([f"torch.cat([{joined}], {d})"] * 2 + [stacked]), exact=True)
+
+
+def joins(a: tuple[int, ...], b: tuple[int, ...], dim: int) -> bool:
+    """Return whether Tensors of these shapes can be joined along the dim."""
+    return len(a) == len(b) > 0 and all(
+        n == m or i == dim % len(a) for i, (n, m) in enumerate(zip(a, b, strict=True))
+    )
 
 
 def indices(w: Writer, n: int, shape: tuple[int, ...], negative: bool = True) -> str:
@@ -122,6 +130,8 @@ def index(w: Writer) -> None:
         forms += [f"{x}[{indices(w, shape[0], some)}, 1:]", f"{x}[0, {indices(w, shape[1], some)}]"]
     if len(shape) > 2:
         forms += [f"{x}[{indices(w, shape[0], some)}, :, {indices(w, shape[2], some)}]"]
+    forms += [f"{x}[{before}{x}.{draw.choice(['argmax', 'argmin'])}({d})]"]
+    forms += [f"{x}[{before}{x}.min({d}).indices]"]
     sizes = tuple(draw.integer(1, n) if i != d else draw.short() for i, n in enumerate(shape))
     forms += [f"{x}.gather({d}, {indices(w, n, sizes, False)})"] * 2
     if len(shape) == 2:

@@ -124,7 +124,7 @@ class Program:
         leaves = tuple(leaf for leaf in self.leaves if leaf.name in needed)
         return replace(self, leaves=leaves, body=tuple(body), results=results)
 
-    def smaller(self, fails: Callable[[Program], bool], tries: int = 150) -> Program:
+    def smaller(self, fails: Callable[[Program], bool], tries: int = 80) -> Program:
         """Return a program with fewer lines, results and leaves that still fails."""
         program, size = self, max(1, len(self.body) // 2)
         while size and tries > 0:

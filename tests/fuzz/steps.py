@@ -12,7 +12,14 @@ from .writer import Writer
 LINES = [
     *[(values.unary, 5), (values.binary, 9), (values.power, 1), (values.choose, 3), (values.integers, 4)],
     *[(values.cast, 2), (values.reduction, 7), (values.along, 2), (values.layer, 3), (values.loss, 2)],
-    *[(values.creation, 1), (values.in_place, 0.3), (places.view, 9), (places.join, 4), (places.index, 6)],
+    *[
+        (values.creation, 1),
+        (values.long, 0.1),
+        (values.in_place, 0.3),
+        (places.view, 9),
+        (places.join, 4),
+        (places.index, 6),
+    ],
     *[(places.product, 5), (places.entry, 6)],
 ]
 KINDS = [kind for kind, weight in LINES for _ in range(int(weight * 10))]

@@ -232,6 +232,20 @@ def whole(x: Tensor) -> bool:
     return all(step or n < 2 for step, n in zip(x.stride(), x.shape, strict=True))
 
 
+def long(w: Writer) -> None:
+    """Add a number made of a vector that no stack has room for."""
+    size = w.draw.choice([200_001, 1_100_003, 3_000_001])
+    x = w.leaf((size,), roles="bx", kind="plain")
+    w.values.remove(x)
+    forms = [
+        f"({x} * {x}).mean()",
+        f"({x} * 0.5).cumsum(0)[-1]",
+        f"{x}.softmax(0).max()",
+        f"{x}.exp().mean()",
+    ]
+    w.say(w.draw.choice([*forms, f"({x} + 1).flip(0).argmax()", f"({x} - {x}.mean()).var()"]))
+
+
 def creation(w: Writer) -> None:
     shape = w.like()
     dtype = f"dtype=torch.{w.draw.choice([w.floating, w.floating, 'int64'])}"
