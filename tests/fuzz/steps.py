@@ -31,7 +31,8 @@ def drawn(seed: int) -> Program:
     w = Writer(Draw(seed))
     results: list[str] = []
     for _ in range(w.draw.integer(1, 4)):
-        results += part(w)
+        if not w.over:
+            results += part(w)
     return Program(tuple(w.leaves), tuple(w.body), tuple(results)).without()
 
 
@@ -42,12 +43,12 @@ def part(w: Writer) -> list[str]:
     for _ in range(draw.integer(1, 3)):
         w.leaf(w.shape(draw.choice([2, 2, 2, 1, 3, 0, 4])))
     wanted, tries = draw.integer(1, 10), 0
-    while len(w.body) - first < wanted and tries < 40:
+    while len(w.body) - first < wanted and tries < 40 and not w.over:
         draw.choice(KINDS)(w)
         tries += 1
     made = [line.name for line in w.body[first:] if line.name[0:1] == "v"]
     results = [name for name in made[-2:] + draw.some(made, 0) if name in w.values and own(w, name)]
-    if draw.chance(0.85):
+    if draw.chance(0.85) and not w.over:
         results += descend(w, made)
     return list(dict.fromkeys(results))
 
@@ -87,6 +88,8 @@ def descend(w: Writer, made: list[str]) -> list[str]:
         exec(str(w.leaves[-1]), w.scope)
         w.do(f"{optimizer}.zero_grad()")
     w.do(f"{total}.backward()")
+    if w.over:
+        return []
     used = [name for name in parameters if w.value(name).grad is not None]
     if way == "optimizer":
         w.do(f"{optimizer}.step()")

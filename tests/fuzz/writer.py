@@ -14,6 +14,7 @@ from .numbers import FLOATS, INTEGERS, Draw
 from .program import NAME, Line, surroundings
 
 LARGEST = 20_000  # elements of a value
+REFUSED = (RuntimeError, IndexError, TypeError, ValueError)
 
 
 class Writer:
@@ -28,6 +29,7 @@ class Writer:
         self.exact: dict[str, bool] = {}
         self.floating = "float32"
         self.special = False
+        self.over = False  # the last line raises
         self._count = 0
 
     def begin(self) -> None:
@@ -176,7 +178,12 @@ class Writer:
         uses = [each for each in NAME.findall(text) if each[0] != "o"]
         try:
             made = eval(text, self.scope)  # noqa: S307 - a line of the step
-        except Exception:
+        except REFUSED:
+            if "TABLE" not in text and self.draw.chance(0.01):  # compiled, it is to raise the same
+                self.body.append(Line(text))
+                self.over = True
+            return None
+        except Exception:  # an entry of the table that was not given what it takes
             return None
         if not isinstance(made, Tensor) or made.array.size > LARGEST:
             return None
@@ -195,5 +202,8 @@ class Writer:
     def do(self, text: str, members: list[str] | tuple[str, ...] = (), name: str = "") -> None:
         """Add a line that changes something."""
         line = Line(text, name, tuple(members), exact=not name)
-        exec(str(line), self.scope)
         self.body.append(line)
+        try:
+            exec(str(line), self.scope)
+        except REFUSED:
+            self.over = True
