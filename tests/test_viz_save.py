@@ -5,6 +5,7 @@ import re
 import stat
 import sys
 import sysconfig
+import time
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
@@ -114,7 +115,14 @@ def test_another_suffix_is_refused_before_anything_is_drawn(tmp_path: Path) -> N
         viz.save(None, tmp_path / "graph.pdf")  # type: ignore[arg-type]
 
 
-def test_what_cannot_be_drawn_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_graph_of_your_own_is_saved_too(program: str, tmp_path: Path) -> None:
+    graph = graphviz.Digraph(body=["first -> second"])
+    assert {"first", "second"} <= set(texts(viz.save(graph, tmp_path / "g.svg").read_bytes()))
+    assert viz.save(graph, tmp_path / "g.png").read_bytes().startswith(b"\x89PNG\r\n")
+    assert "first" in viz.save(graph, tmp_path / "g.html").read_text("utf-8")
+
+
+def test_what_cannot_be_drawn_leaves_the_old_file(program: str, tmp_path: Path) -> None:
     path = tmp_path / "graph.svg"
     path.write_text("old")
     broken = graphviz.Digraph(body=["{"])
@@ -151,3 +159,41 @@ def test_render_works_as_graphviz_documents_it(program: str, tmp_path: Path) -> 
     path = viz.draw(micrograd()).render(outfile=tmp_path / "graph.svg", cleanup=True)
     assert "tanh" in Path(path).read_text("utf-8")
     assert os.listdir(tmp_path) == ["graph.svg"]  # noqa: PTH208
+
+
+def test_without_a_format_it_is_svg(program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    drawing = viz.draw(micrograd())
+    assert "tanh" in {text.strip() for text in texts(drawing.pipe())}
+    assert "tanh" in {text.strip() for text in texts(drawing.copy().pipe())}
+    assert drawing.render("x") == "x.svg"
+    assert "tanh" in Path("x.svg").read_text("utf-8")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the stand-in for the viewer is Linux's")
+@pytest.mark.filterwarnings(
+    "ignore:subprocess .* is still running:ResourceWarning"
+)  # graphviz leaves the viewer
+def test_view_opens_what_it_rendered(program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    viewer = tmp_path / "xdg-open"
+    viewer.write_text('#!/bin/sh\necho "$1" > seen.part && /bin/mv seen.part seen\n')
+    viewer.chmod(viewer.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.chdir(tmp_path)
+    path = viz.draw(micrograd()).view("x")
+    assert "tanh" in Path(path).read_text("utf-8")
+    while not Path("seen").exists():  # graphviz does not wait for the viewer
+        time.sleep(0.01)
+    assert Path("seen").read_text().strip() == path
+
+
+def test_what_only_the_systems_graphviz_can_do_is_refused_by_name(program: str) -> None:
+    drawing = viz.draw(micrograd())
+    if program == "system dot":
+        assert drawing.pipe(format="pdf").startswith(b"%PDF")
+        assert "tanh" in drawing.unflatten(stagger=2).source
+    else:
+        with pytest.raises(RuntimeError, match="graphviz-pure cannot write it"):
+            drawing.pipe(format="pdf")
+        with pytest.raises(RuntimeError, match=r"^unflatten is a program of the system's Graphviz"):
+            drawing.unflatten(stagger=2)

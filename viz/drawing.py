@@ -43,7 +43,13 @@ PAGE = """<!doctype html>
 
 
 class Drawing(graphviz.Digraph):
-    """A `graphviz.Digraph` that is rendered, and shows itself in Jupyter, also where there is no `dot`."""
+    """A `graphviz.Digraph` that is rendered, and shows itself in Jupyter, also where there is no `dot`.
+
+    Where no format is asked for it is SVG, not graphviz's PDF, which only the system's `dot` can write.
+    """
+
+    def __init__(self, *args: Any, format: str | None = "svg", **kwargs: Any) -> None:
+        super().__init__(*args, format=format, **kwargs)
 
     def pipe(self, *args: Any, quiet: bool = True, **kwargs: Any) -> Any:
         """As graphviz's, quiet about fonts; what stops it is in the CalledProcessError."""
@@ -55,10 +61,26 @@ class Drawing(graphviz.Digraph):
         with _some_dot():
             return super().render(*args, quiet=quiet, **kwargs)
 
+    def view(self, *args: Any, quiet: bool = True, **kwargs: Any) -> Any:
+        """As graphviz's, likewise quiet."""
+        return super().view(*args, quiet=quiet, **kwargs)
+
+    def unflatten(self, *args: Any, **kwargs: Any) -> graphviz.Source:
+        """As graphviz's. RuntimeError where the system's Graphviz, whose program it calls, is not there."""
+        try:
+            return super().unflatten(*args, **kwargs)
+        except graphviz.ExecutableNotFound:
+            raise RuntimeError(
+                f"unflatten is a program of the system's Graphviz, and {PURE} has none: install Graphviz"
+            ) from None
+
 
 @contextlib.contextmanager
 def _some_dot() -> Iterator[None]:
-    """Inside, graphviz calls a program that is there. RuntimeError where there is none."""
+    """Inside, graphviz calls a program that is there.
+
+    RuntimeError where there is none, or where the one there is cannot write the format.
+    """
     usual = dot_command.DOT_BINARY
     if not shutil.which(str(usual)):
         pure = shutil.which(PURE, path=sysconfig.get_path("scripts")) or shutil.which(PURE)
@@ -67,6 +89,13 @@ def _some_dot() -> Iterator[None]:
         dot_command.DOT_BINARY = Path(pure)
     try:
         yield
+    except graphviz.CalledProcessError as error:
+        said = error.stderr.decode() if isinstance(error.stderr, bytes) else str(error.stderr)
+        if said.startswith("Format: "):
+            raise RuntimeError(
+                f"{Path(dot_command.DOT_BINARY).stem} cannot write it. {said.strip()}"
+            ) from None
+        raise
     finally:
         dot_command.DOT_BINARY = usual
 
@@ -138,12 +167,12 @@ def save(what: graphviz.Digraph | Tensor | Value, path: str | Path, **options: A
     drawing = what if isinstance(what, graphviz.Digraph) else draw(what, **options)
     if suffix == ".dot":
         content = drawing.source.encode()
-    elif suffix == ".png":
-        sharp = drawing.copy()
-        sharp.attr(dpi="144")
-        content = sharp.pipe(format="png")
     else:
-        content = drawing.pipe(format="svg")
+        if suffix == ".png":
+            drawing = drawing.copy()
+            drawing.attr(dpi="144")
+        with _some_dot():  # also for a Digraph that is no Drawing
+            content = drawing.pipe(format="png" if suffix == ".png" else "svg", quiet=True)
     if suffix == ".html":
         svg = content.decode()
         content = PAGE.format(title=html.escape(path.stem), svg=svg[svg.index("<svg") :]).encode()
