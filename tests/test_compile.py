@@ -1,8 +1,6 @@
 """Whole steps compiled, beside the same steps as eager code: what they compute, draw, change, check and
 refuse."""
 
-import threading
-import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -239,36 +237,3 @@ def test_what_changed_outside_is_seen() -> None:
         assert step().tolist() == [3.0, 6.0, 9.0]
         w = torch.tensor([1.0, 1.0])
         assert step().tolist() == [3.0, 3.0]
-
-
-def test_two_threads_that_record_at_once_do_not_meet() -> None:
-    array = torch.Tensor.__dict__["array"]
-    recording = threading.Event()
-    found: list[list[float]] = []
-
-    def train(wait: bool) -> None:
-        W = torch.ones(4, requires_grad=True)
-
-        def step() -> torch.Tensor:
-            recording.set()
-            time.sleep(0.2)
-            loss = (W * W).sum()
-            W.grad = None
-            loss.backward()
-            W.data += -0.25 * W.grad
-            return loss
-
-        if wait:
-            recording.wait()
-        compiled = torch.compile(step)
-        for _ in range(3):
-            compiled()
-        found.append(W.tolist())
-
-    threads = [threading.Thread(target=train, args=(wait,)) for wait in (False, True)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
-    assert found == [[0.125] * 4] * 2
-    assert torch.Tensor.__dict__["array"] is array

@@ -1,6 +1,7 @@
 """`compile(fn)`: a training step recorded once, and run as C from then on; on torch's tensors, as torch code.
 
 compiled   the function that records itself: arguments, guards, and what runs as eager code
+guard      what a function reads beside its arguments
 tape       arrays that write down what is computed, and memory that changes
 capture    records what a function computes, draws and changes
 lower      the recording in primitive operations, without what is not needed or was computed before

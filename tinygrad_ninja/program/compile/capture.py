@@ -132,12 +132,12 @@ class Recording(Replacing):
         return self
 
     def put_back(self) -> None:
-        super().put_back()
-        self._groups.clear()  # of arrays that nobody else is to hold any more
         for tensor, array in self._arrays.items():
-            tensor.array = array
+            _ARRAY.__set__(tensor, array)
         for node, (_, grad) in self._grads.items():
-            node.grad = grad
+            _GRAD.__set__(node, grad)
+        super().put_back()  # only now: other threads read these slots
+        self._groups.clear()  # of arrays that nobody else is to hold any more
         for (module, name), value in self._attributes.items():
             setattr(module, name, value)
         for optimizer, state in self._optimizers.items():
@@ -148,7 +148,7 @@ class Recording(Replacing):
     def _get_array(self, tensor: Tensor) -> Any:
         array = _ARRAY.__get__(tensor)
         if not self.mine():
-            return array
+            return self._arrays.get(tensor, array)  # what another thread is to see
         if isinstance(array, Recorded):
             return self.tape.of(array.cell) if array.cell is not None else array
         if not _is_memory(array):
@@ -184,7 +184,9 @@ class Recording(Replacing):
 
     def _get_grad(self, node: Node) -> Tensor | None:
         grad: Tensor | None = _GRAD.__get__(node)
-        if self.mine() and node.order > self._start:
+        if not self.mine():
+            return self._grads[node][1] if node in self._grads else grad
+        if node.order > self._start:
             self._grads.setdefault(node, (True, grad))
         return grad
 
@@ -360,7 +362,7 @@ class Recording(Replacing):
         )
 
     def escaped(self) -> bool:
-        """Whether something that the step computed is still held; asked after it, inside `only_young`."""
+        """Whether something that the step computed is still held; asked after it, inside `one_at_a_time`."""
         if any(each() is not None for each in self.tape.arrays):
             gc.collect(0)
         return any(each() is not None for each in self.tape.arrays)

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import dis
 import functools
 import sys
 import types
 import warnings
 from collections.abc import Callable
+from threading import RLock, get_ident
 from typing import Any
 
 import numpy as np
 
-from ...nn.module import Module
 from ...tensors import Tensor, wrap
 from ..instructions import Program, Var
 from ..trace import ReadOutError
 from .build import NoCompilerError, compiler
 from .caller import ChangedError
 from .capture import Captured, Recording
-from .replacing import only_young
+from .guard import PLAIN, Guard
+from .replacing import one_at_a_time, recording
 from .shapes import is_torch
 from .step import Step
-from .tape import Recorded, UnsettledError, UnsupportedError
+from .tape import PACKAGE, Recorded, UnsettledError, UnsupportedError
 from .value_step import ValueStep
 from .values import ValueRecording, ValuesMetError
 
 _FOR_NUMPY, _FOR_TORCH = ("c", "numpy"), ("inductor", "torch")
 _NUMBERS = (float, int)
-_PLAIN = (bool, int, float, str, bytes, type(None))
+_EAGERLY = object()  # in the place of a result: eager code is to make it
 
 
 class CompileWarning(UserWarning):
@@ -59,6 +59,9 @@ def compile(
     fuses, or "auto": fused where torch.compile finds its tools, else not, with a warning. On a GPU either is
     replayed as one CUDA graph.
 
+    Threads may call it at once; they take turns. Within another function that is recorded it is a part of
+    that one.
+
     A Tensor that the function returns has no history. What is neither a Tensor, an argument, a Generator
     nor a number that the function names (an array, a list of numbers) is read once, when it is recorded.
     ValueError for another backend.
@@ -84,25 +87,33 @@ class Compiled:
         self._eager = ""
         self._of_values = False
         self._last: Step | None = None
+        # A step has one memory, and a recording changes what it finds and puts it back. Reentrant, for eager
+        # code that calls the function itself.
+        self._lock = RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._eager:
+        if self._eager or (recording and get_ident() in recording):
             return self._run_eagerly(args, kwargs)
-        key = None if not args and not kwargs else _signature(args, kwargs)
-        values = (*args, *kwargs.values()) if kwargs else args
-        known = self._steps.get(key)
-        if known is not None:
-            for step, holds in known:
-                if holds():
-                    try:
-                        return step.call(values)
-                    except ChangedError as error:
-                        reason = str(error)
-                        continue
-                reason = "a value that the function reads was changed"
-        else:
-            reason = "arguments of other shapes or dtypes"
-        return self._record(key, args, kwargs, reason)
+        self._lock.acquire()  # `with` takes twice as long
+        try:
+            key = None if not args and not kwargs else _signature(args, kwargs)
+            values = (*args, *kwargs.values()) if kwargs else args
+            known = self._steps.get(key)
+            if known is not None:
+                for step, holds in known:
+                    if holds():
+                        try:
+                            return step.call(values)
+                        except ChangedError as error:
+                            reason = str(error)
+                            continue
+                    reason = "a value that the function reads was changed"
+            else:
+                reason = "arguments of other shapes or dtypes"
+            result = self._record(key, args, kwargs, reason)
+        finally:
+            self._lock.release()
+        return self._run_eagerly(args, kwargs) if result is _EAGERLY else result
 
     def source(self) -> str:
         """The C of the last recording, or its torch code; RuntimeError where nothing was recorded, or NumPy
@@ -130,21 +141,19 @@ class Compiled:
     # -- recording -------------------------------------------------------------------------------------------
 
     def _record(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str) -> Any:
+        if self._eager:  # since another thread has tried
+            return _EAGERLY
         if self._count == 1:
-            self._warn(
-                f"{self._name} is recorded again, for {reason}; at most {self._limit} recordings are kept"
-            )
+            _warn(f"{self._name} is recorded again, for {reason}; at most {self._limit} recordings are kept")
         if self._count >= self._limit:
-            return self._give_up(
-                f"it was recorded {self._limit} times, the last time for {reason}", args, kwargs
-            )
+            return self._give_up(f"it was recorded {self._limit} times, the last time for {reason}")
         step = None
         try:
             step, holds = self._capture(args, kwargs)
         except UnsettledError:
             pass
         except (UnsupportedError, ReadOutError, NoCompilerError) as error:
-            return self._give_up(str(error), args, kwargs, error)
+            return self._give_up(str(error), error)
         except Exception:
             # Either the caller's mistake, which eager code will name, or what only eager code can do.
             result = self._run_eagerly(args, kwargs)
@@ -152,67 +161,72 @@ class Compiled:
             return result
         if step is None:  # a first call that makes what later ones use, such as an optimizer's state
             if self._retries >= 2:
-                return self._give_up(
-                    "it keeps a Tensor that it computed, for instance in a list; return it", args, kwargs
-                )
+                return self._give_up("it keeps a Tensor that it computed, for instance in a list; return it")
             self._retries += 1
-            return self._run_eagerly(args, kwargs)
+            return self._run_eagerly(args, kwargs)  # in turn: a recording would undo what it changes
         self._count += 1
         self._last = step
         self._steps.setdefault(key, []).insert(0, (step, holds))
         return step.call((*args, *kwargs.values()))
 
     def _capture(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        with only_young():
+        """A step, or None where something that it computed is still held; and what says whether it holds."""
+        build: Callable[[], Any] | None
+        with one_at_a_time():
             try:
-                return self._capture_tensors(args, kwargs)
+                build, guard = self._capture_tensors(args, kwargs)
             except ValuesMetError:
                 self._of_values = True
-            return self._capture_values(args, kwargs)
+                build, guard = self._capture_values(args, kwargs)
+        return None if build is None else build(), guard.holds
 
-    def _capture_values(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    def _capture_values(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Callable[[], ValueStep] | None, Guard]:
         if self._backend == "auto":
             self._backend = _available("cpu")
         if self._backend != "c":
             raise UnsupportedError(f'Values are compiled to C only, not by the backend "{self._backend}"')
-        recording = ValueRecording()
+        made = ValueRecording()
         guard = Guard(self._fn)
-        with recording:
-            values = [recording.argument(i, each) for i, each in enumerate((*args, *kwargs.values()))]
+        with made:
+            values = [made.argument(i, each) for i, each in enumerate((*args, *kwargs.values()))]
             result = self._fn(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
-            result, changed = recording.outputs(result), recording.changed()
+            result, changed = made.outputs(result), made.changed()
         if not guard.holds():
             raise UnsupportedError(f"{self._name} changes a global or a closure's variable that it reads")
         del values
-        if recording.escaped():
-            return None, None
-        return ValueStep(recording, changed, result), guard.holds
+        if made.escaped():
+            return None, guard
+        return lambda: ValueStep(made, changed, result), guard
 
-    def _capture_tensors(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    def _capture_tensors(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Callable[[], Step] | None, Guard]:
         arguments: dict[int, Tensor] = {}
-        recording = Recording()
+        made = Recording()
         guard = Guard(self._fn)
         values = [*args, *kwargs.values()]
         for i, value in enumerate(values):
             if isinstance(value, (Tensor, np.ndarray)):
                 values[i] = arguments[i] = _as_tensor(value)
-        with recording:
+        with made:
             for i, value in enumerate(values):
                 if type(value) in _NUMBERS:
-                    values[i] = recording.argument(i, value)
+                    values[i] = made.argument(i, value)
             given, named = values[: len(args)], dict(zip(kwargs, values[len(args) :], strict=True))
-            recording.tape.code = getattr(getattr(self._fn, "__func__", self._fn), "__code__", None)
+            made.tape.code = getattr(getattr(self._fn, "__func__", self._fn), "__code__", None)
             result = self._fn(*given, **named)
-            captured = recording.captured(result)
-            captured.names = _names(recording.tape.frame)
-            recording.tape.frame = None
+            captured = made.captured(result)
+            captured.names = _names(made.tape.frame)
+            made.tape.frame = None
             if not guard.holds():
                 raise UnsupportedError(f"{self._name} changes a global or a closure's variable that it reads")
         del result, given, named, values
-        if recording.escaped():
-            return None, None
+        if made.escaped():
+            return None, guard
         bare = {i for i, value in enumerate((*args, *kwargs.values())) if isinstance(value, np.ndarray)}
-        return self._step(captured, arguments, bare), guard.holds
+        return lambda: self._step(captured, arguments, bare), guard
 
     def _step(self, captured: Captured, arguments: dict[int, Tensor], bare: set[int]) -> Step:
         """The recording, by the backend that is asked for and can be had."""
@@ -233,25 +247,22 @@ class Compiled:
             return self._fn(*args, **kwargs)
         return self._fn(*map(_as_tensor, args), **{name: _as_tensor(each) for name, each in kwargs.items()})
 
-    def _give_up(self, why: str, args: Any, kwargs: Any, error: Exception | None = None) -> Any:
+    def _give_up(self, why: str, error: Exception | None = None) -> Any:
         if self._fullgraph:
             raise error or UnsupportedError(f"{self._name} can't be compiled: {why}")
         self._eager = why
-        self._warn(f"{self._name} runs as eager code, because it can't be compiled: {why}")
-        return self._run_eagerly(args, kwargs)
+        _warn(f"{self._name} runs as eager code, because it can't be compiled: {why}")
+        return _EAGERLY
 
     def _give_up_after(self, error: BaseException | None) -> None:
         if self._fullgraph:
             raise UnsupportedError(f"{self._name} can't be compiled: {error}") from error
         self._eager = str(error)
-        self._warn(f"{self._name} runs as eager code, because recording it failed: {error}")
+        _warn(f"{self._name} runs as eager code, because recording it failed: {error}")
 
     @property
     def _name(self) -> str:
         return getattr(self._fn, "__name__", "the function")
-
-    def _warn(self, message: str) -> None:
-        warnings.warn(message, CompileWarning, stacklevel=5)
 
 
 def _available(place: str) -> str:
@@ -260,19 +271,23 @@ def _available(place: str) -> str:
         try:
             compiler()
         except NoCompilerError as error:
-            _warn_of(f"{error}; until then compiled functions run as straight-line NumPy")
+            _warn(f"{error}; until then compiled functions run as straight-line NumPy")
             return "numpy"
         return "c"
     from .replay import missing_tools  # which imports torch
 
     missing = missing_tools(place)
     if missing:
-        _warn_of(f"{missing}; until then compiled functions run as straight-line torch code")
+        _warn(f"{missing}; until then compiled functions run as straight-line torch code")
     return "torch" if missing else "inductor"
 
 
-def _warn_of(message: str) -> None:
-    warnings.warn(message, CompileWarning, stacklevel=8)
+def _warn(message: str) -> None:
+    """Warn at the line that called the engine."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, CompileWarning, stacklevel=level)
 
 
 def _signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -300,50 +315,8 @@ def _kind(value: Any) -> Any:
     return (
         (type(value),)
         if type(value) in _NUMBERS
-        else (type(value), value if isinstance(value, _PLAIN) else id(value))
+        else (type(value), value if isinstance(value, PLAIN) else id(value))
     )
-
-
-class Guard:
-    """What a function reads beside its arguments and that decides what it does: numbers, strings and
-    Tensors among its globals and its closure, and whether a Module is in training; and what all that was."""
-
-    def __init__(self, fn: Any) -> None:
-        self.tests: list[str] = []
-        self.names: dict[str, Any] = {}
-        owner = getattr(fn, "__self__", None)
-        fn = getattr(fn, "__func__", fn)
-        code = getattr(fn, "__code__", None)
-        if code is not None:
-            attributes, globals_read = _names_read(code)
-            for name in sorted(attributes & set(getattr(owner, "__dict__", ()))):
-                self._note(f"{self._bind(owner)}.{name}", owner)
-            for cell in fn.__closure__ or ():
-                self._note(f"{self._bind(cell)}.cell_contents", cell)
-            for name in sorted(globals_read & set(fn.__globals__)):
-                self._note(f"{self._bind(fn.__globals__)}[{name!r}]", fn.__globals__)
-        text = " and ".join(self.tests) or "True"
-        self.holds: Callable[[], bool] = eval(f"lambda: {text}", self.names)  # noqa: S307 - made of the lines here
-
-    def _bind(self, value: Any) -> str:
-        name = f"o{len(self.names)}"
-        self.names[name] = value
-        return name
-
-    def _note(self, text: str, owner: Any) -> None:
-        try:
-            value = eval(text, self.names)  # noqa: S307 - one of the expressions above
-        except ValueError:  # an empty cell
-            return
-        if isinstance(value, Tensor):
-            self.tests.append(f"{text} is {self._bind(value)}")
-        elif isinstance(value, _PLAIN):
-            now = self._bind(value)
-            self.tests.append(f"({text} is {now} or {text} == {now})")
-        elif isinstance(value, Module):
-            self.tests.append(f"{text} is {self._bind(value)} and {text}.training is {value.training}")
-        elif isinstance(value, (list, tuple)) and value and all(isinstance(each, Tensor) for each in value):
-            self.tests.append(f"tuple(map(id, {text})) == {self._bind(tuple(map(id, value)))}")
 
 
 def _names(frame: types.FrameType | None) -> dict[Var, str]:
@@ -355,22 +328,3 @@ def _names(frame: types.FrameType | None) -> dict[Var, str]:
             if isinstance(array, Recorded) and array.var is not None and not array.var.constant:
                 names.setdefault(array.cell.before if array.cell is not None else array.var, name)
     return names
-
-
-def _names_read(code: types.CodeType) -> tuple[set[str], set[str]]:
-    """The attributes of its first argument that a function reads, and the globals; also those that the
-    functions within it read."""
-    first, attributes, found = code.co_varnames[:1], set(), set()
-    waiting = [code]
-    while waiting:
-        each = waiting.pop()
-        waiting += [const for const in each.co_consts if isinstance(const, types.CodeType)]
-        names: Any = ()  # what the instruction before has loaded last
-        for step in dis.get_instructions(each):
-            if step.opname in ("LOAD_ATTR", "LOAD_METHOD") and names[-1:] == first:
-                attributes.add(step.argval)
-            elif step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                found.add(step.argval)
-            local = step.opname.startswith("LOAD_FAST") or step.opname == "LOAD_DEREF"
-            names = () if not local else step.argval if isinstance(step.argval, tuple) else (step.argval,)
-    return attributes, found

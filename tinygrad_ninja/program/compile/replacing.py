@@ -8,39 +8,45 @@ from contextlib import ExitStack, contextmanager
 from threading import RLock, get_ident
 from typing import Any, Self
 
-_ONE_AT_A_TIME = RLock()  # what one recording replaces, another must not take for the engine's own
+recording: set[int] = set()
+"""The thread that records now, if one does; as `record.paused`, without a lock."""
+_ONE_AT_A_TIME = RLock()
 
 
 @contextmanager
-def only_young() -> Iterator[None]:
-    """Python's garbage collector rests, so that what is made inside stays in its youngest generation, which
-    is collected without a walk over all else that there is."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
+def one_at_a_time() -> Iterator[None]:
+    """Another thread waits to enter: what one recording replaces, another must not take for the engine's own.
+
+    Python's garbage collector rests, so that what is made inside stays in its youngest generation, which is
+    collected without a walk over all else that there is.
+    """
+    with _ONE_AT_A_TIME:
+        running = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if running:
+                gc.enable()
 
 
 class Replacing:
-    """A context in which other things stand in the place of the engine's, for this thread to see. Another
-    thread waits to enter."""
+    """A context, inside `one_at_a_time`, in which other things stand in the place of the engine's, for this
+    thread to see."""
 
     def __init__(self) -> None:
         self.thread = get_ident()
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:
-        _ONE_AT_A_TIME.acquire()
+        recording.add(self.thread)
         return self
 
     def __exit__(self, *exc: object) -> None:
         try:
             self.put_back()
         finally:
-            _ONE_AT_A_TIME.release()
+            recording.discard(self.thread)
 
     def mine(self) -> bool:
         """Whether this is the thread that records."""

@@ -175,7 +175,7 @@ def _engine_frames() -> set[str]:
     """The names of the running functions, up to the caller's own code."""
     names = set()
     frame = sys._getframe(2)
-    while frame is not None and frame.f_code.co_filename.startswith((_PACKAGE, "<")):
+    while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, "<")):
         names.add(frame.f_code.co_name)
         frame = frame.f_back  # type: ignore[assignment]
     return names
@@ -189,7 +189,7 @@ def _running(code: Any) -> FrameType | None:
     return frame
 
 
-_PACKAGE = str(Path(__file__).parents[2])
+PACKAGE = str(Path(__file__).parents[2])
 
 
 def told(how: str) -> str:

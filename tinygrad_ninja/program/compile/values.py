@@ -147,6 +147,7 @@ def _tape(args: tuple[Any, ...]) -> Scalars:
 
 _DATA: Any = Value.__dict__["_data"]
 _GRAD: Any = Value.__dict__["_grad"]
+_SLOTS = {"_data": _DATA, "_grad": _GRAD}
 
 
 class ValueRecording(Replacing):
@@ -164,7 +165,7 @@ class ValueRecording(Replacing):
 
     def __enter__(self) -> ValueRecording:
         super().__enter__()
-        for name, slot in (("_data", _DATA), ("_grad", _GRAD)):
+        for name, slot in _SLOTS.items():
             self.replace(Value, name, property(self._getter(name, slot), self._setter(name, slot)))
         original = values_module._number
         self.replace(values_module, "_number", lambda x: x if type(x) is Symbol else original(x))
@@ -173,14 +174,16 @@ class ValueRecording(Replacing):
         return self
 
     def put_back(self) -> None:
-        super().put_back()
         for (value, name), (before, _) in self.found.items():
-            setattr(value, name, before)
+            _SLOTS[name].__set__(value, before)
+        super().put_back()  # only now: other threads read these slots
 
     def _getter(self, name: str, slot: Any) -> Callable[[Value], Any]:
         def get(value: Value) -> Any:
             now = slot.__get__(value)
-            if type(now) is Symbol or not self.mine():
+            if not self.mine():  # another thread is to see what was there before
+                return self.found[value, name][0] if type(now) is Symbol else now
+            if type(now) is Symbol:
                 return now
             made = self.tape.input()
             self.found[value, name] = (now, made)
@@ -222,9 +225,9 @@ class ValueRecording(Replacing):
 
     def changed(self) -> list[tuple[Value, str, int]]:
         """Each Value's slot that holds another number after the step, and its code; called inside."""
-        slots = {"_data": _DATA, "_grad": _GRAD}
         after = [
-            (value, name, slots[name].__get__(value), read) for (value, name), (_, read) in self.found.items()
+            (value, name, _SLOTS[name].__get__(value), read)
+            for (value, name), (_, read) in self.found.items()
         ]
         return [(value, name, now.code) for value, name, now, read in after if now is not read]
 
@@ -245,7 +248,7 @@ class ValueRecording(Replacing):
         return mapped(result, convert)
 
     def escaped(self) -> bool:
-        """Whether a Value that the step made is still held; asked after it, inside `only_young`."""
+        """Whether a Value that the step made is still held; asked after it, inside `one_at_a_time`."""
         if self._made:
             gc.collect(0)
         return bool(self._made)

@@ -1,0 +1,75 @@
+"""What a function reads beside its arguments, looked at before every call of a recording."""
+
+from __future__ import annotations
+
+import dis
+import types
+from collections.abc import Callable
+from typing import Any
+
+from ...nn.module import Module
+from ...tensors import Tensor
+
+PLAIN = (bool, int, float, str, bytes, type(None))
+"""What is told by its value."""
+
+
+class Guard:
+    """What a function reads beside its arguments and that decides what it does: numbers, strings and
+    Tensors among its globals and its closure, and whether a Module is in training; and what all that was."""
+
+    def __init__(self, fn: Any) -> None:
+        self.tests: list[str] = []
+        self.names: dict[str, Any] = {}
+        owner = getattr(fn, "__self__", None)
+        fn = getattr(fn, "__func__", fn)
+        code = getattr(fn, "__code__", None)
+        if code is not None:
+            attributes, globals_read = names_read(code)
+            for name in sorted(attributes & set(getattr(owner, "__dict__", ()))):
+                self._note(f"{self._bind(owner)}.{name}", owner)
+            for cell in fn.__closure__ or ():
+                self._note(f"{self._bind(cell)}.cell_contents", cell)
+            for name in sorted(globals_read & set(fn.__globals__)):
+                self._note(f"{self._bind(fn.__globals__)}[{name!r}]", fn.__globals__)
+        text = " and ".join(self.tests) or "True"
+        self.holds: Callable[[], bool] = eval(f"lambda: {text}", self.names)  # noqa: S307 - made of the lines here
+
+    def _bind(self, value: Any) -> str:
+        name = f"o{len(self.names)}"
+        self.names[name] = value
+        return name
+
+    def _note(self, text: str, owner: Any) -> None:
+        try:
+            value = eval(text, self.names)  # noqa: S307 - one of the expressions above
+        except ValueError:  # an empty cell
+            return
+        if isinstance(value, Tensor):
+            self.tests.append(f"{text} is {self._bind(value)}")
+        elif isinstance(value, PLAIN):
+            now = self._bind(value)
+            self.tests.append(f"({text} is {now} or {text} == {now})")
+        elif isinstance(value, Module):
+            self.tests.append(f"{text} is {self._bind(value)} and {text}.training is {value.training}")
+        elif isinstance(value, (list, tuple)) and value and all(isinstance(each, Tensor) for each in value):
+            self.tests.append(f"tuple(map(id, {text})) == {self._bind(tuple(map(id, value)))}")
+
+
+def names_read(code: types.CodeType) -> tuple[set[str], set[str]]:
+    """The attributes of its first argument that a function reads, and the globals; also those that the
+    functions within it read."""
+    first, attributes, found = code.co_varnames[:1], set(), set()
+    waiting = [code]
+    while waiting:
+        each = waiting.pop()
+        waiting += [const for const in each.co_consts if isinstance(const, types.CodeType)]
+        names: Any = ()  # what the instruction before has loaded last
+        for step in dis.get_instructions(each):
+            if step.opname in ("LOAD_ATTR", "LOAD_METHOD") and names[-1:] == first:
+                attributes.add(step.argval)
+            elif step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+                found.add(step.argval)
+            local = step.opname.startswith("LOAD_FAST") or step.opname == "LOAD_DEREF"
+            names = () if not local else step.argval if isinstance(step.argval, tuple) else (step.argval,)
+    return attributes, found
