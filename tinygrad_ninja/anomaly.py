@@ -9,12 +9,14 @@ from traceback import FrameSummary
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from .kinds import KINDS
 
 watched: dict[int, bool] = {}
 """The threads that are watched, and whether their numbers are checked; as `record.paused`, without a lock."""
 
-_ENGINE = str(Path(__file__).parent)
+_ENGINE = str(Path(__file__).parent), str(Path(np.__file__).parent)
 _MODELS = str(Path(__file__).parent / "makemore")
 
 
@@ -65,7 +67,8 @@ def _set(check_nan: bool | None) -> None:
 
 
 def callers() -> list[FrameSummary]:
-    """The lines that led to this operation, the innermost last; those of the engine itself are left out."""
+    """The lines that led to this operation, the innermost last; those of the engine itself are left out, and
+    NumPy's."""
     found = []
     frame = sys._getframe(1)
     while frame is not None:

@@ -162,10 +162,11 @@ class Emitter:
     def _operands(self, made: Instruction) -> list[Any]:
         """The inputs; one that is a single number is written as such, where neither the shape nor the dtype
         depends on it."""
+        inputs = [x.item() if isinstance(x, np.generic) else x for x in made.inputs]
         if not made.operation.broadcasts:
-            return [self.value(x) for x in made.inputs]
+            return [self.value(x) for x in inputs]
         values = []
-        for i, x in enumerate(made.inputs):
+        for i, x in enumerate(inputs):
             number = self._number(x)
             others = [each for each in reads(made) if each is not x and self._number(each) is None]
             if number is not None and any(each.dtype == x.dtype for each in others):  # type: ignore[union-attr]

@@ -61,12 +61,13 @@ def shaped(operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any,
         if isinstance(x, np.dtype) or (isinstance(x, type) and issubclass(x, np.generic)):
             return getattr(torch, np.dtype(x).name)
         if isinstance(x, np.ndarray):
-            return torch.empty(x.shape, dtype=getattr(torch, x.dtype.name), device="meta")
+            steps = tuple(step // x.itemsize for step in x.strides)
+            return torch.empty_strided(x.shape, steps, dtype=getattr(torch, x.dtype.name), device="meta")
         return x.to("meta") if is_torch(x) else x
 
     kind = KINDS[torch.Tensor]
     made = kind.asarray(evaluate(operation, kind, map(meta, inputs), substitute(parameters, meta)))
-    return stand_in(tuple(made.shape), numpy_dtype(made.dtype))
+    return stand_in_for(made)
 
 
 class ShapeTape(Tape):
