@@ -1,6 +1,9 @@
 """What the tests of compiled steps share."""
 
-from collections.abc import Callable
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,16 @@ def close(have: Any, want: Any, tolerance: float = 1e-5) -> None:
     np.testing.assert_allclose(
         a, b, rtol=tolerance, atol=tolerance * max(1.0, float(np.abs(b).max(initial=0.0)))
     )
+
+
+@contextmanager
+def told_once(sentence: str) -> Iterator[None]:
+    """What runs inside warns once, that it is not compiled, and why."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        yield
+    assert [each.category for each in told] == [CompileWarning], [str(each.message) for each in told]
+    assert re.search(f"runs as eager code.*{sentence}", str(told[0].message)), told[0].message
 
 
 # -- a training, with an optimizer's state -------------------------------------------------------------------

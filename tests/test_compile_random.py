@@ -1,15 +1,18 @@
 """Random numbers in compiled functions, beside eager code: each call draws what eager code would."""
 
+import random
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
-from compiled_steps import close
+from compiled_steps import close, told_once
 
 import tinygrad_ninja as torch
-from tinygrad_ninja import nn
+from tinygrad_ninja import Value, nn
 from tinygrad_ninja.nn import functional as F
-from tinygrad_ninja.program.compile import compile
+from tinygrad_ninja.program.compile import UnsupportedError, compile
 
 WHERE = pytest.mark.parametrize(("device", "backend"), [("cpu", "c"), ("cpu", "numpy"), ("torch", "torch")])
 CALLS = 4
@@ -82,3 +85,73 @@ def test_every_call_draws_what_eager_code_would(name: str, device: str, backend:
         close(mine, theirs)
     assert (here == there).all()
     assert want[0].tolist() != want[1].tolist()
+
+
+# -- Python's and NumPy's own --------------------------------------------------------------------------------
+
+RNG = np.random.default_rng(0)
+
+
+def helper() -> float:
+    return RNG.normal()
+
+
+class Noisy:
+    draw = random.Random(0).gauss
+
+    def __init__(self) -> None:
+        self.rng = {"a": [np.random.RandomState(0)]}
+
+    def step(self, x: Any) -> Any:
+        return x * self.rng["a"][0].uniform()
+
+
+def foreign() -> dict[str, tuple[str, Callable[[Any], Any]]]:
+    """What is drawn from, and a function that does."""
+    rng, philox = np.random.default_rng(1), np.random.Generator(np.random.Philox(1))
+    noisy, mine = Noisy(), SimpleNamespace(rng=random.Random(1))
+
+    return {
+        "random": ("Python's module random", lambda x: x * random.random()),
+        "random.sample": ("Python's module random", lambda x: x * random.sample(range(99), 2)[0]),
+        "numpy.random": ("numpy.random", lambda x: x + torch.tensor(np.random.normal(size=2))),
+        "a Generator": ("a PCG64 of numpy's", lambda x: x * torch.from_numpy(rng.normal(size=2))),
+        "another Generator": ("a Philox of numpy's", lambda x: x * philox.integers(10**6)),
+        "within a function": ("a PCG64 of numpy's", lambda x: x * helper()),
+        "an attribute": ("a Random of random's", lambda x: x * mine.rng.random()),
+        "an attribute of the class": ("a Random of random's", lambda x: x * noisy.draw(0, 1)),
+        "a method": ("a RandomState of numpy's", noisy.step),
+        "a Value": ("Python's module random", lambda x: Value(2.0) * random.random()),
+    }
+
+
+@pytest.mark.parametrize("name", foreign())
+def test_what_python_or_numpy_draws_is_drawn_by_eager_code(name: str) -> None:
+    """Also the first of the numbers, since the recording takes none."""
+    x = torch.ones(2)
+
+    def called(wrap: Callable[[Any], Any]) -> list[Any]:
+        random.seed(3)
+        np.random.seed(3)
+        RNG.bit_generator.state = np.random.default_rng(3).bit_generator.state
+        Noisy.draw.__self__.seed(3)
+        step = wrap(foreign()[name][1])
+        found = [step(x) for _ in range(CALLS)]
+        return [each.data if isinstance(each, Value) else each.tolist() for each in found]
+
+    source, f = foreign()[name]
+    line = f.__code__.co_firstlineno
+    sentence = f"test_compile_random.py:{line}: .* draws random numbers from {source}"
+    want = called(lambda f: f)
+    assert want[0] != want[1]
+    with told_once(sentence):
+        assert called(compile) == want
+    with pytest.raises(UnsupportedError, match=sentence):
+        compile(f, fullgraph=True)(x)
+
+
+def test_a_generator_that_is_not_drawn_from_is_no_matter() -> None:
+    x, rng = torch.ones(2), np.random.default_rng(0)
+    noise = rng.normal()
+    step = compile(lambda: x * (noise if rng else 0.0), fullgraph=True)
+    assert step().tolist() == step().tolist()

@@ -7,6 +7,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from threading import RLock, get_ident
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..trace import ReadOutError
 from .build import NoCompilerError, compiler
 from .caller import ChangedError
 from .capture import Captured, Recording
+from .foreign import ForeignStreams
 from .guard import PLAIN, Guard
 from .replacing import one_at_a_time, recording
 from .shapes import is_torch
@@ -172,12 +174,17 @@ class Compiled:
     def _capture(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         """A step, or None where something that it computed is still held; and what says whether it holds."""
         build: Callable[[], Any] | None
-        with one_at_a_time():
+        with one_at_a_time(), ForeignStreams(self._fn) as streams:
             try:
                 build, guard = self._capture_tensors(args, kwargs)
             except ValuesMetError:
                 self._of_values = True
                 build, guard = self._capture_values(args, kwargs)
+        if streams.moved:
+            raise UnsupportedError(
+                f"{self._line}: {self._name} draws random numbers from {streams.moved[0]}, which would be "
+                f"the same at every call; draw them with this package, or give them as an argument"
+            )
         return None if build is None else build(), guard.holds
 
     def _capture_values(
@@ -263,6 +270,12 @@ class Compiled:
     @property
     def _name(self) -> str:
         return getattr(self._fn, "__name__", "the function")
+
+    @property
+    def _line(self) -> str:
+        """Where the function begins."""
+        code = self._fn.__code__
+        return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
 
 
 def _available(place: str) -> str:
