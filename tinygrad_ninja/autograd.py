@@ -15,7 +15,7 @@ from .devices import same_device
 from .kinds import kind_of
 from .record import Node, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .tensors import Tensor, wrap
-from .walk import run_backward
+from .walk import accumulate, run_backward
 
 __all__ = [
     "Node",
@@ -78,19 +78,42 @@ def backward(
     grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
     """Add the gradients of the tensors, weighted by `grad_tensors`, to the `.grad` of every leaf.
 
     tensors: one or several, of any shape; grad_tensors: of the same shapes, None for a scalar's 1.
+    inputs: the Tensors, results too, to whose `.grad` alone to add.
     retain_graph keeps the recorded values for another backward; create_graph records the walk itself, so that
     it can be differentiated again, and retains the graph unless told otherwise.
     Raises RuntimeError where there is nothing to differentiate, a shape differs, or the graph was freed.
     """
     several = _as_list(tensors)
     weights = [None] * len(several) if grad_tensors is None else _as_list(grad_tensors)
+    sought = None if inputs is None else _sought(inputs)
     starts = _start(several, weights, create_graph)
     retain = create_graph if retain_graph is None else retain_graph
-    run_backward(starts, retain_graph=retain, recorded=create_graph)
+    if sought is None:
+        run_backward(starts, retain_graph=retain, recorded=create_graph)
+        return
+    if not sought:
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    wanted = {each.edge: None for each in sought}
+    found = run_backward(starts, retain_graph=retain, recorded=create_graph, wanted=set(wanted), through=True)
+    for node in wanted:
+        if node in found:
+            accumulate(node, found[node], create_graph)
+
+
+def _sought(inputs: Tensor | Sequence[Tensor]) -> list[Any]:
+    """The Tensors to differentiate with respect to, checked."""
+    sought = _as_list(inputs)
+    for each in sought:
+        if not isinstance(each, Tensor):
+            raise TypeError(f"only Tensors can be differentiated with respect to, not {type(each).__name__}")
+        if each.edge is None:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    return sought
 
 
 def grad(
@@ -107,12 +130,7 @@ def grad(
     The arguments are those of `backward`. An input that the outputs do not depend on raises RuntimeError,
     gives None with allow_unused=True, and zeros with materialize_grads=True.
     """
-    several, sought = _as_list(outputs), _as_list(inputs)
-    for each in sought:
-        if not isinstance(each, Tensor):
-            raise TypeError(f"only Tensors can be differentiated with respect to, not {type(each).__name__}")
-        if each.edge is None:
-            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    several, sought = _as_list(outputs), _sought(inputs)
     weights = [None] * len(several) if grad_outputs is None else _as_list(grad_outputs)
     found = run_backward(
         _start(several, weights, create_graph),
@@ -146,17 +164,9 @@ def _method(
     """Add the gradient of this Tensor to the `.grad` of every leaf it was computed from.
 
     gradient: of this Tensor's shape, the weight of each element; not needed for a scalar. See
-    `autograd.backward` for the other arguments and the errors. `inputs` limits the leaves to those given.
+    `autograd.backward` for the other arguments and the errors.
     """
-    if inputs is None:
-        backward(self, gradient, retain_graph, create_graph)
-        return
-    sought = _as_list(inputs)
-    for each, found in zip(
-        sought, grad(self, sought, gradient, retain_graph, create_graph, True), strict=True
-    ):
-        if found is not None:
-            each.grad = found if each.grad is None else each.grad + found
+    backward(self, gradient, retain_graph, create_graph, inputs)
 
 
 _method.__name__ = "backward"

@@ -80,6 +80,17 @@ class Node:
         return f"<{self.name}>"
 
 
+def succeed(old: Node | None, new: Node) -> Node:
+    """`new`, the history of a Tensor that was changed in place: a gradient that was to be kept is kept there
+    from now on. The hooks stay with `old`."""
+    if old is not None and old.hooks is not None and old.hooks.keep:
+        old.hooks.keep = False
+        new.hooks = new.hooks or Hooks()
+        new.hooks.keep = True
+        new.grad, old.grad = old.grad, None
+    return new
+
+
 # -- whether to record ---------------------------------------------------------------------------------------
 
 paused: dict[int, int] = {}  # the threads that record nothing now; a dict, since its lookups need no lock

@@ -20,7 +20,7 @@ from .missing import OffersOnly
 from .ops import elementwise
 from .ops.apply import bare
 from .reads import note_read
-from .record import Hooks, Node, is_grad_enabled, note_change, version_of
+from .record import Hooks, Node, is_grad_enabled, note_change, succeed, version_of
 
 _handles = itertools.count()
 
@@ -381,7 +381,7 @@ class Tensor(metaclass=OffersOnly):
         if recording:
             self._refuse_change()
             before = wrap(kind_of(self.array).copy(self.array))  # the rule may need what is now written over
-            before.edge = self.edge
+            before.edge = self._history_before()
         result = compute(before)
         if result.shape != self.shape:
             raise RuntimeError(
@@ -391,11 +391,14 @@ class Tensor(metaclass=OffersOnly):
             raise RuntimeError(
                 f"result type {result.dtype} can't be cast to the desired output type {self.dtype}"
             )
-        self._write(result.array)
         if recording and result.edge is not None:
             if result.dtype is not self.dtype:
                 result = elementwise.cast(result, self.array.dtype)
+            self._refuse_history()
+            self._write(result.array)
             self._rebase(result.edge)  # type: ignore[arg-type]  # a cast keeps the history
+        else:
+            self._write(result.array)
         return self
 
     def _write(self, array: Any) -> None:
@@ -422,9 +425,16 @@ class Tensor(metaclass=OffersOnly):
         if self.edge is not None and self.edge.op is None:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
+    def _refuse_history(self) -> None:
+        """RuntimeError where a change may not be recorded."""
+
+    def _history_before(self) -> Node | None:
+        """The history of what is about to be changed."""
+        return self.edge
+
     def _rebase(self, edge: Node) -> None:
         """Take `edge` as the history of what is now in this Tensor's memory."""
-        self.edge = edge
+        self.edge = succeed(self.edge, edge)
 
 
 class RemovableHandle:

@@ -6,7 +6,7 @@ from typing import Any
 
 from .kinds import kind_of
 from .ops import apply, indexing
-from .record import Node
+from .record import Node, succeed
 from .tensors import Tensor
 
 _new = object.__new__
@@ -45,75 +45,97 @@ Tensor.data = property(_data, _set_data)
 
 
 class View(Tensor):
-    """A Tensor that shows another's memory, `base`, through the operation and the parameters `how`.
+    """A Tensor that shows the memory of another, `base`, through the operation and the parameters `how`.
 
-    Its history is that of its base: a recorded change of either, in place, is a change of both.
-    `one_of_several` are those that one call made (split, unbind): PyTorch does not let their change be
-    recorded.
+    `root` is the Tensor at the beginning of a chain of views. The history of a View is that of its root: a
+    recorded change of either, in place, is a change of both, and the View is from then on a view of what its
+    root has become. `one_of_several` are those that one call made (split, unbind), and the views of them:
+    PyTorch does not let their change be recorded.
     """
 
-    __slots__ = ("_edge", "_seen", "base", "how", "one_of_several")
+    __slots__ = ("_edge", "_seen", "base", "how", "one_of_several", "root")
     __class__ = Tensor  # type: ignore[assignment]  # to the user it is a Tensor
-
-    def __init__(self, tensor: Tensor, base: Tensor, op: Any, parameters: tuple[Any, ...]) -> None:
-        self.array = tensor.array
-        self.base = base
-        self.how = (op, parameters)
-        self.one_of_several = False
-        self._seen = base.edge
-        self._edge = tensor.edge
+    base: Tensor
+    root: Tensor
+    how: tuple[Any, tuple[Any, ...]]
+    one_of_several: bool
+    _edge: Node | None
+    _seen: Node | None
 
     @property
     def edge(self) -> Node | None:
-        source = self.base.edge
-        if source is not self._seen:  # the base was changed, or told to require a gradient, since
-            self._seen = source
+        source = self.root.edge
+        if source is not self._seen:  # the root was changed, or told to require a gradient, since
             if source is not None and self._shares_memory():
-                op, parameters = self.how
-                self._edge = Node(op, (source,), (self.array, self.base.array, *parameters))
+                if self.one_of_several and source.op is not None:
+                    raise self._several()
+                self._edge = succeed(self._edge, self._shown())
+            self._seen = source
         return self._edge
 
     @edge.setter
     def edge(self, value: Node | None) -> None:
         self._edge = value
 
+    def _chain(self) -> list[View]:
+        """The views that lead here from the root, the first of it first."""
+        views = [self]
+        while views[-1].base is not self.root:
+            views.append(views[-1].base)  # type: ignore[arg-type]  # between a root and a view are views
+        return views[::-1]
+
+    def _shown(self) -> Node:
+        """The history of what this shows of the root as it is now."""
+        edge = self.root.edge
+        for view in self._chain():
+            operation, parameters = view.how
+            edge = Node(operation, (edge,), (view.array, view.base.array, *parameters))
+        return edge  # type: ignore[return-value]  # of a chain of one view or more
+
     def _shares_memory(self) -> bool:
         storage = kind_of(self.array).storage
-        return storage(self.array) is storage(self.base.array)
+        return storage(self.array) is storage(self.root.array)
 
-    def _root(self) -> tuple[Tensor, tuple[Any, ...]]:
-        """The Tensor that this is a view of a view … of, and the chain of operations that leads here from
-        it."""
-        base = self.base
-        chain: tuple[Any, ...] = (self.how,)
-        while isinstance(base, View) and base._shares_memory():
-            base, chain = base.base, (base.how, *chain)
-        return base, chain
+    def _several(self) -> RuntimeError:
+        return RuntimeError(
+            "this view is one of several that a function returned: neither it nor its base may be modified "
+            "inplace; take it by an index instead"
+        )
+
+    def detach_(self) -> Tensor:
+        """RuntimeError: the history of a view is that of its base."""
+        raise RuntimeError("Can't detach views in-place. Use detach() instead.")
 
     def _note_change(self) -> None:
         if self._shares_memory():
-            self._root()[0]._note_change()
+            self.root._note_change()
         else:
             super()._note_change()
 
     def _refuse_change(self) -> None:
         super()._refuse_change()
-        if self.one_of_several and self.edge is not None:
-            raise RuntimeError(
-                "this view is one of several that a function returned, which may not be modified inplace; "
-                "take it by an index instead"
-            )
         if self._shares_memory():
-            self._root()[0]._refuse_change()
+            self.root._refuse_change()
+
+    def _history_before(self) -> Node | None:
+        if self.root.edge is None or not self._shares_memory():
+            return self.edge
+        return self._shown()  # past the hooks of the views, which are not told of what a change makes of them
+
+    def _refuse_history(self) -> None:
+        if self.one_of_several:
+            raise self._several()
 
     def _rebase(self, edge: Node) -> None:
         if self._shares_memory():
-            base, chain = self._root()
-            base.edge = Node(
-                indexing.put_view, (base.edge, edge), (base.array, base.array, self.array, chain)
+            chain = tuple(view.how for view in self._chain())
+            root = self.root
+            root._rebase(
+                Node(indexing.put_view, (root.edge, edge), (root.array, root.array, self.array, chain))
             )
-        self._seen = self.base.edge
-        self._edge = edge
+        else:
+            super()._rebase(edge)
+            self._seen = self.root.edge
 
 
 apply.attach(Tensor, View)

@@ -17,6 +17,7 @@ from . import record
 from .anomaly import check_gradient, is_anomaly_check_nan_enabled
 from .kinds import kind_of
 from .ops.apply import bare
+from .ops.table import parts
 from .record import Node, enable_grad, set_grad_enabled
 from .tensors import Tensor, wrap
 
@@ -37,28 +38,30 @@ def run_backward(
     retain_graph: bool,
     recorded: bool = False,
     wanted: set[Node] | None = None,
+    through: bool = False,
 ) -> dict[Node, Any]:
     """Send gradients back through the graph: `starts` says from which nodes, and what each has received.
 
     The gradients are arrays; or Tensors, and `recorded` is true, when the walk itself is to be
     differentiated: the rules are the same. They are added to the leaves; where `wanted` is given they are
-    returned for those nodes instead, and no leaf is touched. Raises RuntimeError where a graph was already
-    freed or a value it needs was changed in place.
+    returned for those nodes instead, and no leaf is touched. The walk ends at a wanted node below which there
+    is no other, and leaves it as it is; where `through` is true it frees that, too. Raises RuntimeError where
+    a graph was already freed or a value it needs was changed in place.
     """
     if not recorded:  # the rules work on arrays, which leave no record
-        return _walk(starts, retain_graph, recorded, wanted)
+        return _walk(starts, retain_graph, recorded, wanted, through)
     with enable_grad():
-        return _walk(starts, retain_graph, recorded, wanted)
+        return _walk(starts, retain_graph, recorded, wanted, through)
 
 
 def _walk(
-    pending: dict[Node, Any], retain_graph: bool, recorded: bool, wanted: set[Node] | None
+    pending: dict[Node, Any], retain_graph: bool, recorded: bool, wanted: set[Node] | None, through: bool
 ) -> dict[Node, Any]:
     heap: list[tuple[int, Node]] = []
     for start in pending:
         heappush(heap, (start.order, start))
     found: dict[Node, Any] = {}
-    reached = None if wanted is None else _leading_to(pending, wanted)
+    leading: set[Node] = set() if wanted is None else _leading_to(pending, wanted)
     checked = is_anomaly_check_nan_enabled()
     to_leaves = wanted is None and not recorded
     plain = to_leaves and not checked
@@ -78,33 +81,32 @@ def _walk(
             pending[node] = grad
             node = heappushpop(heap, (node.order, node))[1]
             grad = take(node)
-        if node.hooks is not None:
-            grad = _call_hooks(node, grad)
-            if node.hooks.keep and wanted is None:
-                _accumulate(node, grad, recorded)
         op: Any = node.op
         values = node.values
         edges = node.edges
+        if wanted is not None:
+            edges = _only(edges, leading)
+            if node in wanted:  # where the walk goes on, PyTorch takes the gradient before the hooks
+                found[node] = grad
+                if not any(edges) and not (through and values) and not _freed_above(node, wanted):
+                    found[node] = _after_hooks(node, grad, recorded)
+                    node = None
+                    continue
+        if node.hooks is not None:
+            grad = _after_hooks(node, grad, recorded)
         if values is None:
             if op is not None:
                 raise RuntimeError(
                     "Trying to backward through the graph a second time: its values were freed by the first; "
                     "call backward with retain_graph=True the first time"
                 )
-            if wanted is None:
-                _accumulate(node, grad, recorded)
-            elif node in wanted:
-                found[node] = grad
+            accumulate(node, grad, recorded)
             node = None
             continue
         if record.last_change < node.order:
             _check_unchanged(node)
         rules = op.rules
         if not plain:
-            if wanted is not None and reached is not None:
-                if node in wanted:
-                    found[node] = grad
-                edges = _only(edges, reached)
             if recorded:
                 values = _as_tensors(node, values)
             if checked:
@@ -137,16 +139,16 @@ def _walk(
                     pending[edge] = contribution
                     heappush(heap, (edge.order, edge))
             place += 1  # noqa: SIM113
-        if op.keeps and not retain_graph:  # without its edges, what lies below it is dropped now
+        if not retain_graph and op.keeps is not False and (op.keeps or op.frees(node)):
             node.values = None
-            node.edges = ()
+            node.edges = ()  # without them, what lies below is dropped now
         node = following
         grad = carried
 
 
 # Apart, as `kinds._sum_to` is.
-def _only(edges: tuple[Node | None, ...], reached: set[Node]) -> tuple[Node | None, ...]:
-    return tuple(edge if edge in reached else None for edge in edges)
+def _only(edges: tuple[Node | None, ...], leading: set[Node]) -> tuple[Node | None, ...]:
+    return tuple(edge if edge in leading else None for edge in edges)
 
 
 def _checked(node: Node) -> list[Callable[[Any, Any], Any]]:
@@ -168,8 +170,7 @@ def _check_unchanged(node: Node) -> None:
     assert node.op is not None
     assert node.values is not None
     for place in node.op.kept(node.edges):
-        value = node.values[place]
-        for array in value if isinstance(value, tuple) else (value,):  # an index is a tuple
+        for array in parts(node.values[place]):
             changes = record.changes_of(array) if hasattr(array, "dtype") else None
             if changes is not None and changes.last < node.order:
                 what = "output" if place == 0 else f"input {place}"
@@ -225,10 +226,24 @@ def _leading_to(roots: Iterable[Node], wanted: set[Node]) -> set[Node]:
     order.sort(key=lambda node: -node.order)  # the oldest first: an edge is always older than its node
     leading: set[Node] = set()
     for node in order:
-        freed = node.op is not None and node.values is None  # the walk is to come here, and to say so
-        if freed or node in wanted or any(edge in leading for edge in node.edges):
+        if node in wanted or any(edge in leading for edge in node.edges) or _freed_above(node, wanted):
             leading.add(node)
     return leading
+
+
+def _freed_above(node: Node, wanted: set[Node]) -> bool:
+    """Whether the node was freed, with its edges, and may have led to a wanted one: to an older one, that
+    is. The walk then comes here and says so."""
+    return node.op is not None and node.values is None and any(node.order < each.order for each in wanted)
+
+
+def _after_hooks(node: Node, grad: Any, recorded: bool) -> Any:
+    """The gradient after the node's hooks, and kept where that was asked for."""
+    if node.hooks is not None:
+        grad = _call_hooks(node, grad)
+        if node.hooks.keep:
+            accumulate(node, grad, recorded)
+    return grad
 
 
 def _call_hooks(node: Node, grad: Any) -> Any:
@@ -253,7 +268,8 @@ def _call_hooks(node: Node, grad: Any) -> Any:
     return grad
 
 
-def _accumulate(node: Node, grad: Any, recorded: bool) -> None:
+def accumulate(node: Node, grad: Any, recorded: bool) -> None:
+    """Add a gradient to the one that the node keeps."""
     if recorded:
         node.grad = grad if node.grad is None else node.grad + grad
     elif node.grad is None:

@@ -187,7 +187,7 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     if not isinstance(value, (Tensor, int, float)):
         raise TypeError(f"can't assign a {type(value).__name__} to a Tensor: a Tensor or a number is needed")
     basic, advanced = _split(self.array, index)
-    target = _view(self, basic) if basic else self
+    target = self if _is_whole(basic, self.array.shape) else _view(self, basic)
     shape = kind_of(target.array).index(target.array, advanced).shape if advanced else target.array.shape
     given = as_element(value, self)
     differs = advanced and given.dtype is not self.dtype
@@ -200,6 +200,17 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     if extra > 0 and all(n == 1 for n in given.shape[:extra]):
         given = given.reshape(given.shape[extra:])
     assign(target, given, advanced or EVERYWHERE, shape)
+
+
+def _is_whole(basic: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
+    """Whether the basic part of an index takes all there is, in its own shape."""
+    return (
+        all(
+            item is Ellipsis or (isinstance(item, slice) and item.indices(n) == (0, n, 1))
+            for item, n in zip(basic, shape, strict=False)
+        )
+        and len(basic) <= len(shape) + 1
+    )
 
 
 def _is_mask(index: Any, x: Any) -> bool:

@@ -342,23 +342,39 @@ def _variadic(op: Operation) -> Callable[..., Any]:
     return call
 
 
+def _shared(array: Any, x: Any) -> bool:
+    """Whether what was made of `x` by a change of shape is a view of it."""
+    if type(x) is ndarray and x.flags.c_contiguous:
+        return True
+    storage = KINDS[type(x)].storage
+    return storage(array) is storage(x)
+
+
 def _view(op: Operation) -> Callable[..., Any]:
     """For an operation whose output may share its input's memory: the output then remembers its base, so that
     an assignment through either is seen by the other's history. It has one parameter."""
     plain = _unary(op)
+    may_copy = op.name == "reshape"  # where the memory does not allow a view
 
     def call(x: Any, parameter: Any) -> Any:
         out = plain(x, parameter)
         if paused and get_ident() in paused:
             return out if x.edge is None else out.requires_grad_()
-        if type(out.array) is float:
+        array = out.array
+        if type(array) is float or (may_copy and not _shared(array, x.array)):
             return out
         view = _new(_View)
-        view.array = out.array
+        view.array = array
         view.base = x
         view.how = (op, (parameter,))
-        view.one_of_several = False
-        view._seen = x.edge
+        if type(x) is _View:
+            root = x.root
+            view.one_of_several = x.one_of_several
+        else:
+            root = x
+            view.one_of_several = False
+        view.root = root
+        view._seen = root.edge
         view._edge = out.edge
         return view
 

@@ -58,7 +58,9 @@ def neg(x: Any, /) -> Any:
 def _base_slope(xp: Any, dout: Any, a: Any, b: Any) -> Any:
     """Zero where the exponent is: x⁰ is 1 everywhere, also at x = 0, where the formula would give 0 · ∞."""
     if isinstance(b, (int, float)):
-        return xp.zeros_like(dout) if b == 0 else dout * (b * (a if b == 2 else xp.pow(a, b - 1)))
+        if b == 2 and getattr(a, "edge", None) is None:  # else a¹ is recorded, which can be differentiated
+            return dout * (b * a)
+        return xp.zeros_like(dout) if b == 0 else dout * (b * xp.pow(a, b - 1))
     return xp.where(b == 0, 0.0, dout * (b * xp.pow(a, b - 1)))
 
 

@@ -64,6 +64,7 @@ def _overwrite(xp: Any, x: Any, value: Any, chain: tuple[Any, ...]) -> Any:
 
 
 @operation(
+    keeps=True,
     torch_name="CopySlices",
     x=lambda xp, dout, chain: _overwrite(xp, dout, 0.0, chain),
     value=lambda xp, dout, value_like, chain: sum_to(read_chain(xp, dout, chain), value_like),

@@ -14,16 +14,16 @@ def _outer(xp: Any, x: Any, y: Any) -> Any:
     return xp.reshape(x, (*x.shape, 1)) * xp.reshape(y, (*y.shape[:-1], 1, y.shape[-1]))
 
 
-def _left_slope(xp: Any, dout: Any, a: Any, b: Any) -> Any:
-    if a.ndim == 2 and b.ndim == 2:
+def _left_slope(xp: Any, dout: Any, a_like: Any, b: Any) -> Any:
+    if a_like.ndim == 2 and b.ndim == 2:
         return xp.matmul(dout, b.mT)
     if b.ndim == 1:  # each row of a met the vector: dout · b, or an outer product of them
-        return dout * b if a.ndim == 1 else _outer(xp, dout, b)
-    if a.ndim == 1:  # (n) @ (…, n, m) → (…, m)
+        return dout * b if a_like.ndim == 1 else _outer(xp, dout, b)
+    if a_like.ndim == 1:  # (n) @ (…, n, m) → (…, m)
         return sum_to(
-            xp.sum(b * xp.reshape(dout, (*dout.shape[:-1], 1, dout.shape[-1])), (b.ndim - 1,), False), a
+            xp.sum(b * xp.reshape(dout, (*dout.shape[:-1], 1, dout.shape[-1])), (b.ndim - 1,), False), a_like
         )
-    return sum_to(xp.matmul(dout, b.mT), a)
+    return sum_to(xp.matmul(dout, b.mT), a_like)
 
 
 def _all_rows(xp: Any, x: Any) -> Any:
@@ -31,18 +31,18 @@ def _all_rows(xp: Any, x: Any) -> Any:
     return xp.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
-def _right_slope(xp: Any, dout: Any, a: Any, b: Any) -> Any:
-    if a.ndim >= 2 and b.ndim == 2:
+def _right_slope(xp: Any, dout: Any, a: Any, b_like: Any) -> Any:
+    if a.ndim >= 2 and b_like.ndim == 2:
         if a.ndim > 2:  # all rows of the batch at once: their products are summed
             a, dout = _all_rows(xp, a), _all_rows(xp, dout)
         return xp.matmul(a.mT, dout)
-    if b.ndim == 1:
+    if b_like.ndim == 1:
         if a.ndim == 1:
             return dout * a
-        return sum_to(a * xp.reshape(dout, (*dout.shape, 1)), b)
+        return sum_to(a * xp.reshape(dout, (*dout.shape, 1)), b_like)
     if a.ndim == 1:
         return _outer(xp, xp.broadcast_to(a, (*dout.shape[:-1], a.shape[0])), dout)
-    return sum_to(xp.matmul(a.mT, dout), b)
+    return sum_to(xp.matmul(a.mT, dout), b_like)
 
 
 @operation(torch_name="MmBackward0", a=_left_slope, b=_right_slope)

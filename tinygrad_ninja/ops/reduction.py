@@ -30,7 +30,7 @@ def size(like: Any, axis: tuple[int, ...] | None) -> int:
 @operation(
     contiguous=True, x=lambda xp, dout, x_like, axis, keepdims: spread(xp, dout, x_like, axis, keepdims)
 )
-def sum(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
+def sum(xp: Any, x: Any, /, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
     """out = Σ x;  dx = dout, repeated."""
     return xp.sum(x, axis, keepdims)
 
@@ -39,7 +39,7 @@ def sum(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     contiguous=True,
     x=lambda xp, dout, x_like, axis, keepdims: spread(xp, dout / size(x_like, axis), x_like, axis, keepdims),
 )
-def mean(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
+def mean(xp: Any, x: Any, /, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
     """out = Σ x / n;  dx = dout / n, repeated."""
     n = size(x, axis)
     total = xp.sum(x, axis, keepdims)

@@ -119,7 +119,7 @@ def to_device(xp: Any, x: Any, /, device: str) -> Any:
 
 
 @operation(x=lambda dout: dout)
-def clone(xp: Any, x: Any, /, ordered: bool = False) -> Any:
+def clone(xp: Any, x: Any, /, ordered: bool) -> Any:
     """out = x in memory of its own, in order or, where not `ordered`, with its axes as those of x;  dx =
     dout."""
     return xp.copy(x, True) if ordered else xp.copy(x)

@@ -21,7 +21,6 @@ The same rule runs on arrays, and on Tensors when the backward pass is itself to
 from __future__ import annotations
 
 import inspect
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -42,8 +41,8 @@ class Operation:
 
     forward(xp, *inputs, *parameters) gives the output array; `rules[i](dout, values)` the gradient of input
     i, where values = (output, *inputs, *parameters). `kept(edges)` are the places in `values` that backward
-    reads; `keeps` is whether there are arrays of the output or an input among them, which the first backward
-    frees.
+    reads. Where there is an array among them (or a number in the place of one), the first backward frees the
+    node: `keeps` says whether that is so, None where it depends on the node, of which `frees` then says it.
     """
 
     def __init__(
@@ -56,6 +55,7 @@ class Operation:
         numeric: bool = False,
         view: bool = False,
         contiguous: bool = False,
+        keeps: bool = False,
         torch_name: str = "",
     ) -> None:
         self.name = forward.__name__
@@ -82,7 +82,9 @@ class Operation:
             if unknown:
                 raise TypeError(f"operation {self.name}: no input is called {', '.join(unknown)}")
             self.rules, self._reads = self._bind(rules)
-        self.keeps = not self.variadic and min(set().union(*self._reads), default=math.inf) <= len(positional)
+            self.keeps = True if keeps else self._always_or_never(parameters)
+        else:
+            self.keeps = False
         self.call = application(self)
 
     def __call__(self, *args: Any) -> Any:
@@ -110,6 +112,24 @@ class Operation:
             *(reads for edge, reads in zip(edges, self._reads, strict=True) if edge is not None)
         )
 
+    def frees(self, node: Node) -> bool:
+        """Whether backward reads an array of this node."""
+        assert node.values is not None
+        n = len(self.inputs)
+        return any(
+            place <= n or any(hasattr(part, "dtype") for part in parts(node.values[place]))
+            for place in self.kept(node.edges)
+        )
+
+    def _always_or_never(self, parameters: list[inspect.Parameter]) -> bool | None:
+        """`keeps`, where all nodes are alike in it. By its annotation a parameter holds no array, or may."""
+        n = len(self.inputs)
+        may_hold = set() if self.view else {i for i, each in enumerate(parameters, 1) if _may_hold(each)}
+        reads = [self._reads[i] for i, name in enumerate(self.inputs) if name in self.sources]
+        if not any(min(each, default=n + 1) <= n or each & may_hold for each in reads):
+            return False
+        return True if all(min(each, default=n + 1) <= n for each in reads) else None
+
     def _bind(self, rules: dict[str, Callable[..., Any]]) -> tuple[list[Rule], list[set[int]]]:
         places = {name: i for i, name in enumerate(["out", *self.inputs, *self.parameters])}
         bound: list[Rule] = []
@@ -126,6 +146,16 @@ class Operation:
             like = places[name] if self.broadcasts and len(self.inputs) > 1 else None
             bound.append(_caller(rule, "xp" in asked, wanted, like))
         return bound, reads
+
+
+def parts(value: Any) -> tuple[Any, ...]:
+    """The arrays of an index, which is a tuple; anything else alone."""
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _may_hold(parameter: inspect.Parameter) -> bool:
+    """Whether a parameter may hold arrays, by its annotation."""
+    return parameter.annotation is parameter.empty or "Any" in str(parameter.annotation)
 
 
 def _caller(rule: Callable[..., Any], with_xp: bool, wanted: list[int], like: int | None) -> Rule:
@@ -167,6 +197,7 @@ def operation(
     numeric: bool = False,
     view: bool = False,
     contiguous: bool = False,
+    keeps: bool = False,
     torch_name: str = "",
     **rules: Callable[..., Any],
 ) -> Callable[[Callable[..., Any]], Operation]:
@@ -178,6 +209,7 @@ def operation(
     numeric: true and false are no numbers to it, and refused.
     view: the output may share the input's memory.
     contiguous: the output lies in order in memory, however the inputs do.
+    keeps: PyTorch refuses a second backward through it, though the rules read no array.
     torch_name: what PyTorch prints as the `grad_fn`, where that is not the name and "Backward0".
     """
 
@@ -190,6 +222,7 @@ def operation(
             numeric=numeric,
             view=view,
             contiguous=contiguous,
+            keeps=keeps,
             torch_name=torch_name,
         )
         TABLE[entry.name] = entry

@@ -218,7 +218,7 @@ def _answer(loss: Var, lines: list[Line]) -> Backward:
         if var.constant:
             share = tape.constant(var.value)
         elif var in owned:
-            share = tape.apply(TABLE["clone"], (share,), ())
+            share = tape.apply(TABLE["clone"], (share,), (False,))
         owned.add(tape.variable(share))
         return share
 

@@ -162,7 +162,7 @@ class _Reading:
             operands.append(self._variable(array) if edge is None else self.made[edge])
         operation = TABLE[node.op.name]
         if operation.name == "to_device":  # in a program all is in one place
-            operation, parameters = TABLE["clone"], ()
+            operation, parameters = TABLE["clone"], (False,)
         flows = tuple(edge is not None for edge in node.edges)
         line = source(node.metadata.get("traceback_", ()))
         where, hint = (f"{line}: ", "") if line else ("", " (detect_anomaly records the line)")
