@@ -122,4 +122,4 @@ def to_device(xp: Any, x: Any, /, device: str) -> Any:
 def clone(xp: Any, x: Any, /, ordered: bool) -> Any:
     """out = x in memory of its own, in order or, where not `ordered`, with its axes as those of x;  dx =
     dout."""
-    return xp.copy(x, True) if ordered else xp.copy(x)
+    return xp.copy(x, ordered)

@@ -261,7 +261,7 @@ class _Namespace:
     """What a rule may call: each name is an operation of the table, most of them under their own name."""
 
     _NAMES: ClassVar = {
-        "astype": "cast", "broadcast_to": "expand", "copy": "clone", "cumulative_sum": "cumsum",
+        "astype": "cast", "broadcast_to": "expand", "cumulative_sum": "cumsum",
         "max": "amax", "min": "amin", "permute_dims": "permute",
     }  # fmt: skip
 
@@ -273,6 +273,9 @@ class _Namespace:
         """What `Operation.on` calls: a rule that asks for a whole operation gets it as one instruction."""
         n = len(operation.inputs)
         return _tape(args).apply(operation, args[:n], args[n:])
+
+    def copy(self, x: Any, ordered: bool = False) -> Any:
+        return _tape((x,)).apply(TABLE["clone"], (x,), (ordered,))
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
         return _tape((condition, a, b)).apply(TABLE["where"], (a, b), (condition,))
