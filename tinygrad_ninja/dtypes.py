@@ -117,6 +117,18 @@ def scalar_dtype(value: Any) -> dtype:
     return _default if kind == "f" else _SCALARS[kind]
 
 
+def wrapped(number: Any, d: dtype) -> Any:
+    """The Python number as an operand beside a tensor of dtype `d`: an integer that an integer dtype does not
+    reach wraps around, as in PyTorch. OverflowError where it is beyond 64 bits."""
+    if type(number) is not builtins.int:
+        return number
+    if not -(2**63) <= number < 2**64:
+        raise OverflowError(f"the number {number} is too big to convert to 64 bits")
+    if d.category != 1:
+        return number
+    return np.array((number + 2**63) % 2**64 - 2**63).astype(d.carrier).item()
+
+
 def promote_types(a: dtype, b: dtype) -> dtype:
     """The smallest dtype that holds both; a floating point dtype wins over any integer, however wide."""
     if a is b:

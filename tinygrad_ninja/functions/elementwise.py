@@ -10,14 +10,20 @@ from .. import dtypes
 from ..devices import same_device
 from ..ops import elementwise as ops
 from ..ops import shape as shape_ops
-from ..ops.apply import reflected
+from ..ops.apply import align, reflected
 from ..ops.table import Operation
 from ..tensors import Tensor
-from .register import as_element, as_tensor_operand, function, method, method_only, no_tensor
+from .creation import tensor
+from .register import as_element, as_tensor_operand, check_fits, function, method, method_only, no_tensor
+
+_OF_NUMBERS = (ops.add, ops.sub, ops.mul, ops.div)
+"""What PyTorch also computes of two Python numbers."""
 
 
 def _complete(entry: Operation, name: str, a: Any, b: Any) -> Tensor:
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
+        if entry in _OF_NUMBERS and isinstance(a, (int, float)) and isinstance(b, (int, float)):
+            return entry.call(tensor(a), b)
         raise TypeError(f"{name}(): at least one argument must be a Tensor, not {type(a).__name__}")
     out = entry.call(a, b)
     if out is NotImplemented:
@@ -98,14 +104,33 @@ _unary(ops.isfinite)
 
 @method
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
-    """input + alpha · other."""
-    return _complete(ops.add, "add", input, other if alpha == 1 else other * alpha)
+    """input + alpha · other, in the dtype of input + other. RuntimeError where `alpha` is none of it."""
+    return _with_alpha(ops.add, input, other, alpha)
 
 
 @method
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
-    """input - alpha · other. RuntimeError where either is a bool: use `^` or logical_not."""
-    return _complete(ops.sub, "sub", input, other if alpha == 1 else other * alpha)
+    """input - alpha · other, as `add`. RuntimeError where either is a bool: use `^` or logical_not."""
+    return _with_alpha(ops.sub, input, other, alpha)
+
+
+def _with_alpha(entry: Operation, input: Any, other: Any, alpha: Any) -> Tensor:
+    if type(alpha) is int and alpha == 1:
+        return _complete(entry, entry.name, input, other)
+    if isinstance(input, (int, float)) and isinstance(other, (int, float)):
+        input = tensor(input)
+    a, b = align(entry, input, other)
+    if a is NotImplemented:
+        return _complete(entry, entry.name, input, other)
+    d = (a if isinstance(a, Tensor) else b).dtype
+    if isinstance(alpha, bool) and d is not dtypes.bool:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if isinstance(alpha, float) and not d.is_floating_point:
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    check_fits(alpha, d)
+    if d is dtypes.bool:
+        return entry.call(a, ops.bitwise_and.call(b, bool(alpha)) if isinstance(b, Tensor) else b and alpha)
+    return entry.call(a, ops.mul.call(b, alpha) if isinstance(b, Tensor) else b * alpha)
 
 
 @method
@@ -223,7 +248,15 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         return out
     if not input.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
         input = input.to(dtypes.get_default_dtype())
-    return ops.clamp.call(input, min, max)
+    return ops.clamp.call(input, _bound(min, input.dtype), _bound(max, input.dtype))
+
+
+def _bound(number: Any, d: dtypes.dtype) -> Any:
+    """A bound beside a Tensor of the dtype. RuntimeError where that does not reach so far."""
+    bound = dtypes.wrapped(number, d)
+    if type(number) is int and not d.is_floating_point:
+        check_fits(number, d)
+    return bound
 
 
 @method
@@ -245,6 +278,10 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         input = as_tensor_operand(input, condition)
     same_device("where", condition, input, other)
+    if isinstance(input, Tensor):
+        other = _bound(other, input.dtype)
+    else:
+        input = _bound(input, other.dtype)
     return ops.where.call(input, other, condition.array)
 
 

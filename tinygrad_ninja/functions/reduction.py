@@ -57,9 +57,9 @@ def _dims(input: Any, dim: Any) -> tuple[int, ...] | None:
 @method
 @numpy_names
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The sum; of integers and bools it is int64."""
+    """The sum, in `dtype`; of integers and bools it is int64 by default."""
     if dtype is not None:
-        input = input.to(dtype)
+        return sum(input.to(dtype), dim, keepdim).to(dtype)
     return ops.sum.call(input, _dims(input, dim), keepdim)
 
 
@@ -101,9 +101,9 @@ def std(
 @method
 @numpy_names
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The product; of integers and bools it is int64."""
+    """The product, in `dtype`; of integers and bools it is int64 by default."""
     if dtype is not None:
-        input = input.to(dtype)
+        return prod(input.to(dtype), dim, keepdim).to(dtype)
     return ops.prod.call(input, _dims(input, dim), keepdim)
 
 
@@ -232,11 +232,13 @@ def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 @method
 @numpy_names
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """The running sum along `dim`."""
+    """The running sum along `dim`, in `dtype`; of integers and bools it is int64 by default."""
     if dtype is not None:
-        input = input.to(dtype)
+        return cumsum(input.to(dtype), dim).to(dtype)
     axis = dimension(dim, input.array.ndim)
-    return ops.cumsum.call(input, axis) if input.array.ndim else shape_ops.clone.call(input, False)
+    if input.array.ndim:
+        return ops.cumsum.call(input, axis)
+    return shape_ops.clone.call(input if input.dtype.is_floating_point else input.to(dtypes.int64), False)
 
 
 @method

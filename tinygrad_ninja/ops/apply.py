@@ -92,7 +92,7 @@ def align(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
         if d is not result:
             made = cast(each, array_dtype(each.array, result))
             a, b = (made, b) if each is a else (a, made)
-    return a, b
+    return (a, b) if op.name == "pow" else (dtypes.wrapped(a, result), dtypes.wrapped(b, result))
 
 
 def _operand(x: Any) -> Any:
