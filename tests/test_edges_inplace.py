@@ -291,6 +291,50 @@ def test_in_place_with_gradients(case: Case) -> None:
     assert_same(case)
 
 
+@cases(
+    lambda t: [x := t.arange(5.0), attempt(x[1:].copy_, x[:-1]), x],
+    lambda t: [x := t.arange(5.0), attempt(x[1:].add_, x[:-1]), x],
+    lambda t: [x := t.arange(5.0), attempt(x[1:].sub_, other=x[:-1]), x],
+    lambda t: [x := t.arange(5.0), attempt(x.__setitem__, slice(1, None), x[:-1]), x],
+    lambda t: [x := t.arange(5.0), attempt(operator.iadd, x[1:], x[:-1]), x],
+    lambda t: [x := t.arange(4.0).reshape(2, 2), attempt(operator.imul, x, x.T), x],
+    lambda t: [x := t.arange(4.0).reshape(2, 2), attempt(operator.iadd, x, x), x],
+    lambda t: [
+        x := t.arange(4.0).reshape(2, 2),
+        attempt(operator.iadd, x, x[0]),
+        attempt(x[0].add_, x[1]),
+        x,
+    ],
+    lambda t: [x := t.arange(6.0).reshape(2, 3), attempt(x[:, :1].add_, x[:, 1:2]), x],
+    lambda t: [x := t.arange(6.0).reshape(2, 3), attempt(x.view(6).add_, x.view(6)), x],
+)
+def test_operands_that_share_the_memory_that_is_written_to(case: Case) -> None:
+    assert_same(case)
+
+
+# PyTorch lets an advanced index write to them, and warns that it will not for long.
+BY_NUMBER = {name: change for name, change in IN_PLACE.items() if name not in ("[list] =", "[mask] =")}
+
+
+@pytest.mark.parametrize("change", BY_NUMBER.values(), ids=BY_NUMBER)
+def test_elements_that_share_their_memory(change: Case) -> None:
+    """They may be written to where all are given one number, and that by some functions only."""
+
+    def case(t: Any) -> Any:
+        x = t.ones(1, 3).expand(2, 3)
+        return [isinstance(attempt(change, x), Exception), x]
+
+    assert_same(case, ulps=8)
+
+
+@same
+def test_data_of_a_leaf_that_requires_grad_is_floating(t: Any) -> Any:
+    x, y = leaf(t), t.ones(3)
+    refused = attempt(setattr, x, "data", t.arange(3))
+    y.data = t.arange(3)
+    return refused, x, y
+
+
 @same
 def test_masks_are_changed_in_place_by_operators(t: Any) -> Any:
     x, y, z = (t.tensor([True, False, True]) for _ in range(3))

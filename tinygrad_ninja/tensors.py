@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from . import dtypes
 from .attributes import Size, device
 from .kinds import device_of, dtype_of, kind_of
+from .kinds.memory import overlap_in_part
 from .missing import OffersOnly
 from .ops import elementwise
 from .ops.apply import bare
@@ -370,14 +371,26 @@ class Tensor(metaclass=OffersOnly):
         """How often its memory was changed in place."""
         return version_of(self.array)
 
-    def change(self, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    def change(
+        self, compute: Callable[[Tensor], Tensor], operands: Iterable[Any] = (), alike: bool = False
+    ) -> Tensor:
         """Write `compute(self)` into this Tensor's memory, and take its history over.
 
+        operands: what it is computed of besides. alike: what several elements that share their memory are
+            given is one number, so that they may be written to.
         RuntimeError where this is a leaf that requires a gradient (or a view of one) and the change would be
-        recorded, or where the result has another shape or a dtype of a higher category.
+        recorded, where the result has another shape or a dtype of a higher category, or where an operand
+        shows a part of the memory that is written to.
         """
         recording = is_grad_enabled()
         before = self
+        mine = self.array
+        if isinstance(mine, np.ndarray):
+            if not alike:
+                _refuse_repeated(mine)
+            for each in operands:
+                if isinstance(each, Tensor) and isinstance(each.array, np.ndarray):
+                    _refuse_overlap(mine, each.array)
         if recording:
             self._refuse_change()
             before = wrap(kind_of(self.array).copy(self.array))  # the rule may need what is now written over
@@ -406,15 +419,6 @@ class Tensor(metaclass=OffersOnly):
         if isinstance(mine, float):
             self.array = float(array)
             return
-        if (
-            isinstance(mine, np.ndarray)
-            and mine.size
-            and any(step == 0 and n > 1 for step, n in zip(mine.strides, mine.shape, strict=True))
-        ):
-            raise RuntimeError(
-                "unsupported operation: more than one element of the written-to tensor refers to a single "
-                "memory location. Please clone() the tensor before performing the operation."
-            )
         mine[...] = array
         self._note_change()
 
@@ -435,6 +439,22 @@ class Tensor(metaclass=OffersOnly):
     def _rebase(self, edge: Node) -> None:
         """Take `edge` as the history of what is now in this Tensor's memory."""
         self.edge = succeed(self.edge, edge)
+
+
+def _refuse_repeated(mine: np.ndarray[Any, Any]) -> None:
+    if mine.size and any(step == 0 and n > 1 for step, n in zip(mine.strides, mine.shape, strict=True)):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
+            "location. Please clone() the tensor before performing the operation."
+        )
+
+
+def _refuse_overlap(mine: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> None:
+    if (mine.base is not None or theirs.base is not None) and overlap_in_part(mine, theirs):
+        raise RuntimeError(
+            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
+            "single memory location. Please clone() the tensor before performing the operation."
+        )
 
 
 class RemovableHandle:

@@ -226,7 +226,9 @@ Tensor.__setitem__ = _setitem
 EVERYWHERE = (Ellipsis,)
 
 
-def assign(target: Tensor, value: Tensor, key: tuple[Any, ...], shape: tuple[int, ...]) -> Tensor:
+def assign(
+    target: Tensor, value: Tensor, key: tuple[Any, ...], shape: tuple[int, ...], alike: bool = False
+) -> Tensor:
     """Write `value`, in the dtype and on the device of the target, to target[key], which is of `shape`.
 
     RuntimeError where the value can't be broadcast to that shape; and see `Tensor.change`.
@@ -239,7 +241,7 @@ def assign(target: Tensor, value: Tensor, key: tuple[Any, ...], shape: tuple[int
             f"shape mismatch: value tensor of shape {list(have)} cannot be broadcast to shape {list(shape)}"
         )
     given = value.to(dtype=target.dtype, device=target.device)
-    return target.change(lambda before: ops.put.call(before, given, key))
+    return target.change(lambda before: ops.put.call(before, given, key), (value,), alike)
 
 
 @method

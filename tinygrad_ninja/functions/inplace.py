@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from ..kinds.memory import overlap_in_part
 from ..kinds.numpy_kind import SCALARS
 from ..record import is_grad_enabled
 from ..tensors import Tensor
@@ -28,7 +29,8 @@ def _in_place(name: str) -> Callable[..., Tensor]:
     f = getattr(Tensor, name)
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        return self.change(lambda before: f(before, *args, **kwargs))
+        operands = (*args, *kwargs.values())
+        return self.change(lambda before: f(before, *args, **kwargs), operands, alike=name == "masked_fill")
 
     call.__name__ = call.__qualname__ = f"{name}_"
     call.__doc__ = f"`{name}`, written into this Tensor's memory; see `Tensor.change` for the errors."
@@ -54,6 +56,7 @@ def _operator(plain: str, name: str) -> None:
                 and dtype in SCALARS
                 and (mine.base is None or mine.flags.forc)  # no two of its elements are one memory cell
                 and not ((self.edge or other.edge) and is_grad_enabled())
+                and (mine.base is None is theirs.base or not overlap_in_part(mine, theirs))
             ):
                 try:
                     on_arrays(mine, theirs)
@@ -91,7 +94,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         raise RuntimeError(
             f"fill_ only supports a 0-dimensional value tensor, not one of {value.ndim} dimensions"
         )
-    return copy_(self, value)
+    return assign(self, as_element(value, self), EVERYWHERE, tuple(self.shape), alike=True)
 
 
 @method_only

@@ -95,6 +95,21 @@ def arranged_by_key(out: Array, x: Array, key: tuple[Any, ...]) -> Array:
     return _in_order(out, _memory_order(out.shape, *steps))
 
 
+def overlap_in_part(x: Array, y: Array) -> bool:
+    """Whether two arrays without gaps show some of the same memory, and not all of it alike."""
+    if x is y or not np.may_share_memory(x, y) or not (_is_dense(x) and _is_dense(y)):
+        return False
+    same_memory = (
+        x.__array_interface__["data"][0] == y.__array_interface__["data"][0] and x.nbytes == y.nbytes
+    )
+    return not (same_memory and x.strides == y.strides)
+
+
+def _is_dense(x: Array) -> bool:
+    """Whether its elements fill its memory, in whatever order."""
+    return x.transpose(memory_order(x)).flags.c_contiguous
+
+
 def storage(x: Array) -> Array:
     """The array that owns the memory: one and the same for all views of it."""
     while isinstance(x.base, np.ndarray):
