@@ -178,7 +178,7 @@ class Generator:
         unit = ((words & np.uint64(2**bits - 1)) * 2.0**-bits).astype(kind)
         if (low, high) == (0.0, 1.0):
             return unit
-        return _fused_multiply_add(unit, kind(high) - kind(low), kind(low))
+        return fused_multiply_add(unit, kind(high) - kind(low), kind(low))
 
     def normal(
         self,
@@ -200,13 +200,13 @@ class Generator:
             raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
         if n < 16 or not contiguous:
             single = np.array([self._next_normal() for _ in range(n)], np.float64)
-            return _fused_multiply_add(single, np.float64(std), np.float64(mean)).astype(kind)
+            return fused_multiply_add(single, np.float64(std), np.float64(mean)).astype(kind)
         whole = n - n % 16
         values = np.empty(n, kind)
         values[:whole] = _box_muller(self.uniform(n, kind)[:whole])
         if whole < n:
             values[-16:] = _box_muller(self.uniform(16, kind))
-        return _fused_multiply_add(values, kind(std), kind(mean))
+        return fused_multiply_add(values, kind(std), kind(mean))
 
     def _next_normal(self) -> float:
         """One standard normal value: the one kept from the last call, or the first of a new pair."""
@@ -313,7 +313,7 @@ def _libm(function: Callable[[float], float], x: Array) -> Array:
     return np.fromiter(map(function, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
 
 
-def _fused_multiply_add(a: Array, b: Any, c: Any) -> Array:
+def fused_multiply_add(a: Array, b: Any, c: Any) -> Array:
     """a * b + c rounded once, as the processor's instruction does; all float32 or all float64."""
     if a.dtype == np.float32:  # a product of two float32 is exact in float64
         return (np.multiply(a, b, dtype=np.float64) + c).astype(np.float32)
@@ -363,7 +363,7 @@ def _polynomial(coefficients: Array, x: Array) -> Array:
     """Horner's rule, each step rounded once."""
     total = np.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
-        total = _fused_multiply_add(total, x, coefficient)
+        total = fused_multiply_add(total, x, coefficient)
     return total
 
 
@@ -374,8 +374,8 @@ def _log(x: Array) -> Array:
     t = np.where(low, 2 * fraction, fraction) - 1
     power = (exponent - low).astype(np.float32)
     square = t * t
-    tail = _fused_multiply_add(_polynomial(_LOG, t) * t, square, power * _LN2[1])
-    return _fused_multiply_add(power, _LN2[0], t + (tail - square / 2))
+    tail = fused_multiply_add(_polynomial(_LOG, t) * t, square, power * _LN2[1])
+    return fused_multiply_add(power, _LN2[0], t + (tail - square / 2))
 
 
 def _cosine_sine(angle: Array) -> tuple[Array, Array]:
@@ -383,10 +383,10 @@ def _cosine_sine(angle: Array) -> tuple[Array, Array]:
     eighths = ((angle * np.float32(4 / math.pi)).astype(np.int32) + 1) & ~1
     rest = angle
     for part in _QUARTER_PI:
-        rest = _fused_multiply_add(eighths.astype(np.float32), -part, rest)
+        rest = fused_multiply_add(eighths.astype(np.float32), -part, rest)
     square = rest * rest
-    cosine = _fused_multiply_add(_polynomial(_COSINE, square) * square, square, square * np.float32(-0.5)) + 1
-    sine = _fused_multiply_add(_polynomial(_SINE, square) * square, rest, rest)
+    cosine = fused_multiply_add(_polynomial(_COSINE, square) * square, square, square * np.float32(-0.5)) + 1
+    sine = fused_multiply_add(_polynomial(_SINE, square) * square, rest, rest)
     quarter = eighths // 2 % 4
     swap, flip_cosine, flip_sine = quarter % 2 == 1, (quarter == 1) | (quarter == 2), quarter >= 2
     first, second = np.where(swap, sine, cosine), np.where(swap, cosine, sine)

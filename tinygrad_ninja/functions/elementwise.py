@@ -91,7 +91,6 @@ _unary(ops.tanh)
 _unary(ops.erf)
 _unary(ops.sigmoid)
 _unary(ops.relu)
-_unary(ops.abs, operators=("__abs__",))
 _unary(ops.sign)
 _unary(ops.floor)
 _unary(ops.trunc)
@@ -192,6 +191,17 @@ def _unchanged(self: Tensor) -> Tensor:
 
 
 Tensor.__pos__ = _unchanged
+
+
+@method
+def abs(input: Tensor) -> Tensor:
+    """Each element without its sign. NotImplementedError for bools."""
+    if input.dtype is dtypes.bool:
+        raise NotImplementedError("abs is not implemented for torch.bool")
+    return ops.abs.call(input)
+
+
+Tensor.__abs__ = abs  # type: ignore[attr-defined]
 
 
 @method
@@ -309,6 +319,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
 
 def _logical(entry: Operation) -> Callable[[Tensor, Tensor], Tensor]:
     def call(input: Tensor, other: Tensor) -> Tensor:
+        if not isinstance(other, Tensor):
+            raise no_tensor(f"logical_{entry.name.removeprefix('bitwise_')}", "other", other)
         return entry.call(input.to(dtypes.bool), other.to(dtypes.bool))
 
     return call
@@ -328,6 +340,9 @@ def isclose(
     differ."""
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if tolerance < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {tolerance}")
     equal = ops.eq.call(input, other)
     if equal_nan and input.dtype.is_floating_point:
         equal = equal | (ops.isnan.call(input) & ops.isnan.call(other))

@@ -64,6 +64,9 @@ def _prepared(item: Any, like: Any) -> Any:
     if item is None or item is Ellipsis or isinstance(item, bool):
         return item
     if isinstance(item, slice):
+        for bound in (item.start, item.stop, item.step):
+            if bound is not None and not hasattr(bound, "__index__"):
+                raise TypeError("slice indices must be integers or None or have an __index__ method")
         if item.step is not None and operator.index(item.step) <= 0:
             raise ValueError("step must be greater than zero")
         return item
@@ -103,10 +106,11 @@ def _split(x: Any, index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     advanced: list[Any] = []  # one entry for each dimension that the basic part leaves
     at = 0  # the dimension of x that the next item meets
     for item in items:
-        if item is Ellipsis:
+        if item is Ellipsis:  # a second one stands for nothing
             basic += [_ALL] * (x.ndim - used)
             advanced += [_ALL] * (x.ndim - used)
             at += x.ndim - used
+            used = x.ndim
         elif isinstance(item, bool):  # a new dimension, of one or no elements
             basic.append(None)
             advanced.append(move(np.arange(int(item)), device_of(x)))
@@ -250,8 +254,10 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     at = dimension(dim, input.ndim)
     same_device("gather", input, index)
     _check_integers(index, "gather")
-    if index.ndim != input.ndim:
+    if max(index.ndim, 1) != max(input.ndim, 1):
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
+    if not input.ndim or not index.ndim:
+        return gather(input.reshape(-1), 0, index.reshape(-1)).reshape(index.shape)
     _check_bounds(index, input.shape[at], at)
     return ops.gather.call(input, at, index.array)
 
@@ -286,6 +292,12 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     _check_integers(index, "index_select")
     if index.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
+    if not input.ndim:
+        if index.numel() != 1:
+            raise RuntimeError(
+                f"index_select(): Index to scalar can have only 1 value, got {index.numel()} value(s)"
+            )
+        return index_select(input.reshape(1), 0, index).reshape(())
     _check_bounds(index, input.shape[at], at, IndexError)
     return ops.index.call(input.contiguous(), _along(at, index.array.reshape(-1)))
 
@@ -296,6 +308,8 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     at = dimension(dim, input.ndim)
     same_device("index_add", input, index, source)
     _check_integers(index, "index_add")
+    if not input.ndim:
+        return index_add(input.reshape(1), 0, index, source.reshape(-1), alpha=alpha).reshape(())
     _check_bounds(index, input.shape[at], at, IndexError)
     if source.dtype is not input.dtype:
         raise RuntimeError(
@@ -313,7 +327,13 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 @method
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where the bool mask (broadcast with input) holds, as a vector."""
-    return input.expand(*mask.shape)[mask] if mask.ndim >= input.ndim else input[mask.expand(*input.shape)]
+    if mask.dtype is not dtypes.bool:
+        raise RuntimeError(f"masked_select: expected BoolTensor for mask, not {mask.dtype}")
+    try:
+        shape = np.broadcast_shapes(tuple(input.shape), tuple(mask.shape))
+    except ValueError as error:
+        raise RuntimeError(f"masked_select: input and mask do not fit each other: {error}") from None
+    return input.expand(*shape)[mask.expand(*shape)]
 
 
 @method

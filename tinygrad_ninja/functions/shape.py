@@ -13,6 +13,7 @@ import numpy as np
 from .. import dtypes
 from ..casting import casting
 from ..devices import same_device
+from ..kinds.numpy_kind import SCALARS
 from ..ops import linalg
 from ..ops import shape as ops
 from ..tensors import Tensor, wrap
@@ -142,8 +143,10 @@ def _t(self: Tensor) -> Tensor:
 
 
 def _mt(self: Tensor) -> Tensor:
-    """The last two dimensions exchanged."""
-    return transpose(self, -2, -1)
+    """The last two dimensions exchanged. RuntimeError for a vector, which has one."""
+    if self.ndim == 1:
+        raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices. Got 1-D tensor.")
+    return transpose(self, -2, -1) if self.ndim else self
 
 
 Tensor.T = property(_t)  # type: ignore[attr-defined]
@@ -153,7 +156,8 @@ Tensor.mT = property(_mt)  # type: ignore[attr-defined]
 @method
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without the dimensions of size 1: all, or those named that have it."""
-    named = dimensions(dim, input.ndim) or tuple(range(input.ndim))
+    every = tuple(range(input.ndim))
+    named = () if dim in ((), []) else dimensions(dim, input.ndim) or every
     shape = tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in named)
     return ops.squeeze.call(input, shape)
 
@@ -219,14 +223,18 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> 
         if not each.ndim:
             raise RuntimeError("zero-dimensional tensor cannot be concatenated")
     same_device("cat", *several)
-    kept = [each for each in several if each.shape != (0,)] or several[:1]
-    at = dimension(dim if axis is None else axis, kept[0].ndim)
     common = dtypes.result_dtype([each.dtype for each in several], [], [])
-    return ops.cat.call([each.to(common) for each in kept], at)
+    kept = [each for each in several if each.shape != (0,)]
+    if not kept:
+        return ops.cat.call([each.to(common) for each in several], 0)
+    at = dimension(dim if axis is None else axis, kept[0].ndim)
+    nothing = tuple(0 if i == at else n for i, n in enumerate(kept[0].shape))
+    fitting = [each.reshape(nothing) if each.shape == (0,) else each for each in several]
+    return ops.cat.call([each.to(common) for each in fitting], at)
 
 
 @function
-def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
     """Tensors of one shape along a new dimension."""
     several = _list_of_tensors(tensors)
     if not several:
@@ -238,7 +246,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
                 f"and {list(each.shape)}"
             )
     same_device("stack", *several)
-    at = dimension(dim, several[0].ndim + 1)
+    at = dimension(dim if axis is None else axis, several[0].ndim + 1)
     common = dtypes.result_dtype([each.dtype for each in several], [], [])
     return ops.stack.call([each.to(common) for each in several], at)
 
@@ -330,11 +338,12 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 @method
-def flip(input: Tensor, *dims: Any) -> Tensor:
-    """A copy with the order along the dimensions reversed."""
-    if not dims:
+def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
+    """A copy with the order along the dimensions `dims` reversed."""
+    if not order and dims is None:
         raise TypeError("flip() needs dims: the dimensions to reverse")
-    return ops.flip.call(input, dimensions(sizes(dims), input.ndim) or ())
+    wanted = sizes(order) if dims is None else sizes((dims,))
+    return ops.flip.call(input, dimensions(wanted, input.ndim) or ())
 
 
 def _matrix(input: Tensor, name: str) -> Tensor:
@@ -386,6 +395,8 @@ def _check_product(a: Tensor, b: Tensor) -> None:
         )
     if a.dtype is not b.dtype and not casting:  # which may make them one
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {a.dtype} != {b.dtype}")
+    if a.dtype is dtypes.bool:
+        raise NotImplementedError("matmul is not implemented for torch.bool")
     if a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
         raise RuntimeError(
             f"mat1 and mat2 shapes cannot be multiplied ({tuple(a.shape)} and {tuple(b.shape)})"
@@ -395,7 +406,7 @@ def _check_product(a: Tensor, b: Tensor) -> None:
 def _operator_matmul(self: Tensor, other: Any) -> Any:
     try:
         a, b = self.array, other.array
-        if a.ndim == 2 and b.ndim == 2 and a.dtype is b.dtype:
+        if a.ndim == 2 and b.ndim == 2 and a.dtype is b.dtype and a.dtype in SCALARS:
             return linalg.matmul.call(self, other)
     except AttributeError:
         if not isinstance(other, Tensor):
