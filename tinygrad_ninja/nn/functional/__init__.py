@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from ...functions.indexing import one_hot
+from ...functions import OFFERED
 from ...missing import explain
 from .attention import scaled_dot_product_attention
 from .basic import dropout, embedding, gelu, linear, log_softmax, relu, sigmoid, softmax, tanh
 from .loss import cross_entropy, mse_loss, nll_loss
 from .normalization import batch_norm, layer_norm, normalize
+
+one_hot = OFFERED["one_hot"]
 
 __all__ = [
     "batch_norm", "cross_entropy", "dropout", "embedding", "gelu", "layer_norm", "linear", "log_softmax",

@@ -1,4 +1,4 @@
-"""What the functions of layers say of an argument that should be a Tensor and is none."""
+"""What the functions of layers say of an argument that is no Tensor, or one of another dtype."""
 
 from __future__ import annotations
 
@@ -32,3 +32,17 @@ def takes_tensors(f: _F) -> _F:
             raise
 
     return call  # type: ignore[return-value]
+
+
+def check_floating(name: str, input: Tensor, *others: Tensor | None) -> None:
+    """Raise NotImplementedError unless the input is of floating point numbers, RuntimeError unless those of
+    the others that are given are of the same dtype."""
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(
+            f"{name} is not implemented for {input.dtype}: give it floating point numbers"
+        )
+    for each in others:
+        if each is not None and each.dtype is not input.dtype:
+            raise RuntimeError(
+                f"{name}: mixed dtype: all inputs must share same datatype, not {input.dtype}, {each.dtype}"
+            )

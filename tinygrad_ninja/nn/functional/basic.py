@@ -16,7 +16,7 @@ from ...missing import refuse
 from ...ops import elementwise
 from ...random import bernoulli_like
 from ...tensors import Tensor, wrap
-from .arguments import takes_tensors
+from .arguments import check_floating, takes_tensors
 
 sigmoid, tanh = OFFERED["sigmoid"], OFFERED["tanh"]
 
@@ -51,6 +51,8 @@ def embedding(
     refuse("embedding", "the plain gradient", scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
     if input.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(f"embedding: indices must be int64 or int32, not {input.dtype}")
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
     same_device("embedding", weight, input)
     indexing._check_bounds(input, weight.shape[0], 0, IndexError)  # a negative one is no row from the end
     rows = weight.contiguous()[input.contiguous()]
@@ -75,6 +77,7 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
 
     Source: Hendrycks and Gimpel, Gaussian Error Linear Units (2016).
     """
+    check_floating("gelu", input)
     if approximate == "none":
         return 0.5 * input * (1 + elementwise.erf.call(input * math.sqrt(0.5)))
     if approximate == "tanh":
@@ -115,6 +118,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0:
         return input
+    if p < 1 and not input.dtype.is_floating_point:
+        raise RuntimeError(f"dropout: a result of floating point numbers can't be cast to {input.dtype}")
     # With p = 1 PyTorch draws nothing, and neither is there anything to scale.
     scale = wrap(bernoulli_like(input.detach(), 1 - p).array / (1 - p)) if p < 1 else input.detach() * 0
     return input.mul_(scale) if inplace else input * scale

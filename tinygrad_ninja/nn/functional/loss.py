@@ -13,7 +13,7 @@ from ...kinds import kind_of
 from ...missing import refuse
 from ...ops import indexing, losses
 from ...tensors import Tensor, wrap
-from .arguments import takes_tensors
+from .arguments import check_floating, takes_tensors
 
 
 @takes_tensors
@@ -49,6 +49,7 @@ def cross_entropy(
     _check_weight(weight, input)
     if target.shape == input.shape:
         return _of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
+    check_floating("cross_entropy", input, weight)
     logits, classes, ignored = _examples(input, target, ignore_index)
     if reduction == "mean" and weight is None and ignored is None and not label_smoothing:
         return losses.cross_entropy.call(logits, classes, kind_of(classes).arange(logits.shape[0]))
@@ -72,6 +73,7 @@ def nll_loss(
     if casting:
         input, weight = cast("nll_loss", input, weight)
     _check_weight(weight, input)
+    check_floating("nll_loss", input, weight)
     log_probs, classes, ignored = _examples(input, target, ignore_index)
     return _expected(log_probs, classes, ignored, weight, reduction, target, 0.0)
 
@@ -99,7 +101,9 @@ def mse_loss(
             "broadcasts them, which is seldom what is meant: give both the same size",
             stacklevel=3,  # past `takes_tensors`
         )
-    squares = (input - target) ** 2
+    difference = input - target
+    check_floating("mse_loss", difference)
+    squares = difference**2
     if weight is None:
         return _reduced(squares, reduction, squares.numel())
     return _reduced(squares * weight, reduction, weight.sum())
@@ -141,7 +145,7 @@ def _examples(input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor,
         input = input.reshape(1, -1)
     elif input.ndim > 2:
         input = input.permute(0, *range(2, input.ndim), 1).reshape(-1, input.shape[1])
-    classes = target.array.reshape(-1)
+    classes = target.long().array.reshape(-1)
     if not target.numel():
         return input, classes, None
     return input, *sorted_out(classes, input.shape[1], ignore_index)
@@ -167,8 +171,8 @@ def sorted_out(classes: Any, n: int, ignore_index: int) -> tuple[Any, Any]:
 
 def _check_target(input: Tensor, target: Tensor) -> None:
     same_device("cross_entropy", input, target)
-    if target.dtype is not dtypes.int64:
-        raise RuntimeError(f"expected the target to be int64 class indices, not {target.dtype}")
+    if target.dtype not in (dtypes.int64, dtypes.uint8):
+        raise RuntimeError(f"expected the target to be int64 or uint8 class indices, not {target.dtype}")
     wanted = list(input.shape)
     del wanted[min(1, input.ndim - 1)]
     got = list(target.shape)

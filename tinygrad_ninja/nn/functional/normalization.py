@@ -10,7 +10,7 @@ from ...casting import cast, casting
 from ...devices import same_device
 from ...ops import losses
 from ...tensors import Tensor
-from .arguments import takes_tensors
+from .arguments import check_floating, takes_tensors
 
 
 @takes_tensors
@@ -35,6 +35,7 @@ def batch_norm(
     if _is_half(input) and any(each is not None and not _is_half(each) for each in (running_mean, weight)):
         wide = batch_norm(input.float(), running_mean, running_var, weight, bias, training, momentum, eps)
         return wide.to(input.dtype)
+    check_floating("batch_norm", input, running_mean, running_var, weight, bias)
     if input.ndim < 2:
         raise IndexError(f"batch_norm: the input is (n, features) or more, and not {tuple(input.shape)}")
     features = input.shape[1]
@@ -84,6 +85,7 @@ def layer_norm(
         input, weight, bias = cast("layer_norm", input, weight, bias)
     if _is_half(input) and weight is not None and not _is_half(weight):
         return layer_norm(input.float(), normalized_shape, weight, bias, eps).to(input.dtype)
+    check_floating("layer_norm", input, weight, bias)
     if isinstance(normalized_shape, int):
         raise TypeError("layer_norm(): argument 'normalized_shape' must be a tuple of ints, not an int")
     wanted = tuple(normalized_shape)
