@@ -237,3 +237,39 @@ def test_what_changed_outside_is_seen() -> None:
         assert step().tolist() == [3.0, 6.0, 9.0]
         w = torch.tensor([1.0, 1.0])
         assert step().tolist() == [3.0, 3.0]
+
+
+@BACKENDS
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h: h.tanh().mul_(2),
+        lambda h: h.exp().add_(1),
+        lambda h: (h * h).sigmoid().zero_(),
+        lambda h: h.relu_(),
+        lambda h: h.add_(1),
+        lambda h: h.sum().mul_(0.9),
+        lambda h: h.mul_(h.detach().clone()).tanh_(),
+    ],
+)
+def test_a_change_of_what_backward_needs_raises_and_others_do_not(
+    change: Callable[[Any], Any], backend: str
+) -> None:
+    w = torch.tensor([1.0, -2.0, 0.5], requires_grad=True)
+
+    def f() -> Any:
+        loss = change(w * 1.5).sum()
+        w.grad = None
+        loss.backward()
+        return loss
+
+    step = compile(f, fullgraph=True, backend=backend)
+    try:
+        want, slope = f().detach(), w.grad
+    except RuntimeError:
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            step()
+        return
+    for _ in range(2):
+        close(step(), want)
+        close(w.grad, slope)

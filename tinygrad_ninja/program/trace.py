@@ -165,6 +165,10 @@ class Traced(np.ndarray[Any, Any]):
     def mT(self) -> Any:  # noqa: N802 - the standard's name
         return XP.permute_dims(self, (*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
 
+    def memory(self) -> Any:
+        """Return what is changed where this array is changed in place."""
+        return numpy_kind.storage(self)
+
     def __setitem__(self, key: Any, value: Any) -> None:
         if self.var is None or self.tape.closed:
             plain(self)[key] = plain(value)
@@ -320,7 +324,7 @@ class _Namespace:
         return False
 
     def storage(self, x: Any) -> Any:
-        return numpy_kind.storage(x)
+        return x.memory() if isinstance(x, Traced) else numpy_kind.storage(x)
 
     def arange(self, n: int) -> Array:
         return numpy_kind.arange(n)

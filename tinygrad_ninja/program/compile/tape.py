@@ -103,8 +103,7 @@ class Recorded(Traced):
             made.number = True
         if target is None:
             return made
-        target.tape.write(target, made)
-        return target
+        return target.tape.write(target, made)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if self.var is not None and sys._getframe(1).f_globals.get("__name__", "").startswith(
@@ -120,6 +119,11 @@ class Recorded(Traced):
         if self.var is None or not whole:
             refuse("a part of a Tensor is changed in place, which is not compiled; use torch.where")
         self.tape.write(self, value)
+
+    def memory(self) -> Any:
+        """Return the memory it stands for: its own where nothing was written to it, though other results may have
+        the same array."""
+        return self.seen[0] if self.seen is not None else super().memory()
 
     def is_known(self) -> bool:
         """Whether its values are the same at every call."""
@@ -326,12 +330,14 @@ class StepTape(ShapeTape):
             )
         self.places[made] = places[0] if places else self.place
 
-    def write(self, target: Recorded, value: Any) -> None:
-        """From here on the memory of the target holds `value`, broadcast and in its dtype."""
+    def write(self, target: Recorded, value: Any) -> Recorded:
+        """Return the target's memory as it is from here on: it holds `value`, broadcast and in its dtype. The
+        target itself keeps what it was, which a rule may have kept too, and may not be used any more."""
         if target.cell is None:
             if target.seen is not None:
                 refuse("a Tensor is changed in place through a view of it, which is not compiled")
             target.cell = Cell(target, target.var)
+            target.seen = (target.cell, 0)
         if not isinstance(value, Recorded):
             value = (
                 self.constant(np.full(target.shape, value, target.dtype)) if np.ndim(value) == 0 else value
@@ -342,6 +348,6 @@ class StepTape(ShapeTape):
         if value.shape != target.shape:
             value = XP.broadcast_to(value, target.shape)
         cell = target.cell
-        cell.var = target.var = self.variable(value)
+        cell.var = self.variable(value)
         cell.version += 1
-        target.seen = (cell, cell.version)
+        return self.of(cell)
