@@ -67,6 +67,19 @@ def test_functions_are_within_four_units_in_the_last_place(name: str, dtype: str
     )
 
 
+@pytest.mark.parametrize("dtype", ["int64", "int32", "int8"])
+def test_division_of_the_least_and_largest_integers(dtype: str) -> None:
+    least, largest = np.iinfo(dtype).min, np.iinfo(dtype).max
+    a, b = np.meshgrid([least, least + 1, -1, 0, 1, largest - 1, largest], [least, -7, -1, 1, 2, 5, largest])
+    a, b = (torch.tensor(each.astype(dtype)) for each in (a, b))
+
+    def f(a: Any, b: Any) -> Any:
+        return a // b, a % b, a // 7, a % -3, 100 // b
+
+    for mine, eager in zip(compile(f, fullgraph=True)(a, b), f(a, b), strict=True):
+        np.testing.assert_array_equal(mine.numpy(), eager.numpy())
+
+
 def random_program(rng: np.random.Generator) -> Callable[..., Any]:
     """A function of three matrices, made of some twenty operations drawn at random, and its gradients."""
     binary = [

@@ -87,7 +87,7 @@ static inline double tanh_d(double x) {
 
 /* Python's % and //: the sign is that of the divisor. */
 static inline int64_t mod_i(int64_t a, int64_t b) { int64_t r = b == -1 ? 0 : a % b; return r && (r < 0) != (b < 0) ? r + b : r; }
-static inline int64_t div_i(int64_t a, int64_t b) { return b == -1 ? (int64_t)(0 - (uint64_t)a) : (a - mod_i(a, b)) / b; }
+static inline int64_t div_i(int64_t a, int64_t b) { return b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b - (a % b && (a < 0) != (b < 0)); }
 static inline float mod_f(float a, float b) { float r = fmodf(a, b); return r != 0.0f ? ((r < 0.0f) != (b < 0.0f) ? r + b : r) : copysignf(0.0f, b); }
 static inline double mod_d(double a, double b) { double r = fmod(a, b); return r != 0.0 ? ((r < 0.0) != (b < 0.0) ? r + b : r) : copysign(0.0, b); }
 static inline int64_t pow_i(int64_t a, int64_t b) {
