@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +41,7 @@ class Outcome:
     said: list[str] = field(default_factory=list)
 
 
-def outcome(program: Program, backend: str | None, jitter: Callable[[Any], Any] | None = None) -> Outcome:
+def outcome(program: Program, backend: str | None, jitter: Jitter | None = None) -> Outcome:
     """Run the program some times, eagerly where there is no backend."""
     result = Outcome()
     held = []
@@ -72,18 +71,29 @@ def outcome(program: Program, backend: str | None, jitter: Callable[[Any], Any] 
     return result
 
 
-def jittering(seed: int) -> Callable[[Any], Any]:
-    """Return a function that moves every element of a Tensor by a unit in its last place."""
-    rng = np.random.default_rng(seed)
+class Jitter:
+    """Moves numbers as rounding may."""
 
-    def jitter(value: Any) -> Any:
-        if not value.is_floating_point():
+    def __init__(self, seed: int) -> None:
+        self.rng = np.random.default_rng(seed)
+
+    def _signs(self, shape: Any, dtype: Any) -> Any:
+        """Return a unit in the last place of 1, of either sign."""
+        return JITTER[dtype.name] * self.rng.choice([-1, 1], shape).astype(dtype)
+
+    def __call__(self, value: Any) -> Any:
+        """Return a Tensor with every element moved by a unit in its last place."""
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
             return value
-        dtype = value.array.dtype
-        factor = 1 + JITTER[dtype.name] * rng.choice([-1, 1], value.shape)
-        return value * torch.from_numpy(np.asarray(factor, dtype))
+        return value * torch.from_numpy(np.asarray(1 + self._signs(value.shape, value.array.dtype)))
 
-    return jitter
+    def gradients(self, leaves: list[Any]) -> None:
+        """Move the gradients of leaves by a unit in the last place of their largest element."""
+        for leaf in leaves:
+            if leaf.grad is not None:
+                array = leaf.grad.numpy()
+                largest = np.abs(array[np.isfinite(array)]).max(initial=0.0)
+                array += (largest * self._signs(array.shape, array.dtype) * (array != 0)).astype(array.dtype)
 
 
 def difference(have: Any, want: Any, moved: list[Any], signed: bool = True) -> str:
@@ -136,7 +146,7 @@ def differing(have: Any, want: Any, moved: list[Any], signed: bool) -> Any:
 def disagreement(program: Program) -> str:
     """Return what a backend does otherwise than eager code; nothing where all agree."""
     want = outcome(program, None)
-    moved = [outcome(program, None, jittering(seed)) for seed in range(2)]
+    moved = [outcome(program, None, Jitter(seed)) for seed in range(2)]
     unsigned = program.unsigned
     for backend in ("c", "numpy"):
         have = outcome(program, backend)

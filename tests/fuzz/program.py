@@ -19,6 +19,7 @@ from .numbers import numbers
 NAME = re.compile(r"\b[pbxnkov]\d+\b")
 """Names: parameters, Tensors of the closure, arguments (Tensors, arrays, numbers), optimizers, values."""
 PRODUCT = re.compile(r" @ |matmul|linear|attention|\.dot\(")
+CENTRED = re.compile("mean|var|std|norm|smoothing")
 HEAD = """import numpy as np
 import tinygrad_ninja as torch
 from tinygrad_ninja.nn import functional as F
@@ -49,6 +50,13 @@ class Line:
     def less(self, name: str) -> Line:
         """Return the line with one member less, if it has others."""
         return replace(self, members=tuple(each for each in self.members if each != name) or self.members)
+
+    def jittered(self) -> str:
+        """Return the line; where it subtracts a mean that is rounded, with what it is given moved a little."""
+        if self.exact or not CENTRED.search(self.text):
+            return str(self)
+        name, equals, rest = str(self).partition(" = ")
+        return name + equals + NAME.sub(lambda found: f"jitter({found[0]})", rest)
 
     def __str__(self) -> str:
         return self.text.format(", ".join(self.members)) if self.members else self.text
@@ -83,8 +91,8 @@ class Program:
         return names
 
     def source(self, jitter: bool = False) -> str:
-        """Return the function `made`, which makes a step and what it works on. jitter: every line that rounds
-        is followed by one that moves its result a little."""
+        """Return the function `made`, which makes a step and what it works on. jitter: what a line that rounds
+        makes is moved a little, and so are gradients."""
         text = ["def made():"]
         text += [f"    {line}" for line in self.leaves if line.name[0] in "pbo"]
         text.append("    def arguments(call):")
@@ -92,7 +100,10 @@ class Program:
         text.append(f"        return [{', '.join(self.arguments)}]")
         text.append(f"    def step({', '.join(self.arguments)}):")
         for line in self.body:
-            text.append(f"        {line}")
+            text.append(f"        {line.jittered() if jitter else line}")
+            if jitter and line.text.endswith(".backward()"):
+                leaves = ", ".join(name for name in self.kept if name[0] == "p")
+                text.append(f"        jitter.gradients([{leaves}])")
             if jitter and line.name and not line.exact:
                 text.append(f"        {line.name} = jitter({line.name})")
         text.append(f"        return [{', '.join(f'{name}.detach()' for name in self.results)}]")
@@ -100,7 +111,7 @@ class Program:
         text.append(f"    return step, arguments, {{{kept}}}")
         return "\n".join(text) + "\n"
 
-    def made(self, jitter: Callable[[Any], Any] | None = None) -> tuple[Any, Any, dict[str, Any]]:
+    def made(self, jitter: Any = None) -> tuple[Any, Any, dict[str, Any]]:
         """Return the step, its arguments at each call, and the Tensors that it finds."""
         scope = surroundings()
         scope["jitter"] = jitter

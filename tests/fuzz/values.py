@@ -108,7 +108,7 @@ def cast(w: Writer) -> None:
 
 def dims(w: Writer, x: str) -> str:
     """Return the text of dims to reduce and whether they are kept, or of nothing: all of them."""
-    ndim = w.value(x).ndim
+    ndim = w.value(x.removesuffix(".sign()")).ndim
     if not ndim or w.draw.chance(0.3):
         return ""
     keep = w.draw.choice(["", ", keepdim=True"])
@@ -129,6 +129,8 @@ def reduction(w: Writer) -> None:
     x = w.any() if name in ("sum", "amax", "amin", "prod", "all", "any", "max", "argmax") else w.float()
     if x is None:
         return
+    if name == "prod" and w.special:  # the order decides what becomes infinite before a 0 comes
+        x = f"{x}.sign()"
     arguments = dims(w, x)
     if name in ("max", "min"):
         end = w.draw.choice([".values", ".indices"]) if arguments else ""
