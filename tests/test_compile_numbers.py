@@ -80,6 +80,25 @@ def test_division_of_the_least_and_largest_integers(dtype: str) -> None:
         np.testing.assert_array_equal(mine.numpy(), eager.numpy())
 
 
+def test_what_is_placed_keeps_the_sign_of_zero_and_bools_stay_bools() -> None:
+    x = torch.tensor([-0.0, 1.0, -0.0, 2.0])
+    p = torch.ones(3, 4, requires_grad=True)
+    mask, ix = torch.tensor([False, True, False]), torch.tensor([1, 0, 0])
+
+    def f(x: Any) -> Any:
+        loss = (p[1:] * x).sum() + (p[0] * -x).sum() + (p[:, None, 2] * x[0]).sum()
+        p.grad = None
+        loss.backward()
+        twice = mask.index_add(0, ix, mask | ~mask)
+        return x.diag(1), x.diag(), p.grad.clone(), twice, twice & ~mask, twice.sum()
+
+    step = compile(f, fullgraph=True)
+    for mine, eager in zip(step(x), f(x), strict=True):
+        np.testing.assert_array_equal(mine.numpy(), eager.numpy())
+        if mine.is_floating_point():
+            np.testing.assert_array_equal(np.signbit(mine.numpy()), np.signbit(eager.numpy()))
+
+
 def random_program(rng: np.random.Generator) -> Callable[..., Any]:
     """A function of three matrices, made of some twenty operations drawn at random, and its gradients."""
     binary = [

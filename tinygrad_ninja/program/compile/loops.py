@@ -9,7 +9,7 @@ import numpy as np
 from ..instructions import Var
 from .body import ANYWHERE, Body, Place
 from .plan import ALONE, REDUCTIONS, Address, Buffer, Group, Kernel, Storage, contiguous
-from .scalars import accumulator, arithmetic, c_type, converted, literal
+from .scalars import accumulator, arithmetic, c_type, converted, expression, literal
 
 LANES = 16
 """So many sums run beside each other where a row is summed: the order of the additions is the same
@@ -220,7 +220,7 @@ class Loops:
         assert made is not None
         assert target is not None
         index, name = indices(kernel.domain), kernel.kind
-        self.vector = False
+        self.vector = once = False
         if name == "cumsum":
             axis = made.parameters[0]
             here = f"{target.buffer.name}[{self.body.at(target, index)}]"
@@ -237,6 +237,7 @@ class Loops:
             fixed = [each for each in key if isinstance(each, Var)]
             at = self.body.at(target, place)
             last = f"i{len(self.sizes) - 1}"
+            once = not fixed
             self.vector = bool(self.sizes) and bool(fixed) and index[-1] == last and place[-1] == last
         elif name == "scatter_along":
             _, axis, where = made.parameters
@@ -248,12 +249,13 @@ class Loops:
             return
         else:  # diag_embed
             offset = made.parameters[0]
-            (i,) = index
+            (i,), once = index, True
             at = self.body.at(target, (f"({i} + {max(0, -offset)})", f"({i} + {max(0, offset)})"))
         size = target.buffer.elements
         self.before.append(f"  memset({target.buffer.name}, 0, {size} * sizeof *{target.buffer.name});")
         here = f"{target.buffer.name}[{at}]"
-        self.body.lines.append(f"{here} = {arithmetic(here, '+', text, kernel.var.dtype)};")
+        total = text if once else expression("add", [here, text], kernel.var.dtype, ())  # 0 + -0 is 0
+        self.body.lines.append(f"{here} = {total};")
 
 
 def write_point(storage: Storage, kernel: Kernel, body: Body) -> str:

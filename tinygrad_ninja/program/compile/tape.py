@@ -121,8 +121,7 @@ class Recorded(Traced):
         self.tape.write(self, value)
 
     def memory(self) -> Any:
-        """Return the memory it stands for: its own where nothing was written to it, though other results may have
-        the same array."""
+        """Return the memory it stands for. One array may stand for several results, each with its own."""
         return self.seen[0] if self.seen is not None else super().memory()
 
     def is_known(self) -> bool:
