@@ -18,7 +18,9 @@ from .numbers import numbers
 
 NAME = re.compile(r"\b[pbxnkov]\d+\b")
 """Names: parameters, Tensors of the closure, arguments (Tensors, arrays, numbers), optimizers, values."""
-PRODUCT = re.compile(r" @ |matmul|linear|attention|\.dot\(")
+UNORDERED = re.compile(
+    r" @ |matmul|linear|attention|dot|max|min|_norm|entropy|index|gather|embedding|\d\[[^]]*[xnbv]\d"
+)
 CENTRED = re.compile("mean|var|std|norm|smoothing")
 HEAD = """import numpy as np
 import tinygrad_ninja as torch
@@ -52,7 +54,7 @@ class Line:
         return replace(self, members=tuple(each for each in self.members if each != name) or self.members)
 
     def jittered(self) -> str:
-        """Return the line; where it subtracts a mean that is rounded, with what it is given moved a little."""
+        """Return the line; where it subtracts a rounded mean, with what it is given moved a little."""
         if self.exact or not CENTRED.search(self.text):
             return str(self)
         name, equals, rest = str(self).partition(" = ")
@@ -80,9 +82,12 @@ class Program:
 
     @property
     def unsigned(self) -> set[str]:
-        """The names of which the sign of a zero follows from the order in which products are added up, which
-        BLAS chooses: what is made of a product of matrices, and leaves that share a gradient with one."""
-        names: set[str] = {line.name for line in self.body if PRODUCT.search(line.text)}
+        """The names of which a zero may have either sign, for numbers are added or compared in any order.
+
+        That is what is made of a product of matrices, an extreme, a layer, values at an index, and what leads
+        there.
+        """
+        names: set[str] = {line.name for line in self.body if UNORDERED.search(line.text)}
         if names:
             for line in self.body:
                 names |= {line.name} if line.uses & names or names & {*line.members} else set()
@@ -91,8 +96,10 @@ class Program:
         return names
 
     def source(self, jitter: bool = False) -> str:
-        """Return the function `made`, which makes a step and what it works on. jitter: what a line that rounds
-        makes is moved a little, and so are gradients."""
+        """Return the function `made`, which makes a step and what it works on.
+
+        jitter: what a line that rounds makes is moved a little, and so are gradients.
+        """
         text = ["def made():"]
         text += [f"    {line}" for line in self.leaves if line.name[0] in "pbo"]
         text.append("    def arguments(call):")
