@@ -99,6 +99,22 @@ def test_what_is_placed_keeps_the_sign_of_zero_and_bools_stay_bools() -> None:
             np.testing.assert_array_equal(np.signbit(mine.numpy()), np.signbit(eager.numpy()))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32"])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_a_number_among_the_arguments_counts_as_little_as_a_number(dtype: str, shape: Any) -> None:
+    x = torch.ones(shape, dtype=getattr(torch, dtype)) * 3
+
+    def f(x: Any, k: Any, n: Any) -> Any:
+        both = (x * (k * n), x + n * k + n, x * n, x - n, x // n, n % x)
+        return *both, k * x, x.sum() * k, x / k, k - x, x**k, k // x, torch.where(x > 0, x, k), x.clamp(0, k)
+
+    step = compile(f, fullgraph=True)
+    for k, n in ((0.1, 3), (2.5, 2)):
+        for mine, eager in zip(step(x, k, n), f(x, k, n), strict=True):
+            assert mine.dtype is eager.dtype
+            close(mine, eager, 1e-15 if mine.dtype is torch.float64 else 1e-7)
+
+
 def random_program(rng: np.random.Generator) -> Callable[..., Any]:
     """A function of three matrices, made of some twenty operations drawn at random, and its gradients."""
     binary = [

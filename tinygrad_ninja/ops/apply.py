@@ -77,9 +77,15 @@ def align(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
         return a, b
     check_device(op.name, [each.array for each in tensors])
     found = [dtype_of(each.array) for each in tensors]
-    dims = [d for d, each in zip(found, tensors, strict=True) if each.array.ndim or foreign]
-    zero = [d for d, each in zip(found, tensors, strict=True) if not each.array.ndim and not foreign]
     numbers = [dtypes.scalar_dtype(each) for each in (a, b) if not isinstance(each, _Tensor)]
+    weak = [getattr(each.array, "number", False) for each in tensors]  # a number that compile reads anew
+    dims: list[dtypes.dtype] = []
+    zero: list[dtypes.dtype] = []
+    for d, each, of_number in zip(found, tensors, weak, strict=True):
+        if of_number and not all(weak):
+            numbers.append(dtypes.scalar_dtype(each.array.dtype.type().item()))
+        else:
+            (dims if each.array.ndim or foreign else zero).append(d)
     result = dtypes.result_dtype(dims, zero, numbers)
     of_bools = result is dtypes.bool and (op.name != "pow" or isinstance(b, _Tensor))
     if op.numeric and (of_bools or (op.name in ("sub", "rsub") and dtypes.bool in (*found, *numbers))):

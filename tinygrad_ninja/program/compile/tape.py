@@ -99,8 +99,6 @@ class Recorded(Traced):
             if traced
             else np.asarray(ufunc(*map(plain, inputs)))
         )
-        if not arrays and isinstance(made, Recorded):
-            made.number = True
         if target is None:
             return made
         return target.tape.write(target, made)
@@ -289,6 +287,7 @@ class StepTape(ShapeTape):
         if self.frame is None:
             self.frame = _running(self.code)
         made: Any = super().apply(operation, inputs, parameters)
+        made.number = all(getattr(each, "number", isinstance(each, (int, float))) for each in inputs)
         if made.var is not None:
             if self._depends_on_fixed(inputs, parameters):
                 self.fixed.add(made.var)
