@@ -21,7 +21,7 @@ NAME = re.compile(r"\b[pbxnkov]\d+\b")
 UNORDERED = re.compile(
     r" @ |matmul|linear|attention|dot|max|min|_norm|entropy|index|gather|embedding|\d\[[^]]*[xnbv]\d"
 )
-CENTRED = re.compile("mean|var|std|norm|smoothing")
+ADDS_UP = re.compile("sum|mean|var|std|norm|loss|entropy|attention|matmul|linear|dot| @ ")
 HEAD = """import numpy as np
 import tinygrad_ninja as torch
 from tinygrad_ninja.nn import functional as F
@@ -54,8 +54,8 @@ class Line:
         return replace(self, members=tuple(each for each in self.members if each != name) or self.members)
 
     def jittered(self) -> str:
-        """Return the line; where it subtracts a rounded mean, with what it is given moved a little."""
-        if self.exact or not CENTRED.search(self.text):
+        """Return the line; where it adds up, what may cancel, with what it is given moved a little."""
+        if self.exact or not ADDS_UP.search(self.text):
             return str(self)
         name, equals, rest = str(self).partition(" = ")
         return name + equals + NAME.sub(lambda found: f"jitter({found[0]})", rest)
