@@ -99,6 +99,18 @@ def test_what_is_placed_keeps_the_sign_of_zero_and_bools_stay_bools() -> None:
             np.testing.assert_array_equal(np.signbit(mine.numpy()), np.signbit(eager.numpy()))
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (1, 3), (3, 1), (2, 3), (1, 33)])
+@pytest.mark.parametrize("backend", ["c", "numpy"])
+def test_a_sum_of_negative_zeros_is_that_of_eager_code(shape: Any, backend: str) -> None:
+    x = -torch.zeros(shape)
+
+    def f(x: Any) -> Any:
+        return [x.sum(), x.mean(), *(x.sum(d) for d in range(-1, x.ndim)), x.sum(-1, keepdim=True) * 2]
+
+    for mine, eager in zip(compile(f, fullgraph=True, backend=backend)(x), f(x), strict=True):
+        np.testing.assert_array_equal(np.signbit(mine.numpy()), np.signbit(eager.numpy()))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32"])
 @pytest.mark.parametrize("shape", [(), (3,)])
 def test_a_number_among_the_arguments_counts_as_little_as_a_number(dtype: str, shape: Any) -> None:
