@@ -13,7 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from ...dtypes import dtype
+from ...generator import Generator
+from ...nn.module import Module
 from ...tensors import Tensor, wrap
+from ...torch_generator import TorchGenerator
 from ..instructions import Program, Var
 from ..trace import ReadOutError
 from .build import NoCompilerError, compiler
@@ -24,12 +28,14 @@ from .guard import PLAIN, Guard
 from .replacing import one_at_a_time, recording
 from .shapes import is_torch
 from .step import Step
-from .tape import PACKAGE, Recorded, UnsettledError, UnsupportedError
+from .tape import PACKAGE, Recorded, UnsettledError, UnsupportedError, refuse
 from .value_step import ValueStep
 from .values import ValueRecording, ValuesMetError
 
 _FOR_NUMPY, _FOR_TORCH = ("c", "numpy"), ("inductor", "torch")
 _NUMBERS = (float, int)
+_ARGUMENTS = {*PLAIN, dtype, Generator, TorchGenerator}
+_TOLD_BY_VALUE = _ARGUMENTS.difference(_NUMBERS)
 _EAGERLY = object()  # in the place of a result: eager code is to make it
 
 
@@ -54,8 +60,9 @@ def compile(
     dtype, another number among the function's globals or closure, another setting of an optimizer records
     it again, up to `recompile_limit` recordings, with one warning.
 
-    What can't be compiled, such as a value read out with item(), runs as eager code, with one warning that
-    says why; with fullgraph=True it raises that sentence, which names the line. backend: "c", "numpy" (the
+    What can't be compiled runs as eager code, with one warning that says why; with fullgraph=True it raises
+    that sentence, which names the line: a value read out with item(), another argument (a list, a NumPy
+    scalar, a model), a Module itself, random numbers of Python's or NumPy's. backend: "c", "numpy" (the
     same program as straight-line NumPy), or "auto": C where there is a compiler, else NumPy, with a warning.
     For Tensors on "torch" or "cuda": "torch", straight-line torch code, "inductor", which torch.compile
     fuses, or "auto": fused where torch.compile finds its tools, else not, with a warning. On a GPU either is
@@ -74,7 +81,7 @@ def compile(
         )
     if backend not in ("auto", *_FOR_NUMPY, *_FOR_TORCH):
         raise ValueError(f'backend must be "auto", "c", "numpy", "inductor" or "torch", not {backend!r}')
-    return Compiled(fn, fullgraph, backend, recompile_limit)
+    return Compiled(fn._fn if isinstance(fn, Compiled) else fn, fullgraph, backend, recompile_limit)
 
 
 class Compiled:
@@ -117,6 +124,14 @@ class Compiled:
             self._lock.release()
         return self._run_eagerly(args, kwargs) if result is _EAGERLY else result
 
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """A method, as a function that stands in a class."""
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __reduce__(self) -> str:
+        """Copied and pickled as a function: by its name."""
+        return getattr(self, "__qualname__", self._name)
+
     def source(self) -> str:
         """The C of the last recording, or its torch code; RuntimeError where nothing was recorded, or NumPy
         runs it."""
@@ -145,8 +160,6 @@ class Compiled:
     def _record(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str) -> Any:
         if self._eager:  # since another thread has tried
             return _EAGERLY
-        if self._count == 1:
-            _warn(f"{self._name} is recorded again, for {reason}; at most {self._limit} recordings are kept")
         if self._count >= self._limit:
             return self._give_up(f"it was recorded {self._limit} times, the last time for {reason}")
         step = None
@@ -166,6 +179,8 @@ class Compiled:
                 return self._give_up("it keeps a Tensor that it computed, for instance in a list; return it")
             self._retries += 1
             return self._run_eagerly(args, kwargs)  # in turn: a recording would undo what it changes
+        if self._count == 1:
+            _warn(f"{self._name} is recorded again, for {reason}; at most {self._limit} recordings are kept")
         self._count += 1
         self._last = step
         self._steps.setdefault(key, []).insert(0, (step, holds))
@@ -173,6 +188,7 @@ class Compiled:
 
     def _capture(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         """A step, or None where something that it computed is still held; and what says whether it holds."""
+        self._refuse_what_may_change(args, kwargs)
         build: Callable[[], Any] | None
         with one_at_a_time(), ForeignStreams(self._fn) as streams:
             try:
@@ -186,6 +202,21 @@ class Compiled:
                 f"the same at every call; draw them with this package, or give them as an argument"
             )
         return None if build is None else build(), guard.holds
+
+    def _refuse_what_may_change(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """UnsupportedError where no later call could tell whether the function, or one of its arguments, is
+        what it was when it was recorded."""
+        for each in (self._fn, getattr(self._fn, "__self__", None)):
+            if isinstance(each, Module):
+                refuse(f"a {type(each).__name__} itself is not compiled, only a function that calls it")
+        if not isinstance(getattr(self._fn, "__func__", self._fn), types.FunctionType):
+            refuse(f"a {type(self._fn).__name__} is not compiled, only a function that calls it")
+        for name, value in (*enumerate(args), *kwargs.items()):
+            if type(value) not in _ARGUMENTS and not isinstance(value, (Tensor, np.ndarray)):
+                refuse(
+                    f"argument {name!r} of {self._name} is a {type(value).__name__}, which may be another at "
+                    f"every call; Tensors, arrays, numbers and strings can be compiled"
+                )
 
     def _capture_values(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -269,7 +300,7 @@ class Compiled:
 
     @property
     def _name(self) -> str:
-        return getattr(self._fn, "__name__", "the function")
+        return getattr(self._fn, "__name__", type(self._fn).__name__)
 
     @property
     def _line(self) -> str:
@@ -304,8 +335,8 @@ def _warn(message: str) -> None:
 
 
 def _signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What a recording depends on: the kinds of the arguments, not their values, but for bools and what is
-    no number."""
+    """What a recording depends on: the kinds of the arguments, not their values, but for those that are told
+    by them."""
     kinds = tuple(map(_kind, args))
     return kinds if not kwargs else (kinds, tuple((name, _kind(each)) for name, each in kwargs.items()))
 
@@ -325,11 +356,7 @@ def _kind(value: Any) -> Any:
         return ("tensor", *kind, *layout, value.edge is not None)
     if isinstance(value, np.ndarray):
         return "array", value.shape, value.dtype, value.strides
-    return (
-        (type(value),)
-        if type(value) in _NUMBERS
-        else (type(value), value if isinstance(value, PLAIN) else id(value))
-    )
+    return (type(value), value) if type(value) in _TOLD_BY_VALUE else (type(value),)
 
 
 def _names(frame: types.FrameType | None) -> dict[Var, str]:

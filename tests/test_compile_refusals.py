@@ -1,0 +1,213 @@
+"""What no recording can be sure of runs as eager code, from the first call on, and says why once: each case
+beside the same calls of the function itself."""
+
+import copy
+import functools
+import math
+import operator
+from collections import namedtuple
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from compiled_steps import close, told_once
+
+import tinygrad_ninja as torch
+from tinygrad_ninja import Value, nn
+from tinygrad_ninja.program.compile import UnsupportedError, compile
+
+HERE = r"test_compile_refusals.py:\d+: "
+Pair = namedtuple("Pair", "a b")
+
+
+def refused(f: Callable[..., Any], calls: list[tuple[Any, ...]], why: str) -> None:
+    """Every call answers as eager code does; the first says why it does."""
+    want = [f(*args) for args in calls]
+    step = compile(f)
+    with told_once(HERE + why):
+        for args, wanted in zip(calls, want, strict=True):
+            close(step(*args), wanted)
+    with pytest.raises(UnsupportedError, match=HERE + why):
+        compile(f, fullgraph=True)(*calls[0])
+
+
+# -- arguments -----------------------------------------------------------------------------------------------
+
+ARGUMENTS: dict[str, tuple[Callable[..., Any], Callable[[float], Any]]] = {
+    "tuple": (lambda pair: pair[0] * pair[1], lambda i: (torch.tensor(i), torch.tensor(i))),
+    "Pair": (lambda pair: pair.a * pair.b, lambda i: Pair(torch.tensor(i), i)),
+    "list": (lambda xs: sum(xs), lambda i: [torch.tensor(i)] * 2),
+    "dict": (lambda batch: batch["x"] * 2, lambda i: {"x": torch.tensor(i)}),
+    "set": (lambda numbers: torch.ones(2) * len(numbers), lambda i: {1.0, i}),
+    "range": (lambda steps: torch.ones(2) * len(steps), lambda i: range(int(i))),
+    "float32": (lambda rate: torch.ones(2) * rate, np.float32),
+    "float64": (lambda rate: torch.ones(2) * rate, np.float64),
+    "int64": (lambda n: torch.arange(6)[:n], np.int64),
+    "complex": (lambda z: torch.ones(2) * z.imag, lambda i: complex(0, i)),
+    "SimpleNamespace": (lambda batch: batch.x * batch.k, lambda i: SimpleNamespace(x=torch.tensor(i), k=i)),
+    "function": (lambda act: act(torch.ones(2)), lambda i: lambda x: x * i),
+}
+
+
+@pytest.mark.parametrize("kind", ARGUMENTS)
+def test_arguments_of_which_no_call_can_tell_whether_they_are_the_same(kind: str) -> None:
+    """Each a new one at every call."""
+    f, make = ARGUMENTS[kind]
+    refused(f, [(make(i),) for i in (0.0, 1.0, 2.0, 2.0, 5.0)], f"argument 0 of <lambda> is a {kind}")
+
+
+def test_one_dict_whose_contents_change() -> None:
+    def calls(wrap: Callable[[Any], Any]) -> list[float]:
+        step, given, found = wrap(lambda given: given["x"] * given["k"]), {"x": torch.tensor(1.0)}, []
+        for k in range(4):
+            given["k"] = k
+            given["x"] = given["x"] + 1
+            found.append(step(given).item())
+        return found
+
+    with told_once(HERE + "argument 0 of <lambda> is a dict"):
+        assert calls(compile) == calls(lambda f: f)
+
+
+def test_a_model_as_an_argument() -> None:
+    """In training, then not, then with another layer."""
+
+    def calls(wrap: Callable[[Any], Any]) -> list[Any]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh())
+        x = torch.randn(6, 3)
+
+        @wrap
+        def predict(x: Any, model: Any = None) -> Any:
+            with torch.no_grad():
+                return model(x)
+
+        found = [predict(x, model=model), predict(x, model=model)]
+        model[1].eval()
+        found.append(predict(x, model=model))
+        model[2] = nn.ReLU()
+        return [*found, predict(x, model=model)]
+
+    with told_once(HERE + "argument 'model' of predict is a Sequential"):
+        have = calls(compile)
+    for mine, theirs in zip(have, calls(lambda f: f), strict=True):
+        close(mine, theirs)
+
+
+def test_it_is_refused_also_when_other_calls_were_compiled() -> None:
+    step = compile(lambda x, k: x * k)
+    assert step(torch.ones(2), 2.0).tolist() == [2.0, 2.0]
+    with told_once(HERE + "argument 1 of <lambda> is a float32"):
+        assert step(torch.ones(2), np.float32(3)).tolist() == [3.0, 3.0]
+        assert step(torch.ones(2), 4.0).tolist() == [4.0, 4.0]
+
+
+def test_a_value_as_an_argument() -> None:
+    step = compile(lambda v: v * 2 + 1)
+    with told_once(HERE + "argument 0 of <lambda> is a Value"):
+        assert [step(Value(i)).data for i in range(4)] == [1.0, 3.0, 5.0, 7.0]
+
+
+def test_what_is_told_by_its_value_is_compiled() -> None:
+    """Strings, bools, None, dtypes; a generator by which one it is."""
+
+    def f(x: Any, how: str, double: bool, dtype: Any, generator: Any) -> Any:
+        x = x.tanh() if how == "tanh" else x.relu()
+        x = x * 2 if double else x
+        return (x if dtype is None else x.to(dtype)) + torch.rand(2, generator=generator)
+
+    def calls(step: Any) -> list[Any]:
+        g, h = (torch.Generator().manual_seed(i) for i in range(2))
+        x = torch.tensor([1.0, -1.0])
+        return [
+            step(x * i, *each)
+            for i in range(2)
+            for each in (
+                ("tanh", True, None, g), ("relu", True, None, g), ("relu", False, torch.float64, g),
+                ("relu", False, torch.float64, h),
+            )
+        ]  # fmt: skip
+
+    with pytest.warns(match="is recorded again"):
+        have = calls(compile(f, fullgraph=True))
+    for mine, theirs in zip(have, calls(f), strict=True):
+        close(mine, theirs)
+
+
+# -- what is compiled ----------------------------------------------------------------------------------------
+
+
+class Scaled:
+    """Callable, with a number of its own."""
+
+    k = 1.0
+
+    def __call__(self, x: Any) -> Any:
+        return x * self.k
+
+
+def test_a_model_itself() -> None:
+    for part in (lambda model: model, lambda model: model.forward):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Tanh())
+        twin = copy.deepcopy(model)
+        step, x = compile(part(twin)), torch.randn(6, 3)
+        with told_once(HERE + "a Sequential itself is not compiled"), torch.no_grad():
+            close(step(x), model(x))
+            close(step(x), model(x))
+            for each in (model, twin):
+                each.eval()
+            close(step(x), model(x))
+            for each in (model, twin):
+                each.train()
+                each[1].eval()
+            close(step(x), model(x))
+        close(twin[1].running_mean, model[1].running_mean)
+
+
+def test_what_is_called_but_is_no_function() -> None:
+    x, scaled = torch.ones(2), Scaled()
+    rates = [2.0]
+    for f, kind in (
+        (scaled, "Scaled"),
+        (functools.partial(lambda rates, x: x * rates[0], rates), "partial"),
+        (operator.methodcaller("mul", 3.0), "methodcaller"),
+    ):
+        step = compile(f)
+        with told_once(HERE + f"a {kind} is not compiled"):
+            for k in (2.0, 3.0):
+                scaled.k = rates[0] = k
+                close(step(x), f(x))
+
+
+def test_a_method_is_bound_as_a_functions_is() -> None:
+    class Model:
+        def __init__(self, k: float) -> None:
+            self.k = k
+
+        @compile
+        def step(self, x: Any) -> Any:
+            return x * self.k
+
+    model, x = Model(2.0), torch.ones(2)
+    with told_once(HERE + "argument 0 of step is a Model"):
+        assert model.step(x).tolist() == [2.0, 2.0]
+        model.k = 3.0
+        assert model.step(x).tolist() == [3.0, 3.0]
+        assert Model(4.0).step(x).tolist() == [4.0, 4.0]
+
+
+@compile
+def doubled(x: Any) -> Any:
+    return x * 2
+
+
+def test_a_compiled_function_is_copied_as_a_function_is() -> None:
+    assert doubled(torch.ones(2)).tolist() == [2.0, 2.0]
+    for other in (copy.copy(doubled), copy.deepcopy([doubled])[0]):
+        assert other is doubled
+    again = compile(doubled, fullgraph=True)
+    assert again(torch.ones(2) * math.pi).tolist() == doubled(torch.ones(2) * math.pi).tolist()
+    assert "*" in again.source()
