@@ -211,3 +211,142 @@ def test_a_compiled_function_is_copied_as_a_function_is() -> None:
     again = compile(doubled, fullgraph=True)
     assert again(torch.ones(2) * math.pi).tolist() == doubled(torch.ones(2) * math.pi).tolist()
     assert "*" in again.source()
+
+
+# -- results -------------------------------------------------------------------------------------------------
+
+WHERE = pytest.mark.parametrize(("device", "backend"), [("cpu", "c"), ("cpu", "numpy"), ("torch", "torch")])
+NOT_COMPUTED = HERE + "the function returns a (Tensor|view of a Tensor) that it has not computed"
+
+RESULTS: dict[str, Callable[[Any, Any], Any]] = {
+    "an argument": lambda x, W: x,
+    "an argument and more": lambda x, W: (x, x + 1),
+    "contiguous": lambda x, W: (x.contiguous(), x + 1),
+    "float": lambda x, W: {"x": x.float(), "y": x + 1},
+    "detach": lambda x, W: x.detach(),
+    "data": lambda x, W: [x + 1, x.data],
+    "view": lambda x, W: x.view(-1),
+    "view of a view": lambda x, W: x.t()[0],
+    "changed": lambda x, W: x.add_(1.0),
+    "changed, and a view of it": lambda x, W: x.mul_(2.0)[1],
+    "what it finds": lambda x, W: (x + 1, W),
+    "what it finds, changed": lambda x, W: W.add_(x),
+    "a view of what it finds": lambda x, W: W[0],
+}
+
+
+@WHERE
+@pytest.mark.parametrize("name", RESULTS)
+def test_results_that_share_their_memory_with_what_was_there(name: str, device: str, backend: str) -> None:
+    """What is written into the result is found in the argument, or in the Tensor outside."""
+
+    def calls(wrap: Callable[[Any], Any]) -> list[Any]:
+        W = torch.ones(2, 2, device=device)
+        step, found = wrap(lambda x: RESULTS[name](x, W)), []
+        for i in range(3):
+            x = torch.full((2, 2), float(i), device=device)
+            result = step(x)
+            result = list(result.values()) if isinstance(result, dict) else result
+            for each in result if isinstance(result, (tuple, list)) else (result,):
+                each.mul_(10.0)
+                found += [each.clone(), x.clone(), W.clone()]
+        return found
+
+    with told_once(NOT_COMPUTED):
+        have = calls(lambda f: compile(f, backend=backend))
+    for mine, theirs in zip(have, calls(lambda f: f), strict=True):
+        close(mine, theirs)
+    with pytest.raises(UnsupportedError, match=NOT_COMPUTED):
+        calls(lambda f: compile(f, fullgraph=True, backend=backend))
+
+
+@pytest.mark.parametrize(
+    ("f", "what"),
+    [
+        (lambda x, k: (x * k, k), "a Python number that it has computed"),
+        (lambda x, k: [k * 2 + 1, x * k], "a Python number that it has computed"),
+        (lambda x, k: (x * k).numpy(), "a NumPy array"),
+    ],
+)
+def test_results_that_are_no_tensors(f: Callable[..., Any], what: str) -> None:
+    def calls(step: Callable[..., Any]) -> list[Any]:
+        return [repr(step(torch.ones(2) * i, i)) for i in (1.0, 2.0, 3.0)]
+
+    with told_once(HERE + "the function returns " + what):
+        assert calls(compile(f)) == calls(f)
+
+
+@WHERE
+def test_results_that_are_made_anew_are_compiled(device: str, backend: str) -> None:
+    """Constants, clones, conversions and views of results."""
+
+    def f(x: Any) -> Any:
+        y = x * 2
+        return torch.ones(3, device=device), x.clone(), x.double(), y.view(-1), y.detach(), 5, None
+
+    step = compile(f, fullgraph=True, backend=backend)
+    for i in range(3):
+        x = torch.full((2, 2), float(i), device=device)
+        for mine, theirs in zip(step(x), f(x), strict=True):
+            if isinstance(theirs, torch.Tensor):
+                close(mine, theirs)
+                mine.add_(1)
+            else:
+                assert mine == theirs
+
+
+# -- gradients that leave the function -----------------------------------------------------------------------
+
+
+def accumulates(w: Any) -> None:
+    (w * w).sum().backward()
+
+
+def replaces(w: Any) -> None:
+    w.grad = None
+    (w * w).sum().backward()
+
+
+def reads(w: Any) -> Any:
+    return w.grad * 2
+
+
+@pytest.mark.parametrize("f", [accumulates, replaces, reads])
+def test_the_gradient_of_an_argument_is_that_of_each_calls(f: Callable[[Any], Any]) -> None:
+    def calls(step: Callable[[Any], Any]) -> list[Any]:
+        a, b = (torch.full((2,), i, requires_grad=True) for i in (1.0, 3.0))
+        for each in (a, b):
+            each.grad = each.detach() * 0.5
+        results = [step(each) for each in (a, b, b, a)]
+        return [a.grad, b.grad, *(each for each in results if each is not None)]
+
+    with told_once(HERE + "the gradient of an argument is read or written"):
+        have = calls(compile(f))
+    for mine, theirs in zip(have, calls(f), strict=True):
+        close(mine, theirs)
+
+
+def test_an_argument_with_a_history_is_eager_codes() -> None:
+    """The walk back leaves the function, and frees what it goes through."""
+
+    def calls(wrap: Callable[[Any], Any]) -> list[Any]:
+        w = torch.ones(2, requires_grad=True)
+        step, found = wrap(lambda h: (h * h).sum().backward()), []
+        for i in range(1, 4):
+            w.grad = None
+            step(w * i)
+            found.append(w.grad)
+        return found
+
+    with told_once(HERE + "argument 0 of <lambda> has a history"):
+        have = calls(compile)
+    for mine, theirs in zip(have, calls(lambda f: f), strict=True):
+        close(mine, theirs)
+
+
+def test_an_argument_has_a_history_only_later() -> None:
+    w = torch.ones(2, requires_grad=True)
+    step = compile(lambda h: torch.autograd.grad((h * h).sum(), h)[0])
+    close(step(w), w * 2)
+    with told_once(HERE + "argument 0 of <lambda> has a history"):
+        close(step(w * 3), w * 6)

@@ -113,7 +113,7 @@ class Program:
                 text.append(f"        jitter.gradients([{leaves}])")
             if jitter and line.name and not line.exact:
                 text.append(f"        {line.name} = jitter({line.name})")
-        text.append(f"        return [{', '.join(f'{name}.detach()' for name in self.results)}]")
+        text.append(f"        return [{', '.join(f'{name}.detach().clone()' for name in self.results)}]")
         kept = ", ".join(f'"{name}": {name}' for name in self.kept)
         text.append(f"    return step, arguments, {{{kept}}}")
         return "\n".join(text) + "\n"

@@ -2,6 +2,7 @@
 
 compiled   the function that records itself: arguments, guards, and what runs as eager code
 guard      what a function reads beside its arguments
+reachable  what a function can come to beside its arguments
 foreign    random numbers of Python's and NumPy's own
 tape       arrays that write down what is computed, and memory that changes
 capture    records what a function computes, draws and changes

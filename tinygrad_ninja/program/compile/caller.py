@@ -7,6 +7,9 @@ lines here alone.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterable
+from operator import le
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,9 @@ from .shapes import is_torch
 
 if TYPE_CHECKING:
     from .step import Step
+
+
+_SHARED = "Tensors that share their memory and did not, or the reverse"
 
 
 class ChangedError(Exception):
@@ -33,13 +39,41 @@ class Caller:
 
     def __init__(self, step: Step) -> None:
         self.step = step
+        self.moves: set[int] = set()  # the slots that hold other memory since `apart` looked
+        self.changed = {address.buffer.slot for address, _ in step.stores}
+        self._spans = {slot: step.table.span(array) for _, array, slot, _ in step.owners}
+        self._sort()
 
     def moved(self, slot: int, array: Any) -> Any:
         """A Tensor holds another array now: take its address, if it is of the same kind."""
         alike = self.step.table.alike(slot, array)
         _same(alike, "a Tensor has another shape, dtype or layout than before")
         self.step.table.point(slot, array)
+        if self.changed:
+            self.moves.add(slot)
         return array
+
+    def apart(self) -> None:
+        """ChangedError where memory that the step changes overlaps with other memory of it."""
+        table = self.step.table
+        self._spans |= {slot: table.span(table.arrays[slot]) for slot in self.moves}
+        looked_at: Iterable[int] = self.moves
+        if not self.changed.isdisjoint(looked_at):
+            self._sort()
+            looked_at = self._spans
+        for slot in looked_at:
+            start, end = self._spans[slot]
+            last = bisect_left(self._starts, end) - 1  # of those that begin before it ends
+            _same(slot in self.changed or start == end or last < 0 or self._ends[last] <= start, _SHARED)
+        self.moves.clear()
+
+    def _sort(self) -> None:
+        """Put what the step changes in the order of its addresses."""
+        spans = sorted(
+            span for slot, span in self._spans.items() if slot in self.changed and span[0] < span[1]
+        )
+        self._starts, self._ends = [start for start, _ in spans], [end for _, end in spans]
+        _same(all(map(le, self._ends, self._starts[1:])), _SHARED)
 
     def words(self, number: int, slot: int) -> tuple[Any, int]:
         """Random words beyond those in the generator's memory; returns its new memory, and the address of
@@ -56,8 +90,9 @@ class Caller:
 def caller(step: Step) -> Any:
     """A function of the arguments that runs the step once: ChangedError, before anything was drawn or
     written, where the recording does not hold any more."""
+    own = Caller(step)
     names: dict[str, Any] = {
-        "own": Caller(step), "slots": step.table.slots, "run": step.run, "same": _same, "count": getrefcount,
+        "own": own, "slots": step.table.slots, "run": step.run, "same": _same, "count": getrefcount,
         "new": object.__new__, "Tensor": Tensor,
     }  # fmt: skip
     state, checks, before, after = [], [], [], []
@@ -77,15 +112,30 @@ def caller(step: Step) -> Any:
             f"if ({found},) != {bind(f'fixed{i}', tuple(fixed.values()))}: "
             "same(False, 'a setting of the optimizer was changed')"
         )
+
+    def held(owner: Tensor, place: int) -> str:
+        """The array that a Tensor holds now."""
+        if place < 0:
+            return f"{bind(f'x{len(names)}', owner)}.array"
+        return f"args[{place}]" + (".array" if place not in step.bare else "")
+
     for i, (owner, array, slot, place) in enumerate(step.owners):
-        source = (
-            f"{bind(f'x{i}', owner)}.array"
-            if place < 0
-            else f"args[{place}]" + (".array" if place not in step.bare else "")
-        )
+        source = held(owner, place)
         state.append(f"a{i}")
         names[f"first_a{i}"] = array
         checks.append(f"if {source} is not a{i}: a{i} = own.moved({slot}, {source})")
+    for i, owner, place in step.shared:
+        checks.append(f"if {held(owner, place)} is not a{i}: same(False, {_SHARED!r})")
+    if own.changed:
+        names["moves"] = own.moves
+        checks.append("if moves: own.apart()")
+    # What flows to a Tensor that is given twice, or was found elsewhere too, is the sum of two gradients.
+    holders = [*((owner, place) for owner, *_, place in step.owners), *(each[1:] for each in step.shared)]
+    known = names["known"] = {holder.edge for holder, place in holders if place < 0}
+    for i, leaf in step.leaves.items():
+        others = [f"is args[{j}].edge" for j, each in step.leaves.items() if j < i and each is not leaf]
+        others += ["in known"] if leaf not in known else []
+        checks += [f"if args[{i}].edge {other}: same(False, {_SHARED!r})" for other in others]
     checks += [f"{bind(f'guard{i}', guard)}()" for i, guard in enumerate(step.guards)]
     for i, (holder, read) in enumerate(step.numbers):
         before.append(f"{bind(f'number{i}', holder)}[()] = {bind(f'read{i}', read)}(args)")

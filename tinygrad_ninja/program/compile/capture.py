@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,8 +60,9 @@ class Captured:
     """What a step does. instructions: in order. cells: the memory of Tensors that it found, each with what it
     holds afterwards. checks: what it looks for before. gradients: node, and what its gradient is then (None:
     none); needs: the gradient that a node must have (or None) for this recording to hold. result: what the
-    function returned, variables for Tensors. place: the device of its torch tensors, "cpu" where there are
-    none; places: which they are.
+    function returned, variables for Tensors. elsewhere: the arguments that the function can come to by
+    another way, too. place: the device of its torch tensors, "cpu" where there are none; places: which they
+    are.
     """
 
     instructions: list[Instruction]
@@ -74,6 +75,7 @@ class Captured:
     settings: list[tuple[dict[str, Any], dict[str, Any]]]
     result: Any = None
     names: dict[Var, str] = field(default_factory=dict)
+    elsewhere: set[Tensor] = field(default_factory=set)
     place: str = "cpu"
     places: dict[Var, str] = field(default_factory=dict)
 
@@ -168,6 +170,8 @@ class Recording(Replacing):
                 self.tape.fixed.add(found.var)
             if is_torch(array):
                 self.tape.put(found.var, kind_of(array).device(array))
+        elif all(tensor is not each for each in (found.owner, *found.others)) and found.owner is not None:
+            found.others.append(tensor)
         return found
 
     def _set_array(self, tensor: Tensor, array: Any) -> None:
@@ -286,7 +290,7 @@ class Recording(Replacing):
 
     # -- what was recorded -----------------------------------------------------------------------------------
 
-    def captured(self, result: Any) -> Captured:
+    def captured(self, result: Any, arguments: Iterable[Tensor]) -> Captured:
         """What the step did, its result included; called inside, after the function. UnsupportedError where
         it left something behind that a compiled call would not leave."""
         for optimizer, kept in self._optimizers.items():
@@ -300,7 +304,10 @@ class Recording(Replacing):
                 self._take_over(self.cell(tensor, before), now, "a Tensor's data")
         gradients: list[tuple[Node, Var | None]] = []
         needs = []
+        given = {each.edge for each in arguments}
         for node, (read, before) in self._grads.items():
+            if node in given:
+                refuse("the gradient of an argument is read or written; return what autograd.grad() gives")
             now = _GRAD.__get__(node)
             if read:
                 needs.append((node, before))
@@ -340,20 +347,33 @@ class Recording(Replacing):
         if isinstance(result, Tensor):
             array = _ARRAY.__get__(result)
             if _is_memory(array):
-                return result if id(array) not in self._born else self.tape.variable(result.array)
+                if id(array) in self._born:
+                    return self.tape.variable(result.array)
+                refuse("the function returns a Tensor that it has not computed; return a clone() of it")
+            if array.seen is not None and array.seen[0].owner is not None:
+                refuse("the function returns a view of a Tensor that it has not computed; clone() it")
             if result.edge is not None and not self._went_back():
                 refuse(
                     "the result still needs its history; call backward() inside the function, or use "
                     "no_grad()"
                 )
-            return self.tape.variable(result.array)
-        if isinstance(result, Recorded):
-            return self.tape.variable(result)
+            var = self.tape.variable(result.array)
+            if var in self._computed_numbers():
+                refuse("the function returns a Python number that it has computed; return a Tensor")
+            return var
         if result is None or isinstance(result, (bool, int, float, str)):
             return result
-        return refuse(
-            f"the function returns a {type(result).__name__}; Tensors, numbers and tuples can be compiled"
-        )
+        kind = "NumPy array" if isinstance(result, np.ndarray) else type(result).__name__
+        return refuse(f"the function returns a {kind}; Tensors, numbers and tuples can be compiled")
+
+    def _computed_numbers(self) -> set[Var]:
+        """What is computed of Python's numbers alone, and is no Tensor in eager code."""
+        found = {each.var for each in self.numbers}
+        for each in self.tape.instructions:
+            read = [var for var in each.reads() if not (var.constant and var.shape == ())]
+            if read and found.issuperset(read):
+                found.add(each.output)
+        return found
 
     def _went_back(self) -> bool:
         return any(

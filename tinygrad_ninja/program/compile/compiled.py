@@ -25,6 +25,7 @@ from .caller import ChangedError
 from .capture import Captured, Recording
 from .foreign import ForeignStreams
 from .guard import PLAIN, Guard
+from .reachable import reachable
 from .replacing import one_at_a_time, recording
 from .shapes import is_torch
 from .step import Step
@@ -62,7 +63,8 @@ def compile(
 
     What can't be compiled runs as eager code, with one warning that says why; with fullgraph=True it raises
     that sentence, which names the line: a value read out with item(), another argument (a list, a NumPy
-    scalar, a model), a Module itself, random numbers of Python's or NumPy's. backend: "c", "numpy" (the
+    scalar, a model), a Module itself, random numbers of Python's or NumPy's, a result that is an argument or
+    a view of one, a gradient that goes to an argument. backend: "c", "numpy" (the
     same program as straight-line NumPy), or "auto": C where there is a compiler, else NumPy, with a warning.
     For Tensors on "torch" or "cuda": "torch", straight-line torch code, "inductor", which torch.compile
     fuses, or "auto": fused where torch.compile finds its tools, else not, with a warning. On a GPU either is
@@ -217,6 +219,8 @@ class Compiled:
                     f"argument {name!r} of {self._name} is a {type(value).__name__}, which may be another at "
                     f"every call; Tensors, arrays, numbers and strings can be compiled"
                 )
+            if isinstance(value, Tensor) and not value.is_leaf:
+                refuse(f"argument {name!r} of {self._name} has a history of its own; detach() it")
 
     def _capture_values(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -243,6 +247,7 @@ class Compiled:
     ) -> tuple[Callable[[], Step] | None, Guard]:
         arguments: dict[int, Tensor] = {}
         made = Recording()
+        elsewhere = {each for each in reachable(self._fn) if isinstance(each, Tensor)}
         guard = Guard(self._fn)
         values = [*args, *kwargs.values()]
         for i, value in enumerate(values):
@@ -255,8 +260,9 @@ class Compiled:
             given, named = values[: len(args)], dict(zip(kwargs, values[len(args) :], strict=True))
             made.tape.code = getattr(getattr(self._fn, "__func__", self._fn), "__code__", None)
             result = self._fn(*given, **named)
-            captured = made.captured(result)
+            captured = made.captured(result, arguments.values())
             captured.names = _names(made.tape.frame)
+            captured.elsewhere = elsewhere.intersection(arguments.values())
             made.tape.frame = None
             if not guard.holds():
                 raise UnsupportedError(f"{self._name} changes a global or a closure's variable that it reads")
@@ -353,7 +359,8 @@ def _kind(value: Any) -> Any:
         else:
             layout = getattr(array, "strides", None), None
         kind = getattr(array, "shape", ()), getattr(array, "dtype", None)
-        return ("tensor", *kind, *layout, value.edge is not None)
+        edge = value.edge
+        return ("tensor", *kind, *layout, edge and ("a leaf" if edge.op is None else "a result"))
     if isinstance(value, np.ndarray):
         return "array", value.shape, value.dtype, value.strides
     return (type(value), value) if type(value) in _TOLD_BY_VALUE else (type(value),)

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import byte_bounds
 
 from ..instructions import Array, Var
 from .capture import Captured
@@ -55,7 +56,15 @@ class Table:
 
     def share(self, a: Array, b: Array) -> bool:
         """Whether a change of one may change the other."""
-        return np.may_share_memory(a, b)
+        (start, end), (first, last) = self.span(a), self.span(b)
+        return start < last and first < end
+
+    def span(self, array: Any) -> tuple[int, int]:
+        """The addresses between which an array's elements lie."""
+        if array.flags.c_contiguous:
+            start = pointer(array)
+            return start, start + array.nbytes
+        return byte_bounds(array)
 
     def may_write(self, array: Array) -> bool:
         """Whether the array's memory may be changed."""

@@ -24,7 +24,7 @@ from .memory import OURS, Table, aligned, names_for
 from .plan import Address, Storage
 from .results import mapped
 from .straight import Straight
-from .tape import Cell, UnsupportedError
+from .tape import Cell, UnsupportedError, refuse
 
 
 class Step:
@@ -45,6 +45,7 @@ class Step:
         self.fused: list[str] = []
         self.guards: list[Callable[[], None]] = []
         self._gather(captured, arguments)
+        self.leaves = {i: each.edge for i, each in arguments.items() if each.edge is not None}
         self.program = Program(captured.instructions, self._wanted()).needed()
         self.run = self._runner(backend)
         forget_values(captured.instructions)
@@ -92,6 +93,9 @@ class Step:
         self.owners: list[
             tuple[Tensor, Array, int, int]
         ] = []  # a Tensor, its array, slot, and which argument
+        self.shared: list[
+            tuple[int, Tensor, int]
+        ] = []  # the number of an owner, and who holds the same array
         for number, cell in enumerate(captured.cells):
             if cell.before not in read and cell not in cells:
                 continue
@@ -104,8 +108,9 @@ class Step:
             if cell in cells and not self.table.may_write(cell.array):
                 raise UnsupportedError("a Tensor is changed in place whose memory is read-only")
             self.inputs[cell.before] = address = self.table.add(cell.array, name)
-            place = next((i for i, each in arguments.items() if each is cell.owner), -1)
-            self.owners.append((cell.owner, cell.array, address.buffer.slot or 0, place))
+            first, *more = _holders(cell, arguments, captured.elsewhere)
+            self.shared += [(len(self.owners), *each) for each in more]
+            self.owners.append((first[0], cell.array, address.buffer.slot or 0, first[1]))
             cell.address = address
         for cell in captured.cells:
             if cell.owner is None and cell in cells and cell.before in read:
@@ -148,9 +153,7 @@ class Step:
         for cell in written:
             for other in found:
                 if other is not cell and self.table.share(cell.array, other.array):
-                    raise UnsupportedError(
-                        "a Tensor is changed in place that shares its memory with another one"
-                    )
+                    refuse("a Tensor is changed in place that shares its memory with another one")
 
     def _draw_inputs(self, captured: Captured, read: dict[Var, None], names: dict[Var, str]) -> None:
         """Integers are made of words in the compiled code; other numbers are drawn before it runs."""
@@ -280,6 +283,17 @@ def _bounds(draw: Draw) -> tuple[int, int] | None:
     if draw.method != "integers" or draw.options or draw.arguments[1] - draw.arguments[0] >= 2**28:
         return None
     return draw.arguments[:2]
+
+
+def _holders(cell: Cell, arguments: dict[int, Tensor], elsewhere: set[Tensor]) -> list[tuple[Tensor, int]]:
+    """The Tensors that hold a memory, each with its places among the arguments, and -1 where the function
+    comes to it by another way."""
+    found = []
+    for each in (cell.owner, *cell.others):
+        assert each is not None
+        places = [i for i, x in arguments.items() if x is each]
+        found += [(each, i) for i in (*places, *([-1] if not places or each in elsewhere else []))]
+    return found
 
 
 class _Slot:

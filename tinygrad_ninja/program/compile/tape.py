@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, ClassVar, NoReturn
@@ -41,13 +41,15 @@ def refuse(what: str) -> NoReturn:
 @dataclass(eq=False)
 class Cell:
     """Memory: `var` is what it holds now, `before` what it held when the step began. `owner`: a Tensor that
-    holds it, None for memory that the step itself made. `version` counts the changes."""
+    holds it, None for memory that the step itself made; `others`: the Tensors that hold the same. `version`
+    counts the changes."""
 
     array: Array
     var: Var
     owner: Tensor | None = None
     version: int = 0
     address: Any = None
+    others: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.before = self.var

@@ -59,13 +59,12 @@ class TorchTable(Table):
         """Whether the host's memory is there."""
         return not is_torch(self.arrays[slot])
 
-    def share(self, a: Any, b: Any) -> bool:
-        if not is_torch(a) and not is_torch(b):
-            return super().share(a, b)
-        if not is_torch(a) or not is_torch(b):
-            return False
-        (start, end), (first, last) = map(_span, (a, b))
-        return start < last and first < end
+    def span(self, array: Any) -> tuple[int, int]:
+        if not is_torch(array):
+            return super().span(array)
+        reach = sum((n - 1) * step for n, step in zip(array.shape, array.stride(), strict=True)) + 1
+        start = array.data_ptr()
+        return start, start + (reach * array.element_size() if array.numel() else 0)
 
     def may_write(self, array: Any) -> bool:
         return is_torch(array) or super().may_write(array)
@@ -86,12 +85,6 @@ class TorchTable(Table):
     def point(self, slot: int, array: Any) -> None:
         self.arrays[slot] = array
         self.moved |= slot not in self.given and is_torch(array)
-
-
-def _span(x: Any) -> tuple[int, int]:
-    """The addresses between which a tensor's elements lie."""
-    reach = sum((n - 1) * step for n, step in zip(x.shape, x.stride(), strict=True)) + 1
-    return x.data_ptr(), x.data_ptr() + (reach * x.element_size() if x.numel() else 0)
 
 
 class TorchStep(Step):
