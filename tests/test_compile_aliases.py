@@ -32,7 +32,7 @@ def given_and_found(wrap: Callable[[Any], Any], device: str) -> list[Any]:
 def found_within(wrap: Callable[[Any], Any], device: str) -> list[Any]:
     """The argument is a parameter of a model."""
     model = torch.nn.Linear(2, 2, bias=False).to(device)
-    other = torch.ones(2, 2, device=device)
+    other = torch.ones(2, 2, device=device, requires_grad=True)
 
     def f(x: Any) -> Any:
         with torch.no_grad():

@@ -41,7 +41,12 @@ class Caller:
         self.step = step
         self.moves: set[int] = set()  # the slots that hold other memory since `apart` looked
         self.changed = {address.buffer.slot for address, _ in step.stores}
-        self._spans = {slot: step.table.span(array) for _, array, slot, _ in step.owners}
+        table = step.table
+        # Where a slot's elements lie, beside its address; for all that takes its place they lie alike.
+        self._reach = {}
+        for _, array, slot, _ in step.owners:
+            at = table.address(slot)
+            self._reach[slot] = tuple(each - at for each in table.span(array))
         self._sort()
 
     def moved(self, slot: int, array: Any) -> Any:
@@ -55,23 +60,25 @@ class Caller:
 
     def apart(self) -> None:
         """ChangedError where memory that the step changes overlaps with other memory of it."""
-        table = self.step.table
-        self._spans |= {slot: table.span(table.arrays[slot]) for slot in self.moves}
         looked_at: Iterable[int] = self.moves
         if not self.changed.isdisjoint(looked_at):
             self._sort()
-            looked_at = self._spans
+            looked_at = self._reach.keys() - self.changed
         for slot in looked_at:
-            start, end = self._spans[slot]
+            start, end = self._span(slot)
             last = bisect_left(self._starts, end) - 1  # of those that begin before it ends
-            _same(slot in self.changed or start == end or last < 0 or self._ends[last] <= start, _SHARED)
+            if last >= 0 and self._ends[last] > start and start < end:
+                raise ChangedError(_SHARED)
         self.moves.clear()
+
+    def _span(self, slot: int) -> tuple[int, int]:
+        at, (low, high) = self.step.table.address(slot), self._reach[slot]
+        return at + low, at + high
 
     def _sort(self) -> None:
         """Put what the step changes in the order of its addresses."""
-        spans = sorted(
-            span for slot, span in self._spans.items() if slot in self.changed and span[0] < span[1]
-        )
+        spans = sorted(self._span(slot) for slot in self.changed)
+        spans = [(start, end) for start, end in spans if start < end]
         self._starts, self._ends = [start for start, _ in spans], [end for _, end in spans]
         _same(all(map(le, self._ends, self._starts[1:])), _SHARED)
 

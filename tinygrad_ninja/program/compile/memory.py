@@ -85,6 +85,11 @@ class Table:
         self.point(slot, aligned(self.arrays[slot].shape, self.arrays[slot].dtype))
         return self.arrays[slot]
 
+    def address(self, slot: int) -> int:
+        """Where the memory that is there begins."""
+        address: int = self.slots[slot]
+        return address
+
     def point(self, slot: int, array: Array) -> None:
         self.arrays[slot] = array
         self.slots[slot] = pointer(array)

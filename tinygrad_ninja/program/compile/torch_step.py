@@ -24,7 +24,7 @@ from .capture import Captured, Draw
 from .checks import Check, index_checks
 from .emit_torch import MOVES, WHOLE, Emitter, elements_of
 from .lower import primitives
-from .memory import Table, aligned
+from .memory import Table, aligned, pointer
 from .plan import Address, Buffer
 from .replay import OnDevice, Replay, Upload, function_of
 from .shapes import ShapeTape, is_torch
@@ -81,6 +81,10 @@ class TorchTable(Table):
         before = self.arrays[slot]
         self.point(slot, np.zeros_like(before) if self.host(slot) else torch.zeros_like(before))
         return self.arrays[slot]
+
+    def address(self, slot: int) -> int:
+        array: Any = self.arrays[slot]
+        return pointer(array) if self.host(slot) else array.data_ptr()
 
     def point(self, slot: int, array: Any) -> None:
         self.arrays[slot] = array
