@@ -155,3 +155,22 @@ def test_a_generator_that_is_not_drawn_from_is_no_matter() -> None:
     noise = rng.normal()
     step = compile(lambda: x * (noise if rng else 0.0), fullgraph=True)
     assert step().tolist() == step().tolist()
+
+
+def test_a_recording_that_fails_draws_nothing() -> None:
+    """Eager code begins with the numbers with which it would have begun."""
+
+    def calls(wrap: Callable[[Any], Any]) -> list[float]:
+        random.seed(3)
+        torch.manual_seed(3)
+        rng = np.random.default_rng(3)
+
+        def f(x: Any) -> Any:
+            noise = random.random() + rng.normal() + torch.rand(2)
+            return x * noise if noise.sum().item() > 0 else x - noise
+
+        step = wrap(f)
+        return [step(torch.ones(2)).tolist() for _ in range(CALLS)]
+
+    with told_once(r"item\(\) reads a value"):
+        assert calls(compile) == calls(lambda f: f)

@@ -64,11 +64,12 @@ def compile(
     What can't be compiled runs as eager code, with one warning that says why; with fullgraph=True it raises
     that sentence, which names the line: a value read out with item(), another argument (a list, a NumPy
     scalar, a model), a Module itself, random numbers of Python's or NumPy's, a result that is an argument or
-    a view of one, a gradient that goes to an argument. backend: "c", "numpy" (the
-    same program as straight-line NumPy), or "auto": C where there is a compiler, else NumPy, with a warning.
-    For Tensors on "torch" or "cuda": "torch", straight-line torch code, "inductor", which torch.compile
-    fuses, or "auto": fused where torch.compile finds its tools, else not, with a warning. On a GPU either is
-    replayed as one CUDA graph.
+    a view of one, a gradient that goes to an argument.
+
+    backend: "c", "numpy" (the same program as straight-line NumPy), or "auto": C where there is a compiler,
+    else NumPy, with a warning. For Tensors on "torch" or "cuda": "torch", straight-line torch code,
+    "inductor", which torch.compile fuses, or "auto": fused where torch.compile finds its tools, else not,
+    with a warning. On a GPU either is replayed as one CUDA graph.
 
     Threads may call it at once; they take turns. Within another function that is recorded it is a part of
     that one.
