@@ -132,7 +132,7 @@ def several(items: list[tuple[Call, int]]) -> Call:
         for call, n in items:
             mine, left = left[:n], left[n:]
             out = call(torch, *mine)
-            results.append(out.detach())
+            results.append(out.detach().clone())
             if out.requires_grad:
                 weight = (
                     torch.arange(out.numel(), device=out.device).reshape(out.shape).to(out.dtype) * 0.25 + 1

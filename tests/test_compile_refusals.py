@@ -17,6 +17,7 @@ from compiled_steps import close, told_once
 import tinygrad_ninja as torch
 from tinygrad_ninja import Value, nn
 from tinygrad_ninja.program.compile import UnsupportedError, compile
+from tinygrad_ninja.program.trace import ReadOutError
 
 HERE = r"test_compile_refusals.py:\d+: "
 Pair = namedtuple("Pair", "a b")
@@ -29,7 +30,7 @@ def refused(f: Callable[..., Any], calls: list[tuple[Any, ...]], why: str) -> No
     with told_once(HERE + why):
         for args, wanted in zip(calls, want, strict=True):
             close(step(*args), wanted)
-    with pytest.raises(UnsupportedError, match=HERE + why):
+    with pytest.raises((UnsupportedError, ReadOutError), match=HERE + why):
         compile(f, fullgraph=True)(*calls[0])
 
 
@@ -350,3 +351,26 @@ def test_an_argument_has_a_history_only_later() -> None:
     close(step(w), w * 2)
     with told_once(HERE + "argument 0 of <lambda> has a history"):
         close(step(w * 3), w * 6)
+
+
+# -- values that NumPy copies --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("f", "how"),
+    [
+        (lambda x, k: x * torch.tensor(k), r"tensor\(\)"),
+        (lambda x, k: x * torch.tensor([k, 2.0]), r"tensor\(\)"),
+        (lambda x, k: x * torch.tensor(np.exp(x.numpy())), r"tensor\(\)"),
+        (lambda x, k: x * torch.Tensor(x * k), r"Tensor\(\)"),
+        (lambda x, k: x * torch.from_numpy(np.array(x * k)), r"numpy.array\(\)"),
+        (lambda x, k: x * torch.full((2,), k), r"item\(\)"),
+    ],
+)
+def test_values_that_are_copied(f: Callable[..., Any], how: str) -> None:
+    refused(f, [(torch.ones(2) * i, i) for i in (1.0, 2.0, 3.0)], how + " reads a value out of a Tensor")
+
+
+def test_values_that_are_the_same_at_every_call_may_be_copied() -> None:
+    step = compile(lambda x: x * torch.tensor(torch.arange(2).numpy()) * torch.Tensor([2, 3]), fullgraph=True)
+    assert step(torch.ones(2)).tolist() == [0.0, 3.0]

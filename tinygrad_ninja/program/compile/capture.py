@@ -27,12 +27,12 @@ from ...record import Node, clock
 from ...tensors import Tensor, wrap
 from ...torch_generator import TorchGenerator
 from ..instructions import Array, Instruction, Var
-from ..trace import XP
-from .checks import Check, is_unknown, noting
+from ..trace import XP, ReadOutError
+from .checks import COPIES, Check, is_unknown, noting, unknown_within
 from .replacing import Replacing
 from .results import mapped
 from .shapes import is_torch, stand_in_for
-from .tape import Cell, Recorded, StepTape, UnsettledError, refuse
+from .tape import Cell, Recorded, StepTape, UnsettledError, refuse, told
 from .values import watch_for_values
 
 
@@ -129,6 +129,8 @@ class Recording(Replacing):
             self.replace(scheduler, "step", self._scheduling(scheduler.step))
         self.replace(adam, "count", lambda step: self._as_number(XP.astype(step.array, np.dtype(np.float64))))
         watch_for_values(self)
+        for owner, name, how in COPIES:
+            self.replace(owner, name, self._uncopied(getattr(owner, name), how))
         for module, name, noted in noting(self.tape, self.checks):
             self.replace(module, name, self._noting_checks(getattr(module, name), noted))
         return self
@@ -240,6 +242,16 @@ class Recording(Replacing):
             return noted(array, *args)
 
         return check
+
+    def _uncopied(self, original: Callable[..., Any], how: str) -> Callable[..., Any]:
+        """A function that copies values by NumPy, which no tape sees."""
+
+        def copy(*args: Any, **options: Any) -> Any:
+            if self.mine() and unknown_within((*args, *options.values())):
+                raise ReadOutError(told(how))
+            return original(*args, **options)
+
+        return copy
 
     def _get_groups(self, optimizer: Optimizer) -> list[dict[str, Any]]:
         """An optimizer's groups; its own methods find a learning rate in them that is read anew at every

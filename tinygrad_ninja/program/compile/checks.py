@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ...functions import indexing
+from ...functions import creation, indexing
 from ...nn.functional import loss
+from ...tensors import Tensor
 from ..instructions import Array, Instruction, Var
 from ..trace import XP
 from .tape import Recorded, StepTape
@@ -33,6 +34,14 @@ class Check:
         """Raise the error, if it is one."""
         if ((array < self.low) | (array >= self.high)).any():
             raise self.error(self.message)
+
+
+COPIES = (
+    (creation, "_to_array", "tensor()"),
+    (Tensor, "__init__", "Tensor()"),
+    (Tensor, "__array__", "numpy.array()"),
+)
+"""(owner, name, what it is called): the functions that copy values by NumPy, which no tape sees."""
 
 
 def noting(tape: StepTape, checks: list[Check]) -> Iterator[tuple[Any, str, Callable[..., Any]]]:
@@ -62,6 +71,13 @@ def noting(tape: StepTape, checks: list[Check]) -> Iterator[tuple[Any, str, Call
 def is_unknown(x: Any) -> bool:
     """Whether it is an array of which the values may differ from call to call."""
     return isinstance(x, Recorded) and not x.is_known()
+
+
+def unknown_within(x: Any) -> bool:
+    """Whether the values of a Tensor or an array, or of one in nested lists, may differ from call to call."""
+    if isinstance(x, (list, tuple)):
+        return any(map(unknown_within, x))
+    return is_unknown(getattr(x, "array", x))
 
 
 def index_checks(made: Instruction) -> list[Check]:
