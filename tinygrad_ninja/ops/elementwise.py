@@ -143,23 +143,23 @@ def abs(xp: Any, x: Any, /) -> Any:
     return xp.abs(x)
 
 
-def _flat(xp: Any, dout: Any) -> Any:
+def flat(xp: Any, dout: Any) -> Any:
     return xp.zeros_like(dout)
 
 
-@operation(x=_flat)
+@operation(x=flat)
 def sign(xp: Any, x: Any, /) -> Any:
     """out = -1, 0 or 1;  dx = 0."""
     return xp.sign(x)
 
 
-@operation(x=_flat)
+@operation(x=flat)
 def floor(xp: Any, x: Any, /) -> Any:
     """out = the largest integer not above x;  dx = 0."""
     return xp.floor(x)
 
 
-@operation(x=_flat)
+@operation(x=flat)
 def trunc(xp: Any, x: Any, /) -> Any:
     """out = x without its fraction;  dx = 0."""
     return xp.trunc(x)
@@ -232,7 +232,7 @@ def remainder(xp: Any, a: Any, b: Any, /) -> Any:
     return a % b
 
 
-@operation(broadcasts=True, numeric=True, a=_flat, b=_flat)
+@operation(broadcasts=True, numeric=True, a=flat, b=flat)
 def floor_divide(xp: Any, a: Any, b: Any, /) -> Any:
     """out = ⌊a / b⌋;  da = db = 0."""
     _refuse_zero(xp, a, b)

@@ -17,7 +17,7 @@ import numpy as np
 from ..kinds import kind_of
 from ..ops import TABLE, Operation
 from .instructions import Instruction, Program, Var, repeats, substitute
-from .record import RESERVED, Forward
+from .record import RESERVED, Forward, gradient_name, unused
 from .trace import XP, Tape, Traced, plain
 
 STEPWISE = {"put", "put_view", "scatter", "scatter_along"}
@@ -80,18 +80,46 @@ class RuleTape(Tape):
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Traced:
         shapes = [np.shape(each) for each in inputs]
-        if operation.name == "where" and shapes[1] == np.broadcast_shapes(*shapes):
-            (condition,) = parameters
-            made = self._makers.get(self.variable(condition))
-            if made is not None and made.operation.name == "eq" and not plain(condition).any():
-                return cast(Traced, inputs[1])
-        if operation.broadcasts and len(inputs) == 2 and (found := self._before_repeated(inputs)):
+        if operation.name == "where" and (known := self._known_beforehand(*parameters)) is not None:
+            taken, value = inputs[0 if known else 1], self.value(operation, inputs, parameters)
+            if not isinstance(taken, Traced):
+                return self.constant(value)
+            taken = taken if taken.dtype == value.dtype else XP.astype(taken, value.dtype)
+            return cast(Traced, taken if taken.shape == value.shape else XP.broadcast_to(taken, value.shape))
+        if operation.name in ("expand", "reshape") and parameters == (shapes[0],):
+            return cast(Traced, inputs[0])
+        if operation.name == "scatter" and all(map(_reads_all, parameters[1])):
+            return self.apply(TABLE["reshape"], inputs, parameters[:1])
+        alone = operation.broadcasts and len(inputs) == 2 and not parameters
+        if alone and (found := self._before_repeated(inputs)):
             made_of_fewer = self.apply(operation, found, parameters)
             return cast(Traced, XP.broadcast_to(made_of_fewer, np.broadcast_shapes(*shapes)))
         result = super().apply(operation, inputs, parameters)
         if self.instructions:
             self._makers[self.instructions[-1].output] = self.instructions[-1]
         return result
+
+    def made_of(self, var: Var, known: set[Var]) -> set[Var]:
+        """The variable and those that its expression reads, without those that are known."""
+        found: set[Var] = set()
+        stack = [var]
+        while stack:
+            last = stack.pop()
+            if last not in found and last not in known:
+                found.add(last)
+                stack += self._makers[last].reads() if last in self._makers else ()
+        return found
+
+    def _known_beforehand(self, condition: Any) -> bool | None:
+        """What a condition is for all elements, whatever the inputs of the program are; or that it asks for
+        a single point, at which no recorded value is. None where it depends."""
+        var = self.variable(condition)
+        if not isinstance(var, Var):
+            return bool(var)
+        made = self._makers.get(var)
+        if made is not None and made.operation.name == "eq" and not plain(condition).any():
+            return False
+        return bool(var.number) if var.constant else None
 
     def _before_repeated(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         """One repeated input as it was before, and the other as the number that it is; empty for others."""
@@ -102,6 +130,16 @@ class RuleTape(Tape):
                 before = self.operand(repeated.inputs[0])
                 return (before, number) if x is inputs[0] else (number, before)
         return ()
+
+
+def is_zero(var: Var) -> bool:
+    """Whether it is 0 throughout, whatever the inputs of the program are."""
+    return var.constant and not var.number
+
+
+def _reads_all(item: Any) -> bool:
+    """Whether an item of an index leaves nothing out, and brings nothing into another order."""
+    return item is None or item is Ellipsis or (isinstance(item, slice) and item == slice(None))
 
 
 def rules_of(instruction: Instruction) -> Sequence[Callable[[Any, tuple[Any, ...]], Any]]:
@@ -152,7 +190,7 @@ def backward(forward: Forward, sparing: bool = False) -> Backward:
         taken = set(theirs)
         for each in forward.program.instructions:
             if each.output in given:
-                each.output.name = new_name(each.operation, taken)
+                each.output.name = unused(each.operation.name, taken)
     for var, gradient in answered.gradients.items():
         if gradient.name in taken:
             raise ValueError(
@@ -160,13 +198,6 @@ def backward(forward: Forward, sparing: bool = False) -> Backward:
                 f"gradient of {var.name}; call one of the two something else"
             )
     return answered
-
-
-def new_name(operation: Operation, taken: set[str]) -> str:
-    """A name that is not taken for what an operation makes: its own, and a number."""
-    number = next(n for n in range(1, len(taken) + 2) if f"{operation.name}_{n}" not in taken)
-    taken.add(f"{operation.name}_{number}")
-    return f"{operation.name}_{number}"
 
 
 # -- the lines -----------------------------------------------------------------------------------------------
@@ -186,6 +217,13 @@ def _lines(program: Program) -> list[Line]:
         else:
             lines.append(Line(within))
     return lines
+
+
+def _read_outside(line: Line) -> list[Var]:
+    """The values that the line reads, as often as a gradient comes back from it."""
+    inside = {each.output for each in line.instructions}
+    reads = [pair for each in line.instructions for pair in zip(each.inputs, each.flows, strict=True)]
+    return [var for var, flow in reads if flow and isinstance(var, Var) and var not in inside]
 
 
 def _uses_in_order(line: Line) -> list[tuple[Instruction, int]]:
@@ -211,6 +249,7 @@ def _answer(loss: Var, lines: list[Line]) -> Backward:
     inside_lines: dict[Var, Var] = {}
     gradients: dict[Var, Traced] = {loss: tape.constant(np.ones_like(loss.value))}
     owned = {var for line in lines for each in line.instructions for var in (each.output, *each.reads())}
+    uses = Counter(var for line in lines for var in _read_outside(line))
 
     def own(share: Traced) -> Traced:
         """A share as a variable of its own, since it is going to have a name."""
@@ -240,22 +279,30 @@ def _answer(loss: Var, lines: list[Line]) -> Backward:
                     inside_lines[var] = tape.variable(share)
                 else:
                     found[each, place] = var, share
+        before: set[Var] = set()  # what the shares so far are made of
         for each, place in _uses_in_order(line):
             if (each, place) not in found:
                 continue
             var, share = found[each, place]
+            if uses[var] > 1 or tape.variable(share) in before:
+                # The name is a sum's that is not yet whole, or not yet there: nothing else may go by it.
+                owned.update(inside_lines.values())
+            before |= tape.made_of(tape.variable(share), owned)
+            tape.answers = each
             total = share = own(share)
-            if var in gradients:
-                tape.answers = each
-                total = own(tape.apply(TABLE["add"], (gradients[var], share), ()))
-                tape.answers = None
+            if var in gradients and is_zero(tape.variable(share)):
+                total = gradients[var]
+            elif var in gradients:
+                # Without what is known of sums, by which the share itself would not be in the program.
+                total = own(Tape.apply(tape, TABLE["add"], (gradients[var], share), ()))
+            tape.answers = None
             gradients[var] = total
             line.shares.append(Share(var, each, place, tape.variable(share), tape.variable(total)))
     made = {var: tape.variable(each) for var, each in gradients.items()}
     for line in lines:
         for added in line.shares:
-            added.total.name = "d" + added.of.name
-    made[loss].name = "d" + loss.name
+            added.total.name = gradient_name(added.of.name)
+    made[loss].name = gradient_name(loss.name)
     return Backward(lines, Program(tape.instructions, list(made.values())).needed(), made, inside_lines)
 
 
@@ -266,7 +313,7 @@ def _weight(instruction: Instruction) -> int:
     """How much of an expression an operation is: 1 for arithmetic, 0 for a view; more than LIGHT for what
     nobody computes twice."""
     operation = instruction.operation
-    if operation.view or operation.name in ("expand", "clone"):
+    if operation.view or operation.name in ("expand", "clone", "hold"):
         return 0
     if operation.name in ("argmax", "argmin"):
         return 1

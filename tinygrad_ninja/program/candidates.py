@@ -9,6 +9,7 @@ from typing import Any
 
 from ..ops.reduction import size
 from .instructions import Program, Var, flatten
+from .record import is_range
 
 NEAR = 16
 """So many instructions a normalization has at most, however it is written."""
@@ -78,11 +79,12 @@ def along_axes(found: Shapes) -> Iterator[Any]:
 
 def rows_and_targets(found: Shapes) -> Iterator[Any]:
     for x, key in itertools.product(found.values, found.keys):
-        if len(key) == 2 == len(x.shape) and all(
-            isinstance(each, Var) and len(each.shape) == 1 and each.value.max(initial=-1) < n
-            for each, n in zip(key, x.shape, strict=True)
-        ):
-            yield (x,), (key[1], key[0])
+        if len(key) != 2 or len(x.shape) != 2:
+            continue
+        rows, target = key
+        each_row = is_range(rows) and rows.shape == target.shape == x.shape[:1]
+        if each_row and ((target.value >= 0) & (target.value < x.shape[1])).all():
+            yield (x,), (target, rows)
 
 
 def gathered(found: Shapes) -> Iterator[Any]:

@@ -8,7 +8,7 @@ other knowledge of where it came from.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,8 +43,8 @@ class Var:
 
     @property
     def number(self) -> Number:
-        """The one number of a constant."""
-        number: Number = self.value.flat[0].item()
+        """The one number of a constant; 0 where it has no elements."""
+        number: Number = (self.value.flat[0] if self.value.size else self.dtype.type(0)).item()
         return number
 
     def __repr__(self) -> str:
@@ -191,6 +191,25 @@ def substitute(parameters: tuple[Any, ...], value: Callable[[Any], Any]) -> tupl
     return tuple(substitute(each, value) if isinstance(each, tuple) else value(each) for each in parameters)
 
 
+def reached(instructions: Iterable[Instruction], leaves: Iterable[Var]) -> set[Var]:
+    """The leaves, and the values to which a gradient comes on its way to them."""
+    found = set(leaves)
+    for each in instructions:
+        if any(flow and var in found for var, flow in zip(each.inputs, each.flows, strict=True)):
+            found.add(each.output)
+    return found
+
+
 def double(value: Array) -> Array:
     """An array in double precision, if it holds floating point numbers."""
     return value.astype(np.float64) if value.dtype.kind == "f" else value
+
+
+def widened(program: Program) -> Program:
+    """The program without rounding: a cast from one floating point dtype to another is one to double."""
+
+    def wide(step: Instruction) -> Instruction:
+        rounds = step.operation.name == "cast" and step.output.dtype.kind == "f"
+        return replace(step, parameters=(np.dtype(np.float64),)) if rounds else step
+
+    return Program([wide(each) for each in program.instructions], program.outputs)

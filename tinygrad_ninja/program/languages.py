@@ -8,7 +8,8 @@ has a shorter name of its own in one of them.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from copy import copy
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -92,8 +93,6 @@ def code(x: Any) -> Code:
         return x
     if isinstance(x, tuple):
         return Code(f"({', '.join(map(str, map(code, x)))}{',' * (len(x) == 1)})")
-    if isinstance(x, float) and not np.isfinite(x):
-        return Code(f'float("{x}")')
     is_number = isinstance(x, int | float)
     made = Code(repr(x).replace("e-0", "e-"), SIGN if is_number and x < 0 else CALL)
     made.number = is_number
@@ -130,19 +129,37 @@ def _reduction(name: str) -> Callable[..., Code]:
     return lambda self, x, axis, keepdims: self.reduced(name, x, axis, keepdims)
 
 
+BUILTINS = ("SystemExit", "abs", "all", "bytearray", "max", "print")
+"""What the printed scripts call of Python's own."""
+
+
 class Language:
     """The namespace that forward functions get. What has no method here is the library's function of that
     name.
 
-    A method `own_…` is for an operation, by its name, for which the library has a function although it is
+    A method `written_…` is for an operation, by its name, for which the library has a function although it is
     composed of others here; it gives None where that does not apply.
     """
 
     prefix = keepdim = from_list = ""
     names: ClassVar[dict[str, str]] = {}
+    taken: frozenset[str] = frozenset()
+
+    def beside(self, taken: Iterable[str]) -> Language:
+        """The same language, where variables have these names."""
+        other = copy(self)
+        other.taken = frozenset(taken)
+        return other
+
+    def own(self, name: str) -> str:
+        """What a function, a module or a variable of the script's own goes by: its name, with underscores
+        behind it where that is also a variable's."""
+        while name in self.taken:
+            name += "_"
+        return name
 
     def __getattr__(self, name: str) -> Callable[..., Code]:
-        if name.startswith(("_", "own_")):
+        if name.startswith(("_", "written_")):
             raise AttributeError(name)
         return lambda *arguments, **options: call(
             f"{self.prefix}.{self.names.get(name, name)}", *arguments, *options.values()
@@ -159,8 +176,19 @@ class Language:
         self, instruction: Instruction, inputs: list[Any], parameters: tuple[Any, ...]
     ) -> Code | None:
         """The library's own function for it, where there is one."""
-        own = getattr(self, f"own_{instruction.operation.name}", None)
+        own = getattr(self, f"written_{instruction.operation.name}", None)
         return None if own is None else own(*inputs, *parameters)
+
+    def number(self, x: Any) -> Code:
+        """A number; what has no literal in Python by the library's name."""
+        if not isinstance(x, float) or np.isfinite(x):
+            return code(x)
+        made = Code(f"{self.prefix}.{abs(x)}")
+        made.number = True
+        return -made if x < 0 else made
+
+    def written_hold(self, x: Code, number: int) -> Code:
+        return call(self.own("hold"), number, x)
 
     def dtype(self, dtype: Any) -> Code:
         """A dtype by the library's name."""
@@ -176,7 +204,7 @@ class Language:
         return x.method(name, one(axis), **options, **kept)
 
     sum, all, any = _reduction("sum"), _reduction("all"), _reduction("any")
-    argmax, argmin, own_mean = _reduction("argmax"), _reduction("argmin"), _reduction("mean")
+    argmax, argmin, written_mean = _reduction("argmax"), _reduction("argmin"), _reduction("mean")
 
     def matmul(self, a: Code, b: Code) -> Any:
         return operator.matmul(a, b)
@@ -203,12 +231,13 @@ class Language:
         return x.method(self.names["permute_dims"], axes)
 
     def full(self, like: str, shape: tuple[int, ...], dtype: Any, number: Any) -> Code:
-        """An array of one number, of the shape and dtype of the variable `like`, or of those given."""
+        """An array of one number, of the shape and dtype (as code) of the variable `like`, or of those
+        given."""
         kind = {0: "zeros", 1: "ones"}.get(number, "full")
-        value = number if kind == "full" else None
+        value = self.number(number) if kind == "full" else None
         if like:
             return call(f"{self.prefix}.{kind}_like", Code(like), value)
-        return call(f"{self.prefix}.{kind}", shape, value, dtype=self.dtype(dtype))
+        return call(f"{self.prefix}.{kind}", shape, value, dtype=dtype)
 
 
 class Torch(Language):
@@ -223,40 +252,40 @@ class Torch(Language):
     }
     max, min = _reduction("amax"), _reduction("amin")
 
-    def own_cast(self, x: Code, dtype: Code) -> Code:
+    def written_cast(self, x: Code, dtype: Code) -> Code:
         return x.method("to", dtype)
 
-    def own_clamp(self, x: Code, low: Any, high: Any) -> Code:
+    def written_clamp(self, x: Code, low: Any, high: Any) -> Code:
         return x.method("clamp", **{k: v for k, v in (("min", low), ("max", high)) if v is not None})
 
-    def own_flip(self, x: Code, axes: Any) -> Code:
+    def written_flip(self, x: Code, axes: Any) -> Code:
         return call("torch.flip", x, axes)
 
-    def own_cross_entropy(self, logits: Code, target: Code, rows: Code) -> Code:
+    def written_cross_entropy(self, logits: Code, target: Code, rows: Code) -> Code:
         return call("torch.nn.functional.cross_entropy", logits, target)
 
-    def own_log_softmax(self, x: Code, axis: Any) -> Code | None:
+    def written_log_softmax(self, x: Code, axis: Any) -> Code | None:
         return _single("torch.log_softmax", x, axis)
 
-    def own_softmax(self, x: Code, axis: Any) -> Code | None:
+    def written_softmax(self, x: Code, axis: Any) -> Code | None:
         return _single("torch.softmax", x, axis)
 
-    def own_logsumexp(self, x: Code, axis: Any, keepdims: bool) -> Code:
+    def written_logsumexp(self, x: Code, axis: Any, keepdims: bool) -> Code:
         return self.reduced("logsumexp", x, axis or tuple(range(x.ndim)), keepdims)
 
-    def own_relu(self, x: Code) -> Code:
+    def written_relu(self, x: Code) -> Code:
         return call("torch.relu", x)
 
-    def own_sigmoid(self, x: Code) -> Code:
+    def written_sigmoid(self, x: Code) -> Code:
         return call("torch.sigmoid", x)
 
-    def own_std(self, x: Code, axis: Any, correction: float, keepdims: bool, name: str = "std") -> Code:
+    def written_std(self, x: Code, axis: Any, correction: float, keepdims: bool, name: str = "std") -> Code:
         return self.reduced(
             name, x, axis, keepdims, **({} if correction == 1 else {"correction": correction})
         )
 
-    def own_var(self, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
-        return self.own_std(x, axis, correction, keepdims, "var")
+    def written_var(self, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
+        return self.written_std(x, axis, correction, keepdims, "var")
 
     def prod(self, x: Code, axis: Any, keepdims: bool) -> Code:
         if axis is None:
@@ -291,7 +320,7 @@ class Torch(Language):
         if not any(isinstance(each, slice) for each in key):
             return f"{name}.index_put_({code(key)}, {values}, accumulate=True)"
         cells = f"torch.arange({name}.numel()).reshape({name}.shape)[{key_text(key)}]"
-        return f"{name}.view(-1).index_add_(0, {cells}.flatten(), {values.at(CALL)}.flatten())"
+        return f"{name}.put_({cells}, {values}, accumulate=True)"
 
     def add_along(self, name: str, axis: int, index: Code, values: Code) -> str:
         """The statement that adds values where `gather` along an axis reads."""
@@ -305,17 +334,17 @@ class NumPy(Language):
     names: ClassVar = {"cumulative_sum": "cumsum", "diag_embed": "diag", "permute_dims": "transpose"}
     max, min, prod = _reduction("max"), _reduction("min"), _reduction("prod")
 
-    def own_cast(self, x: Code, dtype: Code) -> Code:
+    def written_cast(self, x: Code, dtype: Code) -> Code:
         return x.method("astype", dtype)
 
-    def own_erf(self, x: Code) -> Code:
-        return call("np.vectorize(math.erf)", x)
+    def written_erf(self, x: Code) -> Code:
+        return call(f"np.vectorize({self.own('math')}.erf, otypes=[{x.at(CALL)}.dtype])", x)
 
-    def own_std(self, x: Code, axis: Any, correction: float, keepdims: bool, name: str = "std") -> Code:
+    def written_std(self, x: Code, axis: Any, correction: float, keepdims: bool, name: str = "std") -> Code:
         return self.reduced(name, x, axis, keepdims, **({"ddof": correction} if correction else {}))
 
-    def own_var(self, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
-        return self.own_std(x, axis, correction, keepdims, "var")
+    def written_var(self, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
+        return self.written_std(x, axis, correction, keepdims, "var")
 
     def copy(self, x: Code, ordered: bool = False) -> Code:
         return x.method("copy") if x.shape else call("np.array", x)  # which may be a scalar, not an array
@@ -334,8 +363,9 @@ class NumPy(Language):
 
     def add_at(self, name: str, key: tuple[Any, ...], values: Code) -> str:
         """The statement that adds values where a key reads, as often as it does."""
-        keys = tuple(Code("slice(None)") if isinstance(each, slice) else each for each in key)
-        return f"np.add.at({name}, {code(keys[0] if len(keys) == 1 else keys)}, {values})"
+        whole = any(isinstance(each, slice) for each in key)
+        cells = Code("np.s_")[key] if whole else code(key[0] if len(key) == 1 else key)
+        return f"np.add.at({name}, {cells}, {values})"
 
     def add_along(self, name: str, axis: int, index: Code, values: Code) -> str:
         """The statement that adds values where `gather` along an axis reads."""

@@ -11,10 +11,10 @@ from typing import Any, cast
 import numpy as np
 
 from ..ops import TABLE, Operation
-from .backward import LIGHT, STEPWISE, Backward, Line, Share, new_name, weigh
+from .backward import LIGHT, STEPWISE, Backward, Line, Share, is_zero, weigh
 from .instructions import Instruction, Number, Var, extreme, repeats
 from .languages import SUM, Code, Language, code, key_text
-from .record import is_range
+from .record import is_range, unused
 from .statements import Statement, each_cell_once, notes
 from .trace import lower
 
@@ -23,7 +23,7 @@ class Writer:
     """Writes the lines of one derivation in one language: `lines` of the forward pass, and their answers.
 
     numbers: the reader's names of whole numbers; those that were used are in `used` afterwards. wide: the
-    inputs will be doubles, and nothing is to round them.
+    inputs may be doubles, and then nothing is to round them: a dtype is what `kind` makes of it.
     """
 
     def __init__(
@@ -34,18 +34,22 @@ class Writer:
         numbers: dict[str, int],
         wide: bool = False,
     ) -> None:
-        self.language: Any = language
         self._wide = wide
         self.lines = lines
         self.backward = backward
         self.used: dict[str, int] = {}
         forward = [each for line in lines for each in line.instructions]
-        self._numbers = _usable(numbers, forward)
-        written = [one for each in (*forward, *backward.program.instructions) for one in self._lowered(each)]
+        steps = (*forward, *backward.program.instructions)
+        variables = {var for each in steps for var in (each.output, *each.reads())}
+        names = {var.name for var in (*variables, *backward.gradients.values()) if var.name}
+        self._numbers = _usable({name: n for name, n in numbers.items() if name not in names}, forward)
+        names.update(self._numbers.values())
+        self.language: Any = language.beside({*language.taken, *names})
+        written = [one for each in steps for one in self._lowered(each)]
         self._makers = {each.output: each for each in written}
         self._shares = Counter(share.of for line in backward.lines for share in line.shares)
         self._helpers: dict[Var, str] = {}
-        self._helpers = self._name_helpers(written)
+        self._helpers = self._name_helpers(written, names)
         self._ready: set[Var] = set()
         self._pending: list[Statement] = []
         self._like: tuple[str, tuple[int, ...]] = ("", ())
@@ -60,7 +64,9 @@ class Writer:
 
     def share(self, share: Share) -> list[Statement]:
         """The statements that add a share to its gradient, or begin it."""
-        name, first = "d" + share.of.name, share.total is share.contribution
+        name, first = share.total.name, share.total is share.contribution
+        if is_zero(share.contribution) and not first:
+            return []
         made = self._with_helpers(
             share.of.name,
             share.of.shape,
@@ -123,9 +129,9 @@ class Writer:
         if maker.operation.name.startswith("scatter"):
             made = f"{name} = {self._full(maker.output, 0)}"
             return [made, *self._into(maker.output, name, "")]
-        x, value = maker.inputs
+        x, value = cast(tuple[Any, ...], maker.inputs)
         (place,) = maker.parameters
-        copied = f"{name} = {self.language.copy(self.expr(x))}"
+        copied = f"{name} = {self._whole(x) if x.constant else self.language.copy(self.expr(x))}"
         if maker.operation.name == "put":
             return [copied, f"{Code(name)[self._parameter(place, True)]} = {self.expr(value)}"]
         part = Code(name, shape=maker.output.shape)
@@ -159,6 +165,7 @@ class Writer:
         return (
             maker is not None
             and maker.operation.name in ("scatter", "scatter_along")
+            and not x.name
             and x not in self._helpers
         )
 
@@ -224,8 +231,6 @@ class Writer:
         if operation.name == "mul" and (below := self._below(maker.inputs[1])) is not None:
             return self._expression(replace(maker, operation=TABLE["div"], inputs=(maker.inputs[0], below)))
         operands = self._operands(maker)
-        if self._wide and operation.name == "cast" and _rounds(maker):
-            return operands[0]
         if operation.name == "mul" and _negates(maker):
             return -code(operands[1])
         made = self.language.expression(maker, operands, tuple(values.values()))
@@ -270,6 +275,11 @@ class Writer:
         if shape(used) != maker.output.shape:
             i = next(i for i, x in enumerate(used) if isinstance(x, Var) and x.shape == maker.output.shape)
             codes[i] = self._whole(used[i])
+        told = [x for x in used if isinstance(x, Var) and not x.constant]
+        if operation.name == "where" and not told:  # nothing else says the dtype
+            i = next((i for i, x in enumerate(used) if isinstance(x, Var)), 0)
+            number = used[i].number if isinstance(used[i], Var) else used[i]
+            codes[i] = self._full(Var(np.empty((), maker.output.dtype)), number)
         return codes
 
     def _before_repeated(self, x: Any) -> Iterator[Any]:
@@ -287,7 +297,7 @@ class Writer:
 
     def _full(self, x: Var, number: Number) -> Code:
         name, shape = self._like
-        made = self.language.full(name if shape == x.shape else "", x.shape, x.dtype, number)
+        made = self.language.full(name if shape == x.shape else "", x.shape, self._dtype(x.dtype), number)
         made.shape = x.shape
         return made
 
@@ -296,12 +306,18 @@ class Writer:
         if isinstance(x, tuple):
             return tuple(self._parameter(each, key) for each in x)
         if isinstance(x, np.dtype | type):
-            return self.language.dtype(x)
+            return self._dtype(x)
         if isinstance(x, Operation) or not isinstance(x, Var):
-            return x
+            return self.language.number(x) if isinstance(x, float) and not np.isfinite(x) else x
         if key and not x.name and x not in self._makers:
-            return Code(f"range({self._number(len(x.value))})", shape=x.shape)
+            rows = "range" if self.language.own("range") == "range" else f"{self.language.prefix}.arange"
+            return Code(f"{rows}({self._number(len(x.value))})", shape=x.shape)
         return self.expr(x)
+
+    def _dtype(self, dtype: Any) -> Code:
+        made: Code = self.language.dtype(dtype)
+        floating = np.issubdtype(dtype, np.floating)
+        return Code(f"{self.language.own('kind')}({made})") if self._wide and floating else made
 
     def _number(self, x: Number, dtype: Any = np.float64) -> Code:
         """A number in the reader's terms: 32 as n, 0.03125 as 1 / n, 1/31 as 1 / (n - 1)."""
@@ -317,7 +333,9 @@ class Writer:
             ratio = Fraction(x).limit_denominator(1000)
             if x == dtype(ratio.numerator / ratio.denominator) and len(str(dtype(x))) > 6:
                 return code(ratio.numerator) / ratio.denominator
-        return code(float(str(dtype(x))) if isinstance(x, float) else x)  # as short as its dtype allows
+        # As short as its dtype allows.
+        made: Code = self.language.number(float(str(dtype(x))) if isinstance(x, float) else x)
+        return made
 
     def _named(self, n: int) -> Code:
         self.used[self._numbers[n]] = n
@@ -337,7 +355,7 @@ class Writer:
             simpler if simpler == [instruction] else [one for each in simpler for one in self._lowered(each)]
         )
 
-    def _name_helpers(self, written: list[Instruction]) -> dict[Var, str]:
+    def _name_helpers(self, written: list[Instruction], taken: set[str]) -> dict[Var, str]:
         """Names for what is needed more than once, or can't stand in an expression, and has none."""
         uses = Counter(var for each in written for var in each.reads())
         at_top: set[Var] = set()
@@ -364,7 +382,6 @@ class Writer:
                     at_top.add(share.contribution)
         helpers: dict[Var, str] = {}
         heavy: dict[Var, int] = {}
-        taken = {var.name for each in written for var in (each.output, *each.reads())}
         for each in written:
             var = each.output
             heavy[var] = weigh(each, heavy)
@@ -372,7 +389,7 @@ class Writer:
             if var.name or var.constant or var in [line.var for line in self.lines]:
                 continue
             if (uses[var] > 1 and (heavy[var] > LIGHT or stepwise)) or (stepwise and var not in at_top):
-                helpers[var] = new_name(each.operation, taken)
+                helpers[var] = unused(each.operation.name, taken)
                 heavy[var] = 0
         return helpers
 
@@ -382,12 +399,6 @@ def _negates(maker: Instruction) -> bool:
     minus, x = maker.inputs
     number = minus.number if isinstance(minus, Var) and minus.constant else minus
     return number == -1 and isinstance(x, Var) and x.shape == maker.output.shape
-
-
-def _rounds(maker: Instruction) -> bool:
-    """Whether a cast is from one floating point dtype to another."""
-    (x,) = maker.inputs
-    return isinstance(x, Var) and x.dtype.kind == maker.output.dtype.kind == "f"
 
 
 def _usable(numbers: dict[str, int], instructions: list[Instruction]) -> dict[int, str]:

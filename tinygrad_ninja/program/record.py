@@ -18,11 +18,25 @@ from ..ops import TABLE
 from ..reads import lately
 from ..record import Node
 from ..tensors import Tensor
-from .instructions import Instruction, Program, Var, substitute
+from .instructions import Array, Instruction, Program, Var, substitute
 from .trace import ReadOutError, Tape, Traced, plain, source
 
 RESERVED = {"np", "torch"}
 """What the printed scripts call their libraries."""
+
+
+def unused(name: str, taken: set[str]) -> str:
+    """Return "name_1", or the first such name with a higher number that is not taken; from now on it is."""
+    number = next(n for n in range(1, len(taken) + 2) if f"{name}_{n}" not in taken)
+    taken.add(f"{name}_{number}")
+    return f"{name}_{number}"
+
+
+def gradient_name(name: str) -> str:
+    """Return what the gradient of a value is called: d and its name, unless that is a word of Python's (of a
+    value `el`, `del`)."""
+    called = f"d{name}"
+    return f"{called}_" if keyword.iskeyword(called) else called
 
 
 @dataclass
@@ -58,8 +72,11 @@ def record(loss: Tensor, names: Any) -> Forward:
     final = reading.made[loss.edge]
     program = Program(list(reading.instructions.values()), [final]).needed()
     numbers = reading.give_names(names, program)
-    program = _with_divisions(program)
+    program = _with_divisions(_without_whole_views(program))
     recomputed = program.run({})
+    if _take_as_inputs(program, recomputed):
+        program = program.needed()
+        recomputed = program.run({})
     if not np.allclose(recomputed[final], final.value, rtol=1e-4, equal_nan=True):
         raise RuntimeError(
             "a Tensor that the loss was computed from has been changed since: derive it before"
@@ -67,8 +84,9 @@ def record(loss: Tensor, names: Any) -> Forward:
     for var, value in recomputed.items():
         var.value = value
     leaves = [var for node, var in reading.made.items() if node.op is None]
-    final.name = final.name or "loss"
-    _name_inputs(program, leaves)
+    taken = {*RESERVED, *(var.name for var in program.variables())}
+    final.name = final.name or ("loss" if "loss" not in taken else unused("loss", taken))
+    _name_inputs(program, leaves, taken | {final.name})
     return Forward(program, final, leaves, numbers)
 
 
@@ -100,6 +118,41 @@ def _nodes(root: Node) -> list[Node]:
     return sorted(seen, key=lambda node: -node.order)
 
 
+def _take_as_inputs(program: Program, recomputed: dict[Var, Array]) -> bool:
+    """Make inputs of values that are read past the record (of `detach()`) after their memory was changed in
+    place: what they were, no instruction says. Return whether there are any."""
+    changed = {
+        var: Var(var.value.copy())
+        for var in (each.output for each in program.instructions)
+        if not np.allclose(recomputed[var], var.value, rtol=1e-4, equal_nan=True)
+    }
+    before = [each.inputs for each in program.instructions]
+    for each in program.instructions if changed else ():
+        flows = each.flows or (False,) * len(each.inputs)
+        each.inputs = tuple(
+            changed.get(x, x) if isinstance(x, Var) and not flow else x
+            for x, flow in zip(each.inputs, flows, strict=True)
+        )
+    return before != [each.inputs for each in program.instructions]
+
+
+def _without_whole_views(program: Program) -> Program:
+    """The program without the views that show the whole of their input as it is, but those with a name."""
+    shown: dict[Var, Any] = {}
+    kept = []
+    for each in program.instructions:
+        each.inputs = tuple(shown.get(x, x) if isinstance(x, Var) else x for x in each.inputs)
+        each.parameters = substitute(each.parameters, lambda x: shown.get(x, x) if isinstance(x, Var) else x)
+        x, out = next(iter(each.inputs), None), each.output
+        dispensable = each.operation.view and not out.name and out not in program.outputs
+        moves = each.operation.name == "permute"
+        if dispensable and not moves and isinstance(x, Var) and x.shape == out.shape:
+            shown[out] = x
+        else:
+            kept.append(each)
+    return Program(kept, program.outputs)
+
+
 def _with_divisions(program: Program) -> Program:
     """A number over a value, which is recorded as the reciprocal of the value times the number, as what it
     is, unless the reciprocal has a name of its own."""
@@ -116,16 +169,17 @@ def _with_divisions(program: Program) -> Program:
     return program.needed()
 
 
-def _name_inputs(program: Program, leaves: list[Var]) -> None:
-    """An input must have a name; but 0, 1, 2, … as an index is written as a range, and a single number that
-    is no leaf as a number."""
+def _name_inputs(program: Program, leaves: list[Var], taken: set[str]) -> None:
+    """Give each input a name that is not taken; but 0, 1, 2, … as an index is written as a range, and a
+    single number that is no leaf as a number."""
     for var in program.inputs:
         var.constant = not (var.shape or var.name or var in leaves) and var.dtype.kind == "f"
     program.inputs = [var for var in program.inputs if not var.constant]
     for kind, inputs in (("leaf", leaves), ("input", [var for var in program.inputs if var not in leaves])):
         for number, var in enumerate(inputs, 1):
             if not var.name and not is_range(var):
-                var.name = f"{kind}_{number}"
+                called = f"{kind}_{number}"
+                var.name = unused(called, taken) if called in taken else called
 
 
 def is_range(var: Var) -> bool:
@@ -173,9 +227,6 @@ class _Reading:
         if operation.name == "gather":
             parameters = self._searched(operands[0], *parameters)
         result = _array(result)
-        if operation.view and operands[0].shape == result.shape and operation.name != "permute":
-            self.made[node] = operands[0]  # it shows the whole of its input, as it is
-            return
         output = self._variable(result)
         if output in self.instructions or output in operands or output in self.made.values():
             output = Var(output.value)  # the same memory once more: of an identity, or changed in place

@@ -11,9 +11,12 @@ from ..ops import TABLE
 from .backward import Backward, backward
 from .candidates import Shapes
 from .chains import CHAINS, Chain
-from .instructions import Instruction, Program, Var, double, substitute
+from .instructions import Instruction, Program, Var, double, reached, substitute, widened
 from .record import Forward
 from .terms import Algebra, UnknownTermError
+
+Found = dict[Var, tuple[Chain, tuple[Any, ...], tuple[Any, ...]]]
+"""Chains, by the value in which each ends, with what it is of: inputs and parameters."""
 
 TOLERANCE = 1e-6
 """Of a gradient's greatest element, in double precision: the constants were rounded as they were recorded."""
@@ -25,18 +28,13 @@ def simplify(forward: Forward) -> tuple[Backward, Backward, dict[Var, str]]:
 
     Each gradient is computed in both ways, in double precision. RuntimeError where they differ.
     """
-    algebra = Algebra()
+    algebra = Algebra(reached(forward.program.instructions, forward.leaves))
     for var in forward.program.inputs:
         algebra.term(var)
     for step in forward.program.instructions:
         algebra.take(step)
     found = recognised(forward.program, algebra)
-    makers = {each.output: each for each in forward.program.instructions}
-    for end, (chain, inputs, parameters) in found.items():
-        flows = tuple(_flows(x, forward) for x in inputs)
-        makers[end] = Instruction(chain.operation, inputs, parameters, end, flows)
-    steps = [makers[each.output] for each in forward.program.instructions]
-    shorter = replace(forward, program=Program(steps, [forward.loss]).needed())
+    shorter = _shorter(forward, found)
     used = {each.output for each in shorter.program.instructions}
     short = backward(shorter)  # which gives the names
     expanded = backward(forward, sparing=True)
@@ -46,13 +44,18 @@ def simplify(forward: Forward) -> tuple[Backward, Backward, dict[Var, str]]:
     return expanded, short, sentences
 
 
-def recognised(
-    program: Program, algebra: Algebra
-) -> dict[Var, tuple[Chain, tuple[Any, ...], tuple[Any, ...]]]:
+def recognised(program: Program, algebra: Algebra) -> Found:
     """The chains in a program: by the value in which one ends, the chain and what it is of."""
-    found: dict[Var, tuple[Chain, tuple[Any, ...], tuple[Any, ...]]] = {}
+    found: Found = {}
     occurring = Shapes.of(program)
     makers = {each.output: each for each in program.instructions}
+
+    def stops(end: Var, inputs: tuple[Any, ...]) -> bool:
+        """Whether a gradient that goes back from the end comes to each of the inputs, and to no other."""
+        seen = _within(end, inputs, makers)
+        wanted = {x for x in inputs if x in algebra.reached}
+        return wanted == {x for x in seen if x in inputs or x not in makers}
+
     algebra.closed = True
     for chain in CHAINS:
         for inputs, parameters in chain.candidates(occurring):
@@ -61,20 +64,52 @@ def recognised(
                     term = way(algebra, *(algebra.term(x) for x in inputs), *parameters)
                 except UnknownTermError:
                     continue
-                end = algebra.found.get((term.key, term.shape))
-                if end in makers and end not in found and makers[end].operation is not chain.operation:
+                end = algebra.found.get((term.key, term.shape, inputs[0].dtype))
+                if end not in makers or end in found or term.constant:
+                    continue
+                if makers[end].operation is not chain.operation and stops(end, inputs):
                     found[end] = chain, inputs, parameters
     algebra.closed = False
     return found
 
 
-def _flows(x: Any, forward: Forward) -> bool:
-    """Whether a gradient is wanted of a value: it is a leaf, or comes from one."""
-    reached = set(forward.leaves)
-    for each in forward.program.instructions:
-        if any(flow and var in reached for var, flow in zip(each.inputs, each.flows, strict=True)):
-            reached.add(each.output)
-    return x in reached
+def _shorter(forward: Forward, found: Found) -> Forward:
+    """The forward pass with an instruction for each chain.
+
+    A chain is taken out of `found` where a value in the middle of it is also used elsewhere: its gradient
+    would lack what comes through the chain.
+    """
+    makers = {each.output: each for each in forward.program.instructions}
+    wanted = reached(makers.values(), forward.leaves)
+    while True:
+        chosen = dict(makers)
+        for end, (chain, inputs, parameters) in found.items():
+            flows = tuple(x in wanted for x in inputs)
+            chosen[end] = Instruction(chain.operation, inputs, parameters, end, flows)
+        program = Program([chosen[var] for var in makers], [forward.loss]).needed()
+        steps = program.instructions
+        used = {x for each in steps for x, flow in zip(each.inputs, each.flows, strict=True) if flow}
+        ends = [each.output for each in steps if each.output in found]
+        middles = {end: _within(end, found[end][1], makers).difference(found[end][1]) for end in ends}
+        shared = [end for end, middle in middles.items() if not used.isdisjoint(middle)]
+        if not shared:
+            return replace(forward, program=program)
+        for end in shared:
+            del found[end]
+
+
+def _within(end: Var, inputs: tuple[Any, ...], makers: dict[Var, Instruction]) -> set[Any]:
+    """The values to which a gradient goes from the end of a chain: those in the middle, and its inputs, where
+    it stops."""
+    seen: set[Any] = set()
+    stack: list[Any] = [end]
+    while stack:
+        step = makers.get(stack.pop())
+        for x, flow in zip(step.inputs, step.flows, strict=True) if step else ():
+            if flow and x not in seen:
+                seen.add(x)
+                stack += [] if x in inputs else [x]
+    return seen
 
 
 def _sentence(end: Var, chain: Chain, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> str:
@@ -104,8 +139,10 @@ def _reusing(answered: Backward, algebra: Algebra) -> Backward:
         if each.output.name or each.output in shares:
             kept.append(each)
             continue
-        known = algebra.lookup(term)
-        inverse = algebra.lookup(term**-1) if known is None else None
+        known, inverse = None, None
+        if not term.constant:
+            known = algebra.lookup(term, each.output.dtype)
+            inverse = algebra.lookup(term**-1, each.output.dtype) if known is None else None
         found = known or inverse
         if found is not None and found.shape != term.shape:
             shaped = Var(found.value.reshape(term.shape))
@@ -120,7 +157,7 @@ def _reusing(answered: Backward, algebra: Algebra) -> Backward:
             continue
         if inverse is not None:
             each.operation, each.inputs, each.parameters = TABLE["reciprocal"], (cast(Var, found),), ()
-        algebra.found[term.key, term.shape] = each.output
+        algebra.find(term, each.output)
         kept.append(each)
     return replace(answered, program=Program(kept, answered.program.outputs).needed())
 
@@ -128,10 +165,8 @@ def _reusing(answered: Backward, algebra: Algebra) -> Backward:
 def _check(forward: Forward, expanded: Backward, short: Backward) -> None:
     """Both backward passes in double precision, and their gradients beside each other."""
     inputs = {var: double(var.value) for var in forward.program.inputs}
-    there = forward.program.run(inputs)
-    one, other = (
-        Program(each.program.instructions, each.program.outputs).run(there) for each in (expanded, short)
-    )
+    there = widened(forward.program).run(inputs)
+    one, other = (widened(each.program).run(there) for each in (expanded, short))
     greatest = max(abs(one[var]).max(initial=0) for var in expanded.gradients.values())
     for var, gradient in short.gradients.items():
         mine, whole = other[gradient], one[expanded.gradients[var]]

@@ -8,7 +8,7 @@ more kind of number: an operation's forward function runs on them, and gives the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,11 @@ class Term:
     @property
     def key(self) -> Any:
         return tuple(sorted((product, _rounded(c)) for product, c in self.terms.items()))
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is a number, whatever it is computed from: of x - x nothing tells the slope."""
+        return not any(self.terms)
 
     @property
     def ndim(self) -> int:
@@ -73,10 +78,14 @@ class Term:
         if len(product) == 1 and self.algebra.kinds[product[0][0]] == "exp":
             inner = self.algebra.inside[product[0][0]]
             return self.algebra.exp(inner * (product[0][1] * exponent)) * abs(c) ** exponent
-        powers = _sorted({atom: e * exponent for atom, e in product})
-        if c < 0 and not float(exponent).is_integer():
+        with np.errstate(all="ignore"):
+            coefficient = float(np.power(float(c), float(exponent)))
+        whole = float(exponent).is_integer()
+        # A root of what is below 0, and a division by 0, are no numbers; √(x²) is not x.
+        if not np.isfinite(coefficient) or not (whole or self.algebra.splits(product, exponent)):
             return self.algebra.atom("pow", (self, self.algebra.term(exponent)), (), self.shape)
-        return Term({powers: c**exponent if c else 0.0}, self.shape, self.algebra)
+        powers = _sorted({atom: e * exponent for atom, e in product})
+        return Term({powers: coefficient}, self.shape, self.algebra)
 
     def _product(self) -> tuple[tuple[Any, ...], float]:
         """As one product and a coefficient: a sum of several becomes an atom, its first coefficient 1."""
@@ -148,12 +157,14 @@ def _broadcast(a: Term, b: Term) -> tuple[int, ...]:
 class Algebra:
     """The namespace of terms, and what is known of one computation.
 
-    kinds: what operation an atom is, shapes: its shape, and inside: the term that it is of; found: the
-    variable that has a term. While `closed`, a reduction or an index that the computation does not hold
-    raises UnknownTermError: so to look for a formula in it ends at the first piece that is not there.
+    reached: the variables that a gradient reaches; kinds: what operation an atom is, shapes: its shape, and
+    inside: the term that it is of; found: the variable that has a term. While `closed`, a reduction or an
+    index that the computation does not hold raises UnknownTermError: so to look for a formula in it ends at
+    the first piece that is not there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, reached: Container[Var] = ()) -> None:
+        self.reached = reached
         self.kinds: dict[int, str] = {}
         self.shapes: dict[int, tuple[int, ...]] = {}
         self.inside: dict[int, Term] = {}
@@ -164,27 +175,40 @@ class Algebra:
         self._held: set[Any] = set()
 
     def take(self, step: Instruction) -> Term:
-        """The term of what an instruction makes, which is remembered."""
-        made = self.compute(step)
+        """The term of what an instruction of the forward pass makes, which is remembered."""
+        made = self.compute(step, step.flows if step.operation.sources else ())
         self.of[step.output] = made
-        self.found.setdefault((made.key, step.output.shape), step.output)
+        self.find(made, step.output)
         return made
 
-    def lookup(self, term: Term) -> Var | None:
-        """The variable that has the term, of its shape or without the ones in front, which broadcasting
-        adds."""
-        return self.found.get((term.key, term.shape)) or self.found.get((term.key, _stripped(term.shape)))
+    def find(self, term: Term, var: Var) -> None:
+        """Remember the variable that has the term, unless one of its shape and dtype has it already."""
+        self.found.setdefault((term.key, var.shape, var.dtype), var)
 
-    def compute(self, step: Instruction) -> Term:
-        """The term of what an instruction makes."""
+    def lookup(self, term: Term, dtype: Any) -> Var | None:
+        """The variable of that dtype that has the term, of its shape or without the ones in front, which
+        broadcasting adds."""
+        shapes = (term.shape, _stripped(term.shape))
+        return next((var for each in shapes if (var := self.found.get((term.key, each, dtype)))), None)
+
+    def compute(self, step: Instruction, flows: tuple[bool, ...] = ()) -> Term:
+        """The term of what an instruction makes. flows: to which inputs a gradient flows, if that matters."""
         try:
             if not step.operation.sources and step.operation.name != "argmax":
                 raise TypeError("what is no function of numbers is an atom")
-            inputs = [self.term(x) if isinstance(x, Var) else x for x in step.inputs]
+            ways = zip(step.inputs, flows or (True,) * len(step.inputs), strict=True)
+            inputs = [self._read(x, flow) for x, flow in ways]
             made = self.term(evaluate(step.operation, self, inputs, step.parameters))
         except (AttributeError, TypeError, IndexError, ValueError):  # no algebra for this one
             made = self.atom(step.operation.name, step.inputs, step.parameters, step.output.shape)
         return Term(made.terms, step.output.shape, self)
+
+    def _read(self, x: Any, flow: bool) -> Any:
+        """An input as a term. A value that a gradient would reach, but not this way, is another than itself:
+        what is computed of it has another slope."""
+        if not isinstance(x, Var):
+            return x
+        return self.term(x) if flow or x not in self.reached else self.atom("hold", (x,), (), x.shape)
 
     def term(self, x: Any) -> Term:
         """A variable, or a number, as a term."""
@@ -196,7 +220,7 @@ class Algebra:
             return Term({(): float(x.number)}, x.shape, self)
         if x not in self.of:
             self.of[x] = self.atom("variable", (), (x,), x.shape)
-            self.found[self.of[x].key, x.shape] = x
+            self.find(self.of[x], x)
         return self.of[x]
 
     def atom(self, name: str, inputs: Any, parameters: Any, shape: tuple[int, ...]) -> Term:
@@ -228,12 +252,34 @@ class Algebra:
 
         return call
 
+    def splits(self, product: tuple[Any, ...], exponent: float = 0.5) -> bool:
+        """Whether a root or a logarithm of a product is made of those of its factors, whatever their signs:
+        of one at most the sign is not known, and the power of that one has its sign."""
+        unknown = [power for atom, power in product if not self._positive_power(atom, power)]
+        return not unknown or (
+            len(unknown) == 1 and unknown[0] % 2 == 1 and not float(unknown[0] * exponent).is_integer()
+        )
+
+    def _positive_power(self, atom: int, power: float) -> bool:
+        """Whether a power is a number above 0, or none at all; 0 is taken for it."""
+        return not float(power).is_integer() or self._positive(atom)
+
+    def _positive(self, atom: int) -> bool:
+        """Whether an atom is above 0: made of exponentials."""
+        if self.kinds[atom] not in ("whole", "sum", "reshape", "index", "gather", "permute"):
+            return self.kinds[atom] == "exp"
+        terms = self.inside[atom].terms
+        return all(
+            c > 0 and all(power % 2 == 0 or self._positive_power(each, power) for each, power in product)
+            for product, c in terms.items()
+        )
+
     def exp(self, x: Term) -> Term:
         return self.atom("exp", (x,), (), x.shape)
 
     def log(self, x: Term) -> Term:
         product, c = x._product()
-        if c <= 0:
+        if c <= 0 or not self.splits(product):
             return self.atom("log", (x,), (), x.shape)
         total = Term({(): float(np.log(c))}, x.shape, self)
         for atom, exponent in product:

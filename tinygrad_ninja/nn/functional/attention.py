@@ -55,9 +55,10 @@ def attention_weights(query: Tensor, key: Tensor, bias: Tensor | None, scale: fl
     if bias is None:
         return scores.softmax(-1)
     xp = kind_of(bias.array)
-    hidden = wrap(xp.all(bias.array == -math.inf, (bias.ndim - 1,), True))
-    if not hidden.any():
+    rows = xp.all(bias.array == -math.inf, (bias.ndim - 1,), True)
+    if not xp.any(rows, None, False):  # of the mask alone: nothing of the scores is read
         return (scores + bias).softmax(-1)
+    hidden = wrap(rows)
     return (scores + bias.masked_fill(hidden, 0.0)).softmax(-1).masked_fill(hidden, 0.0)
 
 
