@@ -156,6 +156,16 @@ CASES: dict[str, tuple[Callable[..., Named], dict[str, Any]]] = {
         },
         {"p": numbers(4)},
     ),
+    "one over less than nothing": (
+        lambda t, f, p: {
+            "e": (e := p.exp()), "r": (r := 1 / e), "loss": (-e).sum() + (e * -r * p).sum() + (-1 / e).sum()
+        },
+        {"p": numbers(4)},
+    ),
+    "a log-softmax of one": (
+        lambda t, f, p: {"w": (w := p.amin(1, keepdim=True)), "loss": w.log_softmax(1).sum() * -1 + (w * w).sum()},
+        {"p": numbers(2, 3)},
+    ),
     "logarithms of negative numbers": (
         lambda t, f, p: {"a": (a := (p * p).log()), "loss": (a * p).sum()}, {"p": numbers(4)}
     ),

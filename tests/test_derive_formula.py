@@ -14,14 +14,15 @@ from click.testing import CliRunner
 from derivations import few, lecture_derivation, run
 from hypothesis import given
 from hypothesis import strategies as st
+from latex_values import Reader, read
 from matplotlib.mathtext import MathTextParser
 
 import tinygrad_ninja
 from tinygrad_ninja.cli.derive import derive_command, derive_model
 from tinygrad_ninja.makemore.models import MODELS
 from tinygrad_ninja.ops import TABLE, Operation
-from tinygrad_ninja.program import derive, formula
-from tinygrad_ninja.program.instructions import Instruction
+from tinygrad_ninja.program import Derivation, derive, formula
+from tinygrad_ninja.program.instructions import Instruction, double, widened
 
 parser = MathTextParser("agg")
 
@@ -119,7 +120,8 @@ def test_a_value_is_explained() -> None:
         "`counts` (32 × 27, float32) is made by",
         "It is read twice",
         "counts_sum = counts.sum(1, keepdim=True)",
-        r"\underset{32\times 27}{\mathrm{dcounts}} = \underset{32\times 27}{\mathrm{dprobs}} \odot",
+        r"\underset{32\times 27}{\mathrm{dcounts}}^{\left(1\right)} = "
+        r"\underset{32\times 27}{\mathrm{dprobs}} \odot",
         "a sum forward is a broadcast backward",
         r"\mathrm{dcounts} = \mathrm{dprobs} \odot \mathrm{counts\_sum\_inv} + \operatorname{repeat}",
         "dcounts += dcounts_sum",
@@ -143,6 +145,67 @@ def test_every_letter_of_a_formula_is_a_value_of_the_pass(simplify: bool) -> Non
             letters = re.findall(r"\\mathrm\{([^}]*)\}|(?<![\\A-Za-z{])([A-Za-z])(?![A-Za-z}])", mathematics)
             found = {(a or b).replace(r"\_", "_") for a, b in letters}
             assert found <= known | {"0, 1, …"}, (name, mathematics)
+
+
+def assert_every_formula_holds(derivation: Derivation) -> int:
+    """Compute each formula of each page from the values that its names have in the end: it gives the value
+    that it is of. Return how many there are."""
+    program = widened(derivation.program)
+    found = program.run({var: double(var.value) for var in program.inputs})
+    values = {var.name: found[var] for var in derivation.forward.program.variables() if var.name}
+    gradients = {var.name: each for var, each in derivation.backward.gradients.items()}
+    values |= {each.name: found[each] for each in gradients.values()}
+    greatest = {
+        name: abs(x[np.isfinite(x)]).max(initial=0) for name, x in values.items() if x.dtype.kind == "f"
+    }
+    count = 0
+    for name in derivation.values[1:]:
+        shares: list[Any] = []
+        called = gradients[name].name
+        for mathematics in re.findall(r"\$\$(.*?)\$\$", derivation.explain(name)):
+            count += 1
+            left, _, right = mathematics.partition(" = ")
+            if left.startswith(r"\frac"):
+                measured, said = Reader(left, values).whole()[0], float(right)
+                assert measured == pytest.approx(said, rel=1e-4, abs=1e-6), (name, mathematics)
+                continue
+            whole = re.fullmatch(r"(?:\\underset\{[^}]*\}\{)?(?:\\mathrm\{([^}]*)\}|(\w))\}?(\^.*)?", left)
+            assert whole, left
+            of = (whole[1] or whole[2]).replace(r"\_", "_")
+            ways = read(right, values, values[of].shape)
+            if whole[3]:
+                shares.append(ways)
+                continue
+            allowed = 1e-5 * greatest[of] + 1e-9 * max(greatest.values())
+            assert any(np.allclose(x, values[of], 0, allowed, True) for x in ways), (name, mathematics)
+        if shares:  # each by itself is no value's, but their sum is
+            allowed = 1e-5 * greatest[called] + 1e-9 * max(greatest.values())
+            sums = [sum(each) for each in itertools.product(*shares)]
+            assert any(np.allclose(each, values[called], 0, allowed) for each in sums), (name, "shares")
+    return count
+
+
+@pytest.mark.parametrize("simplify", [False, True])
+@pytest.mark.parametrize(
+    "model", [pytest.param(e, marks=pytest.mark.slow) if e in ("deep", "gpt") else e for e in MODELS]
+)
+def test_every_formula_of_every_models_pages_holds(model: str, simplify: bool) -> None:
+    smaller = {"hidden": 6} if model not in ("bigram", "gpt") else {}
+    derivation = derive_model(model, simplify=simplify, batch=4, **smaller)
+    assert assert_every_formula_holds(derivation) > 3 * (len(derivation.values) - 1) - 2
+
+
+def test_every_formula_of_the_lectures_pages_holds() -> None:
+    assert assert_every_formula_holds(lecture_derivation()) > 80
+
+
+def test_a_false_formula_is_found() -> None:
+    """What the test above is for: a name that stands for a sum of which it has only a part."""
+    x = tinygrad_ninja.tensor(np.arange(6.0).reshape(2, 3), requires_grad=True)
+    m = x.mean(0)
+    out = (x - m) ** 2
+    page = derive((out * out).sum(), names={"x": x, "m": m, "out": out}).explain("m")
+    assert r"\mathrm{dx}" not in page
 
 
 def test_the_evidence_is_the_slope() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from . import formula
 from .backward import Backward, Line, Share
-from .instructions import Instruction, Program, Var, double
+from .decided import HOLD, decided
+from .instructions import Instruction, Program, Var, double, reached, widened
+from .mathematics import ATOM, sup
+from .mathematics import math as piece
 from .mathematics import name as name_of
-from .mathematics import plain
 from .printing import Writer
-from .record import Forward
+from .record import Forward, gradient_name
 from .statements import notes, written
 
 STEP = 1e-5
@@ -27,7 +31,8 @@ def explain(name: str, forward: Forward, backward: Backward, writer: Writer) -> 
     uses = [(line, share) for line in reversed(backward.lines) for share in line.shares if share.of is var]
     text = [f"## `{name}`", "", _where_from(var, backward, writer)]
     if var is forward.loss:
-        return "\n".join([*text, "", f"It is the end of the pass: $\\mathrm{{d{name}}} = 1$.", ""])
+        end = name_of(gradient_name(name)).latex
+        return "\n".join([*text, "", f"It is the end of the pass: ${end} = 1$.", ""])
     makers = _makers(backward, writer)
     text += ["", _what_it_goes_into(var, uses, writer)]
     for number, (line, share) in enumerate(uses, 1):
@@ -74,10 +79,13 @@ def _what_it_goes_into(var: Var, uses: list[tuple[Line, Share]], writer: Writer)
 def _use(number: int, line: Line, share: Share, makers: dict[Var, Instruction]) -> list[str]:
     """One use: the local rule, the chain rule with shapes, and why there is a sum or a repeat."""
     x, out = share.of, line.var
-    whole = formula.equation(f"d{x.name}", [share.contribution], makers, shapes=True)
+    called = name_of(share.total.name, x.shape)
+    if number:  # the name is that of the sum, and this is a share of it
+        called = sup(called, piece(number).at(ATOM + 1))
+    whole = formula.equation(called, [share.contribution], makers, shapes=True)
     title = f"### {number}. Through `{out.name}`" if number else f"### Through `{out.name}`"
     text = [title, "", f"$${formula.equation(out.name, [out], makers).latex}$$", ""]
-    text += [*_local_rules(line, share), "", _chain_rule(share, out), "", f"$${whole.latex}$$"]
+    text += [*_local_rules(line, share), "", _chain_rule(share, out, number), "", f"$${whole.latex}$$"]
     for note in notes(share, True):
         text += ["", _reason(note, share)]
     return text
@@ -98,13 +106,14 @@ def _local_rules(line: Line, share: Share) -> list[str]:
     return ["It goes through these operations, one after the other:", "", *(f"- {each}" for each in rules)]
 
 
-def _chain_rule(share: Share, out: Var) -> str:
+def _chain_rule(share: Share, out: Var, number: int) -> str:
     loss, x, y = "L", name_of(share.of.name).latex, name_of(out.name).latex
+    which = f" (share {number} of the gradient)" if number else ""
     return (
         f"The chain rule takes what a change of ${y}$ does to the loss, which is known by now as "
-        f"$\\mathrm{{d{plain(out.name)}}} = \\partial {loss}/\\partial {y}$ ({_shape(out)}), and "
+        f"${name_of(gradient_name(out.name)).latex} = \\partial {loss}/\\partial {y}$ ({_shape(out)}), and "
         f"multiplies it by what a change of ${x}$ does to ${y}$. Below each variable stands its shape; what "
-        f"comes out has that of ${x}$, {_shape(share.of)}:"
+        f"comes out{which} has that of ${x}$, {_shape(share.of)}:"
     )
 
 
@@ -132,7 +141,7 @@ def _reason(note: str, share: Share) -> str:
 def _sum_of_shares(var: Var, uses: list[tuple[Line, Share]], makers: dict[Var, Instruction]) -> list[str]:
     through = [f"`{line.var.name}`" for line, _ in uses]
     ways = list(dict.fromkeys(through))
-    whole = formula.equation(f"d{var.name}", [share.contribution for _, share in uses], makers)
+    whole = formula.equation(uses[0][1].total.name, [share.contribution for _, share in uses], makers)
     return [
         "### Together",
         "",
@@ -152,32 +161,43 @@ def _makers(backward: Backward, writer: Writer) -> dict[Var, Instruction]:
 def _evidence(var: Var, forward: Forward, backward: Backward) -> list[str]:
     """The slope at one element by a small step each way, beside the gradient there."""
     gradient = backward.gradients[var].value
+    steps = decided(forward.program.instructions, reached(forward.program.instructions, forward.leaves))
+    program = Program(steps, [forward.loss])
+    kept = {each.output for each in steps if each.operation is HOLD}
+    held = {each: double(value) for each, value in program.run({}).items() if each in kept}
     inputs = {each: double(each.value) for each in forward.program.inputs}
-    base = forward.program.run(inputs)
+    rest = widened(Program([each for each in steps if each.output not in kept], [forward.loss]))
+    base = rest.run(inputs | held)
     # Where a step that is small beside the number itself, which may have to stay positive, still shows.
     weight = abs(gradient * base[var])
-    place = np.unravel_index(int(np.argmax(weight if weight.any() else abs(gradient))), gradient.shape)
+    told = np.isfinite(gradient) & np.isfinite(base[var])
+    if not told.any() or not np.isfinite(base[forward.loss]).all():
+        return ["### In numbers", "", f"No number of `{var.name}` has a finite slope here."]
+    weight = np.where(told, weight if weight[told].any() else abs(gradient), -1.0)
+    place = np.unravel_index(int(np.argmax(weight)), gradient.shape)
     h = float(f"{STEP * (abs(float(base[var][place])) or 1):.0e}")
-    rest = Program([each for each in forward.program.instructions if each.output is not var], [forward.loss])
+    beyond = Program([each for each in rest.instructions if each.output is not var], [forward.loss])
 
     def loss(step: float) -> float:
         moved = base[var].copy()
         moved[place] += step
-        known = {each: base[each] for each in rest.inputs} | {var: moved}
-        return float(rest.run(known)[forward.loss])
+        known = {each: base[each] for each in beyond.inputs} | {var: moved}
+        return float(beyond.run(known)[forward.loss].item())
 
     ahead, behind = loss(h), loss(-h)
     slope = (ahead - behind) / (2 * h)
+    digits = max(12, 7 - math.floor(math.log10(h)))  # as many as the quotient needs
+    more, less = f"{ahead:.{digits}f}", f"{behind:.{digits}f}"
     where = f"{var.name}[{', '.join(map(str, place))}]" if place else var.name
     return [
         "### In numbers",
         "",
-        f"`{where}` is {float(base[var][place]):.6g}. With {h:g} more the loss is {ahead:.12f}, with "
-        f"{h:g} less {behind:.12f}: a slope of",
+        f"`{where}` is {float(base[var][place]):.6g}. With {h:g} more the loss is {more}, with {h:g} less "
+        f"{less}: a slope of",
         "",
-        f"$$\\frac{{{ahead:.12f} - {behind:.12f}}}{{2 \\cdot {_power_of_ten(h)}}} = {slope:.6g}$$",
+        f"$$\\frac{{{more} - {less}}}{{2 \\cdot {_power_of_ten(h)}}} = {slope:.6g}$$",
         "",
-        f"and the gradient there is `d{where}` = {float(gradient[place]):.6g}.",
+        f"and the gradient there is `{gradient_name(where)}` = {float(gradient[place]):.6g}.",
     ]
 
 

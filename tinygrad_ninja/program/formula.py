@@ -24,12 +24,12 @@ from ..ops import TABLE, Operation
 from .backward import RuleTape, apply_rule
 from .instructions import Instruction, Var, evaluate, extreme, substitute
 from .mathematics import (
-    ATOM,
     POWER,
     PREFIX,
     SUM,
     Math,
     apply,
+    dims,
     exponent,
     fenced,
     key_of,
@@ -38,7 +38,7 @@ from .mathematics import (
     name,
     op,
     row,
-    sub,
+    size_of,
     sup,
 )
 from .record import is_range
@@ -102,16 +102,16 @@ class _Typeset:
         return x[key]
 
     def gather(self, x: Math, axis: int, index: Any) -> Math:
-        return _at("gather", (index,), x)
+        return apply("gather", x, below=key_of((index, dims(axis))))
 
     def scatter(self, x: Math, shape: Any, key: tuple[Any, ...]) -> Math:
-        return _at("scatter", key, x)
+        return apply("scatter", x, below=key_of(key), above=size_of(shape))
 
     def scatter_along(self, x: Math, shape: Any, axis: int, index: Any) -> Math:
-        return _at("scatter", (index,), x)
+        return apply("scatter", x, below=key_of((index, dims(axis))), above=size_of(shape))
 
     def reshape(self, x: Math, shape: Any) -> Math:
-        return apply("reshape", x)
+        return apply("reshape", x, below=size_of(shape))
 
     def broadcast_to(self, x: Math, shape: Any) -> Math:
         return x
@@ -156,22 +156,15 @@ class _Typeset:
         return False
 
 
-def _at(function: str, key: tuple[Any, ...], x: Math) -> Math:
-    """A function that reads or writes where the key says, which stands below its name."""
-    return row(
-        sub(Math(rf"\operatorname{{{function}}}", f"<mi>{function}</mi>"), key_of(key)), x.at(ATOM + 1)
-    )
-
-
 def _over(latex: str, sign: str, axis: Any, x: Math) -> Math:
     """A sum and the like, along dimensions that stand below it."""
     x = x.at(PREFIX)
     if axis is None:
         return row(op(latex, sign), x, level=PREFIX)
-    axes = ", ".join(map(str, axis if isinstance(axis, tuple) else (axis,)))
+    along = dims(axis)
     return Math(
-        rf"{latex}_{{\text{{dim {axes}}}}} {x.latex}",
-        f"<mrow><munder>{mo(sign)}<mtext>dim {axes}</mtext></munder>{x.mathml}</mrow>",
+        rf"{latex}_{{{along.latex}}} {x.latex}",
+        f"<mrow><munder>{mo(sign)}{along.mathml}</munder>{x.mathml}</mrow>",
         PREFIX,
     )
 
@@ -182,6 +175,12 @@ _NAMED = {
     "put_view", "softmax", "std", "var",
 }  # fmt: skip
 """Functions that everybody knows by their name, and which are more than a line without it."""
+
+_EACH = {
+    "abs", "cast", "clamp", "clone", "cos", "erf", "exp", "expand", "floor", "log", "neg", "one_minus_square",
+    "reciprocal", "relu", "sigmoid", "sign", "sin", "sqrt", "tanh", "to_device", "trunc",
+}  # fmt: skip
+"""Functions of each number by itself, which leave the shape to what they are of."""
 
 
 # -- formulas ------------------------------------------------------------------------------------------------
@@ -217,52 +216,80 @@ def rule(step: Instruction, place: int) -> tuple[Var, list[Instruction]]:
 
 
 def equation(
-    called: str, parts: Sequence[Var], makers: dict[Var, Instruction], shapes: bool = False
+    called: str | Math, parts: Sequence[Var], makers: dict[Var, Instruction], shapes: bool = False
 ) -> Formula:
-    """ "called = …" with the expressions that make the variables, added up. makers: the instructions that
-    may be written out, by what they make; a variable that has a name is not, but those of `parts` are."""
-    made = []
-    for var in parts:
-        expression = _expression(var, makers, shapes)
-        if var in makers and makers[var].operation.name == "expand":
-            expression = apply("repeat", expression)
-        made.append(expression)
-    total = made[0]
-    for each in made[1:]:
+    """ "called = …" with the expressions that make the variables, added up.
+
+    called: a name, or how it is written. makers: the instructions that may be written out, by what they make;
+    a variable that has a name is not, but those of `parts` are.
+    """
+
+    def part(var: Var) -> Math:
+        made = _expression(var, makers, shapes)
+        return made if var.constant or made.shown == var.shape else apply("repeat", made)
+
+    total, *more = map(part, parts)
+    for each in more:
         total = total + each
-    whole = row(name(called, parts[0].shape if shapes else None), op("="), total)
+    left = called if isinstance(called, Math) else name(called, parts[0].shape if shapes else None)
+    whole = row(left, op("="), total)
     return Formula(whole.latex, f'<math xmlns="http://www.w3.org/1998/Math/MathML">{whole.mathml}</math>')
 
 
 def _expression(var: Any, makers: dict[Var, Instruction], shapes: bool, top: bool = True) -> Math:
-    """The expression that makes a variable; what has a name stands for itself, but at the top."""
+    """The expression that makes a variable; what has a name stands for itself, but at the top.
+
+    Broadcasting is not written where it meets something of the whole shape: `shown` is the shape of what the
+    expression says.
+    """
 
     def inner(x: Any) -> Any:
-        if not isinstance(x, Var):
-            return x
-        if x.constant:
-            return math(x.number)
-        return _expression(x, makers, shapes, False)
+        return _expression(x, makers, shapes, False) if isinstance(x, Var) else x
+
+    def whole(x: Any) -> Any:
+        """What is read with its shape: repeated to it, if the expression does not say that."""
+        made = inner(x)
+        if not isinstance(x, Var) or made.shown == x.shape:
+            return made
+        return apply("repeat", made, below=size_of(x.shape))
 
     step = makers.get(var)
-    if step is None or (var.name and not top):
+    shown = var.shape
+    if var.constant:
+        made, shown = math(var.number), ()
+    elif step is None or (var.name and not top):
         unnamed = "0, 1, …" if is_range(var) else "i" if var.dtype.kind == "i" else "c"
         made = name(var.name or unnamed, var.shape if shapes else None)
     elif step.operation.name == "gather" and (which := extreme(step, makers)):
-        made = _over(rf"\{which}", which, step.parameters[0], inner(step.inputs[0]))
+        made = _over(rf"\{which}", which, step.parameters[0], whole(step.inputs[0]))
     else:
-        operands = [inner(x) for x in step.inputs]
-        if step.operation.name == "to_device":
+        meeting = step.operation.broadcasts or step.operation.name in _EACH
+        operands = [(inner if meeting else whole)(x) for x in step.inputs]
+        parameters = substitute(step.parameters, inner if meeting else whole)
+        if meeting:
+            read = [x for x in (*operands, *parameters) if isinstance(x, Math)]
+            shown = np.broadcast_shapes(*(x.shown for x in read))
+        if step.operation.name in ("expand", "to_device"):
             made = operands[0]
         elif step.operation.name in _NAMED:
-            made = apply(step.operation.name, *operands)
+            made = _by_name(step, operands)
         else:
-            parameters = substitute(step.parameters, inner)
             made = evaluate(
                 step.operation,
                 _XP,
                 [operands[0] if len(operands) == 1 else each for each in operands],
                 parameters,
             )
-    made.shape = var.shape
+    made = Math(made.latex, made.mathml, made.level, var.shape)
+    made.shown = shown
     return made
+
+
+def _by_name(step: Instruction, operands: list[Any]) -> Math:
+    """A function that everybody knows by its name, with what else it depends on."""
+    given = dict(zip(step.operation.parameters, step.parameters, strict=True))
+    targets = [name(x.name or "i") for x in given.values() if isinstance(x, Var) and not is_range(x)]
+    along = [dims(given["axis"])] if given.get("axis") is not None else []
+    if given.get("correction", 1) != 1:  # as PyTorch's own functions have it, if nothing is said
+        along += [name("correction"), math(given["correction"])]
+    return apply(step.operation.name, *operands, *targets, below=key_of(tuple(along)) if along else None)

@@ -20,6 +20,7 @@ class Math:
         self.mathml = mathml
         self.level = level
         self.shape = shape
+        self.shown = shape
 
     @property
     def ndim(self) -> int:
@@ -150,23 +151,36 @@ def fenced(left: str, left_sign: str, x: Math, right: str, right_sign: str) -> M
     )
 
 
-def apply(name: str, *arguments: Any) -> Math:
-    """A function, by its name, of its arguments."""
+def apply(name: str, *arguments: Any, below: Math | None = None, above: Math | None = None) -> Math:
+    """A function, by its name, of its arguments. below, above: what stands there at the name."""
     parts = [math(each) for each in arguments]
     inside = Math(", ".join(e.latex for e in parts), mo(",").join(e.mathml for e in parts), COMPARED)
-    return row(Math(rf"\operatorname{{{plain(name)}}}", f"<mi>{escape(name)}</mi>"), inside.at(ATOM))
+    called = Math(rf"\operatorname{{{plain(name)}}}", f"<mi>{escape(name)}</mi>")
+    called = called if below is None else sub(called, below)
+    return row(called if above is None else sup(called, above), inside.at(ATOM))
 
 
 def name(text: str, shape: tuple[int, ...] | None = None) -> Math:
     """A variable by its name, in italics if that is one letter; with its shape below where one is given."""
     made = Math(text if len(text) == 1 else rf"\mathrm{{{plain(text)}}}", f"<mi>{escape(text)}</mi>")
     if shape:
-        size = r"\times ".join(map(str, shape)), "×".join(map(str, shape))
+        size = size_of(shape)
         made = Math(
-            rf"\underset{{{size[0]}}}{{{made.latex}}}",
-            f"<munder>{made.mathml}<mtext>{size[1]}</mtext></munder>",
+            rf"\underset{{{size.latex}}}{{{made.latex}}}", f"<munder>{made.mathml}{size.mathml}</munder>"
         )
     return made
+
+
+def size_of(shape: Any) -> Math:
+    """A shape as its sizes; of a single number 1."""
+    sizes = [str(n) for n in shape] if isinstance(shape, tuple) else [str(shape)]
+    return Math(r"\times ".join(sizes or ["1"]), f"<mtext>{'×'.join(sizes or ['1'])}</mtext>")
+
+
+def dims(axis: Any) -> Math:
+    """The dimensions that something is done along."""
+    text = f"dim {', '.join(map(str, axis if isinstance(axis, tuple) else (axis,)))}"
+    return Math(rf"\text{{{text}}}", f"<mtext>{text}</mtext>")
 
 
 def math(x: Any) -> Math:

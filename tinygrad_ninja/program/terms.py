@@ -75,15 +75,15 @@ class Term:
             shape = _broadcast(self, self.algebra.term(exponent))
             return self.algebra.atom("pow", (self, exponent), (), shape)
         product, c = self._product()
-        if len(product) == 1 and self.algebra.kinds[product[0][0]] == "exp":
-            inner = self.algebra.inside[product[0][0]]
-            return self.algebra.exp(inner * (product[0][1] * exponent)) * abs(c) ** exponent
         with np.errstate(all="ignore"):
             coefficient = float(np.power(float(c), float(exponent)))
         whole = float(exponent).is_integer()
         # A root of what is below 0, and a division by 0, are no numbers; √(x²) is not x.
         if not np.isfinite(coefficient) or not (whole or self.algebra.splits(product, exponent)):
             return self.algebra.atom("pow", (self, self.algebra.term(exponent)), (), self.shape)
+        if len(product) == 1 and self.algebra.kinds[product[0][0]] == "exp":
+            inner = self.algebra.inside[product[0][0]]
+            return self.algebra.exp(inner * (product[0][1] * exponent)) * coefficient
         powers = _sorted({atom: e * exponent for atom, e in product})
         return Term({powers: coefficient}, self.shape, self.algebra)
 
