@@ -163,11 +163,16 @@ CASES: dict[str, tuple[Callable[..., Named], dict[str, Any]]] = {
         {"p": numbers(4)},
     ),
     "a log-softmax of one": (
-        lambda t, f, p: {"w": (w := p.amin(1, keepdim=True)), "loss": w.log_softmax(1).sum() * -1 + (w * w).sum()},
+        lambda t, f, p: {
+            "w": (w := p.amin(1, keepdim=True)), "loss": w.log_softmax(1).sum() * -1 + (w * w).sum()
+        },
         {"p": numbers(2, 3)},
     ),
     "logarithms of negative numbers": (
         lambda t, f, p: {"a": (a := (p * p).log()), "loss": (a * p).sum()}, {"p": numbers(4)}
+    ),
+    "a row that is one number, and a column": (
+        lambda t, f, p: {"v": (v := p.amin(1)), "loss": (v @ p.T).mean() + (p * p).sum()}, {"p": numbers(2, 2)}
     ),
     "erf of nothing": (lambda t, f, p: {"loss": f.gelu(p[1:]).sum() + p.sum()}, {"p": numbers(1)}),
     "an order that shows too late": (
@@ -193,6 +198,17 @@ def test_every_gradient_is_pytorchs(title: str, simplify: bool) -> None:
     function, inputs = CASES[title]
     tolerance = {"rtol": 1e-5, "atol": 1e-6} if "cast" in title else {}
     both(function, inputs, simplify, **tolerance)
+
+
+def test_what_is_detached_says_so() -> None:
+    p, q = (tinygrad_ninja.tensor(numbers(3), requires_grad=True) for _ in range(2))
+    h = p * q
+    loss = (h.detach() * h).sum() + (p * q.detach()).sum()
+    lines = str(derive(loss, names={"p": p, "q": q, "h": h})).splitlines()
+    assert lines[:2] == ["h = p * q", "loss = (h.detach() * h).sum() + (p * q.detach()).sum()"]
+    traced = derive(lambda x: (x / x.detach().norm()).sum(), p, names={"p": p})
+    assert "p.detach()" in str(traced)
+    run(traced.source("torch"))
 
 
 KINKS: dict[str, Callable[..., Any]] = {

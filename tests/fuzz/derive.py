@@ -317,12 +317,16 @@ def values_of(text: str, module: Any, functions: Any) -> dict[str, Any]:
 def try_seed(seed: int) -> str | None:
     """None where every gradient that is printed for the program of this seed is PyTorch's; else the program,
     and what differs."""
-    text, named, rounds = program_of(seed)
+    return differences(*program_of(seed))
+
+
+def differences(text: str, named: set[str], rounds: bool) -> str | None:
+    """As `try_seed`, of a program, the names that `derive` is told, and whether it rounds to float32."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         theirs = values_of(text, torch, functional)
         loss = theirs["loss"]
-        if not loss.requires_grad or not torch.isfinite(loss):
+        if not loss.requires_grad:
             return None
         kept: dict[str, Any] = {}
         for name, each in theirs.items():
@@ -336,7 +340,7 @@ def try_seed(seed: int) -> str | None:
             each.retain_grad()
         loss.backward()
         expected = {name: each.grad.numpy() for name, each in kept.items() if each.grad is not None}
-        if not all(np.isfinite(each).all() for each in expected.values()):
+        if not all(np.isfinite(each).all() for each in (loss.detach(), *expected.values())):
             return None  # singular points are told apart elsewhere
         for simplify in (False, True):
             for target in ("numpy", "torch"):

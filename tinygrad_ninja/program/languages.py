@@ -187,6 +187,10 @@ class Language:
         made.number = True
         return -made if x < 0 else made
 
+    def detached(self, x: Code) -> Code:
+        """A value of which no gradient is wanted; of arrays that is all."""
+        return x
+
     def written_hold(self, x: Code, number: int) -> Code:
         return call(self.own("hold"), number, x)
 
@@ -293,6 +297,9 @@ class Torch(Language):
         for each in sorted(axis, reverse=True):
             x = self.reduced("prod", x, each, keepdims)
         return x
+
+    def detached(self, x: Code) -> Code:
+        return x.method("detach")
 
     def copy(self, x: Code, ordered: bool = False) -> Code:
         return x.method("clone")

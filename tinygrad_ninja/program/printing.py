@@ -12,7 +12,7 @@ import numpy as np
 
 from ..ops import TABLE, Operation
 from .backward import LIGHT, STEPWISE, Backward, Line, Share, is_zero, weigh
-from .instructions import Instruction, Number, Var, extreme, repeats
+from .instructions import Instruction, Number, Var, extreme, reached, repeats
 from .languages import SUM, Code, Language, code, key_text
 from .record import is_range, unused
 from .statements import Statement, each_cell_once, notes
@@ -40,6 +40,8 @@ class Writer:
         self.used: dict[str, int] = {}
         forward = [each for line in lines for each in line.instructions]
         steps = (*forward, *backward.program.instructions)
+        self._forward = set(forward)
+        self._reached = reached(forward, backward.gradients)
         variables = {var for each in steps for var in (each.output, *each.reads())}
         names = {var.name for var in (*variables, *backward.gradients.values()) if var.name}
         self._numbers = _usable({name: n for name, n in numbers.items() if name not in names}, forward)
@@ -255,10 +257,18 @@ class Writer:
 
     def _operands(self, maker: Instruction) -> list[Any]:
         """The inputs. One that was only repeated to meet the others is left for them to broadcast; one that
-        is a constant is a number, if the shape does not depend on it."""
+        is a constant is a number, if the shape does not depend on it. What a gradient reaches, but not from
+        here, is detached."""
         operation = maker.operation
-        if not operation.broadcasts:
-            return [self._whole(x) for x in maker.inputs]
+        codes = self._meeting(maker) if operation.broadcasts else [self._whole(x) for x in maker.inputs]
+        for i, x in enumerate(maker.inputs) if maker in self._forward and operation.sources else ():
+            if not maker.flows[i] and x in self._reached:
+                codes[i] = self.language.detached(codes[i])
+        return codes
+
+    def _meeting(self, maker: Instruction) -> list[Any]:
+        """The inputs of an operation that broadcasts them."""
+        operation = maker.operation
         used: list[Any] = list(maker.inputs)
         others = [each.shape for each in maker.parameters if isinstance(each, Var)]
 
@@ -273,8 +283,7 @@ class Writer:
                     used[i] = before
         codes = [self.expr(x) for x in used]
         if shape(used) != maker.output.shape:
-            i = next(i for i, x in enumerate(used) if isinstance(x, Var) and x.shape == maker.output.shape)
-            codes[i] = self._whole(used[i])
+            codes = [self._whole(x) for x in used]
         told = [x for x in used if isinstance(x, Var) and not x.constant]
         if operation.name == "where" and not told:  # nothing else says the dtype
             i = next((i for i, x in enumerate(used) if isinstance(x, Var)), 0)
