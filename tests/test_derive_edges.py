@@ -79,8 +79,8 @@ CASES: dict[str, tuple[Callable[..., Named], dict[str, Any]]] = {
     ),
     "a single number seen as a row": (
         lambda t, f, p: {
-            "v": (v := (p @ p).tanh()),
-            "loss": (v.abs() + 0.3) ** -1 * 2 + (v[None] * 3).sum() + (v[None, None] ** 2).sum(),
+            "v": (v := (p @ p).tanh()), "row": (row := v[None]), "w": (w := (v.abs() + 0.3) ** -1),
+            "loss": w * 2 + (row * t.tensor([3.0], dtype=t.float64)).sum(),
         },
         {"p": numbers(1)},
     ),
@@ -96,6 +96,10 @@ CASES: dict[str, tuple[Callable[..., Named], dict[str, Any]]] = {
     "rows added up": (
         lambda t, f, p, q: {"loss": (p.index_add(0, t.tensor([0, 2, 0]), q) ** 2).sum()},
         {"p": numbers(3, 4), "q": numbers(3, 4)},
+    ),
+    "rows added up in single precision": (
+        lambda t, f, p, q: {"loss": (p.index_add(0, t.tensor([0, 2]), q) ** 2).sum()},
+        {"p": numbers(3, 4).astype(np.float32), "q": numbers(2, 4).astype(np.float32)},
     ),
     "a cast within": (
         lambda t, f, p: {
@@ -172,7 +176,15 @@ CASES: dict[str, tuple[Callable[..., Named], dict[str, Any]]] = {
         lambda t, f, p: {"a": (a := (p * p).log()), "loss": (a * p).sum()}, {"p": numbers(4)}
     ),
     "a row that is one number, and a column": (
-        lambda t, f, p: {"v": (v := p.amin(1)), "loss": (v @ p.T).mean() + (p * p).sum()}, {"p": numbers(2, 2)}
+        lambda t, f, p: {"v": (v := p.amin(1)), "loss": (v @ p.T).mean() + (p * p).sum()},
+        {"p": numbers(2, 2)},
+    ),
+    "a number beside a row": (
+        lambda t, f, p: {
+            "z": (z := p.sum().detach() * 0),
+            "loss": (t.minimum(z, p) + t.maximum(p.argmax().double(), p)).sum(),
+        },
+        {"p": numbers(3)},
     ),
     "erf of nothing": (lambda t, f, p: {"loss": f.gelu(p[1:]).sum() + p.sum()}, {"p": numbers(1)}),
     "an order that shows too late": (
@@ -196,7 +208,8 @@ CASES: dict[str, tuple[Callable[..., Named], dict[str, Any]]] = {
 @pytest.mark.parametrize("title", CASES)
 def test_every_gradient_is_pytorchs(title: str, simplify: bool) -> None:
     function, inputs = CASES[title]
-    tolerance = {"rtol": 1e-5, "atol": 1e-6} if "cast" in title else {}
+    single = "cast" in title or "single precision" in title
+    tolerance = {"rtol": 1e-5, "atol": 1e-6} if single else {}
     both(function, inputs, simplify, **tolerance)
 
 

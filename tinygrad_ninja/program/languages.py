@@ -309,11 +309,16 @@ class Torch(Language):
 
     broadcast_to = expand
 
-    def maximum(self, a: Code, b: Any) -> Code:
-        return a.method("clamp", min=b) if code(b).number else call("torch.maximum", a, b)
+    def maximum(self, a: Any, b: Any) -> Code:
+        return self._bounded("min", "torch.maximum", a, b)
 
-    def minimum(self, a: Code, b: Any) -> Code:
-        return a.method("clamp", max=b) if code(b).number else call("torch.minimum", a, b)
+    def minimum(self, a: Any, b: Any) -> Code:
+        return self._bounded("max", "torch.minimum", a, b)
+
+    def _bounded(self, bound: str, function: str, a: Any, b: Any) -> Code:
+        """The larger or the smaller; of a number, which the functions do not take, the bound it is."""
+        x, other = (b, a) if code(a).number else (a, b)
+        return x.method("clamp", **{bound: other}) if code(other).number else call(function, a, b)
 
     def gather(self, x: Code, axis: int, index: Code) -> Code:
         return x.method("gather", axis, index)

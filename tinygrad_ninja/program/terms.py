@@ -129,6 +129,12 @@ class Term:
         return self.algebra.permute_dims(self, (*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
 
 
+def _narrows(step: Instruction) -> bool:
+    """Whether a cast is to fewer digits."""
+    (x,) = step.inputs
+    return isinstance(x, Var) and x.dtype.kind == "f" and step.output.dtype.itemsize < x.dtype.itemsize
+
+
 def _rounded(c: float) -> float:
     """So that 1/3 computed in two ways is one number."""
     return float(f"{c:.9g}")
@@ -196,6 +202,8 @@ class Algebra:
         try:
             if not step.operation.sources and step.operation.name != "argmax":
                 raise TypeError("what is no function of numbers is an atom")
+            if step.operation.name == "cast" and _narrows(step):
+                raise TypeError("what is rounded is another number")
             ways = zip(step.inputs, flows or (True,) * len(step.inputs), strict=True)
             inputs = [self._read(x, flow) for x, flow in ways]
             made = self.term(evaluate(step.operation, self, inputs, step.parameters))
