@@ -16,6 +16,7 @@ from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, com
 
 WIDTHS = (1, 7, 8, 9, 15, 17, 20, 23, 24, 25, 31, 33, 39, 41, 47, 50, 55, 57, 63, 65, 70)
 FLOATS = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+INTEGERS = (torch.int64, torch.int32, torch.int16)
 BACKENDS = pytest.mark.parametrize("backend", ["c", "numpy"])
 
 
@@ -220,6 +221,34 @@ def test_the_sign_of_zero(dtype: Any, backend: str) -> None:
     for mine, eager in zip(have, want, strict=True):
         numbers = ~np.isnan(eager.numpy())
         np.testing.assert_array_equal(np.signbit(mine.numpy())[numbers], np.signbit(eager.numpy())[numbers])
+
+
+@BACKENDS
+def test_numbers_made_integers_and_back_have_no_sign_of_zero(backend: str) -> None:
+    x = torch.tensor([-0.0, -0.5, 0.0, 2.7, -2.7, 300.0, np.nan, np.inf, -1e30] * 5)
+
+    def f() -> Any:
+        several = [x.to(kind).to(back) for kind in INTEGERS for back in (torch.float32, torch.float64)]
+        several += [
+            x.double().to(kind).to(back) for kind in INTEGERS for back in (torch.float32, torch.float64)
+        ]
+        return [1 / value for value in several]
+
+    agrees(f, backend=backend)
+
+
+@FLOATS
+@BACKENDS
+def test_products_and_sums_are_rounded_each_for_itself(dtype: Any, backend: str) -> None:
+    """A fused operation would leave what the product was rounded by, which can be large."""
+    x = torch.randn(1, 40, dtype=dtype) * 1e12
+
+    def f() -> Any:
+        square = x * x
+        return [square.std(0, correction=0), square - square.mean(0), x * x * x + x]
+
+    agrees(f, backend=backend)
+    assert not torch.compile(f, backend=backend)()[0].any()
 
 
 @BACKENDS

@@ -11,7 +11,7 @@ from .body import Body
 from .fuse import Fusion
 from .loops import Loops
 from .plan import Address, Buffer, Group, Kernel, scratch
-from .products import Product, tile_source, vector_types
+from .products import FUSED, SEPARATE, Product, tile_source, vector_types
 from .scalars import c_type
 
 PRELUDE = Path(__file__).with_name("prelude.h")
@@ -65,11 +65,13 @@ class Emitter:
             PRELUDE.read_text(encoding="utf-8"),
             vector_types(width),
             *([self._blas.declarations(sorted(self._called))] if self._blas and self._called else []),
+            FUSED,
             *(
                 tile_source(kind, rows, wide, width // (4 if kind == "float" else 8))
                 for kind, rows, wide in tiles
             ),
             *(each.source() for each in self._products.values()),
+            SEPARATE,
             *self._functions,
             "\n".join([*main, *calls, "  return 0;", "}"]),
         ]

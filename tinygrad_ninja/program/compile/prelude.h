@@ -85,6 +85,13 @@ static inline double tanh_d(double x) {
   return __builtin_copysign(a < 0.55 ? fused_d(a * z, fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(-2.0141494563083882e-05, z, 8.4437195671030721e-05), z, -0.0002342148186711548), z, 0.000588792024475583), z, -0.001455632070932804), z, 0.0035921065864719789), z, -0.0088632341048022287), z, 0.021869488480722565), z, -0.053968253967145149), z, 0.13333333333332467), z, -0.33333333333333331), a) : far, x);
 }
 
+/* The integer part. Not to be inlined: gcc would have a number that is made an integer and a number again keep the sign
+   of a zero, which an integer has not. */
+static __attribute__((noinline)) int32_t int32_of_f(float x) { return (int32_t)x; }
+static __attribute__((noinline)) int64_t int64_of_f(float x) { return (int64_t)x; }
+static __attribute__((noinline)) int32_t int32_of_d(double x) { return (int32_t)x; }
+static __attribute__((noinline)) int64_t int64_of_d(double x) { return (int64_t)x; }
+
 /* Python's % and //: the sign is that of the divisor. */
 static inline int64_t mod_i(int64_t a, int64_t b) { int64_t r = b == -1 ? 0 : a % b; return r && (r < 0) != (b < 0) ? r + b : r; }
 static inline int64_t div_i(int64_t a, int64_t b) { return b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b - (a % b && (a < 0) != (b < 0)); }

@@ -111,6 +111,7 @@ def tile_source(c_type: str, rows: int, wide: int, lanes: int) -> str:
         *(f"    c{i}_{j} = *(const {v} *)(c + {i} * cm + {j * lanes});" for i, j in cells),
         "  }",
         "  for (int p = 0; p < k; p++, a += ak, b += bk) {",
+        "#pragma clang fp contract(fast)",
         "    " + " ".join(f"const {v} b{j} = *(const {v} *)(b + {j * lanes});" for j in range(wide)),
     ]
     lines += [
@@ -122,6 +123,11 @@ def tile_source(c_type: str, rows: int, wide: int, lanes: int) -> str:
     lines.append("  }")
     lines += [f"  *({v} *)(c + {i} * cm + {j * lanes}) = c{i}_{j};" for i, j in cells]
     return "\n".join([*lines, "}"])
+
+
+FUSED = '#pragma GCC push_options\n#pragma GCC optimize ("fp-contract=fast")'
+SEPARATE = "#pragma GCC pop_options"
+"""What stands around tiles and products for gcc. clang has a pragma for within them."""
 
 
 def vector_types(width: int) -> str:

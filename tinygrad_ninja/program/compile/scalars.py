@@ -76,7 +76,11 @@ def converted(text: str, source: np.dtype[Any], to: np.dtype[Any]) -> str:
     """An expression of one dtype in another."""
     if source == to:
         return text
-    return f"({text} != 0)" if to.kind == "b" else f"({c_type(to)}){text}"
+    if to.kind == "b":
+        return f"({text} != 0)"
+    if source.kind == "f" and to.kind in "iu":
+        text = f"int{64 if to.itemsize == 8 else 32}_of_{_kind(source)}({text})"
+    return f"({c_type(to)}){text}"
 
 
 def common(dtypes: list[Any]) -> np.dtype[Any]:
