@@ -1,10 +1,11 @@
 """Corners of single functions: sequences of numbers, tensors of no dimension or no element, refusals."""
 
+import copy
 from typing import Any
 
 import numpy as np
 import pytest
-from both import Case, assert_same, assert_same_error, cases, gradients
+from both import Case, assert_same, assert_same_error, attempt, cases, gradients
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -79,3 +80,26 @@ def test_gradients(case: Case) -> None:
 )
 def test_refusals(case: Any) -> None:
     assert_same_error(case)
+
+
+@cases(
+    lambda t: t.nn.Parameter(),
+    lambda t: [type(copy.copy(p := t.nn.Parameter(t.ones(2)))) is t.nn.Parameter, p],
+    lambda t: [p := t.nn.Parameter(t.ones(2), False), copy.copy(p), copy.deepcopy(p)],
+    lambda t: [p := t.nn.Parameter(t.ones(2, 3).T), p.sum().backward(), copy.deepcopy(p).grad, copy.copy(p)],
+    lambda t: [
+        p := t.nn.Parameter(t.ones(2, 3).T),
+        type(copy.deepcopy(p)) is type(p),
+        copy.deepcopy(p).stride(),
+    ],
+    lambda t: [m := t.nn.Linear(2, 1), m(t.ones(1, 2)).sum().backward(), copy.deepcopy(m).bias.grad][2:],
+    lambda t: [v := t.arange(3.0), c := copy.deepcopy({"v": v, "w": v[1:]}), c["w"].zero_(), c["v"], v],
+    lambda t: [v := t.arange(6.0).reshape(2, 3).T, c := copy.deepcopy([v[1:], v]), c[0].zero_(), c[1], v],
+    lambda t: reversed(t.arange(6).reshape(2, 3)),
+    lambda t: reversed(t.tensor(3)),
+    lambda t: [attempt(t.device, name) and name for name in ("cuda:1", "cpu:0", "cpu", "cuda:10")],
+    lambda t: [attempt(t.device, name) for name in ("cuda:", "cpu:-1", "cuda:x", "cuda:01", "", "gpu")],
+    lambda t: t.ones(2, device="cpu:0"),
+)
+def test_copies_devices_and_reversed(case: Case) -> None:
+    assert_same(case)

@@ -129,3 +129,28 @@ def test_views_taken_inside_no_grad(t: Any) -> Any:
         view = x[1:]
     view_flags = view.requires_grad, view.is_leaf
     return view_flags, view, (x * 2)[1:]
+
+
+@same
+def test_a_generator_function_under_a_decorator(t: Any) -> Any:
+    """It runs in the decorator's mode, and its caller in the caller's, whatever is sent or thrown in."""
+    modes: list[Any] = []
+
+    def counting(n: int) -> Any:
+        try:
+            for i in range(n):
+                try:
+                    modes.append((t.is_grad_enabled(), (yield i)))
+                except KeyError as error:
+                    modes.append((t.is_grad_enabled(), str(error)))
+        finally:
+            modes.append(t.is_grad_enabled())
+        return "end"
+
+    for decorator in (t.no_grad(), t.no_grad, t.enable_grad()):
+        with t.set_grad_enabled(decorator is not t.no_grad):
+            counted = decorator(counting)(4)
+            steps = [next(counted), counted.send("a"), counted.throw(KeyError("b")), t.is_grad_enabled()]
+            counted.close()
+            modes.append((steps, [*decorator(counting)(2)], attempt(next, decorator(counting)(0))))
+    return modes

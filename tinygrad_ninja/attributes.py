@@ -43,8 +43,9 @@ class device:  # noqa: N801 - PyTorch's name
     __slots__ = ("index", "type")
 
     def __init__(self, name: str | device, index: int | None = None) -> None:
-        kind, _, number = str(name).partition(":")
-        if kind not in ("cpu", "torch", "cuda", "float") or (number and not number.isdigit()):
+        kind, colon, number = str(name).partition(":")
+        numbered = number.isdecimal() and str(int(number)) == number
+        if kind not in ("cpu", "torch", "cuda", "float") or (colon and not numbered):
             raise RuntimeError(f"device must be cpu, torch or cuda (as in cuda:0), not {str(name)!r}")
         self.type = kind
         self.index = int(number) if number else index

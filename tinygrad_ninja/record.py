@@ -7,6 +7,7 @@ inputs, and the values that its backward rules ask for.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from itertools import count
 from threading import get_ident
@@ -123,12 +124,39 @@ class _GradMode:
         _set_mode(self._before)
 
     def __call__(self, function: _F) -> _F:
+        if inspect.isgeneratorfunction(function):
+            return self._generating(function)  # type: ignore[return-value]
+
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             with type(self)(self._mode):
                 return function(*args, **kwargs)
 
         return wrapper  # type: ignore[return-value]
+
+    def _generating(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A generator function that runs in this mode, and is left in its caller's whenever it yields."""
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            generator = function(*args, **kwargs)
+            resume: Callable[[], Any] = functools.partial(next, generator)
+            while True:
+                try:
+                    with type(self)(self._mode):
+                        value = resume()
+                except StopIteration as end:
+                    return end.value
+                try:
+                    resume = functools.partial(generator.send, (yield value))
+                except GeneratorExit:
+                    with type(self)(self._mode):
+                        generator.close()
+                    raise
+                except BaseException as error:
+                    resume = functools.partial(generator.throw, error)
+
+        return wrapper
 
 
 class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name

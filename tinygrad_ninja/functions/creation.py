@@ -340,8 +340,8 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bo
 
 
 def _place(on: Any) -> str:
-    name = str(Device(on))
-    return "cuda:0" if name == "cuda" else name
+    place = Device(on)
+    return f"cuda:{place.index or 0}" if place.type == "cuda" else place.type
 
 
 def _converter(name: str, d: Dtype) -> None:

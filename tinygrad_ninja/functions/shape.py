@@ -346,6 +346,13 @@ def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     return ops.flip.call(input, dimensions(wanted, input.ndim) or ())
 
 
+def _reversed(self: Tensor) -> Tensor:
+    return flip(self, 0) if self.ndim else self
+
+
+Tensor.__reversed__ = _reversed  # type: ignore[attr-defined]
+
+
 def _matrix(input: Tensor, name: str) -> Tensor:
     if input.ndim < 2:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..tensors import Tensor
+from ..kinds import kind_of
+from ..tensors import Tensor, wrap
 
 if TYPE_CHECKING:
     from .module import Module
@@ -16,12 +17,21 @@ class Parameter(Tensor):
 
     __slots__ = ()
 
-    def __init__(self, data: Tensor, requires_grad: bool = True) -> None:
+    def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
+        data = Tensor() if data is None else data
         if not isinstance(data, Tensor):
             raise TypeError(f"a Parameter is made of a Tensor, not of a {type(data).__name__}")
         self.array = data.array
         self.edge = None
         self.requires_grad_(requires_grad)
+
+    def __copy__(self) -> Parameter:
+        return type(self)(self, self.requires_grad)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
+        """A Parameter with a copy of the numbers, and without the gradient."""
+        made = memo[id(self)] = type(self)(wrap(kind_of(self.array).copy(self.array)), self.requires_grad)
+        return made
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
