@@ -114,12 +114,17 @@ class Operation:
 
     def frees(self, node: Node) -> bool:
         """Whether backward reads an array of this node."""
-        assert node.values is not None
-        n = len(self.inputs)
-        return any(
-            place <= n or any(hasattr(part, "dtype") for part in parts(node.values[place]))
-            for place in self.kept(node.edges)
-        )
+        values, n = node.values, len(self.inputs)
+        assert values is not None
+        for edge, reads in zip(node.edges, self._reads, strict=True):
+            if edge is not None:
+                for place in reads:
+                    if place <= n:
+                        return True
+                    for part in parts(values[place]):
+                        if hasattr(part, "dtype"):
+                            return True
+        return False
 
     def _always_or_never(self, parameters: list[inspect.Parameter]) -> bool | None:
         """`keeps`, where all nodes are alike in it. By its annotation a parameter holds no array, or may."""
