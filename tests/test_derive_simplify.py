@@ -198,3 +198,22 @@ def test_a_wrong_answer_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     with pytest.raises(RuntimeError, match="the simplified gradient of hprebn differs from the expanded one"):
         derive(loss, names=names, simplify=True)
+
+
+@pytest.mark.parametrize(
+    ("rows", "targets"), [([0], [1, 1]), ([0], [1, 2, 1]), ([0, 0], [1, 2]), ([1, 0], [2, 2])]
+)
+def test_a_mean_that_does_not_take_each_row_once(rows: list[int], targets: list[int]) -> None:
+    """Such a mean of log-probabilities is no cross-entropy, and is not answered as one."""
+    x = np.arange(6.0).reshape(2, 3) ** 2 / 10
+
+    def loss(module: Any, x: Any) -> Any:
+        return -x.log_softmax(1)[module.tensor(rows), module.tensor(targets)].mean()
+
+    leaf = torch.tensor(x, requires_grad=True)
+    loss(torch, leaf).backward()
+    ours = tinygrad_ninja.tensor(x, requires_grad=True)
+    derivation = derive(loss(tinygrad_ninja, ours), names={"x": ours}, simplify=True)
+    np.testing.assert_allclose(
+        run(derivation.source("numpy"))["dx"], leaf.grad.numpy(), rtol=1e-12, atol=1e-15
+    )

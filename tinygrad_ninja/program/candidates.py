@@ -78,6 +78,7 @@ def along_axes(found: Shapes) -> Iterator[Any]:
 
 
 def rows_and_targets(found: Shapes) -> Iterator[Any]:
+    """A cell of each row, once: of an index that repeats a row, the mean is another."""
     for x, key in itertools.product(found.values, found.keys):
         if len(key) != 2 or len(x.shape) != 2:
             continue
