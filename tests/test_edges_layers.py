@@ -23,6 +23,15 @@ def classes(t: Any) -> Any:
 
 
 CASES: dict[str, Case] = {
+    "ce smooth, of no weight": lambda t: t.nn.functional.cross_entropy(
+        floats(t), classes(t), weight=t.tensor([0.0, 1.0, 0.0]), label_smoothing=0.1
+    ),
+    "ce smooth, weighted": lambda t: t.nn.functional.cross_entropy(
+        floats(t), classes(t), weight=t.tensor([0.5, 1.0, 2.0]), label_smoothing=0.1
+    ),
+    "ce smooth, each": lambda t: t.nn.functional.cross_entropy(
+        floats(t), t.tensor([0, -100]), label_smoothing=0.1, reduction="none"
+    ),
     "ce": lambda t: t.nn.functional.cross_entropy(integers(t), classes(t)),
     "ce sm": lambda t: t.nn.functional.cross_entropy(integers(t), classes(t), label_smoothing=0.1),
     "ce prob": lambda t: t.nn.functional.cross_entropy(integers(t), floats(t)),

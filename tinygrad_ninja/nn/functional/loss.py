@@ -202,16 +202,19 @@ def _expected(
             raise RuntimeError("the weight of the classes is given no gradient: pass weight.detach()")
         counts = wrap(kind_of(classes).index(weight.array, (classes,)))
         each = each * counts
+    parts = [each]
     if label_smoothing:
-        weighted = log_probs if weight is None else log_probs * weight
-        share = label_smoothing / log_probs.shape[1]
-        each = (1 - label_smoothing) * each - share * weighted.sum(1)
+        parts.append(-(log_probs if weight is None else log_probs * weight).sum(1))
     if ignored is not None:
-        each = each.masked_fill(wrap(ignored), 0.0)
+        parts = [part.masked_fill(wrap(ignored), 0.0) for part in parts]
         count = wrap(~ignored).sum()
     if weight is not None:
         count = (counts if ignored is None else counts.masked_fill(wrap(ignored), 0.0)).sum()
-    return _reduced(each.reshape(target.shape) if reduction == "none" else each, reduction, count)
+    shaped = [part.reshape(target.shape) if reduction == "none" else part for part in parts]
+    right, *smooth = [_reduced(part, reduction, count) for part in shaped]
+    if not smooth:
+        return right
+    return (1 - label_smoothing) * right + label_smoothing / log_probs.shape[1] * smooth[0]
 
 
 def _of_probabilities(
