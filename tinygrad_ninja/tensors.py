@@ -157,9 +157,8 @@ class Tensor(metaclass=OffersOnly):
         if requires_grad and self.edge is None:
             self.edge = Node(None, (), None)
             self.edge.grad = getattr(self, "_parked_grad", None)
-        elif not requires_grad and self.edge is not None:
-            self._parked_grad = self.edge.grad
-            self.edge = None
+        elif not requires_grad:
+            self.detach_()
         return self
 
     @property
@@ -231,8 +230,10 @@ class Tensor(metaclass=OffersOnly):
         return wrap(self.array)
 
     def detach_(self) -> Tensor:
-        """Forget the history of this Tensor itself."""
-        self.edge = None
+        """Forget the history of this Tensor itself; a gradient that it keeps stays."""
+        if self.edge is not None:
+            self._parked_grad = self.edge.grad
+            self.edge = None
         return self
 
     # -- out of it -------------------------------------------------------------------------------------------
@@ -387,7 +388,7 @@ class Tensor(metaclass=OffersOnly):
         mine = self.array
         if isinstance(mine, np.ndarray):
             if not alike:
-                _refuse_repeated(mine)
+                refuse_repeated(mine)
             for each in operands:
                 if isinstance(each, Tensor) and isinstance(each.array, np.ndarray):
                     _refuse_overlap(mine, each.array)
@@ -441,7 +442,10 @@ class Tensor(metaclass=OffersOnly):
         self.edge = succeed(self.edge, edge)
 
 
-def _refuse_repeated(mine: np.ndarray[Any, Any]) -> None:
+def refuse_repeated(mine: Any) -> None:
+    """Raise RuntimeError where several elements are one cell in memory, as `expand` makes them."""
+    if not isinstance(mine, np.ndarray):
+        return
     if mine.size and any(step == 0 and n > 1 for step, n in zip(mine.strides, mine.shape, strict=True)):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory "

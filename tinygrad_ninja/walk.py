@@ -17,9 +17,10 @@ from . import record
 from .anomaly import check_gradient, is_anomaly_check_nan_enabled
 from .kinds import kind_of
 from .ops.apply import bare
+from .ops.shape import clone
 from .ops.table import parts
 from .record import Node, enable_grad, set_grad_enabled
-from .tensors import Tensor, wrap
+from .tensors import Tensor, refuse_repeated, wrap
 
 
 def _references_of_one_name() -> int:
@@ -269,12 +270,13 @@ def _call_hooks(node: Node, grad: Any) -> Any:
 
 
 def accumulate(node: Node, grad: Any, recorded: bool) -> None:
-    """Add a gradient to the one that the node keeps."""
+    """Add to the gradient that the node keeps, in memory that is its alone, for it is added to in place."""
     if recorded:
-        node.grad = grad if node.grad is None else node.grad + grad
+        node.grad = clone.call(grad, True) if node.grad is None else node.grad + grad
     elif node.grad is None:
         node.grad = wrap(kind_of(grad).copy(grad, True))
-    elif node.grad.edge is None:
-        node.grad.array += grad
     else:
-        node.grad = node.grad + wrap(grad)
+        refuse_repeated(node.grad.array)  # of one that the user assigned
+        node.grad.array += grad
+        if type(grad) is not float:
+            node.grad._note_change()
