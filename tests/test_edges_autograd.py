@@ -183,6 +183,7 @@ def test_flags(t: Any) -> Any:
         x > 1,
         x.T,
         x[0],
+        x.flatten(),
     ]
     return [(z.requires_grad, z.is_leaf, z.grad_fn is None) for z in tensors]
 

@@ -94,6 +94,7 @@ def test_promotion_in_place(update: str, dtype: str) -> None:
     lambda t: t.tensor([200], dtype=t.uint8) + 100,
     lambda t: -t.tensor([1], dtype=t.uint8),
     lambda t: t.tensor([2**31 - 1], dtype=t.int32) + 1,
+    lambda t: [t.zeros(0, 3, dtype=t.int64) // 0, t.zeros(0, dtype=t.bool) % t.zeros(1, dtype=t.int64)],
 )
 def test_integer_and_boolean_arithmetic(case: Case) -> None:
     assert_same(case)
@@ -107,6 +108,7 @@ def test_integer_and_boolean_arithmetic(case: Case) -> None:
     lambda t: t.tensor([True]) - True,
     lambda t: 1 - t.tensor([True]),
     lambda t: ~t.tensor([1.0]),
+    lambda t: t.tensor([1.0]).bitwise_not(),
     lambda t: t.tensor([1.0]) & t.tensor([1.0]),
     lambda t: t.tensor([1.0]) @ t.tensor([1]),
     lambda t: t.tensor([1.0]) @ t.tensor([1.0], dtype=t.float64),

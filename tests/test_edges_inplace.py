@@ -276,6 +276,15 @@ def test_in_place_that_raises(case: Case) -> None:
 
 
 @cases(
+    lambda t: leaf(t).__setitem__([9], 5.0),
+    lambda t: leaf(t)[:0].__setitem__([0], 5.0),
+    lambda t: leaf(t).__setitem__([0], t.ones(2)),
+)
+def test_a_leaf_is_refused_before_what_else_is_wrong(case: Case) -> None:
+    assert_same_error(case, "leaf")
+
+
+@cases(
     gradients(lambda t, x: (x * 1).index_add_(0, t.tensor([0, 0]), x[1:]), WEIGHTS),
     gradients(lambda t, x: (x * 1).add_(x, alpha=3), WEIGHTS),
     gradients(lambda t, x: (x * 1).sub_(x * x, alpha=2), WEIGHTS),
@@ -286,6 +295,7 @@ def test_in_place_that_raises(case: Case) -> None:
     gradients(lambda t, x, y: (x * 1).pow_(y), WEIGHTS, [2.0, 0.5, -1.0]),
     gradients(lambda t, x: (x * 1).unsqueeze(0).mul_(2).squeeze(), WEIGHTS),
     gradients(lambda t, x: (x * 1).clamp_(min=1.5).clamp_(max=2.5), WEIGHTS),
+    gradients(lambda t, x: (x * 1).tensor_split(2)[0].mul_(2), WEIGHTS),
 )
 def test_in_place_with_gradients(case: Case) -> None:
     assert_same(case)

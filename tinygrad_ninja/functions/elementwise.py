@@ -177,13 +177,20 @@ def pow(input: Any, exponent: Any) -> Tensor:
 
 @method
 def bitwise_not(input: Tensor) -> Tensor:
-    """Not input: logical for bool, bit by bit for integers. TypeError for floating point numbers."""
+    """Not input: logical for bool, bit by bit for integers. RuntimeError for floating point numbers."""
     if input.dtype.is_floating_point:
-        raise TypeError(f"~ is only implemented on integer and bool Tensors, not on {input.dtype}")
+        raise RuntimeError(f"bitwise_not is not implemented for {input.dtype}, only for integers and bools")
     return ops.bitwise_not.call(input)
 
 
-Tensor.__invert__ = bitwise_not
+def _invert(self: Tensor) -> Tensor:
+    """`bitwise_not`. TypeError for floating point numbers."""
+    if self.dtype.is_floating_point:
+        raise TypeError(f"~ is only implemented on integer and bool Tensors, not on {self.dtype}")
+    return ops.bitwise_not.call(self)
+
+
+Tensor.__invert__ = _invert
 
 
 def _unchanged(self: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from .. import dtypes
 from ..devices import same_device
 from ..kinds import array_dtype, device_of, dtype_of, kind_of, move, numpy_kind
 from ..ops import indexing as ops
+from ..record import is_grad_enabled
 from ..tensors import Tensor, wrap
 from .register import as_element, dimension, function, method
 
@@ -192,6 +193,8 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         raise TypeError(f"can't assign a {type(value).__name__} to a Tensor: a Tensor or a number is needed")
     basic, advanced = _split(self.array, index)
     target = self if _is_whole(basic, self.array.shape) else _view(self, basic)
+    if advanced and is_grad_enabled():
+        target._refuse_change()  # before what is wrong with the places and the value
     shape = kind_of(target.array).index(target.array, advanced).shape if advanced else target.array.shape
     given = as_element(value, self)
     differs = advanced and given.dtype is not self.dtype

@@ -93,6 +93,8 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     start, end = dimension(start_dim, input.ndim), dimension(end_dim, input.ndim)
     if start > end:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if start == end and input.ndim:
+        return input
     shape = tuple(input.shape)
     return reshape(input, *shape[:start], math.prod(shape[start : end + 1]), *shape[end + 1 :])
 
@@ -262,7 +264,7 @@ def _pieces(views: Iterable[Tensor]) -> tuple[Tensor, ...]:
 def _slices(input: Tensor, bounds: Sequence[int], dim: int) -> tuple[Tensor, ...]:
     at = dimension(dim, input.ndim)
     lead = (slice(None),) * at
-    return _pieces(input[(*lead, slice(a, b))] for a, b in itertools.pairwise(bounds))
+    return tuple([input[(*lead, slice(a, b))] for a, b in itertools.pairwise(bounds)])
 
 
 def _has_dimensions(input: Tensor, name: str) -> None:
@@ -294,7 +296,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
                 f"split_with_sizes expects split_sizes to sum exactly to {n}, "
                 f"but got {list(split_size_or_sections)}"
             )
-    return _slices(tensor, bounds, dim)
+    return _pieces(_slices(tensor, bounds, dim))
 
 
 @method
@@ -305,7 +307,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     n = input.shape[dimension(dim, input.ndim)]
     if not n:
-        return tuple(_slices(input, [0, 0], dim)[0] for _ in range(chunks))
+        return _pieces(_slices(input, [0, 0], dim)[0] for _ in range(chunks))
     return split(input, max(1, math.ceil(n / chunks)), dim)
 
 

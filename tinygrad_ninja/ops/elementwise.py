@@ -216,7 +216,8 @@ def where(xp: Any, a: Any, b: Any, /, condition: Any) -> Any:
 def _refuse_zero(xp: Any, a: Any, b: Any) -> None:
     """Among integers there is no answer to a division by zero, as infinity is among floats."""
     integral = xp.is_integral(a if hasattr(a, "dtype") else b)
-    if integral and not (b if isinstance(b, (int, float)) else xp.all(b, None, False)):
+    empty = 0 in (*getattr(a, "shape", ()), *getattr(b, "shape", ()))
+    if integral and not empty and not (b if isinstance(b, (int, float)) else xp.all(b, None, False)):
         raise RuntimeError("integer division by zero (ZeroDivisionError)")
 
 
