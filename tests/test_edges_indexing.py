@@ -198,6 +198,8 @@ def test_step_must_be_positive(case: Case) -> None:
     lambda t: t.arange(5)[np.bool_(True)],
     lambda t: t.zeros(2, 3).__setitem__([0, 1], t.ones(3, dtype=t.float64)),
     lambda t: t.zeros(3).__setitem__(t.tensor([0, 1]), t.tensor(2)),
+    lambda t: t.zeros(3).__setitem__(t.tensor(True), t.tensor(2)),
+    lambda t: t.zeros(3).__setitem__((True, 0), t.tensor(2)),
     lambda t: t.zeros(3).__setitem__(t.tensor([True, False, True]), t.tensor([1, 2])),
 )
 def test_indices_that_raise(case: Case) -> None:

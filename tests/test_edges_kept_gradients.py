@@ -87,6 +87,16 @@ def test_detaching_keeps_the_gradient(t: Any) -> Any:
 
 
 @same
+def test_the_gradient_of_a_result_is_replaced(t: Any) -> Any:
+    h = leaf(t) * 2
+    h.retain_grad()
+    h.sum().backward(retain_graph=True)
+    first = h.grad
+    h.sum().backward()
+    return first, h.grad, first is h.grad
+
+
+@same
 def test_autograd_grad_keeps_what_is_to_be_retained(t: Any) -> Any:
     x = leaf(t)
     h = x.exp()

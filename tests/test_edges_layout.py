@@ -144,6 +144,9 @@ def test_strides_and_values_are_those_of_torch(name: str) -> None:
     lambda t: t.from_numpy(np.zeros((6, 4))[::2, 1:3].T).expand(5, 2, 3).stride(),
     lambda t: (t.tensor(1.0) * 2).expand(3).stride(),
     lambda t: counted(t, 3, 4)[:, [1, 1, -1]].view(-1),
+    lambda t: [
+        x.index_select(1, t.tensor([0, 0])).is_contiguous() for x in [t.ones(1, 1, 2).transpose(2, 0)]
+    ],
     lambda t: t.zeros(0, 3, 2).stride(),
     lambda t: t.zeros(3, 0, 2).sum(0).stride(),
     lambda t: t.zeros(2, 3, 0).stride(),

@@ -270,11 +270,13 @@ def _call_hooks(node: Node, grad: Any) -> Any:
 
 
 def accumulate(node: Node, grad: Any, recorded: bool) -> None:
-    """Add to the gradient that the node keeps, in memory that is its alone, for it is added to in place."""
+    """Add to the gradient that the node keeps: that of a leaf in place, in memory that is its alone."""
     if recorded:
         node.grad = clone.call(grad, True) if node.grad is None else node.grad + grad
     elif node.grad is None:
         node.grad = wrap(kind_of(grad).copy(grad, True))
+    elif node.op is not None:  # of a result, whose gradient is replaced as in PyTorch
+        node.grad = wrap(node.grad.array + grad)
     else:
         refuse_repeated(node.grad.array)  # of one that the user assigned
         node.grad.array += grad

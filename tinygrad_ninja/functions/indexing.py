@@ -221,10 +221,13 @@ def _is_whole(basic: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
 
 
 def _is_mask(index: Any, x: Any) -> bool:
-    """Whether one mask is all that is advanced in the index: a number of any dtype may then be written."""
-    prepared = [_prepared(each, x) for each in _as_items(index)]
-    advanced = [each for each in prepared if hasattr(each, "ndim") or isinstance(each, bool)]
-    return len(advanced) == 1 and (isinstance(advanced[0], bool) or dtype_of(advanced[0]) is dtypes.bool)
+    """Whether True, or one mask of a dimension or more, is all that is advanced in the index: a number of any
+    dtype may then be written."""
+    if index is True:
+        return True
+    prepared = [_prepared(item, x) for item in _as_items(index)]
+    advanced = [item for item in prepared if hasattr(item, "ndim") or isinstance(item, bool)]
+    return len(advanced) == 1 and not isinstance(advanced[0], bool) and dtype_of(advanced[0]) is dtypes.bool
 
 
 Tensor.__getitem__ = _getitem
@@ -302,7 +305,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
             )
         return index_select(input.reshape(1), 0, index).reshape(())
     _check_bounds(index, input.shape[at], at, IndexError)
-    return ops.index.call(input.contiguous(), _along(at, index.array.reshape(-1)))
+    return ops.index.call(input, _along(at, index.array.reshape(-1))).contiguous()
 
 
 @method
