@@ -301,3 +301,11 @@ def test_overwritten_elements_send_no_gradient(t: Any) -> Any:
     y_before = y.detach().clone()
     z.sum().backward()
     return y_before, x.grad
+
+
+@same
+def test_true_alone_takes_what_any_slice_takes(t: Any) -> Any:
+    x, y = t.zeros(2), t.zeros(1, 2, dtype=t.int64)
+    x[True] = t.tensor([1, 2])
+    y[True] = t.tensor([[[1.5, 2.5]]])
+    return x, y

@@ -189,6 +189,8 @@ def _view(x: Tensor, basic: tuple[Any, ...]) -> Tensor:
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
     if index is False:
         return
+    if index is True:  # as the only index it is no mask, but a new dimension
+        index = None
     if not isinstance(value, (Tensor, int, float)):
         raise TypeError(f"can't assign a {type(value).__name__} to a Tensor: a Tensor or a number is needed")
     basic, advanced = _split(self.array, index)
@@ -221,10 +223,8 @@ def _is_whole(basic: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
 
 
 def _is_mask(index: Any, x: Any) -> bool:
-    """Whether True, or one mask of a dimension or more, is all that is advanced in the index: a number of any
-    dtype may then be written."""
-    if index is True:
-        return True
+    """Whether one mask, of a dimension or more, is all that is advanced in the index: a number of any dtype
+    may then be written."""
     prepared = [_prepared(item, x) for item in _as_items(index)]
     advanced = [item for item in prepared if hasattr(item, "ndim") or isinstance(item, bool)]
     return len(advanced) == 1 and not isinstance(advanced[0], bool) and dtype_of(advanced[0]) is dtypes.bool
