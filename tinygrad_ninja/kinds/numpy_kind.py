@@ -226,9 +226,13 @@ def pow(x: Any, y: Any) -> Any:
         return logical_or(x, not y) if x.dtype.kind == "b" else x**y
     if y.dtype.kind == "i" and (y < 0).any():  # 0, 1 or -1, which NumPy refuses to say
         return np.where(y < 0, np.where(abs(x) == 1, x ** (y % 2), 0), x ** maximum(y, 0)).astype(y.dtype)
-    if y.ndim == 0:  # of which NumPy would take the square root where it is 0.5: for -∞ that differs
-        return np.power(x, y.reshape(1)).reshape(np.shape(x))
-    return np.power(x, y) if isinstance(x, np.ndarray) else np.power(x, y, order="C")  # as in PyTorch
+    out = np.asarray(np.power(x, y, order="K" if isinstance(x, np.ndarray) else "C"))  # as in PyTorch
+    half = (
+        y == 0.5
+    )  # where one exponent serves many bases NumPy takes the square root, of -∞ and of -0 another
+    if half.any():
+        np.copyto(out, abs(x), where=half & ((x == 0) | (x == -np.inf)))
+    return out
 
 
 def sign(x: Array) -> Array:
