@@ -360,3 +360,15 @@ def test_masks_are_changed_in_place_by_operators(t: Any) -> Any:
 @same
 def test_copy_of_a_number(t: Any) -> Any:
     return t.ones(2, 3).copy_(5), t.ones(2, dtype=t.int64).copy_(2.7), attempt(t.ones(2).copy_, "a")
+
+
+@same
+def test_copy_of_a_number_beyond_the_dtype(t: Any) -> Any:
+    x = t.zeros(2, dtype=t.uint8)
+    return x.copy_(300).clone(), x.copy_(-1), t.zeros(1, dtype=t.float64).copy_(0.1)
+
+
+@same
+def test_an_extreme_is_no_view(t: Any) -> Any:
+    values = (leaf(t) * 2).max(0).values
+    return values.detach_(), values.requires_grad

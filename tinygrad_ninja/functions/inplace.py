@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from ..dtypes import float64
 from ..kinds.memory import overlap_in_part
 from ..kinds.numpy_kind import SCALARS
 from ..record import is_grad_enabled
 from ..tensors import Tensor
+from .creation import tensor
 from .indexing import EVERYWHERE, assign
 from .register import as_element, method_only
 
@@ -84,7 +86,9 @@ def copy_(self: Tensor, src: Any) -> Tensor:
     """The elements of `src`, broadcast and in this Tensor's dtype, written into its memory."""
     if not isinstance(src, (Tensor, int, float)):
         raise TypeError(f"copy_(): argument 'src' must be a Tensor or a number, not {type(src).__name__}")
-    return assign(self, as_element(src, self), EVERYWHERE, tuple(self.shape))
+    if not isinstance(src, Tensor):  # cast like any other, where `fill_` refuses a number beyond the dtype
+        src = tensor(src, dtype=float64 if isinstance(src, float) else None, device=self.device)
+    return assign(self, src, EVERYWHERE, tuple(self.shape))
 
 
 @method_only

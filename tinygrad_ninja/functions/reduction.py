@@ -139,7 +139,9 @@ def _extreme(
     values = indexing.gather.call(input, axis, indices)
     if not keepdim:
         kept = array.shape[:axis] + array.shape[axis + 1 :]
-        values, indices = shape_ops.reshape.call(values, kept), indices.reshape(kept)
+        view, indices = shape_ops.reshape.call(values, kept), indices.reshape(kept)
+        values = wrap(view.array)  # in PyTorch a view of nothing, so that it may be detached in place
+        values.edge = view.edge
     return tuple.__new__(pair, (values, wrap(indices)))  # its own `__new__` takes three times as long
 
 
