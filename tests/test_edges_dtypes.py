@@ -275,6 +275,8 @@ def test_creation_that_raises(case: Case) -> None:
     lambda t: t.zeros(2, dtype=t.float16).fill_(1e6),
     lambda t: t.arange(4).masked_fill(t.arange(4) > 1, -INF),
     lambda t: t.zeros(2, dtype=t.uint8).__setitem__(0, 300),
+    lambda t: t.zeros(2, dtype=t.uint8).fill_(-1.0),
+    lambda t: t.tensor([0.0, -0.5], dtype=t.uint8),
     lambda t: t.arange(4).__setitem__([0, 1], -INF),
 )
 def test_numbers_beyond_the_dtype(case: Case) -> None:

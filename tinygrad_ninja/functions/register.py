@@ -115,14 +115,15 @@ def as_tensor_operand(x: Any, like: Tensor) -> Tensor:
 
 def check_fits(value: Any, d: dtypes.dtype) -> None:
     """RuntimeError where the Python number is beyond what `d` holds. As in PyTorch, all is true or false, an
-    infinity is a float, and a negative number wraps around in an unsigned integer."""
+    infinity is a float, and a negative integer wraps around in an unsigned one."""
     if d is dtypes.bool:
         return
     if d.is_floating_point:
         fits = not math.isfinite(value) or abs(value) <= np.finfo(d.carrier).max
     else:
         held = np.iinfo(d.carrier)
-        fits = (held.min or -held.max) <= value <= held.max
+        lowest = -held.max if not held.min and isinstance(value, int) else held.min
+        fits = lowest <= value <= held.max
     if not fits:
         raise RuntimeError(f"value cannot be converted to type {d.name} without overflow: {value}")
 
