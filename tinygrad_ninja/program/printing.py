@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any, cast
 
 import numpy as np
@@ -13,8 +12,9 @@ import numpy as np
 from ..ops import TABLE, Operation
 from .backward import LIGHT, STEPWISE, Backward, Line, Share, is_zero, weigh
 from .instructions import Instruction, Number, Var, extreme, reached, repeats
-from .languages import SUM, Code, Language, code, key_text
+from .languages import Code, Language, code, key_text
 from .record import is_range, unused
+from .sizes import Sizes, usable
 from .statements import Statement, each_cell_once, notes
 from .trace import lower
 
@@ -22,8 +22,8 @@ from .trace import lower
 class Writer:
     """Writes the lines of one derivation in one language: `lines` of the forward pass, and their answers.
 
-    numbers: the reader's names of whole numbers; those that were used are in `used` afterwards. wide: the
-    inputs may be doubles, and then nothing is to round them: a dtype is what `kind` makes of it.
+    numbers: the reader's names of whole numbers; those that were used are in `sizes.used` afterwards. wide:
+    the inputs may be doubles, and then nothing is to round them: a dtype is what `kind` makes of it.
     """
 
     def __init__(
@@ -37,16 +37,16 @@ class Writer:
         self._wide = wide
         self.lines = lines
         self.backward = backward
-        self.used: dict[str, int] = {}
         forward = [each for line in lines for each in line.instructions]
         steps = (*forward, *backward.program.instructions)
         self._forward = set(forward)
         self._reached = reached(forward, backward.gradients)
         variables = {var for each in steps for var in (each.output, *each.reads())}
         names = {var.name for var in (*variables, *backward.gradients.values()) if var.name}
-        self._numbers = _usable({name: n for name, n in numbers.items() if name not in names}, forward)
-        names.update(self._numbers.values())
+        sizes = usable({name: n for name, n in numbers.items() if name not in names}, forward)
+        names.update(sizes.values())
         self.language: Any = language.beside({*language.taken, *names})
+        self.sizes = Sizes(self.language, sizes)
         written = [one for each in steps for one in self._lowered(each)]
         self._makers = {each.output: each for each in written}
         self._shares = Counter(share.of for line in backward.lines for share in line.shares)
@@ -201,8 +201,7 @@ class Writer:
     def expr(self, x: Any) -> Code:
         """A variable, or a number, where it stands in an expression."""
         if not isinstance(x, Var):
-            one_less = isinstance(x, int) and x + 1 in self._numbers
-            return self._named(x + 1) - 1 if one_less else self._number(x)
+            return self.sizes.code(x)
         name = x.name or self._helpers.get(x, "")
         if name and x in self._helpers and x not in self._ready:
             self._ready.add(x)
@@ -210,10 +209,10 @@ class Writer:
         if name and not x.constant:
             return Code(name, shape=x.shape)
         if x.constant:
-            return self._number(x.number, x.dtype.type)
+            return self.sizes.code(x.number, x.dtype.type)
         if x not in self._makers:
             assert is_range(x), "an input without a name"
-            return Code(f"{self.language.prefix}.arange({self._number(len(x.value))})", shape=x.shape)
+            return Code(f"{self.language.prefix}.arange({self.sizes.code(len(x.value))})", shape=x.shape)
         return self._expression(self._makers[x])
 
     def _expression(self, maker: Instruction) -> Code:
@@ -320,35 +319,13 @@ class Writer:
             return self.language.number(x) if isinstance(x, float) and not np.isfinite(x) else x
         if key and not x.name and x not in self._makers:
             rows = "range" if self.language.own("range") == "range" else f"{self.language.prefix}.arange"
-            return Code(f"{rows}({self._number(len(x.value))})", shape=x.shape)
+            return Code(f"{rows}({self.sizes.code(len(x.value))})", shape=x.shape)
         return self.expr(x)
 
     def _dtype(self, dtype: Any) -> Code:
         made: Code = self.language.dtype(dtype)
         floating = np.issubdtype(dtype, np.floating)
         return Code(f"{self.language.own('kind')}({made})") if self._wide and floating else made
-
-    def _number(self, x: Number, dtype: Any = np.float64) -> Code:
-        """A number in the reader's terms: 32 as n, 0.03125 as 1 / n, 1/31 as 1 / (n - 1)."""
-        if isinstance(x, int) and x in self._numbers:
-            return self._named(x)
-        if isinstance(x, float) and len(str(dtype(x))) > 5 and not x.is_integer():
-            for n in self._numbers:
-                for over, under in ((1, n), (1, n - 1), (n, n - 1), (2, n), (2, n - 1)):
-                    if abs(x) == dtype(over / under):
-                        top = self._named(n) if over == n else code(over)
-                        bottom = self._named(n) if under == n else Code(str(self._named(n) - 1), SUM)
-                        return (top if x > 0 else -top) / bottom
-            ratio = Fraction(x).limit_denominator(1000)
-            if x == dtype(ratio.numerator / ratio.denominator) and len(str(dtype(x))) > 6:
-                return code(ratio.numerator) / ratio.denominator
-        # As short as its dtype allows.
-        made: Code = self.language.number(float(str(dtype(x))) if isinstance(x, float) else x)
-        return made
-
-    def _named(self, n: int) -> Code:
-        self.used[self._numbers[n]] = n
-        return Code(self._numbers[n])
 
     # -- what is written how ---------------------------------------------------------------------------------
 
@@ -408,14 +385,3 @@ def _negates(maker: Instruction) -> bool:
     minus, x = maker.inputs
     number = minus.number if isinstance(minus, Var) and minus.constant else minus
     return number == -1 and isinstance(x, Var) and x.shape == maker.output.shape
-
-
-def _usable(numbers: dict[str, int], instructions: list[Instruction]) -> dict[int, str]:
-    """The names by their numbers: of each number that is the size of something the shortest name. Numbers of
-    one digit are left alone: not every 2 is the size."""
-    sizes = {n for each in instructions for n in each.output.shape}
-    usable: dict[int, str] = {}
-    for name, n in sorted(numbers.items(), key=lambda pair: len(pair[0])):
-        if n > 9 and n in sizes and name.isidentifier() and not name.startswith("_"):
-            usable.setdefault(n, name)
-    return usable

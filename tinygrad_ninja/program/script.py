@@ -90,7 +90,7 @@ def script(
     there_text = "\n".join(text for each in there.values() for text in each)
     own = writer.language.own
     literals = [f"{var.name} = {_literal(var, writer.language)}" for var in inputs]
-    numbers = [f"{name} = {n}" for name, n in {**writer.used, **used}.items()]
+    numbers = [f"{name} = {n}" for name, n in {**writer.sizes.used, **used}.items()]
     return Script(
         f"The gradient of every value on the way to a loss of {forward.loss.value.item():.4f}, and a check "
         f"of each by small steps.",

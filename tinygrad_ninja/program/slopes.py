@@ -141,7 +141,7 @@ def _again(forward: Forward, writer: Writer, floats: list[str]) -> tuple[list[st
             text += [*before, f'{name} = {at}("{name}", {last.removeprefix(f"{name} = ")})']
         else:
             text += [*before, last, f'{name} = {at}("{name}", {name})']
-    return text, other.used
+    return text, other.sizes.used
 
 
 def _rows(backward: Backward, compare: str) -> str:
