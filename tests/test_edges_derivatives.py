@@ -202,3 +202,10 @@ def test_no_create_graph_gives_a_constant(t: Any) -> Any:
     (slope,) = t.autograd.grad((x**3).sum(), x)
     (x**3).sum().backward()
     return slope, slope.is_leaf, slope.grad_fn is None, x.grad
+
+
+@same
+def test_the_gradient_of_no_uses_is_a_zero_without_a_sign(t: Any) -> Any:
+    p = t.ones(1, 2, requires_grad=True)
+    (t.zeros(0, 2) - p).sum().backward()
+    return 1 / p.grad

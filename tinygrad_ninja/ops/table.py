@@ -176,9 +176,10 @@ def _caller(rule: Callable[..., Any], with_xp: bool, wanted: list[int], like: in
         x = f"values[{like}]"
         summed_after = f"d if type(d := {body}) is float or d.shape == {x}.shape else sum_to(d, {x})"
         if arguments == "dout":
-            # -Σ dout is Σ -dout, and less work; a 0 has another sign, so torch's arrays get torch's bits.
+            # -Σ dout is Σ -dout, and less work; a 0 has another sign, also that of no elements, so torch's
+            # arrays get torch's bits.
             summed_before = f"rule(dout if dout.shape == {x}.shape else sum_to(dout, {x}))"
-            body = f"{summed_before} if type(dout) is ndarray else {summed_after}"
+            body = f"{summed_before} if type(dout) is ndarray and dout.size else {summed_after}"
         else:
             body = summed_after
     names = {"rule": rule, "KINDS": KINDS, "sum_to": sum_to, "ndarray": np.ndarray, "numpy_kind": numpy_kind}
