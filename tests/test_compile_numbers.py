@@ -8,7 +8,7 @@ import pytest
 from compiled_steps import close
 
 import tinygrad_ninja as torch
-from tinygrad_ninja.program.compile import compile
+from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, compile
 
 
 def test_nan_and_infinity_are_kept() -> None:
@@ -118,13 +118,33 @@ def test_a_number_among_the_arguments_counts_as_little_as_a_number(dtype: str, s
 
     def f(x: Any, k: Any, n: Any) -> Any:
         both = (x * (k * n), x + n * k + n, x * n, x - n, x // n, n % x)
-        return *both, k * x, x.sum() * k, x / k, k - x, x**k, k // x, torch.where(x > 0, x, k), x.clamp(0, k)
+        return *both, k * x, x.sum() * k, x / k, k - x, k**x, k // x, torch.where(x > 0, x, k), x.clamp(0, k)
 
     step = compile(f, fullgraph=True)
     for k, n in ((0.1, 3), (2.5, 2)):
         for mine, eager in zip(step(x, k, n), f(x, k, n), strict=True):
             assert mine.dtype is eager.dtype
             close(mine, eager, 1e-15 if mine.dtype is torch.float64 else 1e-7)
+
+
+@pytest.mark.parametrize(
+    ("power", "why"),
+    [
+        (lambda x, k: x**k, "is an exponent"),
+        (lambda x, k: x.pow(k), "is an exponent"),
+        (lambda x, k: 0.9**k * x, "is an exponent"),
+        (lambda x, k: k**25 * x, "is raised to a power"),
+    ],
+)
+def test_a_power_of_a_number_among_the_arguments_is_eager_codes(power: Any, why: str) -> None:
+    x = torch.tensor([-0.0, 0.0, -np.inf, 4.0, 1e30], dtype=torch.float64)
+    fast = compile(power)
+    with pytest.warns(CompileWarning, match=why):
+        fast(x, 7)
+    for k in (0.5, -0.5, 7, 0):
+        np.testing.assert_array_equal(fast(x, k).numpy(), power(x, k).numpy())
+    with pytest.raises(UnsupportedError, match=why):
+        compile(power, fullgraph=True)(x, 7)
 
 
 def random_program(rng: np.random.Generator) -> Callable[..., Any]:

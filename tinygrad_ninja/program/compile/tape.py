@@ -195,6 +195,17 @@ def _running(code: Any) -> FrameType | None:
 PACKAGE = str(Path(__file__).parents[2])
 
 
+def _refuse_power(base: Any, exponent: Any) -> None:
+    """Refuse a power of which a number among the arguments decides how it is computed."""
+    if getattr(exponent, "number", False):
+        refuse(
+            "a number among the arguments is an exponent, which decides how a power is computed (as a root, "
+            "say); give it as a Tensor"
+        )
+    if not isinstance(exponent, np.ndarray):
+        refuse("a number among the arguments is raised to a power, for which Python has no largest number")
+
+
 def told(how: str) -> str:
     """The sentence about a value that is read out, with the caller's line."""
     return (
@@ -288,6 +299,8 @@ class StepTape(ShapeTape):
     def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
         if self.frame is None:
             self.frame = _running(self.code)
+        if operation.name == "pow" and any(getattr(each, "number", False) for each in inputs):
+            _refuse_power(*inputs)
         made: Any = super().apply(operation, inputs, parameters)
         made.number = all(getattr(each, "number", isinstance(each, (int, float))) for each in inputs)
         if made.var is not None:
