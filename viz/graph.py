@@ -15,6 +15,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from traceback import FrameSummary
 from typing import Any, Literal
 
@@ -234,13 +235,21 @@ def _gradients(root: Any, nodes: Sequence[AnyNode], record: bool) -> tuple[dict[
     ]  # `grad` asks for Tensors, and looks at nothing but their nodes
     for node, tensor in zip(nodes, sought, strict=True):
         tensor.edge = node
+    # `grad` gives the gradient before a node's hooks, as in PyTorch; what is passed on is told to the last one.
+    passed: dict[AnyNode, Tensor] = {}
+    hooked = [(node, tensor) for node, tensor in zip(nodes, sought, strict=True) if tensor.edge.hooks]
+    handles = [tensor.register_hook(partial(passed.__setitem__, node)) for node, tensor in hooked]
     try:
         found = autograd.grad(root, sought, retain_graph=True, create_graph=record, allow_unused=True)
     except RuntimeError as error:
         if record:
             raise
         return {}, f"The gradients cannot be worked out: {error}."
-    return {node: each for node, each in zip(nodes, found, strict=True) if each is not None}, ""
+    finally:
+        for handle in handles:
+            handle.remove()
+    of_nodes = ((node, passed.get(node, each)) for node, each in zip(nodes, found, strict=True))
+    return {node: each for node, each in of_nodes if each is not None}, ""
 
 
 def _name_gradients(known: Names, found: dict[AnyNode, Tensor]) -> None:
