@@ -130,6 +130,11 @@ def caller(step: Step) -> Any:
         source = held(owner, place)
         state.append(f"a{i}")
         names[f"first_a{i}"] = array
+        if place < 0:
+            checks.append(
+                f"if {source.removesuffix('.array')}.edge is not {bind(f'edge{i}', owner.edge)}: "
+                "same(False, 'whether a Tensor requires a gradient was changed')"
+            )
         checks.append(f"if {source} is not a{i}: a{i} = own.moved({slot}, {source})")
     for i, owner, place in step.shared:
         checks.append(f"if {held(owner, place)} is not a{i}: same(False, {_SHARED!r})")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...anomaly import watched
 from ...dtypes import dtype
 from ...generator import Generator
 from ...nn.module import Module
@@ -104,7 +105,7 @@ class Compiled:
         self._lock = RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._eager or (recording and get_ident() in recording):
+        if self._eager or ((recording or watched) and get_ident() in (*recording, *watched)):
             return self._run_eagerly(args, kwargs)
         self._lock.acquire()  # `with` takes twice as long
         try:

@@ -5,18 +5,31 @@ from __future__ import annotations
 import dis
 import types
 from collections.abc import Callable
+from threading import get_ident
 from typing import Any
 
+from ...casting import casting
+from ...dtypes import get_default_dtype
 from ...nn.module import Module
+from ...record import paused
 from ...tensors import Tensor
 
 PLAIN = (bool, int, float, str, bytes, type(None))
 """What is told by its value."""
 
 
+def modes() -> tuple[Any, ...]:
+    """Return what decides how all operations compute: the default dtype, whether this thread records, and the
+    half precision that its autocast has for each device."""
+    thread = get_ident()
+    halves = casting.get(thread)
+    return get_default_dtype(), thread in paused, halves and {**halves}
+
+
 class Guard:
     """What a function reads beside its arguments and that decides what it does: numbers, strings and
-    Tensors among its globals and its closure, and whether a Module is in training; and what all that was."""
+    Tensors among its globals and its closure, which parts of a Module are in training, and the engine's
+    modes; and what all that was."""
 
     def __init__(self, fn: Any) -> None:
         self.tests: list[str] = []
@@ -32,7 +45,8 @@ class Guard:
                 self._note(f"{self._bind(cell)}.cell_contents", cell)
             for name in sorted(globals_read & set(fn.__globals__)):
                 self._note(f"{self._bind(fn.__globals__)}[{name!r}]", fn.__globals__)
-        text = " and ".join(self.tests) or "True"
+        self.tests.append(f"{self._bind(modes)}() == {self._bind(modes())}")
+        text = " and ".join(self.tests)
         self.holds: Callable[[], bool] = eval(f"lambda: {text}", self.names)  # noqa: S307 - made of the lines here
 
     def _bind(self, value: Any) -> str:
@@ -49,9 +63,13 @@ class Guard:
             self.tests.append(f"{text} is {self._bind(value)}")
         elif isinstance(value, PLAIN):
             now = self._bind(value)
-            self.tests.append(f"({text} is {now} or {text} == {now})")
+            same = f"type({text}) is type({now}) and {text} == {now}"  # 1 is no 1.0
+            if value == 0 and isinstance(value, float):
+                same += f" and str({text}) == {str(value)!r}"  # and 0.0 no -0.0
+            self.tests.append(f"({text} is {now} or {same})")
         elif isinstance(value, Module):
-            self.tests.append(f"{text} is {self._bind(value)} and {text}.training is {value.training}")
+            self.tests.append(f"{text} is {self._bind(value)}")
+            self.tests += [f"{self._bind(part)}.training is {part.training}" for part in value.modules()]
         elif isinstance(value, (list, tuple)) and value and all(isinstance(each, Tensor) for each in value):
             self.tests.append(f"tuple(map(id, {text})) == {self._bind(tuple(map(id, value)))}")
 
