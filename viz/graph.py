@@ -235,7 +235,7 @@ def _gradients(root: Any, nodes: Sequence[AnyNode], record: bool) -> tuple[dict[
     ]  # `grad` asks for Tensors, and looks at nothing but their nodes
     for node, tensor in zip(nodes, sought, strict=True):
         tensor.edge = node
-    # `grad` gives the gradient before a node's hooks, as in PyTorch; what is passed on is told to the last one.
+    # `grad` gives the gradient before a node's hooks, as in PyTorch. The last hook is told what is passed on.
     passed: dict[AnyNode, Tensor] = {}
     hooked = [(node, tensor) for node, tensor in zip(nodes, sought, strict=True) if tensor.edge.hooks]
     handles = [tensor.register_hook(partial(passed.__setitem__, node)) for node, tensor in hooked]
