@@ -196,13 +196,14 @@ PACKAGE = str(Path(__file__).parents[2])
 
 
 def _refuse_power(base: Any, exponent: Any) -> None:
-    """Refuse a power of which a number among the arguments decides how it is computed."""
-    if getattr(exponent, "number", False):
+    """Refuse a power of which a number among the arguments decides how it is computed: there is one way only
+    for a Python float, such as Adam's beta."""
+    if getattr(exponent, "number", False) and not isinstance(base, float):
         refuse(
             "a number among the arguments is an exponent, which decides how a power is computed (as a root, "
             "say); give it as a Tensor"
         )
-    if not isinstance(exponent, np.ndarray):
+    if getattr(base, "number", False) and not isinstance(exponent, np.ndarray):
         refuse("a number among the arguments is raised to a power, for which Python has no largest number")
 
 
