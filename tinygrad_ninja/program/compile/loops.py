@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,6 @@ from .scalars import accumulator, arithmetic, c_type, converted, expression, lit
 LANES = 16
 """So many sums run beside each other where a row is summed: the order of the additions is the same
 everywhere."""
-MANY = 2**12
-"""A sum in float32 of more terms is added up in float64: so many additions in a row would lose digits, where
-NumPy and PyTorch add by halves."""
 STACK = 2**14
 """Bytes that the rows of one function may take on the stack: a thread may have little of it."""
 _NOTHING = {"sum": 0, "prod": 1, "any": False, "all": True}
@@ -170,9 +166,6 @@ class Loops:
             self.body.lines += self._combine(kind, place, text, var) if outer else [f"{place} = {text};"]
             return
         dtype = np.dtype(np.int32) if kind == "first_equal" else var.dtype
-        if kind == "sum" and dtype == np.float32:
-            terms = math.prod(self.sizes[each] for each in gone if each >= level)
-            dtype = np.dtype(np.float64) if terms > MANY else dtype
         if kind == "sum" and dtype.kind == "f" and self.vector and (self.row or self.sizes[-1]) % LANES == 0:
             self.laned = True
             self.opened.setdefault(level, []).append(f"{c_type(dtype)} {name}[{LANES}] = {{0}};")

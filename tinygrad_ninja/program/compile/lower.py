@@ -6,8 +6,10 @@ operation added to the table needs nothing here as long as it is composed of tho
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,9 @@ from ..instructions import Instruction, Var, flatten, substitute
 from ..trace import lower
 from .identities import simpler, unknown
 
+MANY = 2**12
+"""A sum in float32 of more terms is added up in float64: one after the other they would lose digits, where
+NumPy and PyTorch add by halves."""
 _COMMUTATIVE = {"add", "mul", "eq", "ne"}
 
 
@@ -56,8 +61,19 @@ def parts_for_c(instruction: Instruction) -> list[Instruction]:
 
 def _plainer(made: Instruction) -> list[Instruction]:
     """A search for the largest as the largest and a comparison; a product with a vector as a product of
-    elements and a sum."""
+    elements and a sum; a sum of many terms in the next precision."""
     name = made.operation.name
+    if name == "sum" and made.output.dtype == np.float32:
+        (x,), (axes, keepdims) = made.inputs, made.parameters
+        assert isinstance(x, Var)
+        if math.prod(x.shape[i] for i in (range(len(x.shape)) if axes is None else axes)) <= MANY:
+            return [made]
+        wide = _made("cast", (x,), (np.dtype(np.float64),), x.shape, np.float64)
+        total = _made("sum", (wide.output,), (axes, keepdims), made.output.shape, np.float64)
+        narrow = replace(
+            made, operation=TABLE["cast"], inputs=(total.output,), parameters=(np.dtype(np.float32),)
+        )
+        return [wide, total, narrow]
     if name in ("argmax", "argmin"):
         x, (axis, keepdims) = made.inputs[0], made.parameters
         assert isinstance(x, Var)
