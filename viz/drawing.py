@@ -51,10 +51,25 @@ class Drawing(graphviz.Digraph):
     def __init__(self, *args: Any, format: str | None = "svg", **kwargs: Any) -> None:
         super().__init__(*args, format=format, **kwargs)
 
-    def pipe(self, *args: Any, quiet: bool = True, **kwargs: Any) -> Any:
-        """As graphviz's, quiet about fonts; what stops it is in the CalledProcessError."""
+    def pipe(
+        self,
+        format: str | None = None,
+        *args: Any,
+        quiet: bool = True,
+        engine: str | None = None,
+        encoding: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As graphviz's, quiet about fonts; what stops it is in the CalledProcessError.
+
+        The program is given all of the drawing at once, so that one which refuses it early can still say why.
+        """
+        source = self.source.encode(self.encoding)
         with _some_dot():
-            return super().pipe(*args, quiet=quiet, **kwargs)
+            written = graphviz.pipe(
+                engine or self.engine, format or self.format, source, *args, quiet=quiet, **kwargs
+            )
+        return written if encoding is None else written.decode(encoding)
 
     def render(self, *args: Any, quiet: bool = True, **kwargs: Any) -> Any:
         """As graphviz's, likewise quiet."""
