@@ -103,6 +103,20 @@ def test_a_divisor_beyond_the_row_is_not_divided_by(columns: int) -> None:
     agrees(lambda a, b: [a // (b + 1), a % (b + 1), (a // (b + 1)).sum(1), (a % (b * 2 + 1)).sum(0)], a, b)
 
 
+@BACKENDS
+def test_a_division_by_zero_raises_where_nobody_reads_its_result(backend: str) -> None:
+    x = torch.arange(4)
+
+    def f(x: Any, y: Any) -> Any:
+        _ = x // y
+        return x + 1
+
+    fast = compile(f, fullgraph=True, backend=backend)
+    same([fast(x, x + 1)], [x + 1])
+    with pytest.raises(RuntimeError, match="ZeroDivisionError"):
+        fast(x, x)
+
+
 def test_views_of_wider_rows() -> None:
     """Columns of a matrix that is kept: what is written beside them is the matrix's own."""
     x, w = torch.randn(6, 40), torch.randn(40, 50)

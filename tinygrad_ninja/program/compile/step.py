@@ -16,7 +16,7 @@ from .blas import loaded
 from .build import build, vector_bytes
 from .caller import caller
 from .capture import Captured, Draw
-from .checks import Check
+from .checks import Check, divisor_checks
 from .emit_c import ENTRY, Emitted, Emitter
 from .fuse import Fusion
 from .lower import FIRST_EQUAL, WORDS_BELOW, forget_values, parts_for_c, primitives
@@ -52,7 +52,12 @@ class Step:
         self.call = caller(self)
 
     def _wanted(self) -> list[Var]:
-        return [var for _, var in (*self.outputs, *self.stores)] + [each.var for each in self.captured.checks]
+        return [var for _, var in (*self.outputs, *self.stores)] + self._looked_at()
+
+    def _looked_at(self) -> list[Var]:
+        """What may raise, whether or not it is of use for anything else."""
+        divided = [each.output for each in self.captured.instructions if divisor_checks(each)]
+        return [each.var for each in self.captured.checks] + divided
 
     def _runner(self, backend: str) -> Callable[[], None]:
         """The function that does the step."""
@@ -82,7 +87,7 @@ class Step:
         results = len(outputs)
         outputs += [var for _, var in captured.gradients if var is not None]
         cells = [cell for cell in captured.cells if cell.var is not cell.before]
-        wanted = [*outputs, *(cell.var for cell in cells), *(each.var for each in captured.checks)]
+        wanted = [*outputs, *(cell.var for cell in cells), *self._looked_at()]
         needed = Program(captured.instructions, wanted).needed()
         found = [var for each in needed.instructions for var in each.reads()]
         read = dict.fromkeys([*found, *wanted])  # a set would have no order
