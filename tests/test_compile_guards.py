@@ -1,6 +1,7 @@
 """What a compiled function notices that was changed between its calls: modes, what requires a gradient, the
 type of a number, layers that are in training."""
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -125,3 +126,89 @@ def test_one_layer_that_is_not_in_training(backend: str) -> None:
     close(fast(), step())
     model[2].train()
     assert (fast() == 0).any()
+
+
+@BACKENDS
+def test_a_hook_that_is_added_and_removed(backend: str) -> None:
+    a = torch.ones(2, requires_grad=True)
+
+    def step() -> Any:
+        a.grad = None
+        (a * a).sum().backward()
+        return a.detach().sum()
+
+    fast = compile(step, backend=backend)
+    fast()
+    handle = a.register_hook(lambda gradient: gradient * 10)
+    fast()
+    close(a.grad, torch.full((2,), 20.0))
+    handle.remove()
+    fast()
+    close(a.grad, torch.full((2,), 2.0))
+
+
+@BACKENDS
+def test_an_optimizer_whose_state_is_loaded_or_cleared(backend: str) -> None:
+    def run(wrap: Any) -> list[Any]:
+        torch.manual_seed(0)
+        layer, x = nn.Linear(3, 2), torch.randn(4, 3)
+        optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
+
+        def step() -> Any:
+            loss = layer(x).pow(2).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        fast = wrap(step)
+        losses = [fast(), fast()]
+        kept = copy.deepcopy(optimizer.state_dict())
+        losses += [fast(), fast()]
+        optimizer.load_state_dict(kept)
+        losses += [fast(), fast()]
+        optimizer.param_groups[0]["lr"] = 0.01
+        losses += [fast()]
+        optimizer.state.clear()
+        losses += [fast(), fast(), fast()]
+        return [*losses, layer.weight, optimizer.state[layer.weight]["step"]]
+
+    for mine, eager in zip(
+        run(lambda step: compile(step, backend=backend)), run(lambda step: step), strict=True
+    ):
+        close(mine.detach(), eager.detach())
+
+
+CHANGES = {
+    "a layer replaced": lambda model: setattr(model, "0", nn.Linear(3, 4)),
+    "a parameter replaced": lambda model: setattr(model[0], "weight", nn.Parameter(torch.ones(4, 3))),
+    "a layer appended": lambda model: model.append(nn.Tanh()),
+    "momentum": lambda model: setattr(model[1], "momentum", 0.9),
+    "eps": lambda model: setattr(model[1], "eps", 0.5),
+    "a buffer replaced": lambda model: setattr(model[1], "running_mean", torch.full((4,), 2.0)),
+    "a hook": lambda model: model[0].register_forward_hook(lambda module, inputs, output: output * 2),
+    "an inner layer's mode": lambda model: model[2][0].eval(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@BACKENDS
+def test_what_a_module_is_made_of(change: str, backend: str) -> None:
+    def run(wrap: Any) -> list[Any]:
+        torch.manual_seed(0)
+        norm = nn.Sequential(nn.BatchNorm1d(4))
+        model, x = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), norm), torch.randn(6, 3)
+
+        def step() -> Any:
+            with torch.no_grad():
+                return model(x) * 1
+
+        fast = wrap(step)
+        results = [fast(), fast()]
+        CHANGES[change](model)
+        return [*results, fast(), fast(), *(each.clone() for each in model.state_dict().values())]
+
+    for mine, eager in zip(
+        run(lambda step: compile(step, backend=backend)), run(lambda step: step), strict=True
+    ):
+        close(mine.detach(), eager.detach())

@@ -119,6 +119,13 @@ def caller(step: Step) -> Any:
             f"if ({found},) != {bind(f'fixed{i}', tuple(fixed.values()))}: "
             "same(False, 'a setting of the optimizer was changed')"
         )
+    for i, optimizer in enumerate(step.captured.optimizers):
+        mine = bind(f"optimizer{i}", optimizer)
+        for name, kept in (("state", optimizer.state), ("param_groups", optimizer.param_groups)):
+            checks.append(
+                f"if {mine}.{name} is not {bind(f'{name}{i}', kept)} or len({name}{i}) != {len(kept)}: "
+                "same(False, 'the state or the groups of the optimizer were replaced')"
+            )
 
     def held(owner: Tensor, place: int) -> str:
         """The array that a Tensor holds now."""
@@ -136,6 +143,12 @@ def caller(step: Step) -> Any:
                 "same(False, 'whether a Tensor requires a gradient was changed')"
             )
         checks.append(f"if {source} is not a{i}: a{i} = own.moved({slot}, {source})")
+    leaves = [owner.edge for owner, *_, place in step.owners if place < 0 and owner.edge is not None]
+    for i, leaf in enumerate(dict.fromkeys([*leaves, *(node for node, _ in step.captured.gradients)])):
+        hooks = tuple((leaf.hooks or {}).values())
+        now = f"{bind(f'leaf{i}', leaf)}.hooks"
+        changed = f"tuple({now}.values()) != {bind(f'hooks{i}', hooks)}" if hooks else now
+        checks.append(f"if {changed}: same(False, 'a hook was added or removed')")
     for i, owner, place in step.shared:
         checks.append(f"if {held(owner, place)} is not a{i}: same(False, {_SHARED!r})")
     if own.changed:

@@ -73,6 +73,7 @@ class Captured:
     gradients: list[tuple[Node, Var | None]]
     needs: list[tuple[Node, Tensor | None]]
     settings: list[tuple[dict[str, Any], dict[str, Any]]]
+    optimizers: list[Optimizer]
     result: Any = None
     names: dict[Var, str] = field(default_factory=dict)
     elsewhere: set[Tensor] = field(default_factory=set)
@@ -336,6 +337,7 @@ class Recording(Replacing):
             gradients,
             needs,
             self.settings,
+            [*self._optimizers],
             mapped(result, self._output),
             place=self.tape.place,
             places=self.tape.places,

@@ -266,8 +266,8 @@ class Compiled:
             captured.names = _names(made.tape.frame)
             captured.elsewhere = elsewhere.intersection(arguments.values())
             made.tape.frame = None
-            if not guard.holds():
-                raise UnsupportedError(f"{self._name} changes a global or a closure's variable that it reads")
+        if not guard.holds():
+            raise UnsupportedError(f"{self._name} changes a global or a closure's variable that it reads")
         del result, given, named, values
         if made.escaped():
             return None, guard

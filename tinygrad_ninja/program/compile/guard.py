@@ -11,6 +11,7 @@ from typing import Any
 from ...casting import casting
 from ...dtypes import get_default_dtype
 from ...nn.module import Module
+from ...nn.tree import KINDS
 from ...record import paused
 from ...tensors import Tensor
 
@@ -69,9 +70,23 @@ class Guard:
             self.tests.append(f"({text} is {now} or {same})")
         elif isinstance(value, Module):
             self.tests.append(f"{text} is {self._bind(value)}")
-            self.tests += [f"{self._bind(part)}.training is {part.training}" for part in value.modules()]
+            for part in value.modules():
+                self._note_module(part)
         elif isinstance(value, (list, tuple)) and value and all(isinstance(each, Tensor) for each in value):
             self.tests.append(f"tuple(map(id, {text})) == {self._bind(tuple(map(id, value)))}")
+
+    def _note_module(self, module: Module) -> None:
+        """Its numbers and strings, `training` among them, and which parameters, buffers, parts and hooks it
+        has."""
+        attributes = vars(module)
+        plain = {name: value for name, value in attributes.items() if isinstance(value, PLAIN)}
+        now = ", ".join(f"{self._bind(attributes)}[{name!r}]" for name in plain)
+        self.tests.append(f"({now},) == {self._bind(tuple(plain.values()))}")
+        for name in (*KINDS, "_forward_pre_hooks", "_forward_hooks"):
+            held = self._bind(attributes[name])
+            self._bind(tuple(attributes[name].values()))  # so that no other object gets the number of one
+            numbers = tuple(map(id, attributes[name].values()))
+            self.tests.append(f"(*map(id, {held}.values()),) == {numbers}" if numbers else f"not {held}")
 
 
 def names_read(code: types.CodeType) -> tuple[set[str], set[str]]:
