@@ -28,7 +28,7 @@ def main(which: str, seeds: tuple[int, int | None], minutes: float | None, jobs:
     """Run random programs in two ways that must agree, and print those that do not.
 
     compile: steps eagerly, as C and as NumPy. eager: this engine and PyTorch. derive: printed gradients and
-    the engine's. A process that crashes is a finding too. The exit status is 1 where there are findings.
+    PyTorch's. A process that crashes is a finding too. The exit status is 1 where there are findings.
     """
     first, last = seeds
     if minutes is None and last is None:
