@@ -46,7 +46,9 @@ class Child:
 
 
 def module(name: str) -> Any:
-    """Return the fuzzer of that name."""
+    """Return the fuzzer of that name, which may use what the tests share."""
+    if str(TESTS) not in sys.path:
+        sys.path.append(str(TESTS))
     return importlib.import_module(f"{__package__}.{ {'compile': 'compiled'}.get(name, name) }")
 
 
