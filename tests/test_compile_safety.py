@@ -117,6 +117,12 @@ def test_a_division_by_zero_raises_where_nobody_reads_its_result(backend: str) -
         fast(x, x)
 
 
+@BACKENDS
+def test_nothing_is_divided_by_zero_without_an_error(backend: str) -> None:
+    x, y = torch.zeros(0, 3, dtype=torch.int64), torch.tensor([1, 0, 2])
+    agrees(lambda x, y: [x // y, x % y], x, y, backend=backend)
+
+
 def test_views_of_wider_rows() -> None:
     """Columns of a matrix that is kept: what is written beside them is the matrix's own."""
     x, w = torch.randn(6, 40), torch.randn(40, 50)
@@ -126,6 +132,25 @@ def test_views_of_wider_rows() -> None:
         left, right = h[:, :20], h[:, 30:]
         joined = torch.cat([right * 2, left.exp(), h[:, 3:40]], 1)
         return [joined, h.flip(1)[:, :25] @ w[:25].flip(0), left @ right.T, h[2:4].sum(0), h.T.flip(0) @ h]
+
+    agrees(f)
+
+
+@pytest.mark.parametrize("columns", range(15, 20))
+def test_several_sums_over_short_rows_in_one_loop(columns: int) -> None:
+    """Vectors on the stack lie where the processor wants them: gcc 12 had them elsewhere."""
+    table, index = torch.randn(52, columns), torch.randint(0, 17, (5, 3), dtype=torch.int32)
+
+    def f() -> Any:
+        rows = table[index, None]
+        return [
+            rows.sum((2, 3)),
+            rows.all(),
+            rows.all(3),
+            rows.all((2, 3), keepdim=True),
+            rows * 1,
+            rows.any(3),
+        ]
 
     agrees(f)
 

@@ -27,7 +27,8 @@ FLAGS = (
     "-O3", "-std=gnu11", "-march=native", "-fPIC", "-shared", "-fopenmp-simd",
     "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-w",
 )  # fmt: skip
-WIDE = "-mprefer-vector-width=512"
+X86 = ("-mprefer-vector-width=512", "-mno-red-zone")
+"""gcc 12 keeps whole vectors in the red zone, at addresses that it takes for aligned and that are not."""
 
 
 class NoCompilerError(RuntimeError):
@@ -58,8 +59,8 @@ class Target(NamedTuple):
 @lru_cache(maxsize=1)
 def target() -> Target:
     """What is compiled with, and for. NoCompilerError where that fails."""
-    wide = (WIDE,) if platform.machine().lower() in ("x86_64", "amd64") else ()
-    for more in (wide, ()):
+    x86 = X86 if platform.machine().lower() in ("x86_64", "amd64") else ()
+    for more in (x86, ()):
         command = [*compiler(), *FLAGS, *more]
         found = _run([*command, "-dM", "-E", "-x", "c", os.devnull])
         if found.returncode == 0:

@@ -96,8 +96,9 @@ def index_checks(made: Instruction) -> list[Check]:
 
 
 def divisor_checks(made: Instruction) -> list[Check]:
-    """What the instruction's divisor must be, where it is a variable: not 0, if it divides integers."""
-    if not divides(made.operation.name, made.output.dtype) or not isinstance(made.inputs[1], Var):
+    """What the instruction's divisor must be, where it is a variable: not 0, if it divides any integers."""
+    divided = divides(made.operation.name, made.output.dtype) and made.output.value.size
+    if not divided or not isinstance(made.inputs[1], Var):
         return []
     what = f"{_place(made)}integer division by zero (ZeroDivisionError)"
     return [Check(made.inputs[1], 0, 0, RuntimeError, what)]
