@@ -68,6 +68,7 @@ def test_gradient_of_the_wrong_shape(case: Case) -> None:
     lambda t: twice(leaf(t).max().backward),
     lambda t: twice((leaf(t) @ leaf(t)).backward),
     lambda t: twice(leaf(t).softmax(0)[0].backward),
+    lambda t: twice(t.div(leaf(t), 2.0, rounding_mode="floor").sum().backward),
     lambda t: [h := leaf(t).exp(), h.sum().backward(), h.mean().backward()],
     lambda t: [x := leaf(t), h := x.exp(), t.autograd.grad(h.sum(), x), t.autograd.grad(h.sum(), x)],
 )

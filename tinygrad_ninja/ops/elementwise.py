@@ -233,7 +233,7 @@ def remainder(xp: Any, a: Any, b: Any, /) -> Any:
     return a % b
 
 
-@operation(broadcasts=True, numeric=True, a=flat, b=flat)
+@operation(broadcasts=True, numeric=True, keeps=True, a=flat, b=flat)
 def floor_divide(xp: Any, a: Any, b: Any, /) -> Any:
     """out = ⌊a / b⌋;  da = db = 0."""
     _refuse_zero(xp, a, b)
