@@ -320,6 +320,14 @@ def test_elements_and_views_of_no_dimensions(backend: str) -> None:
 
 
 @BACKENDS
+def test_a_view_that_strides_cannot_say_raises_as_in_eager_code(backend: str) -> None:
+    x = torch.randn(2, 3, 4).permute(2, 1, 0)
+    agrees(lambda: [x.reshape(4, -1) * 1, x.view(4, 3, 2, 1) * 1], backend=backend)
+    with pytest.raises(RuntimeError, match="view size"):
+        compile(lambda: x.view(4, -1) * 1, backend=backend)()
+
+
+@BACKENDS
 def test_products_of_one_number_throughout_and_of_flipped_rows(backend: str) -> None:
     x, w = torch.randn(4, 3), torch.randn(3, 5, requires_grad=True)
 

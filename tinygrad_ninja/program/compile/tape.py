@@ -157,9 +157,9 @@ class Recorded(Traced):
     def nonzero(self) -> Any:
         return self.item()  # how many there are is a value
 
-    def reshape(self, *shape: Any, **_: Any) -> Any:
+    def reshape(self, *shape: Any, **options: Any) -> Any:
         wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        return XP.reshape(self, plain(self).reshape(wanted).shape)
+        return XP.reshape(self, plain(self).reshape(wanted, **options).shape)
 
     def astype(self, dtype: Any, **_: Any) -> Any:  # type: ignore[override]
         return self if np.dtype(dtype) == self.dtype else XP.astype(self, np.dtype(dtype))
