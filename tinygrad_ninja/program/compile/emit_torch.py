@@ -41,7 +41,7 @@ class Lines(Torch):
         self.device = device
 
     def full(self, like: str, shape: tuple[int, ...], dtype: Any, number: Any) -> Code:
-        return call("torch.full", shape, number, dtype=self.dtype(dtype), device=self.device)
+        return call("torch.full", shape, self.number(number), dtype=self.dtype(dtype), device=self.device)
 
     def diag_embed(self, x: Code, offset: int) -> Code:
         return call("torch.diag_embed", x, offset)
@@ -139,9 +139,9 @@ class Emitter:
     # -- values ----------------------------------------------------------------------------------------------
 
     def value(self, x: Any) -> Any:
-        """A variable as code; anything else as it is."""
+        """A variable, or a number, as code; anything else as it is."""
         if not isinstance(x, Var):
-            return x
+            return self.language.number(x) if isinstance(x, float) and not math.isfinite(x) else x
         if x.constant:
             return self.language.full("", x.shape, x.dtype, self._number(x))
         if x.dtype == np.int64 and len(x.shape) == 1 and is_range(x, x.shape[0], self.fixed):
@@ -172,7 +172,7 @@ class Emitter:
             if number is not None and any(each.dtype == x.dtype for each in others):  # type: ignore[union-attr]
                 same = np.broadcast_shapes(*(each.shape for each in others)) == made.output.shape
                 if same and not (i == 0 and made.operation.name in _FIRST_IS_TENSOR):
-                    values.append(number)
+                    values.append(self.language.number(number))
                     continue
             values.append(self.value(x))
         return values

@@ -46,15 +46,20 @@ def is_torch(array: Any) -> bool:
     return hasattr(array, "untyped_storage")
 
 
-_ALIKE = {"remainder": "mul", "floor_divide": "mul", "sign": "clone"}
-"""Operations that look at values, and others whose results are of the same shape and dtype."""
+_ALIKE: dict[str, tuple[Any, ...]] = {
+    "remainder": ("mul",), "floor_divide": ("mul",), "sign": ("clone", False),
+}  # fmt: skip
+"""Operations that look at values, and others, with their parameters, whose results are of the same shape and
+dtype."""
 
 
 def shaped(operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Array:
     """What stands in for the result of an operation."""
     if operation.name == "to_device":
         return plain(inputs[0])
-    operation = TABLE[_ALIKE.get(operation.name, operation.name)]
+    if operation.name in _ALIKE:
+        name, *parameters_alike = _ALIKE[operation.name]
+        operation, parameters = TABLE[name], tuple(parameters_alike)
     torch: Any = import_module("torch")
 
     def meta(x: Any) -> Any:
