@@ -227,9 +227,8 @@ def pow(x: Any, y: Any) -> Any:
     if y.dtype.kind == "i" and (y < 0).any():  # 0, 1 or -1, which NumPy refuses to say
         return np.where(y < 0, np.where(abs(x) == 1, x ** (y % 2), 0), x ** maximum(y, 0)).astype(y.dtype)
     out = np.asarray(np.power(x, y, order="K" if isinstance(x, np.ndarray) else "C"))  # as in PyTorch
-    half = (
-        y == 0.5
-    )  # where one exponent serves many bases NumPy takes the square root, of -∞ and of -0 another
+    # Where one exponent serves many bases NumPy takes the square root, of -∞ and of -0 another.
+    half = y == 0.5
     if half.any():
         np.copyto(out, abs(x), where=half & ((x == 0) | (x == -np.inf)))
     return out

@@ -127,19 +127,22 @@ def caller(step: Step) -> Any:
                 "same(False, 'the state or the groups of the optimizer were replaced')"
             )
 
-    def held(owner: Tensor, place: int) -> str:
-        """The array that a Tensor holds now."""
-        if place < 0:
-            return f"{bind(f'x{len(names)}', owner)}.array"
-        return f"args[{place}]" + (".array" if place not in step.bare else "")
+    def named(owner: Tensor, place: int) -> str:
+        """A Tensor, or the array that is given in its place."""
+        return f"args[{place}]" if place >= 0 else bind(f"x{len(names)}", owner)
+
+    def held(name: str, place: int) -> str:
+        """The array that it holds now."""
+        return name if place in step.bare else f"{name}.array"
 
     for i, (owner, array, slot, place) in enumerate(step.owners):
-        source = held(owner, place)
+        name = named(owner, place)
+        source = held(name, place)
         state.append(f"a{i}")
         names[f"first_a{i}"] = array
         if place < 0:
             checks.append(
-                f"if {source.removesuffix('.array')}.edge is not {bind(f'edge{i}', owner.edge)}: "
+                f"if {name}.edge is not {bind(f'edge{i}', owner.edge)}: "
                 "same(False, 'whether a Tensor requires a gradient was changed')"
             )
         checks.append(f"if {source} is not a{i}: a{i} = own.moved({slot}, {source})")
@@ -150,7 +153,7 @@ def caller(step: Step) -> Any:
         changed = f"tuple({now}.values()) != {bind(f'hooks{i}', hooks)}" if hooks else now
         checks.append(f"if {changed}: same(False, 'a hook was added or removed')")
     for i, owner, place in step.shared:
-        checks.append(f"if {held(owner, place)} is not a{i}: same(False, {_SHARED!r})")
+        checks.append(f"if {held(named(owner, place), place)} is not a{i}: same(False, {_SHARED!r})")
     if own.changed:
         names["moves"] = own.moves
         checks.append("if moves: own.apart()")

@@ -105,7 +105,7 @@ class Compiled:
         self._lock = RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._eager or ((recording or watched) and get_ident() in (*recording, *watched)):
+        if self._eager or ((recording or watched) and _is_watched()):
             return self._run_eagerly(args, kwargs)
         self._lock.acquire()  # `with` takes twice as long
         try:
@@ -315,6 +315,12 @@ class Compiled:
         """Where the function begins."""
         code = self._fn.__code__
         return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+
+
+def _is_watched() -> bool:
+    """Whether this thread records, or detects anomalies: then the function's own operations must be seen."""
+    thread = get_ident()
+    return thread in recording or thread in watched
 
 
 def _available(place: str) -> str:

@@ -80,7 +80,8 @@ class Guard:
         has."""
         attributes = vars(module)
         plain = {name: value for name, value in attributes.items() if isinstance(value, PLAIN)}
-        now = ", ".join(f"{self._bind(attributes)}[{name!r}]" for name in plain)
+        held = self._bind(attributes)
+        now = ", ".join(f"{held}[{name!r}]" for name in plain)
         self.tests.append(f"({now},) == {self._bind(tuple(plain.values()))}")
         for name in (*KINDS, "_forward_pre_hooks", "_forward_hooks"):
             held = self._bind(attributes[name])

@@ -159,10 +159,8 @@ class Loops:
         if outer:
             self._initialise(kernel, out, staying)
         if level == len(self.sizes) and not any(each >= level for each in gone):
-            if kind == "sum" and not outer:
-                text = expression(
-                    "add", [self._nothing(kind, var.dtype), text], var.dtype, ()
-                )  # of -0 it is 0
+            if kind == "sum" and not outer:  # of -0 it is 0
+                text = expression("add", [self._nothing(kind, var.dtype), text], var.dtype, ())
             self.body.lines += self._combine(kind, place, text, var) if outer else [f"{place} = {text};"]
             return
         dtype = np.dtype(np.int32) if kind == "first_equal" else var.dtype

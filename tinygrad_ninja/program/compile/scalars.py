@@ -65,9 +65,7 @@ def literal(x: Any, dtype: np.dtype[Any]) -> str:
         return repr(x) + ("f" if dtype.itemsize == 4 else "")
     if dtype.kind == "b":
         return str(int(bool(x)))
-    if (
-        dtype.kind == "i" and int(x) == np.iinfo(dtype).min
-    ):  # C has no such literal: its minus is an operation
+    if dtype.kind == "i" and int(x) == np.iinfo(dtype).min:  # no literal: in C its minus is an operation
         return f"INT{8 * dtype.itemsize}_MIN"
     return f"INT64_C({int(x)})" if dtype.itemsize == 8 and abs(int(x)) >= 2**31 else str(int(x))
 
