@@ -194,9 +194,10 @@ class Compiled:
         """A step, or None where something that it computed is still held; and what says whether it holds."""
         self._refuse_what_may_change(args, kwargs)
         build: Callable[[], Any] | None
-        with one_at_a_time(), ForeignStreams(self._fn) as streams:
+        within_reach = list(reachable(self._fn))
+        with one_at_a_time(), ForeignStreams(within_reach) as streams:
             try:
-                build, guard = self._capture_tensors(args, kwargs)
+                build, guard = self._capture_tensors(args, kwargs, within_reach)
             except ValuesMetError:
                 self._of_values = True
                 build, guard = self._capture_values(args, kwargs)
@@ -245,11 +246,11 @@ class Compiled:
         return lambda: ValueStep(made, changed, result), guard
 
     def _capture_tensors(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], within_reach: list[Any]
     ) -> tuple[Callable[[], Step] | None, Guard]:
         arguments: dict[int, Tensor] = {}
         made = Recording()
-        elsewhere = {each for each in reachable(self._fn) if isinstance(each, Tensor)}
+        elsewhere = {each for each in within_reach if isinstance(each, Tensor)}
         guard = Guard(self._fn)
         values = [*args, *kwargs.values()]
         for i, value in enumerate(values):

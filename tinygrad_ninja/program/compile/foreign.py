@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-
-from .reachable import reachable
 
 
 class _Stream(NamedTuple):
@@ -22,18 +20,18 @@ class _Stream(NamedTuple):
 
 
 class ForeignStreams:
-    """A context: the generators of Python's and NumPy's that a function can reach are put back afterwards to
-    where they were. `moved` then names those that were drawn from."""
+    """A context: the generators of Python's and NumPy's among the objects that a function can reach are put
+    back afterwards to where they were. `moved` then names those that were drawn from."""
 
-    def __init__(self, fn: Callable[..., Any]) -> None:
-        self._fn = fn
+    def __init__(self, within_reach: Iterable[Any]) -> None:
+        self._within_reach = within_reach
         self._streams: list[_Stream] = []
         self.moved: list[str] = []
 
     def __enter__(self) -> Self:
         self._note("Python's module random", random.getstate, random.setstate)
         self._note("numpy.random", partial(np.random.get_state, legacy=False), np.random.set_state)
-        for x in reachable(self._fn):
+        for x in self._within_reach:
             name = f"a {type(x).__name__} of {type(x).__module__.split('.')[0]}'s"
             if isinstance(x, random.Random):
                 if not isinstance(x, random.SystemRandom):  # which has no state
