@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..instructions import Instruction, Var
 from .checks import divides
-from .plan import Address, Buffer, Storage, contiguous, loops
+from .plan import Address, Buffer, Place, Storage, contiguous, loops
 from .scalars import ELEMENTWISE, c_type, common, converted, expression, literal, power, raised
 
 Index = tuple[str, ...]
 _COMPARISONS = {"eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "logical_not"}
 
 _NOBODY = Buffer("", np.dtype(np.int8), (), ())
-
-
-class Place(NamedTuple):
-    """The number of an element in its buffer: offset + Σ index · step, over (index, step) in `terms`."""
-
-    offset: int
-    terms: tuple[tuple[str, int], ...]
-
-    def __str__(self) -> str:
-        texts = [str(self.offset)] if self.offset or not self.terms else []
-        texts += [index if step == 1 else f"{index} * {step}" for index, step in self.terms]
-        return " + ".join(texts)
-
-
-ANYWHERE = Place(0, (("*", 1),))
-"""Where a kernel reads that has loops of its own: any element."""
 
 
 class Body:

@@ -10,10 +10,10 @@ import numpy as np
 
 from ...ops import TABLE
 from ..instructions import Instruction, Var
-from .body import Body, Place
+from .body import Body
 from .checks import Check, divisor_checks, index_checks
 from .loops import indices, write_point
-from .plan import ALONE, REDUCTIONS, Address, Buffer, Group, Kernel, Storage, contiguous, loops
+from .plan import ALONE, REDUCTIONS, Address, Buffer, Group, Kernel, Place, Storage, contiguous, loops
 
 
 class Fusion:

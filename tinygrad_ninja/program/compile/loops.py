@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..instructions import Var
-from .body import ANYWHERE, Body, Place
-from .plan import ALONE, REDUCTIONS, Address, Buffer, Group, Kernel, Storage, contiguous
+from .body import Body
+from .plan import ALONE, ANYWHERE, REDUCTIONS, Address, Buffer, Group, Kernel, Place, Storage, contiguous
 from .scalars import accumulator, arithmetic, c_type, converted, expression, literal
 
 LANES = 16

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -137,6 +137,22 @@ def contiguous(shape: tuple[int, ...], pad: int = 1) -> tuple[int, ...]:
     return tuple(reversed(steps))
 
 
+class Place(NamedTuple):
+    """The number of an element in its buffer: offset + Σ index · step, over (index, step) in `terms`."""
+
+    offset: int
+    terms: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        texts = [str(self.offset)] if self.offset or not self.terms else []
+        texts += [index if step == 1 else f"{index} * {step}" for index, step in self.terms]
+        return " + ".join(texts)
+
+
+ANYWHERE = Place(0, (("*", 1),))
+"""Where a kernel reads that has loops of its own: any element."""
+
+
 @dataclass(eq=False)
 class Kernel:
     """One variable, or one store to an address, computed by loops over `domain`."""
@@ -148,7 +164,7 @@ class Kernel:
     instruction: Instruction | None = None
     bounds: tuple[int, int] = (0, 0)  # of what is checked: [low, high); all but low where these are equal
     code: int = 0  # what a check answers
-    own: Any = None  # the place where a store puts its value
+    own: Place | None = None  # where a store puts its value
 
 
 @dataclass(eq=False)
