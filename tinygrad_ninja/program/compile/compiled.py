@@ -27,7 +27,7 @@ from .capture import Captured, Recording
 from .foreign import ForeignStreams
 from .guard import PLAIN, Guard
 from .reachable import reachable
-from .replacing import one_at_a_time, recording
+from .replacing import one_at_a_time, recording_threads
 from .shapes import is_torch
 from .step import Step
 from .tape import PACKAGE, Recorded, UnsettledError, UnsupportedError, refuse
@@ -105,7 +105,7 @@ class Compiled:
         self._lock = RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._eager or ((recording or watched) and _is_watched()):
+        if self._eager or ((recording_threads or watched) and _is_watched()):
             return self._run_eagerly(args, kwargs)
         self._lock.acquire()  # `with` takes twice as long
         try:
@@ -232,45 +232,45 @@ class Compiled:
             self._backend = _available("cpu")
         if self._backend != "c":
             raise UnsupportedError(f'Values are compiled to C only, not by the backend "{self._backend}"')
-        made = ValueRecording()
+        recording = ValueRecording()
         guard = Guard(self._fn)
-        with made:
-            values = [made.argument(i, each) for i, each in enumerate((*args, *kwargs.values()))]
+        with recording:
+            values = [recording.argument(i, each) for i, each in enumerate((*args, *kwargs.values()))]
             result = self._fn(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
-            result, changed = made.outputs(result), made.changed()
+            result, changed = recording.outputs(result), recording.changed()
         if not guard.holds():
             raise UnsupportedError(f"{self._name} changes a global or a closure's variable that it reads")
         del values
-        if made.escaped():
+        if recording.escaped():
             return None, guard
-        return lambda: ValueStep(made, changed, result), guard
+        return lambda: ValueStep(recording, changed, result), guard
 
     def _capture_tensors(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], within_reach: list[Any]
     ) -> tuple[Callable[[], Step] | None, Guard]:
         arguments: dict[int, Tensor] = {}
-        made = Recording()
+        recording = Recording()
         elsewhere = {each for each in within_reach if isinstance(each, Tensor)}
         guard = Guard(self._fn)
         values = [*args, *kwargs.values()]
         for i, value in enumerate(values):
             if isinstance(value, (Tensor, np.ndarray)):
                 values[i] = arguments[i] = _as_tensor(value)
-        with made:
+        with recording:
             for i, value in enumerate(values):
                 if type(value) in _NUMBERS:
-                    values[i] = made.argument(i, value)
+                    values[i] = recording.argument(i, value)
             given, named = values[: len(args)], dict(zip(kwargs, values[len(args) :], strict=True))
-            made.tape.code = getattr(getattr(self._fn, "__func__", self._fn), "__code__", None)
+            recording.tape.code = getattr(getattr(self._fn, "__func__", self._fn), "__code__", None)
             result = self._fn(*given, **named)
-            captured = made.captured(result, arguments.values())
-            captured.names = _names(made.tape.frame)
+            captured = recording.captured(result, arguments.values())
+            captured.names = _names(recording.tape.frame)
             captured.elsewhere = elsewhere.intersection(arguments.values())
-            made.tape.frame = None
+            recording.tape.frame = None
         if not guard.holds():
             raise UnsupportedError(f"{self._name} changes a global or a closure's variable that it reads")
         del result, given, named, values
-        if made.escaped():
+        if recording.escaped():
             return None, guard
         bare = {i for i, value in enumerate((*args, *kwargs.values())) if isinstance(value, np.ndarray)}
         return lambda: self._step(captured, arguments, bare), guard
@@ -321,7 +321,7 @@ class Compiled:
 def _is_watched() -> bool:
     """Whether this thread records, or detects anomalies: then the function's own operations must be seen."""
     thread = get_ident()
-    return thread in recording or thread in watched
+    return thread in recording_threads or thread in watched
 
 
 def _available(place: str) -> str:

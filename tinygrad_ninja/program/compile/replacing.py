@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from threading import RLock, get_ident
 from typing import Any, Self
 
-recording: set[int] = set()
+recording_threads: set[int] = set()
 """The thread that records now, if one does; as `record.paused`, without a lock."""
 _ONE_AT_A_TIME = RLock()
 
@@ -39,14 +39,14 @@ class Replacing:
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:
-        recording.add(self.thread)
+        recording_threads.add(self.thread)
         return self
 
     def __exit__(self, *exc: object) -> None:
         try:
             self.put_back()
         finally:
-            recording.discard(self.thread)
+            recording_threads.discard(self.thread)
 
     def mine(self) -> bool:
         """Whether this is the thread that records."""
