@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ import numpy as np
 from ..kinds import KINDS, numpy_kind, sum_to
 from ..record import Node
 from .apply import application
+from .facts import Facts
 
 TABLE: dict[str, Operation] = {}
 """Every operation by its name."""
@@ -36,36 +38,23 @@ TABLE: dict[str, Operation] = {}
 Rule = Callable[[Any, tuple[Any, ...]], Any]
 
 
-class Operation:
-    """One entry of the table. Calling it with Tensors computes, records, and gives a Tensor.
+class Operation(Facts):
+    """One entry of the table: its functions, and the facts. Calling it with Tensors computes, records, and
+    gives a Tensor.
 
     forward(xp, *inputs, *parameters) gives the output array; `rules[i](dout, values)` the gradient of input
     i, where values = (output, *inputs, *parameters). `kept(edges)` are the places in `values` that backward
     reads. Where there is an array among them (or a number in the place of one), the first backward frees the
-    node: `keeps` says whether that is so, None where it depends on the node, of which `frees` then says it.
+    node, as `keeps` and `frees` say.
     """
 
     def __init__(
-        self,
-        forward: Callable[..., Any],
-        rules: dict[str, Callable[..., Any]],
-        *,
-        broadcasts: bool = False,
-        floating: bool = False,
-        numeric: bool = False,
-        view: bool = False,
-        contiguous: bool = False,
-        keeps: bool = False,
-        torch_name: str = "",
+        self, forward: Callable[..., Any], rules: dict[str, Callable[..., Any]], **facts: Any
     ) -> None:
+        super().__init__(**facts)
         self.name = forward.__name__
-        self.torch_name = torch_name or f"{self.name.capitalize()}Backward0"
+        self.torch_name = self.torch_name or f"{self.name.capitalize()}Backward0"
         self.function = forward
-        self.broadcasts = broadcasts
-        self.floating = floating
-        self.numeric = numeric
-        self.view = view
-        self.contiguous = contiguous
         self.sources = rules
         parameters = list(inspect.signature(forward).parameters.values())
         self.takes_xp = parameters[0].name == "xp"
@@ -82,7 +71,7 @@ class Operation:
             if unknown:
                 raise TypeError(f"operation {self.name}: no input is called {', '.join(unknown)}")
             self.rules, self._reads = self._bind(rules)
-            self.keeps = True if keeps else self._always_or_never(parameters)
+            self.keeps = True if self.keeps else self._always_or_never(parameters)
         else:
             self.keeps = False
         self.call = application(self)
@@ -196,41 +185,20 @@ def _no_rule(operation: str, name: str) -> Rule:
     return refuse
 
 
-def operation(
-    *,
-    broadcasts: bool = False,
-    floating: bool = False,
-    numeric: bool = False,
-    view: bool = False,
-    contiguous: bool = False,
-    keeps: bool = False,
-    torch_name: str = "",
-    **rules: Callable[..., Any],
-) -> Callable[[Callable[..., Any]], Operation]:
+_FACTS = frozenset(fact.name for fact in fields(Facts))
+
+
+def operation(**keywords: Any) -> Callable[[Callable[..., Any]], Operation]:
     """Make the decorated forward function an entry of the table.
 
-    rules: one for each differentiable input, by the input's name. An input without one has no gradient.
-    broadcasts: the inputs are broadcast against each other, so each gradient is summed back to its shape.
-    floating: integers become floating point numbers first.
-    numeric: true and false are no numbers to it, and refused.
-    view: the output may share the input's memory.
-    contiguous: the output lies in order in memory, however the inputs do.
-    keeps: PyTorch refuses a second backward through it, though the rules read no array.
-    torch_name: what PyTorch prints as the `grad_fn`, where that is not the name and "Backward0".
+    keywords: a backward rule for each differentiable input, by the input's name (an input without one has no
+    gradient), and the facts that `Facts` lists. TypeError where a keyword is neither.
     """
+    facts = {name: value for name, value in keywords.items() if name in _FACTS}
+    rules = {name: rule for name, rule in keywords.items() if name not in _FACTS}
 
     def enter(forward: Callable[..., Any]) -> Operation:
-        entry = Operation(
-            forward,
-            rules,
-            broadcasts=broadcasts,
-            floating=floating,
-            numeric=numeric,
-            view=view,
-            contiguous=contiguous,
-            keeps=keeps,
-            torch_name=torch_name,
-        )
+        entry = Operation(forward, rules, **facts)
         TABLE[entry.name] = entry
         return entry
 
