@@ -4,30 +4,41 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from threading import get_ident
 from traceback import FrameSummary
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
+from .hook import Observer, find, observe_alone
 from .kinds import KINDS
-
-watched: dict[int, bool] = {}
-"""The threads that are watched, and whether their numbers are checked; as `record.paused`, without a lock."""
 
 _ENGINE = str(Path(__file__).parent), str(Path(np.__file__).parent)
 _MODELS = str(Path(__file__).parent / "makemore")
 
 
+class Anomaly(Observer):
+    """Notes at each node the lines that led to it; with `check_nan` also looks at what was computed."""
+
+    def __init__(self, check_nan: bool) -> None:
+        self.check_nan = check_nan
+
+    def recorded(self, node: Any) -> None:
+        node.lines = callers()
+        if self.check_nan and node.op is not None and node.values is not None:
+            check_result(node.op.name, node.values[0], node.values[1:], node.lines)
+        super().recorded(node)
+
+
 def is_anomaly_enabled() -> bool:
-    """Whether this thread is watched."""
-    return get_ident() in watched
+    """Return whether this thread is watched."""
+    return find(Anomaly) is not None
 
 
 def is_anomaly_check_nan_enabled() -> bool:
-    """Whether this thread's numbers are checked."""
-    return watched.get(get_ident(), False)
+    """Return whether this thread's numbers are checked."""
+    watching = find(Anomaly)
+    return watching is not None and watching.check_nan
 
 
 class set_detect_anomaly:  # noqa: N801 - PyTorch's name
@@ -40,8 +51,7 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's name
     """
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
-        self._before = watched.get(get_ident())
-        _set(check_nan if mode else None)
+        self._before = _watch(check_nan if mode else None)
 
     def __enter__(self) -> None:
         """It was set when this was made."""
@@ -49,7 +59,7 @@ class set_detect_anomaly:  # noqa: N801 - PyTorch's name
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        _set(self._before)
+        _watch(self._before)
 
 
 class detect_anomaly(set_detect_anomaly):  # noqa: N801 - PyTorch's name
@@ -59,11 +69,11 @@ class detect_anomaly(set_detect_anomaly):  # noqa: N801 - PyTorch's name
         super().__init__(True, check_nan)
 
 
-def _set(check_nan: bool | None) -> None:
-    if check_nan is None:
-        watched.pop(get_ident(), None)
-    else:
-        watched[get_ident()] = check_nan
+def _watch(check_nan: bool | None) -> bool | None:
+    """Watch this thread from here on, or with None do not; return what was so far."""
+    before = find(Anomaly)
+    observe_alone(Anomaly, None if check_nan is None else Anomaly(check_nan))
+    return None if before is None else before.check_nan
 
 
 def callers() -> list[FrameSummary]:

@@ -11,10 +11,11 @@ import inspect
 from collections.abc import Callable
 from itertools import count
 from threading import get_ident
+from traceback import FrameSummary
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import ref
 
-from .anomaly import callers, check_result, watched
+from .hook import observers, observing
 from .kinds import kind_of
 
 if TYPE_CHECKING:
@@ -39,12 +40,12 @@ class Node:
     edges: the nodes of the operation's inputs, None where an input requires no gradient.
     values: (output, *inputs, *parameters) as arrays; None once backward has freed them.
     order: falls with every node made, so that a smaller one is younger.
-    grad: the gradient kept, for a leaf or where `retain_grad` asked for it.
     hooks: what is done with the gradient on its way; None for most.
     lines: the lines of the program that led to it; there only where `detect_anomaly` watched.
     """
 
-    __slots__ = ("__weakref__", "edges", "grad", "hooks", "lines", "op", "order", "values")
+    __slots__ = ("__weakref__", "_grad", "edges", "hooks", "lines", "op", "order", "values")
+    lines: list[FrameSummary]
 
     def __init__(
         self, op: Operation | None, edges: tuple[Node | None, ...], values: tuple[Any, ...] | None
@@ -53,15 +54,24 @@ class Node:
         self.edges = edges
         self.values = values
         self.order = next(clock)
-        self.grad: Tensor | None = None
+        self._grad: Tensor | None = None
         self.hooks: Hooks | None = None
-        if watched and get_ident() in watched:
-            self._watch()
+        if observers and (observer := observing()):
+            observer.recorded(self)
 
-    def _watch(self) -> None:
-        self.lines = callers()
-        if self.op is not None and self.values is not None and watched[get_ident()]:
-            check_result(self.op.name, self.values[0], self.values[1:], self.lines)
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient kept, for a leaf or where `retain_grad` asked for it."""
+        if observers and (observer := observing()):
+            return observer.read_grad(self)
+        return self._grad
+
+    @grad.setter
+    def grad(self, grad: Tensor | None) -> None:
+        if observers and (observer := observing()):
+            observer.write_grad(self, grad)
+        else:
+            self._grad = grad
 
     @property
     def metadata(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import dtypes
 from .attributes import Size, device
+from .hook import observers, observing
 from .kinds import device_of, dtype_of, kind_of
 from .kinds.memory import overlap_in_part
 from .missing import OffersOnly
@@ -34,9 +35,9 @@ class Tensor(metaclass=OffersOnly):
     Tensor as `torch.Tensor(data)` does; `tensor(data)` keeps the type of what it is given.
     """
 
-    __slots__ = ("__weakref__", "_parked_grad", "array", "edge")
+    __slots__ = ("__weakref__", "_array", "_parked_grad", "edge")
     __array_ufunc__ = None  # so that ndarray * Tensor is left to Tensor
-    array: Any
+    _array: Any
     edge: Node | None
 
     def __init__(self, data: Any = (), *more: int) -> None:
@@ -49,6 +50,20 @@ class Tensor(metaclass=OffersOnly):
         self.edge = None
 
     # -- what it is ------------------------------------------------------------------------------------------
+
+    @property
+    def array(self) -> Any:
+        """What holds the elements; assigning to it makes them others, without a record."""
+        if observers and (observer := observing()):
+            return observer.read_array(self)
+        return self._array
+
+    @array.setter
+    def array(self, array: Any) -> None:
+        if observers and (observer := observing()):
+            observer.write_array(self, array)
+        else:
+            self._array = array
 
     @property
     def shape(self) -> Size:

@@ -17,14 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from .anomaly import (
-    callers,
-    check_gradient,
-    check_result,
-    is_anomaly_check_nan_enabled,
-    is_anomaly_enabled,
-    watched,
-)
+from .anomaly import check_gradient, is_anomaly_check_nan_enabled
+from .hook import observers, observing
 from .kinds import float_kind, numpy_kind
 from .ops import elementwise as ops
 from .ops.table import Operation
@@ -45,10 +39,8 @@ def _record(op: Operation, result: float, a: Value, b: Value | None, x: float, y
     out._data = result
     out._grad = 0.0
     out._a, out._b, out._x, out._y = a, b, x, y
-    if watched and is_anomaly_enabled():
-        out.lines = callers()
-        if is_anomaly_check_nan_enabled():
-            check_result(op.name, result, (x,) if y is None else (x, y), out.lines)
+    if observers and (observer := observing()):
+        observer.recorded(out)
     return out
 
 
@@ -152,6 +144,8 @@ class Value:
         self._label = label
         self.op = self._a = self._b = None
         self.order = next(clock)
+        if observers and (observer := observing()):
+            observer.recorded(self)
 
     @property
     def data(self) -> float:
@@ -216,7 +210,7 @@ class Value:
 
         RuntimeError, where `detect_anomaly` watches, as it says.
         """
-        checked = bool(watched) and is_anomaly_check_nan_enabled()
+        checked = bool(observers) and is_anomaly_check_nan_enabled()
         nodes: list[Value] = []
         found, stack = {self}, [self]
         while stack:

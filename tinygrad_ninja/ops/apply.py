@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ascontiguousarray, ndarray  # noqa: F401 - for the texts below
 
 from .. import dtypes
-from ..anomaly import watched  # noqa: F401
+from ..hook import observers, observing
 from ..kinds import KINDS, array_dtype, check_device, dtype_of, numpy_kind  # noqa: F401
 from ..kinds.memory import arranged
 from ..kinds.numpy_kind import SCALARS  # noqa: F401
@@ -122,7 +122,9 @@ def bare(array: Any) -> Any:
 # array. For the same reason a node is filled in here and not by its `__init__`.
 _UNARY = """
 def call({arguments}):
-    array = x.array
+    if observers and get_ident() in observers:
+        return otherwise({arguments})
+    array = x._array
     cls = type(array){floating}
     try:
         result = function({xp}{given})
@@ -143,9 +145,11 @@ _FLOATING = """
 
 _BINARY = """
 def call({order}):
+    if observers and get_ident() in observers:
+        return otherwise(a, b)
     try:
-        x = a.array
-        y = b.array
+        x = a._array
+        y = b._array
         result = function({xp}x, y)
     except _UNUSUAL:
         return otherwise(a, b)
@@ -157,9 +161,11 @@ def call({order}):
 
 _BROADCAST = """
 def call({order}):
+    if observers and get_ident() in observers:
+        return otherwise(a, b)
     try:
         if type(b) in _NUMBERS:
-            x = a.array
+            x = a._array
             y = b
             scalars = SCALARS[x.dtype]
             result = {with_right}
@@ -167,14 +173,14 @@ def call({order}):
             second = None
         elif type(a) in _NUMBERS:
             x = a
-            y = b.array
+            y = b._array
             scalars = SCALARS[y.dtype]
             result = {with_left}
             first = None
             second = b.edge
         else:
-            x = a.array
-            y = b.array
+            x = a._array
+            y = b._array
             dtype = x.dtype
             if dtype is not y.dtype or dtype not in SCALARS:
                 return otherwise(a, b)
@@ -191,10 +197,10 @@ def call({order}):
 
 _RECORDING = """
     out = _new(_Tensor)
-    out.array = result
+    out._array = result
     if {untracked}:
         out.edge = None
-    elif paused or watched:
+    elif paused:
         out.edge = _recorded(op, {edges}, {values})
     else:
         out.edge = node = _new(Node)
@@ -202,13 +208,13 @@ _RECORDING = """
         node.edges = {edges}
         node.values = {values}
         node.order = next(clock)
-        node.grad = node.hooks = None
+        node._grad = node.hooks = None
     return out
 """
 
 _NOT_RECORDING = """
     out = _new(_Tensor)
-    out.array = result
+    out._array = result
     out.edge = None
     return out
 """
@@ -294,6 +300,8 @@ def _nary(op: Operation) -> Callable[..., Any]:
     n, forward, broadcasts = len(op.inputs), op.forward, op.broadcasts and len(op.inputs) == 2
 
     def call(*args: Any) -> Any:
+        if observers and (observer := observing()):
+            args = observer.arguments(op.name, args)
         if broadcasts:
             args = (*align(op, *args[:2]), *args[2:])
             if args[0] is NotImplemented:
@@ -366,11 +374,11 @@ def _view(op: Operation) -> Callable[..., Any]:
         out = plain(x, parameter)
         if paused and get_ident() in paused:
             return out if x.edge is None else out.requires_grad_()
-        array = out.array
+        array = out._array
         if type(array) is float or (may_copy and not _shared(array, x.array)):
             return out
         view = _new(_View)
-        view.array = array
+        view._array = array
         view.base = x
         view.how = (op, (parameter,))
         if type(x) is _View:

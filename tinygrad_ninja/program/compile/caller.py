@@ -110,7 +110,7 @@ def caller(step: Step) -> Any:
 
     for i, (node, grad) in enumerate(step.captured.needs):
         checks.append(
-            f"if {bind(f'needs{i}', node)}.grad is not {bind(f'had{i}', grad)}: "
+            f"if {bind(f'needs{i}', node)}._grad is not {bind(f'had{i}', grad)}: "
             "same(False, 'a gradient is there that was not, or the reverse')"
         )
     for i, (group, fixed) in enumerate(step.captured.settings):
@@ -133,7 +133,7 @@ def caller(step: Step) -> Any:
 
     def held(name: str, place: int) -> str:
         """The array that it holds now."""
-        return name if place in step.bare else f"{name}.array"
+        return name if place in step.bare else f"{name}._array"
 
     for i, (owner, array, slot, place) in enumerate(step.owners):
         name = named(owner, place)
@@ -191,22 +191,22 @@ def caller(step: Step) -> Any:
     for i, (node, place_of) in enumerate(step.gradient_slots):
         target = bind(f"node{i}", node)
         if place_of is None:
-            after.append(f"{target}.grad = None")
+            after.append(f"{target}._grad = None")
             continue
         state.append(f"t{i}")
         names[f"first_t{i}"] = wrap(step.table.arrays[place_of])
         # Held by the node, by t, and by this count; its array by the table and the Tensor.
         before.append(
-            f"if count(t{i}) > (3 if {target}.grad is t{i} else 2) or count(t{i}.array) > 3: "
+            f"if count(t{i}) > (3 if {target}._grad is t{i} else 2) or count(t{i}._array) > 3: "
             f"t{i} = own.fresh({place_of})"
         )
-        after.append(f"{target}.grad = t{i}")
+        after.append(f"{target}._grad = t{i}")
     results = []
     for i, slot in enumerate(step.result_slots):
         copy = "clone" if is_torch(step.table.arrays[slot]) else "copy"
         after += [
             f"r{i} = new(Tensor)",
-            f"r{i}.array = {bind(f'out{i}', step.table.arrays[slot])}.{copy}()",
+            f"r{i}._array = {bind(f'out{i}', step.table.arrays[slot])}.{copy}()",
             f"r{i}.edge = None",
         ]
         results.append(f"r{i}")

@@ -81,8 +81,8 @@ class Captured:
     places: dict[Var, str] = field(default_factory=dict)
 
 
-_ARRAY: Any = Tensor.__dict__["array"]
-_GRAD: Any = Node.__dict__["grad"]
+_ARRAY: Any = Tensor.__dict__["_array"]
+_GRAD: Any = Node.__dict__["_grad"]
 _DRAWS = ("integers", "uniform", "normal", "permutation", "exponential")
 _NO_DRAWS = ("manual_seed", "seed", "get_state", "set_state", "multinomial", "_words")
 
@@ -117,8 +117,8 @@ class Recording(Replacing):
     def __enter__(self) -> Recording:
         super().__enter__()
         self._start = next(clock)
-        self.replace(Tensor, "array", property(self._get_array, self._set_array))
-        self.replace(Node, "grad", property(self._get_grad, self._set_grad))
+        self.replace(Tensor, "_array", property(self._get_array, self._set_array))
+        self.replace(Node, "_grad", property(self._get_grad, self._set_grad))
         for cls in (Generator, TorchGenerator):
             for name in set(_DRAWS) & set(vars(cls)):
                 self.replace(cls, name, self._drawn(name, getattr(cls, name)))

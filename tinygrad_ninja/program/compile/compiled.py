@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ...anomaly import watched
+from ...anomaly import is_anomaly_enabled
 from ...dtypes import dtype
 from ...generator import Generator
+from ...hook import observers
 from ...nn.module import Module
 from ...tensors import Tensor, wrap
 from ...torch_generator import TorchGenerator
@@ -105,7 +106,7 @@ class Compiled:
         self._lock = RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._eager or ((recording_threads or watched) and _is_watched()):
+        if self._eager or ((recording_threads or observers) and _is_watched()):
             return self._run_eagerly(args, kwargs)
         self._lock.acquire()  # `with` takes twice as long
         try:
@@ -320,8 +321,7 @@ class Compiled:
 
 def _is_watched() -> bool:
     """Whether this thread records, or detects anomalies: then the function's own operations must be seen."""
-    thread = get_ident()
-    return thread in recording_threads or thread in watched
+    return get_ident() in recording_threads or is_anomaly_enabled()
 
 
 def _available(place: str) -> str:
