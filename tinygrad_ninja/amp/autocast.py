@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
-from threading import get_ident
 from typing import Any, TypeVar
 
 from .. import dtypes
-from ..casting import casting, say
+from ..casting import halves, set_halves
 from ..tensors import device
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -44,15 +43,14 @@ class autocast:  # noqa: N801 - PyTorch's name
         self._before: list[dict[str, dtypes.dtype]] = []
 
     def __enter__(self) -> autocast:
-        halves = {**casting.get(get_ident(), {})}
-        halves.pop(self.device, None)
-        if self.enabled:
-            halves[self.device] = self.dtype
-        self._before.append(say(halves))
+        before = halves()
+        self._before.append(before)
+        others = {device: half for device, half in before.items() if device != self.device}
+        set_halves({**others, self.device: self.dtype} if self.enabled else others)
         return self
 
     def __exit__(self, *error: object) -> None:
-        say(self._before.pop())
+        set_halves(self._before.pop())
 
     def __call__(self, function: _F) -> _F:
         @functools.wraps(function)
@@ -65,13 +63,13 @@ class autocast:  # noqa: N801 - PyTorch's name
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
     """Whether this thread is within an `autocast` of that device."""
-    return _checked(device_type) in casting.get(get_ident(), {})
+    return _checked(device_type) in halves()
 
 
 def get_autocast_dtype(device_type: str) -> dtypes.dtype:
     """In what this thread's `autocast` of that device computes products, or would by default."""
     kind = _checked(device_type)
-    return casting.get(get_ident(), {}).get(kind, _DEFAULTS[kind])
+    return halves().get(kind, _DEFAULTS[kind])
 
 
 def _checked(device_type: str) -> str:

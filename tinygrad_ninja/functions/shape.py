@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from .. import dtypes
-from ..casting import casting
 from ..devices import same_device
+from ..hook import arguments, observers
 from ..kinds.numpy_kind import SCALARS
 from ..ops import linalg
 from ..ops import shape as ops
@@ -392,6 +392,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     for each in (input, other):
         if not isinstance(each, Tensor):
             raise TypeError(f"matmul(): both operands must be Tensors, not {type(each).__name__}")
+    if observers:
+        input, other = arguments("matmul", input, other)
     _check_product(input, other)
     return linalg.matmul.call(input, other)
 
@@ -402,7 +404,7 @@ def _check_product(a: Tensor, b: Tensor) -> None:
         raise RuntimeError(
             f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D"
         )
-    if a.dtype is not b.dtype and not casting:  # which may make them one
+    if a.dtype is not b.dtype:
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {a.dtype} != {b.dtype}")
     if a.dtype is dtypes.bool:
         raise NotImplementedError("matmul is not implemented for torch.bool")

@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 from ... import dtypes
-from ...casting import cast, casting
 from ...devices import same_device
 from ...functions import OFFERED, indexing
 from ...functions.elementwise import where
 from ...functions.reduction import log_softmax as _log_softmax
 from ...functions.reduction import softmax as _softmax
+from ...hook import arguments, observers
 from ...missing import refuse
 from ...ops import elementwise
 from ...random import bernoulli_like
@@ -24,8 +24,8 @@ sigmoid, tanh = OFFERED["sigmoid"], OFFERED["tanh"]
 @takes_tensors
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input weightᵀ + bias: input (…, n), weight (m, n) or (n), bias (m), result (…, m)."""
-    if casting:
-        input, weight, bias = cast("linear", input, weight, bias)
+    if observers:
+        input, weight, bias = arguments("linear", input, weight, bias)
     if input.ndim > 2 and weight.ndim == 2:  # as one product, not as one for each matrix
         rows = linear(input.reshape(-1, input.shape[-1]), weight, bias)
         return rows.reshape(*input.shape[:-1], weight.shape[0])

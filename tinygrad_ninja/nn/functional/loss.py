@@ -6,9 +6,9 @@ import warnings
 from typing import Any
 
 from ... import dtypes
-from ...casting import cast, casting
 from ...devices import same_device
 from ...functions.reduction import log_softmax
+from ...hook import arguments, observers
 from ...kinds import kind_of
 from ...missing import refuse
 from ...ops import indexing, losses
@@ -40,8 +40,8 @@ def cross_entropy(
     beside a target of classes.
     """
     _check(reduction, size_average, reduce)
-    if casting:
-        input, target, weight = cast("cross_entropy", input, target, weight)
+    if observers:
+        input, target, weight = arguments("cross_entropy", input, target, weight)
     if not input.ndim:
         raise RuntimeError("cross_entropy: the input needs a dimension of classes, and is a single number")
     if not 0 <= label_smoothing <= 1:
@@ -70,8 +70,8 @@ def nll_loss(
     """-input at the right class, where the input holds log-probabilities. Shapes, arguments and errors as in
     `cross_entropy`, but for the target, which holds classes."""
     _check(reduction, size_average, reduce)
-    if casting:
-        input, weight = cast("nll_loss", input, weight)
+    if observers:
+        input, weight = arguments("nll_loss", input, weight)
     _check_weight(weight, input)
     check_floating("nll_loss", input, weight)
     log_probs, classes, ignored = _examples(input, target, ignore_index)
@@ -93,8 +93,8 @@ def mse_loss(
     another reduction; UserWarning where the shapes differ and are broadcast.
     """
     _check(reduction, size_average, reduce)
-    if casting:
-        input, target, weight = cast("mse_loss", input, target, weight)
+    if observers:
+        input, target, weight = arguments("mse_loss", input, target, weight)
     if input.shape != target.shape:
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) "

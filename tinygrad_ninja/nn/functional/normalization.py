@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from ...autograd import no_grad
-from ...casting import cast, casting
 from ...devices import same_device
+from ...hook import arguments, observers
 from ...ops import losses
 from ...tensors import Tensor
 from .arguments import check_floating, takes_tensors
@@ -81,8 +81,8 @@ def layer_norm(
     RuntimeError for an input, weight or bias of other dimensions. Source: Ba, Kiros, Hinton (2016).
     """
     same_device("layer_norm", input, weight, bias)
-    if casting:
-        input, weight, bias = cast("layer_norm", input, weight, bias)
+    if observers:
+        input, weight, bias = arguments("layer_norm", input, weight, bias)
     if _is_half(input) and weight is not None and not _is_half(weight):
         return layer_norm(input.float(), normalized_shape, weight, bias, eps).to(input.dtype)
     check_floating("layer_norm", input, weight, bias)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dis
 import types
 from collections.abc import Callable
-from threading import get_ident
 from typing import Any
 
-from ...casting import casting
+from ...casting import halves
 from ...dtypes import get_default_dtype
 from ...nn.module import Module
 from ...nn.tree import KINDS
-from ...record import paused
+from ...record import is_grad_enabled
 from ...tensors import Tensor
 
 PLAIN = (bool, int, float, str, bytes, type(None))
@@ -22,9 +21,7 @@ PLAIN = (bool, int, float, str, bytes, type(None))
 def modes() -> tuple[Any, ...]:
     """Return what decides how all operations compute: the default dtype, whether this thread records, and the
     half precision that its autocast has for each device."""
-    thread = get_ident()
-    halves = casting.get(thread)
-    return get_default_dtype(), thread in paused, halves and {**halves}
+    return get_default_dtype(), is_grad_enabled(), halves()
 
 
 class Guard:
