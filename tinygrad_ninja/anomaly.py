@@ -6,12 +6,16 @@ import sys
 from pathlib import Path
 from traceback import FrameSummary
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .hook import Observer, find, observe_alone
 from .kinds import KINDS
+
+if TYPE_CHECKING:
+    from .record import Node
+    from .value import Value
 
 _ENGINE = str(Path(__file__).parent), str(Path(np.__file__).parent)
 _MODELS = str(Path(__file__).parent / "makemore")
@@ -23,7 +27,7 @@ class Anomaly(Observer):
     def __init__(self, check_nan: bool) -> None:
         self.check_nan = check_nan
 
-    def recorded(self, node: Any) -> None:
+    def recorded(self, node: Node | Value) -> None:
         node.lines = callers()
         if self.check_nan and node.op is not None and node.values is not None:
             check_result(node.op.name, node.values[0], node.values[1:], node.lines)

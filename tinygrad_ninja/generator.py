@@ -11,16 +11,19 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from .hook import observers, observing
 from .kinds import kind_of
 from .kinds.memory import memory_order
 from .tensors import Tensor, wrap
 from .tensors import device as Device
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 _DEFAULT_SEED = 67280421310721  # PyTorch's (c10::detail default_rng_seed_val)
 _TWISTER_SIZE = 624  # words in the state of MT19937
@@ -51,6 +54,18 @@ def _as_word(number: int) -> Array:
     return np.array(number, np.uint64)
 
 
+def observed(method: _F) -> _F:
+    """Let an observer of the thread draw in the place of the method."""
+
+    @wraps(method)
+    def call(self: Generator, *args: Any, **options: Any) -> Any:
+        if observers and (observer := observing()):
+            return observer.draw(self, method, args, options)
+        return method(self, *args, **options)
+
+    return call  # type: ignore[return-value]
+
+
 class Generator:
     """A stream of random numbers, as `torch.Generator`: the same seed gives the same numbers.
 
@@ -68,6 +83,7 @@ class Generator:
         self._twister = np.random.MT19937()
         self.manual_seed(_DEFAULT_SEED)
 
+    @observed
     def manual_seed(self, seed: int) -> Generator:
         """Restart the stream from `seed` and return self.
 
@@ -84,6 +100,7 @@ class Generator:
         self._spare_normal: float | None = None
         return self
 
+    @observed
     def seed(self) -> int:
         """Restart the stream from a seed that the operating system draws, and return that seed."""
         return self.manual_seed(int.from_bytes(os.urandom(8), "little")).initial_seed()
@@ -92,6 +109,7 @@ class Generator:
         """The seed that the stream started from, in [0, 2**64)."""
         return self._seed
 
+    @observed
     def get_state(self) -> Tensor:
         """Where the stream is: a uint8 Tensor of 5056 elements that `torch.Generator.set_state` takes too."""
         twister = self._twister.state["state"]
@@ -108,6 +126,7 @@ class Generator:
             state["normal_is_valid"], state["normal"] = 1, self._spare_normal
         return wrap(state.view(np.uint8))
 
+    @observed
     def set_state(self, new_state: Tensor | Array) -> Generator:
         """Continue from a state that `get_state`, here or in PyTorch, gave, and return self.
 
@@ -160,6 +179,7 @@ class Generator:
         words = self._words(2 * n)
         return (words[0::2] << np.uint64(32)) | words[1::2]
 
+    @observed
     def uniform(
         self, n: int, dtype: npt.DTypeLike = np.float32, low: float = 0.0, high: float = 1.0
     ) -> Array:
@@ -180,6 +200,7 @@ class Generator:
             return unit
         return fused_multiply_add(unit, kind(high) - kind(low), kind(low))
 
+    @observed
     def normal(
         self,
         n: int,
@@ -218,10 +239,12 @@ class Generator:
         self._spare_normal = radius * math.sin(angle)
         return radius * math.cos(angle)
 
+    @observed
     def exponential(self, n: int, dtype: npt.DTypeLike = np.float32) -> Array:
         """`n` values of the exponential distribution of rate 1, made in float64: -log(1 - u)."""
         return -_libm(math.log1p, -self.uniform(n, np.float64)).astype(dtype)
 
+    @observed
     def integers(self, low: int, high: int, n: int) -> npt.NDArray[np.int64]:
         """`n` integers of [low, high): a word modulo high - low, two words where that is 2**28 or more.
 
@@ -236,6 +259,7 @@ class Generator:
         values: npt.NDArray[np.int64] = (words % _as_word(span)).view(_INT64)
         return values + low if low else values
 
+    @observed
     def permutation(self, n: int) -> npt.NDArray[np.int64]:
         """The integers of [0, n) in random order, by the shuffle of Fisher and Yates from the front.
 
@@ -254,6 +278,7 @@ class Generator:
             order[i], order[i + offset] = order[i + offset], order[i]
         return np.array(order, np.int64)
 
+    @observed
     def multinomial(self, p: Array, num_samples: int, replacement: bool = False) -> npt.NDArray[np.int64]:
         """`num_samples` classes for each row of weights `p`, which need not sum to 1.
 

@@ -11,14 +11,19 @@ Nearly always nobody observes, and the truth test of an empty dict is all that e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
+    from .generator import Generator
+    from .nn.module import Module
+    from .optim.optimizer import Optimizer
     from .record import Node
     from .tensors import Tensor
+    from .value import Value
 
 _O = TypeVar("_O", bound="Observer")
 
@@ -45,6 +50,12 @@ def arguments(name: str, *args: Any) -> tuple[Any, ...]:
     return args if observer is None else observer.arguments(name, args)
 
 
+def number(x: Any) -> Any:
+    """Return x, of one element, as a Python number that the engine computes with."""
+    observer = observing()
+    return float(x) if observer is None else observer.number(x)
+
+
 def observe_alone(kind: type[_O], observer: _O | None) -> None:
     """Let `observer`, or none, be the only one of that class in this thread."""
     before = find(kind)
@@ -52,6 +63,16 @@ def observe_alone(kind: type[_O], observer: _O | None) -> None:
         before.__exit__()
     if observer is not None:
         observer.__enter__()
+
+
+@contextmanager
+def unobserved() -> Iterator[None]:
+    """Let nobody observe what this thread does inside."""
+    before = observers.pop(get_ident())
+    try:
+        yield
+    finally:
+        observers[get_ident()] = before
 
 
 class Observer:
@@ -91,16 +112,41 @@ class Observer:
         """Return what the operation or function of that name is to be applied to in the place of `args`."""
         return args if self.outer is None else self.outer.arguments(name, args)
 
-    def recorded(self, node: Any) -> None:
-        """Take notice of a new node of the record, a Node or a Value."""
+    def recorded(self, node: Node | Value) -> None:
+        """Take notice of a new node of the record."""
         if self.outer is not None:
             self.outer.recorded(node)
 
-    def draw(self, generator: Any, method: Callable[..., Any], args: Any, options: Any) -> Any:
+    def draw(self, generator: Generator, method: Callable[..., Any], args: Any, options: Any) -> Any:
         """Return what a method of a random number generator gives."""
         if self.outer is None:
             return method(generator, *args, **options)
         return self.outer.draw(generator, method, args, options)
+
+    def unrecorded(self, what: str, instead: str = "") -> None:
+        """Take notice of a change of the engine's state that no node tells of: what it is, and a way out."""
+        if self.outer is not None:
+            self.outer.unrecorded(what, instead)
+
+    # -- what is decided by values ---------------------------------------------------------------------------
+
+    def unknown(self, array: Any) -> bool:
+        """Return whether the values are to be looked at later, by `check`, and not now."""
+        return self.outer is not None and self.outer.unknown(array)
+
+    def check(self, array: Any, low: int, high: int, error: type[Exception], message: str) -> None:
+        """Look at unknown values later: where one is not an integer of [low, high), raise error(message)."""
+        if self.outer is not None:
+            self.outer.check(array, low, high, error, message)
+
+    def read_out(self, how: str, data: Any) -> None:
+        """Take notice that what calls itself `how` copies the values of data, or of what lists hold."""
+        if self.outer is not None:
+            self.outer.read_out(how, data)
+
+    def number(self, x: Any) -> Any:
+        """Return x, of one element, as a Python number that the engine computes with."""
+        return float(x) if self.outer is None else self.outer.number(x)
 
     # -- what is read and written ----------------------------------------------------------------------------
 
@@ -125,3 +171,24 @@ class Observer:
             node._grad = grad
         else:
             self.outer.write_grad(node, grad)
+
+    def read_value(self, value: Value, slot: str) -> float:
+        """Return the number that a Value holds in a slot."""
+        number: float = getattr(value, slot) if self.outer is None else self.outer.read_value(value, slot)
+        return number
+
+    def write_value(self, value: Value, slot: str, number: float) -> None:
+        """Let a Value hold a number in a slot."""
+        if self.outer is None:
+            setattr(value, slot, number)
+        else:
+            self.outer.write_value(value, slot, number)
+
+    def set_attribute(self, module: Module, name: str) -> None:
+        """Take notice that an attribute of a Module is about to be set."""
+        if self.outer is not None:
+            self.outer.set_attribute(module, name)
+
+    def param_groups(self, optimizer: Optimizer) -> list[dict[str, Any]]:
+        """Return an optimizer's groups."""
+        return optimizer._param_groups if self.outer is None else self.outer.param_groups(optimizer)

@@ -44,6 +44,8 @@ class Tensor(metaclass=OffersOnly):
         if isinstance(data, int):
             self.array = np.zeros((data, *more), np.float32)
         else:
+            if observers and (observer := observing()):
+                observer.read_out("Tensor()", data)
             self.array = np.array(
                 data.array if isinstance(data, Tensor) else data, dtypes.get_default_dtype().numpy
             )
@@ -281,6 +283,8 @@ class Tensor(metaclass=OffersOnly):
         return result
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if observers and (observer := observing()):
+            observer.read_out("numpy.array()", self)
         return np.array(self.numpy(), dtype, copy=copy)
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .cuda import require_torch
-from .generator import Array, Generator
+from .generator import Array, Generator, observed
 from .kinds import move
 from .tensors import Tensor, wrap
 from .tensors import device as Device
@@ -31,20 +31,24 @@ class TorchGenerator(Generator):
         )  # is it there?
         self._generator = self._torch.Generator(device=self._place)
 
+    @observed
     def manual_seed(self, seed: int) -> Generator:
         self._generator.manual_seed(seed)
         return self
 
+    @observed
     def seed(self) -> int:
         return int(self._generator.seed())
 
     def initial_seed(self) -> int:
         return int(self._generator.initial_seed())
 
+    @observed
     def get_state(self) -> Tensor:
         """Where the stream is: a uint8 Tensor that `torch.Generator.set_state` of such a device takes too."""
         return wrap(self._generator.get_state().numpy())
 
+    @observed
     def set_state(self, new_state: Tensor | Array) -> Generator:
         """Continue from a state that `get_state`, here or in PyTorch, gave, and return self. RuntimeError if
         it is no state of such a generator."""
@@ -52,11 +56,13 @@ class TorchGenerator(Generator):
         self._generator.set_state(self._torch.from_numpy(state.copy()))
         return self
 
+    @observed
     def uniform(
         self, n: int, dtype: npt.DTypeLike = np.float32, low: float = 0.0, high: float = 1.0
     ) -> Array:
         return self._filled(n, dtype, "uniform_", low, high)
 
+    @observed
     def normal(
         self,
         n: int,
@@ -67,6 +73,7 @@ class TorchGenerator(Generator):
     ) -> Array:
         return self._filled(n, dtype, "normal_", mean, std)
 
+    @observed
     def exponential(self, n: int, dtype: npt.DTypeLike = np.float32) -> Array:
         return self._filled(n, dtype, "exponential_", 1.0)
 
@@ -74,12 +81,15 @@ class TorchGenerator(Generator):
         out = self._torch.empty(n, dtype=getattr(self._torch, np.dtype(dtype).name), device=self._place)
         return self._here(getattr(out, method)(*settings, generator=self._generator))
 
+    @observed
     def integers(self, low: int, high: int, n: int) -> npt.NDArray[np.int64]:
         return self._here(self._torch.randint(low, high, (n,), generator=self._generator, device=self._place))
 
+    @observed
     def permutation(self, n: int) -> npt.NDArray[np.int64]:
         return self._here(self._torch.randperm(n, generator=self._generator, device=self._place))
 
+    @observed
     def multinomial(self, p: Array, num_samples: int, replacement: bool = False) -> npt.NDArray[np.int64]:
         weights = self._torch.from_numpy(np.array(p)).to(self._place)
         return self._here(

@@ -8,7 +8,6 @@ and nothing raises. Neurons, layers and networks of Values are in `micrograd`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from numbers import Real
 from operator import attrgetter
 from threading import get_ident
@@ -18,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from .anomaly import check_gradient, is_anomaly_check_nan_enabled
-from .hook import observers, observing
-from .kinds import float_kind, numpy_kind
+from .hook import number, observers, observing
+from .kinds import KINDS, numpy_kind
 from .ops import elementwise as ops
 from .ops.table import Operation
 from .record import clock, paused
@@ -45,7 +44,8 @@ def _record(op: Operation, result: float, a: Value, b: Value | None, x: float, y
 
 
 def _forward(op: Operation) -> Callable[..., float]:
-    return partial(op.function, float_kind) if op.takes_xp else op.function
+    function = op.function
+    return (lambda x, *more: function(KINDS[type(x)], x, *more)) if op.takes_xp else function
 
 
 def _ieee(op: Operation, *numbers: float) -> float:
@@ -57,8 +57,10 @@ def _named(call: Callable[..., Value], op: Operation) -> Callable[..., Value]:
     return call
 
 
-def _foreign(other: Any) -> Any:
-    """NotImplemented, so that Python names the two types; of an array NumPy would say something else."""
+def _foreign(mine: Value, other: Any) -> Any:
+    """Return NotImplemented, so that Python names the two types. TypeError for an array, of which NumPy would
+    say something else."""
+    _ = mine.data  # an observer is to hear of it
     if isinstance(other, np.ndarray):
         raise TypeError("a Value and a NumPy array don't mix: use a Value for each number, or Tensors")
     return NotImplemented
@@ -68,7 +70,7 @@ def _unary(op: Operation) -> Callable[[Value], Value]:
     forward = _forward(op)
 
     def call(self: Value) -> Value:
-        x = self._data
+        x = self.data
         try:
             result = forward(x)
         except _RAISED:
@@ -84,9 +86,9 @@ def _binary(op: Operation) -> Callable[[Value, Any], Value]:
     def call(self: Value, other: Any) -> Value:
         if type(other) is not Value and not isinstance(other, Value):
             if not isinstance(other, Real):
-                return _foreign(other)
+                return _foreign(self, other)
             other = Value(other)
-        x, y = self._data, other._data
+        x, y = self.data, other.data
         try:
             result = forward(x, y)
         except _RAISED:
@@ -97,7 +99,7 @@ def _binary(op: Operation) -> Callable[[Value, Any], Value]:
 
 
 def _reflected(call: Callable[[Value, Any], Value]) -> Callable[[Value, Any], Value]:
-    return lambda self, other: call(Value(other), self) if isinstance(other, Real) else _foreign(other)
+    return lambda self, other: call(Value(other), self) if isinstance(other, Real) else _foreign(self, other)
 
 
 _pow = _binary(ops.pow)
@@ -107,7 +109,7 @@ _power = _forward(ops.pow)
 def _number(given: Any) -> float:
     if not isinstance(given, Real):
         raise TypeError(f"a Value holds a real number, not {type(given).__name__}")
-    return float(given)
+    return float(given) if not observers else number(given)
 
 
 class Value:
@@ -151,6 +153,8 @@ class Value:
     def data(self) -> float:
         """The number. A leaf's may be assigned; that of a result may not (RuntimeError), since its rule is to
         read what was computed. TypeError where it is no real number."""
+        if observers and (observer := observing()):
+            return observer.read_value(self, "_data")
         return self._data
 
     @data.setter
@@ -160,16 +164,24 @@ class Value:
                 f"the data of what {self.op.name} computed can't be assigned, because backward reads it: "
                 f"assign to a leaf's, or make a new Value"
             )
-        self._data = _number(number)
+        self._hold("_data", _number(number))
+
+    def _hold(self, slot: str, number: float) -> None:
+        if observers and (observer := observing()):
+            observer.write_value(self, slot, number)
+        else:
+            setattr(self, slot, number)
 
     @property
     def grad(self) -> float:
         """The gradient so far; assign 0 to begin anew. TypeError where that is no real number."""
+        if observers and (observer := observing()):
+            return observer.read_value(self, "_grad")
         return self._grad
 
     @grad.setter
     def grad(self, number: Any) -> None:
-        self._grad = _number(number)
+        self._hold("_grad", _number(number))
 
     @property
     def label(self) -> str:
@@ -190,7 +202,7 @@ class Value:
         """The output, the inputs and the parameters, as they were when this was computed; None of a leaf."""
         if self.op is None:
             return None
-        return (self._data, self._x) if self._y is None else (self._data, self._x, self._y)
+        return (self.data, self._x) if self._y is None else (self.data, self._x, self._y)
 
     @property
     def _prev(self) -> set[Value]:
@@ -225,12 +237,14 @@ class Value:
         self._dout = 1.0
         for node in nodes:
             dout = node._dout
-            node._grad += dout
+            node.grad += dout
             op, b = node.op, node._b
             if op is None:
                 continue
             rules = op.rules
-            values = (node._data, node._x, node._y)
+            values = (node.data, node._x, node._y)
+            if observers and op.takes_xp and type(node._x) is not float:
+                dout = number(dout)  # by its type the rule is given the functions that it calls
             try:
                 da = rules[0](dout, values)
                 if b is not None:
@@ -265,7 +279,8 @@ class Value:
         if not isinstance(other, Real):
             return _pow(self, other)
         exponent = float(other)
-        return _record(ops.pow, _power(self._data, exponent), self, None, self._data, exponent)
+        x = self.data
+        return _record(ops.pow, _power(x, exponent), self, None, x, exponent)
 
     __rpow__ = _reflected(_pow)
 
@@ -279,7 +294,7 @@ class Value:
     tanh = _unary(ops.tanh)
 
     def __float__(self) -> float:
-        return self._data
+        return self.data
 
     def __repr__(self) -> str:
-        return f"Value(data={self._data}, grad={self._grad})"
+        return f"Value(data={self.data}, grad={self.grad})"

@@ -12,6 +12,7 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import dtype as Dtype
 from ..generator import fused_multiply_add
+from ..hook import observers, observing
 from ..kinds import array_dtype, device_of, kind_of, memory, move
 from ..ops import elementwise, shape
 from ..tensors import Tensor, wrap
@@ -34,6 +35,8 @@ def _first_leaf(data: Any) -> Any:
 
 
 def _to_array(data: Any, dtype: Dtype | None) -> np.ndarray[Any, Any]:
+    if observers and (observer := observing()):
+        observer.read_out("tensor()", data)
     if isinstance(data, Tensor):
         data = data.numpy(force=True)
     types = _types(data)

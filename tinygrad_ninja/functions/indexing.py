@@ -14,6 +14,7 @@ import numpy as np
 
 from .. import dtypes
 from ..devices import same_device
+from ..hook import observers, observing
 from ..kinds import array_dtype, device_of, dtype_of, kind_of, move, numpy_kind
 from ..ops import indexing as ops
 from ..record import is_grad_enabled
@@ -275,6 +276,10 @@ def _check_integers(index: Tensor, name: str) -> None:
 
 def _check_bounds(index: Tensor, n: int, dim: int, error: type[Exception] = RuntimeError) -> None:
     array = index.array
+    if observers and (observer := observing()) and observer.unknown(array):
+        what = f"an index is out of bounds for dimension {dim} with size {n}"
+        observer.check(array, 0, n, error, what)
+        return
     if index.numel() and (int(array.min()) < 0 or int(array.max()) >= n):
         wrong = int(array.min()) if int(array.min()) < 0 else int(array.max())
         raise error(f"index {wrong} is out of bounds for dimension {dim} with size {n}")
@@ -353,6 +358,10 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
 
 def _check_classes(array: Any, n: int) -> None:
+    if observers and (observer := observing()) and observer.unknown(array):
+        what = f"class values must be non-negative and smaller than {n}"
+        observer.check(array, 0, n, RuntimeError, what)
+        return
     if int(array.min()) < 0:
         raise RuntimeError("Class values must be non-negative.")
     if int(array.max()) >= n:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..hook import observers, observing
 from ..kinds import kind_of
 from ..tensors import Tensor, wrap
 
@@ -54,6 +55,8 @@ class Tree:
             raise AttributeError(
                 f"cannot set {name!r} before Module.__init__() was called: call super().__init__()"
             )
+        if observers and (observer := observing()):
+            observer.set_attribute(self, name)  # type: ignore[arg-type]  # every Tree is a Module
         given = type(value).__name__
         if isinstance(value, Parameter):
             self._forget(name, but=self._parameters)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..functions.creation import zeros, zeros_like
+from ..hook import number
 from ..kinds import kind_of
 from ..missing import refuse
 from ..tensors import Tensor
@@ -76,7 +77,7 @@ class Adam(Optimizer):
         kept = self.state.get(p) or self._remember(p, group)
         mean, square = kept["exp_avg"].array, kept["exp_avg_sq"].array
         kept["step"].array += 1
-        t = count(kept["step"])
+        t = number(kept["step"])
         mean += (1 - beta1) * (gradient - mean)
         square *= beta2
         square += (1 - beta2) * gradient * gradient
@@ -92,11 +93,6 @@ class Adam(Optimizer):
         names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * group["amsgrad"]
         kept = self.state[p] = {"step": zeros(()), **{name: zeros_like(p) for name in names}}
         return kept
-
-
-def count(step: Tensor) -> Any:
-    """The number of steps done. A function of its own because a compiled step reads it anew at every call."""
-    return float(step)
 
 
 class AdamW(Adam):

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from ..hook import observers, observing
 from ..missing import explain, refuse
 from .optimizer import Optimizer
 
@@ -53,8 +54,13 @@ class LRScheduler:
 
     def step(self) -> None:
         """Go on by one: to be called after the optimizer's step."""
+        self._tell()
         self.last_epoch += 1
         self._set(self.get_lr())
+
+    def _tell(self) -> None:
+        if observers and (observer := observing()):
+            observer.unrecorded("a scheduler's step", "take it after the compiled one")
 
     def _set(self, rates: list[float]) -> None:
         self._last_lr = [float(rate) for rate in rates]  # NumPy's numbers would decide the parameters' dtype
@@ -234,6 +240,7 @@ class SequentialLR(LRScheduler):
 
     def step(self) -> None:
         """Go on by one, or over to the next schedule."""
+        self._tell()
         self.last_epoch += 1
         i = bisect_right(self._milestones, self.last_epoch)
         current = self._schedulers[i]

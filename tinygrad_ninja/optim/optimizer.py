@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..functions.creation import tensor
+from ..hook import observers, observing
 from ..nn.module import clear_gradients
 from ..record import enable_grad, note_change
 from ..tensors import Tensor
@@ -32,12 +33,28 @@ class Optimizer:
             groups = [{"params": groups}]
         self.defaults = defaults
         self.state: dict[Tensor, dict[str, Any]] = {}
-        self.param_groups: list[dict[str, Any]] = []
+        self._param_groups: list[dict[str, Any]] = []
         for group in groups:
-            self.add_param_group(group)
+            self._add(group)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups: dicts of "params" and settings."""
+        if observers and (observer := observing()):
+            return observer.param_groups(self)
+        return self._param_groups
+
+    @param_groups.setter
+    def param_groups(self, groups: list[dict[str, Any]]) -> None:
+        _tell_of_change()
+        self._param_groups = groups
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """One more group: "params", and settings where they are not the defaults. Errors as above."""
+        _tell_of_change()
+        self._add(param_group)
+
+    def _add(self, param_group: dict[str, Any]) -> None:
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
         params = param_group["params"]
@@ -55,11 +72,11 @@ class Optimizer:
                 )
         if len({*members}) < len(members):
             warnings.warn("optimizer contains a parameter group with duplicate parameters", stacklevel=3)
-        if not {*members}.isdisjoint(each for group in self.param_groups for each in group["params"]):
+        if not {*members}.isdisjoint(each for group in self._param_groups for each in group["params"]):
             raise ValueError("some parameters appear in more than one parameter group")
         group = {"params": members, **self.defaults, **param_group}
         self._check(group)
-        self.param_groups.append({**group, "params": members})
+        self._param_groups.append({**group, "params": members})
 
     def _check(self, group: dict[str, Any]) -> None:
         """ValueError for a setting that is out of its range; TypeError for one that is no number."""
@@ -108,6 +125,7 @@ class Optimizer:
         ValueError, before anything is changed, where the groups are not as many or not as large, and where
         what is remembered has not its parameter's shape.
         """
+        _tell_of_change()
         given = state_dict["param_groups"]
         if len(given) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
@@ -136,6 +154,11 @@ class Optimizer:
             lines += [f"Parameter Group {i}"]
             lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
         return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
+
+
+def _tell_of_change() -> None:
+    if observers and (observer := observing()):
+        observer.unrecorded("a change of an optimizer's groups")
 
 
 def _taken_over(name: str, kept: Any, p: Tensor) -> Any:

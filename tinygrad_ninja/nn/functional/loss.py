@@ -8,7 +8,7 @@ from typing import Any
 from ... import dtypes
 from ...devices import same_device
 from ...functions.reduction import log_softmax
-from ...hook import arguments, observers
+from ...hook import arguments, observers, observing
 from ...kinds import kind_of
 from ...missing import refuse
 from ...ops import indexing, losses
@@ -148,15 +148,19 @@ def _examples(input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor,
     classes = target.long().array.reshape(-1)
     if not target.numel():
         return input, classes, None
-    return input, *sorted_out(classes, input.shape[1], ignore_index)
+    return input, *_sorted_out(classes, input.shape[1], ignore_index)
 
 
-def sorted_out(classes: Any, n: int, ignore_index: int) -> tuple[Any, Any]:
+def _sorted_out(classes: Any, n: int, ignore_index: int) -> tuple[Any, Any]:
     """The classes, 0 in the place of those to ignore, and which of them these are, None where there are none.
 
-    IndexError for a class that is not below n. A function of its own because a compiled step looks at every
-    call.
+    IndexError for a class that is not below n.
     """
+    if observers and (observer := observing()) and observer.unknown(classes):
+        ignored = classes == ignore_index  # even where none is: there may be some in later calls
+        classes = kind_of(classes).where(ignored, 0, classes)
+        observer.check(classes, 0, n, IndexError, f"a target is out of bounds: there are {n} classes")
+        return classes, ignored
     ignored = None
     lowest, highest = int(classes.min()), int(classes.max())
     if lowest <= ignore_index <= highest and (classes == ignore_index).any():

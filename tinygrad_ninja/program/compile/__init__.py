@@ -6,6 +6,7 @@ reachable  what a function can come to beside its arguments
 foreign    random numbers of Python's and NumPy's own
 tape       arrays that write down what is computed, and memory that changes
 capture    records what a function computes, draws and changes
+collector  Python's garbage collector meanwhile
 lower      the recording in primitive operations, without what is not needed or was computed before
 identities what an instruction amounts to, where that is something simpler
 plan       what is kept in memory, and what is computed where it is used

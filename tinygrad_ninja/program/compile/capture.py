@@ -1,39 +1,37 @@
 """Recording a whole step: what it computes, what it draws, and what it leaves changed.
 
-While a function runs under `Recording`, every Tensor it touches shows a `Recorded` array, whatever the way by
-which the function came to that Tensor; the engine's operations and rules run on these as on any other kind of
-array and leave instructions on a tape. Nothing is written to memory: a change in place only says which
-variable that memory holds from then on. What the engine itself keeps (gradients, generators, an optimizer's
-state) is put back as it was, so that a recording leaves no trace, whether it succeeds or not.
+While a function runs under `Recording`, an observer of its thread, every Tensor it touches shows a `Recorded`
+array, whatever the way by which the function came to that Tensor; the engine's operations and rules run on
+these as on any other kind of array and leave instructions on a tape. Nothing is written to memory: a change
+in place only says which variable that memory holds from then on. What Tensors, nodes and generators hold is
+the recording's own affair, and gone with it; attributes of Modules and an optimizer's state are put back as
+they were. So a recording leaves no trace, whether it succeeds or not.
 """
 
 from __future__ import annotations
 
-import gc
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from ...generator import Generator
+from ...hook import Observer, unobserved
 from ...kinds import kind_of
 from ...nn.module import Module
-from ...optim import adam
-from ...optim.lr_scheduler import LRScheduler, SequentialLR
 from ...optim.optimizer import Optimizer
 from ...record import Node, clock
 from ...tensors import Tensor, wrap
-from ...torch_generator import TorchGenerator
+from ...value import Value
 from ..instructions import Array, Instruction, Var
 from ..trace import XP, ReadOutError
-from .checks import COPIES, Check, is_unknown, noting, unknown_within
-from .replacing import Replacing
+from .checks import Check, is_unknown, unknown_within
+from .collector import still_held
 from .results import mapped
 from .shapes import is_torch, stand_in_for
 from .tape import Cell, Recorded, StepTape, UnsettledError, refuse, told
-from .values import watch_for_values
+from .values import ValuesMetError
 
 
 @dataclass(eq=False)
@@ -81,22 +79,45 @@ class Captured:
     places: dict[Var, str] = field(default_factory=dict)
 
 
-_ARRAY: Any = Tensor.__dict__["_array"]
-_GRAD: Any = Node.__dict__["_grad"]
 _DRAWS = ("integers", "uniform", "normal", "permutation", "exponential")
-_NO_DRAWS = ("manual_seed", "seed", "get_state", "set_state", "multinomial", "_words")
 
 
 def _is_memory(array: Any) -> bool:
-    """Whether it is an array that is not recorded."""
+    """Return whether it is an array that is not recorded."""
     return type(array) is np.ndarray or is_torch(array)
 
 
-class Recording(Replacing):
+def _require_memory(array: Any) -> None:
+    if not _is_memory(array):
+        refuse(f"a Tensor that holds a {type(array).__name__} is not compiled")
+
+
+@dataclass(eq=False)
+class _Gradient:
+    """What a node keeps that was there before: in truth, and as the recording sees it. read: whether that was
+    read before it was written to."""
+
+    read: bool
+    before: Tensor | None
+    now: Tensor | None
+
+
+class _Group(dict[str, Any]):
+    """An optimizer's group, with the rate that it has at each call. What is set here is set there, too."""
+
+    def __init__(self, recording: Recording, group: dict[str, Any]) -> None:
+        super().__init__({**group, "lr": recording.rate(group)})
+        self._recording, self._group = recording, group
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._group[name] = value
+        super().__setitem__(name, self._recording.rate(self._group) if name == "lr" else value)
+
+
+class Recording(Observer):
     """A context: the functions that run inside, in this thread, are recorded."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.tape = StepTape()
         self.cells: dict[int, Cell] = {}
         self.draws: list[Draw] = []
@@ -104,64 +125,43 @@ class Recording(Replacing):
         self.checks: list[Check] = []
         self.settings: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._born: dict[int, Array] = {}
-        self._arrays: dict[Tensor, Any] = {}  # Tensors of which the array was replaced, and what it was
-        self._grads: dict[Node, tuple[bool, Tensor | None]] = {}  # whether it was read first, and what it was
+        # What Tensors and nodes hold that were there before, for this recording alone: others see the truth.
+        self._arrays: dict[Tensor, Any] = {}
+        self._grads: dict[Node, _Gradient] = {}
         self._attributes: dict[tuple[Module, str], Any] = {}
         self._optimizers: dict[Optimizer, Any] = {}
         self._groups: dict[Optimizer, list[dict[str, Any]]] = {}
-        self._states: dict[Generator, Any] = {}
-        self._drawing = False
+        self._generators: dict[Generator, Generator] = {}  # of each the one that is drawn from in its place
 
-    # -- what is replaced while it records -------------------------------------------------------------------
-
-    def __enter__(self) -> Recording:
-        super().__enter__()
+    def __enter__(self) -> Self:
         self._start = next(clock)
-        self.replace(Tensor, "_array", property(self._get_array, self._set_array))
-        self.replace(Node, "_grad", property(self._get_grad, self._set_grad))
-        for cls in (Generator, TorchGenerator):
-            for name in set(_DRAWS) & set(vars(cls)):
-                self.replace(cls, name, self._drawn(name, getattr(cls, name)))
-            for name in set(_NO_DRAWS) & set(vars(cls)):
-                self.replace(cls, name, self._undrawn(name, getattr(cls, name)))
-        self.replace(Module, "__setattr__", self._noting_attributes(Module.__setattr__))
-        self.replace(Optimizer, "param_groups", property(self._get_groups, self._set_groups))
-        for scheduler in (LRScheduler, SequentialLR):
-            self.replace(scheduler, "step", self._scheduling(scheduler.step))
-        self.replace(adam, "count", lambda step: self._as_number(XP.astype(step.array, np.dtype(np.float64))))
-        watch_for_values(self)
-        for owner, name, how in COPIES:
-            self.replace(owner, name, self._uncopied(getattr(owner, name), how))
-        for module, name, noted in noting(self.tape, self.checks):
-            self.replace(module, name, self._noting_checks(getattr(module, name), noted))
-        return self
+        return super().__enter__()
 
-    def put_back(self) -> None:
-        for tensor, array in self._arrays.items():
-            _ARRAY.__set__(tensor, array)
-        for node, (_, grad) in self._grads.items():
-            _GRAD.__set__(node, grad)
-        super().put_back()  # only now: other threads read these slots
-        self._groups.clear()  # of arrays that nobody else is to hold any more
+    def __exit__(self, *exc: Any) -> None:
+        super().__exit__()
+        self._arrays.clear()
+        self._grads.clear()
+        self._groups.clear()
         for (module, name), value in self._attributes.items():
             setattr(module, name, value)
         for optimizer, state in self._optimizers.items():
             optimizer.state = state
-        for generator, state in self._states.items():
-            generator.set_state(state)
 
-    def _get_array(self, tensor: Tensor) -> Any:
-        array = _ARRAY.__get__(tensor)
-        if not self.mine():
-            return self._arrays.get(tensor, array)  # what another thread is to see
+    # -- what it observes ------------------------------------------------------------------------------------
+
+    def read_array(self, tensor: Tensor) -> Any:
+        array = self._held(tensor)
         if isinstance(array, Recorded):
             return self.tape.of(array.cell) if array.cell is not None else array
-        if not _is_memory(array):
-            refuse(f"a Tensor that holds a {type(array).__name__} is not compiled")
+        _require_memory(array)
         return self.tape.of(self.cell(tensor, array))
 
+    def _held(self, tensor: Tensor) -> Any:
+        """Return what a Tensor holds for this recording: recorded, or memory that it has not met yet."""
+        return self._arrays.get(tensor, tensor._array)
+
     def cell(self, tensor: Tensor, array: Array) -> Cell:
-        """The memory of a Tensor that is no result of the step's."""
+        """Return the memory of a Tensor that is no result of the step's."""
         found = self.cells.get(id(array))
         if found is None:
             owner = None if id(array) in self._born else tensor
@@ -177,116 +177,100 @@ class Recording(Replacing):
             found.others.append(tensor)
         return found
 
-    def _set_array(self, tensor: Tensor, array: Any) -> None:
-        if self.mine():
-            try:
-                before = _ARRAY.__get__(tensor)
-            except AttributeError:
-                before = None
-            if _is_memory(before) and id(before) not in self._born:
-                self._arrays.setdefault(tensor, before)
-            if _is_memory(array) and id(array) not in self.cells:
-                self._born[id(array)] = array
-        _ARRAY.__set__(tensor, array)
+    def write_array(self, tensor: Tensor, array: Any) -> None:
+        before = getattr(tensor, "_array", None)
+        if before is None or isinstance(before, Recorded) or id(before) in self._born:  # it is the step's own
+            tensor._array = array
+        else:
+            _require_memory(before)
+            self._arrays[tensor] = array
+        if _is_memory(array) and id(array) not in self.cells:
+            self._born[id(array)] = array
 
-    def _get_grad(self, node: Node) -> Tensor | None:
-        grad: Tensor | None = _GRAD.__get__(node)
-        if not self.mine():
-            return self._grads[node][1] if node in self._grads else grad
-        if node.order > self._start:
-            self._grads.setdefault(node, (True, grad))
-        return grad
+    def read_grad(self, node: Node) -> Tensor | None:
+        return self._gradient(node, True).now if self._is_older(node) else node._grad
 
-    def _set_grad(self, node: Node, grad: Tensor | None) -> None:
-        if self.mine() and node.order > self._start:
-            self._grads.setdefault(node, (False, _GRAD.__get__(node)))
-        _GRAD.__set__(node, grad)
+    def write_grad(self, node: Node, grad: Tensor | None) -> None:
+        if self._is_older(node):
+            self._gradient(node, False).now = grad
+        else:
+            node._grad = grad
 
-    def _drawn(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        def draw(generator: Generator, *args: Any, **options: Any) -> Any:
-            if not self.mine() or self._drawing:
-                return original(generator, *args, **options)
-            self._drawing = True
-            try:
-                if generator not in self._states:
-                    self._states[generator] = generator.get_state()
-                value = original(generator, *args, **options)
-            finally:
-                self._drawing = False
-            made = Draw(generator, name, args, options, Var(np.asarray(value)))
-            self.draws.append(made)
-            return self.tape.array(made.var)
+    def _is_older(self, node: Node) -> bool:
+        """Return whether the node was there before."""
+        return node.order > self._start
 
-        return draw
+    def _gradient(self, node: Node, read: bool) -> _Gradient:
+        return self._grads.setdefault(node, _Gradient(read, node._grad, node._grad))
 
-    def _undrawn(self, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(generator: Generator, *args: Any, **options: Any) -> Any:
-            if self.mine() and not self._drawing:
-                refuse(f"Generator.{name} is not compiled" if name[0] != "_" else "this draw is not compiled")
-            return original(generator, *args, **options)
+    def draw(
+        self, generator: Generator, method: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
+        name = method.__name__
+        if name not in _DRAWS:
+            refuse(f"Generator.{name} is not compiled")
+        with unobserved():
+            if generator not in self._generators:
+                self._generators[generator] = generator.clone_state()
+            value = method(self._generators[generator], *args, **options)
+        made = Draw(generator, name, args, options, Var(np.asarray(value)))
+        self.draws.append(made)
+        return self.tape.array(made.var)
 
-        return call
+    def unrecorded(self, what: str, instead: str = "") -> None:
+        refuse(f"{what} is not compiled; {instead}" if instead else f"{what} is not compiled")
 
-    def _noting_attributes(self, original: Callable[..., None]) -> Callable[..., None]:
-        def setattr_(module: Module, name: str, value: Any) -> None:
-            if self.mine() and (module, name) not in self._attributes and hasattr(module, name):
-                self._attributes[module, name] = getattr(module, name)
-            original(module, name, value)
+    def unknown(self, array: Any) -> bool:
+        return is_unknown(array)
 
-        return setattr_
+    def check(self, array: Any, low: int, high: int, error: type[Exception], message: str) -> None:
+        if array.size:
+            self.checks.append(Check(self.tape.variable(array), low, high, error, message))
 
-    def _noting_checks(self, original: Callable[..., Any], noted: Callable[..., Any]) -> Callable[..., Any]:
-        def check(first: Any, *args: Any) -> Any:
-            array = first.array if isinstance(first, Tensor) else first
-            if not self.mine() or not is_unknown(array):
-                return original(first, *args)
-            return noted(array, *args)
+    def read_out(self, how: str, data: Any) -> None:
+        if unknown_within(data):
+            raise ReadOutError(told(how))
 
-        return check
+    def number(self, x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            raise ValuesMetError
+        return self._as_number(XP.astype(x.array, np.dtype(np.float64)))
 
-    def _uncopied(self, original: Callable[..., Any], how: str) -> Callable[..., Any]:
-        """A function that copies values by NumPy, which no tape sees."""
+    def recorded(self, node: Node | Value) -> None:
+        if isinstance(node, Value):
+            raise ValuesMetError
+        super().recorded(node)
 
-        def copy(*args: Any, **options: Any) -> Any:
-            if self.mine() and unknown_within((*args, *options.values())):
-                raise ReadOutError(told(how))
-            return original(*args, **options)
+    def read_value(self, value: Value, slot: str) -> float:
+        raise ValuesMetError
 
-        return copy
+    def write_value(self, value: Value, slot: str, number: float) -> None:
+        raise ValuesMetError
 
-    def _get_groups(self, optimizer: Optimizer) -> list[dict[str, Any]]:
-        """An optimizer's groups; its own methods find a learning rate in them that is read anew at every
-        call."""
-        groups: list[dict[str, Any]] = optimizer.__dict__["param_groups"]
-        if not self.mine() or sys._getframe(1).f_locals.get("self") is not optimizer:
-            return groups
+    def set_attribute(self, module: Module, name: str) -> None:
+        if (module, name) not in self._attributes and hasattr(module, name):
+            self._attributes[module, name] = getattr(module, name)
+
+    def param_groups(self, optimizer: Optimizer) -> list[dict[str, Any]]:
         if optimizer not in self._optimizers:
+            groups = optimizer._param_groups
             self._optimizers[optimizer] = {p: {**kept} for p, kept in optimizer.state.items()}
             for group in groups:
                 fixed = {name: each for name, each in group.items() if name not in ("lr", "params")}
                 self.settings.append((group, fixed))
-            self._groups[optimizer] = [{**group, "lr": self._rate(group)} for group in groups]
+            self._groups[optimizer] = [_Group(self, group) for group in groups]
         return self._groups[optimizer]
 
-    def _set_groups(self, optimizer: Optimizer, groups: list[dict[str, Any]]) -> None:
-        if self.mine() and optimizer in self._optimizers:
-            refuse("an optimizer's groups are replaced, which is not compiled")
-        optimizer.__dict__["param_groups"] = groups
+    # -- numbers ---------------------------------------------------------------------------------------------
 
-    def _scheduling(self, original: Callable[..., None]) -> Callable[..., None]:
-        def step(scheduler: LRScheduler, *args: Any) -> None:
-            if self.mine():
-                refuse("a scheduler's step is not compiled; take it after the compiled one")
-            original(scheduler, *args)
+    def rate(self, group: dict[str, Any]) -> Recorded:
+        """Return a group's learning rate, which is read anew at every call."""
 
-        return step
-
-    def _rate(self, group: dict[str, Any]) -> Recorded:
         if isinstance(group["lr"], Tensor):
             return self._as_number(group["lr"].array)
-        return self.number(lambda _: group["lr"], np.array(group["lr"], np.float64))
+        return self.number_of(lambda _: group["lr"], np.array(group["lr"], np.float64))
 
-    def number(self, read: Callable[[tuple[Any, ...]], float], value: Array) -> Recorded:
+    def number_of(self, read: Callable[[tuple[Any, ...]], float], value: Array) -> Recorded:
         """A Python number that is read anew at every call."""
         made = Number(read, Var(value))
         self.numbers.append(made)
@@ -295,7 +279,7 @@ class Recording(Replacing):
     def argument(self, place: int, value: float) -> Tensor:
         """A number among the function's arguments, as a Tensor without dimensions."""
         kind = np.float64 if isinstance(value, float) else np.int64
-        return wrap(self.number(lambda args: args[place], np.array(value, kind)))
+        return wrap(self.number_of(lambda args: args[place], np.array(value, kind)))
 
     def _as_number(self, array: Any) -> Recorded:
         array.number = True
@@ -306,22 +290,22 @@ class Recording(Replacing):
     def captured(self, result: Any, arguments: Iterable[Tensor]) -> Captured:
         """What the step did, its result included; called inside, after the function. UnsupportedError where
         it left something behind that a compiled call would not leave."""
-        for optimizer, kept in self._optimizers.items():
-            if any(kept.get(p) != each for p, each in optimizer.state.items()):
+        for optimizer, state in self._optimizers.items():
+            if any(state.get(p) != each for p, each in optimizer.state.items()):
                 raise UnsettledError
         for (module, name), before in self._attributes.items():
             self._rebound(f"{type(module).__name__}.{name}", before, getattr(module, name))
-        for tensor, before in self._arrays.items():
-            now = _ARRAY.__get__(tensor)
+        for tensor, now in self._arrays.items():
+            before = tensor._array
             if isinstance(now, Recorded) and not (now.cell is not None and now.cell.array is before):
                 self._take_over(self.cell(tensor, before), now, "a Tensor's data")
         gradients: list[tuple[Node, Var | None]] = []
         needs = []
         given = {each.edge for each in arguments}
-        for node, (read, before) in self._grads.items():
+        for node, kept in self._grads.items():
             if node in given:
                 refuse("the gradient of an argument is read or written; return what autograd.grad() gives")
-            now = _GRAD.__get__(node)
+            read, before, now = kept.read, kept.before, kept.now
             if read:
                 needs.append((node, before))
             if now is before and (now is None or not read):
@@ -348,7 +332,7 @@ class Recording(Replacing):
             return
         if not isinstance(now, Tensor) or not isinstance(before, Tensor):
             refuse(f"{what} is set to something that is no Tensor, or was none before")
-        self._take_over(self.cell(before, _ARRAY.__get__(before)), now.array, what)
+        self._take_over(self.cell(before, before._array), now.array, what)
 
     def _take_over(self, cell: Cell, now: Any, what: str) -> None:
         if cell.before.shape != now.shape or cell.before.dtype != now.dtype:
@@ -359,7 +343,7 @@ class Recording(Replacing):
     def _output(self, result: Any) -> Any:
         """The variable of a Tensor that the step computed; else what the function returned as it is."""
         if isinstance(result, Tensor):
-            array = _ARRAY.__get__(result)
+            array = self._held(result)
             if _is_memory(array):
                 if id(array) in self._born:
                     return self.tape.variable(result.array)
@@ -391,12 +375,10 @@ class Recording(Replacing):
 
     def _went_back(self) -> bool:
         return any(
-            isinstance(now := _GRAD.__get__(node), Tensor) and now is not before
-            for node, (_, before) in self._grads.items()
+            isinstance(kept.now, Tensor) and kept.now is not kept.before for kept in self._grads.values()
         )
 
     def escaped(self) -> bool:
-        """Whether something that the step computed is still held; asked after it, inside `one_at_a_time`."""
-        if any(each() is not None for each in self.tape.arrays):
-            gc.collect(0)
-        return any(each() is not None for each in self.tape.arrays)
+        """Return whether something that the step computed is still held; asked after it, within
+        `resting_collector`."""
+        return still_held(lambda: any(each() is not None for each in self.tape.arrays))

@@ -6,18 +6,13 @@ looked for, and the compiled step looks before it changes anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ...functions import creation, indexing
-from ...nn.functional import loss
-from ...tensors import Tensor
 from ..instructions import Array, Instruction, Var
-from ..trace import XP
-from .tape import Recorded, StepTape
+from .tape import Recorded
 
 
 @dataclass(eq=False)
@@ -34,38 +29,6 @@ class Check:
         """Raise the error, if it is one."""
         if ((array < self.low) | (array >= self.high)).any():
             raise self.error(self.message)
-
-
-COPIES = (
-    (creation, "_to_array", "tensor()"),
-    (Tensor, "__init__", "Tensor()"),
-    (Tensor, "__array__", "numpy.array()"),
-)
-"""(owner, name, what it is called): the functions that copy values by NumPy, which no tape sees."""
-
-
-def noting(tape: StepTape, checks: list[Check]) -> Iterator[tuple[Any, str, Callable[..., Any]]]:
-    """(module, name, the function that notes what that one looks for); each is given the recorded array."""
-
-    def note(array: Recorded, low: int, high: int, error: type[Exception], message: str) -> None:
-        if array.size:
-            checks.append(Check(tape.variable(array), low, high, error, message))
-
-    def sorted_out(classes: Recorded, n: int, ignore_index: int) -> tuple[Any, Any]:
-        ignored = classes == ignore_index  # even where none is: there may be some in later calls
-        kept = XP.where(ignored, 0, classes)
-        note(kept, 0, n, IndexError, f"a target is out of bounds: there are {n} classes")
-        return kept, ignored
-
-    def check_bounds(index: Recorded, n: int, dim: int, error: type[Exception] = RuntimeError) -> None:
-        note(index, 0, n, error, f"an index is out of bounds for dimension {dim} with size {n}")
-
-    def check_classes(array: Recorded, n: int) -> None:
-        note(array, 0, n, RuntimeError, f"class values must be non-negative and smaller than {n}")
-
-    yield loss, "sorted_out", sorted_out
-    yield indexing, "_check_bounds", check_bounds
-    yield indexing, "_check_classes", check_classes
 
 
 def is_unknown(x: Any) -> bool:

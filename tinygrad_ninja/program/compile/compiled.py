@@ -8,15 +8,15 @@ import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from threading import RLock, get_ident
+from threading import RLock
 from typing import Any
 
 import numpy as np
 
-from ...anomaly import is_anomaly_enabled
+from ...anomaly import Anomaly
 from ...dtypes import dtype
 from ...generator import Generator
-from ...hook import observers
+from ...hook import find, observers
 from ...nn.module import Module
 from ...tensors import Tensor, wrap
 from ...torch_generator import TorchGenerator
@@ -25,10 +25,10 @@ from ..trace import ReadOutError
 from .build import NoCompilerError, compiler
 from .caller import ChangedError
 from .capture import Captured, Recording
+from .collector import resting_collector
 from .foreign import ForeignStreams
 from .guard import PLAIN, Guard
 from .reachable import reachable
-from .replacing import one_at_a_time, recording_threads
 from .shapes import is_torch
 from .step import Step
 from .tape import PACKAGE, Recorded, UnsettledError, UnsupportedError, refuse
@@ -106,7 +106,7 @@ class Compiled:
         self._lock = RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._eager or ((recording_threads or observers) and _is_watched()):
+        if self._eager or (observers and _is_watched()):
             return self._run_eagerly(args, kwargs)
         self._lock.acquire()  # `with` takes twice as long
         try:
@@ -196,7 +196,7 @@ class Compiled:
         self._refuse_what_may_change(args, kwargs)
         build: Callable[[], Any] | None
         within_reach = list(reachable(self._fn))
-        with one_at_a_time(), ForeignStreams(within_reach) as streams:
+        with resting_collector(), ForeignStreams(within_reach) as streams:
             try:
                 build, guard = self._capture_tensors(args, kwargs, within_reach)
             except ValuesMetError:
@@ -320,8 +320,9 @@ class Compiled:
 
 
 def _is_watched() -> bool:
-    """Whether this thread records, or detects anomalies: then the function's own operations must be seen."""
-    return get_ident() in recording_threads or is_anomaly_enabled()
+    """Return whether this thread records, or detects anomalies: then the function's own operations must be
+    seen."""
+    return any(map(find, (Recording, ValueRecording, Anomaly)))
 
 
 def _available(place: str) -> str:

@@ -1,13 +1,12 @@
 """Recording a step of Values: Python's own numbers, one operation at a time.
 
-While it runs, every Value holds a `Symbol` in the place of its float; the engine's rules run on these, and
+While it runs, every Value shows a `Symbol` in the place of its float; the engine's rules run on these, and
 leave a flat list of operations of numbers. Tens of thousands of them make one step, so that nothing is kept
 of each but three integers.
 """
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
@@ -15,11 +14,12 @@ from weakref import WeakSet
 
 import numpy as np
 
-from ... import value as values_module
-from ...kinds import KINDS, float_kind
+from ...hook import Observer
+from ...kinds import KINDS
+from ...record import Node
 from ...value import Value
 from ..trace import ReadOutError
-from .replacing import Replacing
+from .collector import still_held
 from .results import mapped
 from .tape import refuse, told
 
@@ -135,80 +135,52 @@ class _Namespace:
 
 SYMBOLS = _Namespace()
 KINDS[Symbol] = SYMBOLS
-_FUNCTIONS = (
-    "abs", "cos", "erf", "exp", "floor", "log", "maximum", "minimum", "one_minus_square", "pow", "sign",
-    "sin", "sqrt", "tanh", "trunc", "where",
-)  # fmt: skip
 
 
 def _tape(args: tuple[Any, ...]) -> Scalars:
     return next(each.tape for each in args if type(each) is Symbol)
 
 
-_DATA: Any = Value.__dict__["_data"]
-_GRAD: Any = Value.__dict__["_grad"]
-_SLOTS = {"_data": _DATA, "_grad": _GRAD}
-
-
-class ValueRecording(Replacing):
+class ValueRecording(Observer):
     """A context: the functions that run inside, in this thread, are recorded as operations of numbers.
 
-    leaves: the Values found; changed: (Value, the name of its slot, what it holds afterwards).
+    sources: where the numbers that the step reads stand, in order: a Value's slot, or an argument's place and
+    the place in it.
     """
 
     def __init__(self) -> None:
-        super().__init__()
         self.tape = Scalars()
-        self.found: dict[tuple[Value, str], tuple[float, Symbol | None]] = {}
         self.sources: list[tuple[Value, str] | tuple[int, int]] = []
+        self._inputs: dict[tuple[Value, str], Symbol] = {}  # what was read, before it was written, of a slot
+        self._held: dict[tuple[Value, str], Symbol] = {}  # what a slot of a Value that was there before holds
         self._made: WeakSet[Value] = WeakSet()
 
-    def __enter__(self) -> ValueRecording:
-        super().__enter__()
-        for name, slot in _SLOTS.items():
-            self.replace(Value, name, property(self._getter(name, slot), self._setter(name, slot)))
-        original = values_module._number
-        self.replace(values_module, "_number", lambda x: x if type(x) is Symbol else original(x))
-        for name in _FUNCTIONS:
-            self.replace(float_kind, name, _either(name, getattr(float_kind, name)))
-        return self
+    def __exit__(self, *exc: Any) -> None:
+        super().__exit__()
+        self._inputs.clear()
+        self._held.clear()
 
-    def put_back(self) -> None:
-        for (value, name), (before, _) in self.found.items():
-            _SLOTS[name].__set__(value, before)
-        super().put_back()  # only now: other threads read these slots
+    def recorded(self, node: Node | Value) -> None:
+        if isinstance(node, Value):
+            self._made.add(node)
+        super().recorded(node)
 
-    def _getter(self, name: str, slot: Any) -> Callable[[Value], Any]:
-        def get(value: Value) -> Any:
-            now = slot.__get__(value)
-            if not self.mine():  # another thread is to see what was there before
-                return self.found[value, name][0] if type(now) is Symbol else now
-            if type(now) is Symbol:
-                return now
-            made = self.tape.input()
-            self.found[value, name] = (now, made)
-            self.sources.append((value, name))
-            slot.__set__(value, made)
-            return made
+    def read_value(self, value: Value, slot: str) -> Any:
+        if value in self._made:
+            return self.number(getattr(value, slot))
+        if (value, slot) not in self._held:
+            self._inputs[value, slot] = self._held[value, slot] = self.tape.input()
+            self.sources.append((value, slot))
+        return self._held[value, slot]
 
-        return get
+    def write_value(self, value: Value, slot: str, number: Any) -> None:
+        if value in self._made:
+            setattr(value, slot, number)
+        else:
+            self._held[value, slot] = self.number(number)
 
-    def _setter(self, name: str, slot: Any) -> Callable[[Value, Any], None]:
-        def set_(value: Value, x: Any) -> None:
-            if self.mine():
-                try:
-                    before = slot.__get__(value)
-                except AttributeError:
-                    if slot is _DATA:  # the first that is set
-                        self._made.add(value)
-                else:
-                    if type(before) is not Symbol:
-                        self.found[value, name] = (before, None)
-                if type(x) is not Symbol:
-                    x = Symbol(self.tape, self.tape.code(x), float)
-            slot.__set__(value, x)
-
-        return set_
+    def number(self, x: Any) -> Any:
+        return x if type(x) is Symbol else Symbol(self.tape, self.tape.code(x), float)
 
     def argument(self, place: int, x: Any) -> Any:
         """An argument as Symbols: a number, or an array of them; anything else as it is."""
@@ -225,11 +197,11 @@ class ValueRecording(Replacing):
 
     def changed(self) -> list[tuple[Value, str, int]]:
         """Each Value's slot that holds another number after the step, and its code; called inside."""
-        after = [
-            (value, name, _SLOTS[name].__get__(value), read)
-            for (value, name), (_, read) in self.found.items()
+        return [
+            (value, slot, now.code)
+            for (value, slot), now in self._held.items()
+            if now is not self._inputs.get((value, slot))
         ]
-        return [(value, name, now.code) for value, name, now, read in after if now is not read]
 
     def outputs(self, result: Any) -> Any:
         """The result, a Symbol in the place of each number that the step computed."""
@@ -238,7 +210,7 @@ class ValueRecording(Replacing):
             if isinstance(x, Value):
                 if x not in self._made:
                     return x
-                return Output(Value, _DATA.__get__(x).code)
+                return Output(Value, self.number(x._data).code)
             if type(x) is Symbol:
                 return Output(x.kind, x.code)
             if x is None or isinstance(x, (bool, int, float, str)):
@@ -248,39 +220,13 @@ class ValueRecording(Replacing):
         return mapped(result, convert)
 
     def escaped(self) -> bool:
-        """Whether a Value that the step made is still held; asked after it, inside `one_at_a_time`."""
-        if self._made:
-            gc.collect(0)
-        return bool(self._made)
+        """Return whether a Value that the step made is still held; asked after it, within
+        `resting_collector`."""
+        return still_held(lambda: bool(self._made))
 
 
 class ValuesMetError(Exception):
     """A function that was recorded as one of Tensors works on Values."""
-
-
-def watch_for_values(recording: Replacing) -> None:
-    """Let ValuesMetError be raised where a Value is made, read, or meets what it can't be computed with."""
-
-    def get(value: Value) -> float:
-        if recording.mine():
-            raise ValuesMetError
-        number: float = _DATA.__get__(value)
-        return number
-
-    def set_(value: Value, x: float) -> None:
-        if recording.mine():
-            raise ValuesMetError
-        _DATA.__set__(value, x)
-
-    original = values_module._foreign
-
-    def foreign(other: Any) -> Any:
-        if recording.mine():
-            raise ValuesMetError
-        return original(other)
-
-    recording.replace(Value, "_data", property(get, set_))
-    recording.replace(values_module, "_foreign", foreign)
 
 
 class Output:
@@ -288,11 +234,3 @@ class Output:
 
     def __init__(self, kind: type, code: int) -> None:
         self.kind, self.code = kind, code
-
-
-def _either(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*args: Any) -> Any:
-        symbolic = any(type(each) is Symbol for each in args)
-        return getattr(SYMBOLS, name)(*args) if symbolic else original(*args)
-
-    return call
