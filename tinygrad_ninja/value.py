@@ -8,6 +8,7 @@ and nothing raises. Neurons, layers and networks of Values are in `micrograd`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from numbers import Real
 from operator import attrgetter
 from threading import get_ident
@@ -18,7 +19,7 @@ import numpy as np
 
 from .anomaly import check_gradient, is_anomaly_check_nan_enabled
 from .hook import number, observers, observing
-from .kinds import KINDS, numpy_kind
+from .kinds import KINDS, float_kind, numpy_kind
 from .ops import elementwise as ops
 from .ops.table import Operation
 from .record import clock, paused
@@ -44,8 +45,13 @@ def _record(op: Operation, result: float, a: Value, b: Value | None, x: float, y
 
 
 def _forward(op: Operation) -> Callable[..., float]:
-    function = op.function
-    return (lambda x, *more: function(KINDS[type(x)], x, *more)) if op.takes_xp else function
+    """Return what computes the operation on floats."""
+    return partial(op.function, float_kind) if op.takes_xp else op.function
+
+
+def _observed(op: Operation, x: Any, *more: Any) -> Any:
+    """Return what the operation makes of what stands for floats where somebody observes."""
+    return op.forward(KINDS[type(x)], x, *more)
 
 
 def _ieee(op: Operation, *numbers: float) -> float:
@@ -70,9 +76,9 @@ def _unary(op: Operation) -> Callable[[Value], Value]:
     forward = _forward(op)
 
     def call(self: Value) -> Value:
-        x = self.data
+        x = self.data if observers else self._data
         try:
-            result = forward(x)
+            result = forward(x) if type(x) is float else _observed(op, x)
         except _RAISED:
             result = _ieee(op, x)
         return _record(op, result, self, None, x, None)
@@ -88,9 +94,9 @@ def _binary(op: Operation) -> Callable[[Value, Any], Value]:
             if not isinstance(other, Real):
                 return _foreign(self, other)
             other = Value(other)
-        x, y = self.data, other.data
+        x, y = (self.data, other.data) if observers else (self._data, other._data)
         try:
-            result = forward(x, y)
+            result = forward(x, y) if type(x) is float else _observed(op, x, y)
         except _RAISED:
             result = _ieee(op, x, y)
         return _record(op, result, self, other, x, y)
@@ -107,9 +113,12 @@ _power = _forward(ops.pow)
 
 
 def _number(given: Any) -> float:
+    if type(given) is float:
+        return given
     if not isinstance(given, Real):
         raise TypeError(f"a Value holds a real number, not {type(given).__name__}")
-    return float(given) if not observers else number(given)
+    real: float = number(given)
+    return real
 
 
 class Value:
@@ -237,12 +246,15 @@ class Value:
         self._dout = 1.0
         for node in nodes:
             dout = node._dout
-            node.grad += dout
+            if observers:
+                node.grad += dout
+            else:
+                node._grad += dout
             op, b = node.op, node._b
             if op is None:
                 continue
             rules = op.rules
-            values = (node.data, node._x, node._y)
+            values = (node.data if observers else node._data, node._x, node._y)
             if observers and op.takes_xp and type(node._x) is not float:
                 dout = number(dout)  # by its type the rule is given the functions that it calls
             try:
@@ -280,7 +292,8 @@ class Value:
             return _pow(self, other)
         exponent = float(other)
         x = self.data
-        return _record(ops.pow, _power(x, exponent), self, None, x, exponent)
+        result = _power(x, exponent) if type(x) is float else _observed(ops.pow, x, exponent)
+        return _record(ops.pow, result, self, None, x, exponent)
 
     __rpow__ = _reflected(_pow)
 
