@@ -223,7 +223,7 @@ def test_a_value_is_a_node_of_the_record() -> None:
     assert (a.edges, a.values, a.op) == ((), None, None)
     assert (product.edges, product.values, product.op.name) == ((a, b), (6.0, 2.0, 3.0), "mul")
     assert (power.edges, power.values, power.op.name) == ((a,), (8.0, 2.0, 3.0), "pow")
-    assert product.order < b.order < a.order
+    assert product.order > b.order > a.order
 
 
 def test_labels() -> None:

@@ -170,7 +170,7 @@ def owners(graph: Graph) -> dict[str, list[str]]:
     """The paths of the calls that each step was made in, the outermost first, by its name and number."""
     return {
         f"{step.operation.name} {step.number}": [
-            call.path for call in graph.calls if call.first > step.order > call.last
+            call.path for call in graph.calls if call.first < step.order < call.last
         ]
         for step in graph.steps
     }

@@ -14,7 +14,7 @@ from .hook import Observer, find, observe_alone
 from .kinds import KINDS
 
 if TYPE_CHECKING:
-    from .record import Node
+    from .node import Node
     from .value import Value
 
 _ENGINE = str(Path(__file__).parent), str(Path(np.__file__).parent)

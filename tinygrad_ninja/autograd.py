@@ -11,11 +11,12 @@ from .anomaly import (
     is_anomaly_enabled,
     set_detect_anomaly,
 )
+from .backward import accumulate, run_backward
 from .devices import same_device
+from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .kinds import kind_of
-from .record import Node, enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .node import Node
 from .tensors import Tensor, wrap
-from .walk import accumulate, run_backward
 
 __all__ = [
     "Node",

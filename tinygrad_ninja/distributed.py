@@ -22,8 +22,8 @@ import numpy as np
 from .dtypes import float64
 from .functions.creation import full, tensor, zeros
 from .functions.shape import cat
+from .node import Node, ancestors
 from .ops import Operation
-from .record import Node
 from .tensors import Tensor, wrap
 
 PATIENCE = timedelta(seconds=45)
@@ -232,19 +232,13 @@ class Gradients:
         """Let backward come to each parameter right after the oldest of its uses; by its own age it would be
         among the last."""
         uses: dict[Node, int] = {}
-        seen, waiting = {root}, [root]
-        while waiting:
-            node = waiting.pop()
-            for edge in node.edges if node is not None else ():
+        for node in ancestors([root]):  # the oldest first
+            for edge in node.edges:
                 if edge in self._leaves:
-                    assert node is not None
-                    uses[edge] = max(node.order, uses.get(edge, node.order))
-                elif edge not in seen:
-                    seen.add(edge)
-                    waiting.append(edge)
+                    uses.setdefault(edge, node.order)
         for i, (leaf, order) in enumerate(uses.items(), start=1):
             # Between two whole numbers, so that no two nodes are of one age.
-            leaf.order = order + i / (len(uses) + 1)  # type: ignore[assignment]
+            leaf.order = order - i / (len(uses) + 1)  # type: ignore[assignment]
 
 
 class _Bucket:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 if TYPE_CHECKING:
     from .generator import Generator
     from .nn.module import Module
+    from .node import Node
     from .optim.optimizer import Optimizer
-    from .record import Node
     from .tensors import Tensor
     from .value import Value
 

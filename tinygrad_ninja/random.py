@@ -16,8 +16,9 @@ import numpy as np
 from .dtypes import as_dtype, from_numpy_dtype, get_default_dtype, int64
 from .dtypes import dtype as Dtype
 from .functions.creation import _finish
+from .functions.dimensions import sizes
 from .functions.indexing import EVERYWHERE
-from .functions.register import OFFERED, function, method, method_only, sizes
+from .functions.register import OFFERED, function, method, method_only
 from .generator import Array, Generator, laid_out
 from .kinds import kind_of
 from .kinds.memory import memory_order

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import get_ident
 from typing import NamedTuple
 
-from .record import clock
+from .node import clock
 
 REMEMBERED = 1000
 

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import dtypes
 from .attributes import Size, device
 from .hook import observers, observing
-from .kinds import device_of, dtype_of, kind_of
-from .kinds.memory import overlap_in_part
+from .kinds import device_of, dtype_of
 from .missing import OffersOnly
-from .ops import elementwise
+from .node import Hooks, Node, succeed
 from .ops.apply import bare
-from .reads import note_read
-from .record import Hooks, Node, is_grad_enabled, note_change, succeed, version_of
+from .versions import note_change, version_of
 
 _handles = itertools.count()
 
@@ -83,65 +81,9 @@ class Tensor(metaclass=OffersOnly):
     def ndim(self) -> int:
         return len(getattr(self.array, "shape", ()))
 
-    @property
-    def itemsize(self) -> int:
-        return self.dtype.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        return self.numel() * self.itemsize
-
-    @property
-    def is_cuda(self) -> bool:
-        return self.device.type == "cuda"
-
-    def size(self, dim: int | None = None) -> Any:
-        """The shape, or the size along `dim`; IndexError where there is no such dimension."""
-        if dim is None:
-            return self.shape
-        n = self.ndim
-        if not -n <= dim < n:
-            raise IndexError(
-                f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
-            )
-        return self.shape[dim]
-
-    def dim(self) -> int:
-        """How many dimensions it has."""
-        return self.ndim
-
     def numel(self) -> int:
         """How many elements it has."""
         return math.prod(getattr(self.array, "shape", ()))
-
-    nelement = numel
-    ndimension = dim
-
-    def element_size(self) -> int:
-        """Bytes an element."""
-        return self.itemsize
-
-    def is_floating_point(self) -> bool:
-        """Whether its dtype is a floating point one."""
-        return self.dtype.is_floating_point
-
-    def is_contiguous(self) -> bool:
-        """Whether its elements lie in memory in their order."""
-        array = self.array
-        return array.flags.c_contiguous if isinstance(array, np.ndarray) else array.is_contiguous()
-
-    def stride(self, dim: int | None = None) -> Any:
-        """The step in memory, in elements, from one index to the next along each dimension, or along
-        `dim`."""
-        array = self.array
-        if not isinstance(array, np.ndarray):
-            return array.stride() if dim is None else array.stride(dim)
-        steps = [step // array.itemsize for step in array.strides]
-        for i in reversed(range(array.ndim)):
-            # NumPy leaves it open how to step along one element, or where there is none.
-            if not array.size or (steps[i] == 0 and array.shape[i] == 1):
-                steps[i] = steps[i + 1] * (array.shape[i + 1] or 1) if i + 1 < array.ndim else 1
-        return tuple(steps) if dim is None else steps[dim]
 
     # -- its gradient ----------------------------------------------------------------------------------------
 
@@ -253,40 +195,6 @@ class Tensor(metaclass=OffersOnly):
             self.edge = None
         return self
 
-    # -- out of it -------------------------------------------------------------------------------------------
-
-    def item(self) -> Any:
-        """The one element as a Python number; RuntimeError where there is not exactly one."""
-        if self.numel() != 1:
-            raise RuntimeError(f"a Tensor with {self.numel()} elements cannot be converted to Scalar")
-        element = self.array if isinstance(self.array, float) else self.array.item()
-        if self.edge is not None or element is True or element is False:  # of a comparison, for a branch
-            note_read()
-        return element
-
-    def tolist(self) -> Any:
-        """The elements as nested lists of Python numbers; a number for a 0-d Tensor."""
-        if self.edge is not None:
-            note_read()
-        return self.array if isinstance(self.array, float) else self.array.tolist()
-
-    def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
-        """The elements as a NumPy array, which shares this Tensor's memory where it is on the CPU.
-
-        RuntimeError where a gradient is required (detach first), unless `force` or nothing is recorded.
-        """
-        if self.edge is not None and not force and is_grad_enabled():
-            raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
-            )
-        result: np.ndarray[Any, Any] = kind_of(self.array).to_numpy(self.array)
-        return result
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        if observers and (observer := observing()):
-            observer.read_out("numpy.array()", self)
-        return np.array(self.numpy(), dtype, copy=copy)
-
     def __len__(self) -> int:
         if not self.ndim:
             raise TypeError("len() of a 0-d tensor")
@@ -297,33 +205,6 @@ class Tensor(metaclass=OffersOnly):
             raise TypeError("iteration over a 0-d tensor")
         return iter(self.unbind())
 
-    def _number(self) -> Any:
-        if self.numel() != 1:
-            raise ValueError("only one element tensors can be converted to Python scalars")
-        return self.item()
-
-    def __bool__(self) -> bool:
-        if self.numel() != 1:
-            values = "no values" if self.numel() == 0 else "more than one value"
-            raise RuntimeError(f"Boolean value of Tensor with {values} is ambiguous")
-        return bool(self.item())
-
-    def __int__(self) -> int:
-        return int(self._number())
-
-    def __float__(self) -> float:
-        return float(self._number())
-
-    def __index__(self) -> int:
-        if self.numel() != 1 or self.dtype.is_floating_point:
-            raise TypeError("only integer tensors of a single element can be converted to an index")
-        return int(self.item())
-
-    def __contains__(self, element: Any) -> bool:
-        if not isinstance(element, (Tensor, int, float, np.generic)):
-            raise RuntimeError(f"a Tensor contains Tensors and numbers, not {type(element).__name__}")
-        return bool(elementwise.eq.call(self, element).any())
-
     def __hash__(self) -> int:
         return id(self)
 
@@ -331,34 +212,6 @@ class Tensor(metaclass=OffersOnly):
         from .printing import tensor_text
 
         return tensor_text(self)
-
-    def __format__(self, spec: str) -> str:
-        return object.__format__(self, spec) if self.ndim else format(self.item(), spec)
-
-    def __copy__(self) -> Tensor:
-        made = wrap(self.array)
-        return made.requires_grad_() if self.requires_grad else made
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if not self.is_leaf:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
-                "at the moment: detach() this one first"
-            )
-        made = object.__new__(self.__class__)
-        made.array = kind_of(self.array).deepcopy(self.array, memo)
-        made.edge = None
-        memo[id(self)] = made
-        made.requires_grad_(self.requires_grad)
-        if self.grad is not None:
-            made.grad = wrap(kind_of(self.grad.array).copy(self.grad.array))
-        return made
-
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("a Tensor is not pickled: save its numpy() array, or a state_dict as safetensors")
-
-    def __dir__(self) -> list[str]:
-        return dir(type(self))
 
     if TYPE_CHECKING:  # the methods that `functions` adds
         data: Any  # in `view`
@@ -391,49 +244,6 @@ class Tensor(metaclass=OffersOnly):
         """How often its memory was changed in place."""
         return version_of(self.array)
 
-    def change(
-        self, compute: Callable[[Tensor], Tensor], operands: Iterable[Any] = (), alike: bool = False
-    ) -> Tensor:
-        """Write `compute(self)` into this Tensor's memory, and take its history over.
-
-        operands: what it is computed of besides. alike: what several elements that share their memory are
-            given is one number, so that they may be written to.
-        RuntimeError where this is a leaf that requires a gradient (or a view of one) and the change would be
-        recorded, where the result has another shape or a dtype of a higher category, or where an operand
-        shows a part of the memory that is written to.
-        """
-        recording = is_grad_enabled()
-        before = self
-        mine = self.array
-        if isinstance(mine, np.ndarray):
-            if not alike:
-                refuse_repeated(mine)
-            for each in operands:
-                if isinstance(each, Tensor) and isinstance(each.array, np.ndarray):
-                    _refuse_overlap(mine, each.array)
-        if recording:
-            self._refuse_change()
-            before = wrap(kind_of(self.array).copy(self.array))  # the rule may need what is now written over
-            before.edge = self._history_before()
-        result = compute(before)
-        if result.shape != self.shape:
-            raise RuntimeError(
-                f"output with shape {list(self.shape)} doesn't match the broadcast shape {list(result.shape)}"
-            )
-        if result.dtype.category > self.dtype.category:
-            raise RuntimeError(
-                f"result type {result.dtype} can't be cast to the desired output type {self.dtype}"
-            )
-        if recording and result.edge is not None:
-            if result.dtype is not self.dtype:
-                result = elementwise.cast(result, self.array.dtype)
-            self._refuse_history()
-            self._write(result.array)
-            self._rebase(result.edge)  # type: ignore[arg-type]  # a cast keeps the history
-        else:
-            self._write(result.array)
-        return self
-
     def _write(self, array: Any) -> None:
         mine = self.array
         if isinstance(mine, float):
@@ -459,25 +269,6 @@ class Tensor(metaclass=OffersOnly):
     def _rebase(self, edge: Node) -> None:
         """Take `edge` as the history of what is now in this Tensor's memory."""
         self.edge = succeed(self.edge, edge)
-
-
-def refuse_repeated(mine: Any) -> None:
-    """Raise RuntimeError where several elements are one cell in memory, as `expand` makes them."""
-    if not isinstance(mine, np.ndarray):
-        return
-    if mine.size and any(step == 0 and n > 1 for step, n in zip(mine.strides, mine.shape, strict=True)):
-        raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory "
-            "location. Please clone() the tensor before performing the operation."
-        )
-
-
-def _refuse_overlap(mine: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> None:
-    if (mine.base is not None or theirs.base is not None) and overlap_in_part(mine, theirs):
-        raise RuntimeError(
-            "unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
-            "single memory location. Please clone() the tensor before performing the operation."
-        )
 
 
 class RemovableHandle:

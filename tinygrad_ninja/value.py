@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from numbers import Real
-from operator import attrgetter
 from threading import get_ident
 from traceback import FrameSummary
 from typing import Any
@@ -18,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from .anomaly import check_gradient, is_anomaly_check_nan_enabled
+from .grad_mode import paused
 from .hook import number, observers, observing
 from .kinds import KINDS, float_kind, numpy_kind
+from .node import ancestors, clock
 from .ops import elementwise as ops
 from .ops.table import Operation
-from .record import clock, paused
 
 _new = object.__new__
 _SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "neg": "-", "relu": "ReLU"}
@@ -128,7 +128,7 @@ class Value:
     Value, added up. label: a name for drawings. TypeError where `data` is no real number.
 
     A Value is its own node of the record: `op`, `edges`, `values`, `order` and `lines` are those of
-    `record.Node`.
+    `node.Node`.
     """
 
     # A graph of Values is many small objects, each of which Python's garbage collector visits several times.
@@ -232,19 +232,11 @@ class Value:
         RuntimeError, where `detect_anomaly` watches, as it says.
         """
         checked = bool(observers) and is_anomaly_check_nan_enabled()
-        nodes: list[Value] = []
-        found, stack = {self}, [self]
-        while stack:
-            node = stack.pop()
-            node._dout = 0.0
-            nodes.append(node)
-            for each in (node._a, node._b):
-                if each is not None and each not in found:
-                    found.add(each)
-                    stack.append(each)
-        nodes.sort(key=attrgetter("order"))  # the youngest first: whatever uses a Value is younger than it
-        self._dout = 1.0
+        nodes = ancestors([self], lambda node: (node._a, node._b))
         for node in nodes:
+            node._dout = 0.0
+        self._dout = 1.0
+        for node in reversed(nodes):  # the youngest first: whatever uses a Value is younger than it
             dout = node._dout
             if observers:
                 node.grad += dout

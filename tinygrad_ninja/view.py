@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from numpy import ndarray
+
+from .grad_mode import is_grad_enabled
 from .kinds import kind_of
+from .node import Node, succeed
 from .ops import apply, indexing
-from .record import Node, succeed
 from .tensors import Tensor
 
 _new = object.__new__
@@ -17,7 +20,6 @@ class Data(Tensor):
     one."""
 
     __slots__ = ()
-    __class__ = Tensor  # type: ignore[assignment]  # to the user it is a Tensor
 
     @property
     def _version(self) -> int:
@@ -56,13 +58,28 @@ class View(Tensor):
     """
 
     __slots__ = ("_edge", "_seen", "base", "how", "one_of_several", "root")
-    __class__ = Tensor  # type: ignore[assignment]  # to the user it is a Tensor
     base: Tensor
     root: Tensor
     how: tuple[Any, tuple[Any, ...]]
     one_of_several: bool
     _edge: Node | None
     _seen: Node | None
+
+    @classmethod
+    def of(cls, out: Tensor, operation: Any, base: Tensor, parameters: tuple[Any, ...]) -> Tensor:
+        """Return `out`, which the operation made of `base`, as a View; as it is, where nothing is recorded or
+        the memory did not allow a view."""
+        if not is_grad_enabled():
+            return out if base.edge is None else out.requires_grad_()
+        if not _share_memory(out.array, base.array):
+            return out
+        view = _new(cls)
+        view._array, view.base, view.how = out._array, base, (operation, parameters)
+        several = type(base) is cls
+        view.root = base.root if several else base
+        view.one_of_several = several and base.one_of_several
+        view._seen, view._edge = view.root.edge, out.edge
+        return view
 
     @property
     def edge(self) -> Node | None:
@@ -95,8 +112,7 @@ class View(Tensor):
         return edge  # type: ignore[return-value]  # of a chain of one view or more
 
     def _shares_memory(self) -> bool:
-        storage = kind_of(self.array).storage
-        return storage(self.array) is storage(self.root.array)
+        return _share_memory(self.array, self.root.array)
 
     def _several(self) -> RuntimeError:
         return RuntimeError(
@@ -138,6 +154,15 @@ class View(Tensor):
         else:
             super()._rebase(edge)
             self._seen = self.root.edge
+
+
+def _share_memory(view: Any, base: Any) -> bool:
+    if type(base) is ndarray and base.flags.c_contiguous:
+        return type(view) is ndarray and (view.base is base or view.base is base.base)
+    if isinstance(view, float):
+        return False
+    storage = kind_of(view).storage
+    return storage(view) is storage(base)
 
 
 apply.attach(Tensor, View)

@@ -95,12 +95,12 @@ def _tree(graph: Graph) -> Group:
     home: dict[Step, Group] = {}
     calls = iter(graph.calls)
     following = next(calls, None)
-    running: list[tuple[float, Group]] = [(-math.inf, top)]  # the end of each call, by the engine's count
+    running: list[tuple[float, Group]] = [(math.inf, top)]  # the end of each call, by the engine's count
     for step in graph.steps:
-        while step.order < running[-1][0]:
+        while step.order > running[-1][0]:
             running.pop()
-        while following is not None and following.first > step.order:
-            if following.last < step.order:
+        while following is not None and following.first < step.order:
+            if following.last > step.order:
                 title = type(following.module).__name__
                 group = Group("module", following.path, title, parent=running[-1][1])
                 running.append((following.last, group))

@@ -24,6 +24,7 @@ import numpy as np
 from tinygrad_ninja import Tensor, autograd
 from tinygrad_ninja.kinds import dtype_of
 from tinygrad_ninja.nn import Module
+from tinygrad_ninja.node import ancestors
 from tinygrad_ninja.ops import Operation
 from tinygrad_ninja.tensors import wrap
 from tinygrad_ninja.value import Value as Scalar
@@ -204,21 +205,14 @@ def extract(
 
 
 def _history(roots: Iterable[AnyNode | None]) -> list[AnyNode]:
-    """All nodes that lead to the roots, oldest first."""
-    seen: set[AnyNode] = set()
-    stack = [node for node in roots if node is not None]
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        if node.op is not None and node.values is None:
-            raise RuntimeError(
-                "backward() has freed this graph, so that nothing is left of it to draw: call "
-                "backward(retain_graph=True), or draw before"
-            )
-        seen.add(node)
-        stack.extend(edge for edge in node.edges if edge is not None)
-    return sorted(seen, key=lambda node: -node.order)
+    """Return all nodes that lead to the roots, the oldest first. RuntimeError where one was freed."""
+    history = ancestors(roots)
+    if any(node.op is not None and node.values is None for node in history):
+        raise RuntimeError(
+            "backward() has freed this graph, so that nothing is left of it to draw: call "
+            "backward(retain_graph=True), or draw before"
+        )
+    return history
 
 
 def _gradients(root: Any, nodes: Sequence[AnyNode], record: bool) -> tuple[dict[AnyNode, Tensor], str]:
@@ -310,7 +304,7 @@ def _read(history: Sequence[AnyNode], root: Any, known: Names) -> Graph:
         top = add(root.array, "constant", None)
     else:
         top = of_node.get(root.edge) or add(root.array, "leaf", root.edge)
-    return Graph(top, values, steps, _calls(known, [-step.order for step in steps]))
+    return Graph(top, values, steps, _calls(known, [step.order for step in steps]))
 
 
 def _calls(known: Names, ages: list[int]) -> list[Call]:
@@ -319,9 +313,9 @@ def _calls(known: Names, ages: list[int]) -> list[Call]:
         Call(path, module, first, last)
         for module, path in known.modules.items()
         for first, last in module._calls
-        if bisect(ages, -first) < bisect(ages, -last)
+        if bisect(ages, first) < bisect(ages, last)
     ]
-    return sorted(calls, key=lambda call: -call.first)
+    return sorted(calls, key=lambda call: call.first)
 
 
 def _arrays(parameters: Iterable[Any]) -> Iterator[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tinygrad_ninja import Tensor
 from tinygrad_ninja.nn import Module
-from tinygrad_ninja.record import Node
+from tinygrad_ninja.node import Node
 from tinygrad_ninja.value import Value
 
 AnyNode = Node | Value

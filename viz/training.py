@@ -65,7 +65,7 @@ def training_plots(
 
 def _place(graph: Graph, step: Step) -> str:
     """The innermost module that made the step, or where that has no path, the operation."""
-    paths = [call.path for call in graph.calls if call.first > step.order > call.last]
+    paths = [call.path for call in graph.calls if call.first < step.order < call.last]
     return (paths and paths[-1]) or step.operation.name
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..nn import Module
+from ..node import ancestors
 from ..optim import Optimizer
 from ..tensors import Tensor
 
@@ -15,13 +16,7 @@ def check_optimized(loss: Tensor, optimizer: Optimizer, model: Module | None = N
     layers in a plain list. With `model`, the message names the attribute.
     """
     optimized = {id(p.edge) for group in optimizer.param_groups for p in group["params"]}
-    seen, waiting = set(), [loss.edge]
-    while waiting:
-        node = waiting.pop()
-        if node is None or id(node) in seen:
-            continue
-        seen.add(id(node))
-        waiting += node.edges
+    for node in ancestors([loss.edge]):
         if node.op is None and id(node) not in optimized:
             names = [
                 f"{path}.{name}" if path else name

@@ -8,7 +8,7 @@ from typing import Any
 from .. import autograd
 from ..autograd import enable_grad, is_grad_enabled
 from ..functions.creation import zeros_like
-from ..record import Node, clock
+from ..node import ancestors, clock
 from ..tensors import Tensor
 from .tree import filled, map_tensors, tensors_of
 
@@ -89,16 +89,8 @@ class Call:
 
 def _reaches(tensors: Iterable[Tensor], start: int) -> bool:
     """Whether their history leads to a node older than `start`."""
-    stack: list[Node | None] = [each.edge for each in tensors]
-    seen: set[Node] = set()
-    while stack:
-        node = stack.pop()
-        if node is not None and node not in seen:
-            if node.order > start:  # the clock counts down
-                return True
-            seen.add(node)
-            stack.extend(node.edges)
-    return False
+    history = ancestors(tensor.edge for tensor in tensors)
+    return bool(history) and history[0].order < start
 
 
 def pull(

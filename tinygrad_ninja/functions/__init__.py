@@ -6,12 +6,15 @@ a function also a method; `OFFERED` is what `tinygrad_ninja` exports.
 
 from ..missing import mark_missing
 from ..tensors import Tensor
-from . import creation, elementwise, indexing, reduction, shape
+from . import creation, elementwise, extremes, indexing, layout, readout, reduction, shape, statistics
 from .register import OFFERED
 
 # isort: split
 from . import inplace  # it makes in-place methods of those above
 
-__all__ = ["OFFERED", "creation", "elementwise", "indexing", "inplace", "reduction", "shape"]
+__all__ = [
+    "OFFERED", "creation", "elementwise", "extremes", "indexing", "inplace", "layout", "readout", "reduction",
+    "shape", "statistics",
+]  # fmt: skip
 
 mark_missing(Tensor)

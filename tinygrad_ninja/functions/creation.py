@@ -17,7 +17,9 @@ from ..kinds import array_dtype, device_of, kind_of, memory, move
 from ..ops import elementwise, shape
 from ..tensors import Tensor, wrap
 from ..tensors import device as Device
-from .register import check_fits, function, method_only, sizes
+from .dimensions import sizes
+from .operands import check_fits
+from .register import function, method_only
 
 
 def _finish(array: np.ndarray[Any, Any], on: Any, requires_grad: bool, dtype: Dtype | None = None) -> Tensor:

@@ -10,11 +10,12 @@ from .. import dtypes
 from ..devices import same_device
 from ..ops import elementwise as ops
 from ..ops import shape as shape_ops
-from ..ops.apply import align, reflected
+from ..ops.promotion import promote
 from ..ops.table import Operation
 from ..tensors import Tensor
 from .creation import tensor
-from .register import as_element, as_tensor_operand, check_fits, function, method, method_only, no_tensor
+from .operands import as_element, as_tensor_operand, check_fits
+from .register import function, method, method_only, no_tensor
 
 _OF_NUMBERS = (ops.add, ops.sub, ops.mul, ops.div)
 """What PyTorch also computes of two Python numbers."""
@@ -118,7 +119,7 @@ def _with_alpha(entry: Operation, input: Any, other: Any, alpha: Any) -> Tensor:
         return _complete(entry, entry.name, input, other)
     if isinstance(input, (int, float)) and isinstance(other, (int, float)):
         input = tensor(input)
-    a, b = align(entry, input, other)
+    a, b = promote(entry, input, other)
     if a is NotImplemented:
         return _complete(entry, entry.name, input, other)
     d = (a if isinstance(a, Tensor) else b).dtype
@@ -158,8 +159,8 @@ def _reflected_division(self: Tensor, other: Any) -> Any:
 
 
 Tensor.__add__ = ops.add.call
-Tensor.__radd__ = reflected(ops.add)  # these two at once: no autocast replaces what they call
-Tensor.__rmul__ = reflected(ops.mul)
+Tensor.__radd__ = lambda self, other: ops.add.call(other, self)
+Tensor.__rmul__ = lambda self, other: ops.mul.call(other, self)
 Tensor.__sub__ = ops.sub.call
 Tensor.__rtruediv__ = _reflected_division
 Tensor.__rsub__ = ops.rsub.call

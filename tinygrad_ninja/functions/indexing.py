@@ -14,12 +14,14 @@ import numpy as np
 
 from .. import dtypes
 from ..devices import same_device
+from ..grad_mode import is_grad_enabled
 from ..hook import observers, observing
 from ..kinds import array_dtype, device_of, dtype_of, kind_of, move, numpy_kind
 from ..ops import indexing as ops
-from ..record import is_grad_enabled
 from ..tensors import Tensor, wrap
-from .register import as_element, dimension, function, method
+from .dimensions import dimension
+from .operands import as_element
+from .register import function, method
 
 _ALL = slice(None)
 _INT64 = np.dtype(np.int64)

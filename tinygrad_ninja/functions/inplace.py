@@ -11,13 +11,14 @@ import numpy as np
 from numpy import ndarray
 
 from ..dtypes import float64
+from ..grad_mode import is_grad_enabled
 from ..kinds.memory import overlap_in_part
-from ..kinds.numpy_kind import SCALARS
-from ..record import is_grad_enabled
+from ..kinds.numpy_kind import FLOATS
 from ..tensors import Tensor
 from .creation import tensor
 from .indexing import EVERYWHERE, assign
-from .register import as_element, method_only
+from .operands import as_element
+from .register import method_only
 
 _NAMES = (
     "add", "sub", "mul", "div", "pow", "neg", "exp", "log", "sqrt", "tanh", "relu", "sigmoid", "abs", "clamp",
@@ -55,7 +56,7 @@ def _operator(plain: str, name: str) -> None:
                 type(mine) is ndarray
                 and type(theirs) is ndarray
                 and (dtype := mine.dtype) is theirs.dtype
-                and dtype in SCALARS
+                and dtype in FLOATS
                 and (mine.base is None or mine.flags.forc)  # no two of its elements are one memory cell
                 and not ((self.edge or other.edge) and is_grad_enabled())
                 and (mine.base is None is theirs.base or not overlap_in_part(mine, theirs))

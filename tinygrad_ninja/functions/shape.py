@@ -13,12 +13,13 @@ import numpy as np
 from .. import dtypes
 from ..devices import same_device
 from ..hook import arguments, observers
-from ..kinds.numpy_kind import SCALARS
+from ..kinds.numpy_kind import FLOATS
 from ..ops import linalg
 from ..ops import shape as ops
 from ..tensors import Tensor, wrap
 from ..view import View
-from .register import dimension, dimensions, function, method, method_only, sizes
+from .dimensions import dimension, dimensions, sizes
+from .register import function, method, method_only
 
 
 @lru_cache(maxsize=1024)
@@ -417,7 +418,7 @@ def _check_product(a: Tensor, b: Tensor) -> None:
 def _operator_matmul(self: Tensor, other: Any) -> Any:
     try:
         a, b = self.array, other.array
-        if a.ndim == 2 and b.ndim == 2 and a.dtype is b.dtype and a.dtype in SCALARS:
+        if a.ndim == 2 and b.ndim == 2 and a.dtype is b.dtype and a.dtype in FLOATS:
             return linalg.matmul.call(self, other)
     except AttributeError:
         if not isinstance(other, Tensor):

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from .. import record
+from .. import node
 
-_APPLICATION = f"{record.__package__}.makemore"
+_APPLICATION = f"{node.__package__}.makemore"
 _PARTS = (
     "", ".nn", ".nn.functional", ".nn.init", ".nn.utils", ".optim", ".optim.lr_scheduler", ".autograd",
     ".func", ".random", ".cuda",

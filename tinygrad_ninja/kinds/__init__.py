@@ -21,7 +21,6 @@ from numpy import ndarray
 
 from .. import dtypes
 from . import float_kind, numpy_kind
-from .numpy_kind import BLOCK, ONES, ROWS
 
 
 class _Kinds(dict[type, Any]):
@@ -54,30 +53,16 @@ def kind_of(array: Any) -> Any:
 
 
 def sum_to(d: Any, like: Any) -> Any:
-    """`d` summed over the dimensions along which `like` was broadcast: the transpose of broadcasting."""
-    if type(d) is ndarray:  # most gradients: straight to the product
-        have, want, ones = d.shape, like.shape, ONES.get(d.dtype)
-        if len(have) == 2 and ones is not None:
-            n, m = have
-            if n <= BLOCK:
-                if want == (m,):
-                    return ones[n].dot(d)
-                if want == (1, m):
-                    return ROWS[d.dtype][n].dot(d)
-            if want == (n, 1):
-                return d.dot(ones[m]).reshape(want)
-    return d if type(d) is float else _sum_to(d, d.shape, like.shape)
-
-
-# Apart, since a function makes cells of the names that its comprehensions use, also where it returns before.
-def _sum_to(d: Any, have: tuple[int, ...], want: tuple[int, ...]) -> Any:
-    if have == want:
+    """Return `d` summed over the dimensions along which `like` was broadcast: the transpose of
+    broadcasting."""
+    if type(d) is float or d.shape == like.shape:
         return d
-    xp = KINDS[type(d)]
+    have, want = d.shape, like.shape
     extra = len(have) - len(want)
     axes = tuple([i for i, n in enumerate(have) if i < extra or (n != 1 and want[i - extra] == 1)])
-    d = xp.sum(d, axes, True)
-    return xp.reshape(d, want) if extra else d
+    xp = KINDS[type(d)]
+    summed = xp.sum(d, axes, not extra)
+    return summed if summed.shape == want else xp.reshape(summed, want)
 
 
 def either(condition: Any, a: Callable[[], Any], b: Callable[[], Any]) -> Any:

@@ -61,7 +61,7 @@ Array = np.ndarray[Any, Any]
 # warning about the caller's own NumPy code is still given.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinygrad_ninja\.")
 
-_FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 _HALF = np.dtype(np.float16)
 _FIRST, _SECOND = (0,), (1,)
 
@@ -84,28 +84,8 @@ class _Ones(dict[int, Array]):
         return out
 
 
-ONES = {dtype: _Ones(dtype, rows=False) for dtype in _FLOATS}
-ROWS = {dtype: _Ones(dtype, rows=True) for dtype in _FLOATS}
-
-
-class _Scalars(dict[float, Any]):
-    """Python's numbers as 0-dimensional arrays of a dtype, made once: NumPy takes twice as long over a small
-    array and a number. Zero (which has a sign) and what float32 may not hold stay as they are."""
-
-    def __init__(self, dtype: Any) -> None:
-        self._dtype = dtype
-
-    def __missing__(self, number: float) -> Any:
-        if not 1e-30 < math.fabs(number) < 1e30:
-            return number
-        if len(self) >= 256:
-            self.clear()
-        out = self[number] = np.array(number, self._dtype)
-        out.flags.writeable = False
-        return out
-
-
-SCALARS = {dtype: _Scalars(dtype) for dtype in _FLOATS}
+ONES = {dtype: _Ones(dtype, rows=False) for dtype in FLOATS}
+ROWS = {dtype: _Ones(dtype, rows=True) for dtype in FLOATS}
 
 
 @lru_cache(maxsize=16)
@@ -221,7 +201,7 @@ def pow(x: Any, y: Any) -> Any:
     if type(y) is int or type(y) is float:
         if y == -0.5:
             return reciprocal(sqrt(x))  # faster than NumPy's power, and as in PyTorch -∞ at -0
-        return reciprocal(x * x) if y == -2 and x.dtype in _FLOATS else x**y  # as in PyTorch
+        return reciprocal(x * x) if y == -2 and x.dtype in FLOATS else x**y  # as in PyTorch
     if type(y) is bool:
         return logical_or(x, not y) if x.dtype.kind == "b" else x**y
     if y.dtype.kind == "i" and (y < 0).any():  # 0, 1 or -1, which NumPy refuses to say
@@ -247,8 +227,7 @@ def one_minus_square(y: Array) -> Array:
     square = y * y
     if type(square) is not np.ndarray:
         return 1 - square
-    one = SCALARS[y.dtype][1] if y.dtype in SCALARS else 1
-    return np.subtract(one, square, out=square)
+    return np.subtract(1, square, out=square)
 
 
 def erf(x: Array) -> Array:
@@ -323,7 +302,7 @@ def index(x: Array, key: tuple[Any, ...]) -> Array:
 
 def scatter(values: Array, shape: tuple[int, ...], key: tuple[Any, ...]) -> Array:
     """Zeros of `shape` with `values` added at `key`: what is named twice is added twice."""
-    if len(key) == 1 and type(key[0]) is np.ndarray and shape[0] <= 256 and values.dtype in _FLOATS:
+    if len(key) == 1 and type(key[0]) is np.ndarray and shape[0] <= 256 and values.dtype in FLOATS:
         out = _sum_rows(values, shape, key[0])
         if out is not None:
             return out

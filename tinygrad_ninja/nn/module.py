@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Self
 from .. import dtypes
 from ..autograd import no_grad
 from ..missing import refuse
-from ..record import clock
+from ..node import clock
 from ..tensors import RemovableHandle, Tensor
 from .tree import KINDS, Parameter, Tree, path_of
 
@@ -61,7 +61,7 @@ class Module(Tree):
         else:
             result = self.forward(*args, **kwargs)
         after = next(clock)
-        if before - after > 1:  # it falls, by one for every node that is made
+        if after - before > 1:  # by one for every node that is made
             self._calls.append((before, after))
         return result
 

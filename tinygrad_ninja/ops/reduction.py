@@ -17,7 +17,6 @@ def spread(xp: Any, d: Any, like: Any, axis: tuple[int, ...] | None, keepdims: b
     return xp.broadcast_to(d, like.shape)
 
 
-# Apart, as `kinds._sum_to` is.
 def _kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(1 if i in axis else n for i, n in enumerate(shape))
 

@@ -1,4 +1,4 @@
-"""The table of operations: what an entry is, and how it is applied to Tensors and recorded.
+"""The table of operations: what an entry is.
 
 An entry is a forward function under `@operation`, with one backward rule for each input:
 
@@ -23,12 +23,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import fields
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
-from ..kinds import KINDS, numpy_kind, sum_to
-from ..record import Node
+from ..kinds import KINDS, sum_to
+from ..node import Node
 from .apply import application
 from .facts import Facts
 
@@ -36,6 +37,7 @@ TABLE: dict[str, Operation] = {}
 """Every operation by its name."""
 
 Rule = Callable[[Any, tuple[Any, ...]], Any]
+"""The gradient of one input: rule(dout, values), where values = (output, *inputs, *parameters)."""
 
 
 class Operation(Facts):
@@ -53,78 +55,71 @@ class Operation(Facts):
     ) -> None:
         super().__init__(**facts)
         self.name = forward.__name__
+        self.__doc__ = forward.__doc__
         self.torch_name = self.torch_name or f"{self.name.capitalize()}Backward0"
-        self.function = forward
         self.sources = rules
+        self.recorded = bool(rules)
+        self.function = forward
         parameters = list(inspect.signature(forward).parameters.values())
         self.takes_xp = parameters[0].name == "xp"
+        self.forward = forward if self.takes_xp else lambda xp, *args: forward(*args)
         parameters = parameters[self.takes_xp :]
         self.variadic = parameters[0].kind is parameters[0].VAR_POSITIONAL
-        positional = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
-        self.inputs = positional
-        self.parameters = [
-            p.name for p in parameters if p.name not in positional and p.kind is not p.VAR_POSITIONAL
-        ]
-        self.__doc__ = forward.__doc__
+        self.inputs = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
+        self.parameters = [p.name for p in parameters if p.kind not in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
+        self.promotes = self.broadcasts and len(self.inputs) == 2
         if not self.variadic:
-            unknown = [name for name in rules if name not in positional]
+            unknown = [name for name in rules if name not in self.inputs]
             if unknown:
                 raise TypeError(f"operation {self.name}: no input is called {', '.join(unknown)}")
             self.rules, self._reads = self._bind(rules)
             self.keeps = True if self.keeps else self._always_or_never(parameters)
-        else:
-            self.keeps = False
         self.call = application(self)
 
     def __call__(self, *args: Any) -> Any:
         return self.call(*args)
 
-    def forward(self, xp: Any, *args: Any) -> Any:
-        """The output array, of arrays of the kind `xp`."""
-        return self.function(xp, *args) if self.takes_xp else self.function(*args)
-
     def silently(self, xp: Any, *args: Any) -> Any:
-        """`forward` once more, where the caller made errors of NumPy's warnings: torch never warns of 0/0."""
+        """Return `forward` once more, where the caller made errors of NumPy's warnings: torch never warns of
+        0/0."""
         with np.errstate(all="ignore"):
             return self.forward(xp, *args)
 
     def on(self, xp: Any, *args: Any) -> Any:
-        """The operation on arrays of the kind `xp`; recorded, where that is a kind that records."""
+        """Return the operation of arrays of the kind `xp`; recorded, where that is a kind that records."""
         return xp.apply(self, *args) if hasattr(xp, "apply") else self.forward(xp, *args)
 
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
 
     def kept(self, edges: tuple[Node | None, ...]) -> set[int]:
-        """The places in `values` that the rules of the inputs with an edge read."""
+        """Return the places in `values` that the rules of the inputs with an edge read."""
         return set().union(
             *(reads for edge, reads in zip(edges, self._reads, strict=True) if edge is not None)
         )
 
     def frees(self, node: Node) -> bool:
-        """Whether backward reads an array of this node."""
-        values, n = node.values, len(self.inputs)
-        assert values is not None
-        for edge, reads in zip(node.edges, self._reads, strict=True):
-            if edge is not None:
-                for place in reads:
-                    if place <= n:
-                        return True
-                    for part in parts(values[place]):
-                        if hasattr(part, "dtype"):
-                            return True
+        """Return whether the first backward frees the node, since it reads an array there."""
+        if self.keeps is not None:
+            return self.keeps
+        assert node.values is not None
+        for place in self.kept(node.edges):
+            if place <= len(self.inputs) or any(hasattr(part, "dtype") for part in parts(node.values[place])):
+                return True
         return False
 
     def _always_or_never(self, parameters: list[inspect.Parameter]) -> bool | None:
-        """`keeps`, where all nodes are alike in it. By its annotation a parameter holds no array, or may."""
+        """Return `keeps`, where all nodes are alike in it. A parameter's annotation says if it may hold
+        arrays."""
         n = len(self.inputs)
-        may_hold = set() if self.view else {i for i, each in enumerate(parameters, 1) if _may_hold(each)}
+        may_hold = set() if self.view else {i for i, p in enumerate(parameters, 1) if _may_hold(p)}
         reads = [self._reads[i] for i, name in enumerate(self.inputs) if name in self.sources]
-        if not any(min(each, default=n + 1) <= n or each & may_hold for each in reads):
+        if not any(min(places, default=n + 1) <= n or places & may_hold for places in reads):
             return False
-        return True if all(min(each, default=n + 1) <= n for each in reads) else None
+        return True if all(min(places, default=n + 1) <= n for places in reads) else None
 
     def _bind(self, rules: dict[str, Callable[..., Any]]) -> tuple[list[Rule], list[set[int]]]:
+        """Return the rules as functions of (dout, values), and the places in `values` that each reads."""
         places = {name: i for i, name in enumerate(["out", *self.inputs, *self.parameters])}
         bound: list[Rule] = []
         reads: list[set[int]] = []
@@ -135,47 +130,61 @@ class Operation(Facts):
                 reads.append(set())
                 continue
             asked = list(inspect.signature(rule).parameters)
-            wanted = [places[each.removesuffix("_like")] for each in asked if each not in ("xp", "dout")]
-            reads.append({places[each] for each in asked if each in places})
-            like = places[name] if self.broadcasts and len(self.inputs) > 1 else None
-            bound.append(_caller(rule, "xp" in asked, wanted, like))
+            wanted = [places[word.removesuffix("_like")] for word in asked if word not in ("xp", "dout")]
+            reads.append({places[word] for word in asked if word in places})
+            bound.append(_bound(rule, "xp" in asked, wanted, places[name] if self.promotes else None))
         return bound, reads
+
+    def for_inputs(self, n: int) -> Operation:
+        """Return a variadic operation as one of n inputs, whose rules are the one rule at each position."""
+        (rule,) = self.sources.values()
+        fixed = object.__new__(type(self))
+        fixed.__dict__.update(self.__dict__, variadic=False, inputs=[f"x{i}" for i in range(n)])
+        fixed.forward = lambda xp, *args: self.function(
+            xp, *args[:n], **dict(zip(self.parameters, args[n:], strict=True))
+        )
+
+        def at(position: int) -> Rule:
+            return lambda dout, values: rule(
+                KINDS[type(dout)], dout, values[1 : n + 1], *values[n + 1 :], position=position
+            )
+
+        fixed.rules, fixed._reads = [at(i) for i in range(n)], [set() for _ in range(n)]
+        fixed.call = application(fixed)
+        return fixed
 
 
 def parts(value: Any) -> tuple[Any, ...]:
-    """The arrays of an index, which is a tuple; anything else alone."""
+    """Return the arrays of an index, which is a tuple; anything else alone."""
     return value if isinstance(value, tuple) else (value,)
 
 
 def _may_hold(parameter: inspect.Parameter) -> bool:
-    """Whether a parameter may hold arrays, by its annotation."""
     return parameter.annotation is parameter.empty or "Any" in str(parameter.annotation)
 
 
-def _caller(rule: Callable[..., Any], with_xp: bool, wanted: list[int], like: int | None) -> Rule:
-    """`rule` as a function of (dout, values). It is generated, as dataclasses generate theirs: a call by
-    unpacking would cost as much as the rest of the walk over a node."""
-    arguments = ", ".join(
-        (["numpy_kind if type(dout) is ndarray else KINDS[type(dout)]"] if with_xp else [])
-        + ["dout"]
-        + [f"values[{i}]" for i in wanted]
-    )
-    body = f"rule({arguments})"
-    if like is not None:  # the common case, that nothing was broadcast, is told without a call
-        x = f"values[{like}]"
-        summed_after = f"d if type(d := {body}) is float or d.shape == {x}.shape else sum_to(d, {x})"
-        if arguments == "dout":
-            # -Σ dout is Σ -dout, and less work; a 0 has another sign, also that of no elements, so torch's
-            # arrays get torch's bits.
-            summed_before = f"rule(dout if dout.shape == {x}.shape else sum_to(dout, {x}))"
-            body = f"{summed_before} if type(dout) is ndarray and dout.size else {summed_after}"
-        else:
-            body = summed_after
-    names = {"rule": rule, "KINDS": KINDS, "sum_to": sum_to, "ndarray": np.ndarray, "numpy_kind": numpy_kind}
-    # Under the name of this file, so that `anomaly` knows it for the engine's.
-    code = compile(f"lambda dout, values: {body}", __file__, "eval")
-    made: Rule = eval(code, names)  # noqa: S307 - the text is made of the lines above
-    return made
+def _bound(rule: Callable[..., Any], with_xp: bool, wanted: list[int], like: int | None) -> Rule:
+    """Return `rule` as a function of (dout, values), which gets what it asks for. `like` is the place of an
+    input that may have been broadcast: its gradient is summed back to its shape."""
+
+    first = wanted[0] if wanted else 0
+    pick = itemgetter(*wanted) if len(wanted) > 1 else itemgetter(slice(first, first + len(wanted)))
+
+    def call(dout: Any, values: tuple[Any, ...]) -> Any:
+        arguments = pick(values)
+        d = rule(KINDS[type(dout)], dout, *arguments) if with_xp else rule(dout, *arguments)
+        if like is None or type(d) is float or d.shape == values[like].shape:
+            return d
+        return sum_to(d, values[like])
+
+    def of_the_sum(dout: Any, values: tuple[Any, ...]) -> Any:
+        # -Σ dout is Σ -dout, and less work; but a 0 has another sign, also that of no elements, so torch's
+        # arrays get torch's bits.
+        if type(dout) is np.ndarray and dout.size:
+            return rule(sum_to(dout, values[like]))  # type: ignore[index]
+        return call(dout, values)
+
+    return call if like is None or with_xp or wanted else of_the_sum
 
 
 def _no_rule(operation: str, name: str) -> Rule:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..functions.creation import tensor
+from ..grad_mode import enable_grad
 from ..hook import observers, observing
 from ..nn.module import clear_gradients
-from ..record import enable_grad, note_change
 from ..tensors import Tensor
+from ..versions import note_change
 
 
 class Optimizer:

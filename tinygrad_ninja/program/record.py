@@ -14,9 +14,9 @@ import numpy as np
 
 from ..kinds import move
 from ..nn import Module
+from ..node import Node, ancestors
 from ..ops import TABLE
 from ..reads import lately
-from ..record import Node
 from ..tensors import Tensor
 from .instructions import Array, Instruction, Program, Var, substitute
 from .trace import ReadOutError, Tape, Traced, plain, source
@@ -66,7 +66,7 @@ def record(loss: Tensor, names: Any) -> Forward:
     if loss.numel() != 1:
         raise RuntimeError(f"only a scalar can be derived; the loss has shape {tuple(loss.shape)}")
     reading = _Reading()
-    nodes = _nodes(loss.edge)
+    nodes = ancestors([loss.edge])
     for node in nodes:
         reading.take(node)
     final = reading.made[loss.edge]
@@ -96,26 +96,15 @@ def refuse_reads(loss: Tensor) -> None:
     """
     if loss.edge is None or not lately:
         return
-    first = max((node.order for node in _nodes(loss.edge) if node.op is not None), default=0)
+    history = ancestors([loss.edge])
+    first = min((node.order for node in history if node.op is not None), default=loss.edge.order)
     for read in lately:
-        if loss.edge.order < read.order < first and read.thread == get_ident():
+        if first < read.order < loss.edge.order and read.thread == get_ident():
             raise ReadOutError(
                 f"{Path(read.file).name}:{read.line}: item(), or a branch on data, read a value out of a "
                 f"Tensor on the way to the loss, and what follows from it is not recorded; keep it a Tensor "
                 f"(with torch.where, for instance), or detach() it first if it is only looked at"
             )
-
-
-def _nodes(root: Node) -> list[Node]:
-    """Every node that leads to the root, the oldest first."""
-    seen = {root}
-    stack = [root]
-    while stack:
-        for edge in stack.pop().edges:
-            if edge is not None and edge not in seen:
-                seen.add(edge)
-                stack.append(edge)
-    return sorted(seen, key=lambda node: -node.order)
 
 
 def _take_as_inputs(program: Program, recomputed: dict[Var, Array]) -> bool:

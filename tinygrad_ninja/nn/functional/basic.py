@@ -9,8 +9,8 @@ from ... import dtypes
 from ...devices import same_device
 from ...functions import OFFERED, indexing
 from ...functions.elementwise import where
-from ...functions.reduction import log_softmax as _log_softmax
-from ...functions.reduction import softmax as _softmax
+from ...functions.statistics import log_softmax as _log_softmax
+from ...functions.statistics import softmax as _softmax
 from ...hook import arguments, observers
 from ...missing import refuse
 from ...ops import elementwise

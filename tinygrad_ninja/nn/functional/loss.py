@@ -7,7 +7,7 @@ from typing import Any
 
 from ... import dtypes
 from ...devices import same_device
-from ...functions.reduction import log_softmax
+from ...functions.statistics import log_softmax
 from ...hook import arguments, observers, observing
 from ...kinds import kind_of
 from ...missing import refuse

@@ -20,8 +20,8 @@ from ...generator import Generator
 from ...hook import Observer, unobserved
 from ...kinds import kind_of
 from ...nn.module import Module
+from ...node import Node, clock
 from ...optim.optimizer import Optimizer
-from ...record import Node, clock
 from ...tensors import Tensor, wrap
 from ...value import Value
 from ..instructions import Array, Instruction, Var
@@ -198,7 +198,7 @@ class Recording(Observer):
 
     def _is_older(self, node: Node) -> bool:
         """Return whether the node was there before."""
-        return node.order > self._start
+        return node.order < self._start
 
     def _gradient(self, node: Node, read: bool) -> _Gradient:
         return self._grads.setdefault(node, _Gradient(read, node._grad, node._grad))

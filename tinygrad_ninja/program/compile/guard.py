@@ -9,9 +9,9 @@ from typing import Any
 
 from ...casting import halves
 from ...dtypes import get_default_dtype
+from ...grad_mode import is_grad_enabled
 from ...nn.module import Module
 from ...nn.tree import KINDS
-from ...record import is_grad_enabled
 from ...tensors import Tensor
 
 PLAIN = (bool, int, float, str, bytes, type(None))

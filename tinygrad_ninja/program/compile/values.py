@@ -16,7 +16,7 @@ import numpy as np
 
 from ...hook import Observer
 from ...kinds import KINDS
-from ...record import Node
+from ...node import Node
 from ...value import Value
 from ..trace import ReadOutError
 from .collector import still_held

@@ -1,0 +1,109 @@
+"""Whether operations are recorded in this thread: `no_grad`, `enable_grad`, `set_grad_enabled`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any, TypeVar
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+paused: dict[int, int] = {}
+"""The threads that record nothing now; a dict, since its lookups need no lock."""
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are recorded in this thread now."""
+    return not paused or get_ident() not in paused
+
+
+def _set_mode(mode: bool) -> None:
+    if mode:
+        paused.pop(get_ident(), None)
+    else:
+        paused[get_ident()] = 1
+
+
+class _GradMode:
+    """Context manager and decorator that sets whether this thread records; what was set before comes back."""
+
+    def __init__(self, mode: bool) -> None:
+        self._mode = mode
+        self._before = True
+
+    def __enter__(self) -> None:
+        self._before = is_grad_enabled()
+        _set_mode(self._mode)
+
+    def __exit__(self, *exc: object) -> None:
+        _set_mode(self._before)
+
+    def __call__(self, function: _F) -> _F:
+        if inspect.isgeneratorfunction(function):
+            return self._generating(function)  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with type(self)(self._mode):
+                return function(*args, **kwargs)
+
+        return wrapper  # type: ignore[return-value]
+
+    def _generating(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A generator function that runs in this mode, and is left in its caller's whenever it yields."""
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            generator = function(*args, **kwargs)
+            resume: Callable[[], Any] = functools.partial(next, generator)
+            while True:
+                try:
+                    with type(self)(self._mode):
+                        value = resume()
+                except StopIteration as end:
+                    return end.value
+                try:
+                    resume = functools.partial(generator.send, (yield value))
+                except GeneratorExit:
+                    with type(self)(self._mode):
+                        generator.close()
+                    raise
+                except BaseException as error:
+                    resume = functools.partial(generator.throw, error)
+
+        return wrapper
+
+
+class set_grad_enabled(_GradMode):  # noqa: N801 - PyTorch's name
+    """Record from here on where `mode` is true, and do not where it is false: for good, or inside
+    `with set_grad_enabled(mode):` only."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(mode)
+        super().__enter__()
+
+    def __enter__(self) -> None:
+        """It was set when this was made."""
+
+    def __call__(self, function: _F) -> _F:
+        self.__exit__()
+        return super().__call__(function)
+
+
+class no_grad(_GradMode):  # noqa: N801 - PyTorch's name
+    """Inside `with no_grad():`, or in a function under `@no_grad()`, this thread records nothing."""
+
+    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
+        return object.__new__(cls) if function is None or not callable(function) else no_grad()(function)
+
+    def __init__(self, mode: bool = False) -> None:
+        super().__init__(False)
+
+
+class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
+    """Inside `with enable_grad():` this thread records, also within `no_grad`."""
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(True)
