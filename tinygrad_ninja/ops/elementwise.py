@@ -4,52 +4,99 @@ shape."""
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from .table import operation
+import numpy as np
+
+from .facts import C, Category
+from .table import Operation, operation
+
+pointwise = partial(operation, category=Category.ELEMENTWISE)
 
 
-@operation(broadcasts=True, a=lambda dout: dout, b=lambda dout: dout)
+def infix(sign: str, **keywords: Any) -> Callable[[Callable[..., Any]], Operation]:
+    """Return the decorator of an operation that C writes as a sign between its two operands."""
+    return pointwise(broadcasts=True, c=C(f"({{a}} {sign} {{b}})"), **keywords)
+
+
+@pointwise(
+    broadcasts=True,
+    commutative=True,
+    neutral=0,
+    c=C("({a} + {b})", wraps="(({T})(({U}){a} + ({U}){b}))", bools="({a} | {b})"),
+    ufunc=np.add,
+    a=lambda dout: dout,
+    b=lambda dout: dout,
+)
 def add(a: Any, b: Any, /) -> Any:
     """out = a + b;  da = dout,  db = dout."""
     return a + b
 
 
-@operation(broadcasts=True, numeric=True, a=lambda dout: dout, b=lambda dout: -dout)
+@pointwise(
+    broadcasts=True,
+    numeric=True,
+    neutral=0,
+    c=C("({a} - {b})", wraps="(({T})(({U}){a} - ({U}){b}))"),
+    ufunc=np.subtract,
+    a=lambda dout: dout,
+    b=lambda dout: -dout,
+)
 def sub(a: Any, b: Any, /) -> Any:
     """out = a - b;  da = dout,  db = -dout."""
     return a - b
 
 
-@operation(
-    broadcasts=True, numeric=True, torch_name="RsubBackward1", a=lambda dout: -dout, b=lambda dout: dout
+@pointwise(
+    broadcasts=True,
+    numeric=True,
+    torch_name="RsubBackward1",
+    a=lambda dout: -dout,
+    b=lambda dout: dout,
 )
 def rsub(a: Any, b: Any, /) -> Any:
     """out = b - a;  da = -dout,  db = dout."""
     return b - a
 
 
-@operation(broadcasts=True, a=lambda dout, b: dout * b, b=lambda dout, a: dout * a)
+@pointwise(
+    broadcasts=True,
+    commutative=True,
+    neutral=1,
+    c=C("({a} * {b})", wraps="(({T})(({U}){a} * ({U}){b}))", bools="({a} & {b})"),
+    ufunc=np.multiply,
+    a=lambda dout, b: dout * b,
+    b=lambda dout, a: dout * a,
+)
 def mul(a: Any, b: Any, /) -> Any:
     """out = a · b;  da = dout · b,  db = dout · a."""
     return a * b
 
 
-@operation(
-    broadcasts=True, floating=True, a=lambda dout, b: dout / b, b=lambda dout, a, b: -dout * ((a / b) / b)
+@pointwise(
+    broadcasts=True,
+    floating=True,
+    neutral=1,
+    cost=5,
+    c=C("({a} / {b})"),
+    ufunc=np.true_divide,
+    a=lambda dout, b: dout / b,
+    b=lambda dout, a, b: -dout * ((a / b) / b),
 )
 def div(a: Any, b: Any, /) -> Any:
     """out = a / b;  da = dout / b,  db = -dout · a / b²."""
     return a / b
 
 
-@operation(floating=True, x=lambda dout, out: -dout * out * out)
+@pointwise(floating=True, cost=5, x=lambda dout, out: -dout * out * out)
 def reciprocal(xp: Any, x: Any, /) -> Any:
     """out = 1 / x;  dx = -dout · out²."""
     return 1 / x
 
 
-@operation(x=lambda dout: -dout)
+@pointwise(c=C("(-{x})", wraps="(({T})(({U})0 - ({U}){x}))"), ufunc=np.negative, x=lambda dout: -dout)
 def neg(x: Any, /) -> Any:
     """out = -x;  dx = -dout."""
     return -x
@@ -71,73 +118,108 @@ def _exponent_slope(xp: Any, dout: Any, out: Any, a: Any, b: Any) -> Any:
     return dout * xp.where(base == 0, xp.where(b >= 0, 0.0, slope), slope)
 
 
-@operation(broadcasts=True, numeric=True, a=_base_slope, b=_exponent_slope)
+@pointwise(
+    broadcasts=True,
+    numeric=True,
+    cost=40,
+    c=C("(({T})pow_i({a}, {b}))", floats="pow{F}({a}, {b})"),
+    a=_base_slope,
+    b=_exponent_slope,
+)
 def pow(xp: Any, a: Any, b: Any, /) -> Any:
     """out = aᵇ;  da = dout · b · aᵇ⁻¹,  db = dout · aᵇ · log a."""
     return xp.pow(a, b)
 
 
-@operation(floating=True, x=lambda dout, out: dout * out)
+@pointwise(floating=True, cost=20, c=C("exp_{K}({x})"), ufunc=np.exp, x=lambda dout, out: dout * out)
 def exp(xp: Any, x: Any, /) -> Any:
     """out = eˣ;  dx = dout · out."""
     return xp.exp(x)
 
 
-@operation(floating=True, x=lambda dout, x: dout / x)
+@pointwise(floating=True, cost=20, c=C("log_{K}({x})"), ufunc=np.log, x=lambda dout, x: dout / x)
 def log(xp: Any, x: Any, /) -> Any:
     """out = ln x;  dx = dout / x."""
     return xp.log(x)
 
 
-@operation(floating=True, x=lambda dout, out: dout / (2 * out))
+@pointwise(
+    floating=True,
+    cost=5,
+    c=C("__builtin_sqrt{F}({x})"),
+    ufunc=np.sqrt,
+    x=lambda dout, out: dout / (2 * out),
+)
 def sqrt(xp: Any, x: Any, /) -> Any:
     """out = √x;  dx = dout / (2 · out)."""
     return xp.sqrt(x)
 
 
-@operation(floating=True, x=lambda xp, dout, x: dout * xp.cos(x))
+@pointwise(floating=True, cost=30, c=C("sin{F}({x})"), ufunc=np.sin, x=lambda xp, dout, x: dout * xp.cos(x))
 def sin(xp: Any, x: Any, /) -> Any:
     """out = sin x;  dx = dout · cos x."""
     return xp.sin(x)
 
 
-@operation(floating=True, x=lambda xp, dout, x: -dout * xp.sin(x))
+@pointwise(floating=True, cost=30, c=C("cos{F}({x})"), ufunc=np.cos, x=lambda xp, dout, x: -dout * xp.sin(x))
 def cos(xp: Any, x: Any, /) -> Any:
     """out = cos x;  dx = -dout · sin x."""
     return xp.cos(x)
 
 
-@operation(floating=True, x=lambda xp, dout, out: xp.one_minus_square(out) * dout)
+@pointwise(
+    floating=True,
+    cost=20,
+    c=C("tanh_{K}({x})"),
+    ufunc=np.tanh,
+    x=lambda xp, dout, out: xp.one_minus_square(out) * dout,
+)
 def tanh(xp: Any, x: Any, /) -> Any:
     """out = tanh x;  dx = dout · (1 - out²)."""
     return xp.tanh(x)
 
 
-@operation(y=lambda dout, y: -2 * y * dout)
+@pointwise(
+    c=C("(1 - ({y} * {y}))", wraps="(({T})(({U})1 - ({U})(({T})(({U}){y} * ({U}){y}))))"),
+    y=lambda dout, y: -2 * y * dout,
+)
 def one_minus_square(xp: Any, y: Any, /) -> Any:
     """out = 1 - y²;  dy = -2 · y · dout. The slope of tanh, which torch rounds once."""
     return xp.one_minus_square(y)
 
 
-@operation(floating=True, x=lambda xp, dout, x: dout * (2 / math.sqrt(math.pi)) * xp.exp(-x * x))
+@pointwise(
+    floating=True,
+    cost=30,
+    c=C("erf{F}({x})"),
+    x=lambda xp, dout, x: dout * (2 / math.sqrt(math.pi)) * xp.exp(-x * x),
+)
 def erf(xp: Any, x: Any, /) -> Any:
     """out = 2/√π ∫₀ˣ e^(-t²) dt;  dx = dout · 2/√π · e^(-x²)."""
     return xp.erf(x)
 
 
-@operation(floating=True, x=lambda dout, out: dout * (1 - out) * out)
+@pointwise(floating=True, x=lambda dout, out: dout * (1 - out) * out)
 def sigmoid(xp: Any, x: Any, /) -> Any:
     """out = 1 / (1 + e⁻ˣ);  dx = dout · out · (1 - out)."""
     return 1 / (1 + xp.exp(-x))
 
 
-@operation(x=lambda xp, dout, out: xp.where(out <= 0, 0.0, dout))
+@pointwise(x=lambda xp, dout, out: xp.where(out <= 0, 0.0, dout))
 def relu(xp: Any, x: Any, /) -> Any:
     """out = max(x, 0);  dx = dout where out > 0, else 0 (and 0 at x = 0)."""
     return xp.maximum(x, 0)
 
 
-@operation(x=lambda xp, dout, x: dout * xp.sign(x))
+@pointwise(
+    c=C(
+        "({x} < 0 ? (-{x}) : {x})",
+        floats="__builtin_fabs{F}({x})",
+        wraps="({x} < 0 ? (({T})(({U})0 - ({U}){x})) : {x})",
+    ),
+    ufunc=np.absolute,
+    x=lambda xp, dout, x: dout * xp.sign(x),
+)
 def abs(xp: Any, x: Any, /) -> Any:
     """out = |x|;  dx = dout · sign x, which is 0 at x = 0."""
     return xp.abs(x)
@@ -147,19 +229,19 @@ def flat(xp: Any, dout: Any) -> Any:
     return xp.zeros_like(dout)
 
 
-@operation(x=flat)
+@pointwise(c=C("(({T})(({x} > 0) - ({x} < 0)))", bools="{x}"), x=flat)
 def sign(xp: Any, x: Any, /) -> Any:
     """out = -1, 0 or 1;  dx = 0."""
     return xp.sign(x)
 
 
-@operation(x=flat)
+@pointwise(c=C("{x}", floats="__builtin_floor{F}({x})"), ufunc=np.floor, x=flat)
 def floor(xp: Any, x: Any, /) -> Any:
     """out = the largest integer not above x;  dx = 0."""
     return xp.floor(x)
 
 
-@operation(x=flat)
+@pointwise(c=C("{x}", floats="__builtin_trunc{F}({x})"), ufunc=np.trunc, x=flat)
 def trunc(xp: Any, x: Any, /) -> Any:
     """out = x without its fraction;  dx = 0."""
     return xp.trunc(x)
@@ -171,7 +253,7 @@ def _clamp_slope(xp: Any, dout: Any, x: Any, low: Any, high: Any) -> Any:
     return dout if high is None else xp.where(x <= high, dout, 0.0)
 
 
-@operation(torch_name="ClampBackward1", x=_clamp_slope)
+@pointwise(torch_name="ClampBackward1", x=_clamp_slope)
 def clamp(xp: Any, x: Any, /, low: Any, high: Any) -> Any:
     """out = min(max(x, low), high), either bound a number or None;  dx = dout where low ≤ x ≤ high, else
     0."""
@@ -183,8 +265,11 @@ def _winner_slope(xp: Any, dout: Any, lost: Any, tied: Any) -> Any:
     return xp.where(lost, 0.0, xp.where(tied, dout / 2, dout))
 
 
-@operation(
+@pointwise(
     broadcasts=True,
+    neutral=-math.inf,
+    c=C("({a} > {b} ? {a} : {b})", floats="({a} > {b} || {a} != {a} ? {a} : {b})"),
+    ufunc=np.maximum,
     a=lambda xp, dout, a, b: _winner_slope(xp, dout, a < b, a == b),
     b=lambda xp, dout, a, b: _winner_slope(xp, dout, b < a, a == b),
 )
@@ -193,8 +278,11 @@ def maximum(xp: Any, a: Any, b: Any, /) -> Any:
     return xp.maximum(a, b)
 
 
-@operation(
+@pointwise(
     broadcasts=True,
+    neutral=math.inf,
+    c=C("({a} < {b} ? {a} : {b})", floats="({a} < {b} || {a} != {a} ? {a} : {b})"),
+    ufunc=np.minimum,
     a=lambda xp, dout, a, b: _winner_slope(xp, dout, a > b, a == b),
     b=lambda xp, dout, a, b: _winner_slope(xp, dout, b > a, a == b),
 )
@@ -203,8 +291,9 @@ def minimum(xp: Any, a: Any, b: Any, /) -> Any:
     return xp.minimum(a, b)
 
 
-@operation(
+@pointwise(
     broadcasts=True,
+    c=C("({condition} ? {a} : {b})"),
     a=lambda xp, dout, condition: xp.where(condition, dout, 0.0),
     b=lambda xp, dout, condition: xp.where(condition, 0.0, dout),
 )
@@ -221,9 +310,11 @@ def _refuse_zero(xp: Any, a: Any, b: Any) -> None:
         raise RuntimeError("integer division by zero (ZeroDivisionError)")
 
 
-@operation(
+@pointwise(
     broadcasts=True,
     numeric=True,
+    cost=10,
+    c=C("mod_{K}({a}, {b})"),
     a=lambda dout: dout,
     b=lambda xp, dout, a, b: -dout * xp.floor(a / b),
 )
@@ -233,14 +324,21 @@ def remainder(xp: Any, a: Any, b: Any, /) -> Any:
     return a % b
 
 
-@operation(broadcasts=True, numeric=True, keeps=True, a=flat, b=flat)
+@pointwise(
+    broadcasts=True,
+    numeric=True,
+    keeps=True,
+    c=C("(({T})div_i({a}, {b}))", floats="floor_divide_{K}({a}, {b})"),
+    a=flat,
+    b=flat,
+)
 def floor_divide(xp: Any, a: Any, b: Any, /) -> Any:
     """out = ⌊a / b⌋;  da = db = 0."""
     _refuse_zero(xp, a, b)
     return a // b
 
 
-@operation(torch_name="ToCopyBackward0", x=lambda xp, dout, x_like: xp.astype(dout, x_like.dtype))
+@pointwise(torch_name="ToCopyBackward0", c=C("{x}"), x=lambda xp, dout, x_like: xp.astype(dout, x_like.dtype))
 def cast(xp: Any, x: Any, /, dtype: Any) -> Any:
     """out = x in another dtype;  dx = dout in the dtype of x."""
     return xp.astype(x, dtype)
@@ -249,85 +347,85 @@ def cast(xp: Any, x: Any, /, dtype: Any) -> Any:
 # Of these there is no derivative: what comes out is true or false, or an integer.
 
 
-@operation(broadcasts=True)
+@infix("==", commutative=True, predicate=True, ufunc=np.equal)
 def eq(a: Any, b: Any, /) -> Any:
     """out = whether a = b."""
     return a == b
 
 
-@operation(broadcasts=True)
+@infix("!=", commutative=True, predicate=True, ufunc=np.not_equal)
 def ne(a: Any, b: Any, /) -> Any:
     """out = whether a ≠ b."""
     return a != b
 
 
-@operation(broadcasts=True)
+@infix("<", predicate=True, ufunc=np.less)
 def lt(a: Any, b: Any, /) -> Any:
     """out = whether a < b."""
     return a < b
 
 
-@operation(broadcasts=True)
+@infix("<=", predicate=True, ufunc=np.less_equal)
 def le(a: Any, b: Any, /) -> Any:
     """out = whether a ≤ b."""
     return a <= b
 
 
-@operation(broadcasts=True)
+@infix(">", predicate=True, ufunc=np.greater)
 def gt(a: Any, b: Any, /) -> Any:
     """out = whether a > b."""
     return a > b
 
 
-@operation(broadcasts=True)
+@infix(">=", predicate=True, ufunc=np.greater_equal)
 def ge(a: Any, b: Any, /) -> Any:
     """out = whether a ≥ b."""
     return a >= b
 
 
-@operation(broadcasts=True)
+@infix("&", commutative=True, neutral=-1, ufunc=np.bitwise_and)
 def bitwise_and(a: Any, b: Any, /) -> Any:
     """out = a and b: logical for bool, bit by bit for integers."""
     return a & b
 
 
-@operation(broadcasts=True)
+@infix("|", commutative=True, neutral=0, ufunc=np.bitwise_or)
 def bitwise_or(a: Any, b: Any, /) -> Any:
     """out = a or b: logical for bool, bit by bit for integers."""
     return a | b
 
 
-@operation(broadcasts=True)
+@infix("^", commutative=True, neutral=0, ufunc=np.bitwise_xor)
 def bitwise_xor(a: Any, b: Any, /) -> Any:
     """out = a or b but not both: logical for bool, bit by bit for integers."""
     return a ^ b
 
 
-@operation()
+@pointwise(c=C("(~{x})", bools="(!{x})"), ufunc=np.invert)
 def bitwise_not(x: Any, /) -> Any:
     """out = not x: logical for bool, bit by bit for integers."""
     return ~x
 
 
-@operation()
+@pointwise(predicate=True, c=C("({x} == 0)"), ufunc=np.logical_not)
 def logical_not(xp: Any, x: Any, /) -> Any:
     """out = whether x is zero."""
     return xp.logical_not(x)
 
 
-@operation()
+@pointwise(predicate=True, c=C("({x} != {x})"), ufunc=np.isnan)
 def isnan(xp: Any, x: Any, /) -> Any:
     """out = whether x is not a number."""
     return xp.isnan(x)
 
 
-@operation()
+@pointwise(predicate=True, c=C("0", floats="(__builtin_fabs{F}({x}) == INFINITY)"), ufunc=np.isinf)
 def isinf(xp: Any, x: Any, /) -> Any:
     """out = whether x is infinite."""
     return xp.isinf(x)
 
 
-@operation()
+@pointwise(predicate=True, c=C("1", floats="(__builtin_fabs{F}({x}) < INFINITY)"), ufunc=np.isfinite)
 def isfinite(xp: Any, x: Any, /) -> Any:
     """out = whether x is neither infinite nor NaN."""
     return xp.isfinite(x)

@@ -3,6 +3,71 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum, auto
+from string import Formatter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from .table import Operation
+
+
+class Category(Enum):
+    """How the elements of an operation's output come from those of its inputs."""
+
+    COMPOSED = auto()
+    """As those of the operations that its forward function calls."""
+    ELEMENTWISE = auto()
+    """Each is computed of the elements in the same place, the inputs broadcast against each other."""
+    MASK = auto()
+    """Each is the element in the same place, or 0, as the place says."""
+    MOVEMENT = auto()
+    """Each is an element of the input, of a place that is known without reading anything."""
+    REDUCTION = auto()
+    """Each is what many elements are folded to, along `axis`, a parameter."""
+    SCAN = auto()
+    """Each is what the elements up to its place are folded to."""
+    GATHER = auto()
+    """Each is an element of the input, of a place that is read from an index."""
+    SCATTER = auto()
+    """The elements of an input are written, or added, to places of zeros or of another input."""
+    JOIN = auto()
+    """Each is an element of one of any number of inputs that lie beside each other."""
+    PRODUCT = auto()
+    """Each is a sum of products of elements of two inputs."""
+
+
+@dataclass(frozen=True)
+class C:
+    """The C expression of one element of an elementwise operation, in templates.
+
+    In a template the name of an input or of a number among the parameters stands for its C expression, which
+    needs no brackets; all inputs have been converted to one dtype. {F} is "f" in float32 and nothing
+    in float64, as in the names of C's own functions (`sin{F}`); {K} is "f", "d" or, of integers, "i", as in
+    those of `prelude.h`; {T} is the C type, and {U} the unsigned one, in which integers wrap.
+
+    text: for every dtype for which there is no other. floats, bools: for these. wraps: for signed integers of
+    32 and 64 bits, whose overflow C leaves undefined.
+    """
+
+    text: str
+    floats: str = ""
+    bools: str = ""
+    wraps: str = ""
+
+    def texts(self) -> list[str]:
+        """Return the templates."""
+        return [text for text in (self.text, self.floats, self.bools, self.wraps) if text]
+
+    def repeats(self) -> bool:
+        """Return whether some template names an operand more than once, so that it must not be an expression
+        that is computed each time."""
+        for text in self.texts():
+            operands = [name for _, name, _, _ in Formatter().parse(text) if name and name not in "FKTU"]
+            if len(set(operands)) < len(operands):
+                return True
+        return False
 
 
 @dataclass(kw_only=True, eq=False)
@@ -17,6 +82,18 @@ class Facts:
     keeps: PyTorch refuses a second backward through it, though the rules read no array. On an entry: whether
         the first backward frees its nodes; None where it depends on the node, of which `frees` then says it.
     torch_name: what PyTorch prints as the `grad_fn`, where that is not the name and "Backward0".
+
+    category: how the elements of the output come from those of the inputs.
+    commutative: the two inputs may change places, and no bit of the output changes.
+    neutral: the number that leaves an operand as it is: the right one of two, and, of a commutative operation
+        or of the larger and the smaller, the left one as well. (0 leaves -0 as 0.)
+    predicate: the output is true or false, whatever the dtype of the inputs.
+    whole: every element of the input is among those of the output.
+    folds: the operation of two numbers by which a reduction makes one of many; it begins at its neutral one.
+    cost: about how many simple instructions a processor takes for one element.
+    c: what C computes for an element; None where there is none, or where the forward function is composed of
+        operations for which there is C.
+    ufunc: the function of NumPy's that computes the same on its arrays, and can write it into a given one.
     """
 
     broadcasts: bool = False
@@ -26,3 +103,12 @@ class Facts:
     contiguous: bool = False
     keeps: bool | None = False
     torch_name: str = ""
+    category: Category = Category.COMPOSED
+    commutative: bool = False
+    neutral: float | None = None
+    predicate: bool = False
+    whole: bool = False
+    folds: Operation | None = None
+    cost: int = 1
+    c: C | None = None
+    ufunc: np.ufunc | None = None

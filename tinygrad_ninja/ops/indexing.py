@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..kinds import sum_to
+from .facts import Category
 from .table import operation
 
 
@@ -17,25 +18,25 @@ def _put_back(xp: Any, dout: Any, x_like: Any, key: tuple[Any, ...]) -> Any:
     return xp.scatter(dout, x_like.shape, key)
 
 
-@operation(view=True, x=_put_back)
+@operation(view=True, category=Category.MOVEMENT, cost=0, x=_put_back)
 def slice(x: Any, /, key: tuple[Any, ...]) -> Any:
     """out = x[key], key basic;  dx = 0 but for dout at key."""
     return x[key]
 
 
-@operation(view=True, x=_put_back)
+@operation(view=True, category=Category.MOVEMENT, cost=0, x=_put_back)
 def select(x: Any, /, key: tuple[Any, ...]) -> Any:
     """out = x[key] as in `slice`, for a key that ends in an integer: PyTorch's node has a name of its own."""
     return x[key]
 
 
-@operation(x=_put_back)
+@operation(category=Category.GATHER, cost=2, x=_put_back)
 def index(xp: Any, x: Any, /, key: tuple[Any, ...]) -> Any:
     """out = x[key];  dx = 0, and dout added at key, twice where a cell is named twice."""
     return xp.index(x, key)
 
 
-@operation(x=lambda xp, dout, key: xp.index(dout, key))
+@operation(category=Category.SCATTER, x=lambda xp, dout, key: xp.index(dout, key))
 def scatter(xp: Any, x: Any, /, shape: tuple[int, ...], key: tuple[Any, ...]) -> Any:
     """out = 0 of `shape`, and x added at key;  dx = dout[key]."""
     return xp.scatter(x, shape, key)
@@ -43,6 +44,7 @@ def scatter(xp: Any, x: Any, /, shape: tuple[int, ...], key: tuple[Any, ...]) ->
 
 @operation(
     torch_name="CopySlices",
+    category=Category.SCATTER,
     x=lambda xp, dout, key: xp.put(dout, 0, key),
     value=lambda xp, dout, value_like, key: sum_to(xp.index(dout, key), value_like),
 )
@@ -66,6 +68,7 @@ def _overwrite(xp: Any, x: Any, value: Any, chain: tuple[Any, ...]) -> Any:
 @operation(
     keeps=True,
     torch_name="CopySlices",
+    category=Category.SCATTER,
     x=lambda xp, dout, chain: _overwrite(xp, dout, 0.0, chain),
     value=lambda xp, dout, value_like, chain: sum_to(read_chain(xp, dout, chain), value_like),
 )
@@ -78,14 +81,17 @@ def put_view(xp: Any, x: Any, value: Any, /, chain: tuple[Any, ...]) -> Any:
 
 
 @operation(
-    contiguous=True, x=lambda xp, dout, x_like, axis, index: xp.scatter_along(dout, x_like.shape, axis, index)
+    contiguous=True,
+    category=Category.GATHER,
+    cost=2,
+    x=lambda xp, dout, x_like, axis, index: xp.scatter_along(dout, x_like.shape, axis, index),
 )
 def gather(xp: Any, x: Any, /, axis: int, index: Any) -> Any:
     """out[i][j] = x[i][index[i][j]] for axis 1, and so on;  dx = 0, and dout added where it was read."""
     return xp.gather(x, axis, index)
 
 
-@operation(x=lambda xp, dout, axis, index: xp.gather(dout, axis, index))
+@operation(category=Category.SCATTER, x=lambda xp, dout, axis, index: xp.gather(dout, axis, index))
 def scatter_along(xp: Any, x: Any, /, shape: tuple[int, ...], axis: int, index: Any) -> Any:
     """out = 0 of `shape`, and x added where gather(out, axis, index) reads;  dx = gather(dout, axis,
     index)."""

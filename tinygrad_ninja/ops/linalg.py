@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from ..kinds import sum_to
+from .facts import Category
 from .table import operation
 
 
@@ -45,7 +48,13 @@ def _right_slope(xp: Any, dout: Any, a: Any, b_like: Any) -> Any:
     return sum_to(xp.matmul(a.mT, dout), b_like)
 
 
-@operation(torch_name="MmBackward0", a=_left_slope, b=_right_slope)
+@operation(
+    torch_name="MmBackward0",
+    category=Category.PRODUCT,
+    ufunc=np.matmul,
+    a=_left_slope,
+    b=_right_slope,
+)
 def matmul(xp: Any, a: Any, b: Any, /) -> Any:
     """out = a @ b;  da = dout @ bᵀ,  db = aᵀ @ dout, summed over the batch dimensions that were broadcast."""
     return xp.matmul(a, b)

@@ -4,10 +4,15 @@ input."""
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from ..kinds import either
+from . import elementwise
+from .facts import Category
 from .table import operation
+
+reducing = partial(operation, category=Category.REDUCTION, contiguous=True)
 
 
 def spread(xp: Any, d: Any, like: Any, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
@@ -26,16 +31,16 @@ def size(like: Any, axis: tuple[int, ...] | None) -> int:
     return math.prod(like.shape if axis is None else map(like.shape.__getitem__, axis))
 
 
-@operation(
-    contiguous=True, x=lambda xp, dout, x_like, axis, keepdims: spread(xp, dout, x_like, axis, keepdims)
+@reducing(
+    folds=elementwise.add,
+    x=lambda xp, dout, x_like, axis, keepdims: spread(xp, dout, x_like, axis, keepdims),
 )
 def sum(xp: Any, x: Any, /, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
     """out = Σ x;  dx = dout, repeated."""
     return xp.sum(x, axis, keepdims)
 
 
-@operation(
-    contiguous=True,
+@reducing(
     x=lambda xp, dout, x_like, axis, keepdims: spread(xp, dout / size(x_like, axis), x_like, axis, keepdims),
 )
 def mean(xp: Any, x: Any, /, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
@@ -58,7 +63,7 @@ def _var_slope(xp: Any, dout: Any, x: Any, axis: Any, correction: float, keepdim
     return scale * spread(xp, dout, x, axis, keepdims) * (x - mean.forward(xp, x, axis, True))
 
 
-@operation(contiguous=True, x=_var_slope)
+@reducing(x=_var_slope)
 def var(xp: Any, x: Any, /, axis: Any, correction: float, keepdims: bool) -> Any:
     """out = Σ (x - mean)² / (n - correction);  dx = dout · 2 (x - mean) / (n - correction)."""
     return _var(xp, x, axis, correction, keepdims)
@@ -70,7 +75,7 @@ def _std_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, correction: floa
     return _var_slope(xp, dvar, x, axis, correction, keepdims)
 
 
-@operation(contiguous=True, x=_std_slope)
+@reducing(x=_std_slope)
 def std(xp: Any, x: Any, /, axis: Any, correction: float, keepdims: bool) -> Any:
     """out = √var;  dx = dout · (x - mean) / (out · (n - correction)), 0 where out is 0."""
     return xp.sqrt(_var(xp, x, axis, correction, keepdims))
@@ -86,14 +91,14 @@ def _share_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, keepdims: bool
     return spread(xp, dout / count, x, axis, keepdims) * winners
 
 
-@operation(contiguous=True, x=_share_slope)
+@reducing(folds=elementwise.maximum, x=_share_slope)
 def amax(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = the largest;  dx = dout shared evenly among those equal to it. Of a NaN there are none: dx = NaN;
     but with `axis` None, as in `max()`, the NaNs share."""
     return xp.max(x, axis, keepdims)
 
 
-@operation(contiguous=True, x=_share_slope)
+@reducing(folds=elementwise.minimum, x=_share_slope)
 def amin(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = the smallest, as `amax`."""
     return xp.min(x, axis, keepdims)
@@ -141,7 +146,7 @@ def _multiplied(xp: Any, dout: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     return spread(xp, dout, x, axis, keepdims) * xp.permute_dims(xp.reshape(others, front.shape), back)
 
 
-@operation(contiguous=True, x=_prod_slope)
+@reducing(folds=elementwise.mul, x=_prod_slope)
 def prod(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = Π x;  dx = dout · the product of all the others."""
     return xp.prod(x, axis, keepdims)
@@ -149,6 +154,8 @@ def prod(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
 
 @operation(
     contiguous=True,
+    category=Category.SCAN,
+    folds=elementwise.add,
     x=lambda xp, dout, axis: xp.flip(xp.cumulative_sum(xp.flip(dout, axis=(axis,)), axis), axis=(axis,)),
 )
 def cumsum(xp: Any, x: Any, /, axis: int) -> Any:
@@ -161,8 +168,7 @@ def _largest(xp: Any, x: Any, axis: Any) -> Any:
     return xp.max(x, axis, True) if size(x, axis) else 0
 
 
-@operation(
-    contiguous=True,
+@reducing(
     floating=True,
     x=lambda xp, dout, out, x, axis, keepdims: (
         spread(xp, dout, x, axis, keepdims) * xp.exp(x - spread(xp, out, x, axis, keepdims))
@@ -194,8 +200,7 @@ def log_softmax(xp: Any, x: Any, /, axis: Any) -> Any:
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis, True))
 
 
-@operation(
-    contiguous=True,
+@reducing(
     x=lambda xp, dout, out, x, axis, keepdims: (
         spread(xp, xp.where(out == 0, 0.0, dout / out), x, axis, keepdims) * x
     ),
@@ -205,25 +210,25 @@ def norm(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     return xp.sqrt(xp.sum(x * x, axis, keepdims))
 
 
-@operation(contiguous=True)
+@reducing()
 def argmax(xp: Any, x: Any, /, axis: int | None, keepdims: bool) -> Any:
     """out = where the largest stands, the first of equals; `axis` is one dimension or None."""
     return xp.argmax(x, axis, keepdims)
 
 
-@operation(contiguous=True)
+@reducing()
 def argmin(xp: Any, x: Any, /, axis: int | None, keepdims: bool) -> Any:
     """out = where the smallest stands, the first of equals; `axis` is one dimension or None."""
     return xp.argmin(x, axis, keepdims)
 
 
-@operation(contiguous=True)
+@reducing(folds=elementwise.bitwise_and)
 def all(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = whether all are true, or not zero."""
     return xp.all(x, axis, keepdims)
 
 
-@operation(contiguous=True)
+@reducing(folds=elementwise.bitwise_or)
 def any(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = whether any is true, or not zero."""
     return xp.any(x, axis, keepdims)

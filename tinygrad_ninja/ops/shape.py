@@ -5,22 +5,42 @@ from __future__ import annotations
 from typing import Any
 
 from ..kinds import device_of, move, sum_to
+from .facts import Category
 from .table import operation
 
 
-@operation(view=True, torch_name="ViewBackward0", x=lambda xp, dout, x_like: xp.reshape(dout, x_like.shape))
+@operation(
+    view=True,
+    torch_name="ViewBackward0",
+    category=Category.MOVEMENT,
+    whole=True,
+    cost=0,
+    x=lambda xp, dout, x_like: xp.reshape(dout, x_like.shape),
+)
 def reshape(xp: Any, x: Any, /, shape: tuple[int, ...]) -> Any:
     """out = the same numbers, in order, in another shape;  dx = dout in the shape of x."""
     return xp.reshape(x, shape)
 
 
-@operation(view=True, x=lambda xp, dout, x_like: xp.reshape(dout, x_like.shape))
+@operation(
+    view=True,
+    category=Category.MOVEMENT,
+    whole=True,
+    cost=0,
+    x=lambda xp, dout, x_like: xp.reshape(dout, x_like.shape),
+)
 def unsqueeze(xp: Any, x: Any, /, shape: tuple[int, ...]) -> Any:
     """out = x in `shape`, which has one more dimension, of one;  dx = dout in the shape of x."""
     return xp.reshape(x, shape)
 
 
-@operation(view=True, x=lambda xp, dout, x_like: xp.reshape(dout, x_like.shape))
+@operation(
+    view=True,
+    category=Category.MOVEMENT,
+    whole=True,
+    cost=0,
+    x=lambda xp, dout, x_like: xp.reshape(dout, x_like.shape),
+)
 def squeeze(xp: Any, x: Any, /, shape: tuple[int, ...]) -> Any:
     """out = x in `shape`, which lacks some dimensions of one;  dx = dout in the shape of x."""
     return xp.reshape(x, shape)
@@ -30,13 +50,25 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(axes.index(i) for i in range(len(axes)))
 
 
-@operation(view=True, x=lambda xp, dout, axes: xp.permute_dims(dout, _inverse(axes)))
+@operation(
+    view=True,
+    category=Category.MOVEMENT,
+    whole=True,
+    cost=0,
+    x=lambda xp, dout, axes: xp.permute_dims(dout, _inverse(axes)),
+)
 def permute(xp: Any, x: Any, /, axes: tuple[int, ...]) -> Any:
     """out's dimension i is x's dimension axes[i];  dx = dout, permuted back."""
     return xp.permute_dims(x, axes)
 
 
-@operation(view=True, x=lambda dout, x_like: sum_to(dout, x_like))
+@operation(
+    view=True,
+    category=Category.MOVEMENT,
+    whole=True,
+    cost=0,
+    x=lambda dout, x_like: sum_to(dout, x_like),
+)
 def expand(xp: Any, x: Any, /, shape: tuple[int, ...]) -> Any:
     """out = x repeated along dimensions of one and new ones in front;  dx = dout summed over the repeats."""
     return xp.expand(x, shape)
@@ -50,7 +82,7 @@ def _piece(xp: Any, dout: Any, tensors_like: tuple[Any, ...], axis: int, positio
     return xp.index(dout, (slice(None),) * axis + (slice(start, stop),))
 
 
-@operation(contiguous=True, tensors=_piece)
+@operation(contiguous=True, category=Category.JOIN, tensors=_piece)
 def cat(xp: Any, *tensors: Any, axis: int) -> Any:
     """out = the tensors one after the other along axis;  each takes its piece of dout."""
     return xp.concat(tensors, axis=axis)
@@ -60,25 +92,25 @@ def _layer(xp: Any, dout: Any, tensors_like: tuple[Any, ...], axis: int, positio
     return xp.index(dout, (slice(None),) * axis + (position, Ellipsis))
 
 
-@operation(contiguous=True, tensors=_layer)
+@operation(contiguous=True, category=Category.JOIN, tensors=_layer)
 def stack(xp: Any, *tensors: Any, axis: int) -> Any:
     """out = the tensors, of one shape, beside each other along a new axis;  each takes its layer of dout."""
     return xp.stack(tensors, axis=axis)
 
 
-@operation(x=lambda xp, dout, axes: xp.flip(dout, axis=axes))
+@operation(category=Category.MOVEMENT, whole=True, cost=0, x=lambda xp, dout, axes: xp.flip(dout, axis=axes))
 def flip(xp: Any, x: Any, /, axes: tuple[int, ...]) -> Any:
     """out = x with the order along axes reversed;  dx = dout reversed likewise."""
     return xp.copy(xp.flip(x, axis=axes))
 
 
-@operation(contiguous=True, x=lambda xp, dout, offset: xp.tril(dout, k=offset))
+@operation(contiguous=True, category=Category.MASK, x=lambda xp, dout, offset: xp.tril(dout, k=offset))
 def tril(xp: Any, x: Any, /, offset: int) -> Any:
     """out = x, 0 above the diagonal `offset`;  dx = dout, 0 there too."""
     return xp.tril(x, k=offset)
 
 
-@operation(contiguous=True, x=lambda xp, dout, offset: xp.triu(dout, k=offset))
+@operation(contiguous=True, category=Category.MASK, x=lambda xp, dout, offset: xp.triu(dout, k=offset))
 def triu(xp: Any, x: Any, /, offset: int) -> Any:
     """out = x, 0 below the diagonal `offset`;  dx = dout, 0 there too."""
     return xp.triu(x, k=offset)
@@ -96,13 +128,17 @@ def _onto_diagonal(xp: Any, dout: Any, x_like: Any, offset: int) -> Any:
     return square
 
 
-@operation(x=_onto_diagonal)
+@operation(category=Category.MOVEMENT, cost=0, x=_onto_diagonal)
 def diagonal(xp: Any, x: Any, /, offset: int) -> Any:
     """out = the diagonal of a matrix;  dx = dout on that diagonal, 0 elsewhere."""
     return xp.copy(xp.diagonal(x, offset))
 
 
-@operation(torch_name="DiagEmbedBackward0", x=lambda xp, dout, offset: xp.diagonal(dout, offset))
+@operation(
+    torch_name="DiagEmbedBackward0",
+    category=Category.SCATTER,
+    x=lambda xp, dout, offset: xp.diagonal(dout, offset),
+)
 def diag_embed(xp: Any, x: Any, /, offset: int) -> Any:
     """out = a square matrix with the vector x on its diagonal;  dx = the diagonal of dout."""
     return xp.diag_embed(x, offset)
@@ -112,13 +148,13 @@ def _move_back(xp: Any, dout: Any, x_like: Any) -> Any:
     return to_device.on(xp, dout, device_of(x_like))
 
 
-@operation(torch_name="ToCopyBackward0", x=_move_back)
+@operation(torch_name="ToCopyBackward0", category=Category.MOVEMENT, whole=True, cost=0, x=_move_back)
 def to_device(xp: Any, x: Any, /, device: str) -> Any:
     """out = x on another device;  dx = dout on the device of x."""
     return move(x, device)
 
 
-@operation(x=lambda dout: dout)
+@operation(category=Category.MOVEMENT, whole=True, cost=0, x=lambda dout: dout)
 def clone(xp: Any, x: Any, /, ordered: bool) -> Any:
     """out = x in memory of its own, in order or, where not `ordered`, with its axes as those of x;  dx =
     dout."""
