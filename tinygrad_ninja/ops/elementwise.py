@@ -229,7 +229,7 @@ def flat(xp: Any, dout: Any) -> Any:
     return xp.zeros_like(dout)
 
 
-@pointwise(c=C("(({T})(({x} > 0) - ({x} < 0)))", bools="{x}"), x=flat)
+@pointwise(c=C("({T})(({x} > 0) - ({x} < 0))", bools="{x}"), x=flat)
 def sign(xp: Any, x: Any, /) -> Any:
     """out = -1, 0 or 1;  dx = 0."""
     return xp.sign(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import cached_property
 from string import Formatter
 from typing import TYPE_CHECKING
 
@@ -56,14 +57,16 @@ class C:
     bools: str = ""
     wraps: str = ""
 
+    @property
     def texts(self) -> list[str]:
         """Return the templates."""
         return [text for text in (self.text, self.floats, self.bools, self.wraps) if text]
 
+    @cached_property
     def repeats(self) -> bool:
         """Return whether some template names an operand more than once, so that it must not be an expression
         that is computed each time."""
-        for text in self.texts():
+        for text in self.texts:
             operands = [name for _, name, _, _ in Formatter().parse(text) if name and name not in "FKTU"]
             if len(set(operands)) < len(operands):
                 return True
@@ -87,12 +90,12 @@ class Facts:
     commutative: the two inputs may change places, and no bit of the output changes.
     neutral: the number that leaves an operand as it is: the right one of two, and, of a commutative operation
         or of the larger and the smaller, the left one as well. (0 leaves -0 as 0.)
-    predicate: the output is true or false, whatever the dtype of the inputs.
+    predicate: the output is true or false (or 1 or 0), whatever the dtype of the inputs.
     whole: every element of the input is among those of the output.
     folds: the operation of two numbers by which a reduction makes one of many; it begins at its neutral one.
     cost: about how many simple instructions a processor takes for one element.
-    c: what C computes for an element; None where there is none, or where the forward function is composed of
-        operations for which there is C.
+    c: what C computes for an element. None where it is computed as the forward function says, of other
+        operations; what is neither elementwise nor composed of such has loops of its own in the compiler.
     ufunc: the function of NumPy's that computes the same on its arrays, and can write it into a given one.
     """
 

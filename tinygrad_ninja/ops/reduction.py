@@ -222,13 +222,13 @@ def argmin(xp: Any, x: Any, /, axis: int | None, keepdims: bool) -> Any:
     return xp.argmin(x, axis, keepdims)
 
 
-@reducing(folds=elementwise.bitwise_and)
+@reducing(folds=elementwise.bitwise_and, predicate=True)
 def all(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = whether all are true, or not zero."""
     return xp.all(x, axis, keepdims)
 
 
-@reducing(folds=elementwise.bitwise_or)
+@reducing(folds=elementwise.bitwise_or, predicate=True)
 def any(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = whether any is true, or not zero."""
     return xp.any(x, axis, keepdims)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from ... import ops
+from ...ops import Category, Operation
 from ..instructions import Instruction, Var
 from .checks import divides
-from .plan import Address, Buffer, Place, Storage, contiguous, loops
-from .scalars import ELEMENTWISE, c_type, common, converted, expression, literal, power, raised
+from .entries import RESHAPES
+from .plan import Address, Buffer, Place, Storage, contiguous, loops, uncompiled
+from .scalars import c_type, common, converted, expression, literal, power
 
 Index = tuple[str, ...]
-_COMPARISONS = {"eq", "ne", "lt", "le", "gt", "ge", "isnan", "isinf", "isfinite", "logical_not"}
 
 _NOBODY = Buffer("", np.dtype(np.int8), (), ())
 
@@ -94,45 +97,112 @@ class Body:
         return self.value(x, tuple("0" if n == 1 else i for i, n in zip(mine, x.shape, strict=True)), dtype)
 
     def computed(self, made: Instruction, index: Index) -> str:
-        """The expression of an instruction's output at an index."""
-        name, inputs, parameters = made.operation.name, made.inputs, made.parameters
-        if name in ELEMENTWISE:
+        """Return the expression of an instruction's output at an index. UnsupportedError, which names the
+        operation, where there is none."""
+        if made.operation in _WRITTEN:
+            return _WRITTEN[made.operation](self, made, index)
+        if made.operation.category is not Category.ELEMENTWISE or made.operation.c is None:
+            raise uncompiled(made)
+        return self._elementwise(made, index)
+
+    # -- elementwise -----------------------------------------------------------------------------------------
+
+    def _elementwise(self, made: Instruction, index: Index) -> str:
+        operation, inputs, out = made.operation, made.inputs, made.output.dtype
+        d = common([each.dtype if isinstance(each, Var) else each for each in inputs])
+        if operation.floating and d.kind != "f":
+            d = out
+        self.traps |= divides(operation.name, d)
+        args = [self.broadcast(each, index, d) for each in inputs]
+        assert operation.c is not None
+        if operation.c.repeats:
+            args = [self.name(each, d) for each in args]
+        text = expression(operation, args, d, self._parameters(made, index, d))
+        if operation.predicate:
+            return text
+        narrow = out.kind != "b" and out.itemsize < 4
+        return f"({c_type(out)}){text}" if narrow or d != out else text
+
+    def _parameters(self, made: Instruction, index: Index, d: np.dtype[Any]) -> dict[str, str]:
+        """Return the expressions of the parameters that are arrays, which are broadcast too, or numbers."""
+        texts = {}
+        for name, x in zip(made.operation.parameters, made.parameters, strict=True):
+            if isinstance(x, Var):
+                texts[name] = self.broadcast(x, index, x.dtype)
+            elif isinstance(x, int | float | np.generic):
+                texts[name] = literal(x, d)
+        return texts
+
+    def _cast(self, made: Instruction, index: Index) -> str:
+        (x,), out = made.inputs, made.output.dtype
+        source = x.dtype if isinstance(x, Var) else np.dtype(type(x))
+        return converted(self.broadcast(x, index, source), source, out)
+
+    def _where(self, made: Instruction, index: Index) -> str:
+        condition = self.broadcast(made.parameters[0], index, np.dtype(bool))
+        out = made.output.dtype
+        args = [self.broadcast(each, index, out) for each in made.inputs]
+        return expression(made.operation, args, out, {"condition": condition})
+
+    def _power(self, made: Instruction, index: Index) -> str:
+        x, exponent = made.inputs
+        if isinstance(exponent, Var):
             return self._elementwise(made, index)
-        x = inputs[0]
-        shape = made.output.shape
-        if name in ("tril", "triu"):
-            sign = "<=" if name == "tril" else ">="
-            inside = f"{index[-1]} - {index[-2]} {sign} {parameters[0]}"
-            return f"({inside} ? {self.broadcast(x, index, made.output.dtype)} : 0)"
-        if name == "scatter":  # a single cell in each row
-            row, column = index
-            wanted = self.wrapped(parameters[1][1], (row,), shape[1])
-            return f"({column} == {wanted} ? {self.broadcast(x, (row,), made.output.dtype)} : 0)"
-        if name == "scatter_along":
-            _, axis, where = parameters
-            cut = tuple("0" if i == axis else each for i, each in enumerate(index))
-            wanted = self.wrapped(where, cut, shape[axis])
-            return f"({index[axis]} == {wanted} ? {self.value(x, cut, made.output.dtype)} : 0)"
-        assert isinstance(x, Var)
-        if name == "gather":
-            axis, where = parameters
-            there = self.wrapped(where, index, x.shape[axis])
-            return self.element(x, tuple(there if i == axis else each for i, each in enumerate(index)))
-        if name == "index":
-            return self.element(x, self.place(parameters[0], x.shape, index))
-        if name == "permute":
-            source = [""] * len(index)
-            for axis, each in zip(parameters[0], index, strict=True):
-                source[axis] = each
-            return self.element(x, tuple(source))
-        if name == "expand":
-            return self.broadcast(x, index, made.output.dtype)
-        if name == "flip":
-            return self.element(
-                x,
-                tuple(f"({x.shape[i] - 1} - {e})" if i in parameters[0] else e for i, e in enumerate(index)),
-            )
-        assert name in ("reshape", "unsqueeze", "squeeze"), name
+        d = common([x.dtype if isinstance(x, Var) else x, exponent])
+        base = self.name(self.broadcast(x, index, d), d)
+        return power(base, exponent, d) or expression(made.operation, [base, literal(exponent, d)], d)
+
+    # -- elements by their places ----------------------------------------------------------------------------
+
+    def _lower_triangle(self, made: Instruction, index: Index) -> str:
+        return self._masked(made, index, "<=")
+
+    def _upper_triangle(self, made: Instruction, index: Index) -> str:
+        return self._masked(made, index, ">=")
+
+    def _masked(self, made: Instruction, index: Index, sign: str) -> str:
+        inside = f"{index[-1]} - {index[-2]} {sign} {made.parameters[0]}"
+        return f"({inside} ? {self.broadcast(made.inputs[0], index, made.output.dtype)} : 0)"
+
+    def _scatter(self, made: Instruction, index: Index) -> str:
+        """Of a single cell in each row."""
+        (row, column), (shape, key) = index, made.parameters
+        wanted = self.wrapped(key[1], (row,), shape[1])
+        return f"({column} == {wanted} ? {self.broadcast(made.inputs[0], (row,), made.output.dtype)} : 0)"
+
+    def _scatter_along(self, made: Instruction, index: Index) -> str:
+        """Of a single cell in each line along the axis."""
+        shape, axis, where = made.parameters
+        cut = tuple("0" if i == axis else each for i, each in enumerate(index))
+        wanted = self.wrapped(where, cut, shape[axis])
+        return f"({index[axis]} == {wanted} ? {self.value(made.inputs[0], cut, made.output.dtype)} : 0)"
+
+    def _gather(self, made: Instruction, index: Index) -> str:
+        x, (axis, where) = _array(made), made.parameters
+        there = self.wrapped(where, index, x.shape[axis])
+        return self.element(x, tuple(there if i == axis else each for i, each in enumerate(index)))
+
+    def _index(self, made: Instruction, index: Index) -> str:
+        x = _array(made)
+        return self.element(x, self.place(made.parameters[0], x.shape, index))
+
+    def _permute(self, made: Instruction, index: Index) -> str:
+        source = [""] * len(index)
+        for axis, each in zip(made.parameters[0], index, strict=True):
+            source[axis] = each
+        return self.element(_array(made), tuple(source))
+
+    def _expand(self, made: Instruction, index: Index) -> str:
+        return self.broadcast(_array(made), index, made.output.dtype)
+
+    def _flip(self, made: Instruction, index: Index) -> str:
+        x, (axes,) = _array(made), made.parameters
+        return self.element(
+            x, tuple(f"({x.shape[i] - 1} - {each})" if i in axes else each for i, each in enumerate(index))
+        )
+
+    def _reshape(self, made: Instruction, index: Index) -> str:
+        x, shape = _array(made), made.output.shape
         if loops(x.shape) != loops(shape):
             return self.element(x, self._renumbered(x.shape, shape, index))
         moving = iter(each for each, n in zip(index, shape, strict=True) if n != 1)
@@ -146,36 +216,6 @@ class Body:
         return tuple(
             "0" if n == 1 else f"(({number}) / {step} % {n})" for n, step in zip(shape, steps, strict=True)
         )
-
-    def _elementwise(self, made: Instruction, index: Index) -> str:
-        name, inputs, out = made.operation.name, made.inputs, made.output.dtype
-        if name == "cast":
-            source = inputs[0].dtype if isinstance(inputs[0], Var) else np.dtype(type(inputs[0]))
-            return converted(self.broadcast(inputs[0], index, source), source, out)
-        if name == "where":
-            condition = self.broadcast(made.parameters[0], index, np.dtype(bool))
-            a, b = (self.broadcast(each, index, out) for each in inputs)
-            return f"({condition} ? {a} : {b})"
-        d = common([each.dtype if isinstance(each, Var) else each for each in inputs])
-        self.traps |= divides(name, d)
-        if name == "pow" and not isinstance(inputs[1], Var):
-            x = self.name(self.broadcast(inputs[0], index, d), d)
-            return power(x, inputs[1], d) or raised(x, literal(inputs[1], d), d)
-        args = [self.broadcast(each, index, d) for each in inputs]
-        if name in (
-            "maximum",
-            "minimum",
-            "sign",
-            "abs",
-            "isnan",
-            "one_minus_square",
-        ):  # they name their operands often
-            args = [self.name(each, d) for each in args]
-        if name == "pow":
-            return raised(args[0], args[1], d)
-        text = expression(name, args, d, made.parameters)
-        narrow = out.kind != "b" and out.itemsize < 4 and name not in _COMPARISONS
-        return f"({c_type(out)}){text}" if narrow or (d != out and name not in _COMPARISONS) else text
 
     def name(self, text: str, dtype: np.dtype[Any]) -> str:
         """A name for an expression of that dtype."""
@@ -226,3 +266,28 @@ class Body:
                 else:
                     found.append(str(item % n))
         return (*found, *left)
+
+
+def _array(made: Instruction) -> Var:
+    """Return the array whose elements an instruction chooses."""
+    x = made.inputs[0]
+    assert isinstance(x, Var)
+    return x
+
+
+_WRITTEN: dict[Operation, Callable[[Body, Instruction, Index], str]] = {
+    ops.elementwise.cast: Body._cast,
+    ops.elementwise.where: Body._where,
+    ops.elementwise.pow: Body._power,
+    ops.shape.tril: Body._lower_triangle,
+    ops.shape.triu: Body._upper_triangle,
+    ops.indexing.scatter: Body._scatter,
+    ops.indexing.scatter_along: Body._scatter_along,
+    ops.indexing.gather: Body._gather,
+    ops.indexing.index: Body._index,
+    ops.shape.permute: Body._permute,
+    ops.shape.expand: Body._expand,
+    ops.shape.flip: Body._flip,
+    **dict.fromkeys(RESHAPES, Body._reshape),
+}
+"""What C is not a template of the operands; see `Storage` for which of these are computed at each point."""

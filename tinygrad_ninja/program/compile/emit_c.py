@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...ops import linalg
 from .blas import Blas
 from .body import Body
 from .fuse import Fusion
@@ -110,7 +111,7 @@ class Emitter:
         """Write the function of a group; returns the line that calls it."""
         first = group.kernels[0]
         copies: list[Buffer] = []
-        if first.kind == "matmul":
+        if first.kind is linalg.matmul:
             body = Body(self.storage)
             lines, copies = self._product(first, body)
         else:
@@ -147,7 +148,7 @@ class Emitter:
             made = self.storage.by.get(var)
             if kernel is not None and (made is None or kernel.kind == "check"):
                 place = kernel.target.buffer.name if kernel.target is not None else ""
-                parts.append(f"{kernel.kind} {var.name or place}".rstrip())
+                parts.append(f"{kernel.label} {var.name or place}".rstrip())
             elif made is not None:
                 parts.append(f"{var.name} = {made.operation.name}" if var.name else made.operation.name)
         return f"{group.name}, {list(group.kernels[0].domain)}: {', '.join(parts)}"
@@ -248,12 +249,12 @@ def _without_names(lines: list[str], parameters: list[str], names: list[str]) ->
 
 
 def _label(kernel: Kernel) -> str:
-    return kernel.var.name if kernel.kind == "store" and kernel.var.name else kernel.kind
+    return kernel.var.name if kernel.kind == "store" and kernel.var.name else kernel.label
 
 
 def _comment(kernel: Kernel) -> str:
     made = kernel.instruction
-    name = made.operation.name if made is not None and kernel.kind != "check" else kernel.kind
+    name = made.operation.name if made is not None and kernel.kind != "check" else kernel.label
     shown = kernel.var.name or (kernel.target.buffer.name if kernel.target is not None else "")
     where = f", {made.source}" if made is not None and made.source else ""
     return f"{shown}: {name} {list(kernel.domain)}{where}"

@@ -10,16 +10,22 @@ from __future__ import annotations
 import keyword
 import math
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 
+from ... import ops
+from ...ops import Category, Operation
 from ..instructions import Instruction, Var
 from ..languages import Code, Torch, call, code
 from .checks import Check, divisor_checks, index_checks
 from .lower import reads
 from .plan import is_onehot, is_range
+from .tape import UnsupportedError
+
+torch: Any = import_module("torch")
 
 INLINE = 56
 """A value without a name that is used once is written where it is used, up to so many letters."""
@@ -28,17 +34,17 @@ ITSELF = "§"
 """The name of a variable, in the lines that change it."""
 
 
-_ROOTS = {0.5: "sqrt", -0.5: "rsqrt"}
-"""What torch computes for such powers, and its compiler only where it is told."""
-
-
 class Lines(Torch):
     """torch's tensors on one device."""
 
-    names: ClassVar = {**Torch.names, "diag_embed": "diag_embed"}
-
     def __init__(self, device: str) -> None:
         self.device = device
+
+    def __getattr__(self, name: str) -> Callable[..., Code]:
+        function = super().__getattr__(name)
+        if not hasattr(torch, self.names.get(name, name)):
+            raise UnsupportedError(f"the operation {name} is not compiled: torch has no function {name}")
+        return function
 
     def full(self, like: str, shape: tuple[int, ...], dtype: Any, number: Any) -> Code:
         return call("torch.full", shape, self.number(number), dtype=self.dtype(dtype), device=self.device)
@@ -47,8 +53,11 @@ class Lines(Torch):
         return call("torch.diag_embed", x, offset)
 
     def pow(self, a: Any, b: Any) -> Any:
-        if isinstance(a, Code) and isinstance(b, float) and b in _ROOTS:
-            return a.method(_ROOTS[b])
+        # torch itself takes roots for such powers, its compiler only where it is told.
+        if isinstance(a, Code) and b == 0.5:
+            return self.sqrt(a)
+        if isinstance(a, Code) and b == -0.5:
+            return a.method("rsqrt")
         return super().pow(a, b)
 
     def sign(self, x: Code) -> Code:
@@ -108,7 +117,7 @@ class Emitter:
         for each in instructions:
             self._write(each)
             self._look(looked.get(each.output, ()))
-        stored = self._write_out(elements_of(instructions, MOVES), stores)
+        stored = self._write_out(elements_of(instructions, moves), stores)
         parameters = [name for var, name in self._inputs.items() if var in self._used]
         parameters = list(dict.fromkeys([*parameters, *(name for name, _ in stores)]))
         body = [*self._body, *stored] or ["pass"]
@@ -126,7 +135,7 @@ class Emitter:
         for name, var in stores:
             value = code(self.value(var))
             if self._inputs.get(source.get(var, var)) in replaced:  # it shows what is written over
-                value, self.swaps = value.method("clone"), True
+                value, self.swaps = self.language.copy(value), True
             if self.complaints:
                 value = call("torch.where", Code("wrong == 0"), value, Code(name))
             if not value.text.isidentifier():
@@ -171,7 +180,7 @@ class Emitter:
             others = [each for each in reads(made) if each is not x and self._number(each) is None]
             if number is not None and any(each.dtype == x.dtype for each in others):  # type: ignore[union-attr]
                 same = np.broadcast_shapes(*(each.shape for each in others)) == made.output.shape
-                if same and not (i == 0 and made.operation.name in _FIRST_IS_TENSOR):
+                if same and not (i == 0 and made.operation in _FIRST_IS_TENSOR):
                     values.append(self.language.number(number))
                     continue
             values.append(self.value(x))
@@ -215,11 +224,10 @@ class Emitter:
 
     def _write(self, made: Instruction) -> None:
         self._source = made.source or self._source
-        name = made.operation.name
         self._pass_range(made)
-        special = getattr(self, f"_write_{name}", None)
+        special = _SPECIAL.get(made.operation)
         if special is not None:
-            special(made)
+            special(self, made)
             return
         operands, parameters = self._operands(made), tuple(map(self._parameter, made.parameters))
         for check in divisor_checks(made):
@@ -233,16 +241,16 @@ class Emitter:
     def _write_gather(self, made: Instruction) -> None:
         (check,) = index_checks(made)
         x = self.value(made.inputs[0])
-        self._let(made.output, x.method("gather", made.parameters[0], self._safe(check)))
+        self._let(made.output, self.language.gather(x, made.parameters[0], self._safe(check)))
 
     def _write_put(self, made: Instruction) -> None:
         x, value = map(self.value, made.inputs)
         if made.parameters == ((Ellipsis,),) and isinstance(value, Code):  # all of it
             shape = made.output.shape
-            self._let(made.output, value if value.shape == shape else value.method("expand", shape))
+            self._let(made.output, value if value.shape == shape else self.language.expand(value, shape))
             return
         key = self._safe_key(made, made.parameters[0])
-        self._let(made.output, x.method("clone"), [f"{Code(ITSELF)[key]} = {code(value)}"])
+        self._let(made.output, self.language.copy(x), [f"{Code(ITSELF)[key]} = {code(value)}"])
 
     def _write_scatter(self, made: Instruction) -> None:
         values, (shape, key) = made.inputs[0], made.parameters
@@ -261,7 +269,7 @@ class Emitter:
             return
         if len(key) == 1:
             rows = self._below(places[0], key[0], shape[0]).method("flatten")
-            flat = written.method("reshape", (math.prod(key[0].shape), *shape[1:]))
+            flat = self.language.reshape(written, (math.prod(key[0].shape), *shape[1:]))
             self._let(made.output, empty.method("index_add", 0, rows, flat))
             return
         several = ", ".join("None" if isinstance(each, slice) else str(each) for each in places)
@@ -320,7 +328,8 @@ class Emitter:
     def _refuse(self, condition: Code, error: type[Exception], message: str) -> None:
         """If it holds anywhere, `wrong` says so, unless something was wrong before."""
         self.complaints.append((error, message))
-        self._say(f"wrong += ((wrong == 0) & {condition.method('any')}) * {len(self.complaints)}")
+        anywhere = self.language.any(condition, None, False)
+        self._say(f"wrong += ((wrong == 0) & {anywhere}) * {len(self.complaints)}")
 
     def _named(self, var: Var) -> Any:
         """The variable under a name."""
@@ -338,12 +347,12 @@ class Emitter:
 
     def _pass_range(self, made: Instruction) -> None:
         """What an operation that moves integers does to their range."""
-        name, x = made.operation.name, made.inputs[0]
-        if name in ("argmax", "argmin"):
+        operation, x = made.operation, made.inputs[0]
+        if operation in (ops.reduction.argmax, ops.reduction.argmin):
             assert isinstance(x, Var)
             n = math.prod(x.shape) if made.parameters[0] is None else x.shape[made.parameters[0]]
             self.ranges[made.output] = 0, n
-        elif name in MOVES and made.output.dtype.kind in "iu":
+        elif moves(operation) and made.output.dtype.kind in "iu":
             found = [
                 (each.number, each.number + 1) if isinstance(each, Var) and each.constant
                 else (each, each + 1) if not isinstance(each, Var)
@@ -353,21 +362,32 @@ class Emitter:
             self.ranges.setdefault(made.output, (min(a for a, _ in found), max(b for _, b in found)))
 
 
-_FIRST_IS_TENSOR = ("maximum", "minimum")
+_FIRST_IS_TENSOR = (ops.elementwise.maximum, ops.elementwise.minimum)
+_SPECIAL: dict[Operation, Callable[[Emitter, Instruction], None]] = {
+    ops.indexing.index: Emitter._write_index,
+    ops.indexing.gather: Emitter._write_gather,
+    ops.indexing.put: Emitter._write_put,
+    ops.indexing.scatter: Emitter._write_scatter,
+    ops.indexing.scatter_along: Emitter._write_scatter_along,
+}
+"""What is not written as its forward function says, since an index may be out of bounds."""
 
-WHOLE = {"reshape", "unsqueeze", "squeeze", "permute", "expand", "flip", "clone"}
-"""Operations whose results are all elements of their input."""
-MOVES = WHOLE | {"slice", "select", "diagonal", "index", "gather", "cat", "stack", "where"}
-"""Operations whose results are elements of their inputs."""
+
+def moves(operation: Operation) -> bool:
+    """Return whether what it makes are elements of its inputs."""
+    return (
+        operation.category in (Category.MOVEMENT, Category.GATHER, Category.JOIN)
+        or operation is ops.elementwise.where
+    )
 
 
-def elements_of(instructions: list[Instruction], moves: set[str]) -> dict[Var, Var]:
-    """For each variable that such operations made of one other, that one."""
+def elements_of(instructions: list[Instruction], chosen: Callable[[Operation], bool]) -> dict[Var, Var]:
+    """Return for each variable that such operations, which move elements, made of one other, that one."""
     found: dict[Var, Var] = {}
-    for each in instructions:
-        x = each.inputs[-1]
-        overwritten = each.operation.name == "put" and each.parameters == ((Ellipsis,),)
-        moved = each.operation.name in moves and len(each.inputs) == 1
+    for made in instructions:
+        x = made.inputs[-1]
+        overwritten = made.operation is ops.indexing.put and made.parameters == ((Ellipsis,),)
+        moved = chosen(made.operation) and len(made.inputs) == 1
         if isinstance(x, Var) and (moved or overwritten):
-            found[each.output] = found.get(x, x)
+            found[made.output] = found.get(x, x)
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...ops import Operation, elementwise
 from ..instructions import Array
 from .emit_c import ENTRY, PRELUDE
 from .rolled import Stretch, stretches
@@ -13,7 +14,6 @@ from .scalars import expression, literal, power
 from .values import COMPUTED, CONSTANT, INPUT, NONE, Scalars
 
 _DOUBLE = np.dtype(np.float64)
-_COMPARED = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 LONGEST = 512
 """Operations that do not repeat go into functions of at most so many: a C compiler takes more than twice as
 long over twice as many."""
@@ -36,19 +36,23 @@ class ValueEmitter:
 
     def __init__(self, tape: Scalars, outputs: list[int]) -> None:
         self.constants = np.array(tape.constants, np.float64)
-        self.names, self.operands, outputs = _needed(tape, outputs)
+        self.operations, self.operands, outputs = _needed(tape, outputs)
         self.outputs = np.array(outputs, np.int64)
         self.size = tape.inputs
-        self.slots = np.full(len(self.names), -1, np.int64)  # where a number lies that is read elsewhere
+        self.slots = np.full(len(self.operations), -1, np.int64)  # where a number lies that is read elsewhere
         kinds = self.operands & 3
-        labels = {name: i for i, name in enumerate(dict.fromkeys(self.names))}
-        keys = np.array([labels[name] for name in self.names], np.int64) * 64 + kinds @ (16, 4, 1)
+        labels = {operation: i for i, operation in enumerate(dict.fromkeys(self.operations))}
+        keys = np.array([labels[operation] for operation in self.operations], np.int64) * 64 + kinds @ (
+            16,
+            4,
+            1,
+        )
         self.pieces = [part for each in stretches(keys) for part in _cut(each)]
         self._place()
 
     def _place(self) -> None:
         """Give room to each number that is an output, or is read in another stretch, or in another turn."""
-        read = np.zeros(len(self.names), bool)
+        read = np.zeros(len(self.operations), bool)
         read[self.outputs[self.outputs % 4 == COMPUTED] >> 2] = True
         for piece in self.pieces:
             codes = self._codes(piece)
@@ -99,7 +103,7 @@ class ValueEmitter:
         tables: list[str] = []
         lines = []
         for i in range(piece.body):
-            name = self.names[piece.start + i]
+            operation = self.operations[piece.start + i]
             args = [
                 f"v{(codes[0, i, j] >> 2) - piece.start}"
                 if local[i, j]
@@ -107,7 +111,7 @@ class ValueEmitter:
                 for j in range(3)
                 if codes[0, i, j] & 3 != NONE
             ]
-            lines.append(f"const double v{i} = {_computed(name, args)};")
+            lines.append(f"const double v{i} = {_computed(operation, args)};")
             slots = self.slots[piece.start + i : piece.end : piece.body]
             if slots[0] >= 0:
                 lines.append(f"{self._element(slots, tables)} = v{i};")
@@ -138,13 +142,13 @@ class ValueEmitter:
         return f"m[c{len(tables) - 1}[k]]"
 
 
-def _needed(tape: Scalars, outputs: list[int]) -> tuple[list[str], Array, list[int]]:
-    """The names and operands of the operations that the outputs depend on, and the outputs, numbered anew."""
-    wanted = np.zeros(len(tape.names), bool)
+def _needed(tape: Scalars, outputs: list[int]) -> tuple[list[Operation], Array, list[int]]:
+    """Return the operations that the outputs depend on, their operands, and the outputs, numbered anew."""
+    wanted = np.zeros(len(tape.operations), bool)
     for code in outputs:
         if code & 3 == COMPUTED:
             wanted[code >> 2] = True
-    for i in range(len(tape.names) - 1, -1, -1):
+    for i in range(len(tape.operations) - 1, -1, -1):
         if wanted[i]:
             for code in tape.operands[i]:
                 if code & 3 == COMPUTED:
@@ -153,9 +157,9 @@ def _needed(tape: Scalars, outputs: list[int]) -> tuple[list[str], Array, list[i
     operands = np.array(tape.operands, np.int64).reshape(-1, 3)[wanted]
     computed = operands & 3 == COMPUTED
     operands[computed] = 4 * numbers[operands[computed] >> 2] + COMPUTED
-    names = [name for name, each in zip(tape.names, wanted, strict=True) if each]
+    operations = [operation for operation, kept in zip(tape.operations, wanted, strict=True) if kept]
     renumbered = [4 * int(numbers[c >> 2]) + COMPUTED if c & 3 == COMPUTED else c for c in outputs]
-    return names, operands, renumbered
+    return operations, operands, renumbered
 
 
 def _cut(piece: Stretch) -> list[Stretch]:
@@ -165,18 +169,18 @@ def _cut(piece: Stretch) -> list[Stretch]:
     return [Stretch(start, min(LONGEST, piece.end - start), 1) for start in starts]
 
 
-def _computed(name: str, args: list[str]) -> str:
-    if name in _COMPARED:
-        return f"(double)({args[0]} {_COMPARED[name]} {args[1]})"
-    if name == "where":
-        return f"({args[0]} ? {args[1]} : {args[2]})"
-    if name == "pow":
+def _computed(operation: Operation, args: list[str]) -> str:
+    if operation is elementwise.where:
+        condition, *args = args
+        return expression(operation, args, _DOUBLE, {"condition": condition})
+    if operation is elementwise.pow:
         try:
             known = power(args[0], float(args[1]), _DOUBLE)
         except ValueError:  # no number
             known = None
-        return known or f"pow({args[0]}, {args[1]})"
-    return expression(name, args, _DOUBLE, ())
+        return known or expression(operation, args, _DOUBLE)
+    text = expression(operation, args, _DOUBLE)
+    return f"(double){text}" if operation.predicate else text
 
 
 def _summary(piece: Stretch) -> str:

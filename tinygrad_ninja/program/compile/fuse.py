@@ -8,12 +8,24 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import TABLE
+from ... import ops
+from ...ops import Category
 from ..instructions import Instruction, Var
 from .body import Body
 from .checks import Check, divisor_checks, index_checks
 from .loops import indices, write_point
-from .plan import ALONE, REDUCTIONS, Address, Buffer, Group, Kernel, Place, Storage, contiguous, loops
+from .plan import (
+    Address,
+    Buffer,
+    Group,
+    Kernel,
+    Place,
+    Storage,
+    contiguous,
+    is_alone,
+    loops,
+    uncompiled,
+)
 
 
 class Fusion:
@@ -77,34 +89,38 @@ class Fusion:
         self._ready[address.buffer] = self._alone(kernel) + 1
 
     def _add_kernels(self, made: Instruction) -> None:
-        name, var = made.operation.name, made.output
+        operation, var = made.operation, made.output
         address = self.storage.kept[var]
-        if name in REDUCTIONS:
+        if operation.category is Category.REDUCTION:
             x = made.inputs[0]
             domain = x.shape if isinstance(x, Var) else ()
-            self._join(Kernel(name, var, domain, address, made))
-        elif name in ("cat", "stack"):
+            self._join(Kernel(operation, var, domain, address, made))
+        elif operation.category is Category.JOIN:
             self._pieces(made, address)
-        elif name in ALONE and not self.storage.is_onehot(made):
-            source = made.output if name in ("matmul", "cumsum", "put") else made.inputs[0]
-            domain = source.shape  # type: ignore[union-attr]
-            if name == "put":
+        elif is_alone(operation) and not self.storage.is_onehot(made):
+            domain = var.shape
+            if operation is ops.indexing.put:
                 self._join(Kernel("store", made.inputs[0], var.shape, address), fresh=True)  # type: ignore[arg-type]
                 domain = np.empty(var.shape, np.int8)[_shown(made.parameters[0])].shape
-            position = self._alone(Kernel(name, var, domain, address, made))
+            elif operation.category is Category.SCATTER:
+                domain = made.inputs[0].shape  # type: ignore[union-attr]
+            position = self._alone(Kernel(operation, var, domain, address, made))
             self._ready[address.buffer] = position + 1
         else:
             self._join(Kernel("store", var, var.shape, address, made))
 
     def _pieces(self, made: Instruction, address: Address) -> None:
-        """Each part of a `cat` or `stack` is stored to its place."""
-        axis, start, _position = made.parameters[0], 0, 0
+        """Store each part of what lies beside each other to its place."""
+        if made.operation not in (ops.shape.cat, ops.shape.stack):
+            raise uncompiled(made)
+        axis, start = made.parameters[0], 0
         for x in made.inputs:
             assert isinstance(x, Var)
-            cut: Any = (slice(None),) * axis
-            cut += (slice(start, start + x.shape[axis]),) if made.operation.name == "cat" else (start,)
-            start += x.shape[axis] if made.operation.name == "cat" else 1
-            shown = address.viewed(Instruction(TABLE["slice"], (made.output,), ((*cut, ...),), made.output))
+            size = x.shape[axis] if made.operation is ops.shape.cat else 1
+            place = slice(start, start + size) if made.operation is ops.shape.cat else start
+            start += size
+            key = (*(slice(None),) * axis, place, ...)
+            shown = address.viewed(Instruction(ops.indexing.slice, (made.output,), (key,), made.output))
             assert shown is not None
             self._join(Kernel("store", x, x.shape, shown), fresh=True)
         self._ready[address.buffer] = len(self.groups)
@@ -154,7 +170,7 @@ class Fusion:
             for at in range(max(self._barrier, first - 1), len(self.groups)):
                 group = self.groups[at]
                 if (
-                    group.kernels[0].kind not in ALONE | {"check"}
+                    not group.kernels[0].alone
                     and group.loops == loops(kernel.domain)
                     and (at >= first or self._flows(group, loads, at))
                 ):

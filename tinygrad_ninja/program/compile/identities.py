@@ -16,25 +16,24 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import TABLE
+from ... import ops
+from ...ops import Category, Operation
 from ..instructions import Instruction, Var
-from .scalars import ELEMENTWISE
+from .entries import FIRST_EQUAL, RESHAPES
 
 Maker = Callable[[Any], Instruction | None]
 """The instruction that makes a variable; None for an input, or a number."""
 Simpler = Var | list[Instruction] | None
 """A variable that is the same; or simpler instructions, the last of which makes the output; or neither."""
 
-_RESHAPES = ("reshape", "unsqueeze", "squeeze")
-
 
 def simpler(made: Instruction, maker: Maker) -> Simpler:
-    """What an instruction amounts to."""
-    name = made.operation.name
-    found = _RULES[name](made, maker) if name in _RULES else None
-    if found is None and name in ELEMENTWISE:
+    """Return what an instruction amounts to."""
+    rule = _RULES.get(made.operation)
+    simple = rule(made, maker) if rule is not None else None
+    if simple is None and made.operation.category is Category.ELEMENTWISE:
         return _unrepeated(made, maker)
-    return found
+    return simple
 
 
 def unknown(shape: Any, dtype: Any) -> Var:
@@ -42,10 +41,10 @@ def unknown(shape: Any, dtype: Any) -> Var:
     return Var(np.broadcast_to(np.zeros((), dtype), shape))
 
 
-def _of(x: Any, maker: Maker, *names: str) -> Var | None:
-    """What `x` was made of by one of these operations; None where it was not."""
+def _of(x: Any, maker: Maker, *operations: Operation) -> Var | None:
+    """Return what `x` was made of by one of these operations; None where it was not."""
     before = maker(x)
-    if before is None or before.operation.name not in names or not isinstance(before.inputs[0], Var):
+    if before is None or before.operation not in operations or not isinstance(before.inputs[0], Var):
         return None
     return before.inputs[0]
 
@@ -64,15 +63,15 @@ def _whole(made: Instruction) -> Var | None:
 
 
 def _reshape(made: Instruction, maker: Maker) -> Simpler:
-    base = _of(made.inputs[0], maker, *_RESHAPES)
+    base = _of(made.inputs[0], maker, *RESHAPES)
     if base is not None:
         parameters = (made.output.shape,)
-        return [replace(made, operation=TABLE["reshape"], inputs=(base,), parameters=parameters)]
+        return [replace(made, operation=ops.shape.reshape, inputs=(base,), parameters=parameters)]
     return _whole(made)
 
 
 def _expand(made: Instruction, maker: Maker) -> Simpler:
-    base = _of(made.inputs[0], maker, "expand")
+    base = _of(made.inputs[0], maker, ops.shape.expand)
     if base is not None:
         return [replace(made, inputs=(base,))]
     return _whole(made)
@@ -81,7 +80,7 @@ def _expand(made: Instruction, maker: Maker) -> Simpler:
 def _permute(made: Instruction, maker: Maker) -> Simpler:
     n = len(made.output.shape)
     axes = tuple(axis % n for axis in made.parameters[0])
-    before, base = maker(made.inputs[0]), _of(made.inputs[0], maker, "permute")
+    before, base = maker(made.inputs[0]), _of(made.inputs[0], maker, ops.shape.permute)
     if before is not None and base is not None:
         return [replace(made, inputs=(base,), parameters=(tuple(before.parameters[0][i] for i in axes),))]
     return _whole(made) if axes == tuple(range(n)) else None
@@ -97,7 +96,7 @@ def _gather(made: Instruction, maker: Maker) -> Simpler:
     are as large, it may be the other."""
     (x,), (axis, index) = made.inputs, made.parameters
     search = maker(index)
-    if search is None or search.operation.name != "first_equal" or search.inputs[0] is not x:
+    if search is None or search.operation is not FIRST_EQUAL or search.inputs[0] is not x:
         return None
     return search.inputs[1] if search.parameters == (axis, True) else None  # type: ignore[return-value]
 
@@ -108,7 +107,7 @@ def _cast(made: Instruction, maker: Maker) -> Simpler:
     assert isinstance(x, Var)
     if x.dtype == to:
         return x
-    first = _of(x, maker, "cast")
+    first = _of(x, maker, ops.elementwise.cast)
     if first is None or not _holds(x.dtype, first.dtype) or (first.dtype.kind == "f" and to.kind != "f"):
         return None
     return [replace(made, inputs=(first,))]
@@ -125,7 +124,7 @@ def _holds(wide: np.dtype[Any], narrow: np.dtype[Any]) -> bool:
 
 def _minus(x: Any, maker: Maker, dtype: np.dtype[Any]) -> Var | None:
     """y, where x is -y in this dtype."""
-    return _of(x, maker, "neg") if isinstance(x, Var) and x.dtype == dtype else None
+    return _of(x, maker, ops.elementwise.neg) if isinstance(x, Var) and x.dtype == dtype else None
 
 
 def _neg(made: Instruction, maker: Maker) -> Simpler:
@@ -137,13 +136,15 @@ def _add(made: Instruction, maker: Maker) -> Simpler:
     for a, b in (made.inputs, made.inputs[::-1]):
         minus = _minus(b, maker, made.output.dtype)
         if minus is not None:
-            return [replace(made, operation=TABLE["sub"], inputs=(a, minus))]
+            return [replace(made, operation=ops.elementwise.sub, inputs=(a, minus))]
     return None
 
 
 def _sub(made: Instruction, maker: Maker) -> Simpler:
     minus = _minus(made.inputs[1], maker, made.output.dtype)
-    return None if minus is None else [replace(made, operation=TABLE["add"], inputs=(made.inputs[0], minus))]
+    if minus is None:
+        return None
+    return [replace(made, operation=ops.elementwise.add, inputs=(made.inputs[0], minus))]
 
 
 def _mul(made: Instruction, maker: Maker) -> Simpler:
@@ -151,8 +152,8 @@ def _mul(made: Instruction, maker: Maker) -> Simpler:
     for x, other in (made.inputs, made.inputs[::-1]):
         number = other.number if isinstance(other, Var) and other.constant else other
         same = isinstance(x, Var) and (x.shape, x.dtype) == (made.output.shape, made.output.dtype)
-        if same and not isinstance(number, Var) and number == -1 and made.operation.name == "mul":
-            return [replace(made, operation=TABLE["neg"], inputs=(x,))]
+        if same and not isinstance(number, Var) and number == -1 and made.operation is ops.elementwise.mul:
+            return [replace(made, operation=ops.elementwise.neg, inputs=(x,))]
     both = tuple(_minus(x, maker, made.output.dtype) for x in made.inputs)
     return [replace(made, inputs=both)] if None not in both else None  # type: ignore[arg-type]
 
@@ -162,7 +163,7 @@ def _mul(made: Instruction, maker: Maker) -> Simpler:
 
 def _unrepeated(made: Instruction, maker: Maker) -> Simpler:
     """What is done alike to each of repeated values is done to the values, and they are repeated after."""
-    found = [_of(x, maker, "expand") for x in made.inputs]
+    found = [_of(x, maker, ops.shape.expand) for x in made.inputs]
     if not any(found) or len({x.dtype for x in made.inputs if isinstance(x, Var)}) > 1:
         return None  # a value of no dimensions may count for less where dtypes meet
     inputs = tuple(x if base is None else base for x, base in zip(made.inputs, found, strict=True))
@@ -175,13 +176,13 @@ def _unrepeated(made: Instruction, maker: Maker) -> Simpler:
 
 
 def _expanded(made: Instruction, x: Var) -> Instruction:
-    return replace(made, operation=TABLE["expand"], inputs=(x,), parameters=(made.output.shape,))
+    return replace(made, operation=ops.shape.expand, inputs=(x,), parameters=(made.output.shape,))
 
 
 def _of_repeated(made: Instruction, maker: Maker) -> Simpler:
     """The sum of n equal values is n times one, their largest is one. So a sum is rounded once: the order of
     a sum is nowhere promised, and every order comes closest to this."""
-    base, (axis, keepdims), x = _of(made.inputs[0], maker, "expand"), made.parameters, made.inputs[0]
+    base, (axis, keepdims), x = _of(made.inputs[0], maker, ops.shape.expand), made.parameters, made.inputs[0]
     if base is None or not isinstance(x, Var) or base.dtype != made.output.dtype:
         return None
     before = (1,) * (len(x.shape) - len(base.shape)) + base.shape
@@ -191,16 +192,29 @@ def _of_repeated(made: Instruction, maker: Maker) -> Simpler:
         return None
     shape = tuple(m for i, m in enumerate(before) if keepdims or i not in axes)
     one = unknown(shape, x.dtype)
-    parts = [replace(made, operation=TABLE["reshape"], inputs=(base,), parameters=(shape,), output=one)]
-    if made.operation.name == "sum":
+    parts = [replace(made, operation=ops.shape.reshape, inputs=(base,), parameters=(shape,), output=one)]
+    if made.operation is ops.reduction.sum:
         total = unknown(shape, x.dtype)
-        parts.append(replace(made, operation=TABLE["mul"], inputs=(one, n), parameters=(), output=total))
+        product = replace(made, operation=ops.elementwise.mul, inputs=(one, n), parameters=(), output=total)
+        parts.append(product)
     return [*parts, _expanded(made, parts[-1].output)]
 
 
-_RULES: dict[str, Callable[[Instruction, Maker], Simpler]] = {
-    "clone": _copy, "to_device": _copy, "reshape": _reshape, "unsqueeze": _reshape, "squeeze": _reshape,
-    "expand": _expand, "permute": _permute, "slice": _slice, "gather": _gather, "cast": _cast, "neg": _neg,
-    "add": _add, "sub": _sub, "mul": _mul, "div": _mul,
-    "sum": _of_repeated, "amax": _of_repeated, "amin": _of_repeated,
-}  # fmt: skip
+_RULES: dict[Operation, Callable[[Instruction, Maker], Simpler]] = {
+    ops.shape.clone: _copy,
+    ops.shape.to_device: _copy,
+    **dict.fromkeys(RESHAPES, _reshape),
+    ops.shape.expand: _expand,
+    ops.shape.permute: _permute,
+    ops.indexing.slice: _slice,
+    ops.indexing.gather: _gather,
+    ops.elementwise.cast: _cast,
+    ops.elementwise.neg: _neg,
+    ops.elementwise.add: _add,
+    ops.elementwise.sub: _sub,
+    ops.elementwise.mul: _mul,
+    ops.elementwise.div: _mul,
+    ops.reduction.sum: _of_repeated,
+    ops.reduction.amax: _of_repeated,
+    ops.reduction.amin: _of_repeated,
+}

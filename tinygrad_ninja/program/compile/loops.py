@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..instructions import Var
-from .body import Body
-from .plan import ALONE, ANYWHERE, REDUCTIONS, Address, Buffer, Group, Kernel, Place, Storage, contiguous
-from .scalars import accumulator, arithmetic, c_type, converted, expression, literal
+from ... import ops
+from ...ops import Category, Operation
+from ..instructions import Instruction, Var
+from .body import Body, Index
+from .entries import FIRST_EQUAL
+from .plan import ANYWHERE, Address, Buffer, Group, Kernel, Place, Storage, contiguous, uncompiled
+from .scalars import accumulator, c_type, converted, expression, literal
 
 LANES = 16
 """So many sums run beside each other where a row is summed: the order of the additions is the same
 everywhere."""
 STACK = 2**14
 """Bytes that the rows of one function may take on the stack: a thread may have little of it."""
-_NOTHING = {"sum": 0, "prod": 1, "any": False, "all": True}
-_OPERATORS = {"sum": "+", "prod": "*", "any": "|", "all": "&"}
+NOWHERE = 2**31 - 1
+"""What a search gives of an element that is not the one."""
+_OPENMP = {
+    ops.elementwise.add: "+", ops.elementwise.mul: "*", ops.elementwise.bitwise_or: "|",
+    ops.elementwise.bitwise_and: "&", ops.elementwise.bitwise_xor: "^", ops.elementwise.maximum: "max",
+    ops.elementwise.minimum: "min",
+}  # fmt: skip
+"""What the pragma calls the operation that a reduction folds."""
+_WINS = {ops.elementwise.maximum: ">", ops.elementwise.minimum: "<"}
+"""The sign between the number that stays and the one that goes, for those that choose one of two."""
 
 
 class Loops:
@@ -57,7 +70,7 @@ class Loops:
         what was read, and no memory but where it says that it has room. A short vector of the caller's is
         copied to a row on the stack.
         """
-        if not self.sizes or self.body.traps or any(k.kind in ALONE | {"check"} for k in self.group.kernels):
+        if not self.sizes or self.body.traps or any(kernel.alone for kernel in self.group.kernels):
             return self
         read = [(buffer, place) for buffer, places in self.body.loads.items() for place in sorted(places)]
         written = [*self.body.stored, *self.targets]
@@ -88,12 +101,12 @@ class Loops:
         for number, kernel in enumerate(self.group.kernels):
             if kernel.kind == "check":
                 self._check(kernel)
-            elif kernel.kind in REDUCTIONS:
-                self._reduce(kernel, f"r{number}")
+            elif isinstance(kernel.kind, Operation) and kernel.kind.category is Category.REDUCTION:
+                self._reduce(kernel, kernel.kind, f"r{number}")
             else:
                 text = write_point(self.storage, kernel, self.body)
                 if kernel.kind != "store":
-                    self._move(kernel, text)
+                    self._write_apart(kernel, text)
         out = list(self.before)
         deep = len(self.sizes)
         sizes = [*self.sizes[:-1], self.row or self.sizes[-1]] if deep else []
@@ -132,9 +145,12 @@ class Loops:
         self.body.lines.append(f"wrong |= {wrong};")
         self.after.append("  return wrong;")
 
-    def _reduce(self, kernel: Kernel, name: str) -> None:
+    def _reduce(self, kernel: Kernel, operation: Operation, name: str) -> None:
         assert kernel.instruction is not None
         assert kernel.target is not None
+        fold = operation.folds
+        if fold not in _OPENMP or fold is None:
+            raise uncompiled(kernel.instruction)
         axis, keep = kernel.instruction.parameters
         domain, var = kernel.domain, kernel.var
         axes = set(range(len(domain))) if axis is None else {axis} if isinstance(axis, int) else set(axis)
@@ -146,118 +162,139 @@ class Loops:
         level = max(staying, default=-1) + 1
         text = write_point(self.storage, kernel, self.body)
         place = f"{kernel.target.buffer.name}[{self.body.at(kernel.target, out)}]"
-        kind = kernel.kind
+        dtype = np.dtype(np.int32) if operation is FIRST_EQUAL else var.dtype
         self.targets.append((kernel.target.buffer, self.body.at(kernel.target, out)))
         last = len(self.sizes) - 1
         if self.row and last in gone:
-            nothing = self._nothing(kind, np.dtype(np.int32) if kind == "first_equal" else var.dtype)
-            text = self.body.name(
-                f"(i{last} < {self.sizes[-1]} ? {text} : {nothing})",
-                np.dtype(np.int32) if kind == "first_equal" else var.dtype,
-            )
+            nothing = _nothing(operation, dtype)
+            text = self.body.name(f"(i{last} < {self.sizes[-1]} ? {text} : {nothing})", dtype)
         outer = any(each < level for each in gone)
         if outer:
-            self._initialise(kernel, out, staying)
+            self._initialise(kernel, operation, out, staying)
         if level == len(self.sizes) and not any(each >= level for each in gone):
-            if kind == "sum" and not outer:  # of -0 it is 0
-                text = expression("add", [self._nothing(kind, var.dtype), text], var.dtype, ())
-            self.body.lines += self._combine(kind, place, text, var) if outer else [f"{place} = {text};"]
+            if fold is ops.elementwise.add and not outer:  # of -0 it is 0
+                text = expression(fold, [_nothing(operation, var.dtype), text], var.dtype)
+            self.body.lines += self._combine(fold, place, text, var) if outer else [f"{place} = {text};"]
             return
-        dtype = np.dtype(np.int32) if kind == "first_equal" else var.dtype
-        if kind == "sum" and dtype.kind == "f" and self.vector and (self.row or self.sizes[-1]) % LANES == 0:
+        by_lanes = dtype.kind == "f" and self.vector and (self.row or self.sizes[-1]) % LANES == 0
+        if fold is ops.elementwise.add and by_lanes:
             self.laned = True
             self.opened.setdefault(level, []).append(f"{c_type(dtype)} {name}[{LANES}] = {{0}};")
             self.body.lines.append(f"{name}[lane] += {text};")
             total = f"sum_lanes_{'d' if dtype.itemsize == 8 else 'f'}({name})"
             self.closed.setdefault(level, []).append(f"{place} {'+=' if outer else '='} {total};")
             return
-        holder = accumulator(dtype) if kind in ("sum", "prod") else c_type(dtype)
-        self.opened.setdefault(level, []).append(f"{holder} {name} = {self._nothing(kind, dtype)};")
-        floating = kind in ("amax", "amin") and var.dtype.kind == "f"
+        wins = _WINS.get(fold, "")
+        holder = c_type(dtype) if wins else accumulator(dtype)
+        self.opened.setdefault(level, []).append(f"{holder} {name} = {_nothing(operation, dtype)};")
+        floating = wins and var.dtype.kind == "f"
         if floating:
             self.opened[level].append(f"int {name}_nan = 0;")
             self.clauses.append(f"reduction(|:{name}_nan)")
             self.body.lines.append(f"{name}_nan |= {text} != {text};")
-        operator = {"amax": "max", "amin": "min", "first_equal": "min"}.get(kind) or _OPERATORS[kind]
-        self.clauses.append(f"reduction({operator}:{name})")
-        if kind in _OPERATORS:
-            self.body.lines.append(f"{name} {_OPERATORS[kind]}= {text};")
+        self.clauses.append(f"reduction({_OPENMP[fold]}:{name})")
+        if wins:
+            self.body.lines.append(f"{name} = {text} {wins} {name} ? {text} : {name};")
         else:
-            sign = ">" if kind == "amax" else "<"
-            self.body.lines.append(f"{name} = {text} {sign} {name} ? {text} : {name};")
+            self.body.lines.append(f"{name} {_OPENMP[fold]}= {text};")
         result = f"({name}_nan ? NAN : {name})" if floating else name
         self.closed.setdefault(level, []).extend(
-            self._combine(kind, place, result, var) if outer else [f"{place} = {result};"]
+            self._combine(fold, place, result, var) if outer else [f"{place} = {result};"]
         )
 
-    def _combine(self, kind: str, place: str, text: str, var: Var) -> list[str]:
-        if kind in _OPERATORS:
-            return [f"{place} = {arithmetic(place, _OPERATORS[kind], text, var.dtype)};"]
-        sign = ">" if kind == "amax" else "<"
+    def _combine(self, fold: Operation, place: str, text: str, var: Var) -> list[str]:
+        if fold not in _WINS:
+            return [f"{place} = {expression(fold, [place, text], var.dtype)};"]
         nan = f" || {text} != {text}" if var.dtype.kind == "f" else ""
-        return [f"{place} = {text} {sign} {place}{nan} ? {text} : {place};"]
+        return [f"{place} = {text} {_WINS[fold]} {place}{nan} ? {text} : {place};"]
 
-    def _nothing(self, kind: str, dtype: np.dtype[Any]) -> str:
-        if kind in _NOTHING:
-            return literal(_NOTHING[kind], dtype)
-        if kind == "first_equal":
-            return str(2**31 - 1)
-        if dtype.kind == "f":
-            return "-INFINITY" if kind == "amax" else "INFINITY"
-        if dtype.kind == "b":
-            return "0" if kind == "amax" else "1"
-        limits = np.iinfo(dtype)
-        return f"({c_type(dtype)}){limits.min}" if kind == "amax" else f"({c_type(dtype)}){limits.max}"
-
-    def _initialise(self, kernel: Kernel, out: tuple[str, ...], staying: list[int]) -> None:
+    def _initialise(
+        self, kernel: Kernel, operation: Operation, out: tuple[str, ...], staying: list[int]
+    ) -> None:
         assert kernel.target is not None
         place = f"{kernel.target.buffer.name}[{self.body.at(kernel.target, out)}]"
         for level in staying:
             self.before.append(f"  for (int i{level} = 0; i{level} < {self.sizes[level]}; i{level}++)")
-        self.before.append(f"    {place} = {self._nothing(kernel.kind, kernel.var.dtype)};")
+        self.before.append(f"    {place} = {_nothing(operation, kernel.var.dtype)};")
 
-    def _move(self, kernel: Kernel, text: str) -> None:
-        """Kernels that write to a place of their own choice."""
+    def _write_apart(self, kernel: Kernel, text: str) -> None:
+        """Write the value of a point where its operation says. UnsupportedError, which names the operation,
+        where no loops are known for it."""
         made, target = kernel.instruction, kernel.target
         assert made is not None
         assert target is not None
-        index, name = indices(kernel.domain), kernel.kind
-        self.vector = once = False
-        if name == "cumsum":
-            axis = made.parameters[0]
-            here = f"{target.buffer.name}[{self.body.at(target, index)}]"
-            if index[axis] == "0":
-                self.body.lines.append(f"{here} = {text};")
-                return
-            step = target.strides[axis]
-            total = arithmetic(f"{here[:-1]} - {step}]", "+", text, kernel.var.dtype)
-            self.body.lines.append(f"{here} = {index[axis]} ? {total} : {text};")
+        if made.operation not in _APART:
+            raise uncompiled(made)
+        self.vector = False
+        _APART[made.operation](self, made, target, indices(kernel.domain), text)
+
+    def _scan(self, made: Instruction, target: Address, index: Index, text: str) -> None:
+        (axis,), fold = made.parameters, made.operation.folds
+        assert fold is not None
+        here = f"{target.buffer.name}[{self.body.at(target, index)}]"
+        if index[axis] == "0":
+            self.body.lines.append(f"{here} = {text};")
             return
-        if name == "scatter":
-            shape, key = made.parameters
-            place = self.body.place(key, shape, index)
-            fixed = [each for each in key if isinstance(each, Var)]
-            at = self.body.at(target, place)
-            last = f"i{len(self.sizes) - 1}"
-            once = not fixed
-            self.vector = bool(self.sizes) and bool(fixed) and index[-1] == last and place[-1] == last
-        elif name == "scatter_along":
-            _, axis, where = made.parameters
-            there = self.body.wrapped(where, index, made.output.shape[axis])
-            at = self.body.at(target, tuple(there if i == axis else each for i, each in enumerate(index)))
-        elif name == "put":
-            at = self.body.at(target, self.body.place(made.parameters[0], made.output.shape, index))
-            self.body.lines.append(f"{target.buffer.name}[{at}] = {text};")
-            return
-        else:  # diag_embed
-            offset = made.parameters[0]
-            (i,), once = index, True
-            at = self.body.at(target, (f"({i} + {max(0, -offset)})", f"({i} + {max(0, offset)})"))
-        size = target.buffer.elements
-        self.before.append(f"  memset({target.buffer.name}, 0, {size} * sizeof *{target.buffer.name});")
-        here = f"{target.buffer.name}[{at}]"
-        total = text if once else expression("add", [here, text], kernel.var.dtype, ())  # 0 + -0 is 0
-        self.body.lines.append(f"{here} = {total};")
+        before = f"{here[:-1]} - {target.strides[axis]}]"
+        total = expression(fold, [before, text], made.output.dtype)
+        self.body.lines.append(f"{here} = {index[axis]} ? {total} : {text};")
+
+    def _scatter(self, made: Instruction, target: Address, index: Index, text: str) -> None:
+        shape, key = made.parameters
+        place = self.body.place(key, shape, index)
+        read = any(isinstance(item, Var) for item in key)
+        last = f"i{len(self.sizes) - 1}"
+        self.vector = bool(self.sizes) and read and index[-1] == last and place[-1] == last
+        self._onto_zeros(made, target, place, text, once=not read)
+
+    def _scatter_along(self, made: Instruction, target: Address, index: Index, text: str) -> None:
+        _, axis, where = made.parameters
+        there = self.body.wrapped(where, index, made.output.shape[axis])
+        place = tuple(there if i == axis else counter for i, counter in enumerate(index))
+        self._onto_zeros(made, target, place, text, once=False)
+
+    def _diagonal(self, made: Instruction, target: Address, index: Index, text: str) -> None:
+        (i,), (offset,) = index, made.parameters
+        place = f"({i} + {max(0, -offset)})", f"({i} + {max(0, offset)})"
+        self._onto_zeros(made, target, place, text, once=True)
+
+    def _put(self, made: Instruction, target: Address, index: Index, text: str) -> None:
+        place = self.body.place(made.parameters[0], made.output.shape, index)
+        self.body.lines.append(f"{target.buffer.name}[{self.body.at(target, place)}] = {text};")
+
+    def _onto_zeros(self, made: Instruction, target: Address, place: Index, text: str, once: bool) -> None:
+        """Add the value at a place of what was zeros before. once: no place is written twice."""
+        name = target.buffer.name
+        self.before.append(f"  memset({name}, 0, {target.buffer.elements} * sizeof *{name});")
+        here = f"{name}[{self.body.at(target, place)}]"
+        if not once:  # 0 + -0 is 0
+            text = expression(ops.elementwise.add, [here, text], made.output.dtype)
+        self.body.lines.append(f"{here} = {text};")
+
+
+_APART: dict[Operation, Callable[[Loops, Instruction, Address, Index, str], None]] = {
+    ops.reduction.cumsum: Loops._scan,
+    ops.indexing.scatter: Loops._scatter,
+    ops.indexing.scatter_along: Loops._scatter_along,
+    ops.indexing.put: Loops._put,
+    ops.shape.diag_embed: Loops._diagonal,
+}
+"""Loops that write to a place of their own choice."""
+
+
+def _nothing(operation: Operation, dtype: np.dtype[Any]) -> str:
+    """Return the number that a reduction begins with: the neutral one of what it folds, or, where the dtype
+    has no infinity, its own limit."""
+    if operation is FIRST_EQUAL:
+        return str(NOWHERE)
+    neutral = operation.folds.neutral if operation.folds is not None else None
+    assert neutral is not None, f"{operation.name} folds from a number on"
+    if operation.predicate or dtype.kind == "b":
+        return literal(neutral not in (0, -math.inf), np.dtype(bool))
+    if dtype.kind == "f" or math.isfinite(neutral):
+        return literal(neutral, dtype)
+    limits = np.iinfo(dtype)
+    return f"({c_type(dtype)}){limits.min if neutral < 0 else limits.max}"
 
 
 def write_point(storage: Storage, kernel: Kernel, body: Body) -> str:
@@ -276,14 +313,14 @@ def write_point(storage: Storage, kernel: Kernel, body: Body) -> str:
     if kernel.kind == "check":
         return body.name(body.value(kernel.var, index, np.dtype(np.int64)), np.dtype(np.int64))
     assert kernel.instruction is not None
-    x, name = kernel.instruction.inputs[0], kernel.kind
-    if name == "matmul":
-        for each in kernel.instruction.inputs:
-            address = storage.address(each)  # type: ignore[arg-type]
+    x, operation = kernel.instruction.inputs[0], kernel.instruction.operation
+    if operation is ops.linalg.matmul:
+        for factor in kernel.instruction.inputs:
+            address = storage.address(factor)  # type: ignore[arg-type]
             assert address is not None
             body.loads.setdefault(address.buffer, set()).add(ANYWHERE)
         return ""
-    if name == "first_equal":
+    if operation is FIRST_EQUAL:
         best, (axis, _) = kernel.instruction.inputs[1], kernel.instruction.parameters
         assert isinstance(x, Var)
         v = body.name(body.element(x, index), x.dtype)
@@ -294,19 +331,14 @@ def write_point(storage: Storage, kernel: Kernel, body: Body) -> str:
             if axis is not None
             else body.at(Address(_NOBODY, 0, x.shape, contiguous(x.shape)), index)
         )
-        return body.name(f"({v} == {m} || {v} != {v} ? {place} : {2**31 - 1})", np.dtype(np.int32))
-    dtype = (
-        kernel.var.dtype
-        if name in ("sum", "prod", "cumsum", "scatter", "scatter_along", "diag_embed")
-        else None
-    )
-    if name == "put":
+        return body.name(f"({v} == {m} || {v} != {v} ? {place} : {NOWHERE})", np.dtype(np.int32))
+    if operation is ops.indexing.put:
         return body.broadcast(kernel.instruction.inputs[1], index, kernel.var.dtype)
     source = x.dtype if isinstance(x, Var) else kernel.var.dtype
     text = body.broadcast(x, index, source)
-    if name in ("any", "all"):
+    if operation.predicate:
         return body.name(f"({text} != 0)", np.dtype(bool))
-    return body.name(converted(text, source, dtype or source), dtype or source)
+    return body.name(converted(text, source, kernel.var.dtype), kernel.var.dtype)
 
 
 _NOBODY = Buffer("", np.dtype(np.int8), (), ())

@@ -14,30 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import TABLE, Operation
+from ... import ops
+from ...ops import Operation
 from ..instructions import Instruction, Var, flatten, substitute
-from ..trace import lower
+from ..trace import Tape, lower
+from .entries import FIRST_EQUAL
 from .identities import simpler, unknown
 
 MANY = 2**12
 """A sum in float32 of more terms is added up in float64: one after the other they would lose digits, where
 NumPy and PyTorch add by halves."""
-_COMMUTATIVE = {"add", "mul", "eq", "ne"}
-
-
-def _words_below(words: Any, /, low: int, span: int) -> Any:
-    """out = low + words modulo span: how a Generator makes integers of 32-bit words."""
-    return (words % span).view(np.int64) + low
-
-
-def _first_equal(xp: Any, x: Any, best: Any, /, axis: int | None, keepdims: bool) -> Any:
-    """out = where along axis the first stands that equals `best`, or is NaN."""
-    return xp.argmax((x == best) | (x != x), axis, keepdims)
-
-
-_words_below.__name__, _first_equal.__name__ = "words_below", "first_equal"
-WORDS_BELOW, FIRST_EQUAL = Operation(_words_below, {}), Operation(_first_equal, {})
-"""Operations of the compiler's own, which no Tensor needs."""
 
 
 def primitives(
@@ -52,63 +38,86 @@ def primitives(
     return needed(simple, [instead.get(var, var) for var in outputs]), instead
 
 
-def parts_for_c(instruction: Instruction) -> list[Instruction]:
-    """An instruction as those that there are loops for in C."""
-    if instruction.operation is WORDS_BELOW:
+def lowered(instruction: Instruction, tape: Callable[[], Tape] = Tape) -> list[Instruction]:
+    """Return an instruction as those that are composed of nothing simpler, or for which the entry says what
+    is computed."""
+    if instruction.operation.c is not None or instruction.operation.folds is not None:
         return [instruction]
-    return [part for made in lower(instruction) for part in _plainer(made)]
+    parts = lower(instruction, tape())
+    if len(parts) == 1 and parts[0].operation is instruction.operation:
+        return parts
+    return [simple for part in parts for simple in lowered(part, tape)]
 
 
-def _plainer(made: Instruction) -> list[Instruction]:
-    """A search for the largest as the largest and a comparison; a product with a vector as a product of
-    elements and a sum; a sum of many terms in the next precision."""
-    name = made.operation.name
-    if name == "sum" and made.output.dtype == np.float32:
-        (x,), (axes, keepdims) = made.inputs, made.parameters
-        assert isinstance(x, Var)
-        if math.prod(x.shape[i] for i in (range(len(x.shape)) if axes is None else axes)) <= MANY:
-            return [made]
-        wide = _made("cast", (x,), (np.dtype(np.float64),), x.shape, np.float64)
-        total = _made("sum", (wide.output,), (axes, keepdims), made.output.shape, np.float64)
-        narrow = replace(
-            made, operation=TABLE["cast"], inputs=(total.output,), parameters=(np.dtype(np.float32),)
-        )
-        return [wide, total, narrow]
-    if name in ("argmax", "argmin"):
-        x, (axis, keepdims) = made.inputs[0], made.parameters
+def parts_for_c(instruction: Instruction) -> list[Instruction]:
+    """Return an instruction as those that there are loops for in C."""
+    parts = []
+    for part in lowered(instruction):
+        plainer = _PLAINER.get(part.operation)
+        parts += [part] if plainer is None else plainer(part)
+    return parts
+
+
+def _wide_sum(made: Instruction) -> list[Instruction]:
+    """A sum of many terms in the next precision."""
+    (x,), (axes, keepdims) = made.inputs, made.parameters
+    assert isinstance(x, Var)
+    terms = math.prod(x.shape[i] for i in (range(len(x.shape)) if axes is None else axes))
+    if made.output.dtype != np.float32 or terms <= MANY:
+        return [made]
+    wide = _made(ops.elementwise.cast, (x,), (np.dtype(np.float64),), x.shape, np.float64)
+    total = _made(ops.reduction.sum, (wide.output,), (axes, keepdims), made.output.shape, np.float64)
+    narrow = replace(
+        made, operation=ops.elementwise.cast, inputs=(total.output,), parameters=(np.dtype(np.float32),)
+    )
+    return [wide, total, narrow]
+
+
+def _search(best: Operation) -> Callable[[Instruction], list[Instruction]]:
+    """A search for the best, say the largest, as the best and a comparison."""
+
+    def plainer(made: Instruction) -> list[Instruction]:
+        x, axis = made.inputs[0], made.parameters[0]
         assert isinstance(x, Var)
         axes = None if axis is None else (axis,)
         shape = tuple(1 if axes is None or i in axes else n for i, n in enumerate(x.shape))
-        best = _made("amax" if name == "argmax" else "amin", (x,), (axes, True), shape, x.dtype)
-        return [
-            best,
-            Instruction(FIRST_EQUAL, (x, best.output), (axis, keepdims), made.output, source=made.source),
-        ]
-    if name == "matmul":
-        a, b = made.inputs
-        assert isinstance(a, Var)
-        assert isinstance(b, Var)
-        if len(a.shape) == 1 and len(b.shape) > 1:
-            column = _made("reshape", (a,), ((*a.shape, 1),), (*a.shape, 1), a.dtype)
-            product = _made("mul", (column.output, b), (), b.shape, made.output.dtype)
-            axis = len(b.shape) - 2
-        elif len(b.shape) == 1:
-            column = None
-            product = _made("mul", (a, b), (), a.shape, made.output.dtype)
-            axis = len(a.shape) - 1
-        else:
-            return [made]
-        total = Instruction(
-            TABLE["sum"], (product.output,), ((axis,), False), made.output, source=made.source
-        )
-        return [*([column] if column else []), product, total]
-    return [made]
+        found = _made(best, (x,), (axes, True), shape, x.dtype)
+        return [found, replace(made, operation=FIRST_EQUAL, inputs=(x, found.output))]
+
+    return plainer
+
+
+def _vector_product(made: Instruction) -> list[Instruction]:
+    """A product with a vector as a product of elements and a sum."""
+    a, b = made.inputs
+    assert isinstance(a, Var)
+    assert isinstance(b, Var)
+    column: list[Instruction] = []
+    if len(a.shape) == 1 and len(b.shape) > 1:
+        column = [_made(ops.shape.reshape, (a,), ((*a.shape, 1),), (*a.shape, 1), a.dtype)]
+        product = _made(ops.elementwise.mul, (column[0].output, b), (), b.shape, made.output.dtype)
+        axis = len(b.shape) - 2
+    elif len(b.shape) == 1:
+        product = _made(ops.elementwise.mul, (a, b), (), a.shape, made.output.dtype)
+        axis = len(a.shape) - 1
+    else:
+        return [made]
+    total = replace(made, operation=ops.reduction.sum, inputs=(product.output,), parameters=((axis,), False))
+    return [*column, product, total]
+
+
+_PLAINER: dict[Operation, Callable[[Instruction], list[Instruction]]] = {
+    ops.reduction.sum: _wide_sum,
+    ops.reduction.argmax: _search(ops.reduction.amax),
+    ops.reduction.argmin: _search(ops.reduction.amin),
+    ops.linalg.matmul: _vector_product,
+}
 
 
 def _made(
-    name: str, inputs: tuple[Any, ...], parameters: tuple[Any, ...], shape: Any, dtype: Any
+    operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...], shape: Any, dtype: Any
 ) -> Instruction:
-    return Instruction(TABLE[name], inputs, parameters, unknown(shape, dtype))
+    return Instruction(operation, inputs, parameters, unknown(shape, dtype))
 
 
 def needed(instructions: list[Instruction], outputs: Iterable[Var]) -> list[Instruction]:
@@ -145,9 +154,9 @@ def merge(instructions: list[Instruction]) -> tuple[list[Instruction], dict[Var,
             waiting.extendleft(reversed(found))
             continue
         operands = tuple(map(_identity, inputs))
-        if each.operation.name in _COMMUTATIVE:
+        if each.operation.commutative:
             operands = tuple(sorted(operands, key=repr))
-        key = (each.operation.name, operands, _identity(parameters))
+        key = (each.operation, operands, _identity(parameters))
         if key in made:
             instead[each.output] = made[key]
             continue

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections import defaultdict
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
+from ...ops import TABLE, C
 from ..instructions import Array, Var
 from .capture import Captured
 from .plan import Address, Buffer
@@ -132,14 +135,6 @@ _TAKEN = {
     "while",
     "asm",
     "typeof",
-    "sin",
-    "cos",
-    "erf",
-    "pow",
-    "sinf",
-    "cosf",
-    "erff",
-    "powf",
     "memset",
     "memcpy",
     "main",
@@ -154,13 +149,22 @@ OURS = re.compile(
 )
 
 
+@cache
+def _called(c: C) -> set[str]:
+    """Return the names that the C of an operation may call."""
+    dtypes = [defaultdict(str, F=f, K=k) for f, k in (("f", "f"), ("", "d"), ("", "i"))]
+    texts = [text.format_map(fields) for text in c.texts for fields in dtypes]
+    return {name for text in texts for name in re.findall(r"[A-Za-z_]\w*", text)}
+
+
 def names_for(captured: Captured, ours: re.Pattern[str] = OURS) -> dict[Var, str]:
-    """A C identifier for each variable that the reader has a name for, no two alike, nor like one of the
-    emitter's."""
+    """Return a C identifier for each variable that the reader has a name for, no two alike, nor like one of
+    the emitter's or one that an operation calls."""
+    taken = _TAKEN.union(*(_called(entry.c) for entry in TABLE.values() if entry.c is not None))
     used: set[str] = set()
     found = {}
     for var, name in captured.names.items():
-        wanted = name if name not in _TAKEN and not ours.fullmatch(name) and name[0] != "_" else f"my_{name}"
+        wanted = name if name not in taken and not ours.fullmatch(name) and name[0] != "_" else f"my_{name}"
         count = 2
         while wanted in used:
             wanted, count = f"{name}_{count}", count + 1

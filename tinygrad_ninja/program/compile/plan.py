@@ -9,28 +9,39 @@ the parameters.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from ... import ops
+from ...ops import Category, Operation
 from ..instructions import Instruction, Var, flatten
 from ..trace import plain
 from .checks import divides
+from .entries import RESHAPES
 from .lower import reads
-from .scalars import ELEMENTWISE, cost
+from .scalars import cost
 from .tape import UnsupportedError
 
-VIEWS = {"reshape", "unsqueeze", "squeeze", "permute", "expand", "slice", "select", "flip", "diagonal"}
-REDUCTIONS = {"sum", "amax", "amin", "prod", "any", "all", "first_equal"}
-INDEXED = {"index", "gather"}
-ALONE = {"matmul", "scatter", "scatter_along", "cumsum", "cat", "stack", "diag_embed", "put"}
-KNOWN = VIEWS | REDUCTIONS | INDEXED | ALONE | ELEMENTWISE | {"tril", "triu"}
-"""Every operation that C is written for."""
+_ALONE = (Category.PRODUCT, Category.SCATTER, Category.SCAN, Category.JOIN)
 CHEAP = 6
 """A variable that is used several times is computed again each time if that takes no more instructions than
 this."""
+
+
+def is_alone(operation: Operation) -> bool:
+    """Return whether the operation has loops of its own, in which nothing else is computed."""
+    return operation.category in _ALONE
+
+
+def uncompiled(made: Instruction) -> UnsupportedError:
+    """Return the error of an operation for which there is neither a C expression nor a loop."""
+    return UnsupportedError(
+        f"{made.source or 'the step'}: the operation {made.operation.name} is not compiled: its entry says "
+        "no C, and its forward function calls nothing simpler"
+    )
 
 
 @dataclass(eq=False)
@@ -94,37 +105,49 @@ class Address:
 
     def viewed(self, instruction: Instruction) -> Address | None:
         """The address of what a view of this shows; None where that can't be said by strides."""
-        dummy, name, parameters = self.dummy(), instruction.operation.name, instruction.parameters
-        match name:
-            case "reshape" | "unsqueeze" | "squeeze":
-                try:
-                    seen = dummy.reshape(parameters[0], copy=False)
-                except ValueError:
-                    return None
-            case "flip":
-                key: Any = tuple(
-                    slice(None, None, -1 if i in parameters[0] else 1) for i in range(dummy.ndim)
-                )
-                seen = dummy[(*key, ...)]
-            case "diagonal":
-                seen = dummy.diagonal(*parameters)
-            case "expand":
-                seen = np.broadcast_to(dummy, parameters[0])
-            case "permute":
-                seen = dummy.transpose(parameters[0])
-            case "slice" | "select":
-                # With an ellipsis an element, too, is an array that shows where it lies, and not a copy.
-                key = parameters[0]
-                seen = dummy[key if any(item is Ellipsis for item in key) else (*key, ...)]
-            case _:
-                raise UnsupportedError(
-                    f"{instruction.source or 'the step'}: {name} is no view that is compiled"
-                )
+        if instruction.operation not in _VIEWS:
+            raise uncompiled(instruction)
+        dummy = self.dummy()
+        seen = _VIEWS[instruction.operation](dummy, *instruction.parameters)
+        if seen is None:
+            return None
         shift = seen.__array_interface__["data"][0] - dummy.__array_interface__["data"][0] if seen.size else 0
         return Address(self.buffer, self.offset + shift, seen.shape, seen.strides)
 
 
 _ORIGIN = np.zeros(1, np.int8)
+
+
+def _reshaped(x: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any] | None:
+    try:
+        return x.reshape(shape, copy=False)
+    except ValueError:
+        return None
+
+
+def _flipped(x: np.ndarray[Any, Any], axes: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    key = tuple(slice(None, None, -1 if i in axes else 1) for i in range(x.ndim))
+    return _part(x, (*key, ...))
+
+
+def _part(x: np.ndarray[Any, Any], key: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+    """Return x[key]. With an ellipsis an element, too, is an array that shows where it lies, and not a
+    copy."""
+    part: np.ndarray[Any, Any] = x[key if any(item is Ellipsis for item in key) else (*key, ...)]
+    return part
+
+
+_VIEWS: dict[Operation, Callable[..., np.ndarray[Any, Any] | None]] = {
+    **dict.fromkeys(RESHAPES, _reshaped),
+    ops.shape.expand: np.broadcast_to,
+    ops.shape.permute: np.transpose,
+    ops.shape.flip: _flipped,
+    ops.shape.diagonal: np.diagonal,
+    ops.indexing.slice: _part,
+    ops.indexing.select: _part,
+}
+"""What shows the same elements as the operation does, of an array and the parameters; None where strides
+can't."""
 
 
 def contiguous(shape: tuple[int, ...], pad: int = 1) -> tuple[int, ...]:
@@ -155,9 +178,12 @@ ANYWHERE = Place(0, (("*", 1),))
 
 @dataclass(eq=False)
 class Kernel:
-    """One variable, or one store to an address, computed by loops over `domain`."""
+    """One variable, or one store to an address, computed by loops over `domain`.
 
-    kind: str
+    kind: the operation whose loops they are, or that they store, or check, what is computed at each point.
+    """
+
+    kind: Operation | Literal["store", "check"]
     var: Var
     domain: tuple[int, ...]
     target: Address | None = None
@@ -165,6 +191,16 @@ class Kernel:
     bounds: tuple[int, int] = (0, 0)  # of what is checked: [low, high); all but low where these are equal
     code: int = 0  # what a check answers
     own: Place | None = None  # where a store puts its value
+
+    @property
+    def alone(self) -> bool:
+        """Whether nothing else may be computed in its loops."""
+        return self.kind == "check" or (isinstance(self.kind, Operation) and is_alone(self.kind))
+
+    @property
+    def label(self) -> str:
+        """What it does, in a word."""
+        return self.kind.name if isinstance(self.kind, Operation) else self.kind
 
 
 @dataclass(eq=False)
@@ -212,7 +248,7 @@ class Storage:
         for each in instructions:
             for var in dict.fromkeys(reads(each)):
                 self._users.setdefault(var, []).append(each)
-        self._right = {each.inputs[1] for each in instructions if each.operation.name == "matmul"}
+        self._right = {each.inputs[1] for each in instructions if each.operation is ops.linalg.matmul}
         for each in instructions:
             if self._is_kept(each):
                 self.keep(each.output)
@@ -234,13 +270,13 @@ class Storage:
 
     def _multiplied(self, var: Var) -> bool:
         """Whether the variable is the right factor of a product, or a product."""
-        return var in self._right or (var in self.by and self.by[var].operation.name == "matmul")
+        return var in self._right or (var in self.by and self.by[var].operation is ops.linalg.matmul)
 
     def _reshaped(self, var: Var) -> bool:
         """Whether a view of the variable has no strides if its rows are padded."""
         for _, user in self._uses(var):
-            if user.operation.name in VIEWS and not maps_index(user):
-                if user.operation.name in ("reshape", "unsqueeze", "squeeze") and _splits_rows(user):
+            if user.operation.category is Category.MOVEMENT and not maps_index(user):
+                if user.operation in RESHAPES and _splits_rows(user):
                     continue
                 return True
         return False
@@ -251,7 +287,8 @@ class Storage:
             return self.kept[var]
         if var not in self._addresses:
             made, found = self.by.get(var), None
-            if made is not None and made.operation.name in VIEWS and isinstance(made.inputs[0], Var):
+            moved = made is not None and made.operation.category is Category.MOVEMENT
+            if made is not None and moved and isinstance(made.inputs[0], Var):
                 base = self.address(made.inputs[0])
                 found = base.viewed(made) if base is not None else None
             self._addresses[var] = found
@@ -263,44 +300,41 @@ class Storage:
             return 0
         if var not in self._costs:
             made = self.by[var]
-            name = made.operation.name
-            own = 0 if name in VIEWS else 2 if name in INDEXED else cost(name, made.inputs)
-            self._costs[var] = own + sum(self.cost(each) for each in reads(made))
+            own = cost(made.operation, made.inputs)
+            self._costs[var] = own + sum(self.cost(operand) for operand in reads(made))
         return self._costs[var]
 
     def _uses(self, var: Var) -> Iterator[tuple[Var, Instruction]]:
         """(what is read, by what), views of the variable followed to those who read them."""
         for each in self._users.get(var, ()):
             yield var, each
-            if each.operation.name in VIEWS:
+            if each.operation.category is Category.MOVEMENT:
                 yield from self._uses(each.output)
 
     def _is_kept(self, made: Instruction) -> bool:
-        var, name = made.output, made.operation.name
-        if name not in KNOWN:
-            raise UnsupportedError(f"{made.source or 'the step'}: the operation {name} is not compiled")
-        if name in VIEWS:
+        var, category = made.output, made.operation.category
+        if category is Category.MOVEMENT:
             return self.address(var) is None and (var in self._checked or not maps_index(made))
         if (
-            name in REDUCTIONS
-            or (name in ALONE and not self.is_onehot(made))
+            category is Category.REDUCTION
+            or (is_alone(made.operation) and not self.is_onehot(made))
             or (var in self._homes or var in self._checked)
         ):
             return True
         size, price = math.prod(var.shape), self.cost(var)
         count = 0
         for seen, user in self._uses(var):
-            kind = user.operation.name
-            if kind in VIEWS:
+            kind = user.operation.category
+            if kind is Category.MOVEMENT:
                 if not maps_index(user):
                     return True
                 continue
             count += 1
-            if kind == "matmul" or seen in reads_of(user.parameters) or _divides(user, seen):
+            if kind is Category.PRODUCT or seen in reads_of(user.parameters) or _divides(user, seen):
                 return True
             domain = (
                 user.inputs[0].shape
-                if kind in REDUCTIONS and isinstance(user.inputs[0], Var)
+                if kind is Category.REDUCTION and isinstance(user.inputs[0], Var)
                 else user.output.shape
             )
             if price > 2 and math.prod(domain) > size:
@@ -314,12 +348,12 @@ class Storage:
 def is_onehot(made: Instruction, fixed: set[Var]) -> bool:
     """Whether it adds one value at most to each cell, so that a comparison of indices says which: the
     gradient of x[range(n), y], and of what was taken along an axis by one index."""
-    if made.operation.name == "scatter_along":
+    if made.operation is ops.indexing.scatter_along:
         _, axis, index = made.parameters
         return bool(
             isinstance(index, Var) and index.shape[axis] == 1 and index.shape == _cut(made.output.shape, axis)
         )
-    if made.operation.name != "scatter":
+    if made.operation is not ops.indexing.scatter:
         return False
     shape, key = made.parameters
     if (
@@ -352,10 +386,9 @@ def _divides(user: Instruction, var: Var) -> bool:
 
 def maps_index(view: Instruction) -> bool:
     """Whether an element of a view is, without a division, an element of what it shows."""
-    name = view.operation.name
-    if name in ("reshape", "unsqueeze", "squeeze"):
+    if view.operation in RESHAPES:
         return loops(view.inputs[0].shape) == loops(view.output.shape)  # type: ignore[union-attr]
-    return name in ("permute", "expand", "flip")
+    return view.operation in (ops.shape.permute, ops.shape.expand, ops.shape.flip)
 
 
 def _cut(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:

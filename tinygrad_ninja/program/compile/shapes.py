@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from ... import ops
 from ...kinds import KINDS
-from ...ops import TABLE, Operation
+from ...ops import Operation
 from ..instructions import Array, Var, evaluate, flatten, substitute
 from ..trace import Tape, plain
 
@@ -46,20 +47,20 @@ def is_torch(array: Any) -> bool:
     return hasattr(array, "untyped_storage")
 
 
-_ALIKE: dict[str, tuple[Any, ...]] = {
-    "remainder": ("mul",), "floor_divide": ("mul",), "sign": ("clone", False),
-}  # fmt: skip
+_ALIKE: dict[Operation, tuple[Operation, tuple[Any, ...]]] = {
+    ops.elementwise.remainder: (ops.elementwise.mul, ()),
+    ops.elementwise.floor_divide: (ops.elementwise.mul, ()),
+    ops.elementwise.sign: (ops.shape.clone, (False,)),
+}
 """Operations that look at values, and others, with their parameters, whose results are of the same shape and
 dtype."""
 
 
 def shaped(operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Array:
     """What stands in for the result of an operation."""
-    if operation.name == "to_device":
+    if operation is ops.shape.to_device:
         return plain(inputs[0])
-    if operation.name in _ALIKE:
-        name, *parameters_alike = _ALIKE[operation.name]
-        operation, parameters = TABLE[name], tuple(parameters_alike)
+    operation, parameters = _ALIKE.get(operation, (operation, parameters))
     torch: Any = import_module("torch")
 
     def meta(x: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...generator import Generator
+from ...ops import Category, linalg
 from ...tensors import Tensor
 from ..instructions import Array, Instruction, Program, Var
 from .blas import loaded
@@ -18,8 +19,9 @@ from .caller import caller
 from .capture import Captured, Draw
 from .checks import Check, divisor_checks
 from .emit_c import ENTRY, Emitted, Emitter
+from .entries import FIRST_EQUAL, WORDS_BELOW
 from .fuse import Fusion
-from .lower import FIRST_EQUAL, WORDS_BELOW, forget_values, parts_for_c, primitives
+from .lower import forget_values, parts_for_c, primitives
 from .memory import OURS, Table, aligned, names_for
 from .plan import Address, Storage
 from .results import mapped
@@ -238,7 +240,7 @@ class Step:
         for each in instructions:
             if each.operation is FIRST_EQUAL:
                 self.ranges[each.output] = (0, reduced_size(each))
-            if each.operation.name == "matmul":  # it reads memory, also where that is one number throughout
+            if each.operation is linalg.matmul:  # it reads memory, also where that is one number throughout
                 for x in each.reads():
                     if x.constant and x not in self.inputs:
                         self._constant(x, x.value)
@@ -247,9 +249,9 @@ class Step:
         homes: dict[Var, Address] = {}
         made = {each.output: each for each in instructions}
         for address, var in outputs:
-            if var in made and made[var].operation.name not in _NO_HOME:
+            if var in made and made[var].operation.category is not Category.MOVEMENT:
                 lanes = width // var.dtype.itemsize
-                multiplied = made[var].operation.name == "matmul"
+                multiplied = made[var].operation is linalg.matmul
                 if var.shape and var.shape[-1] % lanes and (multiplied or var.shape[-1] > lanes):
                     continue  # whole vectors are written, which takes room that only scratch memory has
                 homes.setdefault(var, address)
@@ -271,9 +273,6 @@ class Simplified(NamedTuple):
     checks: list[Check]
     outputs: list[tuple[Address, Var]]
     stores: list[tuple[Address, Var]]
-
-
-_NO_HOME = {"reshape", "unsqueeze", "squeeze", "permute", "expand", "slice", "select", "flip", "diagonal"}
 
 
 def reduced_size(made: Instruction) -> int:

@@ -8,19 +8,12 @@ from typing import Any
 import numpy as np
 
 from ...kinds import numpy_kind
+from ...ops import Category, Operation
 from ..instructions import Array, Instruction, Var
 from .checks import Check
 from .lower import reads
 from .memory import Table
-from .plan import VIEWS, Address
-
-_UFUNCS: dict[str, Any] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "neg": np.negative,
-    "exp": np.exp, "log": np.log, "tanh": np.tanh, "sin": np.sin, "cos": np.cos, "sqrt": np.sqrt,
-    "maximum": np.maximum, "minimum": np.minimum, "matmul": np.matmul, "eq": np.equal, "ne": np.not_equal,
-    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "isnan": np.isnan,
-}  # fmt: skip
-"""What NumPy writes into memory that it is given."""
+from .plan import Address
 
 
 class Straight:
@@ -84,17 +77,18 @@ class Straight:
         return self._called[x]
 
     def _write(self, made: Instruction) -> None:
-        var, function = made.output, _UFUNCS.get(made.operation.name)
-        read = reads(made)
+        var, read = made.output, reads(made)
+        function: Callable[..., Array] | None = made.operation.ufunc
         if function is not None and var.value.size:
             memory = self._memory(var)
             self._held[var] = [memory]
             inputs = [*map(self._operand, made.inputs), f"out={self._bind(memory)}"]
         else:
-            function, inputs = _calling(made, read), [self._operand(each) for each in read]
+            inputs = [self._operand(each) for each in read]
             # It may be a view of what it was made of.
             held = {id(memory): memory for each in read for memory in self._held.get(each, ())}
             self._held[var] = list(held.values())
+            function = _calling(made, read)
         self._called[var] = self._line(f"{self._bind(function)}({', '.join(inputs)})")
         self._look(var)
 
@@ -114,7 +108,7 @@ class Straight:
                 self._free.setdefault((memory.shape, memory.dtype), []).append(memory)
 
     def _write_out(self, targets: list[tuple[Address, Var]]) -> None:
-        made = {each.output for each in self._instructions if each.operation.name not in VIEWS}
+        made = {made.output for made in self._instructions if not _shows(made.operation)}
         values = []
         for _, var in targets:
             name = self._operand(var)
@@ -122,6 +116,11 @@ class Straight:
             values.append(name if var in made or var.constant else self._line(f"{name}.copy()"))
         for (at, _), value in zip(targets, values, strict=True):
             self._lines.append(f"arrays[{at.buffer.slot}][...] = {value}")
+
+
+def _shows(operation: Operation) -> bool:
+    """Return whether what it makes may be a view of its input."""
+    return operation.view or operation.category is Category.MOVEMENT
 
 
 def _reading(var: Var, at: Address) -> str:

@@ -17,6 +17,7 @@ from weakref import ref
 
 import numpy as np
 
+from ... import ops
 from ...kinds import KINDS
 from ...ops import Operation
 from ...tensors import Tensor
@@ -219,7 +220,9 @@ def told(how: str) -> str:
 class StepTape(ShapeTape):
     """A tape on which memory can change."""
 
-    neutral: ClassVar = {name: number for name, number in Tape.neutral.items() if name != "add"}
+    neutral: ClassVar = {
+        name: number for name, number in Tape.neutral.items() if name != ops.elementwise.add.name
+    }
     # 1 / x and 1 / (x + 0) are different infinities where x is -0
 
     def __init__(self) -> None:
@@ -252,7 +255,7 @@ class StepTape(ShapeTape):
 
     def value(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Array:
         """What the operation makes, or what stands in for it where that is a torch tensor."""
-        if operation.name == "to_device":
+        if operation is ops.shape.to_device:
             return plain(inputs[0])
         if self.place == "cpu" or operation.view or self._depends_on_fixed(inputs, parameters):
             return Tape.value(self, operation, inputs, substitute(parameters, self._known_array))
@@ -300,14 +303,14 @@ class StepTape(ShapeTape):
     def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
         if self.frame is None:
             self.frame = _running(self.code)
-        if operation.name == "pow" and any(getattr(each, "number", False) for each in inputs):
+        if operation is ops.elementwise.pow and any(getattr(each, "number", False) for each in inputs):
             _refuse_power(*inputs)
         made: Any = super().apply(operation, inputs, parameters)
         made.number = all(getattr(each, "number", isinstance(each, (int, float))) for each in inputs)
         if made.var is not None:
             if self._depends_on_fixed(inputs, parameters):
                 self.fixed.add(made.var)
-            if self.place != "cpu" or operation.name == "to_device":
+            if self.place != "cpu" or operation is ops.shape.to_device:
                 self._settle(made.var, operation, inputs, parameters)
         if operation.view and isinstance(inputs[0], Recorded):
             base = inputs[0]
@@ -332,7 +335,7 @@ class StepTape(ShapeTape):
 
     def _settle(self, made: Var, operation: Operation, inputs: Any, parameters: Any) -> None:
         """Note on which device a result is. RuntimeError where its operands are on several."""
-        if operation.name == "to_device":
+        if operation is ops.shape.to_device:
             self.put(made, parameters[0])
             return
         at_home = [each for each in inputs if isinstance(each, Recorded) and not each.number]

@@ -12,18 +12,18 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import import_module
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
 
 from ...kinds import numpy_kind
 from ..instructions import Array, Instruction, Program, Var
-from ..trace import lower
 from .caller import ChangedError
 from .capture import Captured, Draw
 from .checks import Check, index_checks
-from .emit_torch import MOVES, WHOLE, Emitter, elements_of
-from .lower import primitives
+from .emit_torch import Emitter, elements_of, moves
+from .lower import lowered, primitives
 from .memory import Table, aligned, pointer
 from .plan import Address, Buffer
 from .replay import OnDevice, Replay, Upload, function_of
@@ -131,7 +131,7 @@ class TorchStep(Step):
 
     def _runner(self, backend: str) -> Callable[[], None]:
         instructions, instead = primitives(
-            self.program.instructions, self._wanted(), lambda each: lower(each, ShapeTape())
+            self.program.instructions, self._wanted(), lambda each: lowered(each, ShapeTape)
         )
         for old, new in instead.items():
             new.name = new.name or old.name
@@ -172,7 +172,7 @@ class TorchStep(Step):
     def _assume(self, instructions: list[Instruction], checks: Iterable[Check], written: set[int]) -> None:
         """Look at indices that lie in a tensor that somebody holds once, and again when it was changed: to
         look at every call would be to wait for the device. All that remain the code looks at itself."""
-        whole, parts = elements_of(instructions, WHOLE), elements_of(instructions, MOVES)
+        whole, parts = elements_of(instructions, attrgetter("whole")), elements_of(instructions, moves)
         known = set(self.ranges)
         self._looks: list[tuple[int, Check]] = []
         for check in (*checks, *(c for each in instructions for c in index_checks(each))):

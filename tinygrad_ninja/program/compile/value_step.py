@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import TABLE
+from ...ops import elementwise
 from ...value import Value
 from ..instructions import Instruction, Program, Var
 from .build import build
@@ -85,11 +85,13 @@ def program(tape: Scalars, outputs: list[int]) -> Program:
         )
 
     instructions = []
-    for name, codes in zip(tape.names, tape.operands, strict=True):
+    for operation, codes in zip(tape.operations, tape.operands, strict=True):
         made.append(Var(np.zeros(())))
         operands = tuple(operand(code) for code in codes if code != NONE)
         # `where` has its condition last in the table, and as a parameter.
-        operands, parameters = (operands[1:], operands[:1]) if name == "where" else (operands, ())
-        instructions.append(Instruction(TABLE[name], operands, parameters, made[-1]))
+        operands, parameters = (
+            (operands[1:], operands[:1]) if operation is elementwise.where else (operands, ())
+        )
+        instructions.append(Instruction(operation, operands, parameters, made[-1]))
     wanted = [each for each in map(operand, outputs) if isinstance(each, Var)]
     return Program(instructions, wanted).needed()

@@ -17,25 +17,26 @@ import numpy as np
 from ...hook import Observer
 from ...kinds import KINDS
 from ...node import Node
+from ...ops import TABLE, Operation
+from ...ops import elementwise as ops
 from ...value import Value
 from ..trace import ReadOutError
 from .collector import still_held
 from .results import mapped
-from .tape import refuse, told
+from .tape import UnsupportedError, refuse, told
 
 COMPUTED, INPUT, CONSTANT, NONE = range(4)
 """What an operand is: its code is four times its number, and this."""
-_COMPARISONS = ("eq", "ne", "lt", "le", "gt", "ge")
 
 
 class Scalars:
-    """Operations of numbers in order. names: the operations'; operands: the codes of up to three of each.
+    """Operations of numbers in order. operands: the codes of up to three of each.
 
     inputs: how many numbers are read anew at every call; constants: those that never change.
     """
 
     def __init__(self) -> None:
-        self.names: list[str] = []
+        self.operations: list[Operation] = []
         self.operands: list[tuple[int, int, int]] = []
         self.inputs = 0
         self.constants: list[float] = []
@@ -51,28 +52,28 @@ class Scalars:
         self.constants.append(float(x))
         return 4 * (len(self.constants) - 1) + CONSTANT
 
-    def apply(self, name: str, *operands: Any) -> Symbol:
+    def apply(self, operation: Operation, *operands: Any) -> Symbol:
         codes = [self.code(each) for each in operands]
-        self.names.append(name)
+        self.operations.append(operation)
         self.operands.append((*codes, *(NONE,) * (3 - len(codes))))  # type: ignore[arg-type]
         kind: type = float
-        if name in _COMPARISONS:
+        if operation.predicate:
             kind = bool
-        elif name in ("add", "sub", "mul") and all(_kind(each) is not float for each in operands):
+        elif operation in (ops.add, ops.sub, ops.mul) and all(_kind(each) is not float for each in operands):
             kind = int
-        return Symbol(self, 4 * (len(self.names) - 1) + COMPUTED, kind)
+        return Symbol(self, 4 * (len(self.operations) - 1) + COMPUTED, kind)
 
 
 def _kind(x: Any) -> type:
     return x.kind if type(x) is Symbol else float if isinstance(x, float) else int
 
 
-def _operator(name: str, swapped: bool = False) -> Callable[[Symbol, Any], Symbol]:
+def _operator(operation: Operation, swapped: bool = False) -> Callable[[Symbol, Any], Symbol]:
     def call(self: Symbol, other: Any) -> Symbol:
         if not isinstance(other, (Real, np.bool)):
             return NotImplemented
         pair = (other, self) if swapped else (self, other)
-        return self.tape.apply(name, *pair)
+        return self.tape.apply(operation, *pair)
 
     return call
 
@@ -88,20 +89,20 @@ class Symbol:
     def __init__(self, tape: Scalars, code: int, kind: type) -> None:
         self.tape, self.code, self.kind = tape, code, kind
 
-    __add__, __radd__ = _operator("add"), _operator("add", True)
-    __sub__, __rsub__ = _operator("sub"), _operator("sub", True)
-    __mul__, __rmul__ = _operator("mul"), _operator("mul", True)
-    __truediv__, __rtruediv__ = _operator("div"), _operator("div", True)
-    __pow__, __rpow__ = _operator("pow"), _operator("pow", True)
-    __eq__, __ne__ = _operator("eq"), _operator("ne")  # type: ignore[assignment]
-    __lt__, __le__ = _operator("lt"), _operator("le")
-    __gt__, __ge__ = _operator("gt"), _operator("ge")
+    __add__, __radd__ = _operator(ops.add), _operator(ops.add, True)
+    __sub__, __rsub__ = _operator(ops.sub), _operator(ops.sub, True)
+    __mul__, __rmul__ = _operator(ops.mul), _operator(ops.mul, True)
+    __truediv__, __rtruediv__ = _operator(ops.div), _operator(ops.div, True)
+    __pow__, __rpow__ = _operator(ops.pow), _operator(ops.pow, True)
+    __eq__, __ne__ = _operator(ops.eq), _operator(ops.ne)  # type: ignore[assignment]
+    __lt__, __le__ = _operator(ops.lt), _operator(ops.le)
+    __gt__, __ge__ = _operator(ops.gt), _operator(ops.ge)
 
     def __neg__(self) -> Symbol:
-        return self.tape.apply("neg", self)
+        return self.tape.apply(ops.neg, self)
 
     def __abs__(self) -> Symbol:
-        return self.tape.apply("abs", self)
+        return self.tape.apply(ops.abs, self)
 
     def __bool__(self) -> bool:
         raise ReadOutError(told("a branch on data"))
@@ -119,7 +120,9 @@ class _Namespace:
     """What a rule may call on Symbols."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        return lambda *args: _tape(args).apply(name, *args)
+        if name not in TABLE:
+            raise UnsupportedError(f"the operation {name} is not compiled: it is not in the table")
+        return lambda *args: _tape(args).apply(TABLE[name], *args)
 
     def zeros_like(self, x: Any) -> float:
         return 0.0
