@@ -43,10 +43,11 @@ class Category(Enum):
 class C:
     """The C expression of one element of an elementwise operation, in templates.
 
-    In a template the name of an input or of a number among the parameters stands for its C expression, which
-    needs no brackets; all inputs have been converted to one dtype. {F} is "f" in float32 and nothing
-    in float64, as in the names of C's own functions (`sin{F}`); {K} is "f", "d" or, of integers, "i", as in
-    those of `prelude.h`; {T} is the C type, and {U} the unsigned one, in which integers wrap.
+    In braces stands the name of an input, or of a parameter that is a number or an array. All inputs have
+    been converted to one dtype; what takes their place needs no brackets, but may begin with a minus. {F} is
+    "f" in float32 and nothing in float64, as in the names of C's own functions (`sin{F}`); {K} is "f", "d",
+    or, of integers, "i", as in those of `prelude.h`; {T} is the C type, and {U} the unsigned one, in which
+    integers wrap. The whole is in brackets where C may need them.
 
     text: for every dtype for which there is no other. floats, bools: for these. wraps: for signed integers of
     32 and 64 bits, whose overflow C leaves undefined.

@@ -109,14 +109,14 @@ class Body:
 
     def _elementwise(self, made: Instruction, index: Index) -> str:
         operation, inputs, out = made.operation, made.inputs, made.output.dtype
-        d = common([each.dtype if isinstance(each, Var) else each for each in inputs])
+        d = common([x.dtype if isinstance(x, Var) else x for x in inputs])
         if operation.floating and d.kind != "f":
             d = out
         self.traps |= divides(operation.name, d)
-        args = [self.broadcast(each, index, d) for each in inputs]
+        args = [self.broadcast(x, index, d) for x in inputs]
         assert operation.c is not None
         if operation.c.repeats:
-            args = [self.name(each, d) for each in args]
+            args = [self.name(text, d) for text in args]
         text = expression(operation, args, d, self._parameters(made, index, d))
         if operation.predicate:
             return text
@@ -141,7 +141,7 @@ class Body:
     def _where(self, made: Instruction, index: Index) -> str:
         condition = self.broadcast(made.parameters[0], index, np.dtype(bool))
         out = made.output.dtype
-        args = [self.broadcast(each, index, out) for each in made.inputs]
+        args = [self.broadcast(x, index, out) for x in made.inputs]
         return expression(made.operation, args, out, {"condition": condition})
 
     def _power(self, made: Instruction, index: Index) -> str:
@@ -173,14 +173,14 @@ class Body:
     def _scatter_along(self, made: Instruction, index: Index) -> str:
         """Of a single cell in each line along the axis."""
         shape, axis, where = made.parameters
-        cut = tuple("0" if i == axis else each for i, each in enumerate(index))
+        cut = tuple("0" if i == axis else counter for i, counter in enumerate(index))
         wanted = self.wrapped(where, cut, shape[axis])
         return f"({index[axis]} == {wanted} ? {self.value(made.inputs[0], cut, made.output.dtype)} : 0)"
 
     def _gather(self, made: Instruction, index: Index) -> str:
         x, (axis, where) = _array(made), made.parameters
         there = self.wrapped(where, index, x.shape[axis])
-        return self.element(x, tuple(there if i == axis else each for i, each in enumerate(index)))
+        return self.element(x, tuple(there if i == axis else counter for i, counter in enumerate(index)))
 
     def _index(self, made: Instruction, index: Index) -> str:
         x = _array(made)
@@ -188,8 +188,8 @@ class Body:
 
     def _permute(self, made: Instruction, index: Index) -> str:
         source = [""] * len(index)
-        for axis, each in zip(made.parameters[0], index, strict=True):
-            source[axis] = each
+        for axis, counter in zip(made.parameters[0], index, strict=True):
+            source[axis] = counter
         return self.element(_array(made), tuple(source))
 
     def _expand(self, made: Instruction, index: Index) -> str:
@@ -198,14 +198,14 @@ class Body:
     def _flip(self, made: Instruction, index: Index) -> str:
         x, (axes,) = _array(made), made.parameters
         return self.element(
-            x, tuple(f"({x.shape[i] - 1} - {each})" if i in axes else each for i, each in enumerate(index))
+            x, tuple(f"({x.shape[i] - 1} - {at})" if i in axes else at for i, at in enumerate(index))
         )
 
     def _reshape(self, made: Instruction, index: Index) -> str:
         x, shape = _array(made), made.output.shape
         if loops(x.shape) != loops(shape):
             return self.element(x, self._renumbered(x.shape, shape, index))
-        moving = iter(each for each, n in zip(index, shape, strict=True) if n != 1)
+        moving = iter(counter for counter, n in zip(index, shape, strict=True) if n != 1)
         return self.element(x, tuple("0" if n == 1 else next(moving) for n in x.shape))
 
     def _renumbered(self, shape: tuple[int, ...], seen: tuple[int, ...], index: Index) -> Index:

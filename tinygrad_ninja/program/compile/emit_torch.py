@@ -309,7 +309,7 @@ class Emitter:
         if key not in self._checked:
             x = self._named(check.var)
             self._refuse((x < check.low) | (x >= check.high), check.error, check.message)
-            self._checked[key] = x.method("clamp", check.low, max(check.high - 1, 0))
+            self._checked[key] = x.method(ops.elementwise.clamp.name, check.low, max(check.high - 1, 0))
         return self._checked[key]
 
     def _divisor(self, check: Check) -> Any:

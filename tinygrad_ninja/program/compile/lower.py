@@ -169,7 +169,7 @@ def _identity(x: Any) -> Any:
     if isinstance(x, tuple):
         return tuple(map(_identity, x))
     if isinstance(x, slice):
-        return ("slice", x.start, x.stop, x.step)
+        return (slice, x.start, x.stop, x.step)
     if isinstance(x, Var) and x.constant:
         return ("constant", repr(x.number), x.dtype.name, x.shape)
     return id(x) if isinstance(x, Var) else (type(x).__name__, repr(x))
