@@ -165,13 +165,13 @@ class Body:
         return f"({inside} ? {self.broadcast(made.inputs[0], index, made.output.dtype)} : 0)"
 
     def _scatter(self, made: Instruction, index: Index) -> str:
-        """Of a single cell in each row."""
+        """Return the element of a matrix of zeros with a single value in each row."""
         (row, column), (shape, key) = index, made.parameters
         wanted = self.wrapped(key[1], (row,), shape[1])
         return f"({column} == {wanted} ? {self.broadcast(made.inputs[0], (row,), made.output.dtype)} : 0)"
 
     def _scatter_along(self, made: Instruction, index: Index) -> str:
-        """Of a single cell in each line along the axis."""
+        """Return the element of zeros with a single value in each line along the axis."""
         shape, axis, where = made.parameters
         cut = tuple("0" if i == axis else counter for i, counter in enumerate(index))
         wanted = self.wrapped(where, cut, shape[axis])

@@ -162,7 +162,7 @@ def _mul(made: Instruction, maker: Maker) -> Simpler:
 
 
 def _unrepeated(made: Instruction, maker: Maker) -> Simpler:
-    """What is done alike to each of repeated values is done to the values, and they are repeated after."""
+    """Do what is done alike to each of repeated values to the values, and repeat them after."""
     found = [_of(x, maker, ops.shape.expand) for x in made.inputs]
     if not any(found) or len({x.dtype for x in made.inputs if isinstance(x, Var)}) > 1:
         return None  # a value of no dimensions may count for less where dtypes meet
@@ -180,8 +180,8 @@ def _expanded(made: Instruction, x: Var) -> Instruction:
 
 
 def _of_repeated(made: Instruction, maker: Maker) -> Simpler:
-    """The sum of n equal values is n times one, their largest is one. So a sum is rounded once: the order of
-    a sum is nowhere promised, and every order comes closest to this."""
+    """Return one of n equal values for their largest, and n times one for their sum. A sum is rounded once:
+    the order of a sum is nowhere promised, and every order comes closest to this."""
     base, (axis, keepdims), x = _of(made.inputs[0], maker, ops.shape.expand), made.parameters, made.inputs[0]
     if base is None or not isinstance(x, Var) or base.dtype != made.output.dtype:
         return None

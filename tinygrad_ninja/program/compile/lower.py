@@ -59,7 +59,7 @@ def parts_for_c(instruction: Instruction) -> list[Instruction]:
 
 
 def _wide_sum(made: Instruction) -> list[Instruction]:
-    """A sum of many terms in the next precision."""
+    """Return a sum of many terms in the next precision."""
     (x,), (axes, keepdims) = made.inputs, made.parameters
     assert isinstance(x, Var)
     terms = math.prod(x.shape[i] for i in (range(len(x.shape)) if axes is None else axes))
@@ -74,7 +74,7 @@ def _wide_sum(made: Instruction) -> list[Instruction]:
 
 
 def _search(best: Operation) -> Callable[[Instruction], list[Instruction]]:
-    """A search for the best, say the largest, as the best and a comparison."""
+    """Return what makes of a search for the best, say the largest, the best and a comparison."""
 
     def plainer(made: Instruction) -> list[Instruction]:
         x, axis = made.inputs[0], made.parameters[0]
@@ -88,7 +88,7 @@ def _search(best: Operation) -> Callable[[Instruction], list[Instruction]]:
 
 
 def _vector_product(made: Instruction) -> list[Instruction]:
-    """A product with a vector as a product of elements and a sum."""
+    """Return a product with a vector as a product of elements and a sum."""
     a, b = made.inputs
     assert isinstance(a, Var)
     assert isinstance(b, Var)

@@ -104,7 +104,7 @@ class Address:
         return np.lib.stride_tricks.as_strided(_ORIGIN, self.shape, self.strides)
 
     def viewed(self, instruction: Instruction) -> Address | None:
-        """The address of what a view of this shows; None where that can't be said by strides."""
+        """Return the address of what a view of this shows; None where strides can't say it."""
         if instruction.operation not in _VIEWS:
             raise uncompiled(instruction)
         dummy = self.dummy()
@@ -194,12 +194,12 @@ class Kernel:
 
     @property
     def alone(self) -> bool:
-        """Whether nothing else may be computed in its loops."""
+        """Return whether nothing else may be computed in its loops."""
         return self.kind == "check" or (isinstance(self.kind, Operation) and is_alone(self.kind))
 
     @property
     def label(self) -> str:
-        """What it does, in a word."""
+        """Return what it does, in a word."""
         return self.kind.name if isinstance(self.kind, Operation) else self.kind
 
 
@@ -269,11 +269,11 @@ class Storage:
         return self.kept[var]
 
     def _multiplied(self, var: Var) -> bool:
-        """Whether the variable is the right factor of a product, or a product."""
+        """Return whether the variable is the right factor of a product, or a product."""
         return var in self._right or (var in self.by and self.by[var].operation is ops.linalg.matmul)
 
     def _reshaped(self, var: Var) -> bool:
-        """Whether a view of the variable has no strides if its rows are padded."""
+        """Return whether a view of the variable has no strides if its rows are padded."""
         for _, user in self._uses(var):
             if user.operation.category is Category.MOVEMENT and not maps_index(user):
                 if user.operation in RESHAPES and _splits_rows(user):
@@ -282,7 +282,8 @@ class Storage:
         return False
 
     def address(self, var: Var) -> Address | None:
-        """Where a variable lies, or what it is a view of; None for one that is computed where it is used."""
+        """Return where a variable lies, or what it is a view of; None for one that is computed where it is
+        used."""
         if var in self.kept:
             return self.kept[var]
         if var not in self._addresses:
@@ -295,7 +296,7 @@ class Storage:
         return self._addresses[var]
 
     def cost(self, var: Any) -> int:
-        """How many instructions it takes to compute an element again."""
+        """Return how many instructions it takes to compute an element again."""
         if not isinstance(var, Var) or var.constant or self.address(var) is not None:
             return 0
         if var not in self._costs:
@@ -305,7 +306,7 @@ class Storage:
         return self._costs[var]
 
     def _uses(self, var: Var) -> Iterator[tuple[Var, Instruction]]:
-        """(what is read, by what), views of the variable followed to those who read them."""
+        """Yield (what is read, by what), views of the variable followed to those who read them."""
         for each in self._users.get(var, ()):
             yield var, each
             if each.operation.category is Category.MOVEMENT:
@@ -346,7 +347,7 @@ class Storage:
 
 
 def is_onehot(made: Instruction, fixed: set[Var]) -> bool:
-    """Whether it adds one value at most to each cell, so that a comparison of indices says which: the
+    """Return whether it adds one value at most to each cell, so that a comparison of indices says which: the
     gradient of x[range(n), y], and of what was taken along an axis by one index."""
     if made.operation is ops.indexing.scatter_along:
         _, axis, index = made.parameters
@@ -385,7 +386,7 @@ def _divides(user: Instruction, var: Var) -> bool:
 
 
 def maps_index(view: Instruction) -> bool:
-    """Whether an element of a view is, without a division, an element of what it shows."""
+    """Return whether an element of a view is, without a division, an element of what it shows."""
     if view.operation in RESHAPES:
         return loops(view.inputs[0].shape) == loops(view.output.shape)  # type: ignore[union-attr]
     return view.operation in (ops.shape.permute, ops.shape.expand, ops.shape.flip)
