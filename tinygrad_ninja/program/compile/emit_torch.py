@@ -40,10 +40,14 @@ class Lines(Torch):
     def __init__(self, device: str) -> None:
         self.device = device
 
+    def has(self, function: str) -> bool:
+        """Return whether torch has the function."""
+        return hasattr(torch, function)
+
     def __getattr__(self, name: str) -> Callable[..., Code]:
         function = super().__getattr__(name)
-        if not hasattr(torch, self.names.get(name, name)):
-            raise UnsupportedError(f"the operation {name} is not compiled: torch has no function {name}")
+        if not self.has(self.names.get(name, name)):
+            raise NotImplementedError(f"torch has no function {name}")
         return function
 
     def full(self, like: str, shape: tuple[int, ...], dtype: Any, number: Any) -> Code:
@@ -232,7 +236,12 @@ class Emitter:
         operands, parameters = self._operands(made), tuple(map(self._parameter, made.parameters))
         for check in divisor_checks(made):
             operands[1] = self._divisor(check)
-        self._let(made.output, self.language.expression(made, operands, parameters))
+        try:
+            written = self.language.expression(made, operands, parameters)
+        except NotImplementedError as error:
+            where, name = made.source or "the step", made.operation.name
+            raise UnsupportedError(f"{where}: the operation {name} is not compiled: {error}") from error
+        self._let(made.output, written)
 
     def _write_index(self, made: Instruction) -> None:
         x, key = self.value(made.inputs[0]), self._safe_key(made, made.parameters[0])
