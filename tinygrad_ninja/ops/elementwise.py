@@ -17,8 +17,8 @@ pointwise = partial(operation, category=Category.ELEMENTWISE)
 
 
 def infix(sign: str, **keywords: Any) -> Callable[[Callable[..., Any]], Operation]:
-    """Return the decorator of an operation that C writes as a sign between its two operands."""
-    return pointwise(broadcasts=True, c=C(f"({{a}} {sign} {{b}})"), **keywords)
+    """Return the decorator of an operation that C and Python write as a sign between its two operands."""
+    return pointwise(broadcasts=True, c=C(f"({{a}} {sign} {{b}})"), operator=sign, **keywords)
 
 
 @pointwise(
@@ -27,6 +27,9 @@ def infix(sign: str, **keywords: Any) -> Callable[[Callable[..., Any]], Operatio
     neutral=0,
     c=C("({a} + {b})", wraps="(({T})(({U}){a} + ({U}){b}))", bools="({a} | {b})"),
     ufunc=np.add,
+    operator="+",
+    drawn="+",
+    in_place=True,
     a=lambda dout: dout,
     b=lambda dout: dout,
 )
@@ -41,6 +44,9 @@ def add(a: Any, b: Any, /) -> Any:
     neutral=0,
     c=C("({a} - {b})", wraps="(({T})(({U}){a} - ({U}){b}))"),
     ufunc=np.subtract,
+    operator="-",
+    drawn="−",
+    in_place=True,
     a=lambda dout: dout,
     b=lambda dout: -dout,
 )
@@ -67,6 +73,9 @@ def rsub(a: Any, b: Any, /) -> Any:
     neutral=1,
     c=C("({a} * {b})", wraps="(({T})(({U}){a} * ({U}){b}))", bools="({a} & {b})"),
     ufunc=np.multiply,
+    operator="*",
+    drawn="×",
+    in_place=True,
     a=lambda dout, b: dout * b,
     b=lambda dout, a: dout * a,
 )
@@ -82,6 +91,9 @@ def mul(a: Any, b: Any, /) -> Any:
     cost=5,
     c=C("({a} / {b})"),
     ufunc=np.true_divide,
+    operator="/",
+    drawn="÷",
+    in_place=True,
     a=lambda dout, b: dout / b,
     b=lambda dout, a, b: -dout * ((a / b) / b),
 )
@@ -90,13 +102,26 @@ def div(a: Any, b: Any, /) -> Any:
     return a / b
 
 
-@pointwise(floating=True, cost=5, x=lambda dout, out: -dout * out * out)
+@pointwise(
+    floating=True,
+    cost=5,
+    light=True,
+    in_place=True,
+    x=lambda dout, out: -dout * out * out,
+)
 def reciprocal(xp: Any, x: Any, /) -> Any:
     """out = 1 / x;  dx = -dout · out²."""
     return 1 / x
 
 
-@pointwise(c=C("(-{x})", wraps="(({T})(({U})0 - ({U}){x}))"), ufunc=np.negative, x=lambda dout: -dout)
+@pointwise(
+    c=C("(-{x})", wraps="(({T})(({U})0 - ({U}){x}))"),
+    ufunc=np.negative,
+    operator="-",
+    light=True,
+    in_place=True,
+    x=lambda dout: -dout,
+)
 def neg(x: Any, /) -> Any:
     """out = -x;  dx = -dout."""
     return -x
@@ -123,6 +148,9 @@ def _exponent_slope(xp: Any, dout: Any, out: Any, a: Any, b: Any) -> Any:
     numeric=True,
     cost=40,
     c=C("(({T})pow_i({a}, {b}))", floats="pow{F}({a}, {b})"),
+    operator="**",
+    drawn="^",
+    in_place=True,
     a=_base_slope,
     b=_exponent_slope,
 )
@@ -131,13 +159,28 @@ def pow(xp: Any, a: Any, b: Any, /) -> Any:
     return xp.pow(a, b)
 
 
-@pointwise(floating=True, cost=20, c=C("exp_{K}({x})"), ufunc=np.exp, x=lambda dout, out: dout * out)
+@pointwise(
+    floating=True,
+    cost=20,
+    c=C("exp_{K}({x})"),
+    ufunc=np.exp,
+    in_place=True,
+    x=lambda dout, out: dout * out,
+)
 def exp(xp: Any, x: Any, /) -> Any:
     """out = eˣ;  dx = dout · out."""
     return xp.exp(x)
 
 
-@pointwise(floating=True, cost=20, c=C("log_{K}({x})"), ufunc=np.log, x=lambda dout, x: dout / x)
+@pointwise(
+    floating=True,
+    cost=20,
+    c=C("log_{K}({x})"),
+    ufunc=np.log,
+    formula=(r"\ln", "ln"),
+    in_place=True,
+    x=lambda dout, x: dout / x,
+)
 def log(xp: Any, x: Any, /) -> Any:
     """out = ln x;  dx = dout / x."""
     return xp.log(x)
@@ -148,6 +191,7 @@ def log(xp: Any, x: Any, /) -> Any:
     cost=5,
     c=C("__builtin_sqrt{F}({x})"),
     ufunc=np.sqrt,
+    in_place=True,
     x=lambda dout, out: dout / (2 * out),
 )
 def sqrt(xp: Any, x: Any, /) -> Any:
@@ -155,13 +199,29 @@ def sqrt(xp: Any, x: Any, /) -> Any:
     return xp.sqrt(x)
 
 
-@pointwise(floating=True, cost=30, c=C("sin{F}({x})"), ufunc=np.sin, x=lambda xp, dout, x: dout * xp.cos(x))
+@pointwise(
+    floating=True,
+    cost=30,
+    c=C("sin{F}({x})"),
+    ufunc=np.sin,
+    formula=(r"\sin", "sin"),
+    in_place=True,
+    x=lambda xp, dout, x: dout * xp.cos(x),
+)
 def sin(xp: Any, x: Any, /) -> Any:
     """out = sin x;  dx = dout · cos x."""
     return xp.sin(x)
 
 
-@pointwise(floating=True, cost=30, c=C("cos{F}({x})"), ufunc=np.cos, x=lambda xp, dout, x: -dout * xp.sin(x))
+@pointwise(
+    floating=True,
+    cost=30,
+    c=C("cos{F}({x})"),
+    ufunc=np.cos,
+    formula=(r"\cos", "cos"),
+    in_place=True,
+    x=lambda xp, dout, x: -dout * xp.sin(x),
+)
 def cos(xp: Any, x: Any, /) -> Any:
     """out = cos x;  dx = -dout · sin x."""
     return xp.cos(x)
@@ -172,6 +232,8 @@ def cos(xp: Any, x: Any, /) -> Any:
     cost=20,
     c=C("tanh_{K}({x})"),
     ufunc=np.tanh,
+    formula=(r"\tanh", "tanh"),
+    in_place=True,
     x=lambda xp, dout, out: xp.one_minus_square(out) * dout,
 )
 def tanh(xp: Any, x: Any, /) -> Any:
@@ -181,6 +243,7 @@ def tanh(xp: Any, x: Any, /) -> Any:
 
 @pointwise(
     c=C("(1 - ({y} * {y}))", wraps="(({T})(({U})1 - ({U})(({T})(({U}){y} * ({U}){y}))))"),
+    light=True,
     y=lambda dout, y: -2 * y * dout,
 )
 def one_minus_square(xp: Any, y: Any, /) -> Any:
@@ -192,6 +255,7 @@ def one_minus_square(xp: Any, y: Any, /) -> Any:
     floating=True,
     cost=30,
     c=C("erf{F}({x})"),
+    in_place=True,
     x=lambda xp, dout, x: dout * (2 / math.sqrt(math.pi)) * xp.exp(-x * x),
 )
 def erf(xp: Any, x: Any, /) -> Any:
@@ -199,13 +263,23 @@ def erf(xp: Any, x: Any, /) -> Any:
     return xp.erf(x)
 
 
-@pointwise(floating=True, x=lambda dout, out: dout * (1 - out) * out)
+@pointwise(
+    floating=True,
+    in_torch="torch.sigmoid({x})",
+    in_place=True,
+    x=lambda dout, out: dout * (1 - out) * out,
+)
 def sigmoid(xp: Any, x: Any, /) -> Any:
     """out = 1 / (1 + e⁻ˣ);  dx = dout · out · (1 - out)."""
     return 1 / (1 + xp.exp(-x))
 
 
-@pointwise(x=lambda xp, dout, out: xp.where(out <= 0, 0.0, dout))
+@pointwise(
+    in_torch="torch.relu({x})",
+    side=lambda xp, x: xp.where(x <= 0, 0.0, x),
+    in_place=True,
+    x=lambda xp, dout, out: xp.where(out <= 0, 0.0, dout),
+)
 def relu(xp: Any, x: Any, /) -> Any:
     """out = max(x, 0);  dx = dout where out > 0, else 0 (and 0 at x = 0)."""
     return xp.maximum(x, 0)
@@ -218,6 +292,8 @@ def relu(xp: Any, x: Any, /) -> Any:
         wraps="({x} < 0 ? (({T})(({U})0 - ({U}){x})) : {x})",
     ),
     ufunc=np.absolute,
+    side=lambda xp, x: x * xp.sign(x),
+    in_place=True,
     x=lambda xp, dout, x: dout * xp.sign(x),
 )
 def abs(xp: Any, x: Any, /) -> Any:
@@ -229,19 +305,34 @@ def flat(xp: Any, dout: Any) -> Any:
     return xp.zeros_like(dout)
 
 
-@pointwise(c=C("({T})(({x} > 0) - ({x} < 0))", bools="{x}"), x=flat)
+@pointwise(
+    c=C("({T})(({x} > 0) - ({x} < 0))", bools="{x}"),
+    light=True,
+    in_place=True,
+    x=flat,
+)
 def sign(xp: Any, x: Any, /) -> Any:
     """out = -1, 0 or 1;  dx = 0."""
     return xp.sign(x)
 
 
-@pointwise(c=C("{x}", floats="__builtin_floor{F}({x})"), ufunc=np.floor, x=flat)
+@pointwise(
+    c=C("{x}", floats="__builtin_floor{F}({x})"),
+    ufunc=np.floor,
+    in_place=True,
+    x=flat,
+)
 def floor(xp: Any, x: Any, /) -> Any:
     """out = the largest integer not above x;  dx = 0."""
     return xp.floor(x)
 
 
-@pointwise(c=C("{x}", floats="__builtin_trunc{F}({x})"), ufunc=np.trunc, x=flat)
+@pointwise(
+    c=C("{x}", floats="__builtin_trunc{F}({x})"),
+    ufunc=np.trunc,
+    in_place=True,
+    x=flat,
+)
 def trunc(xp: Any, x: Any, /) -> Any:
     """out = x without its fraction;  dx = 0."""
     return xp.trunc(x)
@@ -253,7 +344,17 @@ def _clamp_slope(xp: Any, dout: Any, x: Any, low: Any, high: Any) -> Any:
     return dout if high is None else xp.where(x <= high, dout, 0.0)
 
 
-@pointwise(torch_name="ClampBackward1", x=_clamp_slope)
+def _within_bounds(xp: Any, x: Any, low: Any, high: Any) -> Any:
+    out = x if low is None else xp.where(x < low, low, x)
+    return out if high is None else xp.where(x > high, high, out)
+
+
+@pointwise(
+    torch_name="ClampBackward1",
+    side=_within_bounds,
+    in_place=True,
+    x=_clamp_slope,
+)
 def clamp(xp: Any, x: Any, /, low: Any, high: Any) -> Any:
     """out = min(max(x, low), high), either bound a number or None;  dx = dout where low ≤ x ≤ high, else
     0."""
@@ -270,6 +371,7 @@ def _winner_slope(xp: Any, dout: Any, lost: Any, tied: Any) -> Any:
     neutral=-math.inf,
     c=C("({a} > {b} ? {a} : {b})", floats="({a} > {b} || {a} != {a} ? {a} : {b})"),
     ufunc=np.maximum,
+    side=lambda xp, a, b: xp.where(a < b, b, xp.where(a == b, (a + b) / 2, a)),
     a=lambda xp, dout, a, b: _winner_slope(xp, dout, a < b, a == b),
     b=lambda xp, dout, a, b: _winner_slope(xp, dout, b < a, a == b),
 )
@@ -283,6 +385,7 @@ def maximum(xp: Any, a: Any, b: Any, /) -> Any:
     neutral=math.inf,
     c=C("({a} < {b} ? {a} : {b})", floats="({a} < {b} || {a} != {a} ? {a} : {b})"),
     ufunc=np.minimum,
+    side=lambda xp, a, b: xp.where(a > b, b, xp.where(a == b, (a + b) / 2, a)),
     a=lambda xp, dout, a, b: _winner_slope(xp, dout, a > b, a == b),
     b=lambda xp, dout, a, b: _winner_slope(xp, dout, b > a, a == b),
 )
@@ -315,6 +418,9 @@ def _refuse_zero(xp: Any, a: Any, b: Any) -> None:
     numeric=True,
     cost=10,
     c=C("mod_{K}({a}, {b})"),
+    operator="%",
+    side=lambda xp, a, b: a - b * xp.floor(a / b),
+    in_place=True,
     a=lambda dout: dout,
     b=lambda xp, dout, a, b: -dout * xp.floor(a / b),
 )
@@ -329,6 +435,8 @@ def remainder(xp: Any, a: Any, b: Any, /) -> Any:
     numeric=True,
     keeps=True,
     c=C("(({T})div_i({a}, {b}))", floats="floor_divide_{K}({a}, {b})"),
+    operator="//",
+    in_place=True,
     a=flat,
     b=flat,
 )
@@ -338,7 +446,15 @@ def floor_divide(xp: Any, a: Any, b: Any, /) -> Any:
     return a // b
 
 
-@pointwise(torch_name="ToCopyBackward0", c=C("{x}"), x=lambda xp, dout, x_like: xp.astype(dout, x_like.dtype))
+@pointwise(
+    torch_name="ToCopyBackward0",
+    c=C("{x}"),
+    standard="astype",
+    in_torch="{x}.to({dtype})",
+    in_numpy="{x}.astype({dtype})",
+    light=True,
+    x=lambda xp, dout, x_like: xp.astype(dout, x_like.dtype),
+)
 def cast(xp: Any, x: Any, /, dtype: Any) -> Any:
     """out = x in another dtype;  dx = dout in the dtype of x."""
     return xp.astype(x, dtype)
@@ -383,25 +499,48 @@ def ge(a: Any, b: Any, /) -> Any:
     return a >= b
 
 
-@infix("&", commutative=True, neutral=-1, ufunc=np.bitwise_and)
+@infix(
+    "&",
+    commutative=True,
+    neutral=-1,
+    ufunc=np.bitwise_and,
+    in_place=True,
+)
 def bitwise_and(a: Any, b: Any, /) -> Any:
     """out = a and b: logical for bool, bit by bit for integers."""
     return a & b
 
 
-@infix("|", commutative=True, neutral=0, ufunc=np.bitwise_or)
+@infix(
+    "|",
+    commutative=True,
+    neutral=0,
+    ufunc=np.bitwise_or,
+    in_place=True,
+)
 def bitwise_or(a: Any, b: Any, /) -> Any:
     """out = a or b: logical for bool, bit by bit for integers."""
     return a | b
 
 
-@infix("^", commutative=True, neutral=0, ufunc=np.bitwise_xor)
+@infix(
+    "^",
+    commutative=True,
+    neutral=0,
+    ufunc=np.bitwise_xor,
+    in_place=True,
+)
 def bitwise_xor(a: Any, b: Any, /) -> Any:
     """out = a or b but not both: logical for bool, bit by bit for integers."""
     return a ^ b
 
 
-@pointwise(c=C("(~{x})", bools="(!{x})"), ufunc=np.invert)
+@pointwise(
+    c=C("(~{x})", bools="(!{x})"),
+    ufunc=np.invert,
+    operator="~",
+    in_place=True,
+)
 def bitwise_not(x: Any, /) -> Any:
     """out = not x: logical for bool, bit by bit for integers."""
     return ~x

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import cached_property
 from string import Formatter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,6 +99,20 @@ class Facts:
     c: what C computes for an element. None where it is computed as the forward function says, of other
         operations; what is neither elementwise nor composed of such has loops of its own in the compiler.
     ufunc: the function of NumPy's that computes the same on its arrays, and can write it into a given one.
+
+    standard: the array API standard's name of it, by which a namespace `xp` has it, where that is another.
+    operator: Python's sign for it.
+    drawn: what a drawing writes into its node, where that is not the name.
+    formula: the operator that formulas put before its operand, as LaTeX and as the text of MathML; under that
+        of a reduction stand the dimensions.
+    named: formulas write the operation by its name, and not what it is composed of.
+    in_torch, in_numpy: the call that printed code has for it, where that is not the library's function of its
+        name, or what its forward function is composed of. The names of inputs and parameters stand in braces,
+        as in "torch.relu({x})".
+    light: printed code rather computes it twice than gives it a name, as it does with arithmetic.
+    side: of an operation with a kink the forward function of the side that its rule takes, of the same
+        arguments: where a comparison decides, it stands as one.
+    in_place: PyTorch has it with an underscore, too.
     """
 
     broadcasts: bool = False
@@ -116,3 +131,13 @@ class Facts:
     cost: int = 1
     c: C | None = None
     ufunc: np.ufunc | None = None
+    standard: str = ""
+    operator: str = ""
+    drawn: str = ""
+    formula: tuple[str, str] | None = None
+    named: bool = False
+    in_torch: str = ""
+    in_numpy: str = ""
+    light: bool = False
+    side: Callable[..., Any] | None = None
+    in_place: bool = False

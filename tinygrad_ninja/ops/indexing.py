@@ -45,6 +45,7 @@ def scatter(xp: Any, x: Any, /, shape: tuple[int, ...], key: tuple[Any, ...]) ->
 @operation(
     torch_name="CopySlices",
     category=Category.SCATTER,
+    named=True,
     x=lambda xp, dout, key: xp.put(dout, 0, key),
     value=lambda xp, dout, value_like, key: sum_to(xp.index(dout, key), value_like),
 )
@@ -69,6 +70,7 @@ def _overwrite(xp: Any, x: Any, value: Any, chain: tuple[Any, ...]) -> Any:
     keeps=True,
     torch_name="CopySlices",
     category=Category.SCATTER,
+    named=True,
     x=lambda xp, dout, chain: _overwrite(xp, dout, 0.0, chain),
     value=lambda xp, dout, value_like, chain: sum_to(read_chain(xp, dout, chain), value_like),
 )

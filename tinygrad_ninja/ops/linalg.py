@@ -52,6 +52,8 @@ def _right_slope(xp: Any, dout: Any, a: Any, b_like: Any) -> Any:
     torch_name="MmBackward0",
     category=Category.PRODUCT,
     ufunc=np.matmul,
+    operator="@",
+    drawn="@",
     a=_left_slope,
     b=_right_slope,
 )

@@ -17,7 +17,12 @@ def _cross_entropy_slope(xp: Any, dout: Any, logits: Any, target: Any, rows: Any
     return (probs - xp.scatter(ones, logits.shape, (rows, target))) * (dout / n)
 
 
-@operation(torch_name="NllLossBackward0", logits=_cross_entropy_slope)
+@operation(
+    torch_name="NllLossBackward0",
+    named=True,
+    in_torch="torch.nn.functional.cross_entropy({logits}, {target})",
+    logits=_cross_entropy_slope,
+)
 def cross_entropy(xp: Any, logits: Any, /, target: Any, rows: Any) -> Any:
     """out = the mean over the n rows of -log softmax(logits)[row, target[row]];  dlogits = dout · (softmax -
     onehot) / n.

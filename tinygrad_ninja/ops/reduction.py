@@ -33,6 +33,7 @@ def size(like: Any, axis: tuple[int, ...] | None) -> int:
 
 @reducing(
     folds=elementwise.add,
+    formula=(r"\sum", "∑"),
     x=lambda xp, dout, x_like, axis, keepdims: spread(xp, dout, x_like, axis, keepdims),
 )
 def sum(xp: Any, x: Any, /, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
@@ -41,6 +42,7 @@ def sum(xp: Any, x: Any, /, axis: tuple[int, ...] | None, keepdims: bool) -> Any
 
 
 @reducing(
+    named=True,
     x=lambda xp, dout, x_like, axis, keepdims: spread(xp, dout / size(x_like, axis), x_like, axis, keepdims),
 )
 def mean(xp: Any, x: Any, /, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
@@ -63,7 +65,10 @@ def _var_slope(xp: Any, dout: Any, x: Any, axis: Any, correction: float, keepdim
     return scale * spread(xp, dout, x, axis, keepdims) * (x - mean.forward(xp, x, axis, True))
 
 
-@reducing(x=_var_slope)
+@reducing(
+    named=True,
+    x=_var_slope,
+)
 def var(xp: Any, x: Any, /, axis: Any, correction: float, keepdims: bool) -> Any:
     """out = Σ (x - mean)² / (n - correction);  dx = dout · 2 (x - mean) / (n - correction)."""
     return _var(xp, x, axis, correction, keepdims)
@@ -75,7 +80,17 @@ def _std_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, correction: floa
     return _var_slope(xp, dvar, x, axis, correction, keepdims)
 
 
-@reducing(x=_std_slope)
+def _std_or_0(xp: Any, *given: Any) -> Any:
+    """The deviation, and where it is 0 a constant: there the rule sends back 0."""
+    out = std.on(xp, *given)
+    return xp.where(out == 0, 0.0, out)
+
+
+@reducing(
+    named=True,
+    side=_std_or_0,
+    x=_std_slope,
+)
 def std(xp: Any, x: Any, /, axis: Any, correction: float, keepdims: bool) -> Any:
     """out = √var;  dx = dout · (x - mean) / (out · (n - correction)), 0 where out is 0."""
     return xp.sqrt(_var(xp, x, axis, correction, keepdims))
@@ -91,14 +106,33 @@ def _share_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, keepdims: bool
     return spread(xp, dout / count, x, axis, keepdims) * winners
 
 
-@reducing(folds=elementwise.maximum, x=_share_slope)
+def _mean_of_winners(extreme: str, xp: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """The mean of those that are equal to the largest, or to the smallest."""
+    wins = x == getattr(xp, extreme)(x, axis, True)
+    count = xp.sum(xp.where(wins, xp.ones_like(x), 0.0), axis, keepdims)
+    return xp.sum(xp.where(wins, x, 0.0), axis, keepdims) / count
+
+
+@reducing(
+    folds=elementwise.maximum,
+    standard="max",
+    formula=(r"\max", "max"),
+    side=partial(_mean_of_winners, "max"),
+    x=_share_slope,
+)
 def amax(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = the largest;  dx = dout shared evenly among those equal to it. Of a NaN there are none: dx = NaN;
     but with `axis` None, as in `max()`, the NaNs share."""
     return xp.max(x, axis, keepdims)
 
 
-@reducing(folds=elementwise.minimum, x=_share_slope)
+@reducing(
+    folds=elementwise.minimum,
+    standard="min",
+    formula=(r"\min", "min"),
+    side=partial(_mean_of_winners, "min"),
+    x=_share_slope,
+)
 def amin(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = the smallest, as `amax`."""
     return xp.min(x, axis, keepdims)
@@ -146,7 +180,11 @@ def _multiplied(xp: Any, dout: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     return spread(xp, dout, x, axis, keepdims) * xp.permute_dims(xp.reshape(others, front.shape), back)
 
 
-@reducing(folds=elementwise.mul, x=_prod_slope)
+@reducing(
+    folds=elementwise.mul,
+    formula=(r"\prod", "∏"),
+    x=_prod_slope,
+)
 def prod(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = Π x;  dx = dout · the product of all the others."""
     return xp.prod(x, axis, keepdims)
@@ -156,6 +194,8 @@ def prod(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     contiguous=True,
     category=Category.SCAN,
     folds=elementwise.add,
+    standard="cumulative_sum",
+    in_numpy="np.cumsum({x}, {axis})",
     x=lambda xp, dout, axis: xp.flip(xp.cumulative_sum(xp.flip(dout, axis=(axis,)), axis), axis=(axis,)),
 )
 def cumsum(xp: Any, x: Any, /, axis: int) -> Any:
@@ -170,6 +210,7 @@ def _largest(xp: Any, x: Any, axis: Any) -> Any:
 
 @reducing(
     floating=True,
+    named=True,
     x=lambda xp, dout, out, x, axis, keepdims: (
         spread(xp, dout, x, axis, keepdims) * xp.exp(x - spread(xp, out, x, axis, keepdims))
     ),
@@ -182,7 +223,11 @@ def logsumexp(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     return out if keepdims else xp.sum(out, axis, False)  # along dimensions of one: drops them
 
 
-@operation(contiguous=True, x=lambda xp, dout, out, axis: dout * out - out * xp.sum(dout * out, axis, True))
+@operation(
+    contiguous=True,
+    named=True,
+    x=lambda xp, dout, out, axis: dout * out - out * xp.sum(dout * out, axis, True),
+)
 def softmax(xp: Any, x: Any, /, axis: Any) -> Any:
     """out = eˣ / Σ eˣ;  dx = out · (dout - Σ dout · out)."""
     e = xp.exp(x - _largest(xp, x, axis))
@@ -192,6 +237,7 @@ def softmax(xp: Any, x: Any, /, axis: Any) -> Any:
 @operation(
     contiguous=True,
     torch_name="LogSoftmaxBackward0",
+    named=True,
     x=lambda xp, dout, out, axis: dout - xp.exp(out) * xp.sum(dout, axis, True),
 )
 def log_softmax(xp: Any, x: Any, /, axis: Any) -> Any:
@@ -200,7 +246,15 @@ def log_softmax(xp: Any, x: Any, /, axis: Any) -> Any:
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis, True))
 
 
+def _norm_or_0(xp: Any, *given: Any) -> Any:
+    """The norm, and where it is 0 a constant: there the rule sends back 0."""
+    out = norm.on(xp, *given)
+    return xp.where(out == 0, 0.0, out)
+
+
 @reducing(
+    named=True,
+    side=_norm_or_0,
     x=lambda xp, dout, out, x, axis, keepdims: (
         spread(xp, xp.where(out == 0, 0.0, dout / out), x, axis, keepdims) * x
     ),
@@ -210,13 +264,19 @@ def norm(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     return xp.sqrt(xp.sum(x * x, axis, keepdims))
 
 
-@reducing()
+@reducing(
+    named=True,
+    light=True,
+)
 def argmax(xp: Any, x: Any, /, axis: int | None, keepdims: bool) -> Any:
     """out = where the largest stands, the first of equals; `axis` is one dimension or None."""
     return xp.argmax(x, axis, keepdims)
 
 
-@reducing()
+@reducing(
+    named=True,
+    light=True,
+)
 def argmin(xp: Any, x: Any, /, axis: int | None, keepdims: bool) -> Any:
     """out = where the smallest stands, the first of equals; `axis` is one dimension or None."""
     return xp.argmin(x, axis, keepdims)

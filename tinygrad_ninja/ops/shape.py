@@ -55,6 +55,7 @@ def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
     category=Category.MOVEMENT,
     whole=True,
     cost=0,
+    standard="permute_dims",
     x=lambda xp, dout, axes: xp.permute_dims(dout, _inverse(axes)),
 )
 def permute(xp: Any, x: Any, /, axes: tuple[int, ...]) -> Any:
@@ -67,6 +68,7 @@ def permute(xp: Any, x: Any, /, axes: tuple[int, ...]) -> Any:
     category=Category.MOVEMENT,
     whole=True,
     cost=0,
+    standard="broadcast_to",
     x=lambda dout, x_like: sum_to(dout, x_like),
 )
 def expand(xp: Any, x: Any, /, shape: tuple[int, ...]) -> Any:
@@ -82,7 +84,12 @@ def _piece(xp: Any, dout: Any, tensors_like: tuple[Any, ...], axis: int, positio
     return xp.index(dout, (slice(None),) * axis + (slice(start, stop),))
 
 
-@operation(contiguous=True, category=Category.JOIN, tensors=_piece)
+@operation(
+    contiguous=True,
+    category=Category.JOIN,
+    standard="concat",
+    tensors=_piece,
+)
 def cat(xp: Any, *tensors: Any, axis: int) -> Any:
     """out = the tensors one after the other along axis;  each takes its piece of dout."""
     return xp.concat(tensors, axis=axis)
@@ -98,19 +105,35 @@ def stack(xp: Any, *tensors: Any, axis: int) -> Any:
     return xp.stack(tensors, axis=axis)
 
 
-@operation(category=Category.MOVEMENT, whole=True, cost=0, x=lambda xp, dout, axes: xp.flip(dout, axis=axes))
+@operation(
+    category=Category.MOVEMENT,
+    whole=True,
+    cost=0,
+    in_torch="torch.flip({x}, {axes})",
+    x=lambda xp, dout, axes: xp.flip(dout, axis=axes),
+)
 def flip(xp: Any, x: Any, /, axes: tuple[int, ...]) -> Any:
     """out = x with the order along axes reversed;  dx = dout reversed likewise."""
     return xp.copy(xp.flip(x, axis=axes))
 
 
-@operation(contiguous=True, category=Category.MASK, x=lambda xp, dout, offset: xp.tril(dout, k=offset))
+@operation(
+    contiguous=True,
+    category=Category.MASK,
+    in_place=True,
+    x=lambda xp, dout, offset: xp.tril(dout, k=offset),
+)
 def tril(xp: Any, x: Any, /, offset: int) -> Any:
     """out = x, 0 above the diagonal `offset`;  dx = dout, 0 there too."""
     return xp.tril(x, k=offset)
 
 
-@operation(contiguous=True, category=Category.MASK, x=lambda xp, dout, offset: xp.triu(dout, k=offset))
+@operation(
+    contiguous=True,
+    category=Category.MASK,
+    in_place=True,
+    x=lambda xp, dout, offset: xp.triu(dout, k=offset),
+)
 def triu(xp: Any, x: Any, /, offset: int) -> Any:
     """out = x, 0 below the diagonal `offset`;  dx = dout, 0 there too."""
     return xp.triu(x, k=offset)
@@ -154,7 +177,13 @@ def to_device(xp: Any, x: Any, /, device: str) -> Any:
     return move(x, device)
 
 
-@operation(category=Category.MOVEMENT, whole=True, cost=0, x=lambda dout: dout)
+@operation(
+    category=Category.MOVEMENT,
+    whole=True,
+    cost=0,
+    standard="copy",
+    x=lambda dout: dout,
+)
 def clone(xp: Any, x: Any, /, ordered: bool) -> Any:
     """out = x in memory of its own, in order or, where not `ordered`, with its axes as those of x;  dx =
     dout."""

@@ -15,12 +15,13 @@ from typing import Any, cast
 import numpy as np
 
 from ..kinds import kind_of
-from ..ops import TABLE, Operation
+from ..ops import Operation, elementwise, indexing, shape
+from .decided import HOLD
 from .instructions import Instruction, Program, Var, repeats, substitute
 from .record import RESERVED, Forward, gradient_name, unused
 from .trace import XP, Tape, Traced, plain
 
-STEPWISE = {"put", "put_view", "scatter", "scatter_along"}
+STEPWISE = frozenset((indexing.put, indexing.put_view, indexing.scatter, indexing.scatter_along))
 """What takes more than an expression to write: first an array, and then what is written into it."""
 
 LIGHT = 2
@@ -80,16 +81,16 @@ class RuleTape(Tape):
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Traced:
         shapes = [np.shape(each) for each in inputs]
-        if operation.name == "where" and (known := self._known_beforehand(*parameters)) is not None:
+        if operation is elementwise.where and (known := self._known_beforehand(*parameters)) is not None:
             taken, value = inputs[0 if known else 1], self.value(operation, inputs, parameters)
             if not isinstance(taken, Traced):
                 return self.constant(value)
             taken = taken if taken.dtype == value.dtype else XP.astype(taken, value.dtype)
             return cast(Traced, taken if taken.shape == value.shape else XP.broadcast_to(taken, value.shape))
-        if operation.name in ("expand", "reshape") and parameters == (shapes[0],):
+        if operation in (shape.expand, shape.reshape) and parameters == (shapes[0],):
             return cast(Traced, inputs[0])
-        if operation.name == "scatter" and all(map(_reads_all, parameters[1])):
-            return self.apply(TABLE["reshape"], inputs, parameters[:1])
+        if operation is indexing.scatter and all(map(_reads_all, parameters[1])):
+            return self.apply(shape.reshape, inputs, parameters[:1])
         alone = operation.broadcasts and len(inputs) == 2 and not parameters
         if alone and (found := self._before_repeated(inputs)):
             made_of_fewer = self.apply(operation, found, parameters)
@@ -117,7 +118,7 @@ class RuleTape(Tape):
         if not isinstance(var, Var):
             return bool(var)
         made = self._makers.get(var)
-        if made is not None and made.operation.name == "eq" and not plain(condition).any():
+        if made is not None and made.operation is elementwise.eq and not plain(condition).any():
             return False
         return bool(var.number) if var.constant else None
 
@@ -211,7 +212,7 @@ def _lines(program: Program) -> list[Line]:
     for each in program.instructions:
         within = [one for var in dict.fromkeys(each.reads()) for one in waiting.pop(var, ())]
         within.append(each)
-        once = uses[each.output] == 1 and each.operation.name not in STEPWISE
+        once = uses[each.output] == 1 and each.operation not in STEPWISE
         if once and not each.output.name and each.output not in program.outputs:
             waiting[each.output] = within
         else:
@@ -257,7 +258,7 @@ def _answer(loss: Var, lines: list[Line]) -> Backward:
         if var.constant:
             share = tape.constant(var.value)
         elif var in owned:
-            share = tape.apply(TABLE["clone"], (share,), (False,))
+            share = tape.apply(shape.clone, (share,), (False,))
         owned.add(tape.variable(share))
         return share
 
@@ -294,7 +295,7 @@ def _answer(loss: Var, lines: list[Line]) -> Backward:
                 total = gradients[var]
             elif var in gradients:
                 # Without what is known of sums, by which the share itself would not be in the program.
-                total = own(Tape.apply(tape, TABLE["add"], (gradients[var], share), ()))
+                total = own(Tape.apply(tape, elementwise.add, (gradients[var], share), ()))
             tape.answers = None
             gradients[var] = total
             line.shares.append(Share(var, each, place, tape.variable(share), tape.variable(total)))
@@ -313,18 +314,9 @@ def _weight(instruction: Instruction) -> int:
     """How much of an expression an operation is: 1 for arithmetic, 0 for a view; more than LIGHT for what
     nobody computes twice."""
     operation = instruction.operation
-    if operation.view or operation.name in ("expand", "clone", "hold"):
+    if operation.view or operation in (shape.clone, HOLD):
         return 0
-    if operation.name in ("argmax", "argmin"):
-        return 1
-    light = operation.broadcasts or operation.name in (
-        "neg",
-        "reciprocal",
-        "one_minus_square",
-        "cast",
-        "sign",
-    )
-    return 1 if light else LIGHT + 1
+    return 1 if operation.broadcasts or operation.light else LIGHT + 1
 
 
 def weigh(instruction: Instruction, found: dict[Var, int]) -> int:
@@ -341,7 +333,7 @@ def _worth_a_name(lines: list[Line], answered: Backward) -> list[Instruction]:
         heavy[each.output] = weigh(each, heavy)
     read = Counter(var for each in answered.program.instructions for var in each.reads())
     read.update(share.contribution for line in lines for share in line.shares)
-    makers = {each.output: each.operation.name for each in answered.program.instructions}
+    makers = {each.output: each.operation for each in answered.program.instructions}
     ends = {line.var for line in lines}
 
     def lacks(var: Var) -> bool:
@@ -350,7 +342,7 @@ def _worth_a_name(lines: list[Line], answered: Backward) -> list[Instruction]:
             var in ends
             or (read[var] > 0 and heavy[var] > LIGHT)
             or (gradient in makers and not gradient.name and read[gradient] > 1 and heavy[gradient] > 1)
-            or makers.get(gradient, "") in STEPWISE
+            or makers.get(gradient) in STEPWISE
         )
 
     # Of several values with one and the same gradient, the last is enough.

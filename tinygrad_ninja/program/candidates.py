@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ..ops import elementwise, indexing, linalg
 from ..ops.reduction import size
 from .instructions import Program, Var, flatten
 from .record import is_range
@@ -41,15 +42,17 @@ class Shapes:
             if p.get("axis") is not None
         ]
         keys = [p["key"] for p in named if all(isinstance(each, Var) for each in p.get("key", [None]))]
-        indices = [p["index"] for p in named if isinstance(p.get("index"), Var)]
+        along = (indexing.gather, indexing.scatter_along)
+        last = [each.parameters[-1] for each in steps if each.operation in along]
+        indices = [index for index in last if isinstance(index, Var)]
         numbers = [
             x
             for each in steps
-            if each.operation.name == "add"
+            if each.operation is elementwise.add
             for x in flatten(each.inputs)
             if isinstance(x, float)
         ]
-        products = [(each.inputs[0], each.inputs[1]) for each in steps if each.operation.name == "matmul"]
+        products = [(each.inputs[0], each.inputs[1]) for each in steps if each.operation is linalg.matmul]
         inputs = [var for var in program.inputs if var.dtype.kind == "f"]
         first = {var: i for i, each in reversed(list(enumerate(steps))) for var in each.reads()}
         return cls(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..kinds import sum_to
-from ..ops import TABLE, Operation
+from ..ops import Operation, elementwise, losses, reduction
 from ..ops.reduction import size
 from . import candidates
 
@@ -158,7 +158,7 @@ def _cross_entropies(pick: Way, keepdims: bool = False) -> tuple[Way, ...]:
             for f in _SHIFTS
         ),
         lambda xp, x, *y: -_mean(xp, xp.log(pick(xp, xp.exp(x), *y) / total(xp, x))),
-        lambda xp, x, *y: _mean(xp, TABLE["logsumexp"].forward(xp, x, (1,), keepdims) - pick(xp, x, *y)),
+        lambda xp, x, *y: _mean(xp, reduction.logsumexp.forward(xp, x, (1,), keepdims) - pick(xp, x, *y)),
         lambda xp, x, *y: _mean(
             xp,
             xp.log(total(xp, _shifted(xp, x, (1,)))) + xp.max(x, (1,), keepdims) - pick(xp, x, *y),
@@ -185,7 +185,7 @@ def cross_entropy_by_gather(xp: Any, logits: Any, /, index: Any) -> Any:
 
 
 def _by_gather_slope(xp: Any, dout: Any, logits: Any, index: Any) -> Any:
-    probs = TABLE["softmax"].on(xp, logits, (1,))
+    probs = reduction.softmax.on(xp, logits, (1,))
     ones = xp.ones_like(xp.gather(probs, 1, index))
     return (probs - xp.scatter_along(ones, logits.shape, 1, index)) * (dout / logits.shape[0])
 
@@ -197,14 +197,14 @@ def cross_entropy_by_onehot(xp: Any, logits: Any, onehot: Any, /) -> Any:
 
 
 def _by_onehot_slope(xp: Any, dout: Any, logits: Any, onehot: Any) -> Any:
-    return (TABLE["softmax"].on(xp, logits, (1,)) - onehot) * (dout / logits.shape[0])
+    return (reduction.softmax.on(xp, logits, (1,)) - onehot) * (dout / logits.shape[0])
 
 
 _CROSS_ENTROPY = "softmax with cross-entropy"
 
 
 CHAINS = (
-    Chain(TABLE["cross_entropy"], _CROSS_ENTROPY, _cross_entropies(_at_key), candidates.rows_and_targets),
+    Chain(losses.cross_entropy, _CROSS_ENTROPY, _cross_entropies(_at_key), candidates.rows_and_targets),
     Chain(
         Operation(cross_entropy_by_gather, {"logits": _by_gather_slope}),
         _CROSS_ENTROPY,
@@ -241,16 +241,16 @@ CHAINS = (
         (normalization, _by_squares),
         candidates.alone,
     ),
-    Chain(TABLE["log_softmax"], "log-softmax", _LOG_SOFTMAX, candidates.along_axes),
+    Chain(reduction.log_softmax, "log-softmax", _LOG_SOFTMAX, candidates.along_axes),
     Chain(
-        TABLE["softmax"],
-        "softmax",
+        reduction.softmax,
+        reduction.softmax.name,
         (*_SOFTMAX, *(lambda xp, x, axis, f=f: xp.exp(f(xp, x, axis)) for f in _LOG_SOFTMAX)),
         candidates.along_axes,
     ),
     Chain(
-        TABLE["sigmoid"],
-        "sigmoid",
+        elementwise.sigmoid,
+        elementwise.sigmoid.name,
         (
             lambda xp, x: 1 / (1 + xp.exp(-x)),
             lambda xp, x: xp.exp(x) / (1 + xp.exp(x)),
@@ -260,8 +260,8 @@ CHAINS = (
         candidates.each_value,
     ),
     Chain(
-        TABLE["tanh"],
-        "tanh",
+        elementwise.tanh,
+        elementwise.tanh.name,
         (
             lambda xp, x: (xp.exp(2 * x) - 1) / (xp.exp(2 * x) + 1),
             lambda xp, x: (1 - xp.exp(-2 * x)) / (1 + xp.exp(-2 * x)),

@@ -8,11 +8,11 @@ where these decisions are held as they fell.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..ops import TABLE, Operation
+from ..ops import Operation
 from ..ops.elementwise import flat
 from .instructions import Instruction, Var, substitute
 from .trace import XP, Tape
@@ -55,8 +55,8 @@ def decided(
         return replace(step, inputs=inputs, parameters=substitute(step.parameters, keep), flows=flows)
 
     for step in map(take, steps):
-        side = _SIDES.get(step.operation.name) if any(step.flows) else None
-        made += map(take, _written_out(step, side, reached)) if side else [step]
+        kinked = step.operation.side is not None and any(step.flows)
+        made += map(take, _written_out(step, reached)) if kinked else [step]
     return made
 
 
@@ -65,10 +65,13 @@ def _is_flat(operation: Operation) -> bool:
     return bool(operation.sources) and all(rule is flat for rule in operation.sources.values())
 
 
-def _written_out(step: Instruction, side: Callable[..., Any], reached: set[Var]) -> list[Instruction]:
-    """What an operation with a kink does on the side that its rule takes."""
+def _written_out(step: Instruction, reached: set[Var]) -> list[Instruction]:
+    """Return what an operation with a kink does on the side that its rule takes."""
+    assert step.operation.side is not None
     tape = Tape()
-    result = side(XP, *map(tape.operand, step.inputs), *substitute(step.parameters, tape.operand))
+    result = step.operation.side(
+        XP, *map(tape.operand, step.inputs), *substitute(step.parameters, tape.operand)
+    )
     for each in tape.instructions:
         sources = each.operation.sources
         each.flows = tuple(
@@ -80,67 +83,3 @@ def _written_out(step: Instruction, side: Callable[..., Any], reached: set[Var])
         if each.output is result.var:
             each.output = step.output
     return tape.instructions
-
-
-# -- the sides -----------------------------------------------------------------------------------------------
-
-
-def _relu(xp: Any, x: Any) -> Any:
-    return xp.where(x <= 0, 0.0, x)
-
-
-def _abs(xp: Any, x: Any) -> Any:
-    return x * xp.sign(x)
-
-
-def _clamp(xp: Any, x: Any, low: Any, high: Any) -> Any:
-    out = x if low is None else xp.where(x < low, low, x)
-    return out if high is None else xp.where(x > high, high, out)
-
-
-def _maximum(xp: Any, a: Any, b: Any) -> Any:
-    return xp.where(a < b, b, xp.where(a == b, (a + b) / 2, a))
-
-
-def _minimum(xp: Any, a: Any, b: Any) -> Any:
-    return xp.where(a > b, b, xp.where(a == b, (a + b) / 2, a))
-
-
-def _remainder(xp: Any, a: Any, b: Any) -> Any:
-    return a - b * xp.floor(a / b)
-
-
-def _of_the_winners(name: str) -> Callable[..., Any]:
-    """The mean of those that are equal to the largest, or to the smallest."""
-
-    def mean(xp: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-        wins = x == getattr(xp, name)(x, axis, True)
-        count = xp.sum(xp.where(wins, xp.ones_like(x), 0.0), axis, keepdims)
-        return xp.sum(xp.where(wins, x, 0.0), axis, keepdims) / count
-
-    return mean
-
-
-def _unless_flat(name: str) -> Callable[..., Any]:
-    """A length or a spread: where it is 0 it stays so."""
-
-    def away(xp: Any, x: Any, *parameters: Any) -> Any:
-        out = TABLE[name].on(xp, x, *parameters)
-        return xp.where(out == 0, 0.0, out)
-
-    return away
-
-
-_SIDES: dict[str, Callable[..., Any]] = {
-    "relu": _relu,
-    "abs": _abs,
-    "clamp": _clamp,
-    "maximum": _maximum,
-    "minimum": _minimum,
-    "remainder": _remainder,
-    "amax": _of_the_winners("max"),
-    "amin": _of_the_winners("min"),
-    "norm": _unless_flat("norm"),
-    "std": _unless_flat("std"),
-}
-"""How an operation with a kink is written as the side that its rule takes."""

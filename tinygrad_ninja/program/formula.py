@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import TABLE, Operation
+from ..ops import Category, Operation, indexing
+from ..ops.shape import clone, expand, reshape, to_device
+from ..ops.standard import entry_called
 from .backward import RuleTape, apply_rule
 from .instructions import Instruction, Var, evaluate, extreme, substitute
 from .mathematics import (
@@ -41,7 +43,7 @@ from .mathematics import (
     size_of,
     sup,
 )
-from .record import is_range
+from .record import entry_of, is_range
 
 
 @dataclass(frozen=True)
@@ -56,25 +58,19 @@ class Formula:
 
 
 class _Typeset:
-    """What is not written here is a function under its own name."""
+    """What is not written here is an operator of formulas, or a function under its own name."""
 
     def __getattr__(self, function: str) -> Any:
-        return lambda *arguments, **options: apply(function, *arguments, *options.values())
+        entry = entry_called(function)
+        if entry is None or entry.formula is None:
+            return lambda *arguments, **options: apply(function, *arguments, *options.values())
+        sign = entry.formula
+        if entry.category is Category.REDUCTION:
+            return lambda x, axis, keepdims: _over(*sign, axis, x)
+        return lambda x: row(op(*sign), x.at(POWER), level=PREFIX)
 
     def exp(self, x: Math) -> Math:
         return sup(Math("e", "<mi>e</mi>"), x)
-
-    def log(self, x: Math) -> Math:
-        return row(op(r"\ln", "ln"), x.at(POWER), level=PREFIX)
-
-    def tanh(self, x: Math) -> Math:
-        return row(op(r"\tanh", "tanh"), x.at(POWER), level=PREFIX)
-
-    def sin(self, x: Math) -> Math:
-        return row(op(r"\sin", "sin"), x.at(POWER), level=PREFIX)
-
-    def cos(self, x: Math) -> Math:
-        return row(op(r"\cos", "cos"), x.at(POWER), level=PREFIX)
 
     def sqrt(self, x: Math) -> Math:
         return Math(rf"\sqrt{{{x.latex}}}", f"<msqrt>{x.mathml}</msqrt>")
@@ -102,16 +98,16 @@ class _Typeset:
         return x[key]
 
     def gather(self, x: Math, axis: int, index: Any) -> Math:
-        return apply("gather", x, below=key_of((index, dims(axis))))
+        return apply(indexing.gather.name, x, below=key_of((index, dims(axis))))
 
     def scatter(self, x: Math, shape: Any, key: tuple[Any, ...]) -> Math:
-        return apply("scatter", x, below=key_of(key), above=size_of(shape))
+        return apply(indexing.scatter.name, x, below=key_of(key), above=size_of(shape))
 
     def scatter_along(self, x: Math, shape: Any, axis: int, index: Any) -> Math:
-        return apply("scatter", x, below=key_of((index, dims(axis))), above=size_of(shape))
+        return apply(indexing.scatter.name, x, below=key_of((index, dims(axis))), above=size_of(shape))
 
     def reshape(self, x: Math, shape: Any) -> Math:
-        return apply("reshape", x, below=size_of(shape))
+        return apply(reshape.name, x, below=size_of(shape))
 
     def broadcast_to(self, x: Math, shape: Any) -> Math:
         return x
@@ -140,18 +136,6 @@ class _Typeset:
             SUM,
         )
 
-    def sum(self, x: Math, axis: Any, keepdims: bool) -> Math:
-        return _over(r"\sum", "∑", axis, x)
-
-    def max(self, x: Math, axis: Any, keepdims: bool) -> Math:
-        return _over(r"\max", "max", axis, x)
-
-    def min(self, x: Math, axis: Any, keepdims: bool) -> Math:
-        return _over(r"\min", "min", axis, x)
-
-    def prod(self, x: Math, axis: Any, keepdims: bool) -> Math:
-        return _over(r"\prod", "∏", axis, x)
-
     def is_integral(self, x: Any) -> bool:
         return False
 
@@ -170,17 +154,6 @@ def _over(latex: str, sign: str, axis: Any, x: Math) -> Math:
 
 
 _XP = _Typeset()
-_NAMED = {
-    "argmax", "argmin", "cross_entropy", "log_softmax", "logsumexp", "mean", "norm", "put",
-    "put_view", "softmax", "std", "var",
-}  # fmt: skip
-"""Functions that everybody knows by their name, and which are more than a line without it."""
-
-_EACH = {
-    "abs", "cast", "clamp", "clone", "cos", "erf", "exp", "expand", "floor", "log", "neg", "one_minus_square",
-    "reciprocal", "relu", "sigmoid", "sign", "sin", "sqrt", "tanh", "to_device", "trunc",
-}  # fmt: skip
-"""Functions of each number by itself, which leave the shape to what they are of."""
 
 
 # -- formulas ------------------------------------------------------------------------------------------------
@@ -201,7 +174,7 @@ def instruction(operation: Operation, values: Sequence[Any], names: Sequence[str
 
     output, *inputs = (var(x, called) for x, called in zip(values, names, strict=False))
     return Instruction(
-        TABLE[operation.name], tuple(inputs), substitute(tuple(values[n + 1 :]), var), output, (True,) * n
+        entry_of(operation), tuple(inputs), substitute(tuple(values[n + 1 :]), var), output, (True,) * n
     )
 
 
@@ -260,29 +233,41 @@ def _expression(var: Any, makers: dict[Var, Instruction], shapes: bool, top: boo
     elif step is None or (var.name and not top):
         unnamed = "0, 1, …" if is_range(var) else "i" if var.dtype.kind == "i" else "c"
         made = name(var.name or unnamed, var.shape if shapes else None)
-    elif step.operation.name == "gather" and (which := extreme(step, makers)):
-        made = _over(rf"\{which}", which, step.parameters[0], whole(step.inputs[0]))
+    elif step.operation is indexing.gather and (found := extreme(step, makers)) and found.formula:
+        made = _over(*found.formula, step.parameters[0], whole(step.inputs[0]))
     else:
-        meeting = step.operation.broadcasts or step.operation.name in _EACH
+        meeting = _is_of_each(step.operation)
         operands = [(inner if meeting else whole)(x) for x in step.inputs]
         parameters = substitute(step.parameters, inner if meeting else whole)
         if meeting:
             read = [x for x in (*operands, *parameters) if isinstance(x, Math)]
             shown = np.broadcast_shapes(*(x.shown for x in read))
-        if step.operation.name in ("expand", "to_device"):
+        if step.operation in (expand, to_device):
             made = operands[0]
-        elif step.operation.name in _NAMED:
+        elif step.operation.named:
             made = _by_name(step, operands)
         else:
-            made = evaluate(
-                step.operation,
-                _XP,
-                [operands[0] if len(operands) == 1 else each for each in operands],
-                parameters,
-            )
+            made = _composed(step.operation, operands, parameters)
     made = Math(made.latex, made.mathml, made.level, var.shape)
     made.shown = shown
     return made
+
+
+def _is_of_each(operation: Operation) -> bool:
+    """Return whether it is a function of each number by itself, which leaves the shape to what it is of."""
+    in_place = (clone, expand, to_device)
+    return operation.broadcasts or operation.category is Category.ELEMENTWISE or operation in in_place
+
+
+def _composed(operation: Operation, operands: Sequence[Any], parameters: Sequence[Any]) -> Math:
+    """Return what the forward function says. NotImplementedError where it is nothing that can be written."""
+    try:
+        return math(evaluate(operation, _XP, operands, parameters))
+    except (AttributeError, TypeError) as error:
+        raise NotImplementedError(
+            f"there is no formula for {operation.name}, whose forward function does what formulas cannot say "
+            f"({error}): let its entry say named=True"
+        ) from error
 
 
 def _by_name(step: Instruction, operands: list[Any]) -> Math:

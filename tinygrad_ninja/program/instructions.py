@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..kinds import numpy_kind
-from ..ops.table import Operation
+from ..ops import Operation, elementwise, reduction, shape
 
 Array = np.ndarray[Any, Any]
 Number = int | float
@@ -158,23 +158,26 @@ def evaluate(operation: Operation, xp: Any, inputs: Iterable[Any], parameters: I
     return operation.forward(xp, *inputs, *parameters)
 
 
-def extreme(gather: Instruction, makers: Mapping[Var, Instruction]) -> str:
-    """ "max" or "min", where a `gather` reads what is largest or smallest along its axis, since `argmax` or
-    `argmin` makes its index, which has no name; otherwise empty."""
+_EXTREMES = {reduction.argmax: reduction.amax, reduction.argmin: reduction.amin}
+
+
+def extreme(gather: Instruction, makers: Mapping[Var, Instruction]) -> Operation | None:
+    """Return `amax` or `amin` where a `gather` reads what is largest or smallest along its axis, since
+    `argmax` or `argmin` makes its index, which has no name; otherwise None."""
     axis, index = gather.parameters
     search = makers.get(index)
     if index.name or search is None or search.inputs != gather.inputs or search.parameters != (axis, True):
-        return ""
-    return search.operation.name.removeprefix("arg")
+        return None
+    return _EXTREMES.get(search.operation)
 
 
 def repeats(instruction: Instruction) -> bool:
     """Whether it does no more than broadcasting does anyway."""
-    if instruction.operation.name != "reshape":
-        return instruction.operation.name == "expand"
-    shape, (x,) = instruction.output.shape, instruction.inputs
+    if instruction.operation is not shape.reshape:
+        return instruction.operation is shape.expand
+    after, (x,) = instruction.output.shape, instruction.inputs
     before = x.shape if isinstance(x, Var) else ()
-    return len(shape) > len(before) and shape == (1,) * (len(shape) - len(before)) + before
+    return len(after) > len(before) and after == (1,) * (len(after) - len(before)) + before
 
 
 def flatten(parameters: Any) -> Iterator[Any]:
@@ -209,7 +212,7 @@ def widened(program: Program) -> Program:
     """The program without rounding: a cast from one floating point dtype to another is one to double."""
 
     def wide(step: Instruction) -> Instruction:
-        rounds = step.operation.name == "cast" and step.output.dtype.kind == "f"
+        rounds = step.operation is elementwise.cast and step.output.dtype.kind == "f"
         return replace(step, parameters=(np.dtype(np.float64),)) if rounds else step
 
     return Program([wide(each) for each in program.instructions], program.outputs)

@@ -7,13 +7,19 @@ has a shorter name of its own in one of them.
 
 from __future__ import annotations
 
+import ast
 import operator
 from collections.abc import Callable, Iterable
 from copy import copy
+from functools import partial
+from string import Formatter
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ..missing import TENSOR_NAMES
+from ..ops import TABLE, Operation, elementwise, indexing, reduction, shape
+from .decided import HOLD
 from .instructions import Instruction, evaluate
 
 COMPARED, OR, XOR, AND, SUM, PRODUCT, SIGN, POWER, CALL = range(9)
@@ -76,15 +82,16 @@ def _binary(symbol: str, level: int) -> tuple[Callable[..., Code], Callable[...,
 
 
 for _name, _symbol, _level in (
-    ("add", "+", SUM), ("sub", "-", SUM), ("mul", "*", PRODUCT), ("truediv", "/", PRODUCT),
-    ("floordiv", "//", PRODUCT), ("mod", "%", PRODUCT), ("matmul", "@", PRODUCT), ("pow", "**", POWER),
-    ("and", "&", AND), ("or", "|", OR), ("xor", "^", XOR),
+    ("__add__", "+", SUM), ("__sub__", "-", SUM), ("__mul__", "*", PRODUCT), ("__truediv__", "/", PRODUCT),
+    ("__floordiv__", "//", PRODUCT), ("__mod__", "%", PRODUCT), ("__matmul__", "@", PRODUCT),
+    ("__pow__", "**", POWER), ("__and__", "&", AND), ("__or__", "|", OR), ("__xor__", "^", XOR),
+    ("__eq__", "==", COMPARED), ("__ne__", "!=", COMPARED), ("__lt__", "<", COMPARED),
+    ("__le__", "<=", COMPARED), ("__gt__", ">", COMPARED), ("__ge__", ">=", COMPARED),
 ):  # fmt: skip
     _left, _right = _binary(_symbol, _level)
-    setattr(Code, f"__{_name}__", _left)
-    setattr(Code, f"__r{_name}__", _right)
-for _name, _symbol in (("eq", "=="), ("ne", "!="), ("lt", "<"), ("le", "<="), ("gt", ">"), ("ge", ">=")):
-    setattr(Code, f"__{_name}__", _binary(_symbol, COMPARED)[0])
+    setattr(Code, _name, _left)
+    if _level != COMPARED:  # of which Python knows the reflected ones itself
+        setattr(Code, f"__r{_name[2:]}", _right)
 
 
 def code(x: Any) -> Code:
@@ -125,8 +132,31 @@ def one(axis: Any) -> Any:
     return axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
 
 
-def _reduction(name: str) -> Callable[..., Code]:
-    return lambda self, x, axis, keepdims: self.reduced(name, x, axis, keepdims)
+def filled(template: str, values: dict[str, Any]) -> Code:
+    """Return a call that is written in a template, as `Facts.in_torch` is, with values for what stands in
+    braces."""
+    text, parts = "", list(Formatter().parse(template))
+    follows = [before for before, *_ in parts[1:]]
+    for (before, name, _, _), after in zip(parts, [*follows, ""], strict=True):
+        text += before
+        if name is not None:
+            alone = before.endswith(("(", ", ", "=")) and after.startswith((")", ", "))
+            text += code(values[name]).at(COMPARED if alone else CALL)
+    operators = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp)
+    return Code(text, COMPARED if isinstance(ast.parse(text, mode="eval").body, operators) else CALL)
+
+
+class _Reduction:
+    """A method of a language that is one of the library's arrays, under its own name if no other is given."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = self.name or name
+
+    def __get__(self, language: Any, owner: type) -> Callable[..., Code]:
+        return partial(language.reduced, self.name)
 
 
 BUILTINS = ("SystemExit", "abs", "all", "bytearray", "max", "print")
@@ -137,12 +167,14 @@ class Language:
     """The namespace that forward functions get. What has no method here is the library's function of that
     name.
 
-    A method `written_…` is for an operation, by its name, for which the library has a function although it is
-    composed of others here; it gives None where that does not apply.
+    names: the library's own name of such a function, where it is another. special: how an operation is
+    written that no template tells, by the entry: a function of the language, the inputs and the parameters,
+    which gives None where that does not apply.
     """
 
-    prefix = keepdim = from_list = ""
+    target = prefix = keepdim = from_list = ""
     names: ClassVar[dict[str, str]] = {}
+    special: ClassVar[dict[Operation, Callable[..., Code | None]]] = {}
     taken: frozenset[str] = frozenset()
 
     def beside(self, taken: Iterable[str]) -> Language:
@@ -159,25 +191,51 @@ class Language:
         return name
 
     def __getattr__(self, name: str) -> Callable[..., Code]:
-        if name.startswith(("_", "written_")):
+        if name.startswith("_"):
             raise AttributeError(name)
+        if not self.has(self.names.get(name, name)):
+            raise NotImplementedError(f"{self.prefix} has no function {self.names.get(name, name)}")
         return lambda *arguments, **options: call(
             f"{self.prefix}.{self.names.get(name, name)}", *arguments, *options.values()
         )
 
     def expression(self, instruction: Instruction, inputs: list[Any], parameters: tuple[Any, ...]) -> Code:
-        """An operation applied to code, by its forward function."""
+        """Return an operation applied to code, by its forward function.
+
+        NotImplementedError where the library has no function for it, and its entry does not say another.
+        """
         written = self.written(instruction, inputs, parameters)
         if written is None:
-            written = evaluate(instruction.operation, self, inputs, parameters)
-        return written
+            operation = instruction.operation
+            try:
+                written = evaluate(operation, self, inputs, parameters)
+            except (AttributeError, NotImplementedError, TypeError) as error:
+                raise NotImplementedError(
+                    f"{operation.name} cannot be written in {self.target}: {error}; let its entry say "
+                    f"in_{self.target}"
+                ) from error
+        return code(written)
+
+    def has(self, function: str) -> bool:
+        """Return whether the library has the function."""
+        raise NotImplementedError
 
     def written(
         self, instruction: Instruction, inputs: list[Any], parameters: tuple[Any, ...]
     ) -> Code | None:
-        """The library's own function for it, where there is one."""
-        own = getattr(self, f"written_{instruction.operation.name}", None)
-        return None if own is None else own(*inputs, *parameters)
+        """Return the library's own call for it, where there is one."""
+        operation = instruction.operation
+        if (special := self.special.get(operation)) is not None:
+            return special(self, *inputs, *parameters)
+        template = getattr(operation, f"in_{self.target}")
+        if not template:
+            return None
+        given = dict(zip(operation.parameters, parameters, strict=True))
+        if operation.variadic:
+            given |= dict.fromkeys(operation.sources, tuple(inputs))
+        else:
+            given |= dict(zip(operation.inputs, inputs, strict=True))
+        return filled(template, given)
 
     def number(self, x: Any) -> Code:
         """A number; what has no literal in Python by the library's name."""
@@ -190,9 +248,6 @@ class Language:
     def detached(self, x: Code) -> Code:
         """A value of which no gradient is wanted; of arrays that is all."""
         return x
-
-    def written_hold(self, x: Code, number: int) -> Code:
-        return call(self.own("hold"), number, x)
 
     def dtype(self, dtype: Any) -> Code:
         """A dtype by the library's name."""
@@ -207,8 +262,7 @@ class Language:
         kept = {self.keepdim: True} if keepdims and axis is not None else {}
         return x.method(name, one(axis), **options, **kept)
 
-    sum, all, any = _reduction("sum"), _reduction("all"), _reduction("any")
-    argmax, argmin, written_mean = _reduction("argmax"), _reduction("argmin"), _reduction("mean")
+    all, any, argmax, argmin, sum = (_Reduction() for _ in range(5))
 
     def matmul(self, a: Code, b: Code) -> Any:
         return operator.matmul(a, b)
@@ -232,7 +286,15 @@ class Language:
         last = len(axes) - 1
         if last and axes == (*range(last - 1), last, last - 1):
             return Code(f"{x.at(CALL)}.{'T' if last == 1 else 'mT'}")
-        return x.method(self.names["permute_dims"], axes)
+        return self.permute(x, axes)
+
+    def permute(self, x: Code, axes: tuple[int, ...]) -> Code:
+        """Return the method that takes the dimensions in another order."""
+        return x.method(shape.permute.name, axes)
+
+    def spread(self, name: str, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
+        """Return a standard deviation or a variance, over n - correction."""
+        raise NotImplementedError
 
     def full(self, like: str, shape: tuple[int, ...], dtype: Any, number: Any) -> Code:
         """An array of one number, of the shape and dtype (as code) of the variable `like`, or of those
@@ -247,62 +309,35 @@ class Language:
 class Torch(Language):
     """torch's tensors."""
 
-    prefix, keepdim, from_list = "torch", "keepdim", "tensor"
-    names: ClassVar = {
-        "concat": "cat",
-        "cumulative_sum": "cumsum",
-        "diag_embed": "diag",
-        "permute_dims": "permute",
-    }
-    max, min = _reduction("amax"), _reduction("amin")
+    target, prefix, keepdim, from_list = "torch", "torch", "keepdim", "tensor"
+    names: ClassVar = {entry.standard: entry.name for entry in TABLE.values() if entry.standard}
+    max, min = _Reduction(reduction.amax.name), _Reduction(reduction.amin.name)
 
-    def written_cast(self, x: Code, dtype: Code) -> Code:
-        return x.method("to", dtype)
+    def has(self, function: str) -> bool:
+        """Return whether torch, which need not be installed, has the function: most are methods, too."""
+        return function in _IN_TORCH
 
-    def written_clamp(self, x: Code, low: Any, high: Any) -> Code:
-        return x.method("clamp", **{k: v for k, v in (("min", low), ("max", high)) if v is not None})
+    def spread(self, name: str, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
+        """Return a standard deviation or a variance, over n - correction."""
+        given = {} if correction == 1 else {"correction": correction}
+        return self.reduced(name, x, axis, keepdims, **given)
 
-    def written_flip(self, x: Code, axes: Any) -> Code:
-        return call("torch.flip", x, axes)
-
-    def written_cross_entropy(self, logits: Code, target: Code, rows: Code) -> Code:
-        return call("torch.nn.functional.cross_entropy", logits, target)
-
-    def written_log_softmax(self, x: Code, axis: Any) -> Code | None:
-        return _single("torch.log_softmax", x, axis)
-
-    def written_softmax(self, x: Code, axis: Any) -> Code | None:
-        return _single("torch.softmax", x, axis)
-
-    def written_logsumexp(self, x: Code, axis: Any, keepdims: bool) -> Code:
-        return self.reduced("logsumexp", x, axis or tuple(range(x.ndim)), keepdims)
-
-    def written_relu(self, x: Code) -> Code:
-        return call("torch.relu", x)
-
-    def written_sigmoid(self, x: Code) -> Code:
-        return call("torch.sigmoid", x)
-
-    def written_std(self, x: Code, axis: Any, correction: float, keepdims: bool, name: str = "std") -> Code:
-        return self.reduced(
-            name, x, axis, keepdims, **({} if correction == 1 else {"correction": correction})
-        )
-
-    def written_var(self, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
-        return self.written_std(x, axis, correction, keepdims, "var")
+    def diag_embed(self, x: Code, offset: int) -> Code:
+        return call("torch.diag", x, offset)
 
     def prod(self, x: Code, axis: Any, keepdims: bool) -> Code:
+        name = reduction.prod.name
         if axis is None:
-            return x.method("prod") if not keepdims else self.prod(x, tuple(range(x.ndim)), True)
+            return x.method(name) if not keepdims else self.prod(x, tuple(range(x.ndim)), True)
         for each in sorted(axis, reverse=True):
-            x = self.reduced("prod", x, each, keepdims)
+            x = self.reduced(name, x, each, keepdims)
         return x
 
     def detached(self, x: Code) -> Code:
         return x.method("detach")
 
     def copy(self, x: Code, ordered: bool = False) -> Code:
-        return x.method("clone")
+        return x.method(shape.clone.name)
 
     def expand(self, x: Code, shape: Any) -> Code:
         return x.method("expand", *_sizes(shape))
@@ -318,10 +353,12 @@ class Torch(Language):
     def _bounded(self, bound: str, function: str, a: Any, b: Any) -> Code:
         """The larger or the smaller; of a number, which the functions do not take, the bound it is."""
         x, other = (b, a) if code(a).number else (a, b)
-        return x.method("clamp", **{bound: other}) if code(other).number else call(function, a, b)
+        return (
+            x.method(elementwise.clamp.name, **{bound: other}) if code(other).number else call(function, a, b)
+        )
 
     def gather(self, x: Code, axis: int, index: Code) -> Code:
-        return x.method("gather", axis, index)
+        return x.method(indexing.gather.name, axis, index)
 
     def extreme(self, name: str, x: Code, axis: int) -> Code:
         """The largest or the smallest along an axis, which is kept."""
@@ -342,21 +379,22 @@ class Torch(Language):
 class NumPy(Language):
     """NumPy's arrays."""
 
-    prefix, keepdim, from_list = "np", "keepdims", "array"
-    names: ClassVar = {"cumulative_sum": "cumsum", "diag_embed": "diag", "permute_dims": "transpose"}
-    max, min, prod = _reduction("max"), _reduction("min"), _reduction("prod")
+    target, prefix, keepdim, from_list = "numpy", "np", "keepdims", "array"
+    max, min, prod = (_Reduction() for _ in range(3))
 
-    def written_cast(self, x: Code, dtype: Code) -> Code:
-        return x.method("astype", dtype)
+    def has(self, function: str) -> bool:
+        """Return whether NumPy has the function."""
+        return hasattr(np, function)
 
-    def written_erf(self, x: Code) -> Code:
-        return call(f"np.vectorize({self.own('math')}.erf, otypes=[{x.at(CALL)}.dtype])", x)
-
-    def written_std(self, x: Code, axis: Any, correction: float, keepdims: bool, name: str = "std") -> Code:
+    def spread(self, name: str, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
+        """Return a standard deviation or a variance, over n - correction."""
         return self.reduced(name, x, axis, keepdims, **({"ddof": correction} if correction else {}))
 
-    def written_var(self, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
-        return self.written_std(x, axis, correction, keepdims, "var")
+    def diag_embed(self, x: Code, offset: int) -> Code:
+        return call("np.diag", x, offset)
+
+    def permute(self, x: Code, axes: tuple[int, ...]) -> Code:
+        return x.method("transpose", axes)
 
     def copy(self, x: Code, ordered: bool = False) -> Code:
         return x.method("copy") if x.shape else call("np.array", x)  # which may be a scalar, not an array
@@ -401,9 +439,61 @@ def _sizes(shape: Any) -> tuple[Any, ...]:
     return shape if isinstance(shape, tuple) and shape else (shape,)
 
 
-def _single(function: str, x: Code, axis: Any) -> Code | None:
+# -- what no template tells ----------------------------------------------------------------------------------
+
+_IN_TORCH = frozenset((*TENSOR_NAMES, shape.cat.name, shape.stack.name))
+
+
+def _held(language: Any, x: Code, number: int) -> Code:
+    return call(language.own(HOLD.name), number, x)
+
+
+def _clamped(language: Any, x: Code, low: Any, high: Any) -> Code:
+    bounds = {name: bound for name, bound in (("min", low), ("max", high)) if bound is not None}
+    return x.method(elementwise.clamp.name, **bounds)
+
+
+def _erf(language: Any, x: Code) -> Code:
+    return call(f"np.vectorize({language.own('math')}.erf, otypes=[{x.at(CALL)}.dtype])", x)
+
+
+def _reduced(entry: Operation) -> Callable[..., Code]:
+    return lambda language, x, axis, keepdims: language.reduced(entry.name, x, axis, keepdims)
+
+
+def _reduced_along(entry: Operation) -> Callable[..., Code]:
+    """A reduction that has to be told the dimensions, also where they are all."""
+    return lambda language, x, axis, keepdims: language.reduced(
+        entry.name, x, axis or tuple(range(x.ndim)), keepdims
+    )
+
+
+def _spread(entry: Operation) -> Callable[..., Code]:
+    return lambda language, *given: language.spread(entry.name, *given)
+
+
+def _along_one(entry: Operation) -> Callable[..., Code | None]:
     """A function that takes one dimension only."""
-    return call(function, x, axis[0]) if isinstance(axis, tuple) and len(axis) == 1 else None
+    return lambda language, x, axis: (
+        call(f"{language.prefix}.{entry.name}", x, axis[0])
+        if isinstance(axis, tuple) and len(axis) == 1
+        else None
+    )
 
 
-LANGUAGES: dict[str, Any] = {"torch": Torch(), "numpy": NumPy()}
+Language.special = {
+    HOLD: _held,
+    reduction.mean: _reduced(reduction.mean),
+    reduction.std: _spread(reduction.std),
+    reduction.var: _spread(reduction.var),
+}
+Torch.special = {
+    **Language.special,
+    elementwise.clamp: _clamped,
+    reduction.log_softmax: _along_one(reduction.log_softmax),
+    reduction.logsumexp: _reduced_along(reduction.logsumexp),
+    reduction.softmax: _along_one(reduction.softmax),
+}
+NumPy.special = {**Language.special, elementwise.erf: _erf}
+
+LANGUAGES: dict[str, Any] = {each.target: each for each in (Torch(), NumPy())}

@@ -98,14 +98,14 @@ def _infix(symbol: str, sign: str, level: int, swapped: bool = False) -> Any:
 
 
 for _name, _latex, _sign, _level in (
-    ("add", "+", "+", SUM), ("sub", "-", "−", SUM), ("xor", r"\oplus", "⊕", SUM),
-    ("and", r"\land", "∧", COMPARED), ("or", r"\lor", "∨", COMPARED), ("eq", "=", "=", COMPARED),
-    ("ne", r"\neq", "≠", COMPARED), ("lt", "<", "<", COMPARED), ("le", r"\leq", "≤", COMPARED),
-    ("gt", ">", ">", COMPARED), ("ge", r"\geq", "≥", COMPARED),
+    ("__add__", "+", "+", SUM), ("__sub__", "-", "−", SUM), ("__xor__", r"\oplus", "⊕", SUM),
+    ("__and__", r"\land", "∧", COMPARED), ("__or__", r"\lor", "∨", COMPARED), ("__eq__", "=", "=", COMPARED),
+    ("__ne__", r"\neq", "≠", COMPARED), ("__lt__", "<", "<", COMPARED), ("__le__", r"\leq", "≤", COMPARED),
+    ("__gt__", ">", ">", COMPARED), ("__ge__", r"\geq", "≥", COMPARED),
 ):  # fmt: skip
-    setattr(Math, f"__{_name}__", _infix(_latex, _sign, _level))
-    if _level == SUM or _name in ("and", "or"):
-        setattr(Math, f"__r{_name}__", _infix(_latex, _sign, _level, swapped=True))
+    setattr(Math, _name, _infix(_latex, _sign, _level))
+    if _level == SUM or _name in ("__and__", "__or__"):
+        setattr(Math, f"__r{_name[2:]}", _infix(_latex, _sign, _level, swapped=True))
 
 
 # -- pieces --------------------------------------------------------------------------------------------------

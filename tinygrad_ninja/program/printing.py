@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..ops import TABLE, Operation
+from ..ops import Operation, elementwise, indexing, shape
 from .backward import LIGHT, STEPWISE, Backward, Line, Share, is_zero, weigh
 from .instructions import Instruction, Number, Var, extreme, reached, repeats
 from .languages import Code, Language, code, key_text
@@ -17,6 +17,9 @@ from .record import is_range, unused
 from .sizes import Sizes, usable
 from .statements import Statement, each_cell_once, notes
 from .trace import lower
+
+_SUMS, _PRODUCTS = {elementwise.add, elementwise.sub}, {elementwise.mul, elementwise.div}
+_SCATTERING = {indexing.scatter, indexing.scatter_along}
 
 
 class Writer:
@@ -99,18 +102,15 @@ class Writer:
         if maker is None or (not top and (var.name or var in self._helpers)):
             made = self._full(var, var.number) if var.constant else self.expr(var)
             return [f"{name} = {self.language.copy(made) if own and not var.constant else made}"]
-        operation = maker.operation.name
+        operation = maker.operation
         x, *rest = cast(tuple[Any, ...], maker.inputs)
         if operation in STEPWISE:
             return self._stepwise(maker, name)
-        if operation in ("sub", "add") and self._scattered(rest[0]):
-            return [
-                *self._steps(x, name, True, False),
-                *self._into(rest[0], name, "-" if operation == "sub" else "+"),
-            ]
-        if operation in ("mul", "div") and isinstance(x, Var) and self._in_steps(x):
+        if operation in _SUMS and self._scattered(rest[0]):
+            return [*self._steps(x, name, True, False), *self._into(rest[0], name, operation.operator)]
+        if operation in _PRODUCTS and isinstance(x, Var) and self._in_steps(x):
             return [*self._steps(x, name, True, False), self._scale(name, operation, rest[0])]
-        expression = self.expr(x) if operation == "clone" else self._expression(maker)
+        expression = self.expr(x) if operation is shape.clone else self._expression(maker)
         if own and self._shares_memory(var):
             expression = self.language.copy(expression)
         return [f"{name} = {expression}"]
@@ -121,20 +121,20 @@ class Writer:
             return self._into(var, name, "+")
         maker = self._makers.get(var)
         x: Any = var
-        if maker is not None and (maker.operation.name == "clone" or repeats(maker)):
+        if maker is not None and (maker.operation is shape.clone or repeats(maker)):
             *_, x = maker.inputs[0], *self._before_repeated(maker.inputs[0])
-        elif maker is not None and maker.operation.name == "neg":
+        elif maker is not None and maker.operation is elementwise.neg:
             return [f"{name} -= {self.expr(maker.inputs[0])}"]
         return [f"{name} += {self.expr(x)}"]
 
     def _stepwise(self, maker: Instruction, name: str) -> list[str]:
-        if maker.operation.name.startswith("scatter"):
+        if maker.operation in _SCATTERING:
             made = f"{name} = {self._full(maker.output, 0)}"
             return [made, *self._into(maker.output, name, "")]
         x, value = cast(tuple[Any, ...], maker.inputs)
         (place,) = maker.parameters
         copied = f"{name} = {self._whole(x) if x.constant else self.language.copy(self.expr(x))}"
-        if maker.operation.name == "put":
+        if maker.operation is indexing.put:
             return [copied, f"{Code(name)[self._parameter(place, True)]} = {self.expr(value)}"]
         part = Code(name, shape=maker.output.shape)
         for operation, parameters in place:
@@ -148,39 +148,34 @@ class Writer:
         """The line that writes what is scattered into `name`: adds it, takes it off, or sets it."""
         maker = self._makers[var]
         values = maker.inputs[0]
-        if maker.operation.name == "scatter" and each_cell_once(maker.parameters[1]):
+        if maker.operation is indexing.scatter and each_cell_once(maker.parameters[1]):
             return [f"{Code(name)[self._parameter(maker.parameters[1], True)]} {sign}= {self.expr(values)}"]
         whole = self._whole(values)
         whole = -whole if sign == "-" else whole
-        if maker.operation.name == "scatter":
+        if maker.operation is indexing.scatter:
             return [self.language.add_at(name, self._parameter(maker.parameters[1]), whole)]
         return [self.language.add_along(name, maker.parameters[1], self.expr(maker.parameters[2]), whole)]
 
-    def _scale(self, name: str, operation: str, x: Var | Number) -> str:
+    def _scale(self, name: str, operation: Operation, x: Var | Number) -> str:
         number = x.number if isinstance(x, Var) and x.constant else x
-        if operation == "mul" and not isinstance(number, Var) and number and 1 / number == round(1 / number):
-            operation, x = "div", round(1 / number)
-        return f"{name} {'/' if operation == 'div' else '*'}= {self.expr(x)}"
+        of_number = operation is elementwise.mul and not isinstance(number, Var) and number
+        if of_number and 1 / of_number == round(1 / of_number):
+            operation, x = elementwise.div, round(1 / of_number)
+        return f"{name} {operation.operator}= {self.expr(x)}"
 
     def _scattered(self, x: Any) -> bool:
         maker = self._makers.get(x)
-        return (
-            maker is not None
-            and maker.operation.name in ("scatter", "scatter_along")
-            and not x.name
-            and x not in self._helpers
-        )
+        return maker is not None and maker.operation in _SCATTERING and not x.name and x not in self._helpers
 
     def _shares_memory(self, x: Any) -> bool:
         """Whether the expression for it shows the memory of something that has a name, or repeats its own."""
         maker = self._makers.get(x)
-        if maker is None or maker.operation.name == "expand":
+        if maker is None or maker.operation is shape.expand:
             return True
         source = maker.inputs[0]
-        same = (
-            maker.operation.name == "cast" and isinstance(source, Var) and source.dtype == maker.output.dtype
-        )
-        if not (same or maker.operation.view or maker.operation.name == "clone"):
+        cast = maker.operation is elementwise.cast
+        same = cast and isinstance(source, Var) and source.dtype == maker.output.dtype
+        if not (same or maker.operation.view or maker.operation is shape.clone):
             return False
         return bool(getattr(source, "name", "")) or self._shares_memory(source)
 
@@ -189,11 +184,11 @@ class Writer:
         maker = self._makers.get(x)
         if maker is None or x.name or x in self._helpers:
             return False
-        name, inputs = maker.operation.name, maker.inputs
+        operation, inputs = maker.operation, maker.inputs
         return (
-            name in STEPWISE
-            or (name in ("sub", "add") and self._scattered(inputs[1]))
-            or (name in ("mul", "div") and isinstance(inputs[0], Var) and self._in_steps(inputs[0]))
+            operation in STEPWISE
+            or (operation in _SUMS and self._scattered(inputs[1]))
+            or (operation in _PRODUCTS and isinstance(inputs[0], Var) and self._in_steps(inputs[0]))
         )
 
     # -- expressions -----------------------------------------------------------------------------------------
@@ -217,22 +212,25 @@ class Writer:
 
     def _expression(self, maker: Instruction) -> Code:
         operation = maker.operation
-        if operation.name == "gather" and (which := extreme(maker, self._makers)):
-            found: Code = self.language.extreme(which, self.expr(maker.inputs[0]), maker.parameters[0])
+        if operation is indexing.gather and (which := extreme(maker, self._makers)):
+            x = self.expr(maker.inputs[0])
+            found: Code = self.language.extreme(which.standard, x, maker.parameters[0])
             return found
         values = {
             name: self._parameter(x, name == "key")
             for name, x in zip(operation.parameters, maker.parameters, strict=True)
         }
-        name, shape = self._like
-        if name and shape and values.get("shape") == shape:
+        name, like = self._like
+        if name and like and values.get("shape") == like:
             values["shape"] = Code(f"{name}.shape")
-        if operation.name == "permute" and (unpermuted := self._unpermuted(maker)):
+        if operation is shape.permute and (unpermuted := self._unpermuted(maker)):
             return unpermuted
-        if operation.name == "mul" and (below := self._below(maker.inputs[1])) is not None:
-            return self._expression(replace(maker, operation=TABLE["div"], inputs=(maker.inputs[0], below)))
+        if operation is elementwise.mul and (below := self._below(maker.inputs[1])) is not None:
+            return self._expression(
+                replace(maker, operation=elementwise.div, inputs=(maker.inputs[0], below))
+            )
         operands = self._operands(maker)
-        if operation.name == "mul" and _negates(maker):
+        if operation is elementwise.mul and _negates(maker):
             return -code(operands[1])
         made = self.language.expression(maker, operands, tuple(values.values()))
         made.shape = maker.output.shape
@@ -241,14 +239,14 @@ class Writer:
     def _below(self, x: Any) -> Any:
         """What it is one over, where that is how it is made and it has no name."""
         maker = None if isinstance(x, Var) and (x.name or x in self._helpers) else self._makers.get(x)
-        one_over = maker is not None and maker.operation.name == "div" and maker.inputs[0] == 1
+        one_over = maker is not None and maker.operation is elementwise.div and maker.inputs[0] == 1
         return maker.inputs[1] if maker is not None and one_over else None
 
     def _unpermuted(self, maker: Instruction) -> Code | None:
         """What was permuted before, where this permutes it back."""
         (x,), (axes,) = maker.inputs, maker.parameters
         before = self._makers.get(cast(Var, x))
-        if cast(Var, x).name or before is None or before.operation.name != "permute":
+        if cast(Var, x).name or before is None or before.operation is not shape.permute:
             return None
         (first,) = before.parameters
         back = tuple(first[i] for i in axes) == tuple(range(len(axes)))
@@ -271,20 +269,20 @@ class Writer:
         used: list[Any] = list(maker.inputs)
         others = [each.shape for each in maker.parameters if isinstance(each, Var)]
 
-        def shape(inputs: list[Any]) -> tuple[int, ...]:
+        def together(inputs: list[Any]) -> tuple[int, ...]:
             return np.broadcast_shapes(
                 *others, *(x.shape for x in inputs if isinstance(x, Var) and not x.constant)
             )
 
         for i in range(len(used)):
             for before in self._before_repeated(used[i]):
-                if shape([*used[:i], before, *used[i + 1 :]]) == maker.output.shape:
+                if together([*used[:i], before, *used[i + 1 :]]) == maker.output.shape:
                     used[i] = before
         codes = [self.expr(x) for x in used]
-        if shape(used) != maker.output.shape:
+        if together(used) != maker.output.shape:
             codes = [self._whole(x) for x in used]
         told = [x for x in used if isinstance(x, Var) and not x.constant]
-        if operation.name == "where" and not told:  # nothing else says the dtype
+        if operation is elementwise.where and not told:  # nothing else says the dtype
             i = next((i for i, x in enumerate(used) if isinstance(x, Var)), 0)
             number = used[i].number if isinstance(used[i], Var) else used[i]
             codes[i] = self._full(Var(np.empty((), maker.output.dtype)), number)
@@ -331,7 +329,7 @@ class Writer:
 
     def _lowered(self, instruction: Instruction) -> list[Instruction]:
         """The instruction, in simpler operations where the language has no function for it."""
-        if instruction.operation.name in STEPWISE:
+        if instruction.operation in STEPWISE:
             return [instruction]
         codes = [Code("x", shape=x.shape) if isinstance(x, Var) else x for x in instruction.inputs]
         if self.language.written(instruction, codes, instruction.parameters) is not None:
@@ -351,11 +349,9 @@ class Writer:
             if maker is None:
                 return
             at_top.add(x)
-            if maker.operation.name in ("sub", "add") and isinstance(maker.inputs[1], Var):
+            if maker.operation in _SUMS and isinstance(maker.inputs[1], Var):
                 at_top.add(maker.inputs[1])
-            if maker.operation.name in ("sub", "add", "mul", "div") and not getattr(
-                maker.inputs[0], "name", "x"
-            ):
+            if maker.operation in _SUMS | _PRODUCTS and not getattr(maker.inputs[0], "name", "x"):
                 top(maker.inputs[0])
 
         for line in self.lines:
@@ -371,7 +367,7 @@ class Writer:
         for each in written:
             var = each.output
             heavy[var] = weigh(each, heavy)
-            stepwise = each.operation.name in STEPWISE
+            stepwise = each.operation in STEPWISE
             if var.name or var.constant or var in [line.var for line in self.lines]:
                 continue
             if (uses[var] > 1 and (heavy[var] > LIGHT or stepwise)) or (stepwise and var not in at_top):

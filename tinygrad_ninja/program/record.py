@@ -15,7 +15,7 @@ import numpy as np
 from ..kinds import move
 from ..nn import Module
 from ..node import Node, ancestors
-from ..ops import TABLE
+from ..ops import TABLE, Operation, elementwise, indexing, reduction, shape
 from ..reads import lately
 from ..tensors import Tensor
 from .instructions import Array, Instruction, Program, Var, substitute
@@ -134,7 +134,7 @@ def _without_whole_views(program: Program) -> Program:
         each.parameters = substitute(each.parameters, lambda x: shown.get(x, x) if isinstance(x, Var) else x)
         x, out = next(iter(each.inputs), None), each.output
         dispensable = each.operation.view and not out.name and out not in program.outputs
-        moves = each.operation.name == "permute"
+        moves = each.operation is shape.permute
         if dispensable and not moves and isinstance(x, Var) and x.shape == out.shape:
             shown[out] = x
         else:
@@ -147,14 +147,14 @@ def _with_divisions(program: Program) -> Program:
     is, unless the reciprocal has a name of its own."""
     makers = {each.output: each for each in program.instructions}
     for each in program.instructions:
-        before = makers.get(each.inputs[0]) if each.operation.name == "mul" else None  # type: ignore[arg-type]
+        before = makers.get(each.inputs[0]) if each.operation is elementwise.mul else None  # type: ignore[arg-type]
         number = each.inputs[-1]
-        if before is None or before.operation.name != "reciprocal" or before.output.name:
+        if before is None or before.operation is not elementwise.reciprocal or before.output.name:
             continue
         if number == 1:
             each.operation, each.inputs, each.flows = before.operation, before.inputs, before.flows
         elif not isinstance(number, Var):
-            each.operation, each.inputs, each.flows = TABLE["div"], (number, *before.inputs), (False, True)
+            each.operation, each.inputs, each.flows = elementwise.div, (number, *before.inputs), (False, True)
     return program.needed()
 
 
@@ -169,6 +169,13 @@ def _name_inputs(program: Program, leaves: list[Var], taken: set[str]) -> None:
             if not var.name and not is_range(var):
                 called = f"{kind}_{number}"
                 var.name = unused(called, taken) if called in taken else called
+
+
+def entry_of(operation: Operation) -> Operation:
+    """Return the entry of the table that a node's operation is: of one that takes any number of inputs the
+    node has what it is of so many."""
+    entry = TABLE.get(operation.name)
+    return entry if entry is not None and entry.variadic else operation
 
 
 def is_range(var: Var) -> bool:
@@ -203,9 +210,9 @@ class _Reading:
             if edge is not None and edge not in self.made:
                 self.made[edge] = self._variable(_array(array))
             operands.append(self._variable(array) if edge is None else self.made[edge])
-        operation = TABLE[node.op.name]
-        if operation.name == "to_device":  # in a program all is in one place
-            operation, parameters = TABLE["clone"], (False,)
+        operation = entry_of(node.op)
+        if operation is shape.to_device:  # in a program all is in one place
+            operation, parameters = shape.clone, (False,)
         flows = tuple(edge is not None for edge in node.edges)
         line = source(node.metadata.get("traceback_", ()))
         where, hint = (f"{line}: ", "") if line else ("", " (detect_anomaly records the line)")
@@ -213,7 +220,7 @@ class _Reading:
             if flowing and not operation.variadic and name not in operation.sources:
                 raise RuntimeError(f"{where}{operation.name} has no rule for its input {name}{hint}")
         parameters = substitute(parameters, self._variable)
-        if operation.name == "gather":
+        if operation is indexing.gather:
             parameters = self._searched(operands[0], *parameters)
         result = _array(result)
         output = self._variable(result)
@@ -253,8 +260,8 @@ class _Reading:
         """`max(dim)` leaves a `gather` and an index, not where the index came from: if it is that of the
         largest, or of the smallest, then that is where."""
         tape = Tape()
-        for search in ("argmax", "argmin") if index not in self._traced else ():
-            found = tape.apply(TABLE[search], (tape.array(x),), (axis, True))
+        for search in (reduction.argmax, reduction.argmin) if index not in self._traced else ():
+            found = tape.apply(search, (tape.array(x),), (axis, True))
             if np.array_equal(plain(found), index.value):
                 index = found.var
                 self._add(tape.instructions[-1])

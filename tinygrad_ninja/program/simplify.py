@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..ops import TABLE
+from ..ops import elementwise, shape
 from .backward import Backward, backward
 from .candidates import Shapes
 from .chains import CHAINS, Chain
@@ -148,7 +148,7 @@ def _reusing(answered: Backward, algebra: Algebra) -> Backward:
             shaped = Var(found.value.reshape(term.shape))
             kept.append(
                 replace(
-                    each, operation=TABLE["reshape"], inputs=(found,), parameters=(term.shape,), output=shaped
+                    each, operation=shape.reshape, inputs=(found,), parameters=(term.shape,), output=shaped
                 )
             )
             found, algebra.of[shaped] = shaped, algebra.broadcast_to(algebra.term(found), term.shape)
@@ -156,7 +156,7 @@ def _reusing(answered: Backward, algebra: Algebra) -> Backward:
             same[each.output] = cast(Var, found)
             continue
         if inverse is not None:
-            each.operation, each.inputs, each.parameters = TABLE["reciprocal"], (cast(Var, found),), ()
+            each.operation, each.inputs, each.parameters = elementwise.reciprocal, (cast(Var, found),), ()
         algebra.find(term, each.output)
         kept.append(each)
     return replace(answered, program=Program(kept, answered.program.outputs).needed())

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..kinds.numpy_kind import repeats_no_cell
+from ..ops import indexing, reduction
 from .backward import Share
 from .record import is_range
 
@@ -51,9 +52,9 @@ def notes(share: Share, first: bool) -> list[str]:
     if operation.broadcasts and x.shape != out.shape:
         axes = _summed(x.shape, out.shape)
         said.append(f"{x.name} {x.shape} was broadcast to {out.shape}: summed over {axes}")
-    elif operation.name in ("sum", "mean"):
+    elif operation in (reduction.sum, reduction.mean):
         said.append(f"each element went into the {operation.name}: the gradient goes to all of them")
-    elif operation.name == "index" and not each_cell_once(share.by.parameters[0]):
+    elif operation is indexing.index and not each_cell_once(share.by.parameters[0]):
         said.append("what was read twice collects both gradients")
     if not first:
         said.insert(0, f"{x.name} is used again: its share is added")

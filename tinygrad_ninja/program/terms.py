@@ -13,7 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from ..ops import Operation, elementwise, indexing, linalg, reduction
+from ..ops.shape import permute, reshape
+from ..ops.standard import entry_called
 from .instructions import Instruction, Var, evaluate, substitute
+
+Kind = Operation | str
+"""What an atom is: an operation, a function that is none, a variable, or a whole term in the place of one."""
+
+_VARIABLE, _HELD, _WHOLE = "variable", "held", "whole"
+
+_KEEP_SIGNS = frozenset((reduction.sum, reshape, indexing.index, indexing.gather, permute))
+"""Operations whose output has the sign that all elements of the input have."""
 
 
 class UnknownTermError(Exception):
@@ -73,15 +84,15 @@ class Term:
     def __pow__(self, exponent: Any) -> Term:
         if not isinstance(exponent, int | float):
             shape = _broadcast(self, self.algebra.term(exponent))
-            return self.algebra.atom("pow", (self, exponent), (), shape)
+            return self.algebra.atom(elementwise.pow, (self, exponent), (), shape)
         product, c = self._product()
         with np.errstate(all="ignore"):
             coefficient = float(np.power(float(c), float(exponent)))
         whole = float(exponent).is_integer()
         # A root of what is below 0, and a division by 0, are no numbers; √(x²) is not x.
         if not np.isfinite(coefficient) or not (whole or self.algebra.splits(product, exponent)):
-            return self.algebra.atom("pow", (self, self.algebra.term(exponent)), (), self.shape)
-        if len(product) == 1 and self.algebra.kinds[product[0][0]] == "exp":
+            return self.algebra.atom(elementwise.pow, (self, self.algebra.term(exponent)), (), self.shape)
+        if len(product) == 1 and self.algebra.kinds[product[0][0]] is elementwise.exp:
             inner = self.algebra.inside[product[0][0]]
             return self.algebra.exp(inner * (product[0][1] * exponent)) * coefficient
         powers = _sorted({atom: e * exponent for atom, e in product})
@@ -95,7 +106,7 @@ class Term:
             return next(iter(self.terms.items()))
         scale = self.terms[min(self.terms)]
         whole = Term({p: c / scale for p, c in self.terms.items()}, self.shape, self.algebra)
-        return next(iter(self.algebra.atom("whole", (whole,), (), self.shape).terms)), scale
+        return next(iter(self.algebra.atom(_WHOLE, (whole,), (), self.shape).terms)), scale
 
     def __radd__(self, other: Any) -> Term:
         return self + other
@@ -171,7 +182,7 @@ class Algebra:
 
     def __init__(self, reached: Container[Var] = ()) -> None:
         self.reached = reached
-        self.kinds: dict[int, str] = {}
+        self.kinds: dict[int, Kind] = {}
         self.shapes: dict[int, tuple[int, ...]] = {}
         self.inside: dict[int, Term] = {}
         self.of: dict[Var, Term] = {}
@@ -200,15 +211,15 @@ class Algebra:
     def compute(self, step: Instruction, flows: tuple[bool, ...] = ()) -> Term:
         """The term of what an instruction makes. flows: to which inputs a gradient flows, if that matters."""
         try:
-            if not step.operation.sources and step.operation.name != "argmax":
+            if not step.operation.sources and step.operation is not reduction.argmax:
                 raise TypeError("what is no function of numbers is an atom")
-            if step.operation.name == "cast" and _narrows(step):
+            if step.operation is elementwise.cast and _narrows(step):
                 raise TypeError("what is rounded is another number")
             ways = zip(step.inputs, flows or (True,) * len(step.inputs), strict=True)
             inputs = [self._read(x, flow) for x, flow in ways]
             made = self.term(evaluate(step.operation, self, inputs, step.parameters))
         except (AttributeError, TypeError, IndexError, ValueError):  # no algebra for this one
-            made = self.atom(step.operation.name, step.inputs, step.parameters, step.output.shape)
+            made = self.atom(step.operation, step.inputs, step.parameters, step.output.shape)
         return Term(made.terms, step.output.shape, self)
 
     def _read(self, x: Any, flow: bool) -> Any:
@@ -216,7 +227,7 @@ class Algebra:
         what is computed of it has another slope."""
         if not isinstance(x, Var):
             return x
-        return self.term(x) if flow or x not in self.reached else self.atom("hold", (x,), (), x.shape)
+        return self.term(x) if flow or x not in self.reached else self.atom(_HELD, (x,), (), x.shape)
 
     def term(self, x: Any) -> Term:
         """A variable, or a number, as a term."""
@@ -227,17 +238,17 @@ class Algebra:
         if x.constant:
             return Term({(): float(x.number)}, x.shape, self)
         if x not in self.of:
-            self.of[x] = self.atom("variable", (), (x,), x.shape)
+            self.of[x] = self.atom(_VARIABLE, (), (x,), x.shape)
             self.find(self.of[x], x)
         return self.of[x]
 
-    def atom(self, name: str, inputs: Any, parameters: Any, shape: tuple[int, ...]) -> Term:
+    def atom(self, kind: Kind, inputs: Any, parameters: Any, shape: tuple[int, ...]) -> Term:
         """A term that no algebra is known for: an operation of terms, as a whole."""
         arguments = tuple((self.term(x).key, _stripped(self.term(x).shape)) for x in inputs)
-        what = (name, arguments, repr(substitute(tuple(parameters), _identity)))
+        what = (kind, arguments, repr(substitute(tuple(parameters), _identity)))
         number = self._atoms.setdefault(what, len(self._atoms))
         if number not in self.kinds:
-            self.kinds[number], self.shapes[number] = name, shape
+            self.kinds[number], self.shapes[number] = kind, shape
             if inputs:
                 self.inside[number] = self.term(inputs[0])
         return Term({((number, 1),): 1.0}, shape, self)
@@ -256,7 +267,12 @@ class Algebra:
         def call(*args: Any) -> Term:
             terms = [x for x in args if isinstance(x, Term)]
             shape = np.broadcast_shapes(*(x.shape for x in terms))
-            return self.atom(name, terms, [None if isinstance(x, Term) else (x,) for x in args], shape)
+            return self.atom(
+                entry_called(name) or name,
+                terms,
+                [None if isinstance(x, Term) else (x,) for x in args],
+                shape,
+            )
 
         return call
 
@@ -274,8 +290,8 @@ class Algebra:
 
     def _positive(self, atom: int) -> bool:
         """Whether an atom is above 0: made of exponentials."""
-        if self.kinds[atom] not in ("whole", "sum", "reshape", "index", "gather", "permute"):
-            return self.kinds[atom] == "exp"
+        if self.kinds[atom] != _WHOLE and self.kinds[atom] not in _KEEP_SIGNS:
+            return self.kinds[atom] is elementwise.exp
         terms = self.inside[atom].terms
         return all(
             c > 0 and all(power % 2 == 0 or self._positive_power(each, power) for each, power in product)
@@ -283,19 +299,19 @@ class Algebra:
         )
 
     def exp(self, x: Term) -> Term:
-        return self.atom("exp", (x,), (), x.shape)
+        return self.atom(elementwise.exp, (x,), (), x.shape)
 
     def log(self, x: Term) -> Term:
         product, c = x._product()
         if c <= 0 or not self.splits(product):
-            return self.atom("log", (x,), (), x.shape)
+            return self.atom(elementwise.log, (x,), (), x.shape)
         total = Term({(): float(np.log(c))}, x.shape, self)
         for atom, exponent in product:
-            if self.kinds[atom] == "exp":
+            if self.kinds[atom] is elementwise.exp:
                 total = total + self.inside[atom] * exponent
             else:
                 alone = Term({((atom, 1),): 1.0}, self.shapes[atom], self)
-                total = total + self.atom("log", (alone,), (), alone.shape) * exponent
+                total = total + self.atom(elementwise.log, (alone,), (), alone.shape) * exponent
         return Term(total.terms, x.shape, self)
 
     def sqrt(self, x: Term) -> Term:
@@ -310,49 +326,49 @@ class Algebra:
     def where(self, condition: Any, a: Any, b: Any) -> Term:
         """Where only what is not finite is replaced, it is taken to be finite."""
         atoms = [atom for product in getattr(condition, "terms", ()) for atom, _ in product]
-        if [self.kinds[each] for each in atoms] == ["isfinite"]:
+        if [self.kinds[each] for each in atoms] == [elementwise.isfinite]:
             return self.term(a)
         shape = np.broadcast_shapes(*(self.term(x).shape for x in (condition, a, b)))
-        return self.atom("where", (condition, a, b), (), shape)
+        return self.atom(elementwise.where, (condition, a, b), (), shape)
 
-    def reduced(self, name: str, x: Term, axis: Any, keepdims: bool) -> Term:
+    def reduced(self, entry: Operation, x: Term, axis: Any, keepdims: bool) -> Term:
         """A reduction; along everything the dimensions that are kept make no difference."""
         axes = tuple(range(x.ndim)) if axis is None else tuple(axis)
         shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-        if shape == x.shape and name == "sum":  # which drops dimensions of one
+        if shape == x.shape and entry is reduction.sum:  # which drops dimensions of one
             return self.reshape(
                 x, shape if keepdims else tuple(x.shape[i] for i in range(x.ndim) if i not in axes)
             )
-        inner, scale = _scaled(x) if name == "sum" else (x, 1.0)
-        made = self._hold(self.atom(name, (inner,), (axes, x.shape), shape)) * scale
+        inner, scale = _scaled(x) if entry is reduction.sum else (x, 1.0)
+        made = self._hold(self.atom(entry, (inner,), (axes, x.shape), shape)) * scale
         return (
             made if keepdims else self.reshape(made, tuple(n for i, n in enumerate(x.shape) if i not in axes))
         )
 
     def sum(self, x: Term, axis: Any, keepdims: bool) -> Term:
-        return self.reduced("sum", x, axis, keepdims)
+        return self.reduced(reduction.sum, x, axis, keepdims)
 
     def max(self, x: Term, axis: Any, keepdims: bool) -> Term:
-        return self.reduced("max", x, axis, keepdims)
+        return self.reduced(reduction.amax, x, axis, keepdims)
 
     def min(self, x: Term, axis: Any, keepdims: bool) -> Term:
-        return self.reduced("min", x, axis, keepdims)
+        return self.reduced(reduction.amin, x, axis, keepdims)
 
     def argmax(self, x: Term, axis: Any, keepdims: bool) -> Term:
-        return self.atom("argmax", (x,), (axis, keepdims), ())
+        return self.atom(reduction.argmax, (x,), (axis, keepdims), ())
 
     def gather(self, x: Term, axis: int, index: Any) -> Term:
         """Where the index is that of the largest, it reads the largest."""
         found = self.of.get(index)
         if found is not None and found.key == self.argmax(x, axis, True).key:
             return self.max(x, (axis,), True)
-        return self.atom("gather", (x,), (axis, index), np.shape(index.value))
+        return self.atom(indexing.gather, (x,), (axis, index), np.shape(index.value))
 
     def reshape(self, x: Term, shape: tuple[int, ...]) -> Term:
         if x.size == 1 or _stripped(shape) == _stripped(x.shape):
             return Term(x.terms, tuple(shape), self)
         inner, scale = _scaled(x)
-        return self.atom("reshape", (inner,), (tuple(shape),), tuple(shape)) * scale
+        return self.atom(reshape, (inner,), (tuple(shape),), tuple(shape)) * scale
 
     def broadcast_to(self, x: Term, shape: tuple[int, ...]) -> Term:
         return Term(x.terms, tuple(shape), self)
@@ -366,16 +382,16 @@ class Algebra:
         return x
 
     def permute_dims(self, x: Term, axes: tuple[int, ...]) -> Term:
-        return self.atom("permute", (x,), (axes,), tuple(x.shape[i] for i in axes))
+        return self.atom(permute, (x,), (axes,), tuple(x.shape[i] for i in axes))
 
     def matmul(self, a: Term, b: Term) -> Term:
-        return self._hold(self.atom("matmul", (a, b), (), (*a.shape[:-1], *b.shape[-1:])))
+        return self._hold(self.atom(linalg.matmul, (a, b), (), (*a.shape[:-1], *b.shape[-1:])))
 
     def index(self, x: Term, key: tuple[Any, ...]) -> Term:
         """A coefficient is taken out; of a logarithm it is the logarithm of what was read."""
         shape = np.empty(x.shape, bool)[substitute(key, lambda k: k.value if isinstance(k, Var) else k)].shape
         inner, scale = _scaled(x)
-        return self._hold(self.atom("index", (inner,), (key,), shape)) * scale
+        return self._hold(self.atom(indexing.index, (inner,), (key,), shape)) * scale
 
     def is_integral(self, x: Any) -> bool:
         return False

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from traceback import FrameSummary
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ..anomaly import callers
 from ..kinds import KINDS, numpy_kind
-from ..ops import TABLE, Operation
+from ..ops import TABLE, Operation, elementwise, indexing, reduction, shape
+from ..ops.standard import entry_called
 from .instructions import Array, Instruction, Var, evaluate, substitute
 
 
@@ -30,18 +31,14 @@ class Tape:
 
     A rule may ask for a value only to take a shortcut (`prod` without zeros): the values are then those that
     were recorded. Elsewhere that is an error.
-
-    neutral: the number that an operation leaves its operand with, as a reader sees it (-0 + 0 is 0).
     """
-
-    neutral: ClassVar = {"add": 0, "sub": 0, "mul": 1, "div": 1}
 
     def __init__(self) -> None:
         self.instructions: list[Instruction] = []
         self.answers: Instruction | None = None
         self.closed = False
         self._known: dict[int, Var] = {}
-        self._made: dict[tuple[str, ...], Var] = {}
+        self._made: dict[tuple[Operation, str, str], Var] = {}
         self._summed: dict[Var, tuple[Var, tuple[int, ...]]] = {}
 
     def array(self, var: Var) -> Traced:
@@ -81,6 +78,10 @@ class Tape:
         """Whether a result is the same whatever the inputs of the program are."""
         return all(not isinstance(each, Var) or each.constant for each in variables)
 
+    def neutral(self, operation: Operation) -> float | None:
+        """Return the number that leaves an operand as a reader sees it (-0 + 0 is 0)."""
+        return operation.neutral
+
     def either(self, condition: Traced, a: Callable[[], Any], b: Callable[[], Any]) -> Any:
         """Return what a rule computes where the condition holds, or else: that which was recorded."""
         return a() if condition else b()
@@ -102,26 +103,26 @@ class Tape:
         variables = tuple(self.variable(each) for each in inputs)
         if self.depends_on_constants(variables, parameters) and value.size and (value == value.flat[0]).all():
             return self._result(Var(value, constant=True), operation, inputs, parameters)
-        neutral = self.neutral.get(operation.name)
+        neutral = self.neutral(operation)
         if neutral is not None:
-            swap = operation.name in ("mul", "add") and not _is(variables[1], neutral)
+            swap = operation.commutative and not _is(variables[1], neutral)
             x, what = (inputs[1], variables[0]) if swap else (inputs[0], variables[1])
             if _is(what, neutral) and np.shape(x) == value.shape and np.asarray(x).dtype == value.dtype:
                 return self.array(self.variable(x))
         options = substitute(parameters, self.variable)
-        if operation.name == "reshape" and (summed := self._summed.get(variables[0])) is not None:
+        if operation is shape.reshape and (summed := self._summed.get(variables[0])) is not None:
             x, axes = summed  # whose dimensions of one were kept, and are dropped now
             if value.shape == tuple(n for i, n in enumerate(x.shape) if i not in axes):
-                return self.apply(TABLE["sum"], (self.array(x),), (axes, False))
-        same = (operation.name, repr(tuple(map(_identity, variables))), repr(substitute(options, _identity)))
+                return self.apply(reduction.sum, (self.array(x),), (axes, False))
+        same = (operation, repr(tuple(map(_identity, variables))), repr(substitute(options, _identity)))
         made = self._made.get(same)
-        if made is None or operation.name == "clone":  # which is asked for to have another
+        if made is None or operation is shape.clone:  # which is asked for to have another
             made = self._made[same] = Var(value)
             flows = (False,) * len(variables)
             self.instructions.append(
                 Instruction(operation, variables, options, made, flows, self.answers, source())
             )
-            if operation.name == "sum" and options[0] is not None and options[1]:
+            if operation is reduction.sum and options[0] is not None and options[1]:
                 self._summed[made] = variables[0], options[0]
         return self._result(made, operation, inputs, parameters)
 
@@ -150,10 +151,8 @@ class Traced(np.ndarray[Any, Any]):
         traced = [each for each in inputs if isinstance(each, Traced) and each.var is not None]
         if method != "__call__" or not traced:
             return getattr(ufunc, method)(*map(plain, inputs), **options)
-        if ufunc not in _UFUNCS:
-            refuse(f"numpy.{ufunc.__name__}")
-        name, *more = _UFUNCS[ufunc]
-        return traced[0].tape.apply(TABLE[name], (*inputs, *more), ())
+        entry, *more = _POWERS.get(ufunc) or (_entry_of(ufunc),)
+        return traced[0].tape.apply(entry, (*inputs, *more), ())
 
     def __getitem__(self, key: Any) -> Any:
         if self.var is None:
@@ -182,9 +181,9 @@ class Traced(np.ndarray[Any, Any]):
             refuse("a change of a part in place")
         assert base.var is not None
         if chain:
-            made = self.tape.apply(TABLE["put_view"], (base, value), (chain,))
+            made = self.tape.apply(indexing.put_view, (base, value), (chain,))
         else:
-            made = self.tape.apply(TABLE["put"], (base, value), ((Ellipsis,),))
+            made = self.tape.apply(indexing.put, (base, value), ((Ellipsis,),))
         base.var.value = base.var.value.copy()  # what it was before, for this array now holds what is new
         plain(base)[...] = plain(made)
         base.var = made.var
@@ -240,37 +239,38 @@ def _identity(x: Any) -> Any:
     return id(x) if isinstance(x, Var) else (type(x).__name__, x)
 
 
-def _is(x: Any, number: int) -> bool:
+def _is(x: Any, number: float) -> bool:
     """Whether a variable, or a number, is this number."""
     return bool(x.constant and x.number == number) if isinstance(x, Var) else x == number
 
 
-_UFUNCS: dict[Any, tuple[Any, ...]] = {
-    np.add: ("add",), np.subtract: ("sub",), np.multiply: ("mul",), np.true_divide: ("div",),
-    np.remainder: ("remainder",), np.floor_divide: ("floor_divide",), np.power: ("pow",),
-    np.square: ("pow", 2), np.reciprocal: ("pow", -1), np.sqrt: ("sqrt",), np.negative: ("neg",),
-    np.matmul: ("matmul",), np.equal: ("eq",), np.not_equal: ("ne",), np.less: ("lt",),
-    np.less_equal: ("le",), np.greater: ("gt",), np.greater_equal: ("ge",),
-    np.bitwise_and: ("bitwise_and",), np.bitwise_or: ("bitwise_or",), np.bitwise_xor: ("bitwise_xor",),
-    np.invert: ("bitwise_not",), np.maximum: ("maximum",), np.minimum: ("minimum",), np.absolute: ("abs",),
-    **{getattr(np, name): (name,) for name in (
-        "exp", "log", "sin", "cos", "tanh", "sign", "floor", "trunc", "logical_not", "isnan", "isinf",
-        "isfinite"
-    )},
-}  # fmt: skip
-"""What NumPy's own functions and operators are in the table."""
+_POWERS: dict[Any, tuple[Any, ...]] = {
+    np.power: (elementwise.pow,),
+    np.square: (elementwise.pow, 2),
+    np.reciprocal: (elementwise.pow, -1),
+}
+_GUARDED = {
+    np.remainder: elementwise.remainder,
+    np.floor_divide: elementwise.floor_divide,
+    np.sign: elementwise.sign,
+}
+"""NumPy's functions that are the operations but for what these refuse, or say of NaN."""
+
+
+def _entry_of(ufunc: np.ufunc) -> Operation:
+    """Return what NumPy's function, or Python's operator, is in the table; ReadOutError where it is nothing
+    there."""
+    entry = _GUARDED.get(ufunc) or next((each for each in TABLE.values() if each.ufunc is ufunc), None)
+    return entry or refuse(f"numpy.{ufunc.__name__}")
 
 
 class _Namespace:
-    """What a rule may call: each name is an operation of the table, most of them under their own name."""
-
-    _NAMES: ClassVar = {
-        "astype": "cast", "broadcast_to": "expand", "cumulative_sum": "cumsum",
-        "max": "amax", "min": "amin", "permute_dims": "permute",
-    }  # fmt: skip
+    """What a rule may call: each name of the standard's is an operation of the table."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        operation = TABLE[self._NAMES.get(name, name)]
+        operation = entry_called(name)
+        if operation is None:
+            raise AttributeError(f"there is no operation {name}, which a recorded function or rule calls")
         return lambda *args, **options: self.apply(operation, *args, *options.values())
 
     def apply(self, operation: Operation, *args: Any) -> Any:
@@ -279,10 +279,10 @@ class _Namespace:
         return _tape(args).apply(operation, args[:n], args[n:])
 
     def copy(self, x: Any, ordered: bool = False) -> Any:
-        return _tape((x,)).apply(TABLE["clone"], (x,), (ordered,))
+        return _tape((x,)).apply(shape.clone, (x,), (ordered,))
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
-        return _tape((condition, a, b)).apply(TABLE["where"], (a, b), (condition,))
+        return _tape((condition, a, b)).apply(elementwise.where, (a, b), (condition,))
 
     def either(self, condition: Traced, a: Callable[[], Any], b: Callable[[], Any]) -> Any:
         return _tape((condition,)).either(condition, a, b)
@@ -291,13 +291,13 @@ class _Namespace:
         advanced = any(hasattr(each, "shape") for each in key)
         if advanced and key[-1] is Ellipsis:
             key = key[:-1]
-        return _tape((x,)).apply(TABLE["index" if advanced else "slice"], (x,), (key,))
+        return _tape((x,)).apply(indexing.index if advanced else indexing.slice, (x,), (key,))
 
     def concat(self, arrays: Any, axis: int) -> Any:
-        return _tape(arrays).apply(TABLE["cat"], tuple(arrays), (axis,))
+        return _tape(arrays).apply(shape.cat, tuple(arrays), (axis,))
 
     def stack(self, arrays: Any, axis: int) -> Any:
-        return _tape(arrays).apply(TABLE["stack"], tuple(arrays), (axis,))
+        return _tape(arrays).apply(shape.stack, tuple(arrays), (axis,))
 
     def zeros_like(self, x: Traced) -> Any:
         return x.tape.constant(np.zeros(x.shape, x.dtype))
@@ -318,7 +318,7 @@ class _Namespace:
         return _tape((x,)).device(x)
 
     def move(self, x: Traced, device: str) -> Any:
-        return _tape((x,)).apply(TABLE["to_device"], (x,), (device,))
+        return _tape((x,)).apply(shape.to_device, (x,), (device,))
 
     def owned(self, x: Any) -> bool:
         return False

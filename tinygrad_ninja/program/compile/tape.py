@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NoReturn
 from weakref import ref
 
 import numpy as np
@@ -220,11 +220,6 @@ def told(how: str) -> str:
 class StepTape(ShapeTape):
     """A tape on which memory can change."""
 
-    neutral: ClassVar = {
-        name: number for name, number in Tape.neutral.items() if name != ops.elementwise.add.name
-    }
-    # 1 / x and 1 / (x + 0) are different infinities where x is -0
-
     def __init__(self) -> None:
         super().__init__()
         self.arrays: list[ref[Recorded]] = []
@@ -325,6 +320,10 @@ class StepTape(ShapeTape):
         if not isinstance(condition, Recorded) or condition.is_known():
             return super().either(condition, a, b)
         return XP.where(condition, a(), b())
+
+    def neutral(self, operation: Operation) -> float | None:
+        """As for a reader, but of a sum: 1 / x and 1 / (x + 0) are different infinities where x is -0."""
+        return None if operation is ops.elementwise.add else super().neutral(operation)
 
     def put(self, var: Var, place: str) -> None:
         """Note on which device a variable is. UnsupportedError where torch's tensors are on several."""

@@ -1,0 +1,11 @@
+"""The names of the array API standard, and the entries that stand for them."""
+
+from __future__ import annotations
+
+from .table import TABLE, Operation
+
+
+def entry_called(name: str) -> Operation | None:
+    """Return the entry that the function of this name in a namespace `xp` stands for: that of the name, or
+    whose standard name it is. None where there is none."""
+    return TABLE.get(name) or next((entry for entry in TABLE.values() if entry.standard == name), None)
