@@ -1,21 +1,30 @@
-"""Python floats: the functions of `math`, with IEEE answers where `math` raises."""
+"""Python floats: the functions of `math`, with IEEE answers where `math` raises. What is not here is NumPy's
+function of that name, if it is one of each number by itself."""
 
 from __future__ import annotations
 
 import math
-from math import cos, erf, floor, isfinite, isinf, isnan, sin, tanh, trunc
+from collections.abc import Callable
+from math import cos, erf, floor, isfinite, isinf, isnan, sin, tanh, trunc  # noqa: F401 - the namespace has them
 from typing import Any
 
 import numpy as np
 
-__all__ = [
-    "abs", "asarray", "copy", "cos", "deepcopy", "device", "erf", "exp", "floor", "is_integral",
-    "isfinite", "isinf", "isnan", "log", "maximum", "minimum", "one_minus_square", "ones_like", "pow",
-    "sign", "sin", "sqrt", "tanh", "to_numpy", "trunc", "where", "zeros_like",
-]  # fmt: skip
-
 abs = abs
 asarray = float
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    function = getattr(np, name, None)
+    if not isinstance(function, np.ufunc):
+        raise AttributeError(f"there is no function {name} of a Python float")
+
+    def call(*numbers: float) -> Any:
+        with np.errstate(all="ignore"):
+            return function(*numbers).item()
+
+    globals()[name] = call
+    return call
 
 
 def copy(x: float, ordered: bool = False) -> float:

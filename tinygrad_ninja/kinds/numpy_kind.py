@@ -1,4 +1,5 @@
-"""NumPy arrays: NumPy's own functions, and kernels of ours where NumPy has none or a slow one.
+"""NumPy arrays: NumPy's own functions, and kernels of ours where NumPy has none or a slow one. What is not
+here is NumPy's function of that name.
 
 Several kernels take a detour because it is faster at the sizes of small networks: a column sum is a product
 with a row of ones, rows are added up by a product with a one-hot matrix. Each says so.
@@ -13,49 +14,19 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy import (
-    abs,
-    asarray,
-    concat,
-    cos,
-    exp,
-    flip,
-    floor,
-    isfinite,
-    isinf,
-    isnan,
-    log,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    maximum,
-    minimum,
-    permute_dims,
-    reciprocal,
-    sin,
-    sqrt,
-    stack,
-    tanh,
-    tril,
-    triu,
-    trunc,
-    where,
-)
+from numpy import abs, asarray, logical_or, maximum, reciprocal, sqrt
 
-from .memory import arranged_by_key, deepcopy, empty_like, storage
-
-__all__ = [
-    "abs", "all", "any", "argmax", "argmin", "asarray", "astype", "broadcast_to", "concat", "copy", "cos",
-    "cumulative_sum", "deepcopy", "device", "diag_embed", "diagonal", "erf", "exp", "expand", "flip",
-    "floor", "gather", "index", "is_integral", "isfinite", "isinf", "isnan", "log", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "matmul", "max", "maximum", "min", "minimum",
-    "one_minus_square", "ones_like", "permute_dims", "pow", "prod", "put", "reshape", "scatter",
-    "scatter_along", "sign", "sin", "sqrt", "stack", "storage", "sum", "tanh", "to_numpy", "tril", "triu",
-    "trunc", "where", "zeros_like",
-]  # fmt: skip
+from .memory import arranged_by_key, deepcopy, empty_like, storage  # noqa: F401 - the namespace has them
 
 Array = np.ndarray[Any, Any]
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_") or not hasattr(np, name):
+        raise AttributeError(f"NumPy has no function {name}")
+    function = globals()[name] = getattr(np, name)
+    return function
+
 
 # torch is silent about log(0) and 0/0: the result says it. The filter names the engine's own modules, so a
 # warning about the caller's own NumPy code is still given.

@@ -8,55 +8,21 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..dtypes import dtype as Dtype
-from ..ops import elementwise, indexing, linalg, reduction, shape
-from ..ops.table import Operation
+from ..ops import TABLE, Operation, elementwise, indexing, shape
+from ..ops.standard import entry_called
 from ..tensors import Tensor, wrap
 from . import KINDS, array_dtype, device_of, kind_of
 
-__all__ = [
-    "abs", "all", "any", "apply", "astype", "broadcast_to", "concat", "copy", "cos", "cumulative_sum",
-    "device", "diag_embed", "diagonal", "exp", "flip", "floor", "gather", "index", "isfinite", "isinf",
-    "isnan", "log", "matmul", "max", "maximum", "min", "minimum", "one_minus_square", "ones_like",
-    "permute_dims", "pow", "prod", "put", "reshape", "scatter", "scatter_along", "sign", "sin", "sqrt",
-    "sum", "tanh", "tril", "triu", "where", "zeros_like",
-]  # fmt: skip
+globals().update({entry.standard or entry.name: entry.call for entry in TABLE.values()})
+"""The namespace, but for the functions below, which take other arguments than their entries."""
 
-abs = elementwise.abs.call
-cos = elementwise.cos.call
-exp = elementwise.exp.call
-floor = elementwise.floor.call
-isfinite = elementwise.isfinite.call
-isinf = elementwise.isinf.call
-isnan = elementwise.isnan.call
-log = elementwise.log.call
-maximum = elementwise.maximum.call
-minimum = elementwise.minimum.call
-one_minus_square = elementwise.one_minus_square.call
-pow = elementwise.pow.call
-sign = elementwise.sign.call
-sin = elementwise.sin.call
-sqrt = elementwise.sqrt.call
-tanh = elementwise.tanh.call
 
-all = reduction.all.call
-any = reduction.any.call
-cumulative_sum = reduction.cumsum.call
-max = reduction.amax.call
-min = reduction.amin.call
-prod = reduction.prod.call
-sum = reduction.sum.call
-
-broadcast_to = shape.expand.call
-diag_embed = shape.diag_embed.call
-diagonal = shape.diagonal.call
-permute_dims = shape.permute.call
-
-gather = indexing.gather.call
-put = indexing.put.call
-scatter = indexing.scatter.call
-scatter_along = indexing.scatter_along.call
-
-matmul = linalg.matmul.call
+def __getattr__(name: str) -> Any:
+    """Return the call of an entry that was added since."""
+    entry = entry_called(name)
+    if entry is None:
+        raise AttributeError(f"there is no operation {name} that could be recorded")
+    return entry.call
 
 
 def apply(operation: Operation, *args: Any) -> Any:

@@ -1,4 +1,5 @@
-"""torch tensors, on the CPU or a GPU: torch's functions under the array API standard's names.
+"""torch tensors, on the CPU or a GPU: torch's functions under the array API standard's names. What is not
+here is `array_api_compat`'s function of that name, which has those of torch, too.
 
 torch computes; the rules and the record of operations are the engine's. torch's autograd has nothing to
 record, since no tensor that comes here requires a gradient.
@@ -7,59 +8,24 @@ record, since no tensor that comes here requires a gradient.
 from __future__ import annotations
 
 import builtins
-from copy import deepcopy
+from copy import deepcopy  # noqa: F401 - the namespace has it
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 import torch
-from array_api_compat.torch import (  # type: ignore[attr-defined]  # it takes most of them from torch by *
-    abs,
-    argmax,
-    argmin,
-    asarray,
-    astype,
-    broadcast_to,
-    concat,
-    cos,
-    exp,
-    flip,
-    floor,
-    isfinite,
-    isinf,
-    isnan,
-    log,
-    logical_and,
-    logical_not,
-    logical_or,
-    logical_xor,
-    matmul,
-    ones_like,
-    permute_dims,
-    reshape,
-    sign,
-    sin,
-    sqrt,
-    stack,
-    tanh,
-    tril,
-    triu,
-    trunc,
-    zeros_like,
-)
+from array_api_compat import torch as standard
+from array_api_compat.torch import broadcast_to
 
 from .. import dtypes
 
-__all__ = [
-    "abs", "all", "any", "argmax", "argmin", "asarray", "astype", "broadcast_to", "concat", "copy", "cos",
-    "cumulative_sum", "deepcopy", "device", "diag_embed", "diagonal", "erf", "exp", "expand", "flip",
-    "floor", "from_numpy", "gather", "index", "is_integral", "isfinite", "isinf", "isnan", "log",
-    "logical_and", "logical_not", "logical_or", "logical_xor", "matmul", "max", "maximum", "min",
-    "minimum", "move", "one_minus_square", "ones_like", "permute_dims", "pow", "prod", "put", "reshape",
-    "scatter", "scatter_along", "sign", "sin", "sqrt", "stack", "storage", "sum", "tanh", "to_numpy",
-    "tril", "triu", "trunc", "where", "zeros_like",
-]  # fmt: skip
-
 Array: TypeAlias = Any  # a torch.Tensor, of which the type checker knows nothing
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_") or not hasattr(standard, name):
+        raise AttributeError(f"PyTorch has no function {name}")
+    function = globals()[name] = getattr(standard, name)
+    return function
 
 
 @lru_cache(maxsize=256)
