@@ -25,7 +25,6 @@ from .ops import elementwise as ops
 from .ops.table import Operation
 
 _new = object.__new__
-_SYMBOLS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "pow": "**", "neg": "-", "relu": "ReLU"}
 _RAISED = (ArithmeticError, ValueError)
 """What Python raises where IEEE 754 has an answer, as of 1/0 and sin ∞. NumPy is then asked for it."""
 
@@ -223,7 +222,7 @@ class Value:
         """The sign or the name of the operation that made it; empty for a leaf."""
         if self.op is None:
             return ""
-        sign = _SYMBOLS.get(self.op.name, self.op.name)
+        sign = "ReLU" if self.op is ops.relu else self.op.operator or self.op.name
         return f"{sign}{self._y:g}" if self._b is None and self._y is not None else sign
 
     def backward(self) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tinygrad_ninja.ops import elementwise
+
 from .fold import Group
 from .graph import Step, Value
 from .numbers import FEW, Summary, numbers, rows, short, summary
@@ -21,8 +23,6 @@ DATA, GRAD, QUIET = "#004c7f", "#a33c00", "#595959"
 """Dark blue and dark orange, which the colour-blind tell apart, and grey; each 5:1 or more on white."""
 
 BAR_HEIGHT, BAR_WIDTH = 22, 5  # points
-
-SYMBOLS = {"add": "+", "sub": "−", "mul": "×", "div": "÷", "matmul": "@", "pow": "^"}
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # what XML cannot hold
 
@@ -123,11 +123,11 @@ def _bars(known: Summary, colour: str) -> str:
 def step_text(step: Step) -> tuple[str, str]:
     """What is done, as "× 0.5" or "sum": the operation, with the plain numbers that it was given; and its
     parameters, as "axis 0"."""
-    name = step.operation.name
+    operation = step.operation
     given = ["" if isinstance(each, Value) else short(each) for each in step.inputs]
-    if name == "rsub":
-        name, given = "sub", given[::-1]
-    given.insert(name in SYMBOLS, SYMBOLS.get(name, name))
+    if operation is elementwise.rsub:
+        operation, given = elementwise.sub, given[::-1]
+    given.insert(bool(operation.drawn), operation.drawn or operation.name)
     reads = iter(step.reads)
     told = [_parameter(key, each, reads) for key, each in step.parameters.items()]
     return " ".join(filter(None, given)), " ".join(filter(None, told))

@@ -7,13 +7,14 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 import graphviz
 
 from tinygrad_ninja.anomaly import described
+from tinygrad_ninja.ops import elementwise
 
 from . import labels
 from .fold import Group, Item
 from .graph import Graph, Step, Value
 
-COMMUTATIVE = frozenset(("add", "mul", "maximum", "minimum"))
-"""Operations to which it makes no difference which input is which."""
+EXTREMES = frozenset((elementwise.maximum, elementwise.minimum))
+"""To these, too, it makes no difference which input is which, but for the sign of a zero."""
 
 MOST_LABELS = 100
 """Beyond so many edges none has a label: nobody could read them, and they cost `dot` most of its time."""
@@ -77,7 +78,8 @@ class Picture:
         target = self._node_of(step)
         single = target == _own(step)  # and not a group
         operands = sum(isinstance(each, Value) for each in step.inputs)
-        roles = step.operation.inputs if operands > 1 and step.operation.name not in COMMUTATIVE else ()
+        alike = step.operation.commutative or step.operation in EXTREMES
+        roles = step.operation.inputs if operands > 1 and not alike else ()
         given = [*step.inputs, *(each for each in step.reads if each.name)]
         for i, value in enumerate(given):
             if not isinstance(value, Value) or (source := self._node_of(value)) == target:

@@ -9,11 +9,15 @@ from matplotlib.figure import Figure
 
 from tinygrad_ninja import Tensor
 from tinygrad_ninja.nn import Module
+from tinygrad_ninja.ops import Operation
+from tinygrad_ninja.ops.elementwise import relu, sigmoid, tanh
+from tinygrad_ninja.ops.indexing import index
+from tinygrad_ninja.ops.losses import cross_entropy
 
 from . import plots
 from .graph import Graph, Step, Value, extract
 
-ACTIVATIONS = frozenset(("tanh", "sigmoid", "relu"))
+ACTIVATIONS = frozenset((tanh, sigmoid, relu))
 
 
 def training_plots(
@@ -37,7 +41,7 @@ def training_plots(
     """
     graph = extract(loss, model=model)
     figures = {"loss": plots.loss_curve(losses, dev_losses=dev_losses)}
-    active = [step for step in graph.steps if step.operation.name in ACTIVATIONS]
+    active = [step for step in graph.steps if step.operation in ACTIVATIONS]
     layers = {f"{i} {_place(graph, step)}": step.output for i, step in enumerate(active, 1)}
     if layers:
         figures["activations"] = plots.activation_histograms({n: each.array for n, each in layers.items()})
@@ -52,10 +56,10 @@ def training_plots(
         )
     if ratios:
         figures["updates"] = plots.update_ratios(ratios, every)
-    for logits in _first_inputs(graph, "cross_entropy"):
+    for logits in _first_inputs(graph, cross_entropy):
         if logits.gradient is not None:
             figures["dlogits"] = plots.dlogits_heatmap(logits.gradient, letters)
-    for table in _first_inputs(graph, "index"):
+    for table in _first_inputs(graph, index):
         if letters and table.name in weights and table.shape == (len(letters), table.shape[-1]):
             figures["embedding"] = plots.embedding_scatter(table.array, letters)
     if letters and counts is not None:
@@ -69,9 +73,9 @@ def _place(graph: Graph, step: Step) -> str:
     return (paths and paths[-1]) or step.operation.name
 
 
-def _first_inputs(graph: Graph, operation: str) -> list[Value]:
+def _first_inputs(graph: Graph, operation: Operation) -> list[Value]:
     """What every step of the operation was given first, where that is no plain number."""
-    given = [step.inputs[0] for step in graph.steps if step.operation.name == operation]
+    given = [step.inputs[0] for step in graph.steps if step.operation is operation]
     return [each for each in given if isinstance(each, Value)]
 
 

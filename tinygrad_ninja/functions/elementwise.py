@@ -45,7 +45,7 @@ def _binary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> N
         return entry.call(other, self)
 
     call.__doc__ = entry.__doc__
-    for name in names or (entry.name,):
+    for name in (entry.name, *names):
         _offer(call, name)
     for name in operators:
         setattr(Tensor, name, turned if name.startswith("__r") else entry.call)
@@ -70,7 +70,7 @@ def _offer(call: Callable[..., Any], name: str) -> None:
     method(call)
 
 
-_binary(ops.mul, "mul", "multiply", operators=("__mul__",))
+_binary(ops.mul, "multiply", operators=("__mul__",))
 _binary(ops.remainder, operators=("__mod__", "__rmod__"))
 _binary(ops.floor_divide, operators=("__floordiv__", "__rfloordiv__"))
 _binary(ops.eq, operators=("__eq__",))
@@ -138,9 +138,9 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """input / other, of integers too in floating point; rounding_mode "floor" or "trunc" rounds the
     quotient."""
     if rounding_mode == "floor":
-        return _complete(ops.floor_divide, "div", input, other)
+        return _complete(ops.floor_divide, ops.div.name, input, other)
     if rounding_mode == "trunc":
-        downwards = _complete(ops.floor_divide, "div", input, other)
+        downwards = _complete(ops.floor_divide, ops.div.name, input, other)
         if downwards.dtype.is_floating_point:
             return ops.trunc.call(ops.div.call(input, other))
         rest = ops.sub.call(input, ops.mul.call(downwards, other))
@@ -149,7 +149,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         raise RuntimeError(
             f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
         )
-    return _complete(ops.div, "div", input, other)
+    return _complete(ops.div, ops.div.name, input, other)
 
 
 def _reflected_division(self: Tensor, other: Any) -> Any:
@@ -173,7 +173,7 @@ Tensor.__rpow__ = lambda self, other: ops.pow.call(other, self)
 def pow(input: Any, exponent: Any) -> Tensor:
     """input to the power exponent, either of which may be a number. RuntimeError for an integer Tensor to a
     negative number."""
-    return _complete(ops.pow, "pow", input, exponent)
+    return _complete(ops.pow, ops.pow.name, input, exponent)
 
 
 @method
@@ -295,7 +295,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         )
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         input = as_tensor_operand(input, condition)
-    same_device("where", condition, input, other)
+    same_device(ops.where.name, condition, input, other)
     if isinstance(input, Tensor):
         other = _bound(other, input.dtype)
     else:

@@ -14,40 +14,43 @@ from ..dtypes import float64
 from ..grad_mode import is_grad_enabled
 from ..kinds.memory import overlap_in_part
 from ..kinds.numpy_kind import FLOATS
+from ..ops import TABLE, Operation
+from ..ops import elementwise as ops
 from ..tensors import Tensor
 from .creation import tensor
-from .indexing import EVERYWHERE, assign
+from .elementwise import clip, masked_fill, rsqrt, square
+from .indexing import EVERYWHERE, assign, index_add
 from .operands import as_element
 from .register import method_only
 
-_NAMES = (
-    "add", "sub", "mul", "div", "pow", "neg", "exp", "log", "sqrt", "tanh", "relu", "sigmoid", "abs", "clamp",
-    "square", "masked_fill", "index_add", "tril", "triu", "floor", "reciprocal", "rsqrt", "floor_divide",
-    "remainder", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_not", "sin", "cos", "erf", "sign",
-    "trunc", "clip",
-)  # fmt: skip
+_COMPOSED = (square, rsqrt, clip, masked_fill, index_add)
+"""The methods that PyTorch has with an underscore, too, and that are no entries of the table."""
 
 
 def _in_place(name: str) -> Callable[..., Tensor]:
     f = getattr(Tensor, name)
+    alike = f is masked_fill
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         operands = (*args, *kwargs.values())
-        return self.change(lambda before: f(before, *args, **kwargs), operands, alike=name == "masked_fill")
+        return self.change(lambda before: f(before, *args, **kwargs), operands, alike=alike)
 
     call.__name__ = call.__qualname__ = f"{name}_"
     call.__doc__ = f"`{name}`, written into this Tensor's memory; see `Tensor.change` for the errors."
     return method_only(call)
 
 
-for _name in _NAMES:
+for _name in (
+    *(entry.name for entry in TABLE.values() if entry.in_place),
+    *(f.__name__ for f in _COMPOSED),
+):
     _in_place(_name)
 
 
-def _operator(plain: str, name: str) -> None:
+def _operator(dunder: str, entry: Operation) -> None:
     """`x += y`. Where nothing is recorded, as in an optimizer's step, the array's own operator does it."""
-    change = getattr(Tensor, name)
-    on_arrays = getattr(operator, f"i{plain}")
+    change = getattr(Tensor, f"{entry.name}_")
+    on_arrays = getattr(operator, dunder)
 
     def call(self: Tensor, other: Any) -> Any:
         if type(other) is Tensor or isinstance(other, Tensor):
@@ -71,15 +74,15 @@ def _operator(plain: str, name: str) -> None:
             return NotImplemented
         return change(self, other)
 
-    setattr(Tensor, f"__i{plain}__", call)
+    setattr(Tensor, dunder, call)
 
 
-for _plain, _name in {
-    "add": "add_", "sub": "sub_", "mul": "mul_", "truediv": "div_", "pow": "pow_",
-    "floordiv": "floor_divide_",
-    "mod": "remainder_", "and": "bitwise_and_", "or": "bitwise_or_", "xor": "bitwise_xor_",
+for _dunder, _entry in {
+    "__iadd__": ops.add, "__isub__": ops.sub, "__imul__": ops.mul, "__itruediv__": ops.div,
+    "__ipow__": ops.pow, "__ifloordiv__": ops.floor_divide, "__imod__": ops.remainder,
+    "__iand__": ops.bitwise_and, "__ior__": ops.bitwise_or, "__ixor__": ops.bitwise_xor,
 }.items():  # fmt: skip
-    _operator(_plain, _name)
+    _operator(_dunder, _entry)
 
 
 @method_only
