@@ -218,6 +218,14 @@ def test_the_evidence_is_the_slope() -> None:
             parser.parse(f"${mathematics}$")
 
 
+def test_a_single_number_in_the_middle_is_explained() -> None:
+    x = tinygrad_ninja.tensor([1.0, 2.0], requires_grad=True)
+    s = x.sum()
+    page = derive(s * s, names={"x": x, "s": s}).explain("s")
+    assert "`s` is 3. With 3e-05 more" in page
+    assert "the gradient there is `ds` = 6" in page
+
+
 def command(*arguments: Any) -> Any:
     return CliRunner().invoke(derive_command, [str(each) for each in arguments])
 

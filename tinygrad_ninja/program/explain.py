@@ -179,7 +179,7 @@ def _evidence(var: Var, forward: Forward, backward: Backward) -> list[str]:
     beyond = Program([each for each in rest.instructions if each.output is not var], [forward.loss])
 
     def loss(step: float) -> float:
-        moved = base[var].copy()
+        moved = np.array(base[var])
         moved[place] += step
         known = {each: base[each] for each in beyond.inputs} | {var: moved}
         return float(beyond.run(known)[forward.loss].item())
