@@ -41,14 +41,8 @@ class Lines(Torch):
         self.device = device
 
     def has(self, function: str) -> bool:
-        """Return whether torch has the function."""
+        """Return whether the torch that runs it has the function."""
         return hasattr(torch, function)
-
-    def __getattr__(self, name: str) -> Callable[..., Code]:
-        function = super().__getattr__(name)
-        if not self.has(self.names.get(name, name)):
-            raise NotImplementedError(f"torch has no function {name}")
-        return function
 
     def full(self, like: str, shape: tuple[int, ...], dtype: Any, number: Any) -> Code:
         return call("torch.full", shape, self.number(number), dtype=self.dtype(dtype), device=self.device)
@@ -237,11 +231,11 @@ class Emitter:
         for check in divisor_checks(made):
             operands[1] = self._divisor(check)
         try:
-            written = self.language.expression(made, operands, parameters)
+            expression = self.language.expression(made, operands, parameters)
         except NotImplementedError as error:
             where, name = made.source or "the step", made.operation.name
             raise UnsupportedError(f"{where}: the operation {name} is not compiled: {error}") from error
-        self._let(made.output, written)
+        self._let(made.output, expression)
 
     def _write_index(self, made: Instruction) -> None:
         x, key = self.value(made.inputs[0]), self._safe_key(made, made.parameters[0])
