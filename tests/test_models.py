@@ -352,7 +352,7 @@ def test_dropout_thins_training_only_and_repeats_with_the_generator() -> None:
     plain = built("gpt", layers=1)
     assert model.loss(X, Y).item() == plain.loss(X, Y).item()
     model.train()
-    thinned = model._thinned(ones(100, 100, requires_grad=True))
+    thinned = model._apply_dropout(ones(100, 100, requires_grad=True))
     assert set(thinned.detach().numpy().ravel()) == {0.0, 2.0}
     assert thinned.mean().item() == pytest.approx(1, abs=0.05)
 

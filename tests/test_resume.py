@@ -160,9 +160,9 @@ def test_a_resumed_training_goes_on_in_the_way_it_began(folder: Path, way: tuple
     ours, theirs = (load_file(folder / each / "model.safetensors") for each in ("parts", "whole"))
     for key in theirs:
         np.testing.assert_array_equal(ours[key], theirs[key], err_msg=key)
-    assert Run.way(folder / "parts") == way
+    assert Run.saved_mode(folder / "parts") == way
     succeeds(call(folder, "train", "--resume", "--out", "parts", "--device", "cpu", "--compiled"))
-    assert Run.way(folder / "parts") == ("cpu", False)
+    assert Run.saved_mode(folder / "parts") == ("cpu", False)
 
 
 # -- stopped by a signal -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The command line, `ninja`: it asks, reports and saves; the work is done by `makemore`, `check` and `viz`.
+"""The command line, `ninja`: it parses, reports and saves; the work is done by `makemore`, `check` and `viz`.
 
 rich and matplotlib are imported where they are used, so that `ninja --help` answers at once.
 """
@@ -29,10 +29,13 @@ BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def main() -> NoReturn:
-    """Run the command that `sys.argv` asks for, and exit: 0, 2 after bad input, or 128 and the number of the
-    signal that ended it, which makes 130 for Ctrl-C."""
+    """Run the command that `sys.argv` names, and exit.
+
+    The status is 0, 2 after bad input, or 128 and the number of the signal that ended the command, which
+    makes 130 for Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # a terminal may lack a letter
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # not every terminal shows every letter
     try:
         with warnings.catch_warnings():
             warnings.showwarning = print_warning
@@ -55,14 +58,15 @@ def main() -> NoReturn:
 
 
 def print_warning(message: Warning | str, *where: Any, **rest: Any) -> None:
-    """`warnings.showwarning` for people who do not see the code: one plain line."""
+    """Print a warning as one plain line, for people who do not see the code: a `warnings.showwarning`."""
     click.echo(f"note: {message}", err=True)
 
 
 class InOrder(click.Group):
-    """A group whose help lists the commands as they follow one another here, not by the alphabet."""
+    """A group whose help lists the commands in the order of their definition, not of the alphabet."""
 
     def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names of the commands, in the order of their definition."""
         return list(self.commands)
 
 

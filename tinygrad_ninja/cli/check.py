@@ -33,20 +33,20 @@ def check(data: str | None, device: str | None, dtype: str | None) -> None:
 
     from ..check import lecture
 
-    held, wrong = [], []
-    for each in ["cpu", "torch"] if device is None else [device]:
+    claims, failures = [], []
+    for place in ["cpu", "torch"] if device is None else [device]:
         for precision in ["float32", "float64"] if dtype is None else [dtype]:
-            comparison = lecture.table(each, precision, data)
-            title = f"{precision} on {lecture.ARRAYS[each]}"
+            comparison = lecture.table(place, precision, data)
+            title = f"{precision} on {lecture.ARRAYS[place]}"
             click.echo(f"{title}\n\n{comparison}\n")
-            held.append(f"{title} {lecture.claim(each, precision)}")
-            complaints = lecture.complaints(comparison, each, precision)
-            wrong += [f"{title} differs:", *complaints] if complaints else []
-    if wrong:
-        click.echo("\n".join(wrong))
+            claims.append(f"{title} {lecture.claim(place, precision)}")
+            complaints = lecture.complaints(comparison, place, precision)
+            failures += [f"{title} differs:", *complaints] if complaints else []
+    if failures:
+        click.echo("\n".join(failures))
         raise click.exceptions.Exit(1)
     click.echo(
         f"All {len(comparison)} values and gradients are PyTorch's, measured by the greatest element of each "
         f"tensor (the gradients that cancel to zero, of {' and '.join(lecture.TERMS)}, by their terms): "
-        f"{', '.join(held)}."
+        f"{', '.join(claims)}."
     )

@@ -15,7 +15,7 @@ from ..program import Derivation
 from ..program import derive as derive_loss
 from ..program.document import SUFFIXES, write
 from ..program.languages import LANGUAGES
-from .options import SHIPPED, count_option, data_option, seed_option
+from .options import SHIPPED, count_option, data_option, drop_unset, seed_option
 
 DEFAULT_BATCH = 32
 
@@ -51,27 +51,28 @@ def derive_command(out: Path, simplify: bool, explain: bool, target: str, **opti
         raise click.BadParameter(
             "a script has no room for explanations: write .md or .ipynb.", param_hint="--explain"
         )
-    derivation = derive_model(simplify=simplify, **{k: v for k, v in options.items() if v is not None})
+    derivation = derive_model(simplify=simplify, **drop_unset(options))
     try:
         write(derivation, out, target, explain)
     except OSError as error:
         raise click.BadParameter(f"{out} cannot be written: {error.strerror}.", param_hint="--out") from error
-    for each in derivation.simplifications:
-        click.echo(f"recognised: {each}")
+    for name in derivation.simplifications:
+        click.echo(f"recognised: {name}")
     click.echo(f"saved {len(derivation.values) - 1} gradients in {out}")
 
 
 def derive_model(
     model: str = Settings.model, data: str | None = None, simplify: bool = False, **options: Any
 ) -> Derivation:
-    """The derivation of an untrained model's loss on a batch of words.
+    """Return the derivation of an untrained model's loss on a batch of words.
 
     options: fields of `Settings`, such as batch, hidden, seed. Raises SettingsError and DataError.
     """
     settings = Settings.of(model, **options)
     words = read_words(data)
     vocabulary, generator = Vocabulary(words), Generator().manual_seed(settings.seed)
-    built = settings.build(len(vocabulary), generator)
-    few = words[: settings.batch]  # every word gives an example at least
-    X, Y = (from_numpy(each[: settings.batch]) for each in built.examples(few, vocabulary, settings.context))
-    return derive_loss(built.loss, X, Y, names={"n": settings.batch}, simplify=simplify)
+    untrained = settings.build(len(vocabulary), generator)
+    sample = words[: settings.batch]  # every word gives an example at least
+    examples = untrained.examples(sample, vocabulary, settings.context)
+    X, Y = (from_numpy(array[: settings.batch]) for array in examples)
+    return derive_loss(untrained.loss, X, Y, names={"n": settings.batch}, simplify=simplify)

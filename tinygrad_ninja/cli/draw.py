@@ -15,7 +15,7 @@ from ..makemore import models
 from ..makemore.data import Vocabulary, read_words, split
 from ..makemore.models import MODELS, Model
 from ..makemore.settings import Settings
-from .options import SHIPPED, count_option, data_option, given, models_table, seed_option
+from .options import SHIPPED, count_option, data_option, drop_unset, models_table, seed_option
 
 PAGE = Path("graph.html")
 
@@ -43,7 +43,7 @@ def draw(out: Path, **options: Any) -> None:
 
     if out.exists() and not is_ours(out):
         raise click.ClickException(f"{out} is not ours to replace: choose another --out")
-    settings = Settings.of(**given(options))
+    settings = Settings.of(**drop_unset(options))
     words, generator = read_words(settings.data), Generator().manual_seed(settings.seed)
     vocabulary = Vocabulary(words)
     model = settings.build(len(vocabulary), generator)
@@ -61,23 +61,28 @@ def draw(out: Path, **options: Any) -> None:
 
 
 def forward(model: Model, X: Tensor, Y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss, recorded with the lines that it comes from, and the Tensors by the names that the functions
-    of `makemore.models` give them. A name that is given to several is left out."""
-    folder = str(Path(models.__file__).parent)
-    found: dict[str, Tensor] = {}
-    several: set[str] = set()
+    """Return the loss, recorded with the lines that it comes from, and the model's Tensors by their names.
 
-    def look(frame: FrameType, event: str, _: Any) -> None:
+    The names are those of the variables in the functions of `makemore.models`; one that several Tensors have
+    is left out.
+    """
+    folder = str(Path(models.__file__).parent)
+    tensors: dict[str, Tensor] = {}
+    ambiguous: set[str] = set()
+
+    def collect(frame: FrameType, event: str, _: Any) -> None:
+        """Collect the local variables of a function of `makemore.models` as it returns: a profile
+        function."""
         if event == "return" and frame.f_code.co_filename.startswith(folder):
             for name, value in frame.f_locals.items():
-                if isinstance(value, Tensor) and found.setdefault(name, value) is not value:
-                    several.add(name)
+                if isinstance(value, Tensor) and tensors.setdefault(name, value) is not value:
+                    ambiguous.add(name)
 
-    before = sys.getprofile()
-    sys.setprofile(look)
+    previous = sys.getprofile()
+    sys.setprofile(collect)
     try:
         with detect_anomaly(check_nan=False):
             loss = model.loss(X, Y)
     finally:
-        sys.setprofile(before)
-    return loss, {name: value for name, value in found.items() if name not in several}
+        sys.setprofile(previous)
+    return loss, {name: value for name, value in tensors.items() if name not in ambiguous}

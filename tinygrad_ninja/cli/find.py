@@ -11,8 +11,8 @@ import numpy as np
 from ..makemore.lr_finder import FEWEST, find_learning_rate
 from ..makemore.run import Run
 from ..makemore.settings import Settings
-from .options import count_option, given, model_options, models_table, rate_option, require
-from .pictures import claim, save
+from .options import count_option, drop_unset, model_options, models_table, rate_option, require
+from .pictures import check_replaceable, save
 
 PICTURE = "lr.png"
 ROWS = 15
@@ -39,10 +39,10 @@ def lr_find(
     """
     device = device or "cpu"
     require(device)
-    options = given(options)
+    options = drop_unset(options)
     out = out or Path("runs", options.get("model", Settings.model))
     run = Run.start(out, options, device, bool(eager))
-    claim(out / PICTURE)
+    check_replaceable(out / PICTURE)
     lowest = run.result.settings.lr / 1000 if lowest is None else lowest
     highest = run.result.settings.lr * 100 if highest is None else highest
     if lowest >= highest:
@@ -55,8 +55,8 @@ def lr_find(
     from viz.plots import lr_curve
 
     table = Table("learning rate", "loss (nats)")
-    for place in np.linspace(0, len(search.rates) - 1, ROWS).astype(int):
-        table.add_row(f"{search.rates[place]:.2g}", f"{search.smoothed[place]:.4f}")
+    for i in np.linspace(0, len(search.rates) - 1, ROWS).astype(int):
+        table.add_row(f"{search.rates[i]:.2g}", f"{search.smoothed[i]:.4f}")
     Console().print(table)
     click.echo(f"The loss falls fastest at {search.steepest:.2g}, and is lowest at {search.lowest:.2g}.")
     save(out / PICTURE, lr_curve(search.rates, search.losses, search.smoothed))

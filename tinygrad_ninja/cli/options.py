@@ -27,7 +27,7 @@ checkpoint_argument = click.argument(
 
 
 def device_option(default: str | None = "cpu") -> Any:
-    """The option for a device. None as `default`: the cpu, or where a training goes on the one it was on."""
+    """Return the option --device. None as `default`: the cpu, or the device that a resumed run was on."""
     return click.option(
         "--device",
         type=click.Choice(["cpu", "torch", "cuda"]),
@@ -47,7 +47,7 @@ out_option = click.option(
 
 
 def data_option(default: str) -> Any:
-    """The option --data, whose default is described by `default`."""
+    """Return the option --data, whose default is described by `default`."""
     return click.option(
         "--data",
         metavar="FILE|makemore",
@@ -64,22 +64,23 @@ def count_option(
     show_default: str | bool = True,
     smallest: int = 1,
 ) -> Any:
-    """An option for a whole number from `smallest` to `largest`."""
-    kind = click.IntRange(smallest, largest)
-    return click.option(name, metavar="N", type=kind, default=default, show_default=show_default, help=help)
+    """Return an option for a whole number from `smallest` to `largest`."""
+    type = click.IntRange(smallest, largest)
+    return click.option(name, metavar="N", type=type, default=default, show_default=show_default, help=help)
 
 
 def rate_option(name: str, show_default: str, help: str) -> Any:
-    """An option for a learning rate."""
+    """Return an option for a learning rate."""
     return click.option(
         name, metavar="RATE", type=Rate(0, 1e6, min_open=True), show_default=show_default, help=help
     )
 
 
 class Rate(click.FloatRange):
-    """A range without NaN, which click takes for a number in any range."""
+    """A range without NaN, which click accepts in any range."""
 
     def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> Any:
+        """Return the number, or fail where it is NaN or out of range."""
         rate = super().convert(value, parameter, context)
         if math.isnan(rate):
             self.fail("nan is not a number.", parameter, context)
@@ -87,7 +88,7 @@ class Rate(click.FloatRange):
 
 
 def seed_option(default: int | None, show_default: str | bool) -> Any:
-    """The option --seed."""
+    """Return the option --seed."""
     return click.option(
         "--seed",
         metavar="N",
@@ -99,7 +100,7 @@ def seed_option(default: int | None, show_default: str | bool) -> Any:
 
 
 def model_options(command: Command) -> Command:
-    """The options that decide a training, but for its steps; without a value those of the model hold."""
+    """Add the options that decide a training run, except its steps; an unset option has the model's value."""
     for option in reversed(
         (
             data_option(SHIPPED),
@@ -136,7 +137,7 @@ def model_options(command: Command) -> Command:
 
 
 def models_table() -> str:
-    """The models with their own sizes, for the end of a help text."""
+    """Return the models with their own sizes, as text for the end of a help page."""
     lines = []
     for name, model in MODELS.items():
         recipe = model.recipe
@@ -148,13 +149,13 @@ def models_table() -> str:
 
 
 def require(device: str) -> None:
-    """Raises ClickException where this machine does not have the device."""
+    """Raise ClickException where this machine does not have the device."""
     try:
         zeros(1).to(device)
     except (ImportError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
 
 
-def given(options: dict[str, Any]) -> dict[str, Any]:
-    """The options that have a value."""
+def drop_unset(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that have a value."""
     return {name: value for name, value in options.items() if value is not None}

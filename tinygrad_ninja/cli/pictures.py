@@ -1,4 +1,4 @@
-"""Pictures in a folder: never in the place of someone else's file."""
+"""Pictures in a folder; a file that this program did not write is never replaced."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ PLOTS = (
 
 
 def plots_of(run: Run, ratios: UpdateRatios) -> dict[str, Figure]:
-    """The plots of a training that has ended, by the names of their files: those that `viz.training` can draw
-    of one batch of its model, its losses and the ratios."""
+    """Return the plots of a finished training run, by the names of their files.
+
+    They are those that `viz.training` can draw from a batch of the model, its losses and the update ratios.
+    """
     from viz.training import training_plots
 
     training, result = run.training, run.result
@@ -44,7 +46,7 @@ def plots_of(run: Run, ratios: UpdateRatios) -> dict[str, Figure]:
         model,
         losses=training.losses[: training.step].tolist(),
         dev_losses=training.dev_losses,
-        ratios=ratios.found,
+        ratios=ratios.ratios,
         every=ratios.every,
         letters=letters,
         counts=counts,
@@ -52,10 +54,10 @@ def plots_of(run: Run, ratios: UpdateRatios) -> dict[str, Figure]:
 
 
 class UpdateRatios:
-    """How much of itself each parameter is changed by, about 500 times in a training.
+    """The relative size of the updates of every parameter, measured about 500 times in a run.
 
-    found: by the parameters' names, for every `every`th step the standard deviation of the update over that
-    of the parameter; NaN for the steps before this watched.
+    ratios: by the parameters' names, for every `every`th step the standard deviation of the update over that
+    of the parameter; NaN for the steps before this was created.
     """
 
     def __init__(self, training: Training) -> None:
@@ -63,16 +65,16 @@ class UpdateRatios:
         self._parameters = dict(training.model.named_parameters())
         self._before: dict[str, NDArray[Any]] = {}
         missed = training.step // self.every
-        self.found: dict[str, list[float]] = {name: [math.nan] * missed for name in self._parameters}
+        self.ratios: dict[str, list[float]] = {name: [math.nan] * missed for name in self._parameters}
         self(training.step)
 
     def __call__(self, done: int) -> None:
-        """To be called after every step, with how many were done."""
+        """Measure the updates if one is due after step number `done`; to be called after every step."""
         if self._before and done % self.every == 0:
             for name, before in self._before.items():
                 spread = float(before.std())
                 update = float((self._numbers(name) - before).std())
-                self.found[name].append(update / spread if spread else math.nan)
+                self.ratios[name].append(update / spread if spread else math.nan)
         if (done + 1) % self.every == 0:
             self._before = {name: self._numbers(name).copy() for name in self._parameters}
 
@@ -80,8 +82,8 @@ class UpdateRatios:
         return self._parameters[name].detach().to("cpu").numpy()
 
 
-def claim(path: Path) -> None:
-    """Raises ClickException where the file is there and not one that `save` made, or cannot be read."""
+def check_replaceable(path: Path) -> None:
+    """Raise ClickException where a file at `path` is not one that `save` wrote, or cannot be read."""
     if path.exists():
         from viz.plots import is_ours
 
@@ -90,7 +92,7 @@ def claim(path: Path) -> None:
 
 
 def save(path: Path, figure: Figure) -> None:
-    """Write the figure as PNG; raises ClickException where that fails."""
+    """Write the figure as PNG. Raises ClickException where that fails."""
     from viz.plots import to_png
 
     try:

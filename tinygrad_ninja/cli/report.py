@@ -1,4 +1,4 @@
-"""What the commands print: the course of a training, its losses, new words."""
+"""The output of the commands: the progress of a training run, its losses, new words."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ def follow(
     verbose: bool,
     watch: Callable[[int], None] | None = None,
 ) -> int | None:
-    """Run a training to its end, or to a signal, whose number is returned, and show how far it is. `watch` is
-    called after every step with how many were done.
+    """Run a training to its end and show its progress; return None, or the number of the signal that ended
+    it.
 
-    The loss beside the bar is the mean of the last 1,000 steps, so that it can be read. A training that goes
-    on prints its earlier lines again, so that they are those of all its steps.
+    watch: called after every step with the number of steps done. The loss beside the bar is the mean of the
+    last 1,000 steps, so that it can be read. A resumed run prints its earlier lines again, so that the output
+    has those of all its steps.
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -53,6 +54,7 @@ def follow(
     lines_every = min(10_000, max(1, steps // 20))
 
     def report(done: int) -> None:
+        """Print the lines of one step, if there are any."""
         if (done - 1) % lines_every == 0:
             console.out(f"{done - 1:7d}/{steps:7d}: {training.losses[done - 1]:.4f}")
         if done in training.dev_losses:
@@ -61,7 +63,7 @@ def follow(
     if not quiet:
         for done in range(1, first + 1):
             report(done)
-    began = shown = now = time.perf_counter()
+    started = shown = now = time.perf_counter()
     with progress, signals() as received:
         task = progress.add_task("", total=steps, completed=first, status="time")
         for done in run.train(save_every, lambda: bool(received)):
@@ -76,14 +78,14 @@ def follow(
             if now - shown > 0.1:
                 shown = now
                 recent = training.losses[max(0, done - 1000) : done].mean()
-                status = f"loss {recent:.4f}, {(done - first) / (now - began):,.0f} steps/s,"
+                status = f"loss {recent:.4f}, {(done - first) / (now - started):,.0f} steps/s,"
                 progress.update(task, completed=done, status=status, refresh=True)
     if received:  # also after the last step, while the checkpoint was written
         return received[0]
-    if not training.done:  # another rank has received it
+    if not training.done:  # another rank has received the signal
         return signal.SIGTERM
     if not quiet and training.step > first:
-        click.echo(f"{training.step - first:,} steps in {now - began:.1f} s")
+        click.echo(f"{training.step - first:,} steps in {now - started:.1f} s")
     if not quiet and training.step < steps:
         best = min(training.dev_losses, key=training.dev_losses.__getitem__)
         click.echo(f"stopped early: the dev loss was lowest after {best:,} steps")
@@ -92,20 +94,24 @@ def follow(
 
 @contextmanager
 def signals() -> Iterator[list[int]]:
-    """The list receives the number of a SIGINT or SIGTERM, once: the next one acts as it did before."""
+    """Collect the number of the first SIGINT or SIGTERM in the list; a second one acts as it did before."""
     received: list[int] = []
 
     def note(number: int, frame: Any) -> None:
+        """Store the number of the signal."""
         received.append(number)
         restore()
 
-    # One that is ignored, as in the background of a shell, stays so.
-    watched = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) != signal.SIG_IGN]
-    before = [signal.signal(each, note) for each in watched]
+    # A signal that is ignored, as in the background of a shell, stays ignored.
+    watched = [
+        number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN
+    ]
+    previous = [signal.signal(number, note) for number in watched]
 
     def restore() -> None:
-        for each, handler in zip(watched, before, strict=True):
-            signal.signal(each, handler)
+        """Put the previous handlers back."""
+        for number, handler in zip(watched, previous, strict=True):
+            signal.signal(number, handler)
 
     try:
         yield received
@@ -114,7 +120,7 @@ def signals() -> Iterator[list[int]]:
 
 
 def print_losses(model: Model, datasets: dict[str, Examples]) -> None:
-    """Print the table of the model's mean losses."""
+    """Print a table of the model's mean loss on every dataset, in nats."""
     from rich.console import Console
     from rich.table import Table
 
@@ -125,7 +131,7 @@ def print_losses(model: Model, datasets: dict[str, Examples]) -> None:
 
 
 def print_samples(trained: Checkpoint, count: int, seed: int) -> None:
-    """Print `count` words drawn from the model, one a line."""
+    """Print `count` words drawn from the model, one per line."""
     model, generator = trained.model.to("cpu"), Generator().manual_seed(seed)
     for _ in range(count):
         click.echo(sample(model, trained.vocabulary, generator))

@@ -16,13 +16,14 @@ import click
 from ..distributed import DistributedError, is_launched, is_restarted, process_group
 from ..makemore.run import CHECKPOINT, MODEL, PICTURE, SAVE_SECONDS, TENSORBOARD, Run, RunError
 from ..makemore.settings import Settings
-from .options import count_option, given, model_options, models_table, rate_option, require
-from .pictures import PLOTS, UpdateRatios, claim, plots_of, save
+from .options import count_option, drop_unset, model_options, models_table, rate_option, require
+from .pictures import PLOTS, UpdateRatios, check_replaceable, plots_of, save
 from .report import SAMPLE_SEED, SAMPLES, follow, print_losses, print_samples
 
 
 class Stopped(Exception):  # noqa: N818 - no error
-    """A signal ended the training; the message says how it goes on, `status` is that of the process."""
+    """A signal ended the training run; the message says how to continue, `status` is the process's exit
+    status."""
 
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
@@ -108,23 +109,23 @@ def train(
         raise click.BadParameter(
             "TensorBoard is missing: pip install tensorboard.", param_hint="--tensorboard"
         )
-    options = given(options)
+    options = drop_unset(options)
     out = out or Path("runs", options.get("model", Settings.model))
     command = ["ninja"]
     if is_launched():
-        local = os.environ.get("LOCAL_WORLD_SIZE", "1")
-        command = ["torchrun", "--nproc-per-node", local, "-m", "tinygrad_ninja"]
+        processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
+        command = ["torchrun", "--nproc-per-node", processes, "-m", "tinygrad_ninja"]
     command += ["train", "--resume", "--out", str(out)]
     go_on = f"go on with: {shlex.join(command)}"
     resume, replaces = resume or is_restarted(), resume or restart or is_restarted()
     try:
-        going_on = resume and (out / CHECKPOINT).exists()
-        began = Run.way(out) if going_on else ("cpu", False)
-        device = device or began[0]
-        eager = began[1] if eager is None else eager
+        resumes = resume and (out / CHECKPOINT).exists()
+        saved_mode = Run.saved_mode(out) if resumes else ("cpu", False)
+        device = device or saved_mode[0]
+        eager = saved_mode[1] if eager is None else eager
         require(device)
         with process_group(device) if is_launched() else nullcontext() as ranks:
-            if going_on:
+            if resumes:
                 run = Run.resume(out, options, device, eager, ranks)
                 note = f"going on after {run.training.step:,} steps"
             else:
@@ -134,10 +135,10 @@ def train(
                 click.echo(f"note: {note}", err=True)
             ratios = None
             if run.writes:
-                claim(out / PICTURE)
+                check_replaceable(out / PICTURE)
                 if plots is not None:
                     for name in PLOTS:
-                        claim(plots / f"{name}.png")
+                        check_replaceable(plots / f"{name}.png")
                     ratios = UpdateRatios(run.training)
             with run.open(replaces=replaces, tensorboard=tensorboard):
                 train_in_folder(run, save_every, quiet or not run.writes, verbose, go_on, ratios)
@@ -149,8 +150,10 @@ def train(
                 save(plots / f"{name}.png", figure)
             click.echo(f"saved the plots in {plots}")
     except KeyboardInterrupt as error:  # before or after the steps, or a second one during them
-        begun = (out / CHECKPOINT).exists()
-        raise Stopped(f"interrupted; {go_on if begun else 'nothing was saved yet'}", signal.SIGINT) from error
+        exists = (out / CHECKPOINT).exists()
+        raise Stopped(
+            f"interrupted; {go_on if exists else 'nothing was saved yet'}", signal.SIGINT
+        ) from error
 
 
 def train_in_folder(
@@ -161,7 +164,11 @@ def train_in_folder(
     go_on: str,
     watch: Callable[[int], None] | None,
 ) -> None:
-    """Train to the end, and save the model. Raises Stopped after a signal, or RunError, with `go_on`."""
+    """Train to the end, and save the model.
+
+    Raises Stopped after a signal, DistributedError and RunError, each with `go_on`, the way to continue, in
+    its message.
+    """
     training, settings = run.training, run.result.settings
     if not quiet:
         parameters = sum(parameter.numel() for parameter in training.model.parameters())
@@ -178,7 +185,7 @@ def train_in_folder(
 
 
 def print_results(run: Run) -> None:
-    """Print the losses and new words, and save the picture."""
+    """Print the losses and new words of a finished run, and save the picture of its loss."""
     print_losses(run.result.model, run.datasets)
     click.echo(f"\n{SAMPLES} new words:")
     print_samples(run.result, SAMPLES, run.result.settings.seed + SAMPLE_SEED)

@@ -1,4 +1,4 @@
-"""A model or a whole training in a file: its tensors as safetensors, the rest as JSON in the header."""
+"""A model or a whole training run in a file: its tensors as safetensors, the rest as JSON in the header."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .models import Model
 from .settings import Settings, SettingsError
 
 FORMAT = "tinygrad_ninja.makemore"
-"""The one key of the header's metadata; a safetensors file without it is not ours."""
+"""The one key of the header's metadata; a safetensors file without it is no checkpoint of this program."""
 
 VERSION = 2
-"""Raised whenever a reader of the version before would misread a file."""
+"""The version of the format, raised whenever an older reader would misread a file."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """A model with what is needed to use it again; words_sha256 is the `fingerprint` of its words.
 
-    training: what `Training.state_dict` gave, to go on from there. The tensors of a file without it are those
-    of the model's `state_dict`, by their names; with it these come under "model/" and the others under their
+    training: the run's `Training.state_dict`, to continue from. Without it the file's tensors are those of
+    the model's `state_dict`, by their names; with it these are under "model/" and the others under their
     paths, such as "optimizer/state/0/exp_avg".
     """
 
@@ -40,7 +40,7 @@ class Checkpoint:
     training: Mapping[str, Any] | None = None
 
     def to_bytes(self) -> bytes:
-        """The file, the same bytes for the same checkpoint."""
+        """Return the content of the file, the same bytes for the same checkpoint."""
         tensors = self.model.state_dict()
         tree = None
         if self.training is not None:
@@ -58,10 +58,10 @@ class Checkpoint:
 
 
 def load(path: Path) -> Checkpoint:
-    """The checkpoint in the file, its model on the CPU.
+    """Return the checkpoint in the file, its model on the CPU.
 
     Raises FileError where the file is missing, damaged, not a checkpoint or one of another format, and where
-    its tensors are not those of its settings.
+    its tensors do not fit its settings.
     """
     metadata, tensors = read(path)
     if FORMAT not in metadata:
@@ -95,32 +95,33 @@ def load(path: Path) -> Checkpoint:
 
 
 def fingerprint(words: Iterable[str]) -> str:
-    """The sha256, in hexadecimal digits, of the words in their order."""
+    """Return the sha256, in hexadecimal digits, of the words in their order."""
     return hashlib.sha256("\n".join(words).encode()).hexdigest()
 
 
 def _take_tensors(state: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """The nested dicts and lists, with None for the Tensors, which go into `tensors` under their paths."""
+    """Return nested dicts and lists with None for the Tensors, which go into `tensors` under their paths."""
     if isinstance(state, Tensor):
         tensors[path] = state
         return None
-    below = f"{path}/" if path else ""
+    prefix = f"{path}/" if path else ""
     if isinstance(state, Mapping):
-        return {str(key): _take_tensors(value, f"{below}{key}", tensors) for key, value in state.items()}
+        return {str(key): _take_tensors(value, f"{prefix}{key}", tensors) for key, value in state.items()}
     if isinstance(state, (list, tuple)):
-        return [_take_tensors(value, f"{below}{place}", tensors) for place, value in enumerate(state)]
+        return [_take_tensors(value, f"{prefix}{i}", tensors) for i, value in enumerate(state)]
     return state
 
 
 def _put_tensors(tree: Any, path: str, tensors: Mapping[str, Tensor]) -> Any:
-    """`_take_tensors` backwards; the keys of dicts have become strings, and tuples lists."""
+    """Return what `_take_tensors` was given: its inverse, but that dict keys are strings now, and tuples
+    lists."""
     if path in tensors:
         return tensors[path]
-    below = f"{path}/" if path else ""
+    prefix = f"{path}/" if path else ""
     if isinstance(tree, dict):
-        return {key: _put_tensors(value, f"{below}{key}", tensors) for key, value in tree.items()}
+        return {key: _put_tensors(value, f"{prefix}{key}", tensors) for key, value in tree.items()}
     if isinstance(tree, list):
-        return [_put_tensors(value, f"{below}{place}", tensors) for place, value in enumerate(tree)]
+        return [_put_tensors(value, f"{prefix}{i}", tensors) for i, value in enumerate(tree)]
     return tree
 
 

@@ -1,4 +1,4 @@
-"""The words a model learns from: reading a list, numbering its letters, cutting it into examples."""
+"""The words that a model learns from: reading a list, numbering its letters, cutting it into examples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BOUNDARY = "."
-"""The character that stands before and after every word; its number is 0."""
+"""The character before and after every word; its number is 0."""
 
 LECTURE_URL = "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt"
 LECTURE_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
@@ -23,15 +23,16 @@ class DataError(ValueError):
 
 
 def read_words(source: str | os.PathLike[str] | None = None) -> list[str]:
-    """The words of a text file (UTF-8, one word a line, in the file's order; blank lines are skipped).
+    """Return the words of a text file: UTF-8, one word per line, in the file's order; blank lines are
+    skipped.
 
-    source: the file; "makemore" for the lecture's list, fetched once and then kept in the user's cache folder
-    (a file of that name is "./makemore"); None for the list that is shipped with the package.
+    source: the file; "makemore" for the lecture's list, downloaded once and then kept in the user's cache
+    folder (a file of that name is "./makemore"); None for the list that comes with the package.
 
-    A word is what is left of a line without the white space around it: printable, and without ".".
+    A word is a line without the white space around it; it is printable and contains no ".".
 
-    Raises DataError where the file cannot be read or fetched, is not text, holds a line that is not a word,
-    or too few words for `split`.
+    Raises DataError where the file cannot be read or downloaded, is not text, holds a line that is not a
+    word, or too few words for `split`.
     """
     if source is None:
         file = resources.files(__package__) / "names.txt"
@@ -60,10 +61,11 @@ def read_words(source: str | os.PathLike[str] | None = None) -> list[str]:
 
 
 def split(words: Sequence[str], seed: int = 42) -> tuple[list[str], list[str], list[str]]:
-    """The training, development and test words: shuffled once, then cut at 80% and 90%, as in the lecture.
+    """Return the training, development and test words: shuffled once, then cut at 80% and 90%, as in the
+    lecture.
 
-    The permutation is that of `random.seed(seed); random.shuffle(words)`. Raises DataError where a part
-    would be empty.
+    The permutation is that of `random.seed(seed); random.shuffle(words)`. Raises DataError where a part would
+    be empty.
     """
     train, dev = _cuts(len(words), "the list")
     shuffled = list(words)
@@ -72,9 +74,9 @@ def split(words: Sequence[str], seed: int = 42) -> tuple[list[str], list[str], l
 
 
 class Vocabulary:
-    """The characters of some words, sorted and numbered from 1, after `BOUNDARY`, which is 0.
+    """The characters of some words, sorted and numbered from 1; `BOUNDARY` is number 0.
 
-    `Vocabulary(other.characters)` is an equal vocabulary: a checkpoint needs to keep nothing else.
+    `Vocabulary(other.characters)` is equal to `other`, so a checkpoint stores the characters only.
     """
 
     def __init__(self, words: Iterable[str]) -> None:
@@ -85,7 +87,8 @@ class Vocabulary:
         return len(self.characters)
 
     def encode(self, word: str) -> list[int]:
-        """The numbers of the word's characters; raises DataError for one that is not in the vocabulary."""
+        """Return the numbers of the word's characters. Raises DataError for one that is not in the
+        vocabulary."""
         try:
             return [self._numbers[character] for character in word]
         except KeyError as unknown:
@@ -94,18 +97,18 @@ class Vocabulary:
             ) from None
 
     def decode(self, numbers: Iterable[int]) -> str:
-        """The characters with these numbers; `encode` backwards."""
+        """Return the characters with these numbers, as one string: the inverse of `encode`."""
         return "".join(self.characters[number] for number in numbers)
 
 
 def build_dataset(
     words: Sequence[str], vocabulary: Vocabulary, context: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """One example for every character and every end of word: the `context` numbers before it, and its own.
+    """Return the examples of the words: for every character and every end of word, the context before it.
 
-    Returns X of shape (N, context) and Y of shape (N,), where N = sum(len(word) + 1 for word in words);
-    before the first character of a word X is filled with 0. Raises ValueError for a context below 1 and
-    DataError for a character that is not in the vocabulary.
+    X has the shape (N, context) and Y, the number of the character itself, (N,), both int64, where N =
+    sum(len(word) + 1 for word in words). Before the first character of a word, X is filled with 0. Raises
+    ValueError for a context below 1 and DataError for a character that is not in the vocabulary.
     """
     if context < 1:
         raise ValueError(f"context must be at least 1, not {context}")
@@ -113,7 +116,7 @@ def build_dataset(
     for word in words:
         stream += [0] * context + vocabulary.encode(word) + [0]
     examples = [len(word) + 1 for word in words]
-    # Without the fillings the targets would be consecutive: word k (from 1) is moved by k fillings.
+    # Without the padding the targets would be consecutive: word k (from 1) is moved by k paddings.
     targets = np.arange(sum(examples)) + context * np.repeat(np.arange(1, len(words) + 1), examples)
     windows = np.array(stream, dtype=np.int64)[targets[:, None] + np.arange(-context, 1)]
     return np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, -1])

@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 from .training import Training, TrainingError
 
 DIVERGED = 4
-"""How many times its lowest value the smoothed loss may reach before the search ends."""
+"""The search ends once the smoothed loss is this many times its lowest value."""
 
 FEWEST = 20
-"""How many steps make a curve."""
+"""The smallest number of steps that makes a curve."""
 
 
 @dataclass(frozen=True)
 class RateSearch:
-    """Arrays, an element a step: the rate, the loss of its batch in nats, and the smoothed loss."""
+    """The curve of a search: arrays with an element per step.
+
+    rates: the learning rate; losses: the loss of its batch, in nats; smoothed: the smoothed loss.
+    """
 
     rates: NDArray[np.float64]
     losses: NDArray[np.float64]
@@ -27,29 +30,31 @@ class RateSearch:
 
     @property
     def lowest(self) -> float:
-        """The rate at which the smoothed loss is lowest; a little more is too much."""
+        """Return the rate at which the smoothed loss is lowest; anything much above it is too high."""
         return float(self.rates[self.smoothed.argmin()])
 
     @property
     def steepest(self) -> float:
-        """The middle of the tenth of the steps over which the smoothed loss falls most, before its lowest.
+        """Return the rate at which the smoothed loss falls fastest, before its lowest point.
 
-        The rates are evenly spaced on a logarithmic axis, so that it is the slope of the picture.
+        The slope is taken over a tenth of the steps. The rates are evenly spaced on a logarithmic axis, so
+        this is the slope that the picture shows.
         """
         span = max(1, len(self.rates) // 10)
-        down = self.smoothed[: max(int(self.smoothed.argmin()), span) + 1]
-        return float(self.rates[(down[span:] - down[:-span]).argmin() + span // 2])
+        descent = self.smoothed[: max(int(self.smoothed.argmin()), span) + 1]
+        return float(self.rates[(descent[span:] - descent[:-span]).argmin() + span // 2])
 
 
 def find_learning_rate(training: Training, lowest: float, highest: float, steps: int) -> RateSearch:
-    """Train for `steps` steps at rates from `lowest` to `highest`, or until the loss has become too large.
+    """Train at rates from `lowest` to `highest` and return the curve of the loss.
 
-    The smoothed loss is the average of the losses so far, in which those of some steps / 50 count; it is
-    Adam's (Kingma and Ba 2015), whose bias to the first value is divided out. The model is used up.
-    Raises TrainingError where fewer than `FEWEST` were possible.
+    The search takes `steps` steps, or fewer where the loss becomes too large. The smoothed loss is an
+    exponential moving average over some steps / 50 steps, with the bias towards its start divided out as in
+    Adam (Kingma and Ba 2015). The model is not usable afterwards. Raises TrainingError where the loss became
+    too large within the first `FEWEST` steps.
     """
     rates = np.geomspace(lowest, highest, steps)
-    kept = 1 - min(1.0, 50 / steps)
+    decay = 1 - min(1.0, 50 / steps)
     losses: list[float] = []
     smoothed: list[float] = []
     average = 0.0
@@ -58,8 +63,8 @@ def find_learning_rate(training: Training, lowest: float, highest: float, steps:
             losses.append(training.update(rate))
         except TrainingError:
             break
-        average = kept * average + (1 - kept) * losses[-1]
-        smoothed.append(average / (1 - kept ** len(losses)))
+        average = decay * average + (1 - decay) * losses[-1]
+        smoothed.append(average / (1 - decay ** len(losses)))
         if smoothed[-1] > DIVERGED * min(smoothed):
             break
     if len(smoothed) < FEWEST:

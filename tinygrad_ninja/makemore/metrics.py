@@ -1,12 +1,12 @@
-"""The course of a training in files that other programs read: JSON lines, and TensorBoard's.
+"""The progress of a training run in files that other programs read: JSON lines, and TensorBoard's.
 
 A line of metrics.jsonl is one JSON object:
 
     {"step": 2000, "loss": 2.4171, "lr": 0.1, "dev_loss": 2.3952, "steps_per_second": 4102.3}
 
-step: steps done; loss: the mean loss of the last batches (of a thousandth of the training), in nats; lr: the
-learning rate of the last one; dev_loss: the loss of all development words, in the lines of its steps only;
-steps_per_second: since the line before, which alone depends on the machine.
+step: steps done; loss: the mean loss of the last batches (a thousandth of the run), in nats; lr: the learning
+rate of the last of them; dev_loss: the loss on all development words, only in the lines of steps that
+computed it; steps_per_second: the speed since the line before, the only number that depends on the machine.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ START = b'{"step": '
 
 
 class Metrics:
-    """The file of a training, open for further lines after its first `position` bytes: the rest is cut off.
+    """The metrics file of a run, truncated to its first `position` bytes and open for further lines.
 
-    tensorboard: a folder for TensorBoard's event files, which hold the same numbers; those of an earlier
-    start are replaced, so that no step is in them twice. Raises OSError, and ImportError without TensorBoard.
+    tensorboard: a folder for TensorBoard's event files, which hold the same numbers; event files of an
+    earlier run are deleted, so that no step is in them twice. Raises OSError, and ImportError without
+    TensorBoard.
     """
 
     def __init__(
@@ -36,44 +37,45 @@ class Metrics:
         self._training = training
         path.touch()
         with path.open("rb+") as file:
-            # A line cut in two is none; there is one only where the whole machine stopped.
-            whole = file.read(position).rpartition(b"\n")[0]
-            file.truncate(len(whole) + 1 if whole else 0)
+            # A half-written last line, which only a crash of the machine leaves, is dropped.
+            complete = file.read(position).rpartition(b"\n")[0]
+            file.truncate(len(complete) + 1 if complete else 0)
         self._file = path.open("ab")
         self._board = None
         if tensorboard is not None:
             self._board = _board(tensorboard)
-            for line in whole.splitlines():
+            for line in complete.splitlines():
                 self._show(json.loads(line))
         self._last = training.step, time.perf_counter()
 
     def follow(self) -> None:
-        """Write a line if the training has just done a step that has one."""
+        """Write a line if one is due after the step that the training run has just done."""
         training = self._training
         step, steps = training.step, training.settings.steps
         every = max(1, steps // 1000)
         dev_loss = training.dev_losses.get(step)
         if step % every and not training.done and dev_loss is None:
             return
-        before, now = self._last, (step, time.perf_counter())
+        previous, now = self._last, (step, time.perf_counter())
         self._last = now
         line = {
             "step": step,
             "loss": float(training.losses[max(0, step - every) : step].mean()),
             "lr": training.settings.learning_rate(step - 1),
             **({} if dev_loss is None else {"dev_loss": dev_loss}),
-            "steps_per_second": round((now[0] - before[0]) / (now[1] - before[1]), 1),
+            "steps_per_second": round((now[0] - previous[0]) / (now[1] - previous[1]), 1),
         }
         self._file.write(json.dumps(line).encode() + b"\n")
         self._show(line)
 
     def position(self) -> int:
-        """The length of the file in bytes, once all lines are on the disk. Raises OSError."""
+        """Return the length of the file in bytes, once all lines are on the disk. Raises OSError."""
         self._file.flush()
         os.fsync(self._file.fileno())
         return self._file.tell()
 
     def close(self) -> None:
+        """Close the files."""
         self._file.close()
         if self._board is not None:
             self._board.close()

@@ -1,4 +1,5 @@
-"""A training that several processes share: each takes steps on examples of its own, and all take the same."""
+"""A training run that several processes share: each computes a part of every batch, and all take the same
+steps."""
 
 from __future__ import annotations
 
@@ -15,12 +16,13 @@ from .training import Examples, Training, count_targets, total_loss
 
 
 class ParallelTraining(Training):
-    """A Training of which every rank has one: the same model, every size-th example, its own random numbers.
+    """A Training that every rank has: the same model, every size-th example, its own random numbers.
 
-    A step is that of the joined batch, of `settings.batch` examples: a rank draws its part of them, and the
-    gradients are averaged over all. Batch normalization takes the statistics of each rank's part, and then
-    ends with those of rank 0, or of the whole with `settings.sync_batchnorm`. All ranks call the same methods
-    in the same order. SettingsError where the batch or the data are too small for so many.
+    A step is that of the joined batch, of `settings.batch` examples: each rank draws its part of them, and
+    the gradients are averaged over all. Batch normalization takes the statistics of each rank's part, and
+    then ends with those of rank 0, or of the whole with `settings.sync_batchnorm`. All ranks call the same
+    methods in the same order. Raises SettingsError where the batch or the data are too small for so many
+    ranks.
     """
 
     def __init__(
@@ -45,7 +47,8 @@ class ParallelTraining(Training):
             model.synchronize(ranks)
 
     def check_alike(self, words_sha256: str) -> None:
-        settings = replace(self.settings, data=None)  # a path, which may be another on another machine
+        """Raise SettingsError where another rank starts with other settings, words or parameters."""
+        settings = replace(self.settings, data=None)  # a path, which may differ between machines
         digest = hashlib.sha256(f"{settings} {words_sha256} {self.step}".encode())
         for parameter in self.model.parameters():
             digest.update(parameter.detach().to("cpu").numpy().tobytes())
@@ -58,23 +61,26 @@ class ParallelTraining(Training):
                 )
 
     def decide(self, save: bool, stop: bool) -> tuple[bool, bool]:
-        """Whether to save and to stop now, which all ranks do one step after any of them wants to."""
+        """Return whether to save and to stop now, which all ranks do one step after any of them wants to."""
         agreed = self._agreed
         self._wishes = save and not agreed[0], stop
         return agreed
 
     def finish(self) -> None:
+        """Put the model into its final state, on this rank alone."""
         self.model.synchronize(None)  # rank 0 goes on alone
         super().finish()
 
     def state_dict(self) -> dict[str, Any]:
-        """That of a Training, of rank 0, and where the random numbers of the others are."""
+        """Return the state of rank 0's Training, with the random number states of the other ranks."""
         streams = self.ranks.gather(self.generator.get_state())
         return super().state_dict() | {"other_generators": streams[1:]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was called, there being any number of ranks then. SettingsError as in
-        a Training."""
+        """Continue from where `state_dict` was called, by any number of ranks.
+
+        Raises SettingsError where that is beyond `steps`.
+        """
         super().load_state_dict(state)
         streams = [state["generator"], *state.get("other_generators", [])]
         rank = self.ranks.rank
@@ -85,8 +91,8 @@ class ParallelTraining(Training):
 
     @property
     def _batch(self) -> int:
-        whole, rest = divmod(self.settings.batch, self.ranks.size)
-        return whole + (self.ranks.rank < rest)
+        quotient, remainder = divmod(self.settings.batch, self.ranks.size)
+        return quotient + (self.ranks.rank < remainder)
 
     def _share(self, examples: Examples) -> Examples:
         X, Y = examples
@@ -105,7 +111,7 @@ class ParallelTraining(Training):
 
 
 def _stream(first: Generator, rank: int) -> Generator:
-    """The random numbers of a rank, seeded by what rank 0's would be: theirs, but for rank 0 itself."""
+    """Return the generator of a rank, seeded from rank 0's; for rank 0 itself, `first` unchanged."""
     if not rank:
         return first
     return Generator().manual_seed(int(first.clone_state().integers(0, 2**32, rank)[-1]))

@@ -1,4 +1,4 @@
-"""A training in its folder: what is saved there, and how a stopped one goes on."""
+"""A training run in its folder: the files it saves there, and how a stopped run continues."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ SAVE_SECONDS = 30
 
 
 class RunError(Exception):
-    """The folder cannot be used for the training; the message is one sentence that names it or its file."""
+    """The folder cannot be used for the run; the message is one sentence that names it or its file."""
 
 
 @dataclass
 class Run:
-    """A training, and the folder in which it is kept while it is `open`.
+    """A training run, and the folder in which it is saved while it is `open`.
 
-    checkpoint.safetensors is all that decides how the training goes on, written whole or not at all by every
-    `save`; model.safetensors is the model, once the training has ended; metrics.jsonl is described in
-    `metrics`; loss.png is the caller's picture. Files that are not of a training are never replaced.
+    checkpoint.safetensors is all that decides how the run continues; every `save` writes it whole or not at
+    all. model.safetensors is the model, once the run has ended; metrics.jsonl is described in `metrics`;
+    loss.png is the caller's picture. Files that are not of a training run are never replaced.
 
-    result: the model with what is needed to use it; datasets: the train, dev and test examples; words: what
-    they are of; device, eager: how the steps are computed, on which the last places of all numbers depend;
-    metrics_bytes: how much of metrics.jsonl the last checkpoint knows of. Of several ranks each has its Run,
-    and only that of rank 0 `writes`.
+    result: the model with what is needed to use it; datasets: the train, dev and test examples; words: the
+    words that these are of; device, eager: how the steps are computed, on which the last digits of all
+    numbers depend; metrics_bytes: the length of metrics.jsonl at the last checkpoint. Of several ranks each
+    has its Run, and only that of rank 0 `writes`.
     """
 
     folder: Path
@@ -66,8 +66,8 @@ class Run:
         eager: bool = False,
         ranks: Ranks | None = None,
     ) -> Run:
-        """A new training; options: fields of `Settings`, the others being the model's own; eager: as
-        `Training` takes it; ranks: those that share it, if there are several.
+        """Start a new run; options: fields of `Settings`, the others being the model's own; eager: as
+        `Training` takes it; ranks: the ranks that share the run, if there are several.
 
         Raises SettingsError and DataError.
         """
@@ -79,8 +79,8 @@ class Run:
         return cls._of(folder, result, words, generator, device, eager, ranks)
 
     @staticmethod
-    def way(folder: Path) -> tuple[str, bool]:
-        """The device, and whether the steps are eager, of the training in the folder; errors as `resume`."""
+    def saved_mode(folder: Path) -> tuple[str, bool]:
+        """Return the device of the run in the folder, and whether its steps are eager; errors as `resume`."""
         training = _saved(folder).training or {}
         return training.get("device", "cpu"), training.get("eager", False)
 
@@ -93,17 +93,18 @@ class Run:
         eager: bool = False,
         ranks: Ranks | None = None,
     ) -> Run:
-        """The training in the folder, from its checkpoint on, with the settings that it began with.
+        """Resume the run in the folder from its checkpoint, with the settings that it started with.
 
-        Of the options `steps` may extend it, and `data` may say where the same words are now. Raises
-        FileError where the checkpoint cannot be used, SettingsError for other settings or words, DataError.
+        Of the options, `steps` may extend it, and `data` may say where the same words are now. Raises
+        FileError where the checkpoint cannot be used, SettingsError for other settings or words, and
+        DataError.
         """
         saved = _saved(folder)
         assert saved.training is not None
         for name, value in options.items():
-            began = getattr(saved.settings, name)
-            if name not in ("steps", "data") and value != began:
-                raise SettingsError(name, f"the training in {folder} began with {began}: leave it out")
+            original = getattr(saved.settings, name)
+            if name not in ("steps", "data") and value != original:
+                raise SettingsError(name, f"the training in {folder} began with {original}: leave it out")
         words = read_words(options.get("data", saved.settings.data))
         if checkpoint.fingerprint(words) != saved.words_sha256:
             raise SettingsError("data", f"these are not the words that the training in {folder} began with")
@@ -128,18 +129,18 @@ class Run:
         parts = result.model.to(device), result.settings, generator, datasets["train"], datasets["dev"]
         if ranks is None:
             return cls(folder, result, Training(*parts, eager), datasets, words, device, eager)
-        from .parallel import ParallelTraining  # here, since most trainings are not
+        from .parallel import ParallelTraining  # here, since most runs do not need it
 
         training = ParallelTraining(*parts, ranks)
         return cls(folder, result, training, datasets, words, device, eager, ranks.rank == 0)
 
     @contextmanager
     def open(self, *, replaces: bool = False, tensorboard: bool = False) -> Iterator[None]:
-        """Keep the folder to this training, and its metrics open, while the block lasts.
+        """Lock the folder for this run, and keep its metrics open, while the block lasts.
 
-        replaces: whether an unfinished training may be replaced; tensorboard: write event files.
-        Raises RunError where the folder cannot be written, is in use, or holds what is not to be replaced,
-        SettingsError where the ranks have not found the same.
+        replaces: whether an unfinished run may be replaced; tensorboard: write event files. Raises RunError
+        where the folder cannot be written, is in use, or holds files that must not be replaced, and
+        SettingsError where the ranks did not start from the same settings and files.
         """
         self.training.check_alike(self.result.words_sha256)
         if not self.writes:
@@ -160,7 +161,7 @@ class Run:
                 ) from error
         try:
             self._check_room()
-            # First of all, so that no --resume takes an earlier training for this one.
+            # Before anything else, so that no --resume takes an earlier run for this one.
             self._write_checkpoint()
             board = self.folder / TENSORBOARD if tensorboard else None
             with _writing(self.folder / METRICS):
@@ -168,7 +169,7 @@ class Run:
             try:
                 yield
             finally:
-                with suppress(OSError):  # what could not be written has been told of
+                with suppress(OSError):  # a failed write has already been reported
                     self.metrics.close()
         finally:
             lock.release()
@@ -176,10 +177,11 @@ class Run:
     def train(
         self, save_every: int | None = None, stops: Callable[[], bool] = lambda: False
     ) -> Iterator[int]:
-        """Train to the end, or until `stops()`; after every step yields how many were done.
+        """Train to the end, or until `stops()`; yield the number of steps done after each step.
 
-        save_every: steps from one checkpoint to the next, by default as many as take SAVE_SECONDS, and more
-        where writing one takes long. Raises RunError where something cannot be written, and TrainingError.
+        save_every: steps from one checkpoint to the next; by default a checkpoint is due every SAVE_SECONDS,
+        less often where writing one takes long. Raises RunError where a file cannot be written, and
+        TrainingError.
         """
         due = time.perf_counter() + SAVE_SECONDS
         with _writing(self.folder / METRICS):
@@ -194,8 +196,8 @@ class Run:
                     return
                 if save:
                     self.save()
-                    took = time.perf_counter() - now
-                    due = now + max(SAVE_SECONDS, 100 * took)
+                    seconds = time.perf_counter() - now
+                    due = now + max(SAVE_SECONDS, 100 * seconds)
 
     def save(self) -> None:
         """Write the checkpoint, and before it the metrics up to it. Raises RunError."""
@@ -205,7 +207,7 @@ class Run:
         self._write_checkpoint()
 
     def finish(self) -> None:
-        """Save the training at its end, and the model that it was for. Raises RunError."""
+        """Save the run at its end, and the trained model. Raises RunError."""
         self.save()
         self.training.finish()
         if not self.writes:
@@ -245,19 +247,22 @@ class Run:
                         )
 
     def _check_room(self) -> None:
-        """Two checkpoints are there while one takes the other's place; the model and the picture follow."""
+        """Raise RunError where the disk lacks room for two checkpoints at once, the model and the picture."""
         with _writing(self.folder), TemporaryFile(dir=self.folder) as probe:
             probe.write(bytes(3 * len(self.result.to_bytes()) + PICTURE_BYTES))
         for name in (MODEL, CHECKPOINT):
-            for stale in self.folder.glob(f".{name}.*"):  # of a write that was killed
+            for stale in self.folder.glob(f".{name}.*"):  # left over from a write that was killed
                 stale.unlink()
 
 
 def load_datasets(words: list[str], result: Checkpoint, device: str) -> dict[str, Examples]:
-    """The examples of the train, dev and test words as the model takes them, on the device. DataError."""
+    """Return the examples of the train, dev and test words, as Tensors on the device that the model takes.
+
+    Raises DataError for a letter that the vocabulary lacks, or too few words.
+    """
     datasets = {}
-    for name, part in zip(("train", "dev", "test"), split(words), strict=True):
-        X, Y = result.model.examples(part, result.vocabulary, result.settings.context)
+    for name, subset in zip(("train", "dev", "test"), split(words), strict=True):
+        X, Y = result.model.examples(subset, result.vocabulary, result.settings.context)
         datasets[name] = from_numpy(X).to(device), from_numpy(Y).to(device)
     return datasets
 

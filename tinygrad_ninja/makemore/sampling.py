@@ -10,17 +10,17 @@ from .models import Model
 
 @no_grad()
 def sample(model: Model, vocabulary: Vocabulary, generator: Generator, longest: int = 100) -> str:
-    """A word drawn from the model, which is on the CPU, letter by letter until the boundary is drawn.
+    """Return a new word, drawn letter by letter from `model` (on the CPU) until the boundary is drawn.
 
-    It is cut at `longest` letters, so that a model that has not learnt to stop comes to an end.
+    The word is cut at `longest` letters, so that a model that has not learnt to stop comes to an end.
     """
     model.eval()
     letters: list[int] = []
     while len(letters) < longest:
         probs = softmax(model.next_logits(letters), dim=1)
-        ix = multinomial(probs, num_samples=1, generator=generator).item()
-        if ix == 0:
+        number = multinomial(probs, num_samples=1, generator=generator).item()
+        if number == 0:
             break
-        letters.append(ix)
+        letters.append(number)
     model.train()
     return vocabulary.decode(letters)

@@ -1,4 +1,5 @@
-"""What a training is asked for: a model's recipe, as the lecture has it or changed, and how the run goes."""
+"""The settings of a training run: a model's recipe, as the lecture has it or changed, and how the run
+goes."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ SIZES = ("embedding", "hidden", "layers", "heads")
 
 
 class SettingsError(ValueError):
-    """A setting cannot be: `name` is the setting's, and the message a sentence about it."""
+    """A setting has an impossible value: `name` is the setting's, and the message a sentence about it."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(message)
@@ -22,14 +23,15 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings(Recipe):
-    """A `Recipe`, and the rest of what decides a training. `Settings.of` takes the recipe from the model.
+    """A `Recipe`, and everything else that decides a training run. `Settings.of` takes the recipe from the
+    model.
 
-    model: a key of `MODELS`; data: the words, as `read_words` takes them; seed: that of the one `Generator`
-    of a training; eval_every: steps from one loss of the development words to the next, 0 for none;
-    early_stop: end after so many of these without a new lowest one, and return to the parameters of the
-    lowest, 0 for never; calibrate: whether batch normalization ends with the statistics of the whole training
-    set rather than with its running averages; sync_batchnorm: whether it takes those of a batch over the
-    batches of all ranks, where there are several.
+    model: a key of `MODELS`; data: the source of the words, as `read_words` takes it; seed: the seed of the
+    run's one `Generator`; eval_every: steps from one loss on the development words to the next, 0 for never;
+    early_stop: end after this many of these losses without a new lowest one, and return to the parameters of
+    the lowest, 0 for never; calibrate: whether batch normalization ends with the statistics of the whole
+    training set rather than with its running averages; sync_batchnorm: whether it takes the statistics of a
+    batch over the batches of all ranks, where there are several.
     """
 
     model: str = "bn-mlp"
@@ -42,9 +44,11 @@ class Settings(Recipe):
 
     @classmethod
     def of(cls, model: str = model, **changes: Any) -> Settings:
-        """The model's recipe but for `changes`; where they stop early, 100 evaluations unless they say.
+        """Return the settings of the model's recipe, with `changes` applied.
 
-        Raises SettingsError for a size that the model does not have and for a batch too small for it.
+        A run that stops early evaluates 100 times unless `eval_every` is given. Raises SettingsError for a
+        size that the model does not have, for a batch that is too small for it, and for an option of batch
+        normalization where it has none.
         """
         recipe = asdict(MODELS[model].recipe)
         for name in SIZES:
@@ -61,7 +65,8 @@ class Settings(Recipe):
         return settings
 
     def build(self, vocab_size: int, generator: Generator) -> Model:
-        """The untrained model, its parameters drawn from `generator`.
+        """Build the untrained model, its parameters drawn from `generator`; vocab_size: letters, with the
+        boundary.
 
         Raises SettingsError for sizes that do not fit together.
         """
@@ -71,15 +76,16 @@ class Settings(Recipe):
             raise SettingsError("model", str(error)) from error
 
     def build_optimizer(self, model: Model) -> optim.Optimizer:
-        """The optimizer of the model's parameters; AdamW with makemore's decay rates."""
+        """Build the optimizer of the model's parameters: SGD, or AdamW with makemore's betas."""
         if self.optimizer == "sgd":
             return optim.SGD(model.parameters(), self.lr, weight_decay=self.weight_decay)
         return optim.AdamW(model.parameters(), self.lr, betas=(0.9, 0.99), weight_decay=self.weight_decay)
 
     def learning_rate(self, step: int) -> float:
-        """The learning rate of the step, counted from 0, as `schedule` says.
+        """Return the learning rate of `step`, counted from 0, by `schedule`.
 
-        It is a function of the step, not the state of a scheduler, so that nothing has to be saved of it.
+        It is a function of the step, not the state of a scheduler, so that a checkpoint need not save any of
+        it.
         """
         if self.schedule == "step":
             return self.lr if step < int(self.milestone * self.steps) else self.lr / 10

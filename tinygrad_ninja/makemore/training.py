@@ -22,16 +22,16 @@ class TrainingError(ArithmeticError):
 
 
 class Training:
-    """A model on its way, in place, and all that decides how it goes on.
+    """A training run: a model, changed in place, and all that decides how the run continues.
 
     step: steps done; losses: the loss of every step's batch before its update, in nats, float32 of shape
-    (settings.steps,); dev_losses: the loss of the development words after a step; best: where the training
-    may stop early, the state of the model with the lowest of these; waited: evaluations since then. A second
-    Training with the same settings and data that loads the model's `state_dict` and this one's goes on from
-    there, bit for bit.
+    (settings.steps,); dev_losses: the loss on the development words, by the number of steps done; best: where
+    the run may stop early, the state of the model with the lowest of these; waited: evaluations since then. A
+    second Training with the same settings and data that loads the model's `state_dict` and this one's
+    continues from there, bit for bit.
 
-    On NumPy arrays a step is compiled, unless `eager`: its numbers are the same but for their last places.
-    Raises ValueError where the loss depends on a parameter that the optimizer was not given.
+    On NumPy arrays a step is compiled, unless `eager`: its numbers agree except in the last digits. Raises
+    ValueError where the loss depends on a parameter that the optimizer was not given.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class Training:
         self.dev_losses: dict[int, float] = {}
         self.best: dict[str, Tensor] = {}
         self.waited = 0
-        model.eval()  # so that the trial leaves the running statistics alone
+        model.eval()  # so that this trial does not change the running statistics
         check_optimized(
-            model.loss(*(array[: model.smallest_batch] for array in train)), self.optimizer, model
+            model.loss(*(tensor[: model.smallest_batch] for tensor in train)), self.optimizer, model
         )
         model.train()
         self._descend = self._descent()
@@ -63,19 +63,20 @@ class Training:
 
     @property
     def done(self) -> bool:
-        """Whether all steps were taken, or the patience is at its end."""
+        """Return whether all steps are done, or the loss has not improved for `early_stop` evaluations."""
         return self.step >= self.settings.steps or 0 < self.settings.early_stop <= self.waited
 
     @property
     def fused(self) -> list[str]:
-        """The loops of the compiled step, each with what it computes; empty while nothing is compiled."""
+        """Return one line per loop of the compiled step, saying what it computes; empty where nothing is
+        compiled."""
         try:
             return self._descend.fused  # type: ignore[attr-defined]
         except (AttributeError, RuntimeError):
             return []
 
     def run(self) -> Iterator[int]:
-        """Train until `done`; after every step, when `state_dict` may be called, yields how many were done.
+        """Train until `done`; yield the number of steps done after each, when `state_dict` may be called.
 
         Raises TrainingError where the loss is infinite or not a number.
         """
@@ -87,19 +88,25 @@ class Training:
             yield self.step
 
     def update(self, lr: float) -> float:
-        """One step of gradient descent on a batch of rows, drawn with replacement; its loss, in nats."""
+        """Take one step of gradient descent at rate `lr` and return the loss of its batch, in nats.
+
+        The rows of the batch are drawn with replacement. Raises TrainingError where the loss is infinite or
+        NaN.
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        value = self._descend().item()
-        if not math.isfinite(value):
+        loss = self._descend().item()
+        if not math.isfinite(loss):
             raise TrainingError(
-                f"the loss became {value} at step {self.step}: try a smaller learning rate or a larger batch"
+                f"the loss became {loss} at step {self.step}: try a smaller learning rate or a larger batch"
             )
-        return value
+        return loss
 
     def _descent(self) -> Callable[[], Tensor]:
-        """A function that takes one step and returns the loss before it; of no attributes, so that a compiled
-        one need not look whether they are still the same."""
+        """Return a function that takes one step and returns the loss before it.
+
+        It reads no attributes, so that the compiled step need not check whether they have changed.
+        """
         model, optimizer, generator, backward = self.model, self.optimizer, self.generator, self._backward
         (X, Y), batch = self._share(self.train), self._batch
 
@@ -114,7 +121,7 @@ class Training:
 
         return step
 
-    # What is otherwise where several processes share the work.
+    # The methods that `ParallelTraining` overrides, where several processes share the work.
 
     @property
     def _batch(self) -> int:
@@ -131,21 +138,22 @@ class Training:
         return evaluate(self.model, *self.dev)
 
     def check_alike(self, words_sha256: str) -> None:
-        """Raise SettingsError where the processes that share a training have not found the same."""
+        """Raise SettingsError where the processes of a run did not start from the same settings and files."""
 
     def decide(self, save: bool, stop: bool) -> tuple[bool, bool]:
-        """Whether to save and to stop now, where this process wants to."""
+        """Return whether to save and whether to stop now, given whether this process wants to."""
         return save, stop
 
     def finish(self) -> None:
-        """Leave the model as `settings` wants it: with its best parameters, and calibrated."""
+        """Put the model into its final state: with the best parameters, and calibrated, as `settings` ask."""
         if self.best:
             self.model.load_state_dict(self.best)
         if self.settings.calibrate:
             self.model.calibrate(self.train[0])
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and what JSON can hold: everything but the model's own state, the settings and the data."""
+        """Return everything but the model's own state, the settings and the data: Tensors, and what JSON can
+        hold."""
         return {
             "step": self.step,
             "done": self.done,
@@ -158,7 +166,7 @@ class Training:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was called. Raises SettingsError where that is beyond `steps`."""
+        """Continue from where `state_dict` was called. Raises SettingsError where that is beyond `steps`."""
         if state["step"] > self.settings.steps:
             raise SettingsError("steps", f"the training has done {state['step']:,} steps already")
         self.step = state["step"]
@@ -166,9 +174,9 @@ class Training:
         self.dev_losses = dict(state["dev_losses"])
         self.best, self.waited = state["best"], state["waited"]
         self.generator.set_state(state["generator"])
-        kept, groups = state["optimizer"]["state"], state["optimizer"]["param_groups"]
-        # JSON has made strings of the parameters' numbers.
-        self.optimizer.load_state_dict({"state": {int(i): kept[i] for i in kept}, "param_groups": groups})
+        states, groups = state["optimizer"]["state"], state["optimizer"]["param_groups"]
+        # JSON has turned the parameters' numbers into strings.
+        self.optimizer.load_state_dict({"state": {int(i): states[i] for i in states}, "param_groups": groups})
 
     def _evaluate(self) -> None:
         loss = self._dev_loss()
@@ -182,13 +190,14 @@ class Training:
 
 
 def evaluate(model: Model, X: Tensor, Y: Tensor, chunk: int = 1024) -> float:
-    """The mean loss over all letters of Y that are not -100, in nats, computed `chunk` rows at a time."""
+    """Return the mean loss over the letters of Y that are not -100, in nats, computed `chunk` rows at a
+    time."""
     return total_loss(model, X, Y, chunk) / count_targets(Y)
 
 
 @no_grad()
 def total_loss(model: Model, X: Tensor, Y: Tensor, chunk: int = 1024) -> float:
-    """The sum of which `evaluate` gives the mean."""
+    """Return the sum of the losses of which `evaluate` returns the mean, in nats."""
     model.eval()
     total = sum(
         model.loss(X[start : start + chunk], Y[start : start + chunk], reduction="sum").item()
@@ -199,6 +208,6 @@ def total_loss(model: Model, X: Tensor, Y: Tensor, chunk: int = 1024) -> float:
 
 
 def count_targets(Y: Tensor) -> int:
-    """How many letters of Y are not -100."""
+    """Return the number of letters of Y that are not -100."""
     count: int = Y.ne(-100).sum().item()
     return count

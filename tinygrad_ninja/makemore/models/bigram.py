@@ -1,4 +1,4 @@
-"""The lecture's first model: the next letter by the last one alone."""
+"""The lecture's first model: it predicts the next letter from the last one alone."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from .model import Model, Recipe
 class Bigram(Model):
     """A table of logits, W: a row for the last letter, a column for the next.
 
-    It is what a linear layer does to one-hot rows, and its best is known without training: the logarithms of
-    how often each letter follows each. W, (vocab_size, vocab_size), is drawn from the normal distribution.
+    It does what a linear layer does to one-hot rows, and its optimum is known without training: the
+    logarithms of the frequencies of the next letter after each letter. W, (vocab_size, vocab_size), is drawn
+    from the normal distribution.
     """
 
     recipe = Recipe(context=1, steps=20_000, batch=1024, lr=50.0)
@@ -23,5 +24,5 @@ class Bigram(Model):
         self.W = Parameter(randn((vocab_size, vocab_size), generator=generator))
 
     def forward(self, X: Tensor) -> Tensor:
-        """The logits, (n, vocab_size), of what follows each of the n letters of X, (n, 1)."""
+        """Return the logits, (n, vocab_size), of the letter after each of the n letters of X, (n, 1)."""
         return self.W[X[:, 0]]

@@ -1,4 +1,4 @@
-"""A small causal transformer: a logit for every next letter at every letter of a word, in one pass."""
+"""A small causal transformer: in one pass, logits of the next letter after every letter of a word."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from ..data import Vocabulary
 from .model import Model, Recipe
 
 IGNORED = -100
-"""The target where a word is over: `cross_entropy` leaves it out."""
+"""The target after the end of a word: `cross_entropy` leaves it out."""
 
 
 def build_rows(
     words: Sequence[str], vocabulary: Vocabulary, context: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """One row for every word, X, its letters after the boundary, and Y, what follows each: (rows, context).
+    """Return one row per word: X, its letters after the boundary, and Y, the letter after each; (rows,
+    context), int64.
 
-    A word with more than `context` targets goes on in a row of its own. What is left of a row is 0 in X and
-    `IGNORED` in Y. Raises ValueError for a context below 1 and DataError for an unknown character.
+    A word with more than `context` targets continues in a row of its own. A row is filled up with 0 in X and
+    with `IGNORED` in Y. Raises ValueError for a context below 1 and DataError for an unknown character.
     """
     if context < 1:
         raise ValueError(f"context must be at least 1, not {context}")
@@ -38,7 +39,7 @@ def build_rows(
 
 
 class Block(Module):
-    """Attention to the letters so far, then a layer of 4 · width units, each added to what it is given.
+    """Attention to the letters so far, then a layer of 4 · width units, each added to its input.
 
     Both see their input normalized, as in GPT-2 (Radford et al. 2019).
     """
@@ -50,11 +51,14 @@ class Block(Module):
         self.norm2 = LayerNorm(width)
         self.mlp = Sequential(Linear(width, 4 * width), GELU(approximate="tanh"), Linear(4 * width, width))
 
-    def forward(self, x: Tensor, later: Tensor, thinned: Callable[[Tensor], Tensor]) -> Tensor:
-        """x: (n, t, width); later: (t, t), true where the column comes after the row; thinned: dropout."""
+    def forward(self, x: Tensor, causal_mask: Tensor, dropout: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the block's output, (n, t, width), for an input x of the same shape.
+
+        causal_mask: (t, t), true where the column comes after the row; dropout: applied to each part.
+        """
         h = self.norm1(x)
-        x = x + thinned(self.attention(h, h, h, attn_mask=later, need_weights=False, is_causal=True)[0])
-        return x + thinned(self.mlp(self.norm2(x)))
+        x = x + dropout(self.attention(h, h, h, attn_mask=causal_mask, need_weights=False, is_causal=True)[0])
+        return x + dropout(self.mlp(self.norm2(x)))
 
 
 class GPT(Model):
@@ -63,7 +67,7 @@ class GPT(Model):
     Every matrix is drawn from N(0, 0.02²), in the order of `parameters`; biases are 0, the norms' weights 1.
     """
 
-    # The sizes and the batch are makemore's; dropout and schedule are ours, to arrive in 45,000 steps.
+    # Sizes and batch are makemore's; dropout and schedule are chosen so that 45,000 steps are enough.
     recipe = Recipe(
         context=16, embedding=64, layers=4, heads=4, dropout=0.1, steps=45_000,
         optimizer="adamw", lr=2e-3, weight_decay=0.1, schedule="cosine", warmup=300,
@@ -88,21 +92,24 @@ class GPT(Model):
                 init.zeros_(parameter)
 
     def forward(self, X: Tensor) -> Tensor:
-        """The logits, (n, t, vocab_size), of what follows each letter of X, (n, t), where t <= context."""
+        """Return the logits, (n, t, vocab_size), of the letter after each letter of X, (n, t), where t <=
+        context."""
         t = X.shape[1]
-        later = ones((t, t), dtype=bool, device=X.device).triu(1)
+        causal_mask = ones((t, t), dtype=bool, device=X.device).triu(1)
         x = self.token_embedding(X) + self.position_embedding(arange(t, device=X.device))
         for block in self.blocks:
-            x = block(x, later, self._thinned)
+            x = block(x, causal_mask, self._apply_dropout)
         return self.head(self.norm(x))
 
-    def _thinned(self, x: Tensor) -> Tensor:
-        """Dropout (Srivastava et al. 2014). Its draws are the training's, so that one that is resumed repeats
-        them."""
+    def _apply_dropout(self, x: Tensor) -> Tensor:
+        """Apply dropout (Srivastava et al. 2014), drawn from the run's generator, so that a resumed run
+        repeats it."""
         if not self.training or not self.dropout:
             return x
-        kept = bernoulli(full(x.shape, 1 - self.dropout), generator=self.generator)
-        return x * (kept / (1 - self.dropout)).to(x.device)
+        keep_mask = bernoulli(full(x.shape, 1 - self.dropout), generator=self.generator)
+        return x * (keep_mask / (1 - self.dropout)).to(x.device)
 
     def next_logits(self, letters: Sequence[int]) -> Tensor:
+        """Return the logits, (1, vocab_size), of the letter after the word's first `letters`; the model is on
+        the CPU."""
         return self(tensor([[0, *letters][-self.context :]]))[:, -1]

@@ -33,7 +33,8 @@ class MLP(Model):
         self.b2 = Parameter(randn(vocab_size, generator=generator) * 0)
 
     def forward(self, X: Tensor) -> Tensor:
-        """The logits, of shape (n, vocab_size), of what follows each of the n contexts: X is (n, context)."""
+        """Return the logits, (n, vocab_size), of the letter after each of the n contexts of X, (n,
+        context)."""
         emb = self.C[X]  # (n, context, embedding)
         embcat = emb.view(emb.shape[0], -1)  # (n, context * embedding)
         hpreact = self._preactivation(embcat @ self.W1)  # (n, hidden)
@@ -48,11 +49,11 @@ class MLP(Model):
 
 
 class BatchNormMLP(MLP):
-    """The MLP with batch normalization (Ioffe and Szegedy 2015) in the place of the bias b1.
+    """The MLP with batch normalization (Ioffe and Szegedy 2015) instead of the bias b1.
 
     In training every hidden unit is normalized by the mean and the (unbiased) standard deviation of its
-    batch, which has to hold at least two different contexts: as in the lecture, no epsilon is added. In
-    evaluation the running mean and standard deviation take their place: they move by `momentum` at each step.
+    batch, which must hold at least two different contexts: as in the lecture, no epsilon is added. In
+    evaluation the running mean and standard deviation are used; each training step moves them by `momentum`.
     """
 
     smallest_batch = 2
@@ -71,9 +72,9 @@ class BatchNormMLP(MLP):
         if self.training:
             bnmeani, bnstdi = self._statistics(hprebn)
             with no_grad():
-                kept = 1 - self.momentum
-                self.bnmean_running = kept * self.bnmean_running + self.momentum * bnmeani
-                self.bnstd_running = kept * self.bnstd_running + self.momentum * bnstdi
+                decay = 1 - self.momentum
+                self.bnmean_running = decay * self.bnmean_running + self.momentum * bnmeani
+                self.bnstd_running = decay * self.bnstd_running + self.momentum * bnstdi
         else:
             bnmeani, bnstdi = self.bnmean_running, self.bnstd_running
         return self.bngain * (hprebn - bnmeani) / bnstdi + self.bnbias

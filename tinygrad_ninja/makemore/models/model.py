@@ -1,4 +1,4 @@
-"""What all models share: letters so far in, a score for every possible next letter out."""
+"""The interface of all models: the letters so far go in, a logit for every possible next letter comes out."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 class Recipe:
     """The sizes of a model and how it is trained; a size that the model does not have is 0.
 
-    context: how many letters it sees; embedding: numbers a letter; hidden: units of a hidden layer; layers
-    and heads: as the model says; dropout: the share of its numbers that a block leaves out at a step; steps:
-    updates of the parameters; batch: examples a step; lr: the learning rate; weight_decay: that of the
-    optimizer. schedule: "step", a tenth of lr from step milestone · steps on, or "cosine", `warmup` steps up
-    from 0 to lr and then down to 0 along a cosine.
+    context: the letters that it sees; embedding: numbers per letter; hidden: units of a hidden layer; layers
+    and heads: as the model's docstring says; dropout: the share of its numbers that a block drops at a step;
+    steps: updates of the parameters; batch: examples per step; lr: the learning rate; weight_decay: that of
+    the optimizer. schedule: "step", a tenth of lr from step milestone · steps on, or "cosine", `warmup` steps
+    up from 0 to lr and then down to 0 along a cosine.
     """
 
     context: int
@@ -43,38 +43,44 @@ class Recipe:
 
 
 class Model(Module):
-    """The base of the models. `forward` makes logits of contexts, (n, context) integers."""
+    """The base of the models. `forward` returns the logits of contexts, (n, context) integers."""
 
     recipe: ClassVar[Recipe]
     """The lecture's sizes and training."""
 
     smallest_batch: ClassVar[int] = 1
-    """How many examples a step of training needs: 2 where batch normalization takes their deviation."""
+    """The examples that a training step needs: 2 where batch normalization takes their standard deviation."""
 
     examples = staticmethod(build_dataset)
-    """(words, vocabulary, context) to arrays X and Y, what `loss` takes."""
+    """Turns (words, vocabulary, context) into the arrays X and Y that `loss` takes."""
 
     def __init__(self, vocab_size: int, recipe: Recipe, generator: Generator) -> None:
-        """Draw all parameters from `generator`; vocab_size: how many letters there are, with the boundary."""
+        """Draw all parameters from `generator`; vocab_size: the number of letters, with the boundary."""
         super().__init__()
         self.context = recipe.context
-        self.generator = generator  # of what a step of training draws for itself
+        self.generator = generator  # for the random numbers of a training step, such as dropout
 
     def loss(self, X: Tensor, Y: Tensor, reduction: str = "mean") -> Tensor:
-        """The cross entropy, in nats, of the logits of X and the letters Y, where Y is not -100.
+        """Return the cross entropy, in nats, of the logits of X and the letters of Y that are not -100.
 
-        Its mean over these letters, or with reduction="sum" its sum.
+        With reduction="mean" it is the mean over these letters, with reduction="sum" the sum; a Tensor of
+        shape ().
         """
         logits = self(X).flatten(0, -2)
         return cross_entropy(logits, Y.flatten(), reduction=reduction)
 
     def next_logits(self, letters: Sequence[int]) -> Tensor:
-        """The logits, (1, vocab_size), of what follows a word's first letters; the model is on the CPU."""
+        """Return the logits, (1, vocab_size), of the letter after the word's first `letters`; the model is on
+        the CPU."""
         return self(tensor([([0] * self.context + list(letters))[-self.context :]]))
 
     def synchronize(self, ranks: Ranks | None) -> None:
-        """From now on take the statistics of batch normalization, if there is any, over the batches of all
-        ranks, which then all have to call `forward` in training; with None over this one's alone again."""
+        """Take the statistics of batch normalization, if there is any, over the batches of all ranks from now
+        on.
+
+        All ranks must then call `forward` together in training. With None, only this rank's batch counts
+        again.
+        """
         for norm in self._norms():
             norm.ranks = ranks
 
@@ -83,9 +89,9 @@ class Model(Module):
 
     @no_grad()
     def calibrate(self, X: Tensor) -> None:
-        """Make the statistics of batch normalization, if there is any, those of all contexts X together.
+        """Set the statistics of batch normalization, if there is any, to those of all contexts X together.
 
-        X, (n, context), goes through in one piece, which takes the memory of several times its widest layer.
+        X, (n, context), is computed in one piece, which takes several times the memory of its widest layer.
         """
         norms = self._norms()
         if not norms:
@@ -94,7 +100,7 @@ class Model(Module):
         training = self.training
         self.train()
         for norm in norms:
-            norm.momentum = 1.0  # what was learnt before is forgotten
+            norm.momentum = 1.0  # the running averages so far are replaced
         self(X)
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum

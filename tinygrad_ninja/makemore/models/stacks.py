@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 
 
 class Stack(Model):
-    """The base of both: `layers` from letters to logits, in the lecture's layout and draws.
+    """The base of both: `layers` from letters to logits, with the lecture's layout and initialization.
 
-    An embedding and every linear layer, first to last, are drawn from the normal distribution, a linear
-    layer as the transpose of its weight, over the square root of its fan-in; biases are 0.
+    The embedding and every linear layer, first to last, are drawn from the normal distribution. A linear
+    layer's weight is drawn transposed, and divided by the square root of its fan-in; biases are 0.
     """
 
     smallest_batch = 2
     layers: Sequential
 
     def forward(self, X: Tensor) -> Tensor:
-        """The logits, of shape (n, vocab_size), of what follows each of the n contexts: X is (n, context)."""
+        """Return the logits, (n, vocab_size), of the letter after each of the n contexts of X, (n,
+        context)."""
         return self.layers(X)
 
 
@@ -61,7 +62,7 @@ class WaveNet(Stack):
     """Pairs of neighbours are joined, level by level, until one is left of the context (van den Oord et al.
     2016): at each level a linear layer of `hidden` units, batch normalization and tanh.
 
-    The context is a power of 2, and the levels are its logarithm. The last layer starts at a tenth.
+    The context is a power of 2, and its logarithm is the number of levels. The last layer starts at a tenth.
     """
 
     recipe = Recipe(context=8, embedding=24, hidden=128, milestone=0.75)
@@ -83,15 +84,15 @@ class WaveNet(Stack):
 
 
 class BatchNormLast(BatchNorm1d):
-    """BatchNorm1d of the last dimension over all others: (n, features) or (n, length, features).
+    """BatchNorm1d over all dimensions but the last: (n, features) or (n, length, features).
 
-    The lecture's layout, of which `BatchNorm1d` itself would take the length for the features.
+    This is the lecture's layout, where `BatchNorm1d` itself would take the length for the features.
     """
 
     ranks: Ranks | None = None
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input, of the shape it came in, normalized."""
+        """Return the normalized input, in its shape."""
         x = input.flatten(0, -2)
         if self.ranks is None or not self.training:
             return super().forward(x).view(input.shape)
@@ -99,8 +100,8 @@ class BatchNormLast(BatchNorm1d):
         momentum = self.momentum or 0.0
         with no_grad():
             self.num_batches_tracked += 1
-            for running, found in ((self.running_mean, mean), (self.running_var, var * (n / (n - 1)))):
-                running.mul_(1 - momentum).add_(momentum * found.view(-1))
+            for running, statistic in ((self.running_mean, mean), (self.running_var, var * (n / (n - 1)))):
+                running.mul_(1 - momentum).add_(momentum * statistic.view(-1))
         return (self.weight * (x - mean) * (var + self.eps) ** -0.5 + self.bias).view(input.shape)
 
 
