@@ -1,6 +1,7 @@
-"""The pytest plugin: a fixture for those who write operations.
+"""The pytest plugin: a fixture for authors of operations.
 
-A module of its own, outside the package: pytest loads it at every start, and importing it must cost nothing.
+It is a module of its own, outside the package: pytest loads it at every start, and importing it must cost
+nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import pytest
 
 @pytest.fixture
 def assert_matches_torch() -> Callable[..., None]:
-    """`tinygrad_ninja.check.assert_matches_torch`; the test is skipped where PyTorch is not installed."""
+    """Return `tinygrad_ninja.check.assert_matches_torch`; the test is skipped where PyTorch is not
+    installed."""
     pytest.importorskip("torch", reason="the comparison needs PyTorch, which is not installed")
 
     from tinygrad_ninja.check import assert_matches_torch as assertion

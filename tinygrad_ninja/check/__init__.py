@@ -1,4 +1,4 @@
-"""Is the engine right? The same function under PyTorch, and finite differences.
+"""Checks of the engine: comparison with PyTorch, and finite differences.
 
 PyTorch is imported by the first comparison, not by this package.
 """

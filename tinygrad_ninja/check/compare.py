@@ -1,4 +1,4 @@
-"""One function, the same numbers, two engines: how do the values and the gradients differ?
+"""One function, the same numbers, two engines: the differences of the values and the gradients.
 
 PyTorch is imported when a comparison is asked for, not before.
 """
@@ -23,7 +23,7 @@ from .. import dtypes
 Array = NDArray[Any]
 
 RTOL = {"float16": 1e-2, "float32": 1e-5, "float64": 1e-12}
-"""How far two orders of summation may lead apart, as a part of the greatest number in the tensor."""
+"""The error that the order of a sum may cause, relative to the greatest number in the tensor."""
 
 
 @dataclass(frozen=True)
@@ -35,63 +35,69 @@ class Difference:
 
     @cached_property
     def alike(self) -> bool:
-        """Whether both are there, with the same shape and dtype."""
+        """Return whether both arrays exist and have the same shape and dtype."""
         a, b = self.theirs, self.ours
         return a is not None and b is not None and a.shape == b.shape and a.dtype == b.dtype
 
     @cached_property
     def distances(self) -> Array:
-        """|ours - theirs| of each element, in float64. NaN is at no distance from NaN, and infinitely far
-        from a number. Where the shapes differ, or one array is missing, there is one infinite distance.
+        """Return |ours - theirs| of each element, in float64.
+
+        The distance of NaN to NaN is 0, to a number infinity. Where the shapes differ, or one array is
+        missing, the result is a single infinity of shape ().
         """
         a, b = self.theirs, self.ours
         if a is None or b is None or a.shape != b.shape:
             return np.array(math.inf)
         with np.errstate(invalid="ignore", over="ignore"):
-            found = np.abs(b.astype(np.float64) - a.astype(np.float64))
+            distances = np.abs(b.astype(np.float64) - a.astype(np.float64))
         equal = (a == b) | ((a != a) & (b != b))
-        return np.where(equal, 0.0, np.where(np.isnan(found), math.inf, found))
+        return np.where(equal, 0.0, np.where(np.isnan(distances), math.inf, distances))
 
     @cached_property
     def exact(self) -> bool:
-        """Whether every element is equal; NaN equals NaN here."""
+        """Return whether shape, dtype and every element are equal; NaN equals NaN here."""
         return self.alike and not self.distances.any()
 
     @cached_property
     def approximate(self) -> bool:
-        """Whether `torch.allclose` with its own tolerances would say so, and shape and dtype agree too."""
+        """Return whether shape and dtype agree, and the elements by `torch.allclose` with its default
+        tolerances."""
         return self.alike and np.allclose(self.ours, self.theirs, rtol=1e-5, atol=1e-8, equal_nan=True)  # type: ignore[arg-type]
 
     @cached_property
     def maxdiff(self) -> float:
-        """The largest distance; 0 where there are no elements."""
+        """Return the largest distance; 0 where there are no elements."""
         return float(self.distances.max(initial=0.0))
 
     @cached_property
     def ulps(self) -> float:
-        """The largest distance in units of the last place of PyTorch's element."""
+        """Return the largest distance in units in the last place (ulps) of PyTorch's element."""
         theirs = self.theirs
         if not self.maxdiff:
             return 0.0
         if theirs is None or self.distances.shape != theirs.shape or theirs.dtype.kind != "f":
             return math.inf
         with np.errstate(invalid="ignore", over="ignore"):
-            found = self.distances / np.spacing(np.abs(theirs)).astype(np.float64)
-        return float(np.where(self.distances == 0, 0.0, np.where(np.isnan(found), math.inf, found)).max())
+            distances = self.distances / np.spacing(np.abs(theirs)).astype(np.float64)
+        return float(
+            np.where(self.distances == 0, 0.0, np.where(np.isnan(distances), math.inf, distances)).max()
+        )
 
     @cached_property
     def scale(self) -> float:
-        """The greatest finite |element| of PyTorch's array; 0 where there is none."""
+        """Return the greatest finite |element| of PyTorch's array; 0 where there is none."""
         theirs = self.theirs
         return 0.0 if theirs is None else float(np.abs(theirs).max(initial=0, where=np.isfinite(theirs)))
 
     @property
     def dtype(self) -> str:
-        """The name of PyTorch's dtype; empty where its array is missing."""
+        """Return the name of PyTorch's dtype; empty where its array is missing."""
         return "" if self.theirs is None else self.theirs.dtype.name
 
     def complaint(self, rtol: float | None, atol: float, scale: float | None = None) -> str:
-        """What is wrong, in words; empty where shape and dtype agree and maxdiff ≤ atol + rtol · scale.
+        """Return a sentence about what differs; empty where shape and dtype agree and maxdiff ≤ atol + rtol ·
+        scale.
 
         rtol: by the dtype, from RTOL, where None. scale: the array's own where None.
         """
@@ -105,9 +111,9 @@ class Difference:
         relative = RTOL.get(self.dtype, 0.0) if rtol is None else rtol
         if self.maxdiff <= atol + relative * (self.scale if scale is None else scale):
             return ""
-        place = np.unravel_index(int(self.distances.argmax()), a.shape)
-        at = f"at {tuple(int(i) for i in place)} " if a.ndim else ""
-        return f"{at}{b[place]!s} where PyTorch has {a[place]!s}"
+        index = np.unravel_index(int(self.distances.argmax()), a.shape)
+        at = f"at {tuple(int(i) for i in index)} " if a.ndim else ""
+        return f"{at}{b[index]!s} where PyTorch has {a[index]!s}"
 
 
 @dataclass(frozen=True)
@@ -132,7 +138,7 @@ class Comparison:
         return len(self.rows)
 
     def __getitem__(self, name: str) -> Row:
-        """The row of that name; KeyError where there is none."""
+        """Return the row of that name; KeyError where there is none."""
         for row in self.rows:
             if row.name == name:
                 return row
@@ -141,19 +147,19 @@ class Comparison:
     def complaints(
         self, rtol: float | None = None, atol: float = 0.0, terms: Mapping[str, str] | None = None
     ) -> list[str]:
-        """A sentence for every value and gradient that differs: see `ok`."""
-        found = []
+        """Return a sentence for every value and gradient that differs; the arguments are those of `ok`."""
+        complaints = []
         for row in self.rows:
-            wrong = row.value.complaint(rtol, atol)
-            if wrong:
-                found.append(f"{row.name}: {wrong}")
+            complaint = row.value.complaint(rtol, atol)
+            if complaint:
+                complaints.append(f"{row.name}: {complaint}")
             if row.gradient is not None:
                 term = (terms or {}).get(row.name)
                 scale = None if term is None else self._gradient_scale(term)
-                wrong = row.gradient.complaint(rtol, atol, scale)
-                if wrong:
-                    found.append(f"gradient of {row.name}: {wrong}")
-        return found
+                complaint = row.gradient.complaint(rtol, atol, scale)
+                if complaint:
+                    complaints.append(f"gradient of {row.name}: {complaint}")
+        return complaints
 
     def _gradient_scale(self, name: str) -> float:
         gradient = self[name].gradient
@@ -164,13 +170,13 @@ class Comparison:
     def ok(
         self, rtol: float | None = None, atol: float = 0.0, terms: Mapping[str, str] | None = None
     ) -> bool:
-        """Whether all shapes and dtypes agree, and every maxdiff ≤ atol + rtol · scale.
+        """Return whether all shapes and dtypes agree, and every maxdiff ≤ atol + rtol · scale.
 
         The scale is the greatest |element| of PyTorch's array.
 
         rtol: by the array's dtype, from RTOL, where None.
-        terms: {name: other} where the gradient of `name` is a sum of terms that cancel, and the gradient of
-            `other`, which holds the terms, gives its scale.
+        terms: {name: other} where the gradient of `name` is a sum of terms that cancel; its scale is then
+            that of the gradient of `other`, which holds the terms.
         """
         return not self.complaints(rtol, atol, terms)
 
@@ -181,8 +187,9 @@ class Comparison:
             f"{'name':16}{'shape':13}{'dtype':8}{side}  {side}",
         ]
         for row in self.rows:
-            shape, dtype = (_both(row.value, each) for each in ("shape", "dtype"))
-            sides = "  ".join(_cells(each) for each in (row.value, row.gradient) if each is not None)
+            shape, dtype = (_both(row.value, attribute) for attribute in ("shape", "dtype"))
+            differences = (row.value, row.gradient)
+            sides = "  ".join(_cells(difference) for difference in differences if difference is not None)
             lines.append(f"{row.name:16}{shape:13}{dtype:8}{sides}".rstrip())
         return "\n".join(lines)
 
@@ -193,9 +200,9 @@ def _cells(difference: Difference) -> str:
 
 
 def _both(difference: Difference, attribute: str) -> str:
-    """PyTorch's shape or dtype, and ours beside it where it is another."""
-    each = [str(getattr(array, attribute, "none")) for array in (difference.theirs, difference.ours)]
-    return each[0] if each[0] == each[1] else " / ".join(each) + " "
+    """Return PyTorch's shape or dtype, with ours beside it where it differs."""
+    theirs, ours = (str(getattr(array, attribute, "none")) for array in (difference.theirs, difference.ours))
+    return theirs if theirs == ours else f"{theirs} / {ours} "
 
 
 def compare(fn: Callable[..., Any], *inputs: Any, device: str = "cpu", dtype: Any = None) -> Comparison:
@@ -215,10 +222,10 @@ def compare(fn: Callable[..., Any], *inputs: Any, device: str = "cpu", dtype: An
     """
     torch = import_module("torch")
     names = _input_names(fn, inputs)
-    arrays = [_numbers(each, dtype) for each in inputs]
-    place = device if device.startswith("cuda") else "cpu"
-    ours = _run(fn, tinygrad_ninja, names, [tinygrad_ninja.tensor(each, device=device) for each in arrays])
-    theirs = _run(fn, torch, names, [torch.tensor(each, device=place) for each in arrays])
+    arrays = [_numbers(value, dtype) for value in inputs]
+    torch_device = device if device.startswith("cuda") else "cpu"
+    ours = _run(fn, tinygrad_ninja, names, [tinygrad_ninja.tensor(array, device=device) for array in arrays])
+    theirs = _run(fn, torch, names, [torch.tensor(array, device=torch_device) for array in arrays])
     missing = (None, None)
     rows = []
     for name in dict.fromkeys([*theirs, *ours]):
@@ -235,54 +242,55 @@ def compare(fn: Callable[..., Any], *inputs: Any, device: str = "cpu", dtype: An
 
 
 def _input_names(fn: Callable[..., Any], inputs: tuple[Any, ...]) -> list[str]:
-    """The parameters of fn after the first; those of `*args` are numbered."""
+    """Return the names of fn's parameters after the first; those of `*args` are numbered."""
     names = []
-    for parameter, given in list(inspect.signature(fn).bind(None, *inputs).arguments.items())[1:]:
-        several = inspect.signature(fn).parameters[parameter].kind is inspect.Parameter.VAR_POSITIONAL
-        names += [f"{parameter}[{i}]" for i in range(len(given))] if several else [parameter]
+    for parameter, argument in list(inspect.signature(fn).bind(None, *inputs).arguments.items())[1:]:
+        is_variadic = inspect.signature(fn).parameters[parameter].kind is inspect.Parameter.VAR_POSITIONAL
+        names += [f"{parameter}[{i}]" for i in range(len(argument))] if is_variadic else [parameter]
     return names
 
 
-def _numbers(given: Any, dtype: Any) -> Array:
-    """An input as a NumPy array, floating point ones in `dtype`."""
-    if hasattr(given, "detach"):
-        given = given.detach().cpu().numpy()
-    array: Array = tinygrad_ninja.tensor(given).numpy()
+def _numbers(value: Any, dtype: Any) -> Array:
+    """Return an input as a NumPy array, floating point ones in `dtype`."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    array: Array = tinygrad_ninja.tensor(value).numpy()
     if dtype is None or array.dtype.kind != "f":
         return array
-    found = dtypes.BY_NAME.get(str(dtype).removeprefix("torch.")) or dtypes.as_dtype(dtype)
-    return array.astype(found.numpy)
+    target = dtypes.BY_NAME.get(str(dtype).removeprefix("torch.")) or dtypes.as_dtype(dtype)
+    return array.astype(target.numpy)
 
 
 def _run(
     fn: Callable[..., Any], module: Any, names: list[str], inputs: list[Any]
 ) -> dict[str, tuple[Array, Array | None]]:
-    """The value and the gradient of each input and each result, by name."""
-    for each in inputs:
-        each.requires_grad_(each.dtype.is_floating_point)
+    """Return the value and the gradient of each input and each result, by name."""
+    for tensor in inputs:
+        tensor.requires_grad_(tensor.dtype.is_floating_point)
     returned = fn(module, *inputs)
-    named = returned if isinstance(returned, Mapping) else {"loss": returned}
-    given = dict(zip(names, inputs, strict=True))
+    outputs = returned if isinstance(returned, Mapping) else {"loss": returned}
+    named_inputs = dict(zip(names, inputs, strict=True))
     results = {
-        f"{name} (inside)" if name in given else name: each
-        for name, each in named.items()
-        if isinstance(each, module.Tensor) and each is not given.get(name)
+        f"{name} (inside)" if name in named_inputs else name: value
+        for name, value in outputs.items()
+        if isinstance(value, module.Tensor) and value is not named_inputs.get(name)
     }
     _backward(results, module.__name__)
-    return {name: (_array(each), _gradient(each)) for name, each in (given | results).items()}
+    tensors = named_inputs | results
+    return {name: (_array(tensor), _gradient(tensor)) for name, tensor in tensors.items()}
 
 
 def _backward(results: dict[str, Any], engine: str) -> None:
-    differentiable = [each for each in results.values() if each.requires_grad]
+    differentiable = [tensor for tensor in results.values() if tensor.requires_grad]
     if not differentiable:
         return
-    loss = results.get("loss", next((each for each in reversed(differentiable) if not each.ndim), None))
+    loss = results.get("loss", next((tensor for tensor in reversed(differentiable) if not tensor.ndim), None))
     if loss is None or loss.ndim:
         raise ValueError(
             f'{engine}: nothing to differentiate: return a scalar Tensor, or a dict with a scalar "loss"'
         )
-    for each in differentiable:
-        each.retain_grad()
+    for tensor in differentiable:
+        tensor.retain_grad()
     loss.backward()
 
 

@@ -1,4 +1,4 @@
-"""Gradients checked against finite differences: no other engine is asked."""
+"""Gradients checked against finite differences; no other engine is needed."""
 
 from __future__ import annotations
 
@@ -28,18 +28,19 @@ def gradcheck(
     rtol: float = 1e-3,
     raise_exception: bool = True,
 ) -> bool:
-    """Whether each gradient of `func(*inputs)` is (f(x + eps) - f(x - eps)) / 2 eps, to atol + rtol · |that|.
+    """Return whether each gradient of `func(*inputs)` agrees with (f(x + eps) - f(x - eps)) / 2 eps.
 
-    inputs: one or several; the Tensors among them that require a gradient are checked, and all floating point
-    ones are taken in float64. func: returns one Tensor of float64 or several; integers are passed over.
+    They agree where they differ by at most atol + rtol · |finite difference|. inputs: one or several; the
+    Tensors among them that require a gradient are checked, and all floating point ones are computed in
+    float64. func: returns one Tensor of float64 or several; integer ones are skipped.
 
     Raises GradcheckError at the first element that is wrong, or returns False where raise_exception is false;
-    ValueError where no input requires a gradient, or an output is in a lower precision than float64.
-    The interface is that of `torch.autograd.gradcheck`.
+    ValueError where no input requires a gradient, or an output has a lower precision than float64. The
+    interface is that of `torch.autograd.gradcheck`.
     """
-    given = _listed(inputs)
-    checked = _checked(given)
-    leaves = [_leaf(each) for each in given]
+    arguments = _as_list(inputs)
+    checked = _checked_indices(arguments)
+    leaves = [_leaf(argument) for argument in arguments]
     outputs = _outputs(func, leaves)
     for i in checked:
         analytic = _gradients(outputs, leaves[i])
@@ -49,10 +50,10 @@ def gradcheck(
             continue
         if not raise_exception:
             return False
-        element, place = (int(each) for each in wrong[0])
+        row, column = (int(index) for index in wrong[0])
         raise GradcheckError(
-            f"input {i} at {_place(element, leaves[i].shape)}, {_named(place, outputs)}: "
-            f"the gradient is {analytic[element, place]!s}, the finite difference {numeric[element, place]!s}"
+            f"input {i} at {_place(row, leaves[i].shape)}, {_describe(column, outputs)}: "
+            f"the gradient is {analytic[row, column]!s}, the finite difference {numeric[row, column]!s}"
         )
     return True
 
@@ -66,110 +67,117 @@ def gradgradcheck(
     rtol: float = 1e-3,
     raise_exception: bool = True,
 ) -> bool:
-    """`gradcheck` of the gradients of `func`: whether its second derivatives are right.
+    """Return whether the second derivatives of `func` are right: `gradcheck` of its gradients.
 
     The outputs are weighted by random numbers, the same ones every time, which are inputs of the check too,
     numbered after those of func. Arguments and errors are those of `gradcheck`.
     """
-    given = _listed(inputs)
-    checked = _checked(given)
+    arguments = _as_list(inputs)
+    checked = _checked_indices(arguments)
     generator = Generator().manual_seed(0)
     weights = [
-        randn(each.shape, generator=generator, dtype=float64, device=each.device, requires_grad=True)
-        for each in _outputs(func, [_leaf(each) for each in given])
+        randn(output.shape, generator=generator, dtype=float64, device=output.device, requires_grad=True)
+        for output in _outputs(func, [_leaf(argument) for argument in arguments])
     ]
 
     def gradients(*args: Any) -> tuple[Tensor | None, ...]:
-        outputs = _outputs(func, args[: len(given)])
-        pairs = [(out, w) for out, w in zip(outputs, args[len(given) :], strict=True) if out.requires_grad]
-        sought = [args[i] for i in checked]
+        """Return the gradients of the weighted outputs with respect to the checked inputs."""
+        outputs = _outputs(func, args[: len(arguments)])
+        pairs = [
+            (out, w) for out, w in zip(outputs, args[len(arguments) :], strict=True) if out.requires_grad
+        ]
+        variables = [args[i] for i in checked]
         return autograd.grad(
             [out for out, _ in pairs],
-            sought,
+            variables,
             [w for _, w in pairs],
             create_graph=True,
             materialize_grads=True,
         )
 
     return gradcheck(
-        gradients, [*given, *weights], eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception
+        gradients, [*arguments, *weights], eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception
     )
 
 
-def _listed(inputs: Any) -> list[Any]:
+def _as_list(inputs: Any) -> list[Any]:
     return [inputs] if isinstance(inputs, Tensor) else list(inputs)
 
 
-def _checked(given: Sequence[Any]) -> list[int]:
-    found = [i for i, each in enumerate(given) if isinstance(each, Tensor) and each.requires_grad]
-    if not found:
+def _checked_indices(arguments: Sequence[Any]) -> list[int]:
+    indices = [
+        i for i, argument in enumerate(arguments) if isinstance(argument, Tensor) and argument.requires_grad
+    ]
+    if not indices:
         raise ValueError("there is nothing to check: no input requires a gradient")
-    return found
+    return indices
 
 
-def _leaf(given: Any) -> Any:
-    """An input on its own, in float64."""
-    if not isinstance(given, Tensor) or not given.is_floating_point():
-        return given
-    leaf = given.detach().to(float64).clone()
-    return leaf.requires_grad_(given.requires_grad)
+def _leaf(value: Any) -> Any:
+    """Return an input as a leaf of its own, in float64; what is no floating point Tensor is returned as it
+    is."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        return value
+    leaf = value.detach().to(float64).clone()
+    return leaf.requires_grad_(value.requires_grad)
 
 
 def _outputs(func: Function, args: Sequence[Any]) -> list[Tensor]:
     returned = func(*args)
-    several = returned if isinstance(returned, (tuple, list)) else [returned]
-    found = [each for each in several if isinstance(each, Tensor) and each.is_floating_point()]
-    if not found:
+    results = returned if isinstance(returned, (tuple, list)) else [returned]
+    outputs = [output for output in results if isinstance(output, Tensor) and output.is_floating_point()]
+    if not outputs:
         raise ValueError("there is nothing to check: the function returned no floating point Tensor")
-    for each in found:
-        if each.dtype is not float64:
-            raise ValueError(f"an output is {each.dtype}: finite differences need float64")
-    return found
+    for output in outputs:
+        if output.dtype is not float64:
+            raise ValueError(f"an output is {output.dtype}: finite differences need float64")
+    return outputs
 
 
 def _gradients(outputs: Sequence[Tensor], leaf: Tensor) -> Array:
-    """The derivative of each element of the outputs by each element of the leaf: (leaf's, outputs').
+    """Return the derivative of each output element with respect to each element of the leaf.
 
-    An output that requires no gradient claims not to depend on the leaf: its derivatives are zeros.
+    The array has the shape (elements of the leaf, elements of all outputs). An output that requires no
+    gradient claims not to depend on the leaf: its derivatives are zeros.
     """
     columns = []
     for out in outputs:
         for k in range(out.numel()):
             column = np.zeros(leaf.shape)
             if out.requires_grad:
-                chosen = np.zeros(out.numel())
-                chosen[k] = 1
-                weight = tensor(chosen.reshape(out.shape), device=out.device)
-                (found,) = autograd.grad(out, leaf, weight, retain_graph=True, materialize_grads=True)
-                column = found.cpu().numpy()  # type: ignore[union-attr]
+                selected = np.zeros(out.numel())
+                selected[k] = 1
+                weight = tensor(selected.reshape(out.shape), device=out.device)
+                (gradient,) = autograd.grad(out, leaf, weight, retain_graph=True, materialize_grads=True)
+                column = gradient.cpu().numpy()  # type: ignore[union-attr]
             columns.append(column.reshape(-1))
     return np.array(columns).reshape(len(columns), leaf.numel()).T
 
 
 def _differences(func: Function, leaves: Sequence[Any], i: int, eps: float) -> Array:
-    """The same derivatives with respect to input i by central differences, in the same layout."""
+    """Return the same derivatives with respect to input i by central differences, in the same layout."""
     values = leaves[i].detach().cpu().numpy()
     rows = []
     for j in range(values.size):
         both = []
         for step in (eps, -eps):
-            moved = values.copy()
-            moved.reshape(-1)[j] += step
-            leaf = tensor(moved, device=leaves[i].device, requires_grad=True)
-            found = _outputs(func, [*leaves[:i], leaf, *leaves[i + 1 :]])
-            both.append(np.concatenate([out.detach().cpu().numpy().reshape(-1) for out in found]))
+            shifted = values.copy()
+            shifted.reshape(-1)[j] += step
+            leaf = tensor(shifted, device=leaves[i].device, requires_grad=True)
+            outputs = _outputs(func, [*leaves[:i], leaf, *leaves[i + 1 :]])
+            both.append(np.concatenate([out.detach().cpu().numpy().reshape(-1) for out in outputs]))
         rows.append((both[0] - both[1]) / (2 * eps))
     return np.array(rows)
 
 
 def _place(element: int, shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(int(each) for each in np.unravel_index(element, tuple(shape)))
+    return tuple(int(index) for index in np.unravel_index(element, tuple(shape)))
 
 
-def _named(place: int, outputs: Sequence[Tensor]) -> str:
-    """The output, and the place in it, of an element counted through all of them."""
+def _describe(position: int, outputs: Sequence[Tensor]) -> str:
+    """Return the name of the output, and the index in it, of an element counted through all outputs."""
     for number, out in enumerate(outputs):
-        if place < out.numel():
-            return f"output {number} at {_place(place, out.shape)}"
-        place -= out.numel()
-    raise IndexError(place)
+        if position < out.numel():
+            return f"output {number} at {_place(position, out.shape)}"
+        position -= out.numel()
+    raise IndexError(position)

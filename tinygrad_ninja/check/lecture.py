@@ -20,17 +20,17 @@ SEED = 2147483647  # the lecture's
 ARRAYS = {"cpu": "NumPy arrays", "torch": "torch tensors", "cuda": "the GPU"}
 
 TERMS = {"b1": "hprebn", "logit_maxes": "norm_logits"}
-"""Two gradients are zero but for rounding, because batch normalization, and the softmax, undo a shift of
+"""Two gradients are zero up to rounding, because batch normalization, and the softmax, undo a shift of
 their input. Each is a sum of terms that cancel; it is measured by the gradient that holds the terms."""
 
 
 def forward(
     module: Any, C: Any, W1: Any, b1: Any, W2: Any, b2: Any, bngain: Any, bnbias: Any, X: Any, Y: Any
 ) -> dict[str, Any]:
-    """Every step from the letters to the loss, by name.
+    """Return every step from the letters to the loss, by name.
 
-    C: (letters, 10); W1: (30, 64); b1: (64); W2: (64, letters); b2: (letters); bngain, bnbias: (1, 64);
-    X: (32, 3) and Y: (32) integers below `letters`. `module` is the one whose Tensors they are.
+    C: (letters, 10); W1: (30, 64); b1: (64); W2: (64, letters); b2: (letters); bngain, bnbias: (1, 64); X:
+    (32, 3) and Y: (32) integers below `letters`. `module` is the one whose Tensors they are.
     """
     rows = X.shape[0]
 
@@ -52,7 +52,7 @@ def forward(
     h = module.tanh(hpreact)
     logits = module.matmul(h, W2) + b2
 
-    # cross-entropy: the largest logit of each row is taken off so that exp does not overflow
+    # cross-entropy: the largest logit of each row is subtracted so that exp does not overflow
     logit_maxes = logits.max(dim=1, keepdim=True).values
     norm_logits = logits - logit_maxes
     counts = module.exp(norm_logits)
@@ -66,47 +66,53 @@ def forward(
 
 
 def numbers(data: str | None = None) -> list[Any]:
-    """What `forward` takes after the module: seven parameters, and a batch from the words of
-    `read_words(data)`. No parameter is left at 0 or 1, where a wrong gradient might not show."""
+    """Return the arguments of `forward` after the module: seven parameters, and a batch of the words of
+    `read_words(data)`.
+
+    No parameter is left at 0 or 1, where a wrong gradient might not show.
+    """
     words = read_words(data)
     vocabulary = Vocabulary(words)
     X, Y = build_dataset(split(words)[0], vocabulary, CONTEXT)
     letters, inputs = len(vocabulary), CONTEXT * EMBEDDING
     generator = tinygrad_ninja.Generator().manual_seed(SEED)
 
-    def drawn(*shape: int) -> Any:
+    def draw(*shape: int) -> Any:
+        """Draw a tensor of this shape from the normal distribution."""
         return tinygrad_ninja.randn(*shape, generator=generator)
 
-    C = drawn(letters, EMBEDDING)
-    W1 = drawn(inputs, HIDDEN) * (5 / 3) / inputs**0.5
-    b1 = drawn(HIDDEN) * 0.1
-    W2, b2 = drawn(HIDDEN, letters) * 0.1, drawn(letters) * 0.1
-    bngain, bnbias = drawn(1, HIDDEN) * 0.1 + 1, drawn(1, HIDDEN) * 0.1
+    C = draw(letters, EMBEDDING)
+    W1 = draw(inputs, HIDDEN) * (5 / 3) / inputs**0.5
+    b1 = draw(HIDDEN) * 0.1
+    W2, b2 = draw(HIDDEN, letters) * 0.1, draw(letters) * 0.1
+    bngain, bnbias = draw(1, HIDDEN) * 0.1 + 1, draw(1, HIDDEN) * 0.1
     batch = tinygrad_ninja.randint(0, len(X), (BATCH,), generator=generator).numpy()
     return [C, W1, b1, W2, b2, bngain, bnbias, X[batch], Y[batch]]
 
 
 def table(device: str = "cpu", dtype: str = "float32", data: str | None = None) -> Comparison:
-    """The comparison of the 26 tensors, from the parameters to `logprobs`; see `compare` for the errors."""
+    """Return the comparison of the 26 tensors, from the parameters to `logprobs`; see `compare` for the
+    errors."""
     rows = compare(forward, *numbers(data), device=device, dtype=dtype)
     return Comparison(tuple(row for row in rows if row.gradient is not None and row.name != "loss"))
 
 
 def tolerance(device: str, dtype: str) -> float:
-    """How far a value may be from PyTorch's, as a part of its tensor's greatest element.
+    """Return the largest allowed distance from PyTorch's values, relative to the greatest element of the
+    tensor.
 
-    Not at all in float32 on torch tensors, where the same operations follow one another; NumPy, and a GPU,
-    may add up in another order, and of float64 more than RTOL is not asked.
+    It is 0 in float32 on torch tensors, where both engines run the same operations in the same order. NumPy,
+    and a GPU, may add up in another order, and in float64 RTOL is enough.
     """
     return 0.0 if (device, dtype) == ("torch", "float32") else RTOL[dtype]
 
 
 def complaints(comparison: Comparison, device: str, dtype: str) -> list[str]:
-    """A sentence for each of its values and gradients that is not within the tolerance."""
+    """Return a sentence for each value and gradient of the comparison that is not within the tolerance."""
     return comparison.complaints(tolerance(device, dtype), terms=TERMS)
 
 
 def claim(device: str, dtype: str) -> str:
-    """How near it is where there are no complaints, in words."""
+    """Return the precision of a comparison without complaints, in words."""
     allowed = tolerance(device, dtype)
     return f"to {allowed:g}" if allowed else "to the last bit"

@@ -1,4 +1,4 @@
-"""Is every tensor that could be trained given to an optimizer?"""
+"""A check that every tensor that could be trained was given to an optimizer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ..tensors import Tensor
 
 def check_optimized(loss: Tensor, optimizer: Optimizer, model: Module | None = None) -> None:
     """Raise ValueError where `loss`, before its backward, depends on a leaf that requires a gradient and that
-    the optimizer was not given: it would gather gradients and never change.
+    the optimizer was not given: it would accumulate gradients and never change.
 
-    A parameter is forgotten most easily where a Module does not list it: a plain Tensor as an attribute, or
+    A parameter is easily forgotten where a Module does not list it: a plain Tensor as an attribute, or
     layers in a plain list. With `model`, the message names the attribute.
     """
     optimized = {id(p.edge) for group in optimizer.param_groups for p in group["params"]}

@@ -1,11 +1,12 @@
-"""Derivatives of functions: functions go in, and functions or derivatives come out.
+"""Derivatives of functions: each takes a function, and returns a function or a derivative.
 
 `grad`, `grad_and_value`, `vjp`, `jvp`, `jacrev`, `jacfwd`, `hessian` and `functional_call` are called as in
-`torch.func`; `jacobian` and `hvp`, which are not there, as in `torch.autograd.functional`.
+`torch.func`; `jacobian` and `hvp`, which it lacks, as in `torch.autograd.functional`.
 
 Arguments that are differentiated, and outputs, are Tensors, or tuples, lists and dicts of them, also nested;
-ValueError and RuntimeError where one holds anything else. All can be nested in each other: a derivative is
-recorded where something that it depends on is itself to be differentiated, and otherwise has no history.
+ValueError and RuntimeError are raised where one holds anything else. All can be nested in each other: a
+derivative is recorded where something that it depends on is itself to be differentiated, and otherwise has no
+history.
 """
 
 from __future__ import annotations
@@ -46,11 +47,12 @@ __all__ = [
 def grad_and_value(
     func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
 ) -> Callable[..., tuple[Any, Any]]:
-    """A function that returns (gradient, value) of `func`, which returns a 0-d Tensor.
+    """Return a function that returns (gradient, value) of `func`, which returns a Tensor of shape ().
 
-    argnums: the argument to differentiate, or a tuple of them, of which the gradient is then a tuple.
-    has_aux: `func` returns (output, aux) instead; in the place of value is then (value, aux).
-    RuntimeError where func does not return a 0-d Tensor, or an argument is of no floating point dtype.
+    argnums: the argument to differentiate, or a tuple of arguments, which makes the gradient a tuple; a
+    gradient has the structure, shapes and dtypes of its argument. has_aux: `func` returns (output, aux), and
+    the result is (gradient, (value, aux)). Calling the result raises RuntimeError where func does not return
+    a Tensor of shape (), or an argument has no floating point dtype.
     """
 
     @functools.wraps(func)
@@ -58,18 +60,23 @@ def grad_and_value(
         call = Call(func, args, positions(argnums, len(args)), has_aux, kwargs)
         value = call.output
         if not isinstance(value, Tensor) or value.ndim:
-            got = f"one of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            description = (
+                f"one of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            )
             raise RuntimeError(
-                f"grad: the function must return a scalar Tensor, not {got}; see vjp and jacrev"
+                f"grad: the function must return a scalar Tensor, not {description}; see vjp and jacrev"
             )
         slopes = call.by_argument(call.pull([ones_like(value)], call.nested), argnums)
-        return slopes, call.settled((value, *call.aux) if has_aux else value)
+        return slopes, call.detach_unless_nested((value, *call.aux) if has_aux else value)
 
     return wrapper
 
 
 def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
-    """A function that returns the gradient of `func`; with has_aux, (gradient, aux). See `grad_and_value`."""
+    """Return a function that returns the gradient of `func`; with has_aux, (gradient, aux).
+
+    The arguments and errors are those of `grad_and_value`.
+    """
 
     @functools.wraps(func)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -80,31 +87,33 @@ def grad(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) 
 
 
 def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
-    """(output, vjp_fn), or (output, vjp_fn, aux) where has_aux says that `func` returns (output, aux).
+    """Return (output, vjp_fn), or (output, vjp_fn, aux) where has_aux says that `func` returns (output, aux).
 
-    `vjp_fn(cotangents)` takes what is built as the output is, and returns for each of the primals the product
-    of the cotangents with the Jacobian: cotangentᵀ · J, a tuple. It may be called again.
-    RuntimeError where an output is of no floating point dtype, or the cotangents do not fit it.
+    `vjp_fn(cotangents)` takes Tensors in the structure and shapes of the output, and returns a tuple with the
+    product of the cotangents with the Jacobian, cotangentᵀ · J, for each of the primals. It may be called
+    again. Raises RuntimeError where an output has no floating point dtype, or the cotangents do not fit it.
     """
     call = Call(func, primals, range(len(primals)), has_aux)
     call.require_floating("vjp")
 
     def vjp_fn(cotangents: Any) -> tuple[Any, ...]:
+        """Return the product cotangentᵀ · J for each primal."""
         weights = matching(cotangents, call.output, "cotangents")
         products: tuple[Any, ...] = call.by_argument(call.pull(weights, call.records(weights)), ())
         return products
 
-    return (call.settled(call.output), vjp_fn, *call.settled(call.aux))
+    return (call.detach_unless_nested(call.output), vjp_fn, *call.detach_unless_nested(call.aux))
 
 
 def jvp(
     func: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...], *, has_aux: bool = False
 ) -> Any:
-    """(output, J · tangents), and aux as the third where has_aux says that `func` returns (output, aux).
+    """Return (output, J · tangents), and aux as the third where has_aux says that `func` returns (output,
+    aux).
 
-    primals: a tuple, the arguments of `func`; tangents: built as they are, of the same shapes.
-    The product is taken by two passes backward, so it costs about twice a `vjp`. RuntimeError where the
-    tangents do not fit.
+    primals: a tuple, the arguments of `func`; tangents: of the same structure and shapes. The product has the
+    structure and shapes of the output. It takes two passes backward, so it costs about twice a `vjp`. Raises
+    RuntimeError where the tangents do not fit.
     """
     if not isinstance(primals, tuple) or not primals:
         raise RuntimeError("jvp: primals must be a tuple of the function's arguments, at least one")
@@ -112,21 +121,22 @@ def jvp(
     directions = matching(tangents, primals, "tangents")
     weights, slopes = call.transposed()
     products = filled(call.output, pull(slopes, weights, directions, call.records(directions)))
-    return (call.settled(call.output), products, *call.settled(call.aux))
+    return (call.detach_unless_nested(call.output), products, *call.detach_unless_nested(call.aux))
 
 
 def jacrev(func: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False) -> Callable[..., Any]:
-    """A function that returns the Jacobian of `func`, taken by one pass backward for each output element.
+    """Return a function that returns the Jacobian of `func`, by one pass backward for each output element.
 
-    For an output of shape (…) and an argument of shape (---) it has shape (…, ---). It is built as the output
-    is, and within that as `grad` builds its answer; with has_aux the answer is (Jacobian, aux).
-    RuntimeError where an output is of no floating point dtype.
+    For an output of shape (…) and an argument of shape (---) its shape is (…, ---). It has the structure of
+    the output, and within that the structure of `grad`'s result; with has_aux the result is (Jacobian, aux).
+    Calling it raises RuntimeError where an output has no floating point dtype.
     """
     return _jacobian_of(func, argnums, has_aux, _by_rows)
 
 
 def jacfwd(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., Any]:
-    """`jacrev` by one pass for each input element: less work where there are fewer of those."""
+    """Return `jacrev` of `func`, by one pass for each input element: less work where there are fewer of
+    those."""
     return _jacobian_of(func, argnums, has_aux, _by_columns)
 
 
@@ -140,8 +150,8 @@ def _jacobian_of(
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         call = Call(func, args, positions(argnums, len(args)), has_aux, kwargs)
         call.require_floating("Jacobian")
-        jacobian = filled(call.output, (call.by_argument(each, argnums) for each in blocks_of(call)))
-        return (jacobian, *call.settled(call.aux)) if has_aux else jacobian
+        jacobian = filled(call.output, (call.by_argument(blocks, argnums) for blocks in blocks_of(call)))
+        return (jacobian, *call.detach_unless_nested(call.aux)) if has_aux else jacobian
 
     return wrapper
 
@@ -151,29 +161,29 @@ def _by_rows(call: Call) -> list[list[Tensor]]:
 
 
 def _by_columns(call: Call) -> list[list[Tensor]]:
-    """The rows of the transposed map, as columns."""
+    """Return the blocks of the Jacobian, computed as the rows of the transposed map."""
     weights, slopes = call.transposed()
     transposed = _blocks(slopes, weights, call.nested)
     return [
-        [_turned(transposed[j][i], each.ndim) for j, each in enumerate(call.inputs)]
+        [_move_to_end(transposed[j][i], tensor.ndim) for j, tensor in enumerate(call.inputs)]
         for i in range(len(call.outputs))
     ]
 
 
-def _turned(block: Tensor, n: int) -> Tensor:
-    """With the first n dimensions last."""
-    turned: Tensor = block.permute(*range(n, block.ndim), *range(n))
-    return turned
+def _move_to_end(block: Tensor, n: int) -> Tensor:
+    """Return the block with its first n dimensions moved to the end."""
+    moved: Tensor = block.permute(*range(n, block.ndim), *range(n))
+    return moved
 
 
 def _blocks(outputs: Sequence[Tensor], inputs: Sequence[Tensor], recorded: bool) -> list[list[Tensor]]:
-    """For each output and each input, d output / d input, of the shape of the one and then of the other."""
+    """Return, for each output and each input, d output / d input, of shape (*output.shape, *input.shape)."""
     result = []
     for output in outputs:
         n, shape = output.numel(), tuple(output.shape)
         basis = eye(n, dtype=output.dtype, device=output.device).reshape(n, *shape)
         rows = [pull([output], inputs, [basis[i]], recorded) for i in range(n)]
-        result.append([_stacked([row[j] for row in rows], shape, each) for j, each in enumerate(inputs)])
+        result.append([_stacked([row[j] for row in rows], shape, tensor) for j, tensor in enumerate(inputs)])
     return result
 
 
@@ -183,7 +193,11 @@ def _stacked(rows: list[Tensor], lead: tuple[int, ...], like: Tensor) -> Tensor:
 
 
 def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
-    """A function that returns the second derivatives of `func`: the Jacobian of its Jacobian."""
+    """Return a function that returns the second derivatives of `func`: the Jacobian of its Jacobian.
+
+    For an output of shape (…) and an argument of shape (---) the shape is (…, ---, ---); errors as for
+    `jacrev`.
+    """
     return jacrev(jacrev(func, argnums), argnums)
 
 
@@ -195,32 +209,41 @@ def functional_call(
     *,
     strict: bool = False,
 ) -> Any:
-    """What the module gives with these Tensors, by their dotted paths, in the place of its own.
+    """Return the output of the module with these Tensors, by their dotted paths, in place of its own.
 
     args: its arguments in a tuple, or the only one. A parameter that the module has in several places is
-    replaced in all. With strict, RuntimeError where a name is missing or is not the module's; otherwise a
-    missing one leaves the module's own, and another is not used.
+    replaced in all. With strict, RuntimeError is raised where a name is missing or is not the module's;
+    otherwise the module's own Tensor is used for a missing name, and a surplus one is ignored.
     """
     own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    wrong = [*(own.keys() - parameters_and_buffers.keys()), *(parameters_and_buffers.keys() - own.keys())]
-    if strict and wrong:
-        raise RuntimeError(f"these are missing, or not the module's: {', '.join(sorted(wrong))}")
-    given = {id(own[name]): value for name, value in parameters_and_buffers.items() if name in own}
-    places: list[dict[str, Any]] = [
-        place for each in module.modules() for place in (each._parameters, each._buffers)
+    mismatched = [
+        *(own.keys() - parameters_and_buffers.keys()),
+        *(parameters_and_buffers.keys() - own.keys()),
     ]
-    before = [dict(place) for place in places]
+    if strict and mismatched:
+        raise RuntimeError(f"these are missing, or not the module's: {', '.join(sorted(mismatched))}")
+    replacements = {id(own[name]): value for name, value in parameters_and_buffers.items() if name in own}
+    dictionaries: list[dict[str, Any]] = [
+        tensors for layer in module.modules() for tensors in (layer._parameters, layer._buffers)
+    ]
+    originals = [dict(tensors) for tensors in dictionaries]
     try:
-        for place in places:
-            place.update({name: given[id(value)] for name, value in place.items() if id(value) in given})
+        for tensors in dictionaries:
+            tensors.update(
+                {
+                    name: replacements[id(value)]
+                    for name, value in tensors.items()
+                    if id(value) in replacements
+                }
+            )
         return module(*(args if isinstance(args, tuple) else (args,)), **(kwargs or {}))
     finally:
-        for place, values in zip(places, before, strict=True):
-            place.update(values)
+        for tensors, values in zip(dictionaries, originals, strict=True):
+            tensors.update(values)
 
 
 def vmap(*args: Any, **kwargs: Any) -> NoReturn:
-    """NotImplementedError: there is none here."""
+    """Raise NotImplementedError, which names the nearest things: this engine has no vmap."""
     raise NotImplementedError(
         "vmap is not offered; the nearest things are a leading batch dimension, which arithmetic, matmul and "
         "reductions along a dim take, and stack([func(x) for x in xs])"
@@ -233,9 +256,9 @@ def vmap(*args: Any, **kwargs: Any) -> NoReturn:
 def jacobian(
     func: Callable[..., Any], inputs: Tensor | tuple[Tensor, ...], create_graph: bool = False
 ) -> Any:
-    """The Jacobian of `func` at `inputs`, a Tensor or the tuple of its arguments: see `jacrev`.
+    """Return the Jacobian of `func` at `inputs`, a Tensor or the tuple of its arguments: see `jacrev`.
 
-    It is recorded only with create_graph=True. TypeError where inputs are anything else.
+    It is recorded only with create_graph=True. Raises TypeError where inputs are anything else.
     """
     primals, argnums = _arguments(inputs, "jacobian")
     with set_grad_enabled(create_graph and is_grad_enabled()):
@@ -248,12 +271,16 @@ def hvp(
     v: Tensor | tuple[Tensor, ...] | None = None,
     create_graph: bool = False,
 ) -> tuple[Tensor, Any]:
-    """(value, H · v) of `func`, which returns one element, and of its Hessian H at `inputs`, not built whole.
+    """Return (value, H · v) for `func`, which returns one element, and its Hessian H at `inputs`, which is
+    not built.
 
-    inputs: a Tensor or the tuple of the arguments; v: built as they are, of the same shapes; 1 where None,
-    for an input of one element. It is recorded only with create_graph=True.
+    inputs: a Tensor or the tuple of the arguments; v: of the same structure and shapes; 1 where None, for an
+    input of one element. The value has the shape that func returns, the product those of the inputs. It is
+    recorded only with create_graph=True.
+
     The product is the gradient of the gradient's product with v, since H is symmetric. (B. Pearlmutter, "Fast
-    exact multiplication by the Hessian", 1994.) TypeError and RuntimeError where something does not fit.
+    exact multiplication by the Hessian", 1994.) Raises TypeError where inputs are anything else, and
+    RuntimeError where v does not fit or func returns more than one element.
     """
     primals, argnums = _arguments(inputs, "hvp")
     if v is None:
@@ -263,6 +290,7 @@ def hvp(
     directions = tuple(matching(v if isinstance(v, tuple) else (v,), primals, "v"))
 
     def scalar(*xs: Any) -> tuple[Tensor, Tensor]:
+        """Return the value as a Tensor of shape (), and as func returned it."""
         value = func(*xs)
         if not isinstance(value, Tensor) or value.numel() != 1:
             raise RuntimeError("hvp: the function must return a Tensor of a single element")
@@ -277,7 +305,7 @@ def hvp(
 
 def _arguments(inputs: Any, name: str) -> tuple[tuple[Tensor, ...], Argnums]:
     primals = inputs if isinstance(inputs, tuple) else (inputs,)
-    if not primals or not all(isinstance(each, Tensor) for each in primals):
+    if not primals or not all(isinstance(primal, Tensor) for primal in primals):
         raise TypeError(f"{name}: inputs must be a Tensor or a tuple of Tensors, not {type(inputs).__name__}")
     return primals, tuple(range(len(primals))) if isinstance(inputs, tuple) else 0
 

@@ -1,4 +1,4 @@
-"""One call of a function, made to be differentiated."""
+"""One call of a function that is to be differentiated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ Argnums = int | tuple[int, ...]
 
 
 class Call:
-    """What a function gives for stand-ins of some of its arguments, with respect to which it is then known.
+    """A function's output for stand-ins of some of its arguments, with respect to which it can be
+    differentiated.
 
     arguments: the stand-ins as the function got them; inputs, outputs: the Tensors in them and in `output`.
     nested: whether the output also depends on Tensors that need a gradient outside this call, so that its
@@ -35,12 +36,17 @@ class Call:
         start = next(clock)
 
         def stand_in(x: Tensor) -> Tensor:
+            """Return a Tensor with the numbers of `x` that requires a gradient: its clone where outer calls
+            differentiate `x`."""
             return x.clone() if recording and x.requires_grad else x.detach().requires_grad_()
 
         for i in argnums:
             tensors_of(args[i], f"argument {i}", ValueError)
         with enable_grad():
-            placed = [map_tensors(stand_in, each) if i in argnums else each for i, each in enumerate(args)]
+            placed = [
+                map_tensors(stand_in, argument) if i in argnums else argument
+                for i, argument in enumerate(args)
+            ]
             result = func(*placed, **(kwargs or {}))
         if has_aux and not (isinstance(result, tuple) and len(result) == 2):
             raise RuntimeError("with has_aux=True the function must return a tuple: (output, aux)")
@@ -51,44 +57,46 @@ class Call:
         self.outputs = tensors_of(self.output, "what the function returns", RuntimeError)
         self.nested = recording and _reaches(self.outputs, start)
 
-    def settled(self, value: Any) -> Any:
-        """The value without the history of this call, unless that is wanted outside."""
+    def detach_unless_nested(self, value: Any) -> Any:
+        """Return the value without the history of this call, unless an outer call needs the history."""
         return value if self.nested else map_tensors(Tensor.detach, value)
 
     def by_argument(self, values: Iterable[Any], argnums: Argnums) -> Any:
-        """One value for each input, built as the arguments are: a tuple of them where argnums is a tuple."""
-        several = tuple(filled(self.arguments, values))
-        return several[0] if isinstance(argnums, int) else several
+        """Return one value per input, in the structure of the arguments: a tuple of them where argnums is a
+        tuple."""
+        values_by_argument = tuple(filled(self.arguments, values))
+        return values_by_argument[0] if isinstance(argnums, int) else values_by_argument
 
     def pull(self, weights: Sequence[Tensor], recorded: bool) -> list[Tensor]:
-        """Of each input, the gradient of the outputs weighted so."""
+        """Return, for each input, the gradient of the outputs weighted by `weights`."""
         return pull(self.outputs, self.inputs, weights, recorded)
 
     def transposed(self) -> tuple[list[Tensor], list[Tensor]]:
-        """Weights of the outputs, and of each input the gradient as a recorded function of them.
+        """Return weights of the outputs, and for each input the gradient as a recorded function of them.
 
-        It is linear in the weights, so what they are does not matter; its own gradient with respect to them
-        is the product of the Jacobian with a tangent. (J. Townsend, "A new trick for calculating
-        Jacobian-vector products", 2017.)
+        It is linear in the weights, so their values do not matter; its own gradient with respect to them is
+        the product of the Jacobian with a tangent. (J. Townsend, "A new trick for calculating Jacobian-vector
+        products", 2017.)
         """
         with enable_grad():
-            weights = [zeros_like(each) for each in self.outputs]
+            weights = [zeros_like(output) for output in self.outputs]
             for weight, output in zip(weights, self.outputs, strict=True):
                 weight.requires_grad_(output.requires_grad)
             return weights, self.pull(weights, recorded=True)
 
-    def records(self, given: Iterable[Tensor]) -> bool:
-        """Whether a product with the given Tensors must be recorded."""
-        return self.nested or (is_grad_enabled() and any(each.requires_grad for each in given))
+    def records(self, tensors: Iterable[Tensor]) -> bool:
+        """Return whether a product with these Tensors must be recorded."""
+        return self.nested or (is_grad_enabled() and any(tensor.requires_grad for tensor in tensors))
 
     def require_floating(self, name: str) -> None:
-        for each in self.outputs:
-            if not each.is_floating_point():
-                raise RuntimeError(f"{name}: all outputs must be of floating point dtype, not {each.dtype}")
+        """Raise RuntimeError where an output has no floating point dtype."""
+        for output in self.outputs:
+            if not output.is_floating_point():
+                raise RuntimeError(f"{name}: all outputs must be of floating point dtype, not {output.dtype}")
 
 
 def _reaches(tensors: Iterable[Tensor], start: int) -> bool:
-    """Whether their history leads to a node older than `start`."""
+    """Return whether the history of the tensors leads to a node older than `start`."""
     history = ancestors(tensor.edge for tensor in tensors)
     return bool(history) and history[0].order < start
 
@@ -96,32 +104,35 @@ def _reaches(tensors: Iterable[Tensor], start: int) -> bool:
 def pull(
     outputs: Sequence[Tensor], inputs: Sequence[Tensor], weights: Sequence[Tensor], recorded: bool
 ) -> list[Tensor]:
-    """Σ weightᵀ · d output / d input for each input; zeros where no output depends on it."""
-    live = [(each, weight) for each, weight in zip(outputs, weights, strict=True) if each.requires_grad]
-    wanted = [each for each in inputs if each.requires_grad]
-    found: Iterable[Any] = (zeros_like(each) for each in wanted)
+    """Return Σ weightᵀ · d output / d input for each input; zeros where no output depends on it."""
+    live = [(output, weight) for output, weight in zip(outputs, weights, strict=True) if output.requires_grad]
+    variables = [tensor for tensor in inputs if tensor.requires_grad]
+    gradients: Iterable[Any] = (zeros_like(tensor) for tensor in variables)
     if live:
-        found = autograd.grad(
-            [each for each, _ in live],
-            wanted,
+        gradients = autograd.grad(
+            [output for output, _ in live],
+            variables,
             [weight for _, weight in live],
             retain_graph=True,
             create_graph=recorded,
             materialize_grads=True,
         )
-    rest = iter(found)
-    return [next(rest) if each.requires_grad else zeros_like(each) for each in inputs]
+    remaining = iter(gradients)
+    return [next(remaining) if tensor.requires_grad else zeros_like(tensor) for tensor in inputs]
 
 
 def positions(argnums: Argnums, n: int) -> tuple[int, ...]:
-    """argnums counted from the front; RuntimeError where it is not among n arguments."""
-    several = argnums if isinstance(argnums, tuple) else (argnums,)
-    if not several or not all(isinstance(each, int) for each in several):
+    """Return argnums, counted from the front, as a tuple.
+
+    Raises RuntimeError where one is not among n arguments, where two are equal, and for no or other numbers.
+    """
+    numbers = argnums if isinstance(argnums, tuple) else (argnums,)
+    if not numbers or not all(isinstance(argnum, int) for argnum in numbers):
         raise RuntimeError(f"argnums must be an int or a tuple of ints, which is not empty, not {argnums!r}")
-    for each in several:
-        if not -n <= each < n:
-            raise RuntimeError(f"Got argnum={each}, but only {n} positional inputs")
-    found = tuple(each % n for each in several)
-    if len(set(found)) != len(found):
+    for argnum in numbers:
+        if not -n <= argnum < n:
+            raise RuntimeError(f"Got argnum={argnum}, but only {n} positional inputs")
+    indices = tuple(argnum % n for argnum in numbers)
+    if len(set(indices)) != len(indices):
         raise RuntimeError(f"argnums elements must be unique, got {argnums}")
-    return found
+    return indices
