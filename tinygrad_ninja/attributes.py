@@ -1,4 +1,4 @@
-"""What `Tensor.shape` and `Tensor.device` give."""
+"""The types of `Tensor.shape` and `Tensor.device`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Size(tuple[int, ...]):
     __slots__ = ()
 
     def numel(self) -> int:
-        """How many elements a Tensor of this shape has."""
+        """Return the number of elements of a Tensor of this shape."""
         return math.prod(self)
 
     def __getitem__(self, index: Any) -> Any:
-        found = _item(self, index)
-        return Size(found) if type(found) is tuple else found
+        sizes = _item(self, index)
+        return Size(sizes) if type(sizes) is tuple else sizes
 
     def __add__(self, other: tuple[int, ...]) -> Size:  # type: ignore[override]
         return Size((*self, *other))
@@ -37,17 +37,20 @@ class Size(tuple[int, ...]):
 
 
 class device:  # noqa: N801 - PyTorch's name
-    """Where a Tensor's numbers are: "cpu" (NumPy), "torch" (torch tensors on the CPU) or "cuda" (on a
-    GPU)."""
+    """The place of a Tensor's numbers: "cpu" (NumPy), "torch" (torch tensors on the CPU) or "cuda" (on a
+    GPU).
+
+    RuntimeError for any other name.
+    """
 
     __slots__ = ("index", "type")
 
     def __init__(self, name: str | device, index: int | None = None) -> None:
-        kind, colon, number = str(name).partition(":")
+        type, colon, number = str(name).partition(":")
         numbered = number.isdecimal() and str(int(number)) == number
-        if kind not in ("cpu", "torch", "cuda", "float") or (colon and not numbered):
+        if type not in ("cpu", "torch", "cuda", "float") or (colon and not numbered):
             raise RuntimeError(f"device must be cpu, torch or cuda (as in cuda:0), not {str(name)!r}")
-        self.type = kind
+        self.type = type
         self.index = int(number) if number else index
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Whether there is a GPU: `device = "cuda" if cuda.is_available() else "cpu"`, as in PyTorch."""
+"""The availability of a GPU: `device = "cuda" if cuda.is_available() else "cpu"`, as in PyTorch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from .missing import explain
 
 
 def require_torch(what: str) -> Any:
-    """PyTorch's module. ImportError that says how to get it, for `what`, where it is not installed."""
+    """Return PyTorch's module; where it is not installed, raise ImportError that says how to get it for
+    `what`."""
     try:
         return import_module("torch")
     except ImportError:
@@ -19,7 +20,7 @@ def require_torch(what: str) -> Any:
 
 
 def is_available() -> bool:
-    """Whether the device "cuda" can be had: PyTorch, which it needs, is installed and sees a GPU."""
+    """Return whether the device "cuda" is available: PyTorch, which it needs, is installed and sees a GPU."""
     try:
         torch = import_module("torch")
     except ImportError:

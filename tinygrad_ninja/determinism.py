@@ -1,6 +1,6 @@
-"""Whether the same numbers come out every time, to the last bit.
+"""Reproducibility: whether the same numbers come out every time, to the last bit.
 
-On NumPy's arrays they do. On a GPU PyTorch adds up what is scattered (the gradient of an embedding) in
+With NumPy's arrays they do. On a GPU PyTorch adds up scattered values (the gradient of an embedding) in
 whatever order its threads finish, unless it is told not to.
 """
 
@@ -9,18 +9,18 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-_wanted = False
+_mode = False
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Compute on torch's arrays only in ways that give the same bits every time, at the cost of some speed.
 
-    It is `torch.use_deterministic_algorithms`, of the whole process. PyTorch raises a RuntimeError, or with
-    warn_only gives a warning, at an operation that has no such way; on CUDA a matrix product needs the
+    It calls `torch.use_deterministic_algorithms`, for the whole process. PyTorch raises a RuntimeError, or
+    with warn_only gives a warning, at an operation that has no such way; on CUDA a matrix product needs the
     environment variable CUBLAS_WORKSPACE_CONFIG=:4096:8. Without PyTorch there is nothing to change.
     """
-    global _wanted
-    _wanted = bool(mode)
+    global _mode
+    _mode = bool(mode)
     try:
         torch = import_module("torch")
     except ImportError:
@@ -29,6 +29,6 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
 
 
 def are_deterministic_algorithms_enabled() -> bool:
-    """What was said last, here or to PyTorch."""
+    """Return the mode that was set last, here or in PyTorch."""
     torch = sys.modules.get("torch")
-    return _wanted if torch is None else torch.are_deterministic_algorithms_enabled()
+    return _mode if torch is None else torch.are_deterministic_algorithms_enabled()

@@ -1,4 +1,4 @@
-"""Whether Tensors that meet are in the same place."""
+"""The check that Tensors are on one device."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from .kinds import check_device
 from .tensors import Tensor
 
 
-def same_device(name: str, *given: Any) -> None:
-    """RuntimeError, which names the first two, unless all Tensors among `given` are on one device.
+def same_device(name: str, *values: Any) -> None:
+    """Raise RuntimeError, which names the first two, unless all Tensors among `values` are on one device.
 
-    For the operations that take several Tensors and do not align them as `add` does: `name` is such a one's.
+    It is for the operations that take several Tensors and do not align them as `add` does; `name` is the
+    operation's.
     """
-    arrays = [each.array for each in given if isinstance(each, Tensor)]
-    if {type(each) for each in arrays} == {np.ndarray}:
+    arrays = [value.array for value in values if isinstance(value, Tensor)]
+    if {type(array) for array in arrays} == {np.ndarray}:
         return
     check_device(name, arrays)

@@ -1,4 +1,4 @@
-"""The types of number, under PyTorch's names, and the rules by which two of them meet.
+"""The types of numbers, under PyTorch's names, and the promotion rules for two of them.
 
 A `dtype` stands for the same type of number in every kind of array: `float32` is `numpy.float32` in a NumPy
 array and `torch.float32` in a torch tensor.
@@ -21,8 +21,8 @@ __all__ = [
 class dtype:  # noqa: N801 - PyTorch's name
     """A type of number: `name` ("float32"), `itemsize` in bytes, and the category it belongs to.
 
-    carrier: NumPy's dtype that holds each of its numbers exactly: the one of that name, but for bfloat16,
-    which NumPy has not got.
+    carrier: NumPy's dtype that holds each of its numbers exactly: the one of that name, except for bfloat16,
+    which NumPy lacks.
     """
 
     __slots__ = ("carrier", "category", "itemsize", "name")
@@ -35,7 +35,7 @@ class dtype:  # noqa: N801 - PyTorch's name
 
     @property
     def numpy(self) -> np.dtype[Any]:
-        """NumPy's dtype; TypeError for bfloat16."""
+        """Return NumPy's dtype; TypeError for bfloat16."""
         if self is bfloat16:
             raise TypeError(
                 'NumPy, on which the device "cpu" computes, has no bfloat16: '
@@ -45,21 +45,24 @@ class dtype:  # noqa: N801 - PyTorch's name
 
     @property
     def is_floating_point(self) -> builtins.bool:
+        """Return whether it is a floating point dtype."""
         return self.category == 2
 
     @property
     def is_complex(self) -> builtins.bool:
+        """Return False: there are no complex dtypes here."""
         return False
 
     @property
     def is_signed(self) -> builtins.bool:
+        """Return whether it has negative numbers."""
         return self.carrier.kind in "if"
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
 
     def __reduce__(self) -> str:
-        return self.name  # copies and unpickles as the one object of that name
+        return self.name  # copies and unpickles as the same object
 
 
 bool = dtype("bool")
@@ -74,20 +77,20 @@ float32 = float = dtype("float32")
 float64 = double = dtype("float64")
 
 ALL = (bool, uint8, int8, int16, int32, int64, float16, bfloat16, float32, float64)
-BY_NAME = {each.name: each for each in ALL}
-_BY_NUMPY = {each.numpy: each for each in ALL if each is not bfloat16}
+BY_NAME = {d.name: d for d in ALL}
+_BY_NUMPY = {d.numpy: d for d in ALL if d is not bfloat16}
 _SCALARS = {"b": bool, "i": int64, "u": int64, "f": float64}
 _PYTHON: dict[type, dtype] = {builtins.bool: bool, builtins.int: int64, builtins.float: float64}
 _default = float32
 
 
 def get_default_dtype() -> dtype:
-    """The dtype that Python floats become: `float32` unless it was changed."""
+    """Return the dtype that Python floats become: `float32` unless it was changed."""
     return _default
 
 
 def set_default_dtype(d: dtype) -> None:
-    """Make `d` the dtype that Python floats become; TypeError where it is not a floating point dtype."""
+    """Set the dtype that Python floats become; TypeError where `d` is not a floating point dtype."""
     global _default
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(f"the default dtype must be a floating point dtype, not {d!r}")
@@ -95,31 +98,37 @@ def set_default_dtype(d: dtype) -> None:
 
 
 def from_numpy_dtype(d: Any) -> dtype:
-    """The dtype of NumPy's `d`; TypeError where there is no such dtype here (complex numbers, text, …)."""
-    found = _BY_NUMPY.get(np.dtype(d))
-    if found is None:
+    """Return the dtype of NumPy's `d`; TypeError where this engine lacks it (complex numbers, text, …)."""
+    result = _BY_NUMPY.get(np.dtype(d))
+    if result is None:
         raise TypeError(f"can't convert an array of {np.dtype(d)}: the dtypes are {', '.join(BY_NAME)}")
-    return found
+    return result
 
 
 def as_dtype(d: Any) -> dtype:
-    """`d` itself where it is a dtype; for Python's `float`, `int` and `bool` the dtype that holds them
-    exactly. TypeError for anything else."""
-    found = d if isinstance(d, dtype) else _PYTHON.get(d) if isinstance(d, type) else None
-    if found is None:
+    """Return `d` itself where it is a dtype; for Python's `float`, `int` and `bool` the dtype that holds them
+    exactly.
+
+    Raises TypeError for anything else.
+    """
+    result = d if isinstance(d, dtype) else _PYTHON.get(d) if isinstance(d, type) else None
+    if result is None:
         raise TypeError(f"dtype must be one of {', '.join(BY_NAME)}, not {d!r}")
-    return found
+    return result
 
 
 def scalar_dtype(value: Any) -> dtype:
-    """The dtype that a Python number becomes when it is made a tensor of its own."""
-    kind = np.dtype(type(value)).kind
-    return _default if kind == "f" else _SCALARS[kind]
+    """Return the dtype of a tensor built from this Python number."""
+    code = np.dtype(type(value)).kind
+    return _default if code == "f" else _SCALARS[code]
 
 
 def wrapped(number: Any, d: dtype) -> Any:
-    """The Python number as an operand beside a tensor of dtype `d`: an integer that an integer dtype does not
-    reach wraps around, as in PyTorch. OverflowError where it is beyond 64 bits."""
+    """Return the Python number as an operand beside a tensor of dtype `d`.
+
+    An integer out of the range of an integer dtype wraps around, as in PyTorch. Raises OverflowError beyond
+    64 bits.
+    """
     if type(number) is not builtins.int:
         return number
     if not -(2**63) <= number < 2**64:
@@ -130,25 +139,28 @@ def wrapped(number: Any, d: dtype) -> Any:
 
 
 def promote_types(a: dtype, b: dtype) -> dtype:
-    """The smallest dtype that holds both; a floating point dtype wins over any integer, however wide."""
+    """Return the smallest dtype that holds both; a floating point dtype wins over any integer, however
+    wide."""
     if a is b:
         return a
     if a.category != b.category:
         return a if a.category > b.category else b
-    return _BY_NUMPY[np.promote_types(a.carrier, b.carrier)]  # of bfloat16 and float16: float32
+    return _BY_NUMPY[np.promote_types(a.carrier, b.carrier)]  # float32 for bfloat16 and float16
 
 
 def result_dtype(dimensioned: list[dtype], zero_dim: list[dtype], scalars: list[dtype]) -> dtype:
-    """PyTorch's promotion: tensors with dimensions decide; a 0-d tensor counts only where its category is
-    higher than theirs, and a Python number only where its category is higher than both.
+    """Return the dtype of a result by PyTorch's promotion, from the dtypes of its operands.
+
+    Tensors with dimensions decide; a 0-dimensional tensor counts only where its category is higher than
+    theirs, and a Python number only where its category is higher than both.
 
     Source: the "Type Promotion" section of PyTorch's `tensor_attributes` page.
     """
     result: dtype | None = None
     for group in (dimensioned, zero_dim, scalars):
         joined: dtype | None = None
-        for each in group:
-            joined = each if joined is None else promote_types(joined, each)
+        for d in group:
+            joined = d if joined is None else promote_types(joined, d)
         if joined is not None and (result is None or joined.category > result.category):
             result = joined if result is None else promote_types(result, joined)
     assert result is not None, "at least one operand"

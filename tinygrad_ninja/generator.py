@@ -1,9 +1,9 @@
 """PyTorch's CPU stream of random numbers, drawn with NumPy alone.
 
-The 32-bit words are those of the Mersenne Twister in `numpy.random`; this module makes numbers out of them as
-PyTorch does. Integers, permutations and sampled classes are PyTorch's exactly. Floats are, to the last bit,
-those of PyTorch on Linux and an x86 processor with AVX2: its arithmetic (Cephes' polynomials, multiplications
-and additions fused) is repeated here wherever NumPy's own functions would round otherwise.
+The 32-bit words are those of the Mersenne Twister in `numpy.random`; this module computes numbers from them
+as PyTorch does. Integers, permutations and sampled classes are PyTorch's exactly. Floats are, to the last
+bit, those of PyTorch on Linux and an x86 processor with AVX2: its arithmetic (Cephes' polynomials,
+multiplications and additions fused) is repeated here wherever NumPy's own functions would round differently.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _DEFAULT_SEED = 67280421310721  # PyTorch's (c10::detail default_rng_seed_val)
 _TWISTER_SIZE = 624  # words in the state of MT19937
 
-# What torch.get_rng_state() holds: a C struct of 5056 bytes.
+# The layout of torch.get_rng_state(): a C struct of 5056 bytes.
 _STATE = np.dtype([
     ("seed", "<u8"),
     ("left", "<i4"),  # words until the next twist, plus one
@@ -50,7 +50,8 @@ Array = npt.NDArray[Any]
 
 @lru_cache(maxsize=64)
 def _as_word(number: int) -> Array:
-    """A number as a 0-dimensional array: NumPy takes twice as long over a small array and a number."""
+    """Return the number as a 0-dimensional array, which NumPy combines with a small array in half the
+    time."""
     return np.array(number, np.uint64)
 
 
@@ -70,7 +71,7 @@ class Generator:
     """A stream of random numbers, as `torch.Generator`: the same seed gives the same numbers.
 
     Numbers are drawn on the CPU and moved to the device they are asked for: every device sees the same ones.
-    Generator("cuda") is PyTorch's own, which draws others: see `torch_generator`.
+    Generator("cuda") is PyTorch's own, which draws different ones: see `torch_generator`.
     """
 
     def __new__(cls, device: str | Device = "cpu") -> Generator:
@@ -106,15 +107,16 @@ class Generator:
         return self.manual_seed(int.from_bytes(os.urandom(8), "little")).initial_seed()
 
     def initial_seed(self) -> int:
-        """The seed that the stream started from, in [0, 2**64)."""
+        """Return the seed that the stream started from, in [0, 2**64)."""
         return self._seed
 
     @observed
     def get_state(self) -> Tensor:
-        """Where the stream is: a uint8 Tensor of 5056 elements that `torch.Generator.set_state` takes too."""
+        """Return the state of the stream: a uint8 Tensor, (5056,), that `torch.Generator.set_state` takes
+        too."""
         twister = self._twister.state["state"]
         words, position = twister["key"], self._position
-        # A seed is the first word of its state until the first twist, before which PyTorch says next = 0.
+        # The first word is the seed until the first twist, and until then PyTorch's state has next = 0.
         untwisted = position == _TWISTER_SIZE and words[0] == self._seed % 2**32
         state = np.zeros(1, _STATE)
         state["seed"] = self._seed
@@ -128,7 +130,7 @@ class Generator:
 
     @observed
     def set_state(self, new_state: Tensor | Array) -> Generator:
-        """Continue from a state that `get_state`, here or in PyTorch, gave, and return self.
+        """Continue from a state that `get_state` returned, here or in PyTorch, and return self.
 
         Raises TypeError if it is no uint8 Tensor or array, RuntimeError if it is no state of this generator.
         """
@@ -150,21 +152,24 @@ class Generator:
         return self
 
     def clone_state(self) -> Generator:
-        """A second generator that will give the same numbers as this one from here on."""
+        """Return a second generator that gives the same numbers as this one from here on."""
         return Generator(self.device).set_state(self.get_state())
 
     __copy__ = clone_state
 
     def _restart(self, state: Any) -> None:
-        """Continue from a state of NumPy's twister. The words that it holds are drawn at once, and given out
-        from memory: a small draw of NumPy's costs several times as much as a slice."""
+        """Continue from a state of NumPy's twister.
+
+        The words that it holds are drawn at once, and then taken from memory: a small draw of NumPy's costs
+        several times as much as a slice.
+        """
         self._position = state["pos"]
         self._twister.state = {"bit_generator": "MT19937", "state": state}
         self._block = np.zeros(_TWISTER_SIZE, np.uint64)
         self._block[self._position :] = self._twister.random_raw(_TWISTER_SIZE - self._position)
 
     def _words(self, n: int) -> Array:
-        """The next `n` words of the stream, of 32 bits each, as uint64."""
+        """Return the next `n` words of the stream, of 32 bits each, as uint64."""
         start, end = self._position, self._position + n
         if end <= _TWISTER_SIZE:
             self._position = end
@@ -175,7 +180,7 @@ class Generator:
         return words[:n]
 
     def _words64(self, n: int) -> Array:
-        """`n` uint64 values, each of two words of the stream, the high one first."""
+        """Return `n` uint64 values, each of two words of the stream, the high one first."""
         words = self._words(2 * n)
         return (words[0::2] << np.uint64(32)) | words[1::2]
 
@@ -183,22 +188,23 @@ class Generator:
     def uniform(
         self, n: int, dtype: npt.DTypeLike = np.float32, low: float = 0.0, high: float = 1.0
     ) -> Array:
-        """`n` values of [low, high), from the low 24 bits of a word, or for float64 the low 53 of two.
+        """Return `n` values of [low, high), from the low 24 bits of a word each, or for float64 the low 53 of
+        two.
 
-        Raises RuntimeError if low > high or the range is no finite number of the dtype, NotImplementedError
-        unless `dtype` is float32 or float64.
+        The array has the shape (n,) and the dtype `dtype`. Raises RuntimeError if low > high or the range is
+        no finite number of the dtype, NotImplementedError unless `dtype` is float32 or float64.
         """
-        kind = _real(dtype, "uniform")
-        if not 0 <= high - low <= np.finfo(kind).max:
+        real = _real(dtype, "uniform")
+        if not 0 <= high - low <= np.finfo(real).max:
             raise RuntimeError(
                 f"uniform needs a finite range with low <= high, but got low={low}, high={high}"
             )
-        bits = np.finfo(kind).nmant + 1
-        words = self._words(n) if kind is np.float32 else self._words64(n)
-        unit = ((words & np.uint64(2**bits - 1)) * 2.0**-bits).astype(kind)
+        bits = np.finfo(real).nmant + 1
+        words = self._words(n) if real is np.float32 else self._words64(n)
+        unit = ((words & np.uint64(2**bits - 1)) * 2.0**-bits).astype(real)
         if (low, high) == (0.0, 1.0):
             return unit
-        return fused_multiply_add(unit, kind(high) - kind(low), kind(low))
+        return fused_multiply_add(unit, real(high) - real(low), real(low))
 
     @observed
     def normal(
@@ -209,28 +215,28 @@ class Generator:
         std: float = 1.0,
         contiguous: bool = True,
     ) -> Array:
-        """`n` values of the normal distribution, by the Box-Muller transform.
+        """Return `n` values of the normal distribution, by the Box-Muller transform; (n,), of dtype `dtype`.
 
-        Sixteen or more are made in blocks of 16, the last block overlapping the one before where n is ragged.
-        Fewer, or those for memory that is not `contiguous`, are made in float64, two from each pair of
-        uniforms, and the second is kept for the next call.
-        Raises RuntimeError if `std` is negative, NotImplementedError unless `dtype` is float32 or float64.
+        Sixteen or more are computed in blocks of 16; the last block overlaps the one before where n is no
+        multiple. Fewer, or those for memory that is not `contiguous`, are computed in float64, two from each
+        pair of uniforms, and the second is kept for the next call. Raises RuntimeError if `std` is negative,
+        NotImplementedError unless `dtype` is float32 or float64.
         """
-        kind = _real(dtype, "normal")
+        real = _real(dtype, "normal")
         if not std >= 0:
             raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
         if n < 16 or not contiguous:
             single = np.array([self._next_normal() for _ in range(n)], np.float64)
-            return fused_multiply_add(single, np.float64(std), np.float64(mean)).astype(kind)
-        whole = n - n % 16
-        values = np.empty(n, kind)
-        values[:whole] = _box_muller(self.uniform(n, kind)[:whole])
-        if whole < n:
-            values[-16:] = _box_muller(self.uniform(16, kind))
-        return fused_multiply_add(values, kind(std), kind(mean))
+            return fused_multiply_add(single, np.float64(std), np.float64(mean)).astype(real)
+        full_blocks = n - n % 16
+        values = np.empty(n, real)
+        values[:full_blocks] = _box_muller(self.uniform(n, real)[:full_blocks])
+        if full_blocks < n:
+            values[-16:] = _box_muller(self.uniform(16, real))
+        return fused_multiply_add(values, real(std), real(mean))
 
     def _next_normal(self) -> float:
-        """One standard normal value: the one kept from the last call, or the first of a new pair."""
+        """Return one standard normal value: the spare one of the last call, or the first of a new pair."""
         if self._spare_normal is not None:
             value, self._spare_normal = self._spare_normal, None
             return value
@@ -241,12 +247,12 @@ class Generator:
 
     @observed
     def exponential(self, n: int, dtype: npt.DTypeLike = np.float32) -> Array:
-        """`n` values of the exponential distribution of rate 1, made in float64: -log(1 - u)."""
+        """Return `n` values of the exponential distribution of rate 1: -log(1 - u), computed in float64."""
         return -_libm(math.log1p, -self.uniform(n, np.float64)).astype(dtype)
 
     @observed
     def integers(self, low: int, high: int, n: int) -> npt.NDArray[np.int64]:
-        """`n` integers of [low, high): a word modulo high - low, two words where that is 2**28 or more.
+        """Return `n` int64 values of [low, high): a word modulo high - low, two words from 2**28 on.
 
         Raises RuntimeError unless low < high, ValueError where either is no int64.
         """
@@ -261,10 +267,11 @@ class Generator:
 
     @observed
     def permutation(self, n: int) -> npt.NDArray[np.int64]:
-        """The integers of [0, n) in random order, by the shuffle of Fisher and Yates from the front.
+        """Return the integers of [0, n) in random order, int64, by the shuffle of Fisher and Yates from the
+        front.
 
         Raises RuntimeError if `n` is negative, NotImplementedError from 214,748,364 on, where PyTorch's
-        shuffle is another.
+        shuffle differs.
         """
         if n < 0:
             raise RuntimeError(f"randperm needs n >= 0, but got n={n}")
@@ -280,14 +287,18 @@ class Generator:
 
     @observed
     def multinomial(self, p: Array, num_samples: int, replacement: bool = False) -> npt.NDArray[np.int64]:
-        """`num_samples` classes for each row of weights `p`, which need not sum to 1.
+        """Return `num_samples` classes for each row of weights `p`, which need not sum to 1.
 
-        p: (classes,) or (rows, classes), float32 or float64. Result: (num_samples,) or (rows, num_samples).
+        p: (classes,) or (rows, classes), float32 or float64. Result: int64, (num_samples,) or (rows,
+        num_samples).
+
         One sample, and samples without replacement, are the classes where p / q is largest, with q
         exponential: q / p are the times of a race that each class wins with its probability. Several samples
         with replacement look uniforms up in the cumulative distribution.
-        Raises RuntimeError for another shape or dtype, for an entry that is negative, infinite or NaN, a row
-        that sums to zero, and a row with fewer non-zero entries than samples without replacement.
+
+        Raises RuntimeError for another shape, for an entry that is negative, infinite or NaN, a row that sums
+        to zero, and a row with fewer non-zero entries than samples without replacement; NotImplementedError
+        for another dtype.
         """
         _real(p.dtype, "multinomial")
         if p.ndim not in (1, 2):
@@ -304,7 +315,7 @@ class Generator:
                 f"multinomial cannot draw {num_samples} classes without replacement: {possible} can be drawn"
             )
         if num_samples == 1 or not replacement:
-            q = laid_out(self.exponential(p.size, p.dtype), p)
+            q = in_memory_order_of(self.exponential(p.size, p.dtype), p)
             if num_samples == 1:
                 return (p / q).argmax(axis=-1, keepdims=True)
             return np.argsort(-(p / q), axis=-1, kind="stable")[..., :num_samples]
@@ -315,31 +326,32 @@ class Generator:
         return np.array(samples, np.int64).reshape(*p.shape[:-1], num_samples)
 
 
-def laid_out(values: Array, like: Array) -> Array:
-    """A vector of values in the shape of `like`, put where its memory has them one after the other, as
-    PyTorch draws them."""
+def in_memory_order_of(values: Array, like: Array) -> Array:
+    """Return the values, (n,), in the shape of `like`, assigned to its elements in the order of its memory,
+    which is the order in which PyTorch draws them."""
     order = memory_order(like)
-    placed: Array = values.reshape(tuple(like.shape[axis] for axis in order))
+    result: Array = values.reshape(tuple(like.shape[axis] for axis in order))
     if order == tuple(range(like.ndim)):
-        return placed
-    return kind_of(placed).permute_dims(placed, tuple(map(order.index, range(like.ndim))))
+        return result
+    return kind_of(result).permute_dims(result, tuple(map(order.index, range(like.ndim))))
 
 
 def _real(dtype: npt.DTypeLike, name: str) -> type[np.float32] | type[np.float64]:
-    """float32 or float64, the type that `dtype` means; NotImplementedError for any other."""
-    kind = np.dtype(dtype).type
-    if kind not in (np.float32, np.float64):
+    """Return float32 or float64, the type that `dtype` means; NotImplementedError for any other."""
+    scalar_type = np.dtype(dtype).type
+    if scalar_type not in (np.float32, np.float64):
         raise NotImplementedError(f"{name} needs a dtype of float32 or float64, not {np.dtype(dtype)}")
-    return kind
+    return scalar_type
 
 
 def _libm(function: Callable[[float], float], x: Array) -> Array:
-    """`function` of each element of a float64 array: NumPy's vectorised ones may differ in the last bit."""
+    """Return `function` of each element of a float64 array; NumPy's vectorised ones may differ in the last
+    bit."""
     return np.fromiter(map(function, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
 
 
 def fused_multiply_add(a: Array, b: Any, c: Any) -> Array:
-    """a * b + c rounded once, as the processor's instruction does; all float32 or all float64."""
+    """Return a * b + c rounded once, as the processor's instruction does; all float32 or all float64."""
     if a.dtype == np.float32:  # a product of two float32 is exact in float64
         return (np.multiply(a, b, dtype=np.float64) + c).astype(np.float32)
     # The product's and the sum's rounding errors, after Dekker (1971) and Knuth (TAOCP 2, 4.2.2).
@@ -348,18 +360,19 @@ def fused_multiply_add(a: Array, b: Any, c: Any) -> Array:
     a_low, b_low = a - a_high, b - b_high
     product_error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
     total = product + c
-    added = total - product
-    total_error = (product - (total - added)) + (c - added)
+    addend = total - product
+    total_error = (product - (total - addend)) + (c - addend)
     return total + (total_error + product_error)
 
 
 def _high_half(x: Any) -> Array:
-    """The float64 array or scalar with the low 27 bits of its fraction cleared."""
+    """Return the float64 array or scalar with the low 27 bits of its fraction cleared."""
     return (np.asarray(x).view(np.int64) & -(1 << 27)).view(np.float64)
 
 
 def _box_muller(u: Array) -> Array:
-    """Standard normals from uniforms of [0, 1), a multiple of 16: value j of a block goes with value j + 8.
+    """Return standard normals from uniforms of [0, 1), a multiple of 16: value j of a block is paired with j
+    + 8.
 
     The radius is sqrt(-2 log(1 - u1)), the angle 2 pi u2; a block is eight cosines, then eight sines.
     """
@@ -385,7 +398,7 @@ _QUARTER_PI = np.array([0.78515625, 2.4187565e-4, 3.774895e-8], np.float32)  # p
 
 
 def _polynomial(coefficients: Array, x: Array) -> Array:
-    """Horner's rule, each step rounded once."""
+    """Evaluate a polynomial by Horner's rule, with each step rounded once."""
     total = np.full_like(x, coefficients[0])
     for coefficient in coefficients[1:]:
         total = fused_multiply_add(total, x, coefficient)
@@ -393,7 +406,7 @@ def _polynomial(coefficients: Array, x: Array) -> Array:
 
 
 def _log(x: Array) -> Array:
-    """The natural logarithm of a float32 array, all > 0, by Cephes: log(1 + t) + exponent log 2."""
+    """Return the natural logarithm of a float32 array, all > 0, by Cephes: log(1 + t) + exponent log 2."""
     fraction, exponent = np.frexp(x)
     low = fraction < np.float32(math.sqrt(0.5))
     t = np.where(low, 2 * fraction, fraction) - 1
@@ -404,14 +417,15 @@ def _log(x: Array) -> Array:
 
 
 def _cosine_sine(angle: Array) -> tuple[Array, Array]:
-    """Cosine and sine of a float32 array, all >= 0, by Cephes: polynomials about a multiple of pi / 2."""
+    """Return cosine and sine of a float32 array, all >= 0, by Cephes: polynomials about a multiple of pi /
+    2."""
     eighths = ((angle * np.float32(4 / math.pi)).astype(np.int32) + 1) & ~1
-    rest = angle
+    remainder = angle
     for part in _QUARTER_PI:
-        rest = fused_multiply_add(eighths.astype(np.float32), -part, rest)
-    square = rest * rest
+        remainder = fused_multiply_add(eighths.astype(np.float32), -part, remainder)
+    square = remainder * remainder
     cosine = fused_multiply_add(_polynomial(_COSINE, square) * square, square, square * np.float32(-0.5)) + 1
-    sine = fused_multiply_add(_polynomial(_SINE, square) * square, rest, rest)
+    sine = fused_multiply_add(_polynomial(_SINE, square) * square, remainder, remainder)
     quarter = eighths // 2 % 4
     swap, flip_cosine, flip_sine = quarter % 2 == 1, (quarter == 1) | (quarter == 2), quarter >= 2
     first, second = np.where(swap, sine, cosine), np.where(swap, cosine, sine)

@@ -1,8 +1,8 @@
-"""micrograd's public face on this engine: `Value`, and the neurons, layers and networks made of Values.
+"""micrograd's interface on this engine: `Value`, and neurons, layers and networks of Values.
 
     from tinygrad_ninja.micrograd import MLP, Layer, Neuron, Value
 
-takes the place of micrograd's two import lines, those from `micrograd.engine` and `micrograd.nn`.
+replaces micrograd's two import lines, those from `micrograd.engine` and `micrograd.nn`.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["MLP", "Layer", "Module", "Neuron", "Value"]
 
 
 class Module:
-    """What has parameters."""
+    """The base of neurons, layers and networks: an object with parameters."""
 
     def parameters(self) -> list[Value]:
-        """The Values to train: neuron by neuron, the weights and then the bias."""
+        """Return the Values to train: neuron by neuron, the weights and then the bias."""
         return []
 
     def zero_grad(self) -> None:
@@ -30,9 +30,9 @@ class Module:
 
 
 class Neuron(Module):
-    """w · x + b, and its relu if it is not linear.
+    """w · x + b, followed by relu unless it is linear.
 
-    nin: how many inputs; their weights come from Python's `random.uniform(-1, 1)`, and the bias is 0.
+    nin: the number of inputs; their weights are drawn by Python's `random.uniform(-1, 1)`, and the bias is 0.
     nonlin: whether relu follows.
     """
 
@@ -42,15 +42,16 @@ class Neuron(Module):
         self.nonlin = nonlin
 
     def __call__(self, x: Sequence[Value | float]) -> Value:
-        """Of `nin` Values or numbers, one Value. ValueError where there are more or fewer."""
+        """Return the neuron's Value for `nin` Values or numbers; ValueError where there are more or fewer."""
         if len(x) != len(self.w):
             raise ValueError(f"a neuron of {len(self.w)} inputs was given {len(x)}")
         total = self.b
-        for weight, each in zip(self.w, x, strict=True):
-            total = total + weight * each
+        for weight, number in zip(self.w, x, strict=True):
+            total = total + weight * number
         return total.relu() if self.nonlin else total
 
     def parameters(self) -> list[Value]:
+        """Return the weights and then the bias."""
         return [*self.w, self.b]
 
     def __repr__(self) -> str:
@@ -64,11 +65,12 @@ class Layer(Module):
         self.neurons = [Neuron(nin, nonlin) for _ in range(nout)]
 
     def __call__(self, x: Sequence[Value | float]) -> Any:
-        """The list of what each neuron makes of `x`; of a single neuron the Value itself."""
+        """Return the list of the neurons' Values for `x`; for a single neuron the Value itself."""
         outputs = [neuron(x) for neuron in self.neurons]
         return outputs if len(outputs) != 1 else outputs[0]
 
     def parameters(self) -> list[Value]:
+        """Return the parameters of all neurons, in order."""
         return [parameter for neuron in self.neurons for parameter in neuron.parameters()]
 
     def __repr__(self) -> str:
@@ -76,21 +78,22 @@ class Layer(Module):
 
 
 class MLP(Module):
-    """A layer of as many neurons as each of `nouts` says, one after the other, of `nin` inputs; the last is
+    """Layers of neurons, one after the other: of `nin` inputs, with the sizes `nouts`; the last layer is
     linear."""
 
     def __init__(self, nin: int, nouts: Sequence[int]) -> None:
         sizes = zip([nin, *nouts], nouts, strict=False)
-        self.layers = [Layer(*each, nonlin=i < len(nouts)) for i, each in enumerate(sizes, 1)]
+        self.layers = [Layer(*size, nonlin=i < len(nouts)) for i, size in enumerate(sizes, 1)]
 
     def __call__(self, x: Sequence[Value | float]) -> Any:
-        """What the last layer makes of `x`: a list of Values, or a single one."""
+        """Return the output of the last layer for `x`: a list of Values, or a single one."""
         outputs: Any = x
         for layer in self.layers:
             outputs = layer([outputs] if isinstance(outputs, Value) else outputs)
         return outputs
 
     def parameters(self) -> list[Value]:
+        """Return the parameters of all layers, in order."""
         return [parameter for layer in self.layers for parameter in layer.parameters()]
 
     def __repr__(self) -> str:

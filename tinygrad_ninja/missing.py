@@ -1,4 +1,4 @@
-"""What to say about a name that PyTorch has and this engine does not."""
+"""The error messages for names that PyTorch has and this engine does not."""
 
 from __future__ import annotations
 
@@ -24,19 +24,23 @@ check.gradgradcheck
 
 
 def explain(owner: str, name: str, present: Iterable[str]) -> str:
-    """One sentence: that `owner` has no `name`, and what comes nearest among the names that are present."""
+    """Return a sentence that `owner` lacks `name`, with the nearest names of those that are present."""
     relative = _RELATIVES.get(name.rstrip("_"))
-    spelt = {each.lower(): each for each in present if not each.startswith("_")}
+    spelt = {candidate.lower(): candidate for candidate in present if not candidate.startswith("_")}
     alike = sorted(
-        difflib.get_close_matches(name.lower(), spelt, 3, 0.0), key=lambda each: name.lower() not in each
+        difflib.get_close_matches(name.lower(), spelt, 3, 0.0),
+        key=lambda candidate: name.lower() not in candidate,
     )
-    near = relative or ", ".join(spelt[each] for each in alike)
+    near = relative or ", ".join(spelt[candidate] for candidate in alike)
     return f"{owner} has no {name!r} here, where a part of PyTorch's names is offered; the nearest: {near}"
 
 
 def refuse(owner: str, nearest: str, **given: Any) -> None:
-    """NotImplementedError, which names the nearest thing, for an argument of PyTorch's that does nothing here
-    and is given a value other than None or False."""
+    """Raise NotImplementedError, which names the nearest thing, for an argument that this engine does not
+    implement.
+
+    given: such arguments of PyTorch's, by name; None and False ask for nothing and are accepted.
+    """
     for name, value in given.items():
         if value is not None and value is not False:
             raise NotImplementedError(
@@ -45,9 +49,9 @@ def refuse(owner: str, nearest: str, **given: Any) -> None:
 
 
 class Missing:
-    """Stands on Tensor in the place of a method that PyTorch has and this engine has not; reading it says so.
+    """Stands on Tensor in the place of a method that PyTorch has and this engine lacks; reading it raises.
 
-    A `__getattr__` would say it too, and make every other attribute slower to read.
+    A `__getattr__` could do the same, but would slow down the reading of every other attribute.
     """
 
     def __init__(self, name: str) -> None:
@@ -58,11 +62,11 @@ class Missing:
 
 
 class OffersOnly(type):
-    """The type of Tensor, whose `dir` does not list what is `Missing`."""
+    """The type of Tensor: its `dir` does not list the names that are `Missing`."""
 
     def __dir__(cls) -> list[str]:
         missing = {
-            name for each in cls.__mro__ for name, value in vars(each).items() if isinstance(value, Missing)
+            name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, Missing)
         }
         return [name for name in super().__dir__() if name not in missing]
 

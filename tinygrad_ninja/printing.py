@@ -1,4 +1,4 @@
-"""How a Tensor prints: as in PyTorch, with four digits after the point and long ones summarised."""
+"""The text of a Tensor: as in PyTorch, with four digits after the point and long Tensors summarised."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PRECISION, _THRESHOLD, _EDGE, _WIDTH = 4, 1000, 3, 80
 
 
 class _Formatter:
-    """One format for all the elements that are shown: integers, fixed point or scientific, of one width."""
+    """One format for all the elements that are shown: integers, fixed point or scientific, with one width."""
 
     def __init__(self, shown: np.ndarray[Any, Any]) -> None:
         self.floating = shown.dtype.kind == "f"
@@ -42,7 +42,7 @@ class _Formatter:
 
 
 def _summarised(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Only the elements that will be shown of a long array, to choose the format from."""
+    """Return only the elements of a long array that will be shown, to choose the format from."""
     for axis in range(array.ndim):
         if array.shape[axis] > 2 * _EDGE:
             keep = [*range(_EDGE), *range(array.shape[axis] - _EDGE, array.shape[axis])]
@@ -68,7 +68,7 @@ def _text(array: np.ndarray[Any, Any], indent: int, summarise: bool, form: _Form
 
 
 def tensor_text(tensor: Tensor) -> str:
-    """The text of `repr(tensor)`."""
+    """Return the text of `repr(tensor)`."""
     array = np.asarray(tensor.detach().numpy())
     summarise = array.size > _THRESHOLD
     form = _Formatter(_summarised(array) if summarise else array)
@@ -79,20 +79,20 @@ def tensor_text(tensor: Tensor) -> str:
         suffixes.append(f"device='{tensor.device}'")
     if array.size == 0 and array.ndim != 1:
         suffixes.append(f"size={tuple(array.shape)}")
-    told = [dtypes.get_default_dtype(), *([dtypes.int64, dtypes.bool] if array.size else [])]
-    if tensor.dtype not in told:  # by how the elements look
+    implied = [dtypes.get_default_dtype(), *([dtypes.int64, dtypes.bool] if array.size else [])]
+    if tensor.dtype not in implied:  # where the look of the elements does not tell it
         suffixes.append(f"dtype={tensor.dtype}")
     if tensor.grad_fn is not None:
         suffixes.append(f"grad_fn={tensor.grad_fn}")
     elif tensor.requires_grad:
         suffixes.append("requires_grad=True")
     text = prefix + body
-    last = len(text.rpartition("\n")[2]) + 2  # with what will stand after it: a comma or bracket, and a space
-    for each in suffixes:
-        if last + len(each) + 2 > _WIDTH:
-            text += ",\n" + " " * len(prefix) + each
-            last = len(prefix) + len(each)
+    last = len(text.rpartition("\n")[2]) + 2  # with the comma or bracket, and the space, that follow
+    for suffix in suffixes:
+        if last + len(suffix) + 2 > _WIDTH:
+            text += ",\n" + " " * len(prefix) + suffix
+            last = len(prefix) + len(suffix)
         else:
-            text += ", " + each
-            last += len(each) + 2
+            text += ", " + suffix
+            last += len(suffix) + 2
     return text + ")"

@@ -1,4 +1,4 @@
-"""PyTorch's functions that draw random numbers, and the generator they draw from where none is given.
+"""PyTorch's functions that draw random numbers, and the default generator.
 
 The numbers are drawn on the CPU and then moved to `device`, so that every device sees the same ones. A size
 is given as ints or as one sequence of them. No gradient flows through a draw.
@@ -19,7 +19,7 @@ from .functions.creation import _finish
 from .functions.dimensions import sizes
 from .functions.indexing import EVERYWHERE
 from .functions.register import OFFERED, function, method, method_only
-from .generator import Array, Generator, laid_out
+from .generator import Array, Generator, in_memory_order_of
 from .kinds import kind_of
 from .kinds.memory import memory_order
 from .ops.indexing import put
@@ -32,7 +32,7 @@ OFFERED.update(Generator=Generator, default_generator=default_generator)
 
 @function
 def manual_seed(seed: Any) -> Generator:
-    """Restart the default generator from `int(seed)` and return it. Errors as `Generator.manual_seed`."""
+    """Restart the default generator from `int(seed)` and return it; errors as for `Generator.manual_seed`."""
     return default_generator.manual_seed(int(seed))
 
 
@@ -44,19 +44,19 @@ def seed() -> int:
 
 @function
 def initial_seed() -> int:
-    """The seed that the default generator started from."""
+    """Return the seed that the default generator started from."""
     return default_generator.initial_seed()
 
 
 @function
 def get_rng_state() -> Tensor:
-    """Where the default generator is: see `Generator.get_state`."""
+    """Return the state of the default generator: see `Generator.get_state`."""
     return default_generator.get_state()
 
 
 @function
 def set_rng_state(new_state: Tensor | Array) -> None:
-    """Continue the default generator from `new_state`. Errors as `Generator.set_state`."""
+    """Continue the default generator from `new_state`; errors as for `Generator.set_state`."""
     default_generator.set_state(new_state)
 
 
@@ -69,9 +69,12 @@ def rand(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Numbers uniform on [0, 1), of shape `size`. NotImplementedError unless float32 or float64."""
+    """Return numbers uniform on [0, 1), of shape `size` and the default dtype or `dtype`.
+
+    Raises NotImplementedError unless it is float32 or float64, TypeError without a size.
+    """
     shape = _shape("rand", args, size)
-    values = _chosen(generator).uniform(math.prod(shape), _floating(dtype).numpy)
+    values = _or_default(generator).uniform(math.prod(shape), _floating(dtype).numpy)
     return _finish(values.reshape(shape), device, requires_grad)
 
 
@@ -84,9 +87,9 @@ def randn(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Numbers of the standard normal distribution, of shape `size`. Errors as `rand`."""
+    """Return numbers of the standard normal distribution, of shape `size`; dtype and errors as for `rand`."""
     shape = _shape("randn", args, size)
-    values = _chosen(generator).normal(math.prod(shape), _floating(dtype).numpy)
+    values = _or_default(generator).normal(math.prod(shape), _floating(dtype).numpy)
     return _finish(values.reshape(shape), device, requires_grad)
 
 
@@ -101,9 +104,11 @@ def randint(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Integers of [low, high): `randint(high, size)` or `randint(low, high, size)`, where size is a sequence.
+    """Return integers of [low, high): `randint(high, size)` or `randint(low, high, size)`, where size is a
+    sequence.
 
-    RuntimeError unless low < high and the dtype holds every integer between them.
+    Raises RuntimeError unless low < high and the dtype holds every integer between them, TypeError without a
+    size or bounds.
     """
     if size is None and args:
         args, size = args[:-1], args[-1]
@@ -124,10 +129,12 @@ def randperm(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """The integers of [0, n) in random order, of shape (n,). Errors as `Generator.permutation`."""
-    n, kind = operator.index(n), as_dtype(dtype)
-    _check_holds(kind, 0, max(n - 1, 0))
-    return _finish(_chosen(generator).permutation(n).astype(kind.numpy, copy=False), device, requires_grad)
+    """Return the integers of [0, n) in random order, of shape (n,); errors as for `Generator.permutation`."""
+    n, target = operator.index(n), as_dtype(dtype)
+    _check_holds(target, 0, max(n - 1, 0))
+    return _finish(
+        _or_default(generator).permutation(n).astype(target.numpy, copy=False), device, requires_grad
+    )
 
 
 @function
@@ -141,19 +148,20 @@ def normal(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Numbers of the normal distribution: all with one `mean` and `std`, of shape `size`, or one for each
-    element of the Tensors `mean` and `std` (either may be a number), of their broadcast shape.
+    """Return numbers of the normal distribution.
 
-    RuntimeError for a negative `std`, TypeError unless either a size or a Tensor is given.
+    With numbers for `mean` and `std` they have the shape `size`; where one or both are Tensors, their
+    broadcast shape, and each element has its own mean and std. Raises RuntimeError for a negative `std`,
+    TypeError unless either a size or a Tensor is given.
     """
-    tensors = [each for each in (mean, std) if isinstance(each, Tensor)]
+    tensors = [parameter for parameter in (mean, std) if isinstance(parameter, Tensor)]
     if bool(tensors) == (size is not None) or isinstance(size, int):
         raise TypeError("normal needs a size, as a tuple of ints, or a Tensor for mean or std")
     if not tensors:
         shape = _shape("normal", (), size)
-        values = _chosen(generator).normal(math.prod(shape), _floating(dtype).numpy, mean, std)  # type: ignore[arg-type]
+        values = _or_default(generator).normal(math.prod(shape), _floating(dtype).numpy, mean, std)  # type: ignore[arg-type]
         return _finish(values.reshape(shape), device, requires_grad)
-    center, spread = (_on_host(each) if isinstance(each, Tensor) else each for each in (mean, std))
+    center, spread = (_on_host(value) if isinstance(value, Tensor) else value for value in (mean, std))
     if isinstance(std, Tensor) and not np.all(np.greater_equal(spread, 0)):
         raise RuntimeError("normal expects all elements of std >= 0.0")
     try:
@@ -161,7 +169,9 @@ def normal(
     except ValueError as error:
         raise RuntimeError(f"normal: mean and std do not fit each other: {error}") from None
     number = 1.0 if isinstance(std, Tensor) else std
-    values = _chosen(generator).normal(math.prod(shape), tensors[0].dtype.numpy, 0.0, number).reshape(shape)
+    values = (
+        _or_default(generator).normal(math.prod(shape), tensors[0].dtype.numpy, 0.0, number).reshape(shape)
+    )
     if isinstance(std, Tensor):
         np.multiply(values, spread, out=values, casting="same_kind")
     np.add(values, center, out=values, casting="same_kind")
@@ -172,35 +182,38 @@ def normal(
 def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
 ) -> Tensor:
-    """`num_samples` classes for each row of weights `input`, which need not sum to 1.
+    """Return `num_samples` classes for each row of weights `input`, which need not sum to 1.
 
-    input: (classes,) or (rows, classes). Result: int64, (num_samples,) or (rows, num_samples).
-    Without `replacement` no class is drawn twice in a row. Errors as `Generator.multinomial`.
+    input: (classes,) or (rows, classes). Result: int64, (num_samples,) or (rows, num_samples). Without
+    `replacement` no class is drawn twice in a row. Errors as for `Generator.multinomial`; TypeError where
+    input is no Tensor.
     """
     if not isinstance(input, Tensor):
         raise TypeError(f"multinomial needs a Tensor of probabilities, not {type(input).__name__}")
-    samples = _chosen(generator).multinomial(_on_host(input), operator.index(num_samples), replacement)
+    samples = _or_default(generator).multinomial(_on_host(input), operator.index(num_samples), replacement)
     return _finish(samples, input.device, False)
 
 
 @method
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability that stands in `input`, else 0; with the probability `p` where it is given.
+    """Return 1 with the probability in each element of `input`, else 0; with the probability `p` where it is
+    given.
 
-    The result has the shape and dtype of `input`. RuntimeError for a probability outside [0, 1].
+    The result has the shape and dtype of `input`. Raises RuntimeError for a probability outside [0, 1].
     """
     like = _on_host(input)
-    chance = like if p is None else np.float64(p)
-    if not np.all((chance >= 0) & (chance <= 1)):
+    probability = like if p is None else np.float64(p)
+    if not np.all((probability >= 0) & (probability <= 1)):
         raise RuntimeError("bernoulli expects every probability to be in [0, 1]")
-    u = _chosen(generator).uniform(like.size, chance.dtype).reshape(like.shape)
-    return _finish((u < chance).astype(like.dtype), input.device, False, input.dtype)
+    u = _or_default(generator).uniform(like.size, probability.dtype).reshape(like.shape)
+    return _finish((u < probability).astype(like.dtype), input.device, False, input.dtype)
 
 
 def bernoulli_like(x: Tensor, p: float) -> Tensor:
-    """1 with the probability `p`, else 0, of the shape, dtype, device and layout in memory of `x`."""
+    """Return 1 with the probability `p`, else 0, with the shape, dtype, device and layout in memory of
+    `x`."""
     like = _on_host(x)
-    u = laid_out(default_generator.uniform(like.size, np.float64), like)
+    u = in_memory_order_of(default_generator.uniform(like.size, np.float64), like)
     return _finish((u < p).astype(like.dtype), x.device, False, x.dtype)
 
 
@@ -213,10 +226,10 @@ def rand_like(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`rand` of the shape, dtype, device and layout in memory of `input`."""
-    like, kind = _on_host(input), _dtype_like(input, dtype)
-    values = _chosen(generator).uniform(like.size, kind)
-    return _finish(laid_out(values, like), device or input.device, requires_grad)
+    """Return `rand` with the shape, dtype, device and layout in memory of `input`."""
+    like, target = _on_host(input), _dtype_like(input, dtype)
+    values = _or_default(generator).uniform(like.size, target)
+    return _finish(in_memory_order_of(values, like), device or input.device, requires_grad)
 
 
 @function
@@ -228,11 +241,11 @@ def randn_like(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`randn` of the shape, dtype, device and layout in memory of `input`."""
-    like, kind = _on_host(input), _dtype_like(input, dtype)
+    """Return `randn` with the shape, dtype, device and layout in memory of `input`."""
+    like, target = _on_host(input), _dtype_like(input, dtype)
     ordered = memory_order(like) == tuple(range(like.ndim))
-    values = _chosen(generator).normal(like.size, kind, contiguous=ordered)
-    return _finish(laid_out(values, like), device or input.device, requires_grad)
+    values = _or_default(generator).normal(like.size, target, contiguous=ordered)
+    return _finish(in_memory_order_of(values, like), device or input.device, requires_grad)
 
 
 @function
@@ -246,42 +259,50 @@ def randint_like(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """`randint` (`high`, or `low` and `high`) of the shape, dtype, device and layout in memory of `input`."""
-    like, kind = _on_host(input), from_numpy_dtype(_dtype_like(input, dtype))
-    values = _integers(generator, *_bounds("randint_like", args, low, high), like.size, kind)
-    return _finish(laid_out(values, like), device or input.device, requires_grad)
+    """Return `randint` (`high`, or `low` and `high`) with the shape, dtype, device and layout in memory of
+    `input`."""
+    like, target = _on_host(input), from_numpy_dtype(_dtype_like(input, dtype))
+    values = _integers(generator, *_bounds("randint_like", args, low, high), like.size, target)
+    return _finish(in_memory_order_of(values, like), device or input.device, requires_grad)
 
 
 @method_only
 def uniform_(
     self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
-    """Numbers uniform on [from_, to) in every element. Errors as `Tensor.change`, and if from_ > to."""
-    return _draw_into(self, lambda n, kind: _chosen(generator).uniform(n, kind, from_, to))
+    """Overwrite every element with a number uniform on [from_, to), and return self.
+
+    Errors as for `Tensor.change`; RuntimeError if from_ > to.
+    """
+    return _draw_into(self, lambda n, target: _or_default(generator).uniform(n, target, from_, to))
 
 
 @method_only
 def normal_(
     self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
-    """Numbers of the normal distribution in every element. Errors as `Tensor.change`, and if std < 0."""
+    """Overwrite every element with a number of the normal distribution, and return self.
+
+    Errors as for `Tensor.change`; RuntimeError if std < 0.
+    """
     contiguous = self.is_contiguous()
-    return _draw_into(self, lambda n, kind: _chosen(generator).normal(n, kind, mean, std, contiguous))
+    return _draw_into(self, lambda n, target: _or_default(generator).normal(n, target, mean, std, contiguous))
 
 
 def _draw_into(target: Tensor, draw: Callable[[int, Any], Array]) -> Tensor:
-    """Write `draw(size, dtype)` over every element of the target, whose history ends there."""
+    """Overwrite every element of the target by `draw(size, dtype)`; the target's history ends there."""
 
-    def overwrite(before: Tensor) -> Tensor:
+    def overwrite(previous: Tensor) -> Tensor:
+        """Return the previous Tensor with all its elements replaced."""
         like = _on_host(target)
-        drawn = _finish(laid_out(draw(like.size, like.dtype), like), target.device, False)
-        overwritten: Tensor = put.call(before, drawn, EVERYWHERE)
+        numbers = _finish(in_memory_order_of(draw(like.size, like.dtype), like), target.device, False)
+        overwritten: Tensor = put.call(previous, numbers, EVERYWHERE)
         return overwritten
 
     return target.change(overwrite)
 
 
-def _chosen(generator: Generator | None) -> Generator:
+def _or_default(generator: Generator | None) -> Generator:
     if generator is None:
         return default_generator
     if not isinstance(generator, Generator):
@@ -290,7 +311,7 @@ def _chosen(generator: Generator | None) -> Generator:
 
 
 def _shape(name: str, args: tuple[Any, ...], size: Any) -> tuple[int, ...]:
-    """The shape given by position or as `size=`."""
+    """Return the shape that was given by position or as `size=`; TypeError for none, RuntimeError below 0."""
     if not args and size is None:
         raise TypeError(f"{name} needs a size")
     shape = sizes(args if size is None else (size,))
@@ -300,7 +321,7 @@ def _shape(name: str, args: tuple[Any, ...], size: Any) -> tuple[int, ...]:
 
 
 def _bounds(name: str, args: tuple[Any, ...], low: Any, high: Any) -> tuple[int, int]:
-    """low and high, given as (high), (low, high) or by name."""
+    """Return low and high, given as (high), (low, high) or by name."""
     if high is None and args:
         args, high = args[:-1], args[-1]
     if args:
@@ -311,25 +332,27 @@ def _bounds(name: str, args: tuple[Any, ...], low: Any, high: Any) -> tuple[int,
 
 
 def _integers(generator: Generator | None, low: int, high: int, n: int, dtype: Any) -> Array:
-    source = _chosen(generator)
+    source = _or_default(generator)
     if dtype is int64:
         return source.integers(low, high, n)
-    kind = as_dtype(dtype)
-    _check_holds(kind, low, high - 1)
-    return source.integers(low, high, n).astype(kind.numpy)
+    target = as_dtype(dtype)
+    _check_holds(target, low, high - 1)
+    return source.integers(low, high, n).astype(target.numpy)
 
 
-def _check_holds(kind: Dtype, low: int, high: int) -> None:
-    """RuntimeError unless every integer from low to high is a number of the dtype."""
-    if kind.is_floating_point:
-        last = 2 ** (np.finfo(kind.numpy).nmant + 1)
+def _check_holds(target: Dtype, low: int, high: int) -> None:
+    """Raise RuntimeError unless the dtype holds every integer from low to high."""
+    if target.is_floating_point:
+        last = 2 ** (np.finfo(target.numpy).nmant + 1)
         first = -last
     else:
         first, last = (
-            (0, 1) if kind.numpy.kind == "b" else (np.iinfo(kind.numpy).min, np.iinfo(kind.numpy).max)
+            (0, 1) if target.numpy.kind == "b" else (np.iinfo(target.numpy).min, np.iinfo(target.numpy).max)
         )
     if low < first or high > last:
-        raise RuntimeError(f"{kind} doesn't hold every integer from {low} to {high}: only {first} to {last}")
+        raise RuntimeError(
+            f"{target} doesn't hold every integer from {low} to {high}: only {first} to {last}"
+        )
 
 
 def _floating(dtype: Any) -> Dtype:
@@ -342,5 +365,5 @@ def _on_host(x: Tensor) -> Array:
 
 
 def _dtype_like(x: Tensor, dtype: Any) -> Any:
-    """NumPy's dtype of that name, by default that of `x`."""
+    """Return NumPy's dtype of that name, by default that of `x`."""
     return (x.dtype if dtype is None else as_dtype(dtype)).numpy

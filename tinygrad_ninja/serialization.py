@@ -1,10 +1,10 @@
-"""Tensors in files, in the safetensors format: a `state_dict` as users of PyTorch read and write theirs.
+"""Tensors in files, in the safetensors format, as users of PyTorch read and write a `state_dict`.
 
     save_state_dict("model.safetensors", model.state_dict())
     model.load_state_dict(load_state_dict("model.safetensors"))
 
-The same file is `safetensors.torch.load_file`'s for the same model written in `torch.nn`, and what
-`safetensors.torch.save_file` wrote is read here.
+`safetensors.torch.load_file` reads the same file for the same model written in `torch.nn`, and files of
+`safetensors.torch.save_file` are read here.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class FileError(ValueError):
 
 
 def save_state_dict(path: str | os.PathLike[str], state_dict: Mapping[str, Tensor]) -> None:
-    """Write the Tensors, on whatever device they are, under their names: all or nothing.
+    """Write the Tensors, which may be on any device, under their names: the whole file or nothing.
 
-    TypeError for what is no mapping of names to Tensors; OSError where the file cannot be written.
+    Raises TypeError for anything but a mapping of names to Tensors; OSError where the file cannot be written.
     """
     if not isinstance(state_dict, Mapping):
         raise TypeError(
@@ -45,7 +45,7 @@ def save_state_dict(path: str | os.PathLike[str], state_dict: Mapping[str, Tenso
 
 
 def load_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The Tensors of the file by their names, on the CPU, with the dtypes they were saved with.
+    """Return the Tensors of the file by their names, on the CPU, with the dtypes they were saved with.
 
     Raises FileError where the file cannot be read, is damaged or no safetensors file, or holds a dtype that
     this package lacks.
@@ -54,16 +54,16 @@ def load_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def to_arrays(state_dict: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
-    """The Tensors as NumPy arrays in C order, since safetensors writes the memory as it lies."""
+    """Return the Tensors as NumPy arrays in C order, since safetensors writes the memory as it is."""
     return {
         name: np.asarray(tensor.detach().to("cpu").numpy(), order="C") for name, tensor in state_dict.items()
     }
 
 
 def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """The metadata and the Tensors of a safetensors file. Errors as `load_state_dict`."""
+    """Return the metadata and the Tensors of a safetensors file; errors as for `load_state_dict`."""
     try:
-        with path.open("rb"):  # says in plain words why a file cannot be read, which safe_open does not
+        with path.open("rb"):  # its error says in plain words why a file cannot be read; safe_open's does not
             pass
         with safe_open(path, framework="numpy") as file:
             tensors = {name: from_numpy(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
@@ -72,13 +72,13 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise FileError(f"cannot read {path}: {error.strerror}") from error
     except SafetensorError as error:
         raise FileError(f"{path} is damaged, or no safetensors file") from error
-    except (AttributeError, TypeError) as error:  # NumPy's, or `from_numpy`'s, of a dtype
+    except (AttributeError, TypeError) as error:  # raised by NumPy, or by `from_numpy`, for a dtype
         raise FileError(f"{path} holds numbers of a type that there is not here: {error}") from error
 
 
 def write(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a crash leaves the old content or the new. Raises OSError."""
-    # A file is moved in one piece only within its folder.
+    # Renaming a file is atomic only within its folder.
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
@@ -86,7 +86,7 @@ def write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:  # which names the temporary file
+    except OSError as error:  # whose message names the temporary file
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)

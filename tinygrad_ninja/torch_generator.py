@@ -1,4 +1,4 @@
-"""PyTorch's own generator, for a GPU: it draws other numbers there than on the CPU, and these are them."""
+"""PyTorch's own generator for a GPU, which draws different numbers there than on the CPU."""
 
 from __future__ import annotations
 
@@ -15,43 +15,49 @@ from .tensors import device as Device
 
 
 class TorchGenerator(Generator):
-    """What `Generator(device="cuda")` makes: `rand`, `randn`, `normal`, `randint`, `randperm`, `multinomial`,
-    `uniform_` and `normal_` draw from it what they draw in PyTorch from `torch.Generator(device="cuda")`.
+    """The generator that `Generator(device="cuda")` returns.
 
-    The numbers are drawn on that device, and then moved to where they were asked for. ImportError without
-    PyTorch, RuntimeError without that device.
+    `rand`, `randn`, `normal`, `randint`, `randperm`, `multinomial`, `uniform_` and `normal_` draw from it the
+    numbers that they draw in PyTorch from `torch.Generator(device="cuda")`. They are drawn on that device,
+    and then moved to where they were asked for. Raises ImportError without PyTorch, RuntimeError without that
+    device.
     """
 
     def __init__(self, device: str | Device) -> None:
         self._torch = require_torch(f"a generator on {device}")
         self.device = Device(device)
         self._place = "cpu" if self.device.type == "torch" else str(self.device)
-        move(
-            np.zeros(0), "torch" if self._place == "cpu" else f"cuda:{self.device.index or 0}"
-        )  # is it there?
+        # Raises where the device does not exist.
+        move(np.zeros(0), "torch" if self._place == "cpu" else f"cuda:{self.device.index or 0}")
         self._generator = self._torch.Generator(device=self._place)
 
     @observed
     def manual_seed(self, seed: int) -> Generator:
+        """Restart the stream from `seed` and return self."""
         self._generator.manual_seed(seed)
         return self
 
     @observed
     def seed(self) -> int:
+        """Restart the stream from a seed that PyTorch draws, and return that seed."""
         return int(self._generator.seed())
 
     def initial_seed(self) -> int:
+        """Return the seed that the stream started from."""
         return int(self._generator.initial_seed())
 
     @observed
     def get_state(self) -> Tensor:
-        """Where the stream is: a uint8 Tensor that `torch.Generator.set_state` of such a device takes too."""
+        """Return the state of the stream: a uint8 Tensor that `torch.Generator.set_state` of such a device
+        takes too."""
         return wrap(self._generator.get_state().numpy())
 
     @observed
     def set_state(self, new_state: Tensor | Array) -> Generator:
-        """Continue from a state that `get_state`, here or in PyTorch, gave, and return self. RuntimeError if
-        it is no state of such a generator."""
+        """Continue from a state that `get_state` returned, here or in PyTorch, and return self.
+
+        Raises RuntimeError if it is no state of such a generator.
+        """
         state = np.asarray(new_state.numpy() if isinstance(new_state, Tensor) else new_state)
         self._generator.set_state(self._torch.from_numpy(state.copy()))
         return self
@@ -60,7 +66,8 @@ class TorchGenerator(Generator):
     def uniform(
         self, n: int, dtype: npt.DTypeLike = np.float32, low: float = 0.0, high: float = 1.0
     ) -> Array:
-        return self._filled(n, dtype, "uniform_", low, high)
+        """Return `n` values of [low, high), as an array of `dtype`."""
+        return self._draw(n, dtype, "uniform_", low, high)
 
     @observed
     def normal(
@@ -71,31 +78,39 @@ class TorchGenerator(Generator):
         std: float = 1.0,
         contiguous: bool = True,
     ) -> Array:
-        return self._filled(n, dtype, "normal_", mean, std)
+        """Return `n` values of the normal distribution, as an array of `dtype`."""
+        return self._draw(n, dtype, "normal_", mean, std)
 
     @observed
     def exponential(self, n: int, dtype: npt.DTypeLike = np.float32) -> Array:
-        return self._filled(n, dtype, "exponential_", 1.0)
+        """Return `n` values of the exponential distribution of rate 1, as an array of `dtype`."""
+        return self._draw(n, dtype, "exponential_", 1.0)
 
-    def _filled(self, n: int, dtype: npt.DTypeLike, method: str, *settings: float) -> Array:
+    def _draw(self, n: int, dtype: npt.DTypeLike, method: str, *settings: float) -> Array:
+        """Return `n` values that the method of PyTorch's draws, as an array of `dtype`."""
         out = self._torch.empty(n, dtype=getattr(self._torch, np.dtype(dtype).name), device=self._place)
-        return self._here(getattr(out, method)(*settings, generator=self._generator))
+        return self._to_numpy(getattr(out, method)(*settings, generator=self._generator))
 
     @observed
     def integers(self, low: int, high: int, n: int) -> npt.NDArray[np.int64]:
-        return self._here(self._torch.randint(low, high, (n,), generator=self._generator, device=self._place))
+        """Return `n` int64 values of [low, high)."""
+        return self._to_numpy(
+            self._torch.randint(low, high, (n,), generator=self._generator, device=self._place)
+        )
 
     @observed
     def permutation(self, n: int) -> npt.NDArray[np.int64]:
-        return self._here(self._torch.randperm(n, generator=self._generator, device=self._place))
+        """Return the integers of [0, n) in random order, int64."""
+        return self._to_numpy(self._torch.randperm(n, generator=self._generator, device=self._place))
 
     @observed
     def multinomial(self, p: Array, num_samples: int, replacement: bool = False) -> npt.NDArray[np.int64]:
+        """Return `num_samples` classes for each row of weights `p`: see `Generator.multinomial`."""
         weights = self._torch.from_numpy(np.array(p)).to(self._place)
-        return self._here(
+        return self._to_numpy(
             self._torch.multinomial(weights, num_samples, replacement, generator=self._generator)
         )
 
-    def _here(self, drawn: Any) -> Array:
-        array: Array = drawn.cpu().numpy()
+    def _to_numpy(self, numbers: Any) -> Array:
+        array: Array = numbers.cpu().numpy()
         return array
