@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 __all__ = ["draw", "page", "save"]
 
-# A training wants `viz.plots` only, and no drawing.
-_LATER = {"draw": ".drawing", "save": ".drawing", "page": ".web"}
+# Imported when first used: a training run needs `viz.plots` only.
+_LAZY = {"draw": ".drawing", "save": ".drawing", "page": ".web"}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(import_module(_LATER[name], __name__), name)
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name], __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

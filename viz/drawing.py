@@ -27,7 +27,7 @@ from .picture import Picture
 
 PURE = "graphviz-pure"
 LIMIT = 300
-EDGES = 3  # for each node of the limit; beyond, `dot` takes minutes
+EDGES = 3  # per node of the limit; with more, `dot` takes minutes
 DIRECTIONS = ("LR", "RL", "TB", "BT")
 SHOWN = ("data", "grad", "stats")
 FORMATS = (".svg", ".png", ".dot", ".html")
@@ -43,9 +43,9 @@ PAGE = """<!doctype html>
 
 
 class Drawing(graphviz.Digraph):
-    """A `graphviz.Digraph` that is rendered, and shows itself in Jupyter, also where there is no `dot`.
+    """A `graphviz.Digraph` that can be rendered, and shows itself in Jupyter, also where there is no `dot`.
 
-    Where no format is asked for it is SVG, not graphviz's PDF, which only the system's `dot` can write.
+    The default format is SVG, not graphviz's PDF, which only the system's `dot` can write.
     """
 
     def __init__(self, *args: Any, format: str | None = "svg", **kwargs: Any) -> None:
@@ -60,28 +60,32 @@ class Drawing(graphviz.Digraph):
         encoding: str | None = None,
         **kwargs: Any,
     ) -> Any:
-        """As graphviz's, quiet about fonts; what stops it is in the CalledProcessError.
+        """Return the rendered drawing, as graphviz's method does, without warnings about fonts.
 
-        The program is given all of the drawing at once, so that one which refuses it early can still say why.
+        The program gets the whole drawing at once, so that one which refuses it early can still say why; its
+        message is in the CalledProcessError.
         """
         source = self.source.encode(self.encoding)
         with _some_dot():
-            written = graphviz.pipe(
+            rendered = graphviz.pipe(
                 engine or self.engine, format or self.format, source, *args, quiet=quiet, **kwargs
             )
-        return written if encoding is None else written.decode(encoding)
+        return rendered if encoding is None else rendered.decode(encoding)
 
     def render(self, *args: Any, quiet: bool = True, **kwargs: Any) -> Any:
-        """As graphviz's, likewise quiet."""
+        """Render into a file, as graphviz's method does, without warnings about fonts."""
         with _some_dot():
             return super().render(*args, quiet=quiet, **kwargs)
 
     def view(self, *args: Any, quiet: bool = True, **kwargs: Any) -> Any:
-        """As graphviz's, likewise quiet."""
+        """Open the rendered drawing, as graphviz's method does, without warnings about fonts."""
         return super().view(*args, quiet=quiet, **kwargs)
 
     def unflatten(self, *args: Any, **kwargs: Any) -> graphviz.Source:
-        """As graphviz's. RuntimeError where the system's Graphviz, whose program it calls, is not there."""
+        """Return a less flat layout, as graphviz's method does.
+
+        Raises RuntimeError where the system's Graphviz, whose program it calls, is not installed.
+        """
         try:
             return super().unflatten(*args, **kwargs)
         except graphviz.ExecutableNotFound:
@@ -92,12 +96,12 @@ class Drawing(graphviz.Digraph):
 
 @contextlib.contextmanager
 def _some_dot() -> Iterator[None]:
-    """Inside, graphviz calls a program that is there.
+    """Let graphviz call a program that is installed, while the block lasts.
 
-    RuntimeError where there is none, or where the one there is cannot write the format.
+    Raises RuntimeError where there is none, or where it cannot write the format.
     """
-    usual = dot_command.DOT_BINARY
-    if not shutil.which(str(usual)):
+    default = dot_command.DOT_BINARY
+    if not shutil.which(str(default)):
         pure = shutil.which(PURE, path=sysconfig.get_path("scripts")) or shutil.which(PURE)
         if pure is None:
             raise RuntimeError(f"a drawing needs Graphviz: pip install {PURE}, or install the system's dot")
@@ -105,14 +109,14 @@ def _some_dot() -> Iterator[None]:
     try:
         yield
     except graphviz.CalledProcessError as error:
-        said = error.stderr.decode() if isinstance(error.stderr, bytes) else str(error.stderr)
-        if said.startswith("Format: "):
+        message = error.stderr.decode() if isinstance(error.stderr, bytes) else str(error.stderr)
+        if message.startswith("Format: "):
             raise RuntimeError(
-                f"{Path(dot_command.DOT_BINARY).stem} cannot write it. {said.strip()}"
+                f"{Path(dot_command.DOT_BINARY).stem} cannot write it. {message.strip()}"
             ) from None
         raise
     finally:
-        dot_command.DOT_BINARY = usual
+        dot_command.DOT_BINARY = default
 
 
 def draw(
@@ -127,17 +131,17 @@ def draw(
     repeats: bool = True,
     limit: int | None = LIMIT,
 ) -> Drawing:
-    """The graph that `root`, a Tensor or Value, was computed by: values, and the operations between them.
+    """Draw the graph that `root`, a Tensor or Value, was computed by: values, and the operations between
+    them.
 
-    names: what things are called, as `locals()` does; model: a Module whose paths need no prefix. Both are
-    described at `graph.extract`, and so is `backward`, which draws the backward pass beside the forward one.
-    depth: how many layers deep to look into Modules: 0 draws each as one node; None opens all.
-    direction: of the arrows, from left to right or otherwise.
-    show: "data", the numbers of a value where they are few; "grad", the gradient of `root` with respect to
-    it, and what its `.grad` holds where that is another; "stats", mean ± deviation, extremes and a histogram
-    of the numbers where they are many.
-    repeats: whether layers that follow one another, alike but for their weights, are drawn once, as "× N".
-    limit: the most nodes to draw; a larger graph is drawn with parts of it shut, and says so. None for any.
+    names: the names of Tensors and Modules, such as `locals()`; model: a Module whose paths need no prefix.
+    Both are described at `graph.extract`, and so is `backward`, which draws the backward pass beside the
+    forward one. depth: how many levels of Modules to open: 0 draws each as one node; None opens all.
+    direction: of the arrows, from left to right or otherwise. show: "data", the numbers of a value where they
+    are few; "grad", the gradient of `root` with respect to it, and the content of its `.grad` where it
+    differs; "stats", mean ± deviation, extremes and a histogram of the numbers where they are many. repeats:
+    whether layers that follow one another, alike but for their weights, are drawn once, as "× N". limit: the
+    most nodes to draw; of a larger graph parts are drawn folded, with a note that says so. None for no limit.
 
     Raises TypeError where the root is neither, ValueError for another direction, show or depth, or where
     there is no backward pass, and RuntimeError where backward() has freed the graph.
@@ -169,11 +173,11 @@ def draw(
 
 
 def save(what: graphviz.Digraph | Tensor | Value, path: str | Path, **options: Any) -> Path:
-    """Write a drawing, or that of a Tensor or Value with the options of `draw`, as the suffix says.
+    """Write a drawing, or that of a Tensor or Value with the options of `draw`, in the format of the suffix.
 
-    .svg, .png (at 144 dots per inch), .dot (the source), or .html (a page that holds the SVG, and asks for
-    nothing from the network). Returns the path. ValueError for another suffix, before anything is drawn, and
-    OSError where it cannot be written; the file that was there before is then left as it was.
+    .svg, .png (at 144 dots per inch), .dot (the source), or .html (a page that holds the SVG, and needs no
+    network). Returns the path. Raises ValueError for another suffix, before anything is drawn, and OSError
+    where the file cannot be written; one that was there before is then unchanged.
     """
     path = Path(path)
     suffix = path.suffix.lower()

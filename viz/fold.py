@@ -1,7 +1,7 @@
-"""A graph as a tree of groups that can be shut: layers, layers that repeat, stretches of what is too long.
+"""A graph as a tree of groups that can be folded: layers, repeated layers, parts of long stretches.
 
-A group is an unbroken stretch of the forward pass, in the order in which it was computed. So a group that is
-shut, drawn as one node, never makes a cycle.
+A group is an unbroken stretch of the forward pass, in the order of the computation. So a folded group, drawn
+as one node, never makes a cycle.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from .graph import Graph, Step, Value
 
 WIDEST = 40
-"""Groups that hold more than this are parted, so that each level is one that can be looked at."""
+"""Groups that hold more items than this are divided, so that each level is easy to survey."""
 
 LONGEST_PERIOD = 24
 
@@ -27,9 +27,9 @@ class Group:
     """A part of a graph: its items in the order of the forward pass.
 
     kind: "graph" (all of it), "backward" (the recorded backward pass), "module" (one call of a Module),
-    "repeat" (several items that follow one another several times), or "stretch" (of what was too long).
-    name: the path of a module, or what stands for one; title: the class of a module.
-    others: the groups like this one that follow it. They are alike item by item: operation, shapes, numbers.
+    "repeat" (several items that follow one another several times), or "stretch" (a part of a long group).
+    name: the path of a module, or a description of other groups; title: the class of a module.
+    others: the groups that follow and repeat this one: alike item by item in operation, shapes and numbers.
     """
 
     kind: Literal["graph", "backward", "module", "repeat", "stretch"]
@@ -41,14 +41,16 @@ class Group:
 
     @property
     def times(self) -> int:
+        """Return how many times the group occurs."""
         return 1 + len(self.others)
 
     def groups(self) -> list[Group]:
-        """The groups among the items."""
-        return [each for each in self.items if isinstance(each, Group)]
+        """Return the groups among the items."""
+        return [item for item in self.items if isinstance(item, Group)]
 
     def contents(self, others: bool = False) -> Iterator[Step | Value]:
-        """The steps, leaves and constants in it, at whatever depth; of what repeats the first, or all."""
+        """Yield the steps, leaves and constants in it, at whatever depth; of repetitions the first, or
+        all."""
         stack: list[Item] = [self]
         while stack:
             item = stack.pop()
@@ -62,11 +64,11 @@ Item = Step | Value | Group
 
 
 def fold(graph: Graph, *, repeats: bool = True, long: bool = True) -> Group:
-    """The tree of groups over all steps, leaves and constants of the graph.
+    """Return the tree of groups over all steps, leaves and constants of the graph.
 
-    Calls of modules are groups, and the recorded backward pass is one. repeats: groups alike that follow one
-    another become one with `others`. long: a group with more than `WIDEST` items has what repeats in it
-    folded, and is then parted into stretches, and those into stretches.
+    Calls of modules are groups, and the recorded backward pass is one. repeats: equal groups that follow one
+    another become one with `others`. long: in a group with more than `WIDEST` items repetitions are folded,
+    and then it is divided into stretches, and those into stretches.
     """
     top = _tree(graph)
     signatures = _Signatures()
@@ -81,15 +83,15 @@ def fold(graph: Graph, *, repeats: bool = True, long: bool = True) -> Group:
 
 
 def _all_groups(top: Group) -> list[Group]:
-    """Every group, the outer before those in it."""
-    found = [top]
-    for group in found:  # grows meanwhile
-        found.extend(group.groups())
-    return found
+    """Return every group, the outer before those in it."""
+    groups = [top]
+    for group in groups:  # which grows meanwhile
+        groups.extend(group.groups())
+    return groups
 
 
 def _tree(graph: Graph) -> Group:
-    """The groups of the calls, and of the backward pass, before anything is folded."""
+    """Return the groups of the calls, and of the backward pass, before anything is folded."""
     top = Group("graph")
     behind = Group("backward", "backward pass", parent=top)
     home: dict[Step, Group] = {}
@@ -114,8 +116,8 @@ def _tree(graph: Graph) -> Group:
         if isinstance(value, Value) and value.maker is not None
         for group in _entered(home[value.maker], home[step])
     }
-    starts: dict[Group, int] = {top: 0}  # the number of the first step in each
-    placed: list[tuple[int, bool, Item, Group]] = []  # with that number; leaves come before what they go into
+    starts: dict[Group, int] = {top: 0}  # the number of the first step in the group
+    placed: list[tuple[int, bool, Item, Group]] = []  # with that number; leaves come before their first use
     for step, group in home.items():
         placed.append((step.number, True, step, group))
         while group not in starts:
@@ -130,20 +132,23 @@ def _tree(graph: Graph) -> Group:
                 group = group.parent
             first = min((_start(home[step], step, group, starts) for step in value.users()), default=0)
             placed.append((first, False, value, group))
-    placed.sort(key=lambda each: each[:2])
+    placed.sort(key=lambda entry: entry[:2])
     for _, _, item, group in placed:
         group.items.append(item)
     return top
 
 
 def _was_given(value: Value, fed: bool) -> bool:
-    """Whether a module was given the leaf or constant, as far as one can tell, and neither owns nor made it.
-    One that is `fed` with results made the constants without a name, such as the mask of dropout."""
+    """Return whether the leaf or constant seems to be an argument of a module, which neither owns nor made
+    it.
+
+    One that is `fed` with results made the constants without a name, such as the mask of dropout.
+    """
     return not value.owned and (bool(value.name) or (value.kind == "constant" and not fed))
 
 
 def _entered(source: Group, target: Group) -> Iterator[Group]:
-    """The groups that one comes into on the way from one group to another."""
+    """Yield the groups that a path from one group to another enters."""
     if source is target:
         return
     common = _common((source, target))
@@ -154,7 +159,7 @@ def _entered(source: Group, target: Group) -> Iterator[Group]:
 
 
 def _start(inner: Group, step: Step, group: Group, starts: Mapping[Group, int]) -> int:
-    """The number of the first step of that item of `group` which holds the step, in the group `inner`."""
+    """Return the number of the first step of the item of `group` that holds the step, which is in `inner`."""
     start = step.number
     while inner is not group:
         assert inner.parent is not None
@@ -163,7 +168,7 @@ def _start(inner: Group, step: Step, group: Group, starts: Mapping[Group, int]) 
 
 
 def _common(groups: Iterable[Group]) -> Group:
-    """The innermost group that holds them all."""
+    """Return the innermost group that holds them all."""
     paths = []
     for group in groups:
         path = [group]
@@ -177,42 +182,44 @@ def _contents(item: Item) -> Iterator[Step | Value]:
     return item.contents() if isinstance(item, Group) else iter([item])
 
 
-# -- what repeats --------------------------------------------------------------------------------------------
+# -- repetitions ---------------------------------------------------------------------------------------------
 
 
 class _Signatures:
-    """A small number for every item, the same for items that are alike."""
+    """A small number for every item, equal for items that are alike."""
 
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
         self._of_groups: dict[Group, int] = {}
 
     def of(self, item: Item) -> int:
+        """Return the item's number."""
         if isinstance(item, Group) and item in self._of_groups:
             return self._of_groups[item]
-        number = self._numbers.setdefault(self._what(item), len(self._numbers))
+        number = self._numbers.setdefault(self._description(item), len(self._numbers))
         if isinstance(item, Group):
             self._of_groups[item] = number
         return number
 
-    def _what(self, item: Item) -> Hashable:
+    def _description(self, item: Item) -> Hashable:
         if isinstance(item, Group):
-            return item.title, item.times, *(self.of(each) for each in item.items)
+            return item.title, item.times, *(self.of(member) for member in item.items)
         if isinstance(item, Value):
             return item.kind, item.shape, item.dtype
-        inputs = tuple(each.shape if isinstance(each, Value) else each for each in item.inputs)
-        plain = tuple(repr(each) for each in item.parameters.values()) if not item.reads else ()
+        inputs = tuple(value.shape if isinstance(value, Value) else value for value in item.inputs)
+        plain = tuple(repr(parameter) for parameter in item.parameters.values()) if not item.reads else ()
         return item.operation.name, item.output.shape, inputs, plain
 
 
 def _fold_repeats(group: Group, signatures: _Signatures, *, layers: bool) -> None:
-    """Fold what follows itself: with `layers` only what has groups in it, twice or more; else three times."""
+    """Fold repetitions: with `layers` only of items that include groups, twice or more; else three times or
+    more."""
     items = group.items
-    runs = _runs([signatures.of(each) for each in items], items, least=2 if layers else 3)
+    runs = _runs([signatures.of(item) for item in items], items, least=2 if layers else 3)
     folded: list[Item] = []
     done = 0
     for start, period, times in runs:
-        if layers and not any(isinstance(each, Group) for each in items[start : start + period]):
+        if layers and not any(isinstance(item, Group) for item in items[start : start + period]):
             continue
         folded += items[done:start]
         done = start + period * times
@@ -227,60 +234,61 @@ def _fold_repeats(group: Group, signatures: _Signatures, *, layers: bool) -> Non
 
 
 def _gathered(kind: Literal["repeat", "stretch"], items: list[Item], parent: Group) -> Group:
-    """The items as one group inside `parent`, called by its first and its last item."""
-    called = [each.name for each in items if isinstance(each, Group) and each.name]
-    numbers = [each.number + 1 for item in items for each in _contents(item) if isinstance(each, Step)]
-    if kind == "repeat" and called:
-        name = called[0] if len(called) == 1 else f"{called[0]} … {called[-1]}"
+    """Return the items as one group inside `parent`, named after its first and its last item."""
+    names = [item.name for item in items if isinstance(item, Group) and item.name]
+    steps = [step for item in items for step in _contents(item) if isinstance(step, Step)]
+    numbers = [step.number + 1 for step in steps]
+    if kind == "repeat" and names:
+        name = names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
     else:
         name = f"operations {min(numbers):,}–{max(numbers):,}" if numbers else f"{len(items)} values"
-    made = Group(kind, name, items=items, parent=parent)
-    for each in made.groups():
-        each.parent = made
-    return made
+    group = Group(kind, name, items=items, parent=parent)
+    for inner in group.groups():
+        inner.parent = group
+    return group
 
 
 def _runs(marks: Sequence[int], items: Sequence[Item], least: int) -> Iterator[tuple[int, int, int]]:
-    """Where stretches repeat `least` times or more: their start, their period, and how many times.
+    """Yield the stretches that repeat `least` times or more: their start, their period, and how many times.
 
-    Of the periods the one that covers most, of those the shortest. Of the places where it may begin, which a
-    circle leaves open, the one before most leaves: a layer begins with its weights.
+    Of the periods the one that covers most is chosen, of those the shortest. Where a run is a circle that may
+    begin at several places, it begins before most leaves: a layer begins with its weights.
     """
     s = np.asarray(marks)
     covered = np.zeros(len(s), int)
     period = np.ones(len(s), int)
-    alike = np.zeros(len(s), int)  # for how many items from here on each is like the one a period later
+    matching = np.zeros(len(s), int)  # how many items from here on equal the item a period later
     for p in range(1, min(LONGEST_PERIOD, len(s) // least) + 1):
         same = np.append(s[:-p] == s[p:], False)
-        places = np.arange(len(same))
-        ends = np.minimum.accumulate(np.where(same, len(same), places)[::-1])[::-1]
+        positions = np.arange(len(same))
+        ends = np.minimum.accumulate(np.where(same, len(same), positions)[::-1])[::-1]
         matches = np.zeros(len(s), int)
-        matches[: len(same)] = ends - places
+        matches[: len(same)] = ends - positions
         times = matches // p + 1
         better = (times >= least) & (times * p > covered)
-        covered[better], period[better], alike[better] = (times * p)[better], p, matches[better]
-    at = 0
-    while at < len(s):
-        if not covered[at]:
-            at += 1
+        covered[better], period[better], matching[better] = (times * p)[better], p, matches[better]
+    position = 0
+    while position < len(s):
+        if not covered[position]:
+            position += 1
             continue
-        length = int(period[at])
-        repetitions = int(covered[at]) // length
-        begins = range(at, at + int(alike[at]) % length + 1)
-        start = max(begins, key=lambda place: _leaves(items[place]))
+        length = int(period[position])
+        repetitions = int(covered[position]) // length
+        begins = range(position, position + int(matching[position]) % length + 1)
+        start = max(begins, key=lambda candidate: _leaves(items[candidate]))
         yield start, length, repetitions
-        at = start + length * repetitions
+        position = start + length * repetitions
 
 
 def _leaves(item: Item) -> int:
-    return sum(isinstance(each, Value) for each in _contents(item))
+    return sum(isinstance(content, Value) for content in _contents(item))
 
 
-# -- what is too long ----------------------------------------------------------------------------------------
+# -- long groups ---------------------------------------------------------------------------------------------
 
 
 def _part(group: Group) -> None:
-    """Put the items into stretches, and those into stretches, each of about as many, and none of too many."""
+    """Divide the items into nested stretches, of about equal length and of no more than WIDEST items."""
     levels = math.ceil(math.log(len(group.items), WIDEST))
     for level in range(levels - 1, 0, -1):
         count = round(len(group.items) ** (level / (level + 1)))
@@ -289,11 +297,11 @@ def _part(group: Group) -> None:
 
 
 def opened(top: Group, depth: int | None, limit: int | None) -> set[Group]:
-    """Which groups to show what is in them.
+    """Return the groups whose content is to be shown.
 
-    depth: how many modules deep, 0 for none; None for all. limit: the greatest number of nodes, where an
-    operation and its result are two, a shut group is one; None for any. A level is opened whole or not at
-    all.
+    depth: how many levels of modules, 0 for none; None for all. limit: the greatest number of nodes, where an
+    operation and its result are two, and a folded group is one; None for no limit. A level is opened whole or
+    not at all.
     """
     result: set[Group] = set()
     level, total = [(top, 0)], 1
@@ -302,10 +310,12 @@ def opened(top: Group, depth: int | None, limit: int | None) -> set[Group]:
         if limit is not None and total > limit and result:
             break
         result.update(group for group, _ in level)
-        inner = [(each, deep + (each.kind == "module")) for group, deep in level for each in group.groups()]
-        level = [(each, deep) for each, deep in inner if depth is None or deep <= depth]
+        inner = [
+            (child, deep + (child.kind == "module")) for group, deep in level for child in group.groups()
+        ]
+        level = [(group, deep) for group, deep in inner if depth is None or deep <= depth]
     return result
 
 
 def _nodes(group: Group) -> int:
-    return sum(2 if isinstance(each, Step) else 1 for each in group.items)
+    return sum(2 if isinstance(item, Step) else 1 for item in group.items)

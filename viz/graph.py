@@ -36,13 +36,13 @@ from .names import AnyNode, Names
 class Value:
     """One array of the graph.
 
-    number: its place in `Graph.values`.
-    array: its numbers, of whatever kind (NumPy, torch, a Python float); the record's own, not a copy.
-    kind: "leaf" requires a gradient, "constant" does not, "result" was made by a step.
-    name: "" where nobody named it; owned: whether that is its path, as of a Module's parameter or buffer.
-    gradient: of the root with respect to it, an array of its shape; None where none flows or could be had.
-    held: what its `.grad` holds, which other walks may have added to; None where there is none.
-    maker: the step that made it; uses: the steps that it went into, with the position among `step.inputs`;
+    number: its index in `Graph.values`.
+    array: its numbers, in any kind of array (NumPy, torch, a Python float); the record's own, not a copy.
+    kind: "leaf" requires a gradient, "constant" does not, "result" is the output of a step.
+    name: "" where it has none; owned: whether the name is its path, as of a Module's parameter or buffer.
+    gradient: of the root with respect to it, an array of its shape; None where there is none.
+    held: the content of its `.grad`, which other backward passes may have added to; None where there is none.
+    maker: the step that computed it; uses: the steps that use it, with the index among `step.inputs`;
     read_by: the steps that have it among their parameters, as an index.
     backward: whether it is part of the recorded backward pass, and not of the root's own history.
     """
@@ -62,14 +62,16 @@ class Value:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Return the shape of the array; () for a number."""
         return tuple(getattr(self.array, "shape", ()))
 
     @property
     def dtype(self) -> str:
+        """Return the name of the dtype, or "float" for a Python float."""
         return "float" if isinstance(self.array, float) else dtype_of(self.array).name
 
     def users(self) -> list[Step]:
-        """The steps that it went into, by whichever door."""
+        """Return the steps that use it, as an input or as a parameter."""
         return [*(step for step, _ in self.uses), *self.read_by]
 
     def __repr__(self) -> str:
@@ -80,7 +82,7 @@ class Value:
 class Step:
     """One application of an operation.
 
-    number: its place in `Graph.steps`.
+    number: its index in `Graph.steps`.
     operation: the entry of the table, with its name, its formulas (`__doc__`) and the names of its inputs.
     inputs: in the order of `operation.inputs`: values, or the plain numbers that an operator was given.
     parameters: by name, as the operation was given them (axes, shapes, an index).
@@ -99,22 +101,25 @@ class Step:
 
     @property
     def order(self) -> int:
-        """The engine's count, which falls: of two steps the one with the smaller is younger."""
+        """Return the engine's count, which falls: of two steps the one with the smaller count is younger."""
         return self.node.order
 
     @property
     def backward(self) -> bool:
+        """Return whether the step is part of the recorded backward pass."""
         return self.output.backward
 
     @property
     def traceback(self) -> list[FrameSummary]:
+        """Return the lines that led to the step, the innermost last; empty unless they were recorded."""
         return list(getattr(self.node, "metadata", {}).get("traceback_", ()))
 
     def contribution(self, i: int) -> Any:
-        """What this use adds to the gradient of input `i`, an array of its shape, by the operation's rule.
+        """Return what this use adds to the gradient of input `i`, an array of its shape, by the operation's
+        rule.
 
-        None where no gradient flows, to or from here. The gradient of a value is the sum of what its uses
-        contribute.
+        It is None where no gradient flows, to or from here. The gradient of a value is the sum of the
+        contributions of its uses.
         """
         value = self.inputs[i]
         if self.output.gradient is None or not isinstance(value, Value) or value.kind == "constant":
@@ -139,10 +144,10 @@ class Call:
 
 @dataclass(eq=False, slots=True)
 class Graph:
-    """The history of `root`: `values` and `steps`, oldest first, and the `calls` of modules that made any of
-    the steps, outer before inner.
+    """The history of `root`: `values` and `steps`, oldest first, and the `calls` of modules that computed any
+    of the steps, outer before inner.
 
-    note: why no gradients could be had, in a sentence; empty otherwise.
+    note: a sentence that says why there are no gradients; empty otherwise.
     """
 
     root: Value
@@ -160,43 +165,44 @@ def extract(
     gradients: bool = True,
     backward: bool | Sequence[Tensor] = False,
 ) -> Graph:
-    """The graph of everything that `root`, a Tensor or a `tinygrad_ninja.Value`, was computed from.
+    """Return the graph of everything that `root`, a Tensor or a `tinygrad_ninja.Value`, was computed from.
 
-    names: what things are called, such as `locals()`: Tensors, Modules (whose parameters get their paths),
-    and lists, tuples and dicts of them. The first name of a thing counts; one that begins with "_" never
-    does.
+    names: the names of objects, such as `locals()`: Tensors, Modules (whose parameters get their paths),
+        and lists, tuples and dicts of them. The first name of an object counts; names that begin with "_" are
+        skipped.
     model: a Module whose parameters and calls are named without a prefix.
-    gradients: whether to work out the gradient of `root`, if that is a single number, at every value. No
-    `.grad` is touched; hooks are called, as by `autograd.grad`. Of a Value they are what is in `.grad`.
-    backward: also the backward pass itself. True records one from `root` (create_graph=True), and calls the
-    gradient of x dx; else Tensors that were computed by one, such as `[x.grad]`.
+    gradients: whether to compute the gradient of `root`, if that is a single number, at every value. No
+        `.grad` is touched; hooks are called, as by `autograd.grad`. For a Value the gradients are read from
+        `.grad`.
+    backward: whether to include the backward pass itself. True records one from `root` (create_graph=True),
+        and names the gradient of x dx; else Tensors that were computed by one, such as `[x.grad]`.
 
     Raises TypeError where the root is neither, RuntimeError where backward() has freed the graph, and
     ValueError where a backward pass is asked for but `root` has none.
     """
     if not isinstance(root, (Tensor, Scalar)):
         raise TypeError(f"only the graph of a Tensor or a Value can be drawn, not a {type(root).__name__}'s")
-    known = Names(names, model)
+    naming = Names(names, model)
     node = root if isinstance(root, Scalar) else root.edge
     nodes = _history([node])
-    found: dict[AnyNode, Tensor] = {}
+    gradient_of: dict[AnyNode, Tensor] = {}
     note = ""
     if backward is True or (gradients and isinstance(root, Tensor)):
-        found, note = _gradients(root, nodes, record=backward is True)
+        gradient_of, note = _gradients(root, nodes, record=backward is True)
     if backward is True:
-        _name_gradients(known, found)
-    passed = list(found.values()) if backward is True else list(backward or ())
-    everything = _history([node, *(each.edge for each in passed)])
+        _name_gradients(naming, gradient_of)
+    gradient_tensors = list(gradient_of.values()) if backward is True else list(backward or ())
+    everything = _history([node, *(tensor.edge for tensor in gradient_tensors)])
     if backward is not False and len(everything) == len(nodes):
         raise ValueError("no backward pass was recorded: compute the gradients with create_graph=True")
-    graph = _read(everything, root, known)
+    graph = _read(everything, root, naming)
     graph.note = note
     forward = set(nodes)
     for step in graph.steps:
         step.output.backward = step.node not in forward
     for value in graph.values:
-        if value.node in found:
-            value.gradient = found[value.node].array
+        if value.node in gradient_of:
+            value.gradient = gradient_of[value.node].array
         elif isinstance(value.node, Scalar) and gradients:
             value.gradient = value.node.grad
         if value.maker is None and value is not graph.root:
@@ -216,25 +222,24 @@ def _history(roots: Iterable[AnyNode | None]) -> list[AnyNode]:
 
 
 def _gradients(root: Any, nodes: Sequence[AnyNode], record: bool) -> tuple[dict[AnyNode, Tensor], str]:
-    """The gradient of the root at every node that one reaches, with its own history where it is recorded; or
-    none, and why."""
+    """Return the gradient of the root at every node that it reaches, with its own history where it is
+    recorded; or none, and a sentence that says why."""
     if record and (isinstance(root, Scalar) or root.edge is None or root.numel() != 1):
         raise ValueError("a backward pass is recorded from a Tensor of one number that requires a gradient")
     if root.edge is None:
         return {}, ""
     if root.numel() != 1:
         return {}, f"Of {root.numel()} numbers together there is no gradient: what is shown is in .grad."
-    sought: list[Any] = [
-        wrap(0.0) for _ in nodes
-    ]  # `grad` asks for Tensors, and looks at nothing but their nodes
-    for node, tensor in zip(nodes, sought, strict=True):
+    # `grad` takes Tensors, but reads only their nodes.
+    stand_ins: list[Any] = [wrap(0.0) for _ in nodes]
+    for node, tensor in zip(nodes, stand_ins, strict=True):
         tensor.edge = node
-    # `grad` gives the gradient before a node's hooks, as in PyTorch. The last hook is told what is passed on.
+    # `grad` returns the gradient before a node's hooks, as in PyTorch. The last hook sees what is passed on.
     passed: dict[AnyNode, Tensor] = {}
-    hooked = [(node, tensor) for node, tensor in zip(nodes, sought, strict=True) if tensor.edge.hooks]
+    hooked = [(node, tensor) for node, tensor in zip(nodes, stand_ins, strict=True) if tensor.edge.hooks]
     handles = [tensor.register_hook(partial(passed.__setitem__, node)) for node, tensor in hooked]
     try:
-        found = autograd.grad(root, sought, retain_graph=True, create_graph=record, allow_unused=True)
+        gradients = autograd.grad(root, stand_ins, retain_graph=True, create_graph=record, allow_unused=True)
     except RuntimeError as error:
         if record:
             raise
@@ -242,39 +247,44 @@ def _gradients(root: Any, nodes: Sequence[AnyNode], record: bool) -> tuple[dict[
     finally:
         for handle in handles:
             handle.remove()
-    of_nodes = ((node, passed.get(node, each)) for node, each in zip(nodes, found, strict=True))
-    return {node: each for node, each in of_nodes if each is not None}, ""
+    of_nodes = ((node, passed.get(node, gradient)) for node, gradient in zip(nodes, gradients, strict=True))
+    return {node: gradient for node, gradient in of_nodes if gradient is not None}, ""
 
 
-def _name_gradients(known: Names, found: dict[AnyNode, Tensor]) -> None:
-    """Call the gradient of x dx; where an addition passes one on, so that several have it, by all names."""
-    called: dict[int, list[str]] = {}
-    for node in reversed(found):  # the youngest first
-        if known.of(node):
-            called.setdefault(id(found[node].edge or found[node].array), []).append(f"d{known.of(node)}")
-    for tensor in found.values():
-        if (names := called.get(id(tensor.edge or tensor.array))) is not None:
-            known.add(" = ".join(names), tensor)
+def _name_gradients(naming: Names, gradients: dict[AnyNode, Tensor]) -> None:
+    """Name the gradient of x dx; where an addition passes one on, so that several share it, by all names."""
+    names_of: dict[int, list[str]] = {}
+    for node in reversed(gradients):  # the youngest first
+        if naming.of(node):
+            names_of.setdefault(id(gradients[node].edge or gradients[node].array), []).append(
+                f"d{naming.of(node)}"
+            )
+    for tensor in gradients.values():
+        if (names := names_of.get(id(tensor.edge or tensor.array))) is not None:
+            naming.add(" = ".join(names), tensor)
 
 
-def _read(history: Sequence[AnyNode], root: Any, known: Names) -> Graph:
+def _read(history: Sequence[AnyNode], root: Any, naming: Names) -> Graph:
     values: list[Value] = []
     steps: list[Step] = []
     of_node: dict[AnyNode, Value] = {}
     constants: dict[int, Value] = {}
 
     def add(array: Any, kind: Literal["leaf", "constant", "result"], node: AnyNode | None) -> Value:
+        """Add a value of the graph for the array."""
         held = getattr(node.grad, "array", None) if node is not None else None
-        name = known.of(node, array)
-        values.append(Value(len(values), array, kind, node, name, name in known.paths, held=held))
+        name = naming.of(node, array)
+        values.append(Value(len(values), array, kind, node, name, name in naming.paths, held=held))
         return values[-1]
 
     def constant(array: Any) -> Value:
+        """Return the value of an array that requires no gradient."""
         if id(array) not in constants:
             constants[id(array)] = add(array, "constant", None)
         return constants[id(array)]
 
-    def given(array: Any, edge: AnyNode | None) -> Value | float:
+    def operand(array: Any, edge: AnyNode | None) -> Value | float:
+        """Return the value of an input, or the number itself where it is a plain number."""
         if edge is None:
             return array if isinstance(array, (int, float)) else constant(array)
         if edge not in of_node:
@@ -286,8 +296,8 @@ def _read(history: Sequence[AnyNode], root: Any, known: Names) -> Graph:
             continue
         assert node.values is not None
         op, count = node.op, len(node.op.inputs)
-        edges = (*node.edges, *[None] * (count - len(node.edges)))  # a Value's number has none
-        inputs = [given(*each) for each in zip(node.values[1 : count + 1], edges, strict=True)]
+        edges = (*node.edges, *[None] * (count - len(node.edges)))  # a number of a Value has none
+        inputs = [operand(*pair) for pair in zip(node.values[1 : count + 1], edges, strict=True)]
         parameters = dict(zip(op.parameters, node.values[count + 1 :], strict=True))
         reads = [constant(array) for array in _arrays(parameters.values())]
         output = of_node[node] = add(node.values[0], "result", node)
@@ -304,14 +314,14 @@ def _read(history: Sequence[AnyNode], root: Any, known: Names) -> Graph:
         top = add(root.array, "constant", None)
     else:
         top = of_node.get(root.edge) or add(root.array, "leaf", root.edge)
-    return Graph(top, values, steps, _calls(known, [step.order for step in steps]))
+    return Graph(top, values, steps, _calls(naming, [step.order for step in steps]))
 
 
-def _calls(known: Names, ages: list[int]) -> list[Call]:
-    """The calls that made any of the steps, whose `ages` rise; the outer before those inside."""
+def _calls(naming: Names, ages: list[int]) -> list[Call]:
+    """Return the calls that computed any of the steps, whose `ages` rise; the outer before those inside."""
     calls = [
         Call(path, module, first, last)
-        for module, path in known.modules.items()
+        for module, path in naming.modules.items()
         for first, last in module._calls
         if bisect(ages, first) < bisect(ages, last)
     ]
@@ -319,8 +329,8 @@ def _calls(known: Names, ages: list[int]) -> list[Call]:
 
 
 def _arrays(parameters: Iterable[Any]) -> Iterator[Any]:
-    """The arrays among an operation's parameters; an index is a tuple, and may hold some."""
-    for each in parameters:
-        for part in each if isinstance(each, tuple) else (each,):
+    """Yield the arrays among an operation's parameters; an index is a tuple, and may hold some."""
+    for parameter in parameters:
+        for part in parameter if isinstance(parameter, tuple) else (parameter,):
             if getattr(part, "ndim", 0):
                 yield part

@@ -1,4 +1,4 @@
-"""What the things in a graph are called: by the caller's variables, by their paths in a Module, by labels."""
+"""The names of the Tensors and Modules of a graph: the caller's variables, paths in a Module, labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tinygrad_ninja.node import Node
 from tinygrad_ninja.value import Value
 
 AnyNode = Node | Value
-"""Of the record: a Value is its own node."""
+"""A node of the record: a Value is its own node."""
 
 
 class Names:
@@ -22,55 +22,58 @@ class Names:
     def __init__(self, names: Mapping[str, Any] | None, model: Module | None) -> None:
         self._nodes: dict[AnyNode, str] = {}
         self._arrays: dict[Hashable, str] = {}
-        self._kept: list[Any] = []  # so that no memory is given to another array meanwhile
+        self._arrays_in_use: list[Any] = []  # keeps their memory from being reused for another array
         self.modules: dict[Module, str] = {}
-        self.paths: set[str] = set()  # the names that are those of a Module's parameters and buffers
-        given = [] if model is None else [("", model)]
-        for name, thing in [*given, *_things(names or {})]:
-            if isinstance(thing, Module):
-                self._add_module(name, thing)
-            elif isinstance(thing, (Tensor, Value)):
-                self.add(name, thing)
+        self.paths: set[str] = set()  # the names of the Modules' parameters and buffers
+        root_module = [] if model is None else [("", model)]
+        for name, value in [*root_module, *_named_objects(names or {})]:
+            if isinstance(value, Module):
+                self._add_module(name, value)
+            elif isinstance(value, (Tensor, Value)):
+                self.add(name, value)
 
-    def add(self, name: str, thing: Tensor | Value) -> None:
-        """Call the Tensor or Value so, unless it has a name."""
-        node = thing if isinstance(thing, Value) else thing.edge
+    def add(self, name: str, value: Tensor | Value) -> None:
+        """Name the Tensor or Value, unless it has a name."""
+        node = value if isinstance(value, Value) else value.edge
         if node is not None:
             self._nodes.setdefault(node, name)
-        elif isinstance(thing, Tensor):
-            self._arrays.setdefault(_memory(thing.array), name)
-            self._kept.append(thing.array)
+        elif isinstance(value, Tensor):
+            self._arrays.setdefault(_memory(value.array), name)
+            self._arrays_in_use.append(value.array)
 
     def _add_module(self, prefix: str, module: Module) -> None:
-        for path, each in module.named_modules(prefix=prefix):
-            self.modules.setdefault(each, path)
+        for path, submodule in module.named_modules(prefix=prefix):
+            self.modules.setdefault(submodule, path)
         for path, tensor in (*module.named_parameters(), *module.named_buffers()):
             name = f"{prefix}.{path}" if prefix else path
             self.paths.add(name)
             self.add(name, tensor)
 
     def of(self, node: AnyNode | None, array: Any = None) -> str:
-        """The name of what has that node, else its label, or of a constant, which has none; "" if no name."""
+        """Return the name of the Tensor with that node, else its label; for a constant, which has no node,
+        the name of its array. "" where it has no name."""
         if node is None:
             return self._arrays.get(_memory(array), "")
         return self._nodes.get(node, "") or getattr(node, "label", "")
 
 
 def _memory(array: Any) -> Hashable:
-    """What arrays have in common that are the same numbers, where one is a reshaped view of the other."""
+    """Return a key that arrays share that hold the same numbers, where one is a reshaped view of the
+    other."""
     if isinstance(array, np.ndarray):
         return array.__array_interface__["data"][0], array.nbytes
     return (array.data_ptr(), array.nbytes) if hasattr(array, "data_ptr") else id(array)
 
 
-def _things(names: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """What is named, also inside lists, tuples and dicts: `layers[0]` is "layers.0", as in a Module."""
-    for name, thing in names.items():
-        if not isinstance(name, str) or name.startswith("_"):  # "_" is what a notebook calls its last output
+def _named_objects(names: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield every named object, also inside lists, tuples and dicts: `layers[0]` is "layers.0", as in a
+    Module."""
+    for name, value in names.items():
+        if not isinstance(name, str) or name.startswith("_"):  # in a notebook "_" is the last output
             continue
-        if isinstance(thing, (list, tuple)):
-            yield from ((f"{name}.{i}", each) for i, each in enumerate(thing))
-        elif isinstance(thing, Mapping):
-            yield from ((f"{name}.{key}", each) for key, each in thing.items() if isinstance(key, str))
+        if isinstance(value, (list, tuple)):
+            yield from ((f"{name}.{i}", element) for i, element in enumerate(value))
+        elif isinstance(value, Mapping):
+            yield from ((f"{name}.{key}", element) for key, element in value.items() if isinstance(key, str))
         else:
-            yield name, thing
+            yield name, value

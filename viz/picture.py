@@ -1,4 +1,4 @@
-"""Which nodes and edges a drawing has, and what they look like in DOT."""
+"""The nodes and edges of a drawing, and their look in DOT."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ EXTREMES = frozenset((elementwise.maximum, elementwise.minimum))
 """To these, too, it makes no difference which input is which, but for the sign of a zero."""
 
 MOST_LABELS = 100
-"""Beyond so many edges none has a label: nobody could read them, and they cost `dot` most of its time."""
+"""With more edges than this none has a label: they would be unreadable, and slow `dot` down."""
 
-FONT = "Arial"  # whose widths both programs know
+FONT = "Arial"  # both programs know its widths
 FILLS = {"leaf": "#fff3cd", "constant": "#efefef", "result": "#ffffff"}
 STEP_FILL, GROUP_FILL, CLUSTER_FILL, BACKWARD_FILL = "#dbe9f6", "#c7dcef", "#f6f8fa", "#fdf1e7"
 LINE = "#595959"
 
 
 class Picture:
-    """A graph in which the groups that are not `opened` are one node each; of those alike the first is drawn.
-
-    nodes, edges: how many there are. What no edge reaches, such as the leaves of the groups left out, is not
+    """A graph in which every group that is not `opened` is one node; of groups that are alike the first is
     drawn.
+
+    nodes, edges: how many there are. Values without an edge, such as the leaves of the groups left out, are
+    not drawn.
     """
 
     def __init__(self, graph: Graph, top: Group, opened: Collection[Group]) -> None:
         self._root, self._top, self._opened = graph.root, top, opened
         self._names: dict[Group, str] = {}
-        self._where: dict[Step | Value, str] = {}  # the node that stands for each
-        self._original: dict[Step | Value, Step | Value] = {}  # of each in a group that is like another
+        self._where: dict[Step | Value, str] = {}  # the node that represents it
+        self._original: dict[Step | Value, Step | Value] = {}  # for items of a group that repeats another
         self._place()
-        # From where to where, and which of several: what passes, and in which role.
+        # (source, target, which of several edges): the values that pass, and in which role.
         self._edges: dict[tuple[str, str, int], list[tuple[Value, str]]] = {}
         for step in graph.steps:
             if step not in self._original:
@@ -58,7 +59,7 @@ class Picture:
                 self._where.update(dict.fromkeys(everything, name))
                 continue
             stack += group.groups()
-            for item in _with_results(each for each in group.items if not isinstance(each, Group)):
+            for item in _with_results(member for member in group.items if not isinstance(member, Group)):
                 self._where[item] = _own(item)
             pairs: list[tuple[Item, Item]] = [(group, other) for other in group.others]
             while pairs:
@@ -74,18 +75,18 @@ class Picture:
         return self._where[self._original.get(item, item)]
 
     def _connect(self, step: Step) -> None:
-        """The edges that end at the step, and the one to its result."""
+        """Add the edges that end at the step, and the edge to its result."""
         target = self._node_of(step)
-        single = target == _own(step)  # and not a group
-        operands = sum(isinstance(each, Value) for each in step.inputs)
+        single = target == _own(step)  # not inside a folded group
+        operands = sum(isinstance(value, Value) for value in step.inputs)
         alike = step.operation.commutative or step.operation in EXTREMES
         roles = step.operation.inputs if operands > 1 and not alike else ()
-        given = [*step.inputs, *(each for each in step.reads if each.name)]
-        for i, value in enumerate(given):
+        sources = [*step.inputs, *(value for value in step.reads if value.name)]
+        for i, value in enumerate(sources):
             if not isinstance(value, Value) or (source := self._node_of(value)) == target:
                 continue
             role = roles[i] if single and i < len(roles) else ""
-            # Of two uses by one step each has its edge; all that passes between two groups shares one.
+            # Two uses by one step have an edge each; all values between two groups share one.
             place = i if single and source == _own(value) else 0
             self._edges.setdefault((source, target, place), []).append((value, role))
         if single:
@@ -96,7 +97,8 @@ class Picture:
     def write(
         self, dot: graphviz.Digraph, direction: str, show: Collection[str], notes: Sequence[str]
     ) -> None:
-        """Put the nodes, clusters and edges into `dot`, the notes above them; see `draw` for the others."""
+        """Write the nodes, clusters and edges into `dot`, with the notes above them; see `draw` for the
+        others."""
         dot.attr(rankdir=direction, nodesep="0.12", ranksep="0.3", fontname=FONT, fontsize="11")
         dot.attr("node", shape="box", fontname=FONT, fontsize="11", margin="0.1,0.04", height="0.2")
         dot.attr("node", style="rounded,filled", color=LINE)
@@ -109,7 +111,7 @@ class Picture:
             style = "dashed" if all(value.kind == "constant" for value, _ in passed) else None
             dot.edge(source, target, None if crowded else self._edge_label(source, passed), style=style)
         if notes:
-            lines = "".join(f'{labels.text(each, 200)}<BR ALIGN="LEFT"/>' for each in notes)
+            lines = "".join(f'{labels.text(note, 200)}<BR ALIGN="LEFT"/>' for note in notes)
             dot.attr(label=f"<{lines}>", labelloc="t", labeljust="l")
 
     def _write_group(self, group: Group, dot: graphviz.Digraph, show: Collection[str]) -> None:
@@ -138,8 +140,8 @@ class Picture:
                 dot.node(self._names[item], label, fillcolor=GROUP_FILL, peripheries="2", tooltip=tip)
 
     def _write_value(self, value: Value, dot: graphviz.Digraph, show: Collection[str]) -> None:
-        told = (value.name or value.kind, labels.shape_text(value.shape), value.dtype)
-        tip = _tip(" ".join(filter(None, told)))
+        description = (value.name or value.kind, labels.shape_text(value.shape), value.dtype)
+        tip = _tip(" ".join(filter(None, description)))
         dot.node(
             _own(value),
             labels.value_label(value, show),
@@ -149,30 +151,31 @@ class Picture:
         )
 
     def _write_step(self, step: Step, dot: graphviz.Digraph) -> None:
-        said = [" ".join((step.operation.__doc__ or "").split())]
+        lines = [" ".join((step.operation.__doc__ or "").split())]
         if step.traceback:
-            said.append(described(step.traceback))
-        tip = "\n".join(map(_tip, said))
+            lines.append(described(step.traceback))
+        tip = "\n".join(map(_tip, lines))
         dot.node(_own(step), labels.step_label(step), fillcolor=STEP_FILL, shape="ellipse", tooltip=tip)
 
     def _edge_label(self, source: str, passed: Sequence[tuple[Value, str]]) -> str | None:
-        """Which input it is, where that matters; and what comes out of a group, which shows no values."""
-        said = [role for _, role in passed if role]
+        """Return the input's role, where it matters, and the values that come out of a group, which shows
+        none."""
+        parts = [role for _, role in passed if role]
         values = {value for value, _ in passed}
         if source in self._names.values() and len(values) > 1:
-            said.append(f"{len(values):,} values")
+            parts.append(f"{len(values):,} values")
         elif source in self._names.values():
-            said += filter(None, (value.name or labels.shape_text(value.shape) for value in values))
-        return f"< {labels.text(', '.join(said))} >" if said else None
+            parts += filter(None, (value.name or labels.shape_text(value.shape) for value in values))
+        return f"< {labels.text(', '.join(parts))} >" if parts else None
 
 
 def _own(item: Step | Value) -> str:
-    """The name in DOT of the node that is the item's own."""
+    """Return the name in DOT of the item's own node."""
     return f"{'s' if isinstance(item, Step) else 'v'}{item.number}"
 
 
 def _tip(text: str) -> str:
-    """As the text of a tooltip, in which DOT gives a meaning to backslashes only."""
+    """Return the text for a tooltip, in which only backslashes have a meaning for DOT."""
     return graphviz.escape(labels.printable(text))
 
 

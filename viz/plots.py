@@ -1,4 +1,4 @@
-"""Plots of a training, as matplotlib figures of their own: nothing here touches pyplot's global state."""
+"""Plots of a training run, as matplotlib figures of their own: nothing here touches pyplot's global state."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def loss_curve(
     block: int | None = None,
     dev_losses: Mapping[int, float] | None = None,
 ) -> Figure:
-    """The loss over the steps, smoothed as in the lecture: the mean of log10(loss) over blocks of steps.
+    """Draw the loss over the steps, smoothed as in the lecture: the mean of log10(loss) over blocks of steps.
 
-    losses: the loss of each step's batch, in nats, one or more; block: steps a point, by default 1,000, and
-    fewer in a training under 100,000 steps, so that about a hundred points are left. The last block may be
-    shorter. dev_losses: the loss of the dev words after some of the steps, drawn beside it. Raises ValueError
+    losses: the loss of each step's batch, in nats, at least one; block: steps per point, by default 1,000,
+    and fewer in a run under 100,000 steps, so that about a hundred points are left. The last block may be
+    shorter. dev_losses: the loss on the dev words after some of the steps, drawn beside it. Raises ValueError
     for no losses or a block below 1.
     """
     values = np.asarray(losses, dtype=np.float64)
@@ -42,7 +42,7 @@ def loss_curve(
         raise ValueError(f"no curve of {len(values)} losses in blocks of {block}")
     starts = np.arange(0, len(values), block)
     ends = np.append(starts[1:], len(values))
-    # A float32 loss of 0 says no more than "below the resolution", which has a logarithm.
+    # A float32 loss of 0 only means "below the resolution", which has a logarithm.
     logs = np.log10(np.maximum(values, np.finfo(np.float32).eps))
     means = np.add.reduceat(logs, starts) / (ends - starts)
 
@@ -64,7 +64,7 @@ def loss_curve(
 def lr_curve(
     rates: NDArray[np.floating], losses: NDArray[np.floating], smoothed: NDArray[np.floating]
 ) -> Figure:
-    """The loss of each step of a learning-rate search over its rate, on a logarithmic axis.
+    """Draw the loss of each step of a learning-rate search over its rate, on a logarithmic axis.
 
     rates, losses and smoothed are of one length; the losses, in nats, are dots, the smoothed ones a line.
     """
@@ -72,32 +72,34 @@ def lr_curve(
     axes.set_xscale("log")
     axes.plot(rates, losses, linestyle="none", marker=".", markersize=2, alpha=0.4, label="batch")
     axes.plot(rates, smoothed, linewidth=1.5, label="smoothed")
-    # Where the loss explodes it shoots out of any picture.
+    # An exploding loss would not fit into any picture.
     axes.set_ylim(0.95 * losses.min(), 1.1 * smoothed[: len(smoothed) // 2].max())
     axes.legend()
     return figure
 
 
 def activation_histograms(layers: Mapping[str, Any], bound: float = 0.97) -> Figure:
-    """How the outputs of each layer are distributed, and which share of them is saturated.
+    """Draw the distribution of the outputs of each layer, with the share of them that is saturated.
 
     layers: the outputs of the layers for a batch by their names, Tensors or arrays of any shape. An output is
-    saturated where it is beyond ±bound: there tanh is flat, and next to no gradient comes through. Raises
-    ValueError for no layers.
+    saturated where it is beyond ±bound: there tanh is flat, and almost no gradient passes. Raises ValueError
+    for no layers.
     """
 
-    def told(array: NDArray[Any]) -> str:
+    def describe(array: NDArray[Any]) -> str:
+        """Return the text that follows a layer's statistics in the legend."""
         return f", saturated {np.mean(np.abs(array) > bound):.1%}"
 
-    figure = _histograms(layers, told, "Activations", "output")
+    figure = _histograms(layers, describe, "Activations", "output")
     axes = figure.axes[0]
-    for each in (-bound, bound):
-        axes.axvline(each, color="grey", linestyle=":", linewidth=1)
+    for limit in (-bound, bound):
+        axes.axvline(limit, color="grey", linestyle=":", linewidth=1)
     return figure
 
 
 def gradient_histograms(layers: Mapping[str, Any], title: str = "Gradients") -> Figure:
-    """How the gradients of each layer are distributed: of its outputs, or of its weights, as `title` says.
+    """Draw the distribution of the gradients of each layer: of its outputs, or of its weights, as `title`
+    says.
 
     layers: the gradients by the layers' names, Tensors or arrays of any shape. Raises ValueError for no
     layers.
@@ -106,23 +108,23 @@ def gradient_histograms(layers: Mapping[str, Any], title: str = "Gradients") -> 
 
 
 def _histograms(
-    layers: Mapping[str, Any], told: Callable[[NDArray[Any]], str], title: str, quantity: str
+    layers: Mapping[str, Any], describe: Callable[[NDArray[Any]], str], title: str, quantity: str
 ) -> Figure:
     if not layers:
         raise ValueError(f"no {title.lower()}: give at least one layer")
     figure, axes = _figure(title, quantity, "density")
     for colour, (name, layer) in zip(_colours(len(layers)), layers.items(), strict=True):
         array = _numbers(layer)
-        known = summary(array, bins=60)
-        if known is None:
+        stats = summary(array, bins=60)
+        if stats is None:
             axes.plot([], [], color=colour, label=f"{_plain(name)}: no finite numbers")
             continue
-        label = f"{_plain(name)}: mean {known.mean:+.2g}, deviation {known.deviation:.2g}{told(array)}"
-        if known.minimum == known.maximum:  # all alike: of endless density
-            axes.axvline(known.mean, color=colour, linewidth=1.2, label=label)
+        label = f"{_plain(name)}: mean {stats.mean:+.2g}, deviation {stats.deviation:.2g}{describe(array)}"
+        if stats.minimum == stats.maximum:  # all equal: the density would be infinite
+            axes.axvline(stats.mean, color=colour, linewidth=1.2, label=label)
             continue
-        edges = np.linspace(known.minimum, known.maximum, len(known.histogram) + 1)
-        density = known.histogram / known.histogram.sum() / np.diff(edges)
+        edges = np.linspace(stats.minimum, stats.maximum, len(stats.histogram) + 1)
+        density = stats.histogram / stats.histogram.sum() / np.diff(edges)
         axes.plot((edges[:-1] + edges[1:]) / 2, density, color=colour, linewidth=1.2, label=label)
     axes.set_ylim(bottom=0)
     figure.legend(loc="outside lower center", fontsize="small", ncols=1 if len(layers) < 8 else 2)
@@ -130,7 +132,7 @@ def _histograms(
 
 
 def update_ratios(ratios: Mapping[str, Sequence[float]], every: int = 1) -> Figure:
-    """How much of itself each parameter is changed by, over the steps, on a scale of powers of ten.
+    """Draw the relative size of the updates of each parameter, over the steps, on a scale of powers of ten.
 
     ratios: by the parameters' names, for every `every`th step the standard deviation of the update over that
     of the parameter, see `update_ratio`; 0, of an update that changes nothing, is left out. About a
@@ -141,9 +143,9 @@ def update_ratios(ratios: Mapping[str, Sequence[float]], every: int = 1) -> Figu
         raise ValueError("no ratios: give those of at least one parameter")
     figure, axes = _figure("Updates beside parameters", "step", "log10 of update / parameter (deviations)")
     for colour, (name, values) in zip(_colours(len(ratios)), ratios.items(), strict=True):
-        found = np.asarray(values, dtype=np.float64)
-        logs = np.log10(found, out=np.full(found.shape, np.nan), where=found > 0)
-        axes.plot(np.arange(len(found)) * every, logs, color=colour, linewidth=1, label=_plain(name))
+        array = np.asarray(values, dtype=np.float64)
+        logs = np.log10(array, out=np.full(array.shape, np.nan), where=array > 0)
+        axes.plot(np.arange(len(array)) * every, logs, color=colour, linewidth=1, label=_plain(name))
     axes.axhline(-3, color="black", linestyle="--", linewidth=1)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     figure.legend(loc="outside right upper", fontsize="small")
@@ -151,8 +153,11 @@ def update_ratios(ratios: Mapping[str, Sequence[float]], every: int = 1) -> Figu
 
 
 def update_ratio(parameter: Tensor, lr: float) -> float:
-    """The standard deviation of an update by gradient descent, lr times the gradient, over the parameter's;
-    NaN for a parameter that has no gradient, or no spread."""
+    """Return the standard deviation of an update by gradient descent, lr times the gradient, over the
+    parameter's.
+
+    It is NaN for a parameter that has no gradient, or no spread.
+    """
     if parameter.grad is None:
         return math.nan
     spread = float(_numbers(parameter).std())
@@ -160,10 +165,11 @@ def update_ratio(parameter: Tensor, lr: float) -> float:
 
 
 def dlogits_heatmap(dlogits: Any, letters: Sequence[str] | None = None) -> Figure:
-    """The gradient of the loss with respect to the logits: which are pulled up (blue), which pushed down.
+    """Draw the gradient of the loss with respect to the logits: which are pulled up (blue), which pushed
+    down.
 
-    dlogits: (n, vocabulary), a Tensor or an array; letters: what stands for each column. Of cross-entropy it
-    is (softmax - one-hot) / n, so every row sums to zero. Raises ValueError for another shape.
+    dlogits: (n, vocabulary), a Tensor or an array; letters: the label of each column. For cross-entropy it is
+    (softmax - one-hot) / n, so every row sums to zero. Raises ValueError for another shape.
     """
     array = _matrix(dlogits, "dlogits", letters)
     figure, axes = _figure("Gradient of the logits", "next letter" if letters else "logit", "example")
@@ -177,13 +183,13 @@ def dlogits_heatmap(dlogits: Any, letters: Sequence[str] | None = None) -> Figur
 
 
 def embedding_scatter(embedding: Any, letters: Sequence[str], dims: tuple[int, int] = (0, 1)) -> Figure:
-    """Where two dimensions of the embedding put each letter.
+    """Draw the letters where two dimensions of the embedding put them.
 
     embedding: (vocabulary, dimensions), a Tensor or an array; letters: one for each row. Raises ValueError
-    for another shape, another number of letters, or a dimension that is not there.
+    for another shape, another number of letters, or a dimension that does not exist.
     """
     array = _matrix(np.transpose(_numbers(embedding)), "embedding transposed", letters)
-    if not all(0 <= each < len(array) for each in dims):
+    if not all(0 <= dim < len(array) for dim in dims):
         raise ValueError(f"an embedding of {len(array)} dimensions has no dimensions {dims}")
     figure, axes = _figure("Embedding of the letters", f"dimension {dims[0]}", f"dimension {dims[1]}", (7, 7))
     x, y = array[list(dims)]
@@ -194,7 +200,7 @@ def embedding_scatter(embedding: Any, letters: Sequence[str], dims: tuple[int, i
 
 
 def bigram_matrix(counts: Any, letters: Sequence[str]) -> Figure:
-    """How often each letter follows each: the darker, the more, and the counts in numbers.
+    """Draw how often each letter follows each other one: the darker, the more, with the counts as numbers.
 
     counts: (vocabulary, vocabulary), rows the first letter and columns the second, a Tensor or an array of
     integers; letters: one for each. Raises ValueError for another shape.
@@ -224,19 +230,19 @@ def bigram_matrix(counts: Any, letters: Sequence[str]) -> Figure:
 
 
 def to_png(figure: Figure) -> bytes:
-    """The figure as a PNG file, drawn without a display."""
+    """Return the figure as a PNG file, drawn without a display."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": SOFTWARE})
     return buffer.getvalue()
 
 
 def is_ours(png: Path) -> bool:
-    """Whether the file was made by `to_png`, which names its software. Raises OSError."""
+    """Return whether the file was written by `to_png`, which names its software. Raises OSError."""
     with png.open("rb") as file:
         return f"Software\0{SOFTWARE}".encode() in file.read(1024)
 
 
-# -- what they have in common --------------------------------------------------------------------------------
+# -- shared helpers ------------------------------------------------------------------------------------------
 
 
 def _figure(title: str, x: str, y: str, size: tuple[float, float] = (8, 4.5)) -> tuple[Figure, Axes]:
@@ -247,12 +253,13 @@ def _figure(title: str, x: str, y: str, size: tuple[float, float] = (8, 4.5)) ->
 
 
 def _colours(count: int) -> list[Any]:
-    """From dark to light in the order of the layers: a scale that the colour-blind can read."""
-    return [colormaps["viridis"](each) for each in np.linspace(0, 0.9, count)]
+    """Return colours from dark to light in the order of the layers: a scale that the colour-blind can
+    read."""
+    return [colormaps["viridis"](position) for position in np.linspace(0, 0.9, count)]
 
 
 def _plain(name: str) -> str:
-    """As it is to stand in a legend: between two "$" matplotlib reads a formula."""
+    """Return the name escaped for a legend: matplotlib reads the text between two "$" as a formula."""
     return name.replace("$", r"\$")
 
 
@@ -263,8 +270,8 @@ def _numbers(data: Any) -> NDArray[Any]:
 def _matrix(data: Any, name: str, letters: Sequence[str] | None) -> NDArray[Any]:
     array = _numbers(data)
     if array.ndim != 2 or not array.size or (letters is not None and array.shape[1] != len(letters)):
-        wanted = f"{len(letters)} columns, one a letter" if letters is not None else "two dimensions"
-        raise ValueError(f"{name} of shape {array.shape}: a matrix with {wanted} is needed")
+        expected = f"{len(letters)} columns, one a letter" if letters is not None else "two dimensions"
+        raise ValueError(f"{name} of shape {array.shape}: a matrix with {expected} is needed")
     return array
 
 

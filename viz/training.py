@@ -1,4 +1,4 @@
-"""All plots of a training at once, as files in a folder want them."""
+"""All plots of a training run at once."""
 
 from __future__ import annotations
 
@@ -31,20 +31,22 @@ def training_plots(
     letters: Sequence[str] | None = None,
     counts: Any = None,
 ) -> dict[str, Figure]:
-    """The figures that can be drawn of what is given, by names that do for files.
+    """Return the figures that can be drawn from the arguments, by names that are fit for files.
 
     loss: that of a batch, computed by `model`, before any backward: from its graph come the activations with
     their gradients, the gradients of the parameters, dlogits, and the embedding (the parameter with a row for
-    each of the `letters` that the model looks letters up in).
-    losses, dev_losses: as in `plots.loss_curve`; ratios, every: as in `plots.update_ratios`; counts: as in
-    `plots.bigram_matrix`. Raises RuntimeError where backward() has freed the graph.
+    each of the `letters` in which the model looks letters up). losses, dev_losses: as in `plots.loss_curve`;
+    ratios, every: as in `plots.update_ratios`; counts: as in `plots.bigram_matrix`. Raises RuntimeError where
+    backward() has freed the graph.
     """
     graph = extract(loss, model=model)
     figures = {"loss": plots.loss_curve(losses, dev_losses=dev_losses)}
     active = [step for step in graph.steps if step.operation in ACTIVATIONS]
     layers = {f"{i} {_place(graph, step)}": step.output for i, step in enumerate(active, 1)}
     if layers:
-        figures["activations"] = plots.activation_histograms({n: each.array for n, each in layers.items()})
+        figures["activations"] = plots.activation_histograms(
+            {name: value.array for name, value in layers.items()}
+        )
         figures["activation-gradients"] = plots.gradient_histograms(
             _gradients(layers), "Gradients of the activations"
         )
@@ -68,15 +70,16 @@ def training_plots(
 
 
 def _place(graph: Graph, step: Step) -> str:
-    """The innermost module that made the step, or where that has no path, the operation."""
+    """Return the path of the innermost module that the step belongs to, or where it has none, the
+    operation."""
     paths = [call.path for call in graph.calls if call.first < step.order < call.last]
     return (paths and paths[-1]) or step.operation.name
 
 
 def _first_inputs(graph: Graph, operation: Operation) -> list[Value]:
-    """What every step of the operation was given first, where that is no plain number."""
-    given = [step.inputs[0] for step in graph.steps if step.operation is operation]
-    return [each for each in given if isinstance(each, Value)]
+    """Return the first input of every step of the operation, where it is no plain number."""
+    inputs = [step.inputs[0] for step in graph.steps if step.operation is operation]
+    return [value for value in inputs if isinstance(value, Value)]
 
 
 def _gradients(values: Mapping[str, Value]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The graph as a page for the browser: one file, in which the backward pass is walked through.
+"""The graph as a page for the browser: one file, in which the reader walks through the backward pass.
 
-Python says what is in the page (`content`, `arrays`, `formulas`) and writes it (`writing`); what the browser
-runs is in `static`, plain JavaScript that is put into the page as it is.
+Python computes the content of the page (`content`, `arrays`, `formulas`) and writes it (`writing`); the
+browser runs the plain JavaScript in `static`, which is copied into the page.
 """
 
 from .writing import is_ours, page

@@ -1,4 +1,4 @@
-"""What the page holds of an array: statistics always, and its numbers as a table or as a heat map."""
+"""The content of the page for an array: statistics always, and its numbers as a table or as a heat map."""
 
 from __future__ import annotations
 
@@ -12,35 +12,35 @@ from numpy.typing import NDArray
 from ..numbers import numbers, rows, summary
 
 TABLE = 64
-"""Up to so many numbers are shown themselves."""
+"""The largest number of elements that are shown as numbers."""
 
 CELLS, ROWS, COLUMNS = 8192, 128, 256
 """The largest heat map."""
 
 ALL_CELLS = 1_500_000
-"""How many cells all heat maps of a page have together, about; a cell takes 5 bytes of the file."""
+"""The approximate number of cells of all heat maps of a page together; a cell takes 5 bytes of the file."""
 
 FEWEST_CELLS = 64
 
 
 class Arrays:
-    """The arrays of a page: `content[i]` is what it holds of the array that `add` has given the number i.
+    """The arrays of a page: `content[i]` describes the array to which `add` has given the number i.
 
-    expected: of about how many arrays they are, among which the cells of heat maps are shared out.
+    expected: about how many arrays there will be, among which the cells of heat maps are divided.
 
-    Of an array there are `stats` (mean, deviation, minimum and maximum of its finite numbers), `bins` (a
+    Each is described by `stats` (mean, deviation, minimum and maximum of its finite numbers), `bins` (a
     histogram between these extremes), `odd` (how many numbers are not finite), and `rows` (the numbers) or
-    `map` (height, width and base 64 of float32 cells, row by row, each the mean of a block of the array as
-    lines by its last dimension).
+    `map` (height, width and base 64 of float32 cells, row by row; each cell is the mean of a block of the
+    array as a matrix whose columns are its last dimension).
     """
 
     def __init__(self, expected: int) -> None:
         self.content: list[dict[str, Any]] = []
         self._most = min(CELLS, max(FEWEST_CELLS, ALL_CELLS // max(expected, 1)))
-        self._known: dict[int, tuple[Any, int]] = {}  # with the array, so that its id stays its own
+        self._known: dict[int, tuple[Any, int]] = {}  # with the array, which keeps its id from being reused
 
     def add(self, array: Any, lasting: bool = True) -> int:
-        """The array's number; lasting: it may be added again, and is one of the graph's own."""
+        """Return the array's number; lasting: it is the graph's own array, and may be added again."""
         if id(array) in self._known:
             return self._known[id(array)][1]
         self.content.append(self._describe(numbers(array)))
@@ -50,22 +50,25 @@ class Arrays:
 
     def _describe(self, array: NDArray[Any]) -> dict[str, Any]:
         described: dict[str, Any] = {}
-        if known := summary(array):
-            extremes = known.mean, known.deviation, known.minimum, known.maximum
-            described |= {"stats": [_plain(each) for each in extremes], "bins": known.histogram.tolist()}
-        if odd := array.size - (sum(described["bins"]) if known else 0):
+        if statistics := summary(array):
+            extremes = statistics.mean, statistics.deviation, statistics.minimum, statistics.maximum
+            described |= {
+                "stats": [_plain(number) for number in extremes],
+                "bins": statistics.histogram.tolist(),
+            }
+        if odd := array.size - (sum(described["bins"]) if statistics else 0):
             described["odd"] = odd
         if not array.size:
             described["rows"] = []
         elif array.size <= TABLE:
-            described["rows"] = [[_plain(each) for each in row] for row in rows(array)]
+            described["rows"] = [[_plain(number) for number in row] for row in rows(array)]
         else:
             described["map"] = _heat_map(array.reshape(-1, array.shape[-1]), self._most)
         return described
 
 
 def _plain(number: Any) -> Any:
-    """A number as JSON can hold it: one that is not finite as text, a float to eight digits."""
+    """Return a number as JSON can hold it: one that is not finite as text, a float to eight digits."""
     if not isinstance(number, float):
         return number
     return float(f"{number:.8g}") if math.isfinite(number) else str(number)
@@ -74,7 +77,7 @@ def _plain(number: Any) -> Any:
 def _heat_map(matrix: NDArray[Any], most: int) -> dict[str, Any]:
     height, width = min(matrix.shape[0], ROWS), min(matrix.shape[1], COLUMNS)
     if height * width > most:
-        short = math.isqrt(most)  # what is as short as this is kept whole
+        short = math.isqrt(most)  # a side as short as this is not shortened
         if width <= short:
             height = most // width
         else:
@@ -86,7 +89,7 @@ def _heat_map(matrix: NDArray[Any], most: int) -> dict[str, Any]:
 
 
 def _means(matrix: NDArray[Any], count: int, axis: int) -> NDArray[Any]:
-    """The means of `count` stretches, as even as they can be, along an axis."""
+    """Return the means of `count` stretches along an axis, as equal in length as possible."""
     if matrix.shape[axis] == count:
         return matrix
     cuts = np.arange(count + 1) * matrix.shape[axis] // count

@@ -1,4 +1,4 @@
-"""Everything the page knows of a graph, as plain lists and dicts for JSON."""
+"""The content of the page for a graph, as plain lists and dicts for JSON."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .arrays import Arrays
 from .formulas import Formulas
 
 FLAT = 120
-"""A graph of no more steps is shown whole; of a longer one stretches are folded."""
+"""A graph of at most this many steps is shown whole; a longer one has stretches folded."""
 
 
 def content(graph: Graph) -> dict[str, Any]:
-    """The graph as the page has it.
+    """Return the graph as the page reads it.
 
     values: by their numbers, each with the numbers of its arrays; steps: by theirs, each with the formulas of
     its operation; groups: the first holds all, the items of each are "v" or "g" and the number of a value or
@@ -46,7 +46,7 @@ def content(graph: Graph) -> dict[str, Any]:
 
 
 def _value(value: Value, arrays: Arrays) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "name": value.name,
         "kind": value.kind,
         "shape": list(value.shape),
@@ -54,14 +54,14 @@ def _value(value: Value, arrays: Arrays) -> dict[str, Any]:
         "data": arrays.add(value.array),
     }
     if value.gradient is not None:
-        told["gradient"] = arrays.add(value.gradient)
+        described["gradient"] = arrays.add(value.gradient)
     if value.held is not None:
-        told["held"] = arrays.add(value.held)
+        described["held"] = arrays.add(value.held)
     if value.maker is not None:
-        told["maker"] = value.maker.number
+        described["maker"] = value.maker.number
     if _is_hooked(value):
-        told["hooked"] = True
-    return told
+        described["hooked"] = True
+    return described
 
 
 def _is_hooked(value: Value) -> bool:
@@ -69,32 +69,33 @@ def _is_hooked(value: Value) -> bool:
 
 
 def _step(step: Step, formulas: Formulas) -> dict[str, Any]:
-    what, parameters = step_text(step)
-    told: dict[str, Any] = {
+    operation, parameters = step_text(step)
+    described: dict[str, Any] = {
         "operation": step.operation.name,
-        "text": what,
+        "text": operation,
         "parameters": parameters,
-        # A plain number, which is no value, stands as text.
-        "inputs": [each.number if isinstance(each, Value) else str(each) for each in step.inputs],
+        # A plain number, which is no value, is written as text.
+        "inputs": [value.number if isinstance(value, Value) else str(value) for value in step.inputs],
         "reads": [value.number for value in step.reads],
         "output": step.output.number,
         "formula": formulas.of(step),
     }
     frames: list[Any] = list(step.traceback)
-    lines = [frame for frame in frames if frame.line]  # not of a function without a file
+    lines = [frame for frame in frames if frame.line]  # functions without a file have none
     if lines:
         last = lines[-1]
-        told["line"] = {"file": Path(last.filename).name, "number": last.lineno, "code": last.line}
-    return told
+        described["line"] = {"file": Path(last.filename).name, "number": last.lineno, "code": last.line}
+    return described
 
 
 # -- the backward pass ---------------------------------------------------------------------------------------
 
 
 def _walk(graph: Graph, steps: list[Step], arrays: Arrays) -> Iterator[list[int]]:
-    """Each contribution to a gradient as the engine meets them: the youngest step first, its inputs in order.
+    """Yield each contribution to a gradient in the engine's order: the youngest step first, its inputs in
+    order.
 
-    Of a Value expression, whose gradients are worked out here, those of the graph are replaced.
+    For a Value expression the gradients are computed here, and replace those of the graph.
     """
     of_numbers = isinstance(graph.root.node, Scalar)
     if of_numbers:
@@ -105,17 +106,17 @@ def _walk(graph: Graph, steps: list[Step], arrays: Arrays) -> Iterator[list[int]
     for step in reversed(steps):
         if of_numbers and step.output in totals:
             step.output.gradient = totals[step.output]
-        for i, given in enumerate(step.inputs):
-            if not isinstance(given, Value) or given.kind == "constant" or step.output.gradient is None:
+        for i, operand in enumerate(step.inputs):
+            if not isinstance(operand, Value) or operand.kind == "constant" or step.output.gradient is None:
                 continue
-            if len(given.uses) == 1 and given.gradient is not None and not _is_hooked(given):
-                share = total = given.gradient  # nothing is added to it, so that the rule need not run again
+            if len(operand.uses) == 1 and operand.gradient is not None and not _is_hooked(operand):
+                share = total = operand.gradient  # the only contribution, so the rule need not run again
             else:
                 share = step.contribution(i)
-                total = _added(totals[given], share) if given in totals else share
-            totals[given] = total
+                total = _added(totals[operand], share) if operand in totals else share
+            totals[operand] = total
             only = total is share
-            numbered = arrays.add(share, lasting=share is given.gradient)
+            numbered = arrays.add(share, lasting=share is operand.gradient)
             yield [step.number, i, numbered, numbered if only else arrays.add(total, lasting=False)]
     if of_numbers:
         for value, total in totals.items():
@@ -131,57 +132,61 @@ def _added(total: Any, share: Any) -> Any:
 
 
 def _groups(top: Group, root: Value) -> list[dict[str, Any]]:
-    """The tree of groups as a list, the outer before the inner. What repeats is a group of its repetitions,
-    each of which can be opened; many of them are parted further. An array that is only read, as by an index,
-    and has no name, is left out."""
-    made: list[dict[str, Any]] = []
+    """Return the tree of groups as a list, the outer before the inner.
+
+    Repetitions form a group of their own, in which each can be opened; many of them are divided further. An
+    array that is only read, as by an index, and has no name, is left out.
+    """
+    descriptions: list[dict[str, Any]] = []
 
     def begin(kind: str, name: str, title: str, items: list[Any]) -> str:
-        made.append({"kind": kind, "name": name, "title": title, "items": items})
-        waiting.append((items, made[-1]))
-        return f"g{len(made) - 1}"
+        """Add a group, whose items are converted later, and return its key."""
+        descriptions.append({"kind": kind, "name": name, "title": title, "items": items})
+        queue.append((items, descriptions[-1]))
+        return f"g{len(descriptions) - 1}"
 
-    def item(each: Any) -> str:
-        if isinstance(each, Step):
-            return f"v{each.output.number}"
-        if isinstance(each, Value):
-            return f"v{each.number}"
-        if isinstance(each, list):  # of repetitions
-            return begin("stretch", _spanned(each), "", each)
-        if each.others and each not in opened:
-            opened.add(each)
-            repeated = [each, *each.others]
-            return begin("repeat", _spanned(repeated), f"× {each.times:,}", _parted(repeated))
-        return begin(each.kind, each.name, each.title, each.items)
+    def item(entry: Any) -> str:
+        """Return the key of an item: of a value, or of a group that is added for it."""
+        if isinstance(entry, Step):
+            return f"v{entry.output.number}"
+        if isinstance(entry, Value):
+            return f"v{entry.number}"
+        if isinstance(entry, list):  # of repetitions
+            return begin("stretch", _common_name(entry), "", entry)
+        if entry.others and entry not in opened:
+            opened.add(entry)
+            repeated = [entry, *entry.others]
+            return begin("repeat", _common_name(repeated), f"× {entry.times:,}", _nested(repeated))
+        return begin(entry.kind, entry.name, entry.title, entry.items)
 
-    waiting: list[tuple[list[Any], dict[str, Any]]] = []
+    queue: list[tuple[list[Any], dict[str, Any]]] = []
     opened: set[Group] = set()
     item(top)
-    for items, group in waiting:  # grows meanwhile
-        group["items"] = [item(each) for each in items if each is root or not _is_left_out(each)]
-    return made
+    for items, group in queue:  # which grows meanwhile
+        group["items"] = [item(entry) for entry in items if entry is root or not _is_left_out(entry)]
+    return descriptions
 
 
 def _is_left_out(item: Any) -> bool:
     return isinstance(item, Value) and not item.uses and not item.name
 
 
-def _spanned(items: list[Any]) -> str:
-    """What groups that follow one another, or lists of them, are called together."""
+def _common_name(items: list[Any]) -> str:
+    """Return a common name for groups that follow one another, or for lists of them."""
     first, last = items[0], items[-1]
     while isinstance(first, list):
         first, last = first[0], last[-1]
-    if any(each.kind == "module" for each in (first, *first.groups())):
+    if any(group.kind == "module" for group in (first, *first.groups())):
         ends = first.name.split(" … ")[0], last.name.split(" … ")[-1]
-        return " … ".join(dict.fromkeys(ends))  # once, if it is one module that was called several times
+        return " … ".join(dict.fromkeys(ends))  # one name if one module was called several times
     numbers = [
-        each.number + 1 for group in (first, last) for each in group.contents() if isinstance(each, Step)
+        item.number + 1 for group in (first, last) for item in group.contents() if isinstance(item, Step)
     ]
     return f"operations {min(numbers):,}–{max(numbers):,}"
 
 
-def _parted(items: list[Any]) -> list[Any]:
-    """The items, or lists of them, and lists of those, so that there are never more than WIDEST together."""
+def _nested(items: list[Any]) -> list[Any]:
+    """Return the items nested in lists, so that no list holds more than WIDEST."""
     while len(items) > WIDEST:
         items = [items[i : i + WIDEST] for i in range(0, len(items), WIDEST)]
     return items

@@ -1,4 +1,4 @@
-"""The formulas of the operations and of their rules, with placeholders where the page puts the names."""
+"""The formulas of the operations and of their rules, with placeholders that the page replaces by names."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ PLACEHOLDER = 0xE000
 operation reads among its parameters."""
 
 LETTERS = "uvwst"
-"""What a formula calls the parts that it has more than once."""
+"""The names of the parts that occur more than once in a formula."""
 
 LONG = 3
-"""From so many operations on such a part is written by itself."""
+"""Such a part is written by itself if it has at least this many operations."""
 
 
 class Formulas:
     """The formulas of a page, each once for all steps that differ in their numbers only.
 
     `content[i]` holds `forward` and for each input `rules`, None where no gradient flows, as MathML: an
-    element for the formula, and one for each long part that it has twice; `letters`, the operation's own
-    names for what has none; and for each input `summed`, the dimensions of the output along which it was
+    element for the formula, and one for each long part that occurs twice in it; `letters`, the operation's
+    own names for unnamed values; and for each input `summed`, the dimensions of the output along which it was
     repeated, so that its gradient is summed over them.
     """
 
@@ -39,10 +39,12 @@ class Formulas:
         self._known: dict[str, int] = {}
 
     def of(self, step: Step) -> int:
-        """The number of the step's formulas."""
-        inputs = [(each.shape, _flows(each)) if isinstance(each, Value) else each for each in step.inputs]
+        """Return the number of the step's formulas."""
+        inputs = [
+            (value.shape, _flows(value)) if isinstance(value, Value) else value for value in step.inputs
+        ]
         parameters = () if step.reads else tuple(step.parameters.values())
-        read = [each.shape for each in step.reads]
+        read = [value.shape for value in step.reads]
         key = repr((step.operation.name, step.output.shape, inputs, parameters, read))
         if key not in self._known:
             self._known[key] = len(self.content)
@@ -54,52 +56,52 @@ def _formulas(step: Step) -> dict[str, Any]:
     assert step.node.values is not None
     letters = ["out", *step.operation.inputs]
     placeholders = [chr(PLACEHOLDER + i) for i in range(len(letters) + len(step.reads))]
-    # A plain number has no name, and stands as itself.
+    # A plain number has no name, and is written as it is.
     names = [placeholders[0]] + [
-        name if isinstance(each, Value) else ""
-        for name, each in zip(placeholders[1:], step.inputs, strict=False)
+        name if isinstance(value, Value) else ""
+        for name, value in zip(placeholders[1:], step.inputs, strict=False)
     ]
     arrays = substitute(step.node.values, lambda x: move(x, "cpu") if hasattr(x, "__array__") else x)
     shown = formula.instruction(step.operation, arrays, names)
-    read = (each for each in flatten(shown.parameters) if isinstance(each, Var) and each.shape)
+    read = (part for part in flatten(shown.parameters) if isinstance(part, Var) and part.shape)
     for var, value, placeholder in zip(read, step.reads, placeholders[len(letters) :], strict=True):
-        if value.name or not is_range(var):  # which is written as 0, 1, …
+        if value.name or not is_range(var):  # a range is written as 0, 1, …
             var.name = placeholder
     return {
         "letters": [*letters, *("index" for _ in step.reads)],
         "forward": _written(shown.output.name, shown.output, lower(shown)),
-        "rules": [_rule(shown, i) if _flows(each) else None for i, each in enumerate(step.inputs)],
-        "summed": [_summed(step, each) for each in step.inputs],
+        "rules": [_rule(shown, i) if _flows(value) else None for i, value in enumerate(step.inputs)],
+        "summed": [_summed(step, value) for value in step.inputs],
     }
 
 
-def _rule(step: Instruction, place: int) -> str:
-    x = step.inputs[place]
+def _rule(step: Instruction, i: int) -> str:
+    x = step.inputs[i]
     assert isinstance(x, Var)
-    return _written(f"d{x.name}", *formula.rule(step, place))
+    return _written(f"d{x.name}", *formula.rule(step, i))
 
 
-def _written(called: str, var: Var, instructions: Sequence[Instruction]) -> str:
-    """How the instructions make the variable, and in lines of their own the long parts that come twice."""
-    makers = {each.output: each for each in instructions}
+def _written(name: str, var: Var, instructions: Sequence[Instruction]) -> str:
+    """Return the formula of the variable, followed by those of the long parts that occur twice in it."""
+    makers = {instruction.output: instruction for instruction in instructions}
     needed = {var}
-    for each in reversed(instructions):
-        if each.output in needed:
-            needed.update(each.reads())
-    made = [each for each in instructions if each.output in needed]
-    often = Counter(x for each in made for x in each.reads())
+    for instruction in reversed(instructions):
+        if instruction.output in needed:
+            needed.update(instruction.reads())
+    instructions = [instruction for instruction in instructions if instruction.output in needed]
+    uses = Counter(x for instruction in instructions for x in instruction.reads())
     letters = iter(LETTERS)
     parts: list[Var] = []
-    sizes: Counter[Var] = Counter()  # in operations; a part that has a letter is none
-    for each in made:
-        size = 1 + sum(sizes[x] for x in each.reads())
-        if often[each.output] > 1 and size >= LONG and (letter := next(letters, "")):
-            each.output.name = letter
-            parts.append(each.output)
+    sizes: Counter[Var] = Counter()  # in operations; a part that has a letter counts as 0
+    for instruction in instructions:
+        size = 1 + sum(sizes[x] for x in instruction.reads())
+        if uses[instruction.output] > 1 and size >= LONG and (letter := next(letters, "")):
+            instruction.output.name = letter
+            parts.append(instruction.output)
         else:
-            sizes[each.output] = size
-    lines = [(called, var), *((part.name, part) for part in parts)]
-    return "".join(formula.equation(name, [each], makers, shapes=True).mathml for name, each in lines)
+            sizes[instruction.output] = size
+    lines = [(name, var), *((part.name, part) for part in parts)]
+    return "".join(formula.equation(name, [part], makers, shapes=True).mathml for name, part in lines)
 
 
 def _flows(value: Value | float) -> bool:
@@ -109,6 +111,6 @@ def _flows(value: Value | float) -> bool:
 def _summed(step: Step, value: Value | float) -> list[int]:
     if not step.operation.broadcasts or not isinstance(value, Value):
         return []
-    have, want = step.output.shape, value.shape
-    extra = len(have) - len(want)
-    return [i for i, n in enumerate(have) if i < extra or (n != 1 and want[i - extra] == 1)]
+    output_shape, shape = step.output.shape, value.shape
+    extra = len(output_shape) - len(shape)
+    return [i for i, n in enumerate(output_shape) if i < extra or (n != 1 and shape[i - extra] == 1)]

@@ -1,4 +1,4 @@
-"""`page`: the file itself, put together of the parts in `static` and what the graph holds."""
+"""`page`: writes the file, which joins the parts in `static` with the content of the graph."""
 
 from __future__ import annotations
 
@@ -34,24 +34,24 @@ def page(
     *,
     path: str | Path = "graph.html",
 ) -> Path:
-    """Write a page in which the graph that `root` was computed by is looked at, and its backward pass walked.
+    """Write a page that shows the graph that `root` was computed by, and walks through its backward pass.
 
-    It is one file that asks for nothing from the network. names: what things are called, as `locals()` does;
-    model: a Module whose paths need no prefix; both are described at `graph.extract`. Where the lines of the
-    program are to be shown, compute `root` under `autograd.detect_anomaly(check_nan=False)`.
+    It is one file that needs no network. names: the names of Tensors and Modules, such as `locals()`; model:
+    a Module whose paths need no prefix; both are described at `graph.extract`. To show the lines of the
+    program, compute `root` under `autograd.detect_anomaly(check_nan=False)`.
 
     Returns the path. Raises ValueError where it does not end in .html, TypeError where the root is neither,
-    RuntimeError where backward() has freed the graph, and OSError where the file cannot be written; what was
-    there before is then left as it was.
+    RuntimeError where backward() has freed the graph, and OSError where the file cannot be written; a file
+    that was there before is then unchanged.
     """
     path = Path(path)
     if path.suffix.lower() != ".html":
         raise ValueError(f"{path.name} has to end in .html")
     graph = extract(root, names, model)
     text = json.dumps(content(graph), separators=(",", ":"), allow_nan=False)
-    # No text of the graph's, such as a name with </script> in it, ends the element that holds it.
+    # No text of the graph, such as a name with </script> in it, may end the element that holds it.
     style, script = ("\n".join(map(_read, files)) for files in (STYLES, SCRIPTS))
-    made = Template(_read("page.html")).substitute(
+    document = Template(_read("page.html")).substitute(
         title=html.escape(path.stem),
         style=style,
         style_hash=_hash(style),
@@ -59,12 +59,12 @@ def page(
         script_hash=_hash(script),
         graph=text.replace("<", "\\u003c"),
     )
-    write(path, made.encode())
+    write(path, document.encode())
     return path
 
 
 def is_ours(path: Path) -> bool:
-    """Whether the file was written by `page`, which names its generator. Raises OSError."""
+    """Return whether the file was written by `page`, which names its generator. Raises OSError."""
     with path.open("rb") as file:
         return b'<meta name="generator" content="tinygrad_ninja">' in file.read(1024)
 
@@ -74,5 +74,5 @@ def _read(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """As a Content-Security-Policy names the one script, or style, that may run."""
+    """Return the hash by which a Content-Security-Policy names the one script, or style, that may run."""
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
