@@ -1,13 +1,13 @@
-"""How long the lecture's whole training step takes compiled, beside PyTorch and every peer that is installed.
+"""The time of the lecture's whole training step, compiled, beside PyTorch and every peer that is installed.
 
     python benchmarks/compiled.py [--seconds 10]
 
 A step draws a batch, runs the expanded forward pass, goes backward to seven parameters and updates them. The
 contenders: `tinygrad_ninja.compile`, PyTorch eager and `torch.compile`, `jax.jit` and a loop inside
-`lax.scan` (its time divided by its steps), tinygrad's `TinyJit`, HIPS autograd and MyGrad. Those that are
-not installed, or do not run here, are named and left out. Every contender's gradients are checked against
-float64 before it is timed; rounds are interleaved in one process and one thread; printed are the medians
-and their ratios to PyTorch eager.
+`lax.scan` (its time divided by its steps), tinygrad's `TinyJit`, HIPS autograd and MyGrad. Those that are not
+installed, or do not run here, are named and left out. Every contender's gradients are checked against float64
+before it is timed; rounds are interleaved in one process and one thread; the medians and their ratios to
+PyTorch eager are printed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from eager import CASES, RATE, ROWS, begin, compare, dataset, lecture_step, parameters, timed  # noqa: E402
+from eager import CASES, RATE, ROWS, begin, compare, dataset, lecture_step, parameters, time_step  # noqa: E402
 
 import tinygrad_ninja  # noqa: E402
 
@@ -36,16 +36,18 @@ SCANNED = 20
 
 
 def largest(x: Any) -> Any:
+    """Return the largest element of each row, with its dimension kept."""
     return x.max(1, keepdims=True)
 
 
 def total(x: Any, axis: int) -> Any:
+    """Return the sum along an axis, with its dimension kept."""
     return x.sum(axis, keepdims=True)
 
 
 def formula(
     xp: Any,
-    several: Any,
+    weights: Any,
     X: Any,
     onehot: Any,
     n: int,
@@ -53,9 +55,12 @@ def formula(
     largest: Any = largest,
     total: Any = total,
 ) -> Any:
-    """The lecture's loss, in the functions that NumPy and its kin share; take(C, X): the rows of C at X;
-    largest and total: those of each row, and along an axis, with that dimension kept."""
-    C, W1, b1, W2, b2, bngain, bnbias = several
+    """Return the lecture's loss, in the functions that NumPy and its kin share.
+
+    take(C, X): the rows of C at X; largest and total: those of each row, and along an axis, with the
+    dimension kept.
+    """
+    C, W1, b1, W2, b2, bngain, bnbias = weights
     hprebn = take(C, X).reshape((n, -1)) @ W1 + b1
     bndiff = hprebn - 1 / n * total(hprebn, 0)
     bnvar = 1 / (n - 1) * total(bndiff**2, 0)
@@ -67,81 +72,86 @@ def formula(
 
 
 def first_batch(batch: int, device: str = "cpu") -> Any:
-    """The rows that PyTorch's generator draws first on that device."""
+    """Return the rows that PyTorch's generator draws first on that device."""
     g = torch.Generator(device).manual_seed(2147483647)
     return torch.randint(0, ROWS, (batch,), generator=g, device=device).cpu().numpy()
 
 
 def of_engine(module: Any, wrap: Callable[[Any], Any]) -> Callable[[int, int], Contender]:
-    """A contender that runs the lecture's lines themselves."""
+    """Return a contender that runs the lecture's lines themselves."""
 
     def make(batch: int, hidden: int) -> Contender:
-        step, several = lecture_step(module, batch, hidden)
+        """Return the step, its first gradients and 1 step per call."""
+        step, weights = lecture_step(module, batch, hidden)
         step = wrap(step)
         step()
-        return step, [p.grad.numpy().copy() for p in several], 1
+        return step, [p.grad.numpy().copy() for p in weights], 1
 
     return make
 
 
 def torch_compile_contender(mode: str | None = None, device: str = "cpu") -> Callable[[int, int], Contender]:
-    """With the draw outside, and the update under no_grad: the lecture's own lines for these fail."""
+    """Return torch.compile as a contender.
+
+    The draw is outside, and the update under no_grad, since the lecture's own lines for these fail.
+    """
 
     def make(batch: int, hidden: int) -> Contender:
-        X, Y = (torch.tensor(each, device=device) for each in dataset())
-        several = [torch.tensor(each, requires_grad=True, device=device) for each in parameters(hidden)]
+        X, Y = (torch.tensor(array, device=device) for array in dataset())
+        weights = [torch.tensor(array, requires_grad=True, device=device) for array in parameters(hidden)]
         g = torch.Generator(device).manual_seed(2147483647)
-        for each in (X, Y, *several):  # which a CUDA graph must know to change them in place
-            torch._dynamo.mark_static_address(each)
+        for tensor in (X, Y, *weights):  # a CUDA graph changes them in place
+            torch._dynamo.mark_static_address(tensor)
 
         @torch.compile(mode=mode)
         def update(ix: Any) -> Any:
             onehot = torch.nn.functional.one_hot(Y[ix], 27).float()
             rows = X[ix]
             loss = formula(
-                torch, several, rows, onehot, batch, lambda C, X: C[X], lambda x: x.amax(1, keepdim=True)
+                torch, weights, rows, onehot, batch, lambda C, X: C[X], lambda x: x.amax(1, keepdim=True)
             )
-            grads = torch.autograd.grad(loss, several)
+            grads = torch.autograd.grad(loss, weights)
             with torch.no_grad():
-                for p, grad in zip(several, grads, strict=True):
+                for p, grad in zip(weights, grads, strict=True):
                     p -= RATE * grad
             return grads
 
         def step() -> Any:
             return update(torch.randint(0, ROWS, (batch,), generator=g, device=device))
 
-        return step, [each.cpu().numpy().copy() for each in step()], 1
+        return step, [grad.cpu().numpy().copy() for grad in step()], 1
 
     return make
 
 
 def jax_contender(scanned: bool, wait: bool = True, device: str = "cpu") -> Callable[[int, int], Contender]:
-    """wait: for the device, at the end of every step. device: whose first batch PyTorch draws."""
+    """Return jax as a contender; wait: for the device, at the end of every step; device: where PyTorch draws
+    the first batch."""
     import jax
     import jax.numpy as jnp
 
     def make(batch: int, hidden: int) -> Contender:
-        X, Y = (jnp.asarray(each) for each in dataset())
-        several = [jnp.asarray(each) for each in parameters(hidden)]
+        X, Y = (jnp.asarray(array) for array in dataset())
+        weights = [jnp.asarray(array) for array in parameters(hidden)]
 
-        def loss(several: Any, ix: Any) -> Any:
+        def loss(weights: Any, ix: Any) -> Any:
             onehot = jax.nn.one_hot(Y[ix], 27)
-            return formula(jnp, several, X[ix], onehot, batch, lambda C, X: C[X])
+            return formula(jnp, weights, X[ix], onehot, batch, lambda C, X: C[X])
 
         def update(state: Any, _: Any) -> Any:
-            several, key = state
-            key, mine = jax.random.split(key)
-            ix = jax.random.randint(mine, (batch,), 0, ROWS)
-            value, grads = jax.value_and_grad(loss)(several, ix)
-            return ([p - RATE * g for p, g in zip(several, grads, strict=True)], key), value
+            weights, key = state
+            key, batch_key = jax.random.split(key)
+            ix = jax.random.randint(batch_key, (batch,), 0, ROWS)
+            value, grads = jax.value_and_grad(loss)(weights, ix)
+            return ([p - RATE * g for p, g in zip(weights, grads, strict=True)], key), value
 
         gradients = [
-            np.asarray(each) for each in jax.grad(loss)(several, jnp.asarray(first_batch(batch, device)))
+            np.asarray(grad) for grad in jax.grad(loss)(weights, jnp.asarray(first_batch(batch, device)))
         ]
         run = jax.jit(
             lambda state: jax.lax.scan(update, state, None, SCANNED) if scanned else update(state, None)
         )
-        state = [(several, jax.random.key(0))]
+        state = [(weights, jax.random.key(0))]
 
         def step() -> Any:
             state[0], value = run(state[0])
@@ -154,24 +164,25 @@ def jax_contender(scanned: bool, wait: bool = True, device: str = "cpu") -> Call
 
 
 def tinygrad_contender() -> Callable[[int, int], Contender]:
+    """Return tinygrad's TinyJit as a contender."""
     from tinygrad import Tensor, TinyJit
 
     def make(batch: int, hidden: int) -> Contender:
-        X, Y = (Tensor(each.astype(np.int32)) for each in dataset())
-        several = [Tensor(each) for each in parameters(hidden)]
+        X, Y = (Tensor(array.astype(np.int32)) for array in dataset())
+        weights = [Tensor(array) for array in parameters(hidden)]
 
         def update(ix: Any) -> Any:
             onehot = Y[ix].one_hot(27).float()
             loss = formula(
-                _TensorFunctions, several, X[ix], onehot, batch, lambda C, X: C[X],
+                _TensorFunctions, weights, X[ix], onehot, batch, lambda C, X: C[X],
                 lambda x: x.max(1, keepdim=True), lambda x, axis: x.sum(axis, keepdim=True),
             )  # fmt: skip
-            grads = loss.gradient(*several)
-            for p, g in zip(several, grads, strict=True):
+            grads = loss.gradient(*weights)
+            for p, g in zip(weights, grads, strict=True):
                 p.assign(p.detach() - RATE * g)
-            return [each.realize() for each in (loss, *grads, *several)]
+            return [tensor.realize() for tensor in (loss, *grads, *weights)]
 
-        gradients = [each.numpy() for each in update(Tensor(first_batch(batch).astype(np.int32)))[1:8]]
+        gradients = [grad.numpy() for grad in update(Tensor(first_batch(batch).astype(np.int32)))[1:8]]
 
         @TinyJit
         def jitted() -> Any:
@@ -192,53 +203,58 @@ class _TensorFunctions:
 
     @staticmethod
     def tanh(x: Any) -> Any:
+        """Return tanh x."""
         return x.tanh()
 
     @staticmethod
     def exp(x: Any) -> Any:
+        """Return eˣ."""
         return x.exp()
 
     @staticmethod
     def log(x: Any) -> Any:
+        """Return the natural logarithm of x."""
         return x.log()
 
 
 def numpy_like(gradients_of: Callable[[Any, Any, Any], Any]) -> Callable[[int, int], Contender]:
-    """A contender that works on NumPy arrays: gradients_of(parameters, letters, one-hot targets)."""
+    """Return a contender that works on NumPy arrays: gradients_of(parameters, letters, one-hot targets)."""
 
     def make(batch: int, hidden: int) -> Contender:
         X, Y = dataset()
-        several, identity = parameters(hidden), np.eye(27, dtype=np.float32)
+        weights, identity = parameters(hidden), np.eye(27, dtype=np.float32)
         rng = np.random.default_rng(0)
 
         def update(ix: Any) -> Any:
-            found = gradients_of(several, X[ix], identity[Y[ix]])
-            for p, g in zip(several, found, strict=True):
+            gradients = gradients_of(weights, X[ix], identity[Y[ix]])
+            for p, g in zip(weights, gradients, strict=True):
                 p -= np.float32(RATE) * g
-            return found
+            return gradients
 
-        first = [np.array(each) for each in update(first_batch(batch))]
+        first = [np.array(gradient) for gradient in update(first_batch(batch))]
         return lambda: update(rng.integers(0, ROWS, batch)), first, 1
 
     return make
 
 
 def autograd_contender() -> Callable[[int, int], Contender]:
+    """Return HIPS autograd as a contender."""
     import autograd.numpy as anp
     from autograd import grad
 
     return numpy_like(
-        grad(lambda several, X, onehot: formula(anp, several, X, onehot, len(X), lambda C, X: C[X]))
+        grad(lambda weights, X, onehot: formula(anp, weights, X, onehot, len(X), lambda C, X: C[X]))
     )
 
 
 def mygrad_contender() -> Callable[[int, int], Contender]:
+    """Return MyGrad as a contender."""
     import mygrad
 
-    def gradients(several: Any, X: Any, onehot: Any) -> Any:
-        tensors = [mygrad.tensor(each) for each in several]
+    def gradients(weights: Any, X: Any, onehot: Any) -> Any:
+        tensors = [mygrad.tensor(array) for array in weights]
         formula(mygrad, tensors, X, onehot, len(X), lambda C, X: C[X]).backward()
-        return [each.grad for each in tensors]
+        return [tensor.grad for tensor in tensors]
 
     return numpy_like(gradients)
 
@@ -258,35 +274,36 @@ CONTENDERS: dict[str, Callable[[], Callable[[int, int], Contender]]] = {
 
 
 def measure(batch: int, hidden: int, seconds: float) -> tuple[dict[str, float], dict[str, str]]:
-    """The median time of a step in microseconds by contender; and why those left out are."""
-    step, several = lecture_step(torch, batch, hidden, np.float64)
+    """Return the median time of a step in microseconds by contender, and why others are left out."""
+    step, weights = lecture_step(torch, batch, hidden, np.float64)
     step()
-    truth = [p.grad.numpy() for p in several]
+    truth = [p.grad.numpy() for p in weights]
     running: dict[str, Contender] = {}
     absent: dict[str, str] = {}
     for name, make in CONTENDERS.items():
         try:
             running[name] = make()(batch, hidden)
-        except Exception as error:  # of whatever kind: a peer that does not run here is no reason to stop
+        except Exception as error:  # any: a peer that does not run here must not stop the others
             absent[name] = f"{type(error).__name__}: {error}".split("\n")[0][:100]
             continue
         compare(name, truth, running[name][1])
     times: dict[str, list[float]] = {name: [] for name in running}
-    repeat = {name: max(1, round(20_000 / timed(step, 1))) for name, (step, _, _) in running.items()}
+    repeat = {name: max(1, round(20_000 / time_step(step, 1))) for name, (step, _, _) in running.items()}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for name, (step, _, steps) in running.items():
-            times[name].append(timed(step, repeat[name]) / steps)
-    return {name: statistics.median(each) for name, each in times.items()}, absent
+            times[name].append(time_step(step, repeat[name]) / steps)
+    return {name: statistics.median(rounds) for name, rounds in times.items()}, absent
 
 
 def main() -> None:
+    """Print the times of every case."""
     seconds = begin(__doc__)
     print(f"{'batch × hidden':>16}  {'contender':<18}{'time':>14}{'ratio':>9}")
     for label, (batch, hidden) in CASES.items():
         times, absent = measure(batch, hidden, seconds)
-        for name, each in times.items():
-            print(f"{label:>16}  {name:<18}{each:>11,.1f} µs{each / times['torch']:>9.3f}")
+        for name, time_of_step in times.items():
+            print(f"{label:>16}  {name:<18}{time_of_step:>11,.1f} µs{time_of_step / times['torch']:>9.3f}")
         for name, why in absent.items():
             print(f"{label:>16}  {name:<18}left out: {why}")
         print(flush=True)

@@ -1,11 +1,11 @@
-"""How long the lecture's training step takes, as lecture code, on this engine and on PyTorch.
+"""The time of the lecture's training step, as lecture code, on this engine and on PyTorch.
 
     python benchmarks/eager.py
 
 One step draws a batch, runs the expanded forward pass, goes backward to seven parameters and updates them.
-The same function runs under both engines; plain NumPy lines of the same arithmetic, without any engine, stand
-beside them. Every contender's gradients are checked against float64 before it is timed. The rounds are
-interleaved, in one thread of one process, and the medians and their ratios to PyTorch are printed.
+The same function runs under both engines; plain NumPy lines of the same arithmetic, without any engine, are
+measured beside them. Every contender's gradients are checked against float64 before it is timed. The rounds
+are interleaved, in one thread of one process, and the medians and their ratios to PyTorch are printed.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ CASES = {"32 × 64": (32, 64), "32 × 200": (32, 200), "4,096 × 1,024": (4096, 
 
 
 def parameters(hidden: int, dtype: type = np.float32) -> list[Any]:
-    """C, W1, b1, W2, b2, bngain and bnbias in the lecture's exercise, as NumPy arrays."""
+    """Return C, W1, b1, W2, b2, bngain and bnbias of the lecture's exercise, as NumPy arrays."""
     rng = np.random.default_rng(2147483647)
     fan_in = EMBEDDING * CONTEXT
-    made = [
+    arrays = [
         rng.standard_normal((VOCABULARY, EMBEDDING)),
         rng.standard_normal((fan_in, hidden)) * (5 / 3) / fan_in**0.5,
         rng.standard_normal(hidden) * 0.1,
@@ -45,11 +45,12 @@ def parameters(hidden: int, dtype: type = np.float32) -> list[Any]:
         rng.standard_normal((1, hidden)) * 0.1 + 1.0,
         rng.standard_normal((1, hidden)) * 0.1,
     ]
-    return [each.astype(np.float32).astype(dtype) for each in made]
+    return [array.astype(np.float32).astype(dtype) for array in arrays]
 
 
 def dataset() -> tuple[Any, Any]:
-    """As many rows as the lecture trains on, drawn at random: the time does not depend on the letters."""
+    """Return as many rows as the lecture trains on, drawn at random: the time does not depend on the
+    letters."""
     rng = np.random.default_rng(0)
     return rng.integers(0, VOCABULARY, (ROWS, CONTEXT)), rng.integers(0, VOCABULARY, ROWS)
 
@@ -57,22 +58,24 @@ def dataset() -> tuple[Any, Any]:
 def lecture_step(
     torch: Any, batch: int, hidden: int, dtype: type = np.float32, device: str | None = None
 ) -> tuple[Step, list[Any]]:
-    """The step as a closure, in the lecture's lines, and the parameters; `torch` is the engine to use.
+    """Return the step as a closure, in the lecture's lines, and the parameters; `torch` is the engine to use.
 
     On a device that is named, the rows are numbered there, where the lecture writes `range`.
     """
-    Xtr, Ytr = (torch.tensor(each, device=device) for each in dataset())
-    several = [torch.tensor(each, device=device) for each in parameters(hidden, dtype)]
-    C, W1, b1, W2, b2, bngain, bnbias = several
-    for p in several:
+    Xtr, Ytr = (torch.tensor(array, device=device) for array in dataset())
+    weights = [torch.tensor(array, device=device) for array in parameters(hidden, dtype)]
+    C, W1, b1, W2, b2, bngain, bnbias = weights
+    for p in weights:
         p.requires_grad = True
     g = torch.Generator(device or "cpu").manual_seed(2147483647)
     n = batch
 
     def rows() -> Any:
+        """Return the numbers of the batch's rows."""
         return range(n) if device is None else torch.arange(n, device=device)
 
     def step() -> Any:
+        """Take one step of gradient descent and return the loss before it."""
         ix = torch.randint(0, Xtr.shape[0], (batch,), generator=g, device=device)
         Xb, Yb = Xtr[ix], Ytr[ix]
         emb = C[Xb]
@@ -95,67 +98,69 @@ def lecture_step(
         probs = counts * counts_sum_inv
         logprobs = probs.log()
         loss = -logprobs[rows(), Yb].mean()
-        for p in several:
+        for p in weights:
             p.grad = None
         loss.backward()
-        for p in several:
+        for p in weights:
             p.data += -RATE * p.grad
         return loss
 
-    return step, several
+    return step, weights
 
 
 def check(batch: int, hidden: int) -> None:
-    """Every contender's gradients after one step against PyTorch's in float64.
-
-    AssertionError where they differ.
-    """
-    step, several = lecture_step(torch, batch, hidden, np.float64)
+    """Check every contender's gradients after one step against PyTorch's in float64; AssertionError where
+    they differ."""
+    step, weights = lecture_step(torch, batch, hidden, np.float64)
     step()
-    truth = [p.grad.numpy() for p in several]
+    truth = [p.grad.numpy() for p in weights]
     for module in (torch, tinygrad_ninja):
-        step, several = lecture_step(module, batch, hidden)
+        step, weights = lecture_step(module, batch, hidden)
         step()
-        compare(module.__name__, truth, [p.grad.numpy() for p in several])
+        compare(module.__name__, truth, [p.grad.numpy() for p in weights])
     step, gradients = numpy_step(parameters(hidden), *dataset(), batch, RATE)
     step()
     compare("plain NumPy", truth, gradients())
 
 
-def compare(name: str, truth: list[Any], found: list[Any]) -> None:
-    scale = max(np.abs(each).max() for each in truth)
-    for i, (want, have) in enumerate(zip(truth, found, strict=True)):
-        assert want.shape == have.shape, f"{name}: gradient {i} has shape {have.shape}, not {want.shape}"
-        worst = np.abs(want - have).max()
+def compare(name: str, truth: list[Any], gradients: list[Any]) -> None:
+    """Raise AssertionError where a gradient differs from the truth by 1e-5 of the largest number or more."""
+    scale = max(np.abs(array).max() for array in truth)
+    for i, (expected, actual) in enumerate(zip(truth, gradients, strict=True)):
+        assert expected.shape == actual.shape, (
+            f"{name}: gradient {i} has shape {actual.shape}, not {expected.shape}"
+        )
+        worst = np.abs(expected - actual).max()
         assert worst < 1e-5 * scale, f"{name}: gradient {i} is off by {worst:.3g}"
 
 
 def measure(batch: int, hidden: int, seconds: float) -> dict[str, float]:
-    """The median time of a step, in microseconds, for each contender."""
+    """Return the median time of a step, in microseconds, for each contender."""
     steps: dict[str, Step] = {
         "torch": lecture_step(torch, batch, hidden)[0],
         "tinygrad_ninja": lecture_step(tinygrad_ninja, batch, hidden)[0],
         "plain NumPy": numpy_step(parameters(hidden), *dataset(), batch, RATE)[0],
     }
     times: dict[str, list[float]] = {name: [] for name in steps}
-    repeat = max(1, round(0.02 / (timed(steps["torch"], 3) / 1e6)))
+    repeat = max(1, round(0.02 / (time_step(steps["torch"], 3) / 1e6)))
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for name, step in steps.items():
-            times[name].append(timed(step, repeat))
-    return {name: statistics.median(each) for name, each in times.items()}
+            times[name].append(time_step(step, repeat))
+    return {name: statistics.median(rounds) for name, rounds in times.items()}
 
 
-def timed(step: Step, repeat: int) -> float:
+def time_step(step: Step, repeat: int) -> float:
+    """Return the mean time of `repeat` steps, in microseconds."""
     start = time.perf_counter()
     for _ in range(repeat):
         step()
     return (time.perf_counter() - start) / repeat * 1e6
 
 
-def begin(about: str) -> float:
-    """How many seconds the command line asks for each case; says what is measured, in one thread."""
-    parser = argparse.ArgumentParser(description=about.split("\n")[0])
+def begin(description: str) -> float:
+    """Parse the command line, print what is measured, and return the seconds that each case may take."""
+    parser = argparse.ArgumentParser(description=description.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=10.0, help="for each case (default 10)")
     seconds: float = parser.parse_args().seconds
     torch.set_num_threads(1)
@@ -164,13 +169,14 @@ def begin(about: str) -> float:
 
 
 def main() -> None:
+    """Print the times of every case."""
     seconds = begin(__doc__)
     print(f"{'batch × hidden':>16}  {'contender':<16}{'time':>12}{'ratio':>8}")
     for label, (batch, hidden) in CASES.items():
         check(batch, hidden)
         times = measure(batch, hidden, seconds)
-        for name, each in times.items():
-            print(f"{label:>16}  {name:<16}{each:>9,.0f} µs{each / times['torch']:>8.2f}")
+        for name, time_of_step in times.items():
+            print(f"{label:>16}  {name:<16}{time_of_step:>9,.0f} µs{time_of_step / times['torch']:>8.2f}")
         print()
 
 

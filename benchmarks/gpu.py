@@ -1,4 +1,4 @@
-"""How long the lecture's whole training step takes on a GPU, compiled, beside PyTorch and jax.
+"""The time of the lecture's whole training step on a GPU, compiled, beside PyTorch and jax.
 
     python benchmarks/gpu.py [--seconds 2] [--minutes 5]
     python benchmarks/gpu.py --device cpu
@@ -42,12 +42,12 @@ from eager import CONTEXT, EMBEDDING, VOCABULARY, compare, lecture_step  # noqa:
 import tinygrad_ninja  # noqa: E402
 
 CASES = [(32, 200), (65_536, 4_096), (4_096, 200), (32, 4_096), (65_536, 200), (4_096, 4_096)]
-"""Batch and hidden units, the most telling first."""
+"""Batch and hidden units, the most informative case first."""
 CPU_CASES = [(32, 16), (64, 32)]
 STEPS = 5
-"""How many steps are compared, and how many warm up."""
+"""The number of steps that are compared, and that warm up."""
 TOLERANCE = 1e-4
-"""Of the largest number, after those steps in single precision."""
+"""The largest error after those steps in single precision, relative to the largest number."""
 
 PASSES = {
     "the first layer is written, and read for its variance and to be normalised": 3,
@@ -58,21 +58,24 @@ PASSES = {
     "that is read for the gradients of the first weights and of the embedding": 2,
     "tanh is read for the gradient of the second weights": 1,
 }
-"""How often an array of batch × hidden numbers must go to memory or come from it. A sum over the batch comes
-before what uses it, and products of matrices read and write their operands; everything else is done in
-passing."""
+"""The number of times that an array of batch × hidden numbers must be written to memory or read from it. A
+sum over the batch precedes its uses, and products of matrices read and write their operands; everything else
+needs no traffic of its own."""
 
 Step = Callable[[], Any]
 
 
 class Clock:
-    """Times rounds of steps on a device, in microseconds a step: by its events, or jax's by the host's clock,
-    since jax has a stream of its own."""
+    """Times rounds of steps on a device, in microseconds per step.
+
+    It uses the device's events, or for jax, which has a stream of its own, the host's clock.
+    """
 
     def __init__(self, device: str) -> None:
         self.on_gpu = device == "cuda"
 
     def __call__(self, step: Step, repeat: int) -> float:
+        """Return the mean time of `repeat` steps, in microseconds."""
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2)) if self.on_gpu else (None, None)
         began = time.perf_counter()
         if start is not None:
@@ -92,16 +95,19 @@ class Clock:
 def of_engine(
     module: Any, device: str, wrap: Callable[[Step], Step] = lambda step: step
 ) -> Callable[[int, int], tuple[Step, list[Any], Any]]:
-    """The lecture's lines themselves: the step, its first gradients, and the losses and parameters after
-    STEPS steps."""
+    """Return a function that runs the lecture's lines themselves.
+
+    It returns the step, its first gradients, and the losses and parameters after STEPS steps.
+    """
 
     def make(batch: int, hidden: int) -> tuple[Step, list[Any], Any]:
-        step, several = lecture_step(module, batch, hidden, device=device)
+        """Return the step, its first gradients, and the losses and parameters after STEPS steps."""
+        step, weights = lecture_step(module, batch, hidden, device=device)
         step = wrap(step)
         losses = [step().item()]
-        gradients = [_numpy(p.grad) for p in several]
+        gradients = [_numpy(p.grad) for p in weights]
         losses += [step().item() for _ in range(STEPS - 1)]
-        return step, gradients, [np.array(losses), *map(_numpy, several)]
+        return step, gradients, [np.array(losses), *map(_numpy, weights)]
 
     return make
 
@@ -111,21 +117,24 @@ def _numpy(x: Any) -> Any:
 
 
 def of_peer(make: Callable[[int, int], Any]) -> Callable[[int, int], tuple[Step, list[Any], Any]]:
-    """A contender of `compiled`, whose steps after the first draw as they like."""
+    """Return a contender of `compiled`, whose steps after the first draw from a generator of its own."""
 
-    def made(batch: int, hidden: int) -> tuple[Step, list[Any], Any]:
+    def warmed_up(batch: int, hidden: int) -> tuple[Step, list[Any], Any]:
+        """Return the step, after STEPS steps, and its first gradients."""
         step, gradients, _ = make(batch, hidden)
         for _ in range(STEPS - 1):
             step()
         return step, gradients, None
 
-    return made
+    return warmed_up
 
 
 def contenders(device: str) -> dict[str, Callable[[], Callable[[int, int], tuple[Step, list[Any], Any]]]]:
+    """Return the contenders by name, each as a function that creates it."""
     ours = "torch" if device == "cpu" else device
 
     def compiled(backend: str) -> Callable[[int, int], tuple[Step, list[Any], Any]]:
+        """Return this engine's step, compiled for the backend."""
         return of_engine(
             tinygrad_ninja, ours, lambda step: tinygrad_ninja.compile(step, fullgraph=True, backend=backend)
         )
@@ -142,19 +151,21 @@ def contenders(device: str) -> dict[str, Callable[[], Callable[[int, int], tuple
 
 
 def truth(batch: int, hidden: int, device: str) -> list[Any]:
-    """The gradients of the first step, in double precision where there is room for that."""
+    """Return the gradients of the first step, in double precision where there is memory for that."""
     dtype = np.float64 if batch * hidden <= 2**24 else np.float32
-    step, several = lecture_step(torch, batch, hidden, dtype, device)
+    step, weights = lecture_step(torch, batch, hidden, dtype, device)
     step()
-    return [_numpy(p.grad) for p in several]
+    return [_numpy(p.grad) for p in weights]
 
 
 def prepared(
     batch: int, hidden: int, device: str, names: list[str]
 ) -> tuple[dict[str, Step], dict[str, str]]:
-    """The contenders whose answers are right, and why the others are left out. AssertionError where an answer
-    is wrong."""
-    right = truth(batch, hidden, device)
+    """Return the contenders whose answers are right, and why the others are left out.
+
+    Raises AssertionError where an answer is wrong.
+    """
+    expected_gradients = truth(batch, hidden, device)
     reference: list[Any] = []
     running: dict[str, Step] = {}
     absent: dict[str, str] = {}
@@ -163,37 +174,37 @@ def prepared(
             continue
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of what a mode or a version offers, and does not
+                warnings.simplefilter("ignore")  # about modes that a version does not support
                 step, gradients, after = make()(batch, hidden)
-        except Exception as error:  # of whatever kind: a peer that does not run here is no reason to stop
+        except Exception as error:  # any: a peer that does not run here must not stop the others
             if name.startswith(("torch eager", "tinygrad_ninja")):
                 raise
             absent[name] = f"{type(error).__name__}: {error}".split("\n")[0][:100]
             continue
-        compare(name, right, gradients)
+        compare(name, expected_gradients, gradients)
         if after is not None:
             reference = reference or after
-            for have, want in zip(after, reference, strict=True):
-                off = np.abs(have - want).max() / max(1.0, np.abs(want).max())
-                assert off < TOLERANCE, f"{name}: after {STEPS} steps a number is off by {off:.3g}"
+            for actual, expected in zip(after, reference, strict=True):
+                error_ = np.abs(actual - expected).max() / max(1.0, np.abs(expected).max())
+                assert error_ < TOLERANCE, f"{name}: after {STEPS} steps a number is off by {error_:.3g}"
         running[name] = step
     return running, absent
 
 
 def measure(running: dict[str, Step], seconds: float, clock: Clock) -> dict[str, float]:
-    """The median time of a step in microseconds by contender."""
+    """Return the median time of a step in microseconds by contender."""
     times: dict[str, list[float]] = {name: [] for name in running}
     repeat = {name: max(1, round(20_000 / clock(step, 2))) for name, step in running.items()}
     end = time.perf_counter() + seconds
     while not all(times.values()) or time.perf_counter() < end:
         for name, step in running.items():
             times[name].append(clock(step, repeat[name]))
-    return {name: statistics.median(each) for name, each in times.items()}
+    return {name: statistics.median(rounds) for name, rounds in times.items()}
 
 
 def rates(device: str, clock: Clock) -> tuple[float, float]:
-    """Bytes and floating point operations a second: of a copy, and of a product of matrices in single
-    precision."""
+    """Return the bytes per second of a copy, and the operations per second of a product of matrices in
+    float32."""
     small = device == "cpu"
     source = torch.ones(2**20 if small else 2**28, device=device)
     target = torch.empty_like(source)
@@ -202,25 +213,28 @@ def rates(device: str, clock: Clock) -> tuple[float, float]:
     out = torch.empty_like(a)
 
     def best(step: Step) -> float:
+        """Return the shortest time of a step, in seconds."""
         step()
         return min(clock(step, 3) for _ in range(5)) / 1e6
 
-    moved = 2 * source.numel() * source.element_size() / best(lambda: target.copy_(source))
-    return moved, 2 * n**3 / best(lambda: torch.mm(a, b, out=out))
+    bandwidth = 2 * source.numel() * source.element_size() / best(lambda: target.copy_(source))
+    return bandwidth, 2 * n**3 / best(lambda: torch.mm(a, b, out=out))
 
 
 def roofline(batch: int, hidden: int, bandwidth: float, arithmetic: float) -> float:
-    """The least time that the step can take at these rates, in microseconds."""
-    moved = 4 * batch * hidden * sum(PASSES.values())
+    """Return the least time that the step can take at these rates, in microseconds."""
+    traffic = 4 * batch * hidden * sum(PASSES.values())
     products = 3 * 2 * batch * hidden * (CONTEXT * EMBEDDING + VOCABULARY)  # one forward, two backward
-    return max(moved / bandwidth, products / arithmetic) * 1e6
+    return max(traffic / bandwidth, products / arithmetic) * 1e6
 
 
 def ratio(time: float, other: float | None) -> str:
+    """Return the ratio as a column of the table, or a dash."""
     return f"{time / other:>10.3f}" if other else f"{'–':>10}"
 
 
 def main() -> None:
+    """Print the times of every case."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     parser.add_argument("--seconds", type=float, default=2.0, help="of timing, for each case (default 2)")
@@ -249,15 +263,17 @@ def main() -> None:
             continue
         running, absent = prepared(batch, hidden, device, options.only or list(contenders(device)))
         times = measure(running, options.seconds, clock)
-        for name, each in times.items():
-            ratios = [ratio(each, times.get(n)) for n in ("torch eager", "torch.compile", "reduce-overhead")]
-            share = roofline(batch, hidden, bandwidth, arithmetic) / each
-            print(f"{label:>16}  {name:<18}{each:>11,.1f} µs{''.join(ratios)}{share:>10.1%}")
+        for name, time_of_step in times.items():
+            ratios = [
+                ratio(time_of_step, times.get(n)) for n in ("torch eager", "torch.compile", "reduce-overhead")
+            ]
+            share = roofline(batch, hidden, bandwidth, arithmetic) / time_of_step
+            print(f"{label:>16}  {name:<18}{time_of_step:>11,.1f} µs{''.join(ratios)}{share:>10.1%}")
         for name, why in absent.items():
             print(f"{label:>16}  {name:<18}left out: {why}")
         print(flush=True)
         del running
-        torch.compiler.reset()  # which else gives up at the eighth shape of one function
+        torch.compiler.reset()  # it gives up at the eighth shape of one function otherwise
         gc.collect()
         if device == "cuda":
             torch.cuda.empty_cache()

@@ -1,4 +1,4 @@
-"""The lecture's step as plain NumPy lines, forward and backward written by hand, one line an operation."""
+"""The lecture's step as plain NumPy lines, forward and backward written by hand, one line per operation."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ import numpy as np
 
 
 def numpy_step(
-    several: list[Any], X: Any, Y: Any, batch: int, rate: float
+    weights: list[Any], X: Any, Y: Any, batch: int, rate: float
 ) -> tuple[Callable[[], Any], Callable[[], list[Any]]]:
-    """The step, which updates `several` in place, and a function that gives the gradients of the last one."""
-    C, W1, b1, W2, b2, bngain, bnbias = several
+    """Return the step, which updates `weights` in place, and a function that returns the last step's
+    gradients."""
+    C, W1, b1, W2, b2, bngain, bnbias = weights
     rng = np.random.default_rng(1)
     first = np.random.RandomState(2147483647)  # the words of PyTorch's generator, for the same first batch
-    drawn = [first.randint(0, 2**32, batch, dtype=np.uint32).astype(np.int64) % len(X)]
+    first_batch = [first.randint(0, 2**32, batch, dtype=np.uint32).astype(np.int64) % len(X)]
     n = batch
     rows = np.arange(n)
     gradients: list[Any] = []
 
     def step() -> Any:
-        ix = drawn.pop() if drawn else rng.integers(0, len(X), n)
+        """Take one step of gradient descent and return the loss before it."""
+        ix = first_batch.pop() if first_batch else rng.integers(0, len(X), n)
         Xb, Yb = X[ix], Y[ix]
         emb = C[Xb]
         embcat = emb.reshape(n, -1)
@@ -76,7 +78,7 @@ def numpy_step(
         np.add.at(dC, Xb, dembcat.reshape(emb.shape))
 
         gradients[:] = [dC, dW1, db1, dW2, db2, dbngain, dbnbias]
-        for p, dp in zip(several, gradients, strict=True):
+        for p, dp in zip(weights, gradients, strict=True):
             p += -rate * dp
         return loss
 

@@ -1,4 +1,4 @@
-"""How long a training step of micrograd's demo takes, on this engine's Values and on micrograd's own.
+"""The time of a training step of micrograd's demo, on this engine's Values and on micrograd's own.
 
     python benchmarks/scalars.py
 
@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 from micrograd_demo import STEPS as ALL
 from micrograd_demo import loss, start, train_step
 
-STEPS = 2  # a round, so that a contender also pays for what its own last step left behind
+STEPS = 2  # per round, so that a contender also pays for the garbage of its own last step
 
 
 Demo = tuple[Callable[[], float], Any]
@@ -39,18 +39,20 @@ Demo = tuple[Callable[[], float], Any]
 
 
 def demo(value: type, mlp: type) -> Demo:
+    """Return the demo on these classes."""
     model, X, y = start(mlp)
     steps = count()
     return lambda: train_step(model, X, y, next(steps), value)[0].data, model
 
 
 def compiled_demo() -> Demo:
-    """With the rate as an argument, since it is decided by a comparison."""
+    """Return the demo compiled, with the rate as an argument, since a comparison decides it."""
     model, X, y = start(tinygrad_ninja.micrograd.MLP)
     steps = count()
 
     @tinygrad_ninja.compile(fullgraph=True)
     def step(rate: float) -> Any:
+        """Take one step of gradient descent and return the loss before it."""
         total, _ = loss(model, X, y)
         model.zero_grad()
         total.backward()
@@ -69,25 +71,25 @@ CONTENDERS: dict[str, Callable[[], Demo]] = {
 
 
 def check() -> None:
-    """AssertionError where the loss or a gradient of the first step differs."""
-    found = []
+    """Raise AssertionError where the loss or a gradient of the first step differs."""
+    numbers = []
     for make in CONTENDERS.values():
         step, model = make()
-        found.append([step(), *(p.grad for p in model.parameters())])
-    for i, (theirs, *ours) in enumerate(zip(*found, strict=True)):
-        for each in ours:
-            assert math.isclose(theirs, each, rel_tol=1e-12), f"number {i} is {each}, not {theirs}"
+        numbers.append([step(), *(p.grad for p in model.parameters())])
+    for i, (theirs, *ours) in enumerate(zip(*numbers, strict=True)):
+        for number in ours:
+            assert math.isclose(theirs, number, rel_tol=1e-12), f"number {i} is {number}, not {theirs}"
 
 
 def measure(rounds: int, collector: bool) -> dict[str, float]:
-    """The median time of a step, in milliseconds, for each contender."""
+    """Return the median time of a step, in milliseconds, for each contender."""
     steps = {name: make()[0] for name, make in CONTENDERS.items()}
     for step in steps.values():
         step()  # the first of a compiled one records it
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
-            gc.collect()  # what the other left behind
+            gc.collect()  # the garbage of the other contenders
             if not collector:
                 gc.disable()
             begin = time.perf_counter()
@@ -95,10 +97,11 @@ def measure(rounds: int, collector: bool) -> dict[str, float]:
                 step()
             times[name].append((time.perf_counter() - begin) / STEPS * 1e3)
             gc.enable()
-    return {name: statistics.median(each) for name, each in times.items()}
+    return {name: statistics.median(rounds) for name, rounds in times.items()}
 
 
 def main() -> None:
+    """Print the times, with the collector on and off."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=7, help=f"of {STEPS} steps each (default 7)")
     options = parser.parse_args()
@@ -107,9 +110,9 @@ def main() -> None:
     print(f"{'garbage collector':>17}  {'contender':<16}{'time':>12}{'ratio':>9}")
     for collector in (True, False):
         times = measure(options.rounds, collector)
-        for name, each in times.items():
+        for name, time_of_step in times.items():
             state = "on" if collector else "off"
-            print(f"{state:>17}  {name:<16}{each:>9,.2f} ms{each / times['micrograd']:>9.5f}")
+            print(f"{state:>17}  {name:<16}{time_of_step:>9,.2f} ms{time_of_step / times['micrograd']:>9.5f}")
         print()
 
 

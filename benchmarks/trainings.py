@@ -1,13 +1,13 @@
-"""How long a training step of larger models takes compiled, beside PyTorch eager and torch.compile.
+"""The time of a training step of larger models, compiled, beside PyTorch eager and torch.compile.
 
     python benchmarks/trainings.py [--seconds 10] [MODEL ...]
 
 The lecture's deep model (six layers, batch norm, SGD), its WaveNet (eight letters, joined two by two, SGD)
 and a transformer (four layers, 64 wide, causal attention, layer norm, AdamW), each written once and run with
 either import, from the same parameters. A step draws a batch, runs forward and backward and updates.
-torch.compile gets the loss, and the optimizer's step, each as a function. Every contender's gradients
-are checked against PyTorch's in float64 before it is timed; the rounds are interleaved in one process and one
-thread; printed are medians, and their ratios to PyTorch eager.
+torch.compile gets the loss, and the optimizer's step, each as a function. Every contender's gradients are
+checked against PyTorch's in float64 before it is timed; the rounds are interleaved in one process and one
+thread; medians, and their ratios to PyTorch eager, are printed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from eager import compare, timed  # noqa: E402
+from eager import compare, time_step  # noqa: E402
 
 import tinygrad_ninja  # noqa: E402
 
@@ -33,40 +33,46 @@ BATCH, ROWS, LETTERS = 32, 100_000, 27
 
 
 def deep(torch: Any) -> tuple[Any, int]:
-    """The model, and how many letters it sees."""
+    """Return the lecture's deep model, and how many letters it sees."""
     nn, width = torch.nn, 100
     sizes = [30, *[width] * 5]
     layers = [nn.Embedding(LETTERS, 10), nn.Flatten()]
-    for wide, high in pairwise(sizes):
-        layers += [nn.Linear(wide, high, bias=False), nn.BatchNorm1d(high), nn.Tanh()]
+    for fan_in, fan_out in pairwise(sizes):
+        layers += [nn.Linear(fan_in, fan_out, bias=False), nn.BatchNorm1d(fan_out), nn.Tanh()]
     return nn.Sequential(*layers, nn.Linear(width, LETTERS, bias=False), nn.BatchNorm1d(LETTERS)), 3
 
 
 def wavenet(torch: Any) -> tuple[Any, int]:
+    """Return the lecture's WaveNet, and how many letters it sees."""
     nn, width = torch.nn, 68
 
     class Pairs(nn.Module):
-        """(n, t, c) to (n, t / 2, 2 c)."""
+        """Joins neighbours: (n, t, c) to (n, t / 2, 2 c)."""
 
         def forward(self, x: Any) -> Any:
+            """Return x with neighbours joined."""
             return x.view(x.shape[0], x.shape[1] // 2, x.shape[2] * 2)
 
     class Norm(nn.BatchNorm1d):
-        """Over all but the last dimension."""
+        """Batch norm over all dimensions but the last."""
 
         def forward(self, x: Any) -> Any:
+            """Return x normalized."""
             return super().forward(x.flatten(0, -2)).view(x.shape)
 
     layers = [nn.Embedding(LETTERS, 24)]
-    for wide in (24, width, width):
-        layers += [Pairs(), nn.Linear(2 * wide, width, bias=False), Norm(width), nn.Tanh()]
+    for fan_in in (24, width, width):
+        layers += [Pairs(), nn.Linear(2 * fan_in, width, bias=False), Norm(width), nn.Tanh()]
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(width, LETTERS)), 8
 
 
 def transformer(torch: Any) -> tuple[Any, int]:
+    """Return a small causal transformer, and how many letters it sees."""
     nn, width, heads, context = torch.nn, 64, 4, 16
 
     class Block(nn.Module):
+        """Causal attention and two linear layers, each added to its input."""
+
         def __init__(self) -> None:
             super().__init__()
             self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
@@ -76,26 +82,30 @@ def transformer(torch: Any) -> tuple[Any, int]:
             )
 
         def forward(self, x: Any) -> Any:
+            """Return the output of the block, of the shape of x: (n, t, width)."""
             n, t, _ = x.shape
             q, k, v = (
-                each.view(n, t, heads, width // heads).transpose(1, 2)
-                for each in self.qkv(self.norm1(x)).split(width, dim=2)
+                part.view(n, t, heads, width // heads).transpose(1, 2)
+                for part in self.qkv(self.norm1(x)).split(width, dim=2)
             )
-            later = torch.ones(t, t).triu(1) > 0
+            causal_mask = torch.ones(t, t).triu(1) > 0
             scores = (q @ k.transpose(-2, -1)) * (width // heads) ** -0.5
-            seen = scores.masked_fill(later, -float("inf")).softmax(-1) @ v
-            x = x + self.out(seen.transpose(1, 2).reshape(n, t, width))
+            attended = scores.masked_fill(causal_mask, -float("inf")).softmax(-1) @ v
+            x = x + self.out(attended.transpose(1, 2).reshape(n, t, width))
             return x + self.mlp(self.norm2(x))
 
     class Transformer(nn.Module):
+        """Embeddings of letters and positions, four blocks, and a linear layer."""
+
         def __init__(self) -> None:
             super().__init__()
-            self.letters, self.places = nn.Embedding(LETTERS, width), nn.Embedding(context, width)
+            self.letters, self.positions = nn.Embedding(LETTERS, width), nn.Embedding(context, width)
             self.blocks = nn.Sequential(*(Block() for _ in range(4)))
             self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, LETTERS, bias=False))
 
         def forward(self, X: Any) -> Any:
-            return self.head(self.blocks(self.letters(X) + self.places(torch.arange(context))))
+            """Return the logits of the letter after each letter of X."""
+            return self.head(self.blocks(self.letters(X) + self.positions(torch.arange(context))))
 
     return Transformer(), context
 
@@ -104,15 +114,15 @@ MODELS = {"deep": deep, "wavenet": wavenet, "transformer": transformer}
 
 
 def step_of(module: Any, name: str, dtype: Any, how: str) -> tuple[Callable[[], Any], Any]:
-    """A function that takes a step of training, and the model."""
+    """Return a function that takes a training step, and the model."""
     model, context = MODELS[name](module)
     rng = np.random.default_rng(0)
     state = {}
     for key, value in model.state_dict().items():
-        drawn = rng.normal(size=tuple(value.shape)).astype(np.float32) * 0.1
-        if value.ndim == 1 and key.endswith("weight"):  # of a norm
-            drawn += 1
-        state[key] = value if "running" in key or "tracked" in key else module.tensor(drawn)
+        numbers = rng.normal(size=tuple(value.shape)).astype(np.float32) * 0.1
+        if value.ndim == 1 and key.endswith("weight"):  # the weight of a norm
+            numbers += 1
+        state[key] = value if "running" in key or "tracked" in key else module.tensor(numbers)
     model.load_state_dict(state)
     if dtype is np.float64:
         model.double()
@@ -126,6 +136,7 @@ def step_of(module: Any, name: str, dtype: Any, how: str) -> tuple[Callable[[], 
     g = module.Generator().manual_seed(1)
 
     def loss_of(x: Any, y: Any) -> Any:
+        """Return the mean loss of a batch."""
         return module.nn.functional.cross_entropy(model(x).view(-1, LETTERS), y.view(-1))
 
     update = optimizer.step
@@ -133,6 +144,7 @@ def step_of(module: Any, name: str, dtype: Any, how: str) -> tuple[Callable[[], 
         loss_of, update = torch.compile(loss_of), torch.compile(update)
 
     def step() -> Any:
+        """Take one training step and return its loss."""
         ix = module.randint(0, ROWS, (BATCH,), generator=g)
         loss = loss_of(X[ix], Y[ix])
         optimizer.zero_grad()
@@ -144,9 +156,11 @@ def step_of(module: Any, name: str, dtype: Any, how: str) -> tuple[Callable[[], 
 
 
 def measure(name: str, seconds: float) -> tuple[dict[str, float], dict[str, float]]:
-    """The median time of a step in microseconds by contender, and the seconds that its first two took."""
+    """Return the median time of a step in microseconds by contender, and the seconds that its first two
+    took."""
 
     def gradients(model: Any) -> list[Any]:
+        """Return copies of the gradients of all parameters."""
         return [p.grad.numpy().copy() for p in model.parameters()]
 
     step, model = step_of(torch, name, np.float64, "")
@@ -162,15 +176,16 @@ def measure(name: str, seconds: float) -> tuple[dict[str, float], dict[str, floa
         first[how] = time.perf_counter() - begin
         running[how] = step
     times: dict[str, list[float]] = {how: [] for how in running}
-    repeat = {how: max(1, round(50_000 / timed(step, 3))) for how, step in running.items()}
+    repeat = {how: max(1, round(50_000 / time_step(step, 3))) for how, step in running.items()}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for how, step in running.items():
-            times[how].append(timed(step, repeat[how]))
-    return {how: statistics.median(each) for how, each in times.items()}, first
+            times[how].append(time_step(step, repeat[how]))
+    return {how: statistics.median(rounds) for how, rounds in times.items()}, first
 
 
 def main() -> None:
+    """Print the times of every model."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=10.0, help="for each model (default 10)")
     parser.add_argument(
@@ -182,8 +197,9 @@ def main() -> None:
     print(f"{'model':>12}  {'contender':<16}{'time':>13}{'ratio':>8}{'first two steps':>18}")
     for name in options.models:
         times, first = measure(name, options.seconds)
-        for how, each in times.items():
-            print(f"{name:>12}  {how:<16}{each:>10,.0f} µs{each / times['torch']:>8.2f}{first[how]:>16.1f} s")
+        for how, time_of_step in times.items():
+            ratio = time_of_step / times["torch"]
+            print(f"{name:>12}  {how:<16}{time_of_step:>10,.0f} µs{ratio:>8.2f}{first[how]:>16.1f} s")
         print(flush=True)
 
 

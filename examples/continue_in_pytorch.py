@@ -1,4 +1,4 @@
-"""A model begun on this engine, and continued in PyTorch with the optimizer's momentum and all.
+"""A model whose training starts on this engine and continues in PyTorch, with the optimizer's state.
 
     python examples/continue_in_pytorch.py [STEPS] [FILE.onnx]
 
@@ -19,12 +19,12 @@ steps = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
 words = read_words(None)
 vocabulary = Vocabulary(words)
 train_words, dev_words, _ = split(words)
-Xtr, Ytr = (ninja.from_numpy(each) for each in build_dataset(train_words, vocabulary, 3))
-Xdev, Ydev = (ninja.from_numpy(each) for each in build_dataset(dev_words, vocabulary, 3))
+Xtr, Ytr = (ninja.from_numpy(array) for array in build_dataset(train_words, vocabulary, 3))
+Xdev, Ydev = (ninja.from_numpy(array) for array in build_dataset(dev_words, vocabulary, 3))
 
 
 class Names(nn.Module):
-    """The lecture's network: three letters in, a score for every next letter out."""
+    """The lecture's network: three letters in, a score for every possible next letter out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,11 +33,12 @@ class Names(nn.Module):
         self.out = nn.Linear(100, len(vocabulary))
 
     def forward(self, X):
+        """Return the scores, (n, letters), of the letter after each of the n contexts of X, (n, 3)."""
         return self.out(self.hidden(self.embedding(X).flatten(1)))
 
 
 def train(engine, model, optimizer, X, Y):
-    """`steps` steps on the engine's own Tensors: the same lines for both."""
+    """Take `steps` training steps on the engine's own Tensors: the same lines for both engines."""
     for _ in range(steps):
         ix = engine.randint(0, X.shape[0], (32,), generator=g)
         loss = engine.nn.functional.cross_entropy(model(X[ix]), Y[ix])
@@ -47,6 +48,7 @@ def train(engine, model, optimizer, X, Y):
 
 
 def dev_loss(engine, model, X, Y):
+    """Return the mean loss on the dev words, in nats."""
     model.eval()
     with engine.no_grad():
         loss = engine.nn.functional.cross_entropy(model(X), Y).item()

@@ -11,7 +11,7 @@ GALLERY = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "ga
 
 
 def neuron() -> None:
-    """micrograd's neuron: each number, each gradient."""
+    """Draw micrograd's neuron: each number, each gradient."""
     x1, x2 = Value(2.0, label="x1"), Value(0.0, label="x2")
     w1, w2 = Value(-3.0, label="w1"), Value(1.0, label="w2")
     b = Value(6.8813735870195432, label="b")
@@ -24,7 +24,7 @@ def neuron() -> None:
 
 
 def layers() -> None:
-    """A network of modules: layers are clusters, values show their spread, broadcasts their shapes."""
+    """Draw a network of modules: layers are clusters, values show their spread, broadcasts their shapes."""
     generator = torch.manual_seed(2147483647)
     model = nn.Sequential(nn.Linear(30, 100), nn.BatchNorm1d(100), nn.Tanh(), nn.Linear(100, 27))
     x, y = torch.randn(32, 30, generator=generator), torch.randint(0, 27, (32,), generator=generator)
@@ -36,7 +36,7 @@ def layers() -> None:
 
 
 def folded() -> None:
-    """Twenty equal layers are one, with "× 20"."""
+    """Draw twenty equal layers as one, with "× 20"."""
     torch.manual_seed(0)
     model = nn.Sequential(*(nn.Sequential(nn.Linear(16, 16), nn.Tanh()) for _ in range(20)))
     viz.save(viz.draw((model(torch.randn(4, 16)) ** 2).mean(), model=model), GALLERY / "folded.png")

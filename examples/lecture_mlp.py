@@ -17,8 +17,8 @@ words = read_words(None)
 vocabulary = Vocabulary(words)
 block_size, n_embd, n_hidden, batch_size = 3, 10, 200, 32
 train_words, dev_words, _ = split(words)
-Xtr, Ytr = (torch.from_numpy(each) for each in build_dataset(train_words, vocabulary, block_size))
-Xdev, Ydev = (torch.from_numpy(each) for each in build_dataset(dev_words, vocabulary, block_size))
+Xtr, Ytr = (torch.from_numpy(array) for array in build_dataset(train_words, vocabulary, block_size))
+Xdev, Ydev = (torch.from_numpy(array) for array in build_dataset(dev_words, vocabulary, block_size))
 
 g = torch.Generator().manual_seed(2147483647)
 C = torch.randn((len(vocabulary), n_embd), generator=g)

