@@ -1,4 +1,4 @@
-"""Optimizers under PyTorch's names: what is done to the parameters once their gradients are known."""
+"""Optimizers under PyTorch's names: they change the parameters by their gradients."""
 
 from typing import Any
 

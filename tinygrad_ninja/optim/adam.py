@@ -1,4 +1,4 @@
-"""Adam, and AdamW with its weight decay apart from the gradient."""
+"""Adam, and AdamW with its weight decay decoupled from the gradient."""
 
 from __future__ import annotations
 
@@ -14,16 +14,20 @@ from .optimizer import Optimizer
 
 
 class Adam(Optimizer):
-    """p -= lr · m̂ / (√v̂ + eps), where m and v are running means of the gradient and of its square, by betas,
-    and m̂ = m / (1 - β₁ᵗ), v̂ = v / (1 - β₂ᵗ) what they are at step t without their start at 0.
+    """p -= lr · m̂ / (√v̂ + eps), where m and v are running means of the gradient and of its square, by
+    betas.
 
-    With weight_decay, the gradient grows by weight_decay · p first; with decoupled_weight_decay it is p that
-    shrinks, by lr · weight_decay · p, as in AdamW. amsgrad: the greatest v so far takes the place of v.
-    maximize climbs instead. foreach and fused choose among PyTorch's ways to compute the same, and change
-    nothing here. ValueError for a negative setting, and for a beta that is not in [0, 1).
+    m̂ = m / (1 - β₁ᵗ) and v̂ = v / (1 - β₂ᵗ) are m and v at step t with the bias towards their start at 0
+    divided out.
+
+    With weight_decay, the gradient grows by weight_decay · p first; with decoupled_weight_decay p itself
+    shrinks, by lr · weight_decay · p, as in AdamW. amsgrad: the greatest v so far is used for v. maximize:
+    climb instead. foreach and fused choose among PyTorch's ways to compute the same, and change nothing here.
+    Raises ValueError for a negative setting, and for a beta that is not in [0, 1).
 
     Sources: Kingma and Ba, Adam (2015); Loshchilov and Hutter, Decoupled Weight Decay Regularization (2019);
-    Reddi et al., On the Convergence of Adam and Beyond (2018); eps where PyTorch's documentation has it.
+    Reddi et al., On the Convergence of Adam and Beyond (2018); eps is added where PyTorch's documentation
+    adds it.
     """
 
     def __init__(
@@ -74,25 +78,25 @@ class Adam(Optimizer):
             p.array *= 1 - lr * decay
         elif decay:
             gradient = gradient + decay * p.array
-        kept = self.state.get(p) or self._remember(p, group)
-        mean, square = kept["exp_avg"].array, kept["exp_avg_sq"].array
-        kept["step"].array += 1
-        t = number(kept["step"])
+        state = self.state.get(p) or self._create_state(p, group)
+        mean, square = state["exp_avg"].array, state["exp_avg_sq"].array
+        state["step"].array += 1
+        t = number(state["step"])
         mean += (1 - beta1) * (gradient - mean)
         square *= beta2
         square += (1 - beta2) * gradient * gradient
         if group["amsgrad"]:
-            greatest = kept["max_exp_avg_sq"].array
+            greatest = state["max_exp_avg_sq"].array
             greatest[...] = square = xp.maximum(greatest, square)
         spread = xp.sqrt(square)
         spread /= (1 - beta2**t) ** 0.5
         spread += group["eps"]
         p.array -= (lr / (1 - beta1**t)) * mean / spread
 
-    def _remember(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+    def _create_state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * group["amsgrad"]
-        kept = self.state[p] = {"step": zeros(()), **{name: zeros_like(p) for name in names}}
-        return kept
+        state = self.state[p] = {"step": zeros(()), **{name: zeros_like(p) for name in names}}
+        return state
 
 
 class AdamW(Adam):

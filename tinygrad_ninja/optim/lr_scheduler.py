@@ -20,9 +20,9 @@ __all__ = [
 class LRScheduler:
     """The base: after every step of the optimizer, `step()` sets the rate of each of its groups.
 
-    A subclass says which, by its `get_lr`. The schedule begins, at epoch 0, when it is made; PyTorch's
-    last_epoch, to begin later, is not offered: `load_state_dict` goes on from where it was. TypeError where
-    the first argument is no Optimizer.
+    A subclass computes the rates in its `get_lr`. The schedule starts at epoch 0 when it is created;
+    PyTorch's last_epoch, to start later, is not offered: `load_state_dict` continues from an earlier state.
+    Raises TypeError where the first argument is no Optimizer.
     """
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
@@ -38,22 +38,23 @@ class LRScheduler:
         self.step()
 
     def _restart(self) -> None:
-        """Go to epoch 0 and the first rates, whatever they are now."""
+        """Go to epoch 0 and the first rates, whatever the current rates are."""
         for base, group in zip(self.base_lrs, self.optimizer.param_groups, strict=True):
             group["lr"] = base
         self.last_epoch = -1
         self.step()
 
     def get_lr(self) -> list[float]:
-        """The rates at `last_epoch`, one a group; NotImplementedError until a subclass says."""
+        """Return the rates at `last_epoch`, one per group; NotImplementedError unless a subclass overrides
+        it."""
         raise NotImplementedError(f"{type(self).__name__} does not say what its rates are")
 
     def get_last_lr(self) -> list[float]:
-        """The rates that the last step set, one a group."""
+        """Return the rates that the last step set, one per group."""
         return self._last_lr
 
     def step(self) -> None:
-        """Go on by one: to be called after the optimizer's step."""
+        """Advance by one; to be called after the optimizer's step."""
         self._tell()
         self.last_epoch += 1
         self._set(self.get_lr())
@@ -68,12 +69,14 @@ class LRScheduler:
             group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
-        """All that it is made of but the optimizer and functions: numbers, strings and lists of them."""
+        """Return all attributes but the optimizer and functions: numbers, strings and lists of them."""
         return {name: value for name, value in vars(self).items() if name not in ("optimizer", "lr_lambdas")}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was taken; the rates themselves are in the optimizer's. ValueError
-        where it is not one of such a schedule."""
+        """Continue from where `state_dict` was called; the rates themselves are in the optimizer's state.
+
+        Raises ValueError where it is not the state of such a schedule.
+        """
         if state_dict.keys() != self.state_dict().keys():
             raise ValueError(
                 f"the state of a {type(self).__name__} consists of {', '.join(self.state_dict())}, "
@@ -83,8 +86,10 @@ class LRScheduler:
 
 
 class LambdaLR(LRScheduler):
-    """The first rate times lr_lambda(epoch): one function, or a list with one for each group; ValueError for
-    a list of another length. The functions are not part of the `state_dict`."""
+    """The first rate times lr_lambda(epoch): one function, or a list with one for each group.
+
+    The functions are not part of the `state_dict`. Raises ValueError for a list of another length.
+    """
 
     def __init__(
         self,
@@ -99,31 +104,35 @@ class LambdaLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
-        """The rates at `last_epoch`, whatever the optimizer has."""
+        """Return the rates at `last_epoch`, whatever the optimizer's current rates are."""
         return [base * f(self.last_epoch) for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
 
 
 class _Shaped(LRScheduler):
-    """A schedule with a factor for every epoch. A step changes the optimizer's rate by the ratio of two of
-    them, so that several schedules of one optimizer multiply, and a rate that was changed in between stays
-    changed."""
+    """A schedule with a factor for every epoch.
+
+    A step multiplies the optimizer's rate by the ratio of two factors, so that several schedules of one
+    optimizer multiply, and a rate that was changed in between stays changed.
+    """
 
     def _factor(self, epoch: int) -> float:
-        """What the first rate is multiplied by, so many steps after the start."""
+        """Return the factor of the first rate after this many steps."""
         raise NotImplementedError
 
     def _floor(self) -> float:
-        """What is first taken off the rate, and added to the product."""
+        """Return the part of the rate to which the factor does not apply."""
         return 0.0
 
     def get_lr(self) -> list[float]:
-        """The rates at `last_epoch`, given that the optimizer has those of the step before."""
-        now = self._factor(self.last_epoch)
-        before = self._factor(self.last_epoch - 1) if self.last_epoch else 1.0
+        """Return the rates at `last_epoch`, given that the optimizer has those of the step before."""
+        factor = self._factor(self.last_epoch)
+        previous_factor = self._factor(self.last_epoch - 1) if self.last_epoch else 1.0
         floor = self._floor()
-        # A rate that is at the floor has no ratio to go on from: it is computed from the first rate.
+        # A rate at the floor cannot be scaled by a ratio: it is computed from the first rate.
         return [
-            floor + (group["lr"] - floor) * (now / before) if before else group["lr"] + (base - floor) * now
+            floor + (group["lr"] - floor) * (factor / previous_factor)
+            if previous_factor
+            else group["lr"] + (base - floor) * factor
             for base, group in zip(self.base_lrs, self.optimizer.param_groups, strict=True)
         ]
 
@@ -138,7 +147,7 @@ class StepLR(_Shaped):
         super().__init__(optimizer, last_epoch)
 
     def _factor(self, epoch: int) -> float:
-        """gamma, as often as step_size went by."""
+        """Return gamma to the power of the number of step_sizes that are over."""
         return self.gamma ** (epoch // self.step_size)
 
 
@@ -152,7 +161,7 @@ class MultiStepLR(_Shaped):
         super().__init__(optimizer, last_epoch)
 
     def _factor(self, epoch: int) -> float:
-        """gamma, as often as milestones are behind."""
+        """Return gamma to the power of the number of milestones that are over."""
         return self.gamma ** bisect_right(self.milestones, epoch)
 
 
@@ -164,14 +173,14 @@ class ExponentialLR(_Shaped):
         super().__init__(optimizer, last_epoch)
 
     def _factor(self, epoch: int) -> float:
-        """gamma to the power of the steps."""
+        """Return gamma to the power of the steps."""
         return self.gamma**epoch
 
 
 class LinearLR(_Shaped):
     """A factor that goes from start_factor to end_factor in total_iters even steps, and stays: a warm-up.
 
-    ValueError unless 0 < start_factor ≤ 1 and 0 ≤ end_factor ≤ 1.
+    Raises ValueError unless 0 < start_factor ≤ 1 and 0 ≤ end_factor ≤ 1.
     """
 
     def __init__(
@@ -190,9 +199,9 @@ class LinearLR(_Shaped):
         super().__init__(optimizer, last_epoch)
 
     def _factor(self, epoch: int) -> float:
-        """A point of the line between the two."""
-        done = min(epoch, self.total_iters) / self.total_iters if self.total_iters else 1.0
-        return self.start_factor + (self.end_factor - self.start_factor) * done
+        """Return the value at `epoch` of the line between the two factors."""
+        progress = min(epoch, self.total_iters) / self.total_iters if self.total_iters else 1.0
+        return self.start_factor + (self.end_factor - self.start_factor) * progress
 
 
 class CosineAnnealingLR(_Shaped):
@@ -204,18 +213,21 @@ class CosineAnnealingLR(_Shaped):
         super().__init__(optimizer, last_epoch)
 
     def _factor(self, epoch: int) -> float:
-        """(1 + cos(π epoch / T_max)) / 2, of what is above eta_min."""
+        """Return (1 + cos(π epoch / T_max)) / 2, the factor of the part above eta_min."""
         return (1 + math.cos(math.pi * epoch / self.T_max)) / 2
 
     def _floor(self) -> float:
-        """eta_min."""
+        """Return eta_min."""
         return self.eta_min
 
 
 class SequentialLR(LRScheduler):
-    """One schedule after the other, the next one beginning at each of the milestones, which are numbers of
-    steps. ValueError for no schedule, for as many milestones as schedules, and for schedules of another
-    optimizer."""
+    """One schedule after the other; the next one starts at each of the milestones, which are numbers of
+    steps.
+
+    Raises ValueError for no schedule, unless there is a milestone between each two schedules, and for
+    schedules of another optimizer.
+    """
 
     def __init__(
         self,
@@ -226,7 +238,7 @@ class SequentialLR(LRScheduler):
     ) -> None:
         if not schedulers:
             raise ValueError("SequentialLR expects at least one scheduler, but got no scheduler.")
-        if any(each.optimizer is not optimizer for each in schedulers):
+        if any(scheduler.optimizer is not optimizer for scheduler in schedulers):
             raise ValueError(
                 "SequentialLR expects all schedulers to belong to the optimizer that it was given"
             )
@@ -239,7 +251,7 @@ class SequentialLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def step(self) -> None:
-        """Go on by one, or over to the next schedule."""
+        """Advance by one, or start the next schedule."""
         self._tell()
         self.last_epoch += 1
         i = bisect_right(self._milestones, self.last_epoch)
@@ -251,16 +263,20 @@ class SequentialLR(LRScheduler):
         self._last_lr = current.get_last_lr()
 
     def state_dict(self) -> dict[str, Any]:
-        """Its own state, with a list of those of the schedules."""
-        return {**super().state_dict(), "_schedulers": [each.state_dict() for each in self._schedulers]}
+        """Return its own state, with a list of those of the schedules."""
+        states = [scheduler.state_dict() for scheduler in self._schedulers]
+        return {**super().state_dict(), "_schedulers": states}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from where `state_dict` was taken. ValueError where it is not one of such schedules."""
-        given = state_dict.get("_schedulers", ())
-        if len(given) != len(self._schedulers):
-            raise ValueError(f"the state holds {len(given)} schedules, and there are {len(self._schedulers)}")
-        for mine, theirs in zip(self._schedulers, given, strict=True):
-            mine.load_state_dict(theirs)
+        """Continue from where `state_dict` was called; ValueError where it is not the state of such
+        schedules."""
+        states = state_dict.get("_schedulers", ())
+        if len(states) != len(self._schedulers):
+            raise ValueError(
+                f"the state holds {len(states)} schedules, and there are {len(self._schedulers)}"
+            )
+        for scheduler, state in zip(self._schedulers, states, strict=True):
+            scheduler.load_state_dict(state)
         super().load_state_dict({**state_dict, "_schedulers": self._schedulers})
 
 

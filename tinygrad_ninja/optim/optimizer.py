@@ -1,4 +1,4 @@
-"""The base of the optimizers: parameters in groups, and what is remembered of each from step to step."""
+"""The base of the optimizers: parameters in groups, and the state of each from step to step."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ..versions import note_change
 class Optimizer:
     """The base: parameters in groups, each group a dict of its own settings.
 
-    params: Tensors, or dicts with "params" and settings that override the defaults. TypeError for anything
-    else; ValueError for none, for a Tensor that an operation made, and for one that is in two groups.
+    params: Tensors, or dicts with "params" and settings that override the defaults. Raises TypeError for
+    anything else; ValueError for none, for the result of an operation, and for one that is in two groups.
     """
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
@@ -51,7 +51,7 @@ class Optimizer:
         self._param_groups = groups
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """One more group: "params", and settings where they are not the defaults. Errors as above."""
+        """Add a group: "params", and settings where they are not the defaults; errors as for the class."""
         _tell_of_change()
         self._add(param_group)
 
@@ -62,39 +62,42 @@ class Optimizer:
         if isinstance(params, set):
             raise TypeError("optimizer parameters need to be ordered: give a list in the place of the set")
         members = [params] if isinstance(params, Tensor) else list(params)
-        for each in members:
-            if not isinstance(each, Tensor):
+        for member in members:
+            if not isinstance(member, Tensor):
                 raise TypeError(
-                    f"optimizer can only optimize Tensors, but one of the params is {type(each).__name__}"
+                    f"optimizer can only optimize Tensors, but one of the params is {type(member).__name__}"
                 )
-            if not each.is_leaf:
+            if not member.is_leaf:
                 raise ValueError(
                     "can't optimize a non-leaf Tensor: one of the params is an operation's result"
                 )
         if len({*members}) < len(members):
             warnings.warn("optimizer contains a parameter group with duplicate parameters", stacklevel=3)
-        if not {*members}.isdisjoint(each for group in self._param_groups for each in group["params"]):
+        if not {*members}.isdisjoint(p for group in self._param_groups for p in group["params"]):
             raise ValueError("some parameters appear in more than one parameter group")
         group = {"params": members, **self.defaults, **param_group}
         self._check(group)
         self._param_groups.append({**group, "params": members})
 
     def _check(self, group: dict[str, Any]) -> None:
-        """ValueError for a setting that is out of its range; TypeError for one that is no number."""
-        for name, what in (("lr", "learning rate"), ("weight_decay", "weight_decay value")):
+        """Raise ValueError for a setting that is out of its range, TypeError for one that is no number."""
+        for name, label in (("lr", "learning rate"), ("weight_decay", "weight_decay value")):
             value = group[name]
             if type(value) not in (int, float):  # NumPy's numbers would decide the parameters' dtype
-                raise TypeError(f"{what} must be a Python number, not a {type(value).__name__}")
+                raise TypeError(f"{label} must be a Python number, not a {type(value).__name__}")
             if not value >= 0:
-                raise ValueError(f"Invalid {what}: {value}")
+                raise ValueError(f"Invalid {label}: {value}")
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients, or with set_to_none=False fill them with zeros."""
+        """Drop the gradients, or with set_to_none=False fill them with zeros."""
         for group in self.param_groups:
             clear_gradients(group["params"], set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Change every parameter that has a gradient; `closure`, if given, computes the loss again first."""
+        """Change every parameter that has a gradient; `closure`, if given, first computes the loss again.
+
+        Returns the closure's loss, or None.
+        """
         loss = None
         if closure is not None:
             with enable_grad():
@@ -108,42 +111,45 @@ class Optimizer:
         return loss
 
     def _update(self, p: Tensor, gradient: Any, group: dict[str, Any]) -> None:
-        """Change the parameter's array in place. It is the arrays that are computed with, which costs less
-        than Tensors would."""
+        """Change the parameter's array in place; it computes with arrays, which costs less than with
+        Tensors."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it updates a parameter")
 
     def state_dict(self) -> dict[str, Any]:
-        """{"state": what is remembered of each parameter, by its number; "param_groups": the settings of each
-        group, with the numbers of its parameters}: Tensors, which are the optimizer's own, and numbers, in
-        PyTorch's layout."""
+        """Return the state in PyTorch's layout: the optimizer's own Tensors, and numbers.
+
+        It is {"state": the state of each parameter, by its number; "param_groups": the settings of each
+        group, with the numbers of its parameters}.
+        """
         numbers = {p: i for i, p in enumerate(self._parameters())}
         groups = [{**group, "params": [numbers[p] for p in group["params"]]} for group in self.param_groups]
-        return {"state": {numbers[p]: {**kept} for p, kept in self.state.items()}, "param_groups": groups}
+        return {"state": {numbers[p]: {**state} for p, state in self.state.items()}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over copies of what `state_dict` gave, here or in PyTorch.
+        """Copy the state from `state_dict`'s result, here or in PyTorch.
 
-        ValueError, before anything is changed, where the groups are not as many or not as large, and where
-        what is remembered has not its parameter's shape.
+        Raises ValueError, before anything is changed, where the number or the sizes of the groups differ, and
+        where a Tensor of the state does not have its parameter's shape.
         """
         _tell_of_change()
-        given = state_dict["param_groups"]
-        if len(given) != len(self.param_groups):
+        loaded_groups = state_dict["param_groups"]
+        if len(loaded_groups) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
-        if [len(each["params"]) for each in given] != [len(each["params"]) for each in self.param_groups]:
+        sizes = [len(group["params"]) for group in self.param_groups]
+        if [len(loaded["params"]) for loaded in loaded_groups] != sizes:
             raise ValueError(
                 "loaded state dict contains a parameter group that doesn't match the size of the optimizer's"
             )
-        numbers = [i for each in given for i in each["params"]]
+        numbers = [i for loaded in loaded_groups for i in loaded["params"]]
         state = {
-            p: {name: _taken_over(name, kept, p) for name, kept in state_dict["state"][i].items()}
+            p: {name: _copy_state(name, value, p) for name, value in state_dict["state"][i].items()}
             for i, p in zip(numbers, self._parameters(), strict=True)
             if i in state_dict["state"]
         }
         self.state = state
         self.param_groups = [
-            {**mine, **each, "params": mine["params"]}
-            for mine, each in zip(self.param_groups, given, strict=True)
+            {**group, **loaded, "params": group["params"]}
+            for group, loaded in zip(self.param_groups, loaded_groups, strict=True)
         ]
 
     def _parameters(self) -> list[Tensor]:
@@ -162,15 +168,16 @@ def _tell_of_change() -> None:
         observer.unrecorded("a change of an optimizer's groups")
 
 
-def _taken_over(name: str, kept: Any, p: Tensor) -> Any:
-    """A copy of what is remembered of a parameter, in its dtype and on its device; a number is of neither."""
+def _copy_state(name: str, value: Any, p: Tensor) -> Any:
+    """Return a copy of a part of a parameter's state, in its dtype and on its device; numbers have
+    neither."""
     if name == "step":
-        return tensor(float(kept))
-    if not isinstance(kept, Tensor):
-        return kept
-    if kept.shape != p.shape:
+        return tensor(float(value))
+    if not isinstance(value, Tensor):
+        return value
+    if value.shape != p.shape:
         raise ValueError(
-            f"loaded state dict holds a {name!r} of shape {tuple(kept.shape)} for a parameter of shape "
+            f"loaded state dict holds a {name!r} of shape {tuple(value.shape)} for a parameter of shape "
             f"{tuple(p.shape)}"
         )
-    return kept.detach().to(device=p.device, dtype=p.dtype, copy=True)
+    return value.detach().to(device=p.device, dtype=p.dtype, copy=True)

@@ -16,12 +16,12 @@ class SGD(Optimizer):
     variant.
 
     With weight_decay, dp += weight_decay · p first. With momentum, v = momentum · v + (1 - dampening) · dp
-    (at the first step v = dp) takes the place of dp; with nesterov, dp + momentum · v does. maximize climbs
-    instead. foreach and fused choose among PyTorch's ways to compute the same, and change nothing here.
+    (at the first step v = dp) is used for dp; with nesterov, dp + momentum · v. maximize: climb instead.
+    foreach and fused choose among PyTorch's ways to compute the same, and change nothing here. Raises
     ValueError for a negative setting, and for nesterov without momentum or with dampening.
 
     Source: Sutskever et al., On the importance of initialization and momentum in deep learning (2013), in the
-    form that PyTorch's documentation of SGD gives.
+    form of PyTorch's documentation of SGD.
     """
 
     def __init__(
@@ -65,12 +65,14 @@ class SGD(Optimizer):
             gradient = gradient + group["weight_decay"] * p.array
         momentum = group["momentum"]
         if momentum:
-            kept = self.state.get(p)
-            if kept is None or kept["momentum_buffer"] is None:  # as PyTorch has it before the first step
-                velocity = kind_of(gradient).copy(gradient)  # whose memory may be written to later
+            state = self.state.get(p)
+            if state is None or state["momentum_buffer"] is None:  # PyTorch's state before the first step
+                velocity = kind_of(gradient).copy(
+                    gradient
+                )  # a copy, since the gradient's memory may change later
                 self.state[p] = {"momentum_buffer": wrap(velocity)}
             else:
-                velocity = kept["momentum_buffer"].array
+                velocity = state["momentum_buffer"].array
                 velocity *= momentum
                 velocity += (1 - group["dampening"]) * gradient
             gradient = gradient + momentum * velocity if group["nesterov"] else velocity
