@@ -1,4 +1,4 @@
-"""Functions of each element, and softmax, as layers."""
+"""Elementwise functions, and softmax, as layers."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ class ReLU(Module):
         self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        """max(x, 0) of each element, in the input's shape."""
+        """Return max(x, 0) of each element, in the input's shape."""
         return F.relu(input, self.inplace)
 
     def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
         return "inplace=True" if self.inplace else ""
 
 
 class GELU(Module):
-    """x Φ(x) of each element; approximate: "none" or "tanh", as `functional.gelu` says."""
+    """x Φ(x) of each element; approximate: "none" or "tanh", see `functional.gelu`."""
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         self.approximate = approximate
 
     def forward(self, input: Tensor) -> Tensor:
-        """x Φ(x) of each element, in the input's shape."""
+        """Return x Φ(x) of each element, in the input's shape."""
         return F.gelu(input, approximate=self.approximate)
 
     def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
         return f"approximate={self.approximate!r}"
 
 
@@ -41,7 +43,7 @@ class Tanh(Module):
     """tanh of each element."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """tanh of each element, in the input's shape."""
+        """Return tanh of each element, in the input's shape."""
         return input.tanh()
 
 
@@ -49,35 +51,37 @@ class Sigmoid(Module):
     """1 / (1 + e⁻ˣ) of each element."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """1 / (1 + e⁻ˣ) of each element, in the input's shape."""
+        """Return 1 / (1 + e⁻ˣ) of each element, in the input's shape."""
         return input.sigmoid()
 
 
 class Softmax(Module):
-    """eˣ / Σ eˣ along `dim`, which has to be given."""
+    """eˣ / Σ eˣ along `dim`, which must be given."""
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        """eˣ / Σ eˣ, in the input's shape."""
+        """Return eˣ / Σ eˣ, in the input's shape. TypeError without `dim`."""
         return F.softmax(input, self.dim)
 
     def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
         return f"dim={self.dim}"
 
 
 class LogSoftmax(Module):
-    """ln softmax along `dim`, which has to be given."""
+    """ln softmax along `dim`, which must be given."""
 
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        """ln softmax, in the input's shape."""
+        """Return ln softmax, in the input's shape. TypeError without `dim`."""
         return F.log_softmax(input, self.dim)
 
     def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
         return f"dim={self.dim}"

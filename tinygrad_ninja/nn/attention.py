@@ -16,13 +16,13 @@ from .module import Module, Parameter
 
 class MultiheadAttention(Module):
     """num_heads attentions beside each other, each on its own embed_dim / num_heads features of a projection
-    of query, key and value; their answers, joined, are projected once more (Vaswani et al. 2017).
+    of query, key and value; their results, joined, are projected once more (Vaswani et al. 2017).
 
     in_proj_weight: (3 · embed_dim, embed_dim), the projections of query, key and value below each other, by
     Xavier's uniform initialisation; in_proj_bias: (3 · embed_dim); out_proj: Linear; the biases start at 0.
     Tensors are (length, batch, embed_dim), with batch_first (batch, length, embed_dim), or without a batch
-    (length, embed_dim). ValueError where one of them is not above 0, AssertionError where num_heads does not
-    divide embed_dim.
+    (length, embed_dim). Raises ValueError where embed_dim or num_heads is not above 0, AssertionError where
+    num_heads does not divide embed_dim.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class MultiheadAttention(Module):
             raise AssertionError(f"embed_dim {embed_dim} must be divisible by num_heads {num_heads}")
         self.embed_dim, self.num_heads, self.dropout = embed_dim, num_heads, dropout
         self.batch_first = batch_first
-        where = {"device": device, "dtype": dtype}
-        self.in_proj_weight = Parameter(empty(3 * embed_dim, embed_dim, **where))
-        self.register_parameter("in_proj_bias", Parameter(empty(3 * embed_dim, **where)) if bias else None)
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **where)
+        factory = {"device": device, "dtype": dtype}
+        self.in_proj_weight = Parameter(empty(3 * embed_dim, embed_dim, **factory))
+        self.register_parameter("in_proj_bias", Parameter(empty(3 * embed_dim, **factory)) if bias else None)
+        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **factory)
         init.xavier_uniform_(self.in_proj_weight)
         if bias:
             init.zeros_(self.in_proj_bias)
@@ -73,49 +73,51 @@ class MultiheadAttention(Module):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """The answers, of the query's shape, and the weights that made them: (batch, L, S), the mean over the
-        heads, or (batch, num_heads, L, S) without average_attn_weights; None without need_weights.
+        """Return the result, of the query's shape, and the attention weights.
 
-        attn_mask: (L, S) or (batch · num_heads, L, S); key_padding_mask: (batch, S). Of bools, those that are
-        true hide a key; numbers are added before the softmax. is_causal only says that attn_mask is causal.
-        RuntimeError for is_causal without a mask, and for masks of other shapes.
+        The weights are (batch, L, S), the mean over the heads, or (batch, num_heads, L, S) without
+        average_attn_weights; None without need_weights. attn_mask: (L, S) or (batch · num_heads, L, S);
+        key_padding_mask: (batch, S). A bool mask is true for keys to hide; numbers are added before the
+        softmax. is_causal only says that attn_mask is causal. Raises RuntimeError for is_causal without a
+        mask, and for masks of other shapes.
         """
         if is_causal and attn_mask is None:
             raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
         batched = query.ndim == 3
         if not batched:
-            query, key, value = (each.unsqueeze(0) for each in (query, key, value))
+            query, key, value = (x.unsqueeze(0) for x in (query, key, value))
             key_padding_mask = None if key_padding_mask is None else key_padding_mask.unsqueeze(0)
         elif not self.batch_first:
-            query, key, value = (each.transpose(0, 1) for each in (query, key, value))
+            query, key, value = (x.transpose(0, 1) for x in (query, key, value))
         weights = self.in_proj_weight.chunk(3)
         biases = [None] * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
         q, k, v = (
-            self._heads(F.linear(*each)) for each in zip((query, key, value), weights, biases, strict=True)
+            self._heads(F.linear(x, weight, bias))
+            for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
         )
         mask = self._mask(attn_mask, key_padding_mask, q, k)
         attention = attention_weights(q, k, mask)
         attention = F.dropout(attention, self.dropout, self.training)
-        answers = (attention @ v).transpose(1, 2).flatten(2)
-        out = self.out_proj(answers)
+        joined = (attention @ v).transpose(1, 2).flatten(2)
+        out = self.out_proj(joined)
         if not batched:
             out = out.squeeze(0)
         elif not self.batch_first:
             out = out.transpose(0, 1)
         if not need_weights:
             return out, None
-        shown = attention.mean(1) if average_attn_weights else attention
-        return out, shown if batched else shown.squeeze(0)
+        shown_weights = attention.mean(1) if average_attn_weights else attention
+        return out, shown_weights if batched else shown_weights.squeeze(0)
 
     def _heads(self, projected: Tensor) -> Tensor:
-        """(batch, length, embed_dim) to (batch, num_heads, length, embed_dim / num_heads)."""
+        """Return (batch, length, embed_dim) as (batch, num_heads, length, embed_dim / num_heads)."""
         batch, length, _ = projected.shape
         return projected.reshape(batch, length, self.num_heads, -1).transpose(1, 2)
 
     def _mask(
         self, attn_mask: Tensor | None, key_padding_mask: Tensor | None, q: Tensor, k: Tensor
     ) -> Tensor | None:
-        """Both masks as numbers to add to the scores, (batch, num_heads, L, S)."""
+        """Return both masks as numbers to add to the scores, (batch, num_heads, L, S), or None."""
         batch, heads, length, _ = q.shape
         sources = k.shape[2]
         total = None
@@ -126,12 +128,12 @@ class MultiheadAttention(Module):
             if mask is None:
                 continue
             if tuple(mask.shape) not in shapes:
-                wanted = " or ".join(map(str, shapes))
-                raise RuntimeError(f"the shape of {name} is {tuple(mask.shape)}, but should be {wanted}")
-            added = hidden_bias(mask, q)
+                expected = " or ".join(map(str, shapes))
+                raise RuntimeError(f"the shape of {name} is {tuple(mask.shape)}, but should be {expected}")
+            bias = hidden_bias(mask, q)
             if mask is key_padding_mask:
-                added = added.reshape(batch, 1, 1, sources)
+                bias = bias.reshape(batch, 1, 1, sources)
             elif mask.ndim == 3:
-                added = added.reshape(batch, heads, length, sources)
-            total = added if total is None else total + added
+                bias = bias.reshape(batch, heads, length, sources)
+            total = bias if total is None else total + bias
         return total

@@ -1,4 +1,4 @@
-"""Modules that hold others, and run or list them."""
+"""Modules that hold other modules, and run or list them."""
 
 from __future__ import annotations
 
@@ -11,34 +11,36 @@ from .module import Module, Parameter, indented
 
 
 class _Numbered(Module):
-    """Modules in an order, under the names "0", "1", … or, in a Sequential made of a dict, under its keys."""
+    """Modules in an order, under the names "0", "1", … or, in a Sequential built from a dict, under its
+    keys."""
 
     def append(self, module: Module) -> Self:
-        """Put one more module at the end."""
+        """Add a module at the end, and return self."""
         self.add_module(str(len(self)), module)
         return self
 
     def extend(self, modules: Iterable[Module]) -> Self:
-        """Put several more modules at the end."""
-        for each in list(modules):
-            self.append(each)
+        """Add modules at the end, and return self."""
+        for module in list(modules):
+            self.append(module)
         return self
 
     def insert(self, index: int, module: Module) -> Self:
-        """Put a module before the one at index, and number them all anew."""
-        several = list(self)
-        several.insert(index, module)
-        return self._renumber(several)
+        """Insert a module before the one at index, renumber all, and return self."""
+        modules = list(self)
+        modules.insert(index, module)
+        return self._renumber(modules)
 
     def pop(self, key: int) -> Module:
-        """Take the module at index `key` out, and number the rest anew."""
-        found: Module = self[key]
+        """Remove the module at index `key`, renumber the rest, and return it. IndexError where there is
+        none."""
+        module: Module = self[key]
         del self[key]
-        return found
+        return module
 
     def _renumber(self, modules: list[Module]) -> Self:
-        for each in modules:
-            self._check_module(each)
+        for module in modules:
+            self._check_module(module)
         self._modules.clear()
         return self.extend(modules)
 
@@ -72,12 +74,12 @@ class _Numbered(Module):
 
     def __delitem__(self, index: int | slice) -> None:
         names = self._names(index)
-        gone = names if isinstance(index, slice) else [names]
-        self._renumber([each for name, each in self._modules.items() if name not in gone])
+        removed = names if isinstance(index, slice) else [names]
+        self._renumber([module for name, module in self._modules.items() if name not in removed])
 
 
 class Sequential(_Numbered):
-    """Modules one after the other: each is given what the one before it made. Also takes one dict of
+    """Modules one after the other: each one's output is the next one's input. It also takes a single dict of
     names."""
 
     def __init__(self, *modules: Any) -> None:
@@ -87,7 +89,7 @@ class Sequential(_Numbered):
             self.add_module(str(name), module)
 
     def forward(self, input: Any) -> Any:
-        """The input through every module in turn."""
+        """Return the output of the last module, with the input passed through each in turn."""
         for module in self:
             input = module(input)
         return input
@@ -101,8 +103,8 @@ class ModuleList(_Numbered):
         self.extend(modules or ())
 
     def __getitem__(self, index: int | slice) -> Any:
-        found = super().__getitem__(index)
-        return found._renumber(list(found)) if isinstance(index, slice) else found
+        selected = super().__getitem__(index)
+        return selected._renumber(list(selected)) if isinstance(index, slice) else selected
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
         return ModuleList([*self, *other])
@@ -111,12 +113,12 @@ class ModuleList(_Numbered):
         return self.extend(other)
 
     def __repr__(self) -> str:
-        """Neighbours that look alike are shown once, with their number."""
+        """Return the text in which equal neighbours are shown once, with their number."""
         lines, start = [], 0
-        for shown, alike in groupby(map(repr, self)):
-            n = len(list(alike))
+        for text, equals in groupby(map(repr, self)):
+            n = len(list(equals))
             numbers = f"({start})" if n == 1 else f"({start}-{start + n - 1})"
-            lines.append(indented(f"{numbers}: {'' if n == 1 else f'{n} x '}{shown}"))
+            lines.append(indented(f"{numbers}: {'' if n == 1 else f'{n} x '}{text}"))
             start += n
         return "ModuleList(\n  " + "\n  ".join(lines) + "\n)" if lines else "ModuleList()"
 
@@ -129,28 +131,28 @@ class ModuleDict(Module):
         self.update(modules or {})
 
     def update(self, modules: Mapping[str, Module]) -> None:
-        """Take these modules in, in the place of those of the same names."""
+        """Add these modules, replacing those of the same names."""
         for name, module in modules.items():
             self[name] = module
 
     def keys(self) -> Iterable[str]:
-        """The names."""
+        """Return the names."""
         return self._modules.keys()
 
     def values(self) -> Iterable[Any]:
-        """The modules."""
+        """Return the modules."""
         return self._modules.values()
 
     def items(self) -> Iterable[tuple[str, Any]]:
-        """The names and their modules."""
+        """Return the names and their modules."""
         return self._modules.items()
 
     def pop(self, key: str) -> Any:
-        """Take the module of that name out."""
+        """Remove the module of that name, and return it. KeyError where there is none."""
         return self._modules.pop(key)
 
     def clear(self) -> None:
-        """Take all modules out."""
+        """Remove all modules."""
         self._modules.clear()
 
     def __getitem__(self, key: str) -> Any:
@@ -180,14 +182,14 @@ class ParameterList(Module):
         self.extend(values or ())
 
     def append(self, value: Tensor) -> Self:
-        """Put one more parameter at the end."""
+        """Add a parameter at the end, and return self."""
         self[len(self)] = value
         return self
 
     def extend(self, values: Iterable[Tensor]) -> Self:
-        """Put several more parameters at the end."""
-        for each in values:
-            self.append(each)
+        """Add parameters at the end, and return self."""
+        for value in values:
+            self.append(value)
         return self
 
     def __len__(self) -> int:
@@ -204,8 +206,9 @@ class ParameterList(Module):
         self._parameters[str(at)] = value if isinstance(value, Parameter) else Parameter(value)
 
     def extra_repr(self) -> str:
+        """Return a line for each parameter, for `repr`."""
         return "\n".join(
-            f"  ({name}): Parameter containing: [{each.dtype} of size {'x'.join(map(str, each.shape))}]"
-            for name, each in self._parameters.items()
-            if each is not None
+            f"  ({name}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}]"
+            for name, p in self._parameters.items()
+            if p is not None
         )

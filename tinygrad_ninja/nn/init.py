@@ -1,6 +1,6 @@
-"""The numbers that parameters start from: each function writes into a Tensor, unrecorded, and returns it.
+"""The initial numbers of parameters: each function writes into a Tensor, unrecorded, and returns it.
 
-Random ones are drawn from `generator`, by default the default one, and are PyTorch's. Sources: Glorot and
+Random ones are drawn from `generator`, or else the default generator, and are PyTorch's. Sources: Glorot and
 Bengio (2010) for Xavier's, He et al. (2015) for Kaiming's.
 """
 
@@ -21,10 +21,10 @@ __all__ = [
 
 
 def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float:
-    """What a function takes from the spread of its input, to be given back by the weights before it: 5/3 for
-    tanh, √2 for relu, √(2 / (1 + param²)) for leaky_relu (param: its slope, 0.01), 3/4 for selu, else 1.
+    """Return the factor by which weights must make up for the spread that a nonlinearity takes away.
 
-    ValueError for another name.
+    It is 5/3 for tanh, √2 for relu, √(2 / (1 + param²)) for leaky_relu (param: its slope, 0.01), 3/4 for
+    selu, else 1. Raises ValueError for another name.
     """
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
@@ -32,7 +32,7 @@ def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float
             raise ValueError(f"negative_slope {param!r} not a valid number")
         return math.sqrt(2 / (1 + slope**2))
     gains = {"tanh": 5 / 3, "relu": math.sqrt(2), "selu": 3 / 4, "sigmoid": 1.0, "linear": 1.0}
-    convolutions = {f"conv{way}{n}d": 1.0 for way in ("", "_transpose") for n in (1, 2, 3)}
+    convolutions = {f"conv{variant}{n}d": 1.0 for variant in ("", "_transpose") for n in (1, 2, 3)}
     if nonlinearity not in gains | convolutions:
         raise ValueError(f"Unsupported nonlinearity {nonlinearity}: one of {', '.join(gains)} or leaky_relu")
     return (gains | convolutions)[nonlinearity]
@@ -40,7 +40,7 @@ def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float
 
 @no_grad()
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Uniform between a and b."""
+    """Fill the Tensor with numbers uniform on [a, b), and return it."""
     return tensor.uniform_(a, b, generator=generator)
 
 
@@ -48,23 +48,23 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
 def normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Generator | None = None
 ) -> Tensor:
-    """Normal, with this mean and deviation."""
+    """Fill the Tensor with numbers of the normal distribution with this mean and deviation, and return it."""
     return tensor.normal_(mean, std, generator=generator)
 
 
 @no_grad()
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """The number val."""
+    """Fill the Tensor with the number val, and return it."""
     return tensor.fill_(val)
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """1."""
+    """Fill the Tensor with 1, and return it."""
     return constant_(tensor, 1.0)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """0."""
+    """Fill the Tensor with 0, and return it."""
     return constant_(tensor, 0.0)
 
 
@@ -75,9 +75,10 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Uniform within √3 · gain / √fan; a: the slope of a leaky_relu, mode: "fan_in" or "fan_out".
+    """Fill the Tensor with numbers uniform within ±√3 · gain / √fan, and return it.
 
-    ValueError for another mode or nonlinearity, and for a Tensor of fewer than two dimensions.
+    a: the slope of a leaky_relu; mode: "fan_in" or "fan_out". Raises ValueError for another mode or
+    nonlinearity, and for a Tensor of fewer than two dimensions.
     """
     bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
@@ -90,18 +91,27 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> Tensor:
-    """Normal with deviation gain / √fan. Arguments and errors as `kaiming_uniform_`."""
+    """Fill the Tensor with normal numbers of deviation gain / √fan, and return it.
+
+    Arguments and errors as for `kaiming_uniform_`.
+    """
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Uniform within gain · √(6 / (fan_in + fan_out)). ValueError for fewer than two dimensions."""
+    """Fill the Tensor with numbers uniform within ±gain · √(6 / (fan_in + fan_out)), and return it.
+
+    Raises ValueError for fewer than two dimensions.
+    """
     bound = math.sqrt(3.0) * _xavier_std(tensor, gain)
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
-    """Normal with deviation gain · √(2 / (fan_in + fan_out)). ValueError for fewer than two dimensions."""
+    """Fill the Tensor with normal numbers of deviation gain · √(2 / (fan_in + fan_out)), and return it.
+
+    Raises ValueError for fewer than two dimensions.
+    """
     return normal_(tensor, 0.0, _xavier_std(tensor, gain), generator)
 
 

@@ -1,5 +1,5 @@
-"""Linear, Embedding, Dropout and what only reshapes, initialised as PyTorch initialises them, from the same
-random numbers."""
+"""Linear, Embedding, Dropout and layers that reshape, initialised as PyTorch's, from the same random
+numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Identity(Module):
         super().__init__()
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input."""
+        """Return the input itself."""
         return input
 
 
@@ -45,17 +45,18 @@ class Linear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weight and bias anew."""
+        """Draw weight and bias again."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
             bound = 1 / math.sqrt(self.in_features) if self.in_features else 0.0
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input, (…, in_features), through the layer."""
+        """Return the layer's output, (…, out_features), for an input (…, in_features)."""
         return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
         )
@@ -64,7 +65,7 @@ class Linear(Module):
 class Embedding(Module):
     """Rows of a table: integers of any shape to (…, embedding_dim).
 
-    weight: (num_embeddings, embedding_dim), standard normal. The row padding_idx starts at 0 and is given no
+    weight: (num_embeddings, embedding_dim), standard normal. The row padding_idx starts at 0 and gets no
     gradient; AssertionError where there is no such row.
     """
 
@@ -96,25 +97,27 @@ class Embedding(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the table anew."""
+        """Draw the table again."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
             with no_grad():
                 self.weight[self.padding_idx] = 0
 
     def forward(self, input: Tensor) -> Tensor:
-        """The row of each integer."""
+        """Return the row of each integer: (…, embedding_dim) for an input (…)."""
         return F.embedding(input, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
         return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
 
 
 class Dropout(Module):
-    """In training each element 0 with probability p, else over 1 - p; in evaluation the input as it is.
+    """In training each element is 0 with probability p, else divided by 1 - p; in evaluation the input is
+    unchanged.
 
-    ValueError unless 0 ≤ p ≤ 1. See `functional.dropout` for where the draws come from.
+    Raises ValueError unless 0 ≤ p ≤ 1. See `functional.dropout` for the source of the random numbers.
     """
 
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
@@ -124,10 +127,11 @@ class Dropout(Module):
         self.p, self.inplace = p, inplace
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input, of any shape, with some elements dropped."""
+        """Return the input, of any shape, with some elements dropped."""
         return F.dropout(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
         return f"p={self.p}, inplace={self.inplace}"
 
 
@@ -139,15 +143,16 @@ class Flatten(Module):
         self.start_dim, self.end_dim = start_dim, end_dim
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input, flattened."""
+        """Return the input, flattened."""
         return input.flatten(self.start_dim, self.end_dim)
 
     def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
 
 
 class FlattenConsecutive(Module):
-    """Each n consecutive vectors as one: (batch, length, features) to (batch, length / n, n · features), and
+    """Joins each n consecutive vectors: (batch, length, features) to (batch, length / n, n · features), and
     to (batch, n · features) where that leaves one.
 
     It is no layer of PyTorch's but of the makemore lectures (part 5), where a tree of them makes a WaveNet.
@@ -158,7 +163,7 @@ class FlattenConsecutive(Module):
         self.n = n
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input, regrouped. RuntimeError where the length is no multiple of n."""
+        """Return the input, regrouped. Raises RuntimeError where the length is no multiple of n."""
         if input.ndim != 3 or input.shape[1] % self.n:
             raise RuntimeError(
                 f"FlattenConsecutive({self.n}) expects (batch, a multiple of {self.n}, features), "
@@ -169,4 +174,5 @@ class FlattenConsecutive(Module):
         return groups.squeeze(1) if length == self.n else groups
 
     def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
         return f"n={self.n}"

@@ -1,4 +1,4 @@
-"""The losses as modules, which remember their arguments."""
+"""The losses as modules, which store their arguments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from .module import Module
 
 
 class _Classes(Module):
-    """What the losses of classes share: a weight for each, kept as a buffer, and a class to ignore."""
+    """The base of the losses of classes: a weight for each class, stored as a buffer, and a class to
+    ignore."""
 
     def __init__(self, weight: Tensor | None, ignore_index: int, reduction: str) -> None:
         super().__init__()
@@ -34,7 +35,7 @@ class CrossEntropyLoss(_Classes):
         self.label_smoothing = label_smoothing
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss; shapes and errors as in `functional.cross_entropy`."""
+        """Return the loss; shapes and errors as in `functional.cross_entropy`."""
         return F.cross_entropy(
             input,
             target,
@@ -60,7 +61,7 @@ class NLLLoss(_Classes):
         super().__init__(weight, ignore_index, reduction)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss; shapes and errors as in `functional.nll_loss`."""
+        """Return the loss; shapes and errors as in `functional.nll_loss`."""
         return F.nll_loss(
             input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction
         )
@@ -77,5 +78,5 @@ class MSELoss(Module):
         self.reduction = reduction
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss; errors as in `functional.mse_loss`."""
+        """Return the loss; shapes and errors as in `functional.mse_loss`."""
         return F.mse_loss(input, target, reduction=self.reduction)

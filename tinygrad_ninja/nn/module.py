@@ -21,15 +21,17 @@ _hook_numbers = count()
 
 
 class Module(Tree):
-    """The base of layers and models: a Tensor, Parameter or Module set as an attribute is found by
-    `parameters`, `state_dict` and the rest. A subclass calls `super().__init__()` first and defines
-    `forward`."""
+    """The base of layers and models: `parameters`, `state_dict` and others find every Tensor, Parameter or
+    Module that is set as an attribute.
+
+    A subclass calls `super().__init__()` first and defines `forward`.
+    """
 
     training: bool
     _forward_pre_hooks: dict[int, Callable[..., Any]]
     _forward_hooks: dict[int, Callable[..., Any]]
-    _calls: deque[tuple[int, int]]  # of the latest: the clock of the record before and after, so that a
-    # picture can tell which nodes are whose
+    # The clock of the record before and after each of the latest calls, by which a picture assigns the nodes.
+    _calls: deque[tuple[int, int]]
 
     def __init__(self) -> None:
         object.__setattr__(self, "training", True)
@@ -39,17 +41,22 @@ class Module(Tree):
             object.__setattr__(self, name, {})
 
     def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call hook(module, args) before every `forward`; what it returns, if not None, takes the place of
-        the arguments (one, or a tuple of them). The handle's `remove()` takes the hook off again."""
+        """Call hook(module, args) before every `forward`; a result other than None replaces the arguments.
+
+        The result is one argument, or a tuple of them. The handle's `remove()` removes the hook.
+        """
         return _hook(self._forward_pre_hooks, hook)
 
     def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call hook(module, args, output) after every `forward`; what it returns, if not None, takes the
-        place of the output. The handle's `remove()` takes the hook off again."""
+        """Call hook(module, args, output) after every `forward`; a result other than None replaces the
+        output.
+
+        The handle's `remove()` removes the hook.
+        """
         return _hook(self._forward_hooks, hook)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes; NotImplementedError until a subclass says."""
+        """Return the output of the module; NotImplementedError unless a subclass defines it."""
         raise NotImplementedError(
             f'Module [{type(self).__name__}] is missing the required "forward" function'
         )
@@ -61,26 +68,28 @@ class Module(Tree):
         else:
             result = self.forward(*args, **kwargs)
         after = next(clock)
-        if after - before > 1:  # by one for every node that is made
+        if after - before > 1:  # by one for every node that is created
             self._calls.append((before, after))
         return result
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         for hook in list(self._forward_pre_hooks.values()):
-            changed = hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
+            replacement = hook(self, args)
+            if replacement is not None:
+                args = replacement if isinstance(replacement, tuple) else (replacement,)
         result = self.forward(*args, **kwargs)
         for hook in list(self._forward_hooks.values()):
-            changed = hook(self, args, result)
-            result = result if changed is None else changed
+            replacement = hook(self, args, result)
+            result = result if replacement is None else replacement
         return result
 
     # -- its state -------------------------------------------------------------------------------------------
 
     def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Parameters and persistent buffers by their dotted paths after `prefix`, sharing memory with the
-        module's own: detached, or with keep_vars themselves."""
+        """Return parameters and persistent buffers by their dotted paths after `prefix`.
+
+        They share memory with the module's own: detached, or with keep_vars the module's own Tensors.
+        """
         state: dict[str, Tensor] = {}
         for path, module in self.named_modules(remove_duplicate=False):
             for name, value in {**module._parameters, **module._buffers}.items():
@@ -91,10 +100,10 @@ class Module(Tree):
     def load_state_dict(
         self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False
     ) -> IncompatibleKeys:
-        """Copy the values in, and say which names were missing and unexpected.
+        """Copy the values into the module, and return the names that were missing and unexpected.
 
-        RuntimeError, before anything is written, where a shape differs, or where (unless strict is false) a
-        name is missing or too many. TypeError for what is no mapping of names to Tensors.
+        Raises RuntimeError, before anything is written, where a shape differs, or where (unless strict is
+        false) a name is missing or too many. TypeError for anything but a mapping of names to Tensors.
         """
         refuse(f"{type(self).__name__}.load_state_dict", "copying (the default)", assign=assign)
         if not isinstance(state_dict, Mapping):
@@ -108,14 +117,14 @@ class Module(Tree):
         if strict and unexpected:
             problems.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}.")
         for name in own:
-            given = state_dict.get(name, own[name])
-            if not isinstance(given, Tensor):
+            value = state_dict.get(name, own[name])
+            if not isinstance(value, Tensor):
                 raise TypeError(
-                    f'While copying the parameter named "{name}", expected a Tensor, got {type(given)}'
+                    f'While copying the parameter named "{name}", expected a Tensor, got {type(value)}'
                 )
-            if given.shape != own[name].shape:
+            if value.shape != own[name].shape:
                 problems.append(
-                    f"size mismatch for {name}: copying a param with shape {given.shape} from checkpoint, "
+                    f"size mismatch for {name}: copying a param with shape {value.shape} from checkpoint, "
                     f"the shape in current model is {own[name].shape}."
                 )
         if problems:
@@ -130,7 +139,9 @@ class Module(Tree):
 
     def train(self, mode: bool = True) -> Self:
         """Set this module and all below it to training (batch statistics), or with False to evaluation.
-        ValueError unless `mode` is a bool."""
+
+        Returns self. Raises ValueError unless `mode` is a bool.
+        """
         if not isinstance(mode, bool):
             raise ValueError(f"training mode is expected to be boolean, not {type(mode).__name__}")
         for module in self.modules():
@@ -138,21 +149,21 @@ class Module(Tree):
         return self
 
     def eval(self) -> Self:
-        """Set this module and all below it to evaluation (running statistics)."""
+        """Set this module and all below it to evaluation (running statistics), and return self."""
         return self.train(False)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget all gradients, or with set_to_none=False fill them with zeros."""
+        """Drop all gradients, or with set_to_none=False fill them with zeros."""
         clear_gradients(self.parameters(), set_to_none)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Say of all parameters whether they require a gradient."""
+        """Set whether all parameters require a gradient, and return self."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
 
     def apply(self, fn: Callable[[Module], None]) -> Self:
-        """Call `fn` with every module below this one, children first, and with this one."""
+        """Call `fn` with every module below this one, children first, and then with this one; return self."""
         for child in self.children():
             child.apply(fn)
         fn(self)
@@ -160,49 +171,52 @@ class Module(Tree):
 
     def to(self, *args: Any, dtype: Any = None, device: Any = None) -> Self:
         """Move parameters and buffers, in place of the old ones, to a device, and those in floating point to
-        a floating point dtype; either may also be given by position. TypeError for another dtype."""
-        for each in args:
-            if isinstance(each, dtypes.dtype):
-                dtype = each
-            elif isinstance(each, Tensor):
-                device, dtype = each.device, each.dtype
-            elif each is not None:
-                device = each
+        a floating point dtype.
+
+        Either may also be given by position. Returns self. Raises TypeError for another dtype.
+        """
+        for argument in args:
+            if isinstance(argument, dtypes.dtype):
+                dtype = argument
+            elif isinstance(argument, Tensor):
+                device, dtype = argument.device, argument.dtype
+            elif argument is not None:
+                device = argument
         if dtype is not None and not dtypes.as_dtype(dtype).is_floating_point:
             raise TypeError(f"nn.Module.to only accepts floating point dtypes, but got desired dtype={dtype}")
 
-        def moved(x: Tensor) -> Tensor:
+        def converted(x: Tensor) -> Tensor:
             return x.detach().to(device=device, dtype=dtype if x.is_floating_point() else None)
 
         for module in self.modules():
             for parameter in module._parameters.values():
                 if parameter is not None:
                     gradient = parameter.grad
-                    parameter.array = moved(parameter).array
-                    parameter.grad = None if gradient is None else moved(gradient)
+                    parameter.array = converted(parameter).array
+                    parameter.grad = None if gradient is None else converted(gradient)
             for name, buffer in module._buffers.items():
                 if buffer is not None:
-                    module._buffers[name] = moved(buffer)
+                    module._buffers[name] = converted(buffer)
         return self
 
     def float(self) -> Self:
-        """In float32, as `to` does it."""
+        """Convert to float32, as `to` does, and return self."""
         return self.to(dtypes.float32)
 
     def double(self) -> Self:
-        """In float64, as `to` does it."""
+        """Convert to float64, as `to` does, and return self."""
         return self.to(dtypes.float64)
 
     def cpu(self) -> Self:
-        """On the CPU, with NumPy arrays, as `to` does it."""
+        """Move to the CPU, with NumPy arrays, as `to` does, and return self."""
         return self.to("cpu")
 
     def cuda(self) -> Self:
-        """On the GPU, as `to` does it."""
+        """Move to the GPU, as `to` does, and return self."""
         return self.to("cuda")
 
     def extra_repr(self) -> str:
-        """What `repr` shows between the parentheses."""
+        """Return the text that `repr` shows between the parentheses."""
         return ""
 
     def __repr__(self) -> str:
@@ -215,7 +229,7 @@ class Module(Tree):
 
 
 class IncompatibleKeys(NamedTuple):
-    """What `load_state_dict` returns: the names that it missed, and those that it did not expect."""
+    """The result of `load_state_dict`: the names that were missing, and those that were unexpected."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
@@ -227,16 +241,16 @@ class IncompatibleKeys(NamedTuple):
 
 
 def clear_gradients(parameters: Iterable[Tensor], set_to_none: bool) -> None:
-    """Forget the gradients of these, or fill them with zeros."""
-    for each in parameters:
-        if set_to_none or each.grad is None:
-            each.grad = None
+    """Drop the gradients of these parameters, or fill them with zeros."""
+    for parameter in parameters:
+        if set_to_none or parameter.grad is None:
+            parameter.grad = None
         else:
-            each.grad.detach_().zero_()
+            parameter.grad.detach_().zero_()
 
 
 def indented(text: str) -> str:
-    """The text with every line but the first moved to the right, as a part of a module's `repr`."""
+    """Return the text with every line but the first indented, as a part of a module's `repr`."""
     return text.replace("\n", "\n  ")
 
 

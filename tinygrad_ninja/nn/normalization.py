@@ -1,4 +1,4 @@
-"""Normalization over the batch and over the features, each with a weight and a bias to be trained."""
+"""Normalization over the batch and over the features, each with a trained weight and bias."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from .module import Module, Parameter
 
 
 class BatchNorm1d(Module):
-    """Each feature less its mean over the batch, over its deviation, times weight plus bias (Ioffe & Szegedy
-    2015).
+    """(x - mean) / deviation · weight + bias of each feature, over the batch (Ioffe & Szegedy 2015).
 
     Input: (n, num_features) or (n, num_features, length). In evaluation the running statistics are used: they
     move by `momentum` (None: their plain average) towards each batch's mean and unbiased variance.
@@ -36,17 +35,22 @@ class BatchNorm1d(Module):
         super().__init__()
         self.num_features, self.eps, self.momentum, self.affine = num_features, eps, momentum, affine
         self.track_running_stats = track_running_stats
-        where = {"device": device, "dtype": dtype}
-        self.register_parameter("weight", Parameter(ones(num_features, **where)) if affine else None)
-        self.register_parameter("bias", Parameter(zeros(num_features, **where)) if affine and bias else None)
+        factory = {"device": device, "dtype": dtype}
+        self.register_parameter("weight", Parameter(ones(num_features, **factory)) if affine else None)
+        self.register_parameter(
+            "bias", Parameter(zeros(num_features, **factory)) if affine and bias else None
+        )
         tracked = track_running_stats
-        self.register_buffer("running_mean", zeros(num_features, **where) if tracked else None)
-        self.register_buffer("running_var", ones(num_features, **where) if tracked else None)
+        self.register_buffer("running_mean", zeros(num_features, **factory) if tracked else None)
+        self.register_buffer("running_var", ones(num_features, **factory) if tracked else None)
         self.register_buffer("num_batches_tracked", tensor(0, device=device) if tracked else None)
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input, of the shape it came in, normalised. ValueError for another number of dimensions, and
-        in training for one value a feature, of which there is no deviation."""
+        """Return the normalized input, in its shape.
+
+        Raises ValueError for an input that is not 2D or 3D, and in training for one value per feature, which
+        has no deviation.
+        """
         if input.ndim not in (2, 3):
             raise ValueError(f"expected 2D or 3D input (got {input.ndim}D input)")
         momentum = self.momentum or 0.0
@@ -60,6 +64,7 @@ class BatchNorm1d(Module):
         return F.batch_norm(input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)
 
     def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
             f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
@@ -67,7 +72,7 @@ class BatchNorm1d(Module):
 
 
 class LayerNorm(Module):
-    """Each example less its mean over its deviation, times weight plus bias (Ba, Kiros & Hinton 2016).
+    """(x - mean) / deviation · weight + bias of each example (Ba, Kiros & Hinton 2016).
 
     normalized_shape: the last dimensions of the input, over which mean and variance (over n) are taken; also
     the shape of weight and bias, which start at 1 and 0.
@@ -89,16 +94,17 @@ class LayerNorm(Module):
             else (operator.index(normalized_shape),)
         )
         self.eps, self.elementwise_affine = eps, elementwise_affine
-        where = {"device": device, "dtype": dtype}
+        factory = {"device": device, "dtype": dtype}
         affine, shape = elementwise_affine, self.normalized_shape
-        self.register_parameter("weight", Parameter(ones(shape, **where)) if affine else None)
-        self.register_parameter("bias", Parameter(zeros(shape, **where)) if affine and bias else None)
+        self.register_parameter("weight", Parameter(ones(shape, **factory)) if affine else None)
+        self.register_parameter("bias", Parameter(zeros(shape, **factory)) if affine and bias else None)
 
     def forward(self, input: Tensor) -> Tensor:
-        """The input, (…, *normalized_shape), normalised."""
+        """Return the input, (…, *normalized_shape), normalized."""
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
         return (
             f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
             f"bias={self.bias is not None}"

@@ -1,4 +1,4 @@
-"""What a module consists of: parameters, buffers and other modules, each by its name."""
+"""The parts of a module: parameters, buffers and other modules, each by its name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 class Parameter(Tensor):
-    """A Tensor that a Module lists among its parameters; it requires a gradient unless told otherwise."""
+    """A Tensor that a Module lists among its parameters; it requires a gradient unless requires_grad is
+    false."""
 
     __slots__ = ()
 
@@ -30,9 +31,9 @@ class Parameter(Tensor):
         return type(self)(self, self.requires_grad)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
-        """A Parameter with a copy of the numbers, and without the gradient."""
-        made = memo[id(self)] = type(self)(wrap(kind_of(self.array).copy(self.array)), self.requires_grad)
-        return made
+        """Return a Parameter with a copy of the numbers, and without the gradient."""
+        copy = memo[id(self)] = type(self)(wrap(kind_of(self.array).copy(self.array)), self.requires_grad)
+        return copy
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
@@ -42,8 +43,8 @@ KINDS = ("_parameters", "_buffers", "_modules")
 
 
 class Tree:
-    """The part of Module that knows what is in it. A Tensor, Parameter or Module set as an attribute is
-    entered under that name."""
+    """The part of Module that stores its parts: a Tensor, Parameter or Module set as an attribute is entered
+    under its name."""
 
     _parameters: dict[str, Parameter | None]
     _buffers: dict[str, Tensor | None]
@@ -57,14 +58,14 @@ class Tree:
             )
         if observers and (observer := observing()):
             observer.set_attribute(self, name)  # type: ignore[arg-type]  # every Tree is a Module
-        given = type(value).__name__
+        type_name = type(value).__name__
         if isinstance(value, Parameter):
             self._forget(name, but=self._parameters)
             self._parameters[name] = value
         elif name in self._parameters:
             if value is not None:
                 raise TypeError(
-                    f"cannot assign {given!r} as parameter {name!r} (nn.Parameter or None expected)"
+                    f"cannot assign {type_name!r} as parameter {name!r} (nn.Parameter or None expected)"
                 )
             self._parameters[name] = None
         elif isinstance(value, Tree):
@@ -73,12 +74,12 @@ class Tree:
         elif name in self._modules:
             if value is not None:
                 raise TypeError(
-                    f"cannot assign {given!r} as child module {name!r} (nn.Module or None expected)"
+                    f"cannot assign {type_name!r} as child module {name!r} (nn.Module or None expected)"
                 )
             self._modules[name] = None
         elif name in self._buffers:
             if value is not None and not isinstance(value, Tensor):
-                raise TypeError(f"cannot assign {given!r} as buffer {name!r} (Tensor or None expected)")
+                raise TypeError(f"cannot assign {type_name!r} as buffer {name!r} (Tensor or None expected)")
             self._buffers[name] = value
         else:
             object.__setattr__(self, name, value)
@@ -94,29 +95,29 @@ class Tree:
             object.__delattr__(self, name)
 
     def _forget(self, name: str, but: Any = None) -> bool:
-        """Remove what has that name, of whatever kind (unless it is `but`); whether there was anything."""
-        found = False
-        for each in (self.__dict__, self._parameters, self._buffers, self._modules):
-            if each is not but and name in each:
-                del each[name]
+        """Remove the part of that name, whatever it is, except from `but`; return whether there was one."""
+        removed = False
+        for parts in (self.__dict__, self._parameters, self._buffers, self._modules):
+            if parts is not but and name in parts:
+                del parts[name]
                 self._not_saved.discard(name)
-                found = True
-        return found
+                removed = True
+        return removed
 
-    def _check_name(self, what: str, name: str, among: Mapping[str, Any]) -> None:
+    def _check_name(self, part: str, name: str, among: Mapping[str, Any]) -> None:
         if not isinstance(name, str):
-            raise TypeError(f"{what} name should be a string. Got {type(name).__name__}")
+            raise TypeError(f"{part} name should be a string. Got {type(name).__name__}")
         if "." in name or not name:
-            raise KeyError(f'{what} name can\'t be empty or contain ".": {name!r}')
+            raise KeyError(f'{part} name can\'t be empty or contain ".": {name!r}')
         if hasattr(self, name) and name not in among:
             raise KeyError(f"attribute {name!r} already exists")
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Make `tensor` a part of the state that is not trained, such as a running mean; of the `state_dict`
-        too if it is persistent.
+        """Make `tensor` a part of the state that is not trained, such as a running mean.
 
-        KeyError where the name is taken or holds a dot, TypeError for what is no Tensor; as also in
-        `register_parameter` and `add_module`.
+        It is part of the `state_dict` too if it is persistent. Raises KeyError where the name is taken or
+        contains a dot, TypeError for anything but a Tensor or None; so do `register_parameter` and
+        `add_module`.
         """
         self._check_name("buffer", name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
@@ -127,12 +128,12 @@ class Tree:
         (self._not_saved.discard if persistent else self._not_saved.add)(name)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Make `param` (None: there is none) the parameter of that name."""
+        """Make `param` (None: no parameter) the parameter of that name."""
         self._check_name("parameter", name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
-            given = type(param).__name__
+            type_name = type(param).__name__
             raise TypeError(
-                f"cannot assign {given!r} object to parameter {name!r} (nn.Parameter or None required)"
+                f"cannot assign {type_name!r} object to parameter {name!r} (nn.Parameter or None required)"
             )
         self._parameters[name] = param
 
@@ -152,8 +153,11 @@ class Tree:
     def named_modules(
         self, memo: set[Any] | None = None, prefix: str = "", remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Module]]:
-        """This module and all below it, with their dotted paths; one that stands at several places at the
-        first of them, or with remove_duplicate=False at each. memo: those to leave out."""
+        """Yield this module and all below it, with their dotted paths.
+
+        A module at several places comes at the first of them, or with remove_duplicate=False at each. memo:
+        modules to leave out.
+        """
         memo = set() if memo is None else memo
         if self in memo:
             return
@@ -165,11 +169,11 @@ class Tree:
                 yield from child.named_modules(memo, path_of(prefix, name), remove_duplicate)
 
     def modules(self) -> Iterator[Module]:
-        """This module and all below it, each once."""
+        """Return an iterator over this module and all below it, each once."""
         return (module for _, module in self.named_modules())
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules directly below this one, each once, by name."""
+        """Yield the modules directly below this one, each once, by name."""
         seen = set()
         for name, child in self._modules.items():
             if child is not None and child not in seen:
@@ -177,15 +181,15 @@ class Tree:
                 yield name, child
 
     def children(self) -> Iterator[Module]:
-        """The modules directly below this one, each once."""
+        """Return an iterator over the modules directly below this one, each once."""
         return (child for _, child in self.named_children())
 
     def get_submodule(self, target: str) -> Module:
-        """The module at a dotted path; AttributeError where there is none."""
-        found = dict(self.named_modules(remove_duplicate=False)).get(target)
-        if found is None:
+        """Return the module at a dotted path; AttributeError where there is none."""
+        module = dict(self.named_modules(remove_duplicate=False)).get(target)
+        if module is None:
             raise AttributeError(f"{type(self).__name__} has no module {target!r}")
-        return found
+        return module
 
     def _named(self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[Any]:
         seen: set[int] = set()
@@ -200,24 +204,28 @@ class Tree:
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
-        """Every parameter, of this module alone or also of those below it, with its dotted path; one that
-        stands at several places at the first of them, or with remove_duplicate=False at each."""
+        """Return an iterator over every parameter, of this module alone or also of those below it, with its
+        dotted path.
+
+        A parameter at several places comes at the first of them, or with remove_duplicate=False at each.
+        """
         return self._named("_parameters", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """Every parameter once."""
+        """Return an iterator over every parameter, each once."""
         return (value for _, value in self.named_parameters(recurse=recurse))
 
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
-        """Every buffer with its dotted path, as `named_parameters`."""
+        """Return an iterator over every buffer with its dotted path, as `named_parameters`."""
         return self._named("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """Every buffer once."""
+        """Return an iterator over every buffer, each once."""
         return (value for _, value in self.named_buffers(recurse=recurse))
 
 
 def path_of(prefix: str, name: str) -> str:
+    """Return the dotted path of a part below `prefix`."""
     return f"{prefix}.{name}" if prefix else name

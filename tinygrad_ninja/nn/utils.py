@@ -1,4 +1,4 @@
-"""What is done to the parameters or the gradients of a whole model at once."""
+"""Operations on the parameters or the gradients of a whole model."""
 
 from __future__ import annotations
 
@@ -23,19 +23,18 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Shorten all gradients together, in place, so that their joint norm is at most max_norm; the norm that
-    they had is returned, 0-dimensional.
+    """Scale all gradients, in place, so that their joint norm is at most max_norm; return their former norm.
 
-    norm_type: p of (Σ |g|ᵖ)^(1/p), above 0, or infinity; ValueError for another. RuntimeError, with
-    error_if_nonfinite, where the norm is infinite or NaN. foreach chooses among PyTorch's ways to compute the
-    same, and changes nothing here.
+    The norm has the shape (). norm_type: p of (Σ |g|ᵖ)^(1/p), above 0, or infinity; ValueError for another.
+    Raises RuntimeError, with error_if_nonfinite, where the norm is infinite or NaN. foreach chooses among
+    PyTorch's ways to compute the same, and changes nothing here.
     """
     if not norm_type > 0:
         raise ValueError(f"clip_grad_norm_: norm_type must be above 0, or infinity, not {norm_type}")
     gradients = _gradients(parameters)
     if not gradients:
         return tensor(0.0)
-    total = _norm(stack([_norm(each, norm_type) for each in gradients]), norm_type)
+    total = _norm(stack([_norm(gradient, norm_type) for gradient in gradients]), norm_type)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it "
@@ -43,8 +42,8 @@ def clip_grad_norm_(
         )
     # PyTorch adds the small number so that no gradient is divided by 0.
     scale = (max_norm / (total + 1e-6)).clamp(max=1.0)
-    for each in gradients:
-        each.mul_(scale)
+    for gradient in gradients:
+        gradient.mul_(scale)
     return total
 
 
@@ -52,22 +51,24 @@ def clip_grad_norm_(
 def clip_grad_value_(
     parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None
 ) -> None:
-    """Bring every element of every gradient, in place, between -clip_value and clip_value."""
-    for each in _gradients(parameters):
-        each.clamp_(-clip_value, clip_value)
+    """Clamp every element of every gradient, in place, to the range from -clip_value to clip_value."""
+    for gradient in _gradients(parameters):
+        gradient.clamp_(-clip_value, clip_value)
 
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
-    """All elements of all parameters as one vector, recorded."""
-    return cat([each.reshape(-1) for each in parameters])
+    """Return all elements of all parameters as one vector, recorded."""
+    return cat([parameter.reshape(-1) for parameter in parameters])
 
 
 @no_grad()
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
-    """Copy the vector that `parameters_to_vector` gave back into the parameters. ValueError, before anything
-    is written, unless it has as many elements as they have."""
+    """Copy the result of `parameters_to_vector` back into the parameters.
+
+    Raises ValueError, before anything is written, unless the vector has as many elements as the parameters.
+    """
     targets = list(parameters)
-    sizes = [each.numel() for each in targets]
+    sizes = [target.numel() for target in targets]
     if tuple(vec.shape) != (sum(sizes),):
         raise ValueError(f"the parameters have {sum(sizes)} elements, and the vector {tuple(vec.shape)}")
     for target, part in zip(targets, vec.split(sizes), strict=True):
@@ -75,8 +76,9 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
-    several = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [each.grad for each in several if each.grad is not None]
+    if isinstance(parameters, Tensor):
+        parameters = [parameters]
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]
 
 
 def _norm(x: Tensor, p: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the functions of layers say of an argument that is no Tensor, or one of another dtype."""
+"""Checks of the arguments of layer functions: that they are Tensors, and of one dtype."""
 
 from __future__ import annotations
 
@@ -14,35 +14,40 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def takes_tensors(f: _F) -> _F:
-    """Let `f` raise TypeError, which names the argument, where it fails of one that its hints call a Tensor
-    and that is something else, such as a list or a NumPy array. Nothing is looked at while all goes well."""
+    """Return `f` with a TypeError that names an argument which should be a Tensor and is not.
+
+    It is raised only where `f` fails and such an argument, by its annotation, is something else, such as a
+    list or a NumPy array. Calls that succeed are not checked.
+    """
 
     names = tuple(inspect.signature(f).parameters)
-    kinds = {"Tensor": Tensor, "Tensor | None": (Tensor, type(None))}
-    wanted: dict[str, Any] = {name: kinds[hint] for name, hint in f.__annotations__.items() if hint in kinds}
+    types = {"Tensor": Tensor, "Tensor | None": (Tensor, type(None))}
+    expected: dict[str, Any] = {
+        name: types[hint] for name, hint in f.__annotations__.items() if hint in types
+    }
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             return f(*args, **kwargs)
         except (AttributeError, RuntimeError, TypeError):
-            for name, given in [*zip(names, args, strict=False), *kwargs.items()]:
-                if not isinstance(given, wanted.get(name, object)):
-                    raise no_tensor(f.__name__, name, given) from None
+            for name, argument in [*zip(names, args, strict=False), *kwargs.items()]:
+                if not isinstance(argument, expected.get(name, object)):
+                    raise no_tensor(f.__name__, name, argument) from None
             raise
 
     return call  # type: ignore[return-value]
 
 
 def check_floating(name: str, input: Tensor, *others: Tensor | None) -> None:
-    """Raise NotImplementedError unless the input is of floating point numbers, RuntimeError unless those of
-    the others that are given are of the same dtype."""
+    """Raise NotImplementedError unless the input has a floating point dtype, RuntimeError unless the others
+    that are given have the same dtype."""
     if not input.dtype.is_floating_point:
         raise NotImplementedError(
             f"{name} is not implemented for {input.dtype}: give it floating point numbers"
         )
-    for each in others:
-        if each is not None and each.dtype is not input.dtype:
+    for other in others:
+        if other is not None and other.dtype is not input.dtype:
             raise RuntimeError(
-                f"{name}: mixed dtype: all inputs must share same datatype, not {input.dtype}, {each.dtype}"
+                f"{name}: mixed dtype: all inputs must share same datatype, not {input.dtype}, {other.dtype}"
             )

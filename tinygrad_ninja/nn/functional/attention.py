@@ -1,4 +1,4 @@
-"""Attention: each query answered by a mean of the values, weighted by how well their keys fit it."""
+"""Attention: the result for each query is a mean of the values, weighted by how well their keys match it."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Tensor:
-    """softmax(scale · query keyᵀ) value: query (…, L, E), key (…, S, E), value (…, S, Ev), result (…, L, Ev).
+    """Return softmax(scale · query keyᵀ) value.
 
-    attn_mask: broadcast to (…, L, S); bools say which keys take part, numbers are added before the softmax. A
-    query for which no key takes part is answered by zeros. is_causal: query i sees the keys 0 … i.
-    scale: 1/√E by default. dropout_p: the probability with which each weight is dropped, always (give 0 in
-    evaluation). RuntimeError for a mask of integers, and for both a mask and is_causal.
+    query: (…, L, E), key: (…, S, E), value: (…, S, Ev), result: (…, L, Ev), in the dtype of query. attn_mask:
+    broadcast to (…, L, S); a bool mask is true for keys that take part, numbers are added before the softmax.
+    A query for which no key takes part gets zeros. is_causal: query i sees the keys 0 … i. scale: 1/√E by
+    default. dropout_p: the probability with which each weight is dropped, always (give 0 in evaluation).
+    Raises RuntimeError for a mask of integers, and for both a mask and is_causal.
 
     Source: Vaswani et al., Attention Is All You Need (2017).
     """
@@ -50,20 +51,21 @@ def scaled_dot_product_attention(
 
 
 def attention_weights(query: Tensor, key: Tensor, bias: Tensor | None, scale: float | None = None) -> Tensor:
-    """softmax(scale · query keyᵀ + bias), (…, L, S). A row of which the bias is -∞ throughout is 0."""
+    """Return softmax(scale · query keyᵀ + bias), (…, L, S); 0 in a row where the bias is -∞ throughout."""
     scores = (query * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)) @ key.mT
     if bias is None:
         return scores.softmax(-1)
     xp = kind_of(bias.array)
     rows = xp.all(bias.array == -math.inf, (bias.ndim - 1,), True)
-    if not xp.any(rows, None, False):  # of the mask alone: nothing of the scores is read
+    if not xp.any(rows, None, False):  # depends on the mask alone; the scores are not read
         return (scores + bias).softmax(-1)
     hidden = wrap(rows)
     return (scores + bias.masked_fill(hidden, 0.0)).softmax(-1).masked_fill(hidden, 0.0)
 
 
 def hidden_bias(mask: Tensor, query: Tensor) -> Tensor:
-    """What a mask adds to the scores: a bool one -∞ where it is true and 0 where not, another one itself."""
+    """Return the numbers that a mask adds to the scores: -∞ where a bool mask is true, else 0; another mask
+    itself."""
     if mask.dtype is dtypes.bool:
         return zeros_like(mask, dtype=query.dtype).masked_fill(mask, -math.inf)
     if not mask.dtype.is_floating_point:
@@ -72,7 +74,7 @@ def hidden_bias(mask: Tensor, query: Tensor) -> Tensor:
 
 
 def causal_bias(query: Tensor, key: Tensor) -> Tensor:
-    """-∞ where the key comes after the query, else 0: (L, S)."""
+    """Return -∞ where the key comes after the query, else 0: (L, S)."""
     array = query.array
     return wrap(_causal(query.shape[-2], key.shape[-2], dtype_of(array), device_of(array)))
 

@@ -1,4 +1,4 @@
-"""Products, rows of a table, activations and dropout."""
+"""Linear layers, embeddings, activations and dropout as functions."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ sigmoid, tanh = OFFERED["sigmoid"], OFFERED["tanh"]
 
 @takes_tensors
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """input weightᵀ + bias: input (…, n), weight (m, n) or (n), bias (m), result (…, m)."""
+    """Return input weightᵀ + bias: input (…, n), weight (m, n) or (n), bias (m), result (…, m) or (…).
+
+    Raises RuntimeError where the shapes do not fit.
+    """
     if observers:
         input, weight, bias = arguments("linear", input, weight, bias)
-    if input.ndim > 2 and weight.ndim == 2:  # as one product, not as one for each matrix
+    if input.ndim > 2 and weight.ndim == 2:  # one product, instead of one for each matrix
         rows = linear(input.reshape(-1, input.shape[-1]), weight, bias)
         return rows.reshape(*input.shape[:-1], weight.shape[0])
     out = input @ weight.T
@@ -43,9 +46,11 @@ def embedding(
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
 ) -> Tensor:
-    """The rows of weight, (n, d), at the integers of input: (…, d). IndexError for one outside of 0 … n - 1.
+    """Return the rows of weight, (n, d), at the integers of input, int64 or int32, (…): the result is (…, d).
 
-    The row `padding_idx`, counted from the end where it is negative, is given no gradient.
+    The row `padding_idx`, counted from the end where it is negative, gets no gradient. Raises IndexError for
+    an integer outside of 0 … n - 1, AssertionError for a padding_idx that is no row, RuntimeError for another
+    dtype or a weight that is no matrix.
     """
     refuse("embedding", "changing the rows of weight under no_grad", max_norm=max_norm)
     refuse("embedding", "the plain gradient", scale_grad_by_freq=scale_grad_by_freq, sparse=sparse)
@@ -54,7 +59,7 @@ def embedding(
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     same_device("embedding", weight, input)
-    indexing._check_bounds(input, weight.shape[0], 0, IndexError)  # a negative one is no row from the end
+    indexing._check_bounds(input, weight.shape[0], 0, IndexError)  # negative ones do not count from the end
     rows = weight.contiguous()[input.contiguous()]
     if padding_idx is None:
         return rows
@@ -66,14 +71,18 @@ def embedding(
 
 @takes_tensors
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
-    """max(input, 0), in input's own memory where `inplace` is true."""
+    """Return max(input, 0), element by element; written into the input's own memory where `inplace` is
+    true."""
     return input.relu_() if inplace else elementwise.relu.call(input)
 
 
 @takes_tensors
 def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
-    """x Φ(x), Φ being the distribution function of the standard normal distribution; with approximate="tanh"
-    Φ(x) ≈ (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2. RuntimeError for another `approximate`.
+    """Return x Φ(x) of each element, where Φ is the distribution function of the standard normal
+    distribution.
+
+    With approximate="tanh", Φ(x) ≈ (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2. Raises RuntimeError for another
+    `approximate`, NotImplementedError for integers.
 
     Source: Hendrycks and Gimpel, Gaussian Error Linear Units (2016).
     """
@@ -88,17 +97,21 @@ def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
 
 @takes_tensors
 def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
-    """eˣ / Σ eˣ along `dim`. TypeError without it: PyTorch would guess it, and warn."""
-    return _softmax(input, _named(dim, "softmax"), dtype=dtype)
+    """Return eˣ / Σ eˣ along `dim`, in the input's shape.
+
+    dtype: of the result, to which the input is converted first. Raises TypeError without `dim`: PyTorch would
+    guess it, and warn.
+    """
+    return _softmax(input, _require_dim(dim, "softmax"), dtype=dtype)
 
 
 @takes_tensors
 def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
-    """ln softmax along `dim`. TypeError without it: PyTorch would guess it, and warn."""
-    return _log_softmax(input, _named(dim, "log_softmax"), dtype=dtype)
+    """Return ln softmax along `dim`, in the input's shape; dtype and errors as for `softmax`."""
+    return _log_softmax(input, _require_dim(dim, "log_softmax"), dtype=dtype)
 
 
-def _named(dim: int | None, name: str) -> int:
+def _require_dim(dim: int | None, name: str) -> int:
     if dim is None:
         raise TypeError(f"{name}: say along which dimension, as in dim=-1")
     return dim
@@ -106,10 +119,12 @@ def _named(dim: int | None, name: str) -> int:
 
 @takes_tensors
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Each element 0 with probability p, else over 1 - p, so that its mean stays; the input itself where
-    `training` is false. ValueError unless 0 ≤ p ≤ 1.
+    """Return the input with each element 0 with probability p, else divided by 1 - p, which keeps its mean.
 
-    The draws come from the default generator and are those of PyTorch where it draws them by itself; on an
+    Where `training` is false, or p is 0, it is the input itself. Raises ValueError unless 0 ≤ p ≤ 1,
+    RuntimeError for integers.
+
+    The random numbers come from the default generator and are PyTorch's where it draws them by itself; on an
     Intel processor PyTorch may take them from Intel's library instead, and they differ.
 
     Source: Srivastava et al., Dropout (2014).
@@ -120,6 +135,6 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         return input
     if p < 1 and not input.dtype.is_floating_point:
         raise RuntimeError(f"dropout: a result of floating point numbers can't be cast to {input.dtype}")
-    # With p = 1 PyTorch draws nothing, and neither is there anything to scale.
+    # With p = 1 PyTorch draws nothing, and there is nothing to scale.
     scale = wrap(bernoulli_like(input.detach(), 1 - p).array / (1 - p)) if p < 1 else input.detach() * 0
     return input.mul_(scale) if inplace else input * scale

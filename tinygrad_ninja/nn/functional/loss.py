@@ -1,4 +1,4 @@
-"""Losses: how far the input is from the target, as one number or one for each example."""
+"""Losses: the distance of the input from the target, as one number or one for each example."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Tensor:
-    """-ln softmax(input) at the right class: its mean, its sum, or with reduction="none" one number each.
+    """Return -ln softmax(input) at the right class: its mean, its sum, or with reduction="none" one number
+    each.
 
-    input: logits, (classes), (n, classes) or (n, classes, d1, …). target: the right classes, int64, of that
-    shape without the classes; or the probability of each class, of input's own shape.
-    weight: (classes), what an example of each class counts; the mean is then over the sum of those weights.
-    ignore_index: examples with this target count nothing. label_smoothing ε: the right class is expected
-    with probability 1 - ε, and ε is shared evenly by all (Szegedy et al. 2016).
+    input: logits, (classes), (n, classes) or (n, classes, d1, …). target: the right classes, int64 or uint8,
+    of that shape without the classes; or the probability of each class, of input's own shape. The result has
+    the shape (), or with reduction="none" that of input without the classes, in nats. weight: (classes), the
+    weight of an example of each class; the mean is then over the sum of those weights. ignore_index: examples
+    with this target are left out. label_smoothing ε: the right class is expected with probability 1 - ε, and
+    ε is shared evenly by all (Szegedy et al. 2016).
 
-    IndexError for a class that there is not, ValueError where the number of examples differs or for another
-    reduction, RuntimeError for a target of another shape or dtype, and for a weight that requires a gradient
-    beside a target of classes.
+    Raises IndexError for a class that does not exist, ValueError where the number of examples differs or for
+    another reduction, RuntimeError for a target of another shape or dtype, and for a weight that requires a
+    gradient beside a target of classes.
     """
     _check(reduction, size_average, reduce)
     if observers:
@@ -67,8 +69,10 @@ def nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """-input at the right class, where the input holds log-probabilities. Shapes, arguments and errors as in
-    `cross_entropy`, but for the target, which holds classes."""
+    """Return -input at the right class, where the input holds log-probabilities.
+
+    Shapes, arguments and errors as in `cross_entropy`, except that the target holds classes.
+    """
     _check(reduction, size_average, reduce)
     if observers:
         input, weight = arguments("nll_loss", input, weight)
@@ -87,10 +91,11 @@ def mse_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
 ) -> Tensor:
-    """(input - target)²: its mean, its sum, or with reduction="none" each.
+    """Return (input - target)²: its mean, its sum, or with reduction="none" the square of each element.
 
-    weight: of the same shape, what each square counts; the mean is then over their sum. ValueError for
-    another reduction; UserWarning where the shapes differ and are broadcast.
+    weight: of the same shape, the weight of each square; the mean is then over their sum. Raises ValueError
+    for another reduction, NotImplementedError for integers; UserWarning where the shapes differ and are
+    broadcast.
     """
     _check(reduction, size_average, reduce)
     if observers:
@@ -110,10 +115,10 @@ def mse_loss(
 
 
 def refuse_old_names(size_average: bool | None, reduce: bool | None) -> None:
-    """NotImplementedError for the arguments that PyTorch had before `reduction`."""
+    """Raise NotImplementedError for the arguments that PyTorch had before `reduction`."""
     given = {"size_average": size_average, "reduce": reduce}
-    told = {name: str(value) for name, value in given.items() if value is not None}  # False is told, too
-    refuse("the loss", "reduction='mean', 'sum' or 'none'", **told)
+    texts = {name: str(value) for name, value in given.items() if value is not None}  # False is refused, too
+    refuse("the loss", "reduction='mean', 'sum' or 'none'", **texts)
 
 
 def _check(reduction: str, size_average: bool | None, reduce: bool | None) -> None:
@@ -131,15 +136,17 @@ def _check_weight(weight: Tensor | None, input: Tensor) -> None:
         )
 
 
-def _reduced(each: Tensor, reduction: str, count: Any) -> Tensor:
+def _reduced(elements: Tensor, reduction: str, count: Any) -> Tensor:
     if reduction == "none":
-        return each
-    return each.sum() / count if reduction == "mean" else each.sum()
+        return elements
+    return elements.sum() / count if reduction == "mean" else elements.sum()
 
 
 def _examples(input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Any, Any]:
-    """The input as (examples, classes), the class of each example, and which of them to ignore (None where
-    there are none); an ignored one is given class 0."""
+    """Return the input as (examples, classes), the class of each example, and which examples to ignore.
+
+    The latter is None where there are none; an ignored example gets class 0.
+    """
     _check_target(input, target)
     if input.ndim == 1:
         input = input.reshape(1, -1)
@@ -152,9 +159,9 @@ def _examples(input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor,
 
 
 def _sorted_out(classes: Any, n: int, ignore_index: int) -> tuple[Any, Any]:
-    """The classes, 0 in the place of those to ignore, and which of them these are, None where there are none.
+    """Return the classes, with 0 for those to ignore, and which of them these are, None where there are none.
 
-    IndexError for a class that is not below n.
+    Raises IndexError for a class that is not below n.
     """
     if observers and (observer := observing()) and observer.unknown(classes):
         ignored = classes == ignore_index  # even where none is: there may be some in later calls
@@ -168,8 +175,8 @@ def _sorted_out(classes: Any, n: int, ignore_index: int) -> tuple[Any, Any]:
         classes = classes * ~ignored
         lowest, highest = int(classes.min()), int(classes.max())
     if lowest < 0 or highest >= n:
-        wrong = lowest if lowest < 0 else highest
-        raise IndexError(f"Target {wrong} is out of bounds: there are {n} classes")
+        invalid = lowest if lowest < 0 else highest
+        raise IndexError(f"Target {invalid} is out of bounds: there are {n} classes")
     return classes, ignored
 
 
@@ -177,15 +184,15 @@ def _check_target(input: Tensor, target: Tensor) -> None:
     same_device("cross_entropy", input, target)
     if target.dtype not in (dtypes.int64, dtypes.uint8):
         raise RuntimeError(f"expected the target to be int64 or uint8 class indices, not {target.dtype}")
-    wanted = list(input.shape)
-    del wanted[min(1, input.ndim - 1)]
+    expected = list(input.shape)
+    del expected[min(1, input.ndim - 1)]
     got = list(target.shape)
-    if got == wanted:
+    if got == expected:
         return
-    if wanted and got[:1] != wanted[:1]:
+    if expected and got[:1] != expected[:1]:
         size = got[0] if got else 0
-        raise ValueError(f"Expected input batch_size ({wanted[0]}) to match target batch_size ({size}).")
-    raise RuntimeError(f"Expected target size {wanted}, got {got}")
+        raise ValueError(f"Expected input batch_size ({expected[0]}) to match target batch_size ({size}).")
+    raise RuntimeError(f"Expected target size {expected}, got {got}")
 
 
 def _expected(
@@ -197,16 +204,17 @@ def _expected(
     target: Tensor,
     label_smoothing: float,
 ) -> Tensor:
-    """The loss of log_probs (examples, classes), in the shape of the target where nothing is reduced."""
+    """Return the loss of log_probs (examples, classes), in the shape of the target where nothing is
+    reduced."""
     rows = kind_of(classes).arange(log_probs.shape[0])
-    each = -indexing.index.call(log_probs, (rows, classes))
+    example_losses = -indexing.index.call(log_probs, (rows, classes))
     count: Any = classes.shape[0]
     if weight is not None:
         if weight.requires_grad:
             raise RuntimeError("the weight of the classes is given no gradient: pass weight.detach()")
         counts = wrap(kind_of(classes).index(weight.array, (classes,)))
-        each = each * counts
-    parts = [each]
+        example_losses = example_losses * counts
+    parts = [example_losses]
     if label_smoothing:
         parts.append(-(log_probs if weight is None else log_probs * weight).sum(1))
     if ignored is not None:
@@ -242,5 +250,5 @@ def _of_probabilities(
     terms = log_softmax(input, dim) * target
     if weight is not None:
         terms = terms * weight.reshape(*(n if i == dim else 1 for i in range(input.ndim)))
-    each = -terms.sum(dim)
-    return _reduced(each, reduction, each.numel())
+    example_losses = -terms.sum(dim)
+    return _reduced(example_losses, reduction, example_losses.numel())

@@ -1,4 +1,4 @@
-"""Numbers brought to mean 0 and deviation 1, over the batch or over the features; vectors to length 1."""
+"""Normalization to mean 0 and deviation 1, over the batch or over the features; vectors to length 1."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """The input, (n, features) or (n, features, d1, …), less the mean over √(variance + eps), feature by
-    feature, times weight plus bias, which are (features).
+    """Return (input - mean) / √(variance + eps) · weight + bias, feature by feature, in the input's shape.
 
-    In training they are the batch's, over n, and the running ones move by `momentum` towards them (the
-    variance over n - 1); otherwise the running ones are used. ValueError in training where there is one value
-    a feature or eps is not above 0, RuntimeError for running statistics of another size.
+    input: (n, features) or (n, features, d1, …); the others: (features). In training mean and variance are
+    the batch's, over n, and the running ones move towards them by `momentum` (the variance over n - 1);
+    otherwise the running ones are used. Raises ValueError in training where there is one value per feature or
+    eps is not above 0, RuntimeError for statistics or parameters of another size, IndexError for an input of
+    fewer than two dimensions.
     """
     same_device("batch_norm", input, running_mean, running_var, weight, bias)
-    if _is_half(input) and any(each is not None and not _is_half(each) for each in (running_mean, weight)):
+    if _is_half(input) and any(x is not None and not _is_half(x) for x in (running_mean, weight)):
         wide = batch_norm(input.float(), running_mean, running_var, weight, bias, training, momentum, eps)
         return wide.to(input.dtype)
     check_floating("batch_norm", input, running_mean, running_var, weight, bias)
@@ -42,9 +43,9 @@ def batch_norm(
     axis = (0, *range(2, input.ndim))
     shape = (1, features, *(1 for _ in axis[1:]))
     named = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
-    for name, each in named.items():
-        if each is not None and tuple(each.shape) != (features,):
-            raise RuntimeError(f"{name} should contain {features} elements not {each.numel()}")
+    for name, x in named.items():
+        if x is not None and tuple(x.shape) != (features,):
+            raise RuntimeError(f"{name} should contain {features} elements not {x.numel()}")
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError("batch_norm: running_mean and running_var are needed where training is False")
@@ -75,10 +76,11 @@ def layer_norm(
     bias: Tensor | None = None,
     eps: float = 1e-5,
 ) -> Tensor:
-    """Each example less its mean over √(its variance + eps), times weight plus bias, both of
-    normalized_shape: the last dimensions of the input, over which mean and variance (over n) are taken.
+    """Return (input - mean) / √(variance + eps) · weight + bias, example by example, in the input's shape.
 
-    RuntimeError for an input, weight or bias of other dimensions. Source: Ba, Kiros, Hinton (2016).
+    normalized_shape: the last dimensions of the input, over which mean and variance (over n) are taken, and
+    the shape of weight and bias. Raises RuntimeError for an input, weight or bias of other dimensions.
+    Source: Ba, Kiros, Hinton (2016).
     """
     same_device("layer_norm", input, weight, bias)
     if observers:
@@ -88,37 +90,37 @@ def layer_norm(
     check_floating("layer_norm", input, weight, bias)
     if isinstance(normalized_shape, int):
         raise TypeError("layer_norm(): argument 'normalized_shape' must be a tuple of ints, not an int")
-    wanted = tuple(normalized_shape)
-    if not wanted:
+    shape = tuple(normalized_shape)
+    if not shape:
         raise RuntimeError("layer_norm: normalized_shape has to name at least one dimension")
-    if tuple(input.shape[-len(wanted) :]) != wanted:
+    if tuple(input.shape[-len(shape) :]) != shape:
         raise RuntimeError(
-            f"Given normalized_shape={list(wanted)}, expected input with shape "
-            f"[*, {', '.join(map(str, wanted))}], but got input of size {list(input.shape)}"
+            f"Given normalized_shape={list(shape)}, expected input with shape "
+            f"[*, {', '.join(map(str, shape))}], but got input of size {list(input.shape)}"
         )
-    for name, each in (("weight", weight), ("bias", bias)):
-        if each is not None and tuple(each.shape) != wanted:
+    for name, parameter in (("weight", weight), ("bias", bias)):
+        if parameter is not None and tuple(parameter.shape) != shape:
             raise RuntimeError(
                 f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
-                f"{list(each.shape)} and normalized_shape = {list(wanted)}"
+                f"{list(parameter.shape)} and normalized_shape = {list(shape)}"
             )
-    axis = tuple(range(input.ndim - len(wanted), input.ndim))
+    axis = tuple(range(input.ndim - len(shape), input.ndim))
     return losses.layer_norm.call(
         input, 1.0 if weight is None else weight, 0.0 if bias is None else bias, axis, eps
     )
 
 
 def _is_half(x: Tensor) -> bool:
-    """Of such inputs, and float32 parameters, the result has the input's precision and is computed in the
-    other."""
+    """Return whether the dtype has 16 bits: with float32 parameters the result has the input's precision and
+    is computed in float32."""
     return x.itemsize == 2
 
 
 @takes_tensors
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """The input over its norm along `dim`, or over eps where that is less: vectors of length 1.
+    """Return the input over its norm along `dim`, or over eps where that is larger: vectors of length 1.
 
-    p: 2, or infinity for the largest absolute value. NotImplementedError for another.
+    p: 2, or infinity for the largest absolute value; NotImplementedError for another.
     """
     norm = input.abs().amax(dim, True) if p == math.inf else input.norm(p, dim, True)
     return input / norm.clamp(min=eps)
