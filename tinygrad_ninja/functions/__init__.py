@@ -1,7 +1,7 @@
 """The functions of the package and the methods of Tensor, under PyTorch's names and with its arguments.
 
-Each is written once, makes its arguments regular, and calls the table of operations. `register.method` makes
-a function also a method; `OFFERED` is what `tinygrad_ninja` exports.
+Each is written once, brings its arguments into a regular form, and calls the table of operations.
+`register.method` makes a function also a method; `OFFERED` is what `tinygrad_ninja` exports.
 """
 
 from ..missing import mark_missing
@@ -10,7 +10,7 @@ from . import creation, elementwise, extremes, indexing, layout, readout, reduct
 from .register import OFFERED
 
 # isort: split
-from . import inplace  # it makes in-place methods of those above
+from . import inplace  # it derives in-place methods from those above
 
 __all__ = [
     "OFFERED", "creation", "elementwise", "extremes", "indexing", "inplace", "layout", "readout", "reduction",

@@ -1,4 +1,4 @@
-"""Arithmetic, comparisons and functions of each element."""
+"""Arithmetic, comparisons and elementwise functions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .operands import as_element, as_tensor_operand, check_fits
 from .register import function, method, method_only, no_tensor
 
 _OF_NUMBERS = (ops.add, ops.sub, ops.mul, ops.div)
-"""What PyTorch also computes of two Python numbers."""
+"""The operations that PyTorch also computes for two Python numbers."""
 
 
 def _complete(entry: Operation, name: str, a: Any, b: Any) -> Tensor:
@@ -28,27 +28,27 @@ def _complete(entry: Operation, name: str, a: Any, b: Any) -> Tensor:
         raise TypeError(f"{name}(): at least one argument must be a Tensor, not {type(a).__name__}")
     out = entry.call(a, b)
     if out is NotImplemented:
-        wrong = b if isinstance(a, Tensor) else a
+        operand = b if isinstance(a, Tensor) else a
         raise TypeError(
-            f"{name}(): argument 'other' must be a Tensor or a number, not {type(wrong).__name__}"
+            f"{name}(): argument 'other' must be a Tensor or a number, not {type(operand).__name__}"
         )
     return out
 
 
 def _binary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
-    """Offer a two-input operation as a function, as a method, and as Python's operators."""
+    """Export a two-input operation as a function, as a method, and as Python's operators."""
 
     def call(input: Any, other: Any) -> Tensor:
         return _complete(entry, entry.name, input, other)
 
-    def turned(self: Tensor, other: Any) -> Any:
+    def reflected_call(self: Tensor, other: Any) -> Any:
         return entry.call(other, self)
 
     call.__doc__ = entry.__doc__
     for name in (entry.name, *names):
         _offer(call, name)
     for name in operators:
-        setattr(Tensor, name, turned if name.startswith("__r") else entry.call)
+        setattr(Tensor, name, reflected_call if name.startswith("__r") else entry.call)
 
 
 def _unary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
@@ -104,13 +104,17 @@ _unary(ops.isfinite)
 
 @method
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
-    """input + alpha · other, in the dtype of input + other. RuntimeError where `alpha` is none of it."""
+    """Return input + alpha · other, in the dtype of input + other; the operands are broadcast.
+
+    Raises RuntimeError where `alpha` is out of the range of that dtype or of another category, TypeError
+    without a Tensor.
+    """
     return _with_alpha(ops.add, input, other, alpha)
 
 
 @method
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
-    """input - alpha · other, as `add`. RuntimeError where either is a bool: use `^` or logical_not."""
+    """Return input - alpha · other, as `add`. RuntimeError where either is a bool: use `^` or logical_not."""
     return _with_alpha(ops.sub, input, other, alpha)
 
 
@@ -135,16 +139,19 @@ def _with_alpha(entry: Operation, input: Any, other: Any, alpha: Any) -> Tensor:
 
 @method
 def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-    """input / other, of integers too in floating point; rounding_mode "floor" or "trunc" rounds the
-    quotient."""
+    """Return input / other, in floating point also for integers; the operands are broadcast.
+
+    rounding_mode: "floor" or "trunc" rounds the quotient, and keeps the dtype of integers. Raises
+    RuntimeError for another.
+    """
     if rounding_mode == "floor":
         return _complete(ops.floor_divide, ops.div.name, input, other)
     if rounding_mode == "trunc":
-        downwards = _complete(ops.floor_divide, ops.div.name, input, other)
-        if downwards.dtype.is_floating_point:
+        floored = _complete(ops.floor_divide, ops.div.name, input, other)
+        if floored.dtype.is_floating_point:
             return ops.trunc.call(ops.div.call(input, other))
-        rest = ops.sub.call(input, ops.mul.call(downwards, other))
-        return downwards + (ops.lt.call(downwards, 0) & ops.ne.call(rest, 0))
+        remainder = ops.sub.call(input, ops.mul.call(floored, other))
+        return floored + (ops.lt.call(floored, 0) & ops.ne.call(remainder, 0))
     if rounding_mode is not None:
         raise RuntimeError(
             f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
@@ -153,7 +160,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
 
 
 def _reflected_division(self: Tensor, other: Any) -> Any:
-    if isinstance(other, (int, float)):  # as PyTorch does it, so that backward needs only 1 / self
+    if isinstance(other, (int, float)):  # as in PyTorch: backward needs only 1 / self
         return ops.mul.call(ops.reciprocal.call(self), other)
     return ops.div.call(other, self)
 
@@ -171,21 +178,24 @@ Tensor.__rpow__ = lambda self, other: ops.pow.call(other, self)
 
 @method
 def pow(input: Any, exponent: Any) -> Tensor:
-    """input to the power exponent, either of which may be a number. RuntimeError for an integer Tensor to a
-    negative number."""
+    """Return input to the power exponent, either of which may be a number; the operands are broadcast.
+
+    Raises RuntimeError for an integer Tensor to a negative number.
+    """
     return _complete(ops.pow, ops.pow.name, input, exponent)
 
 
 @method
 def bitwise_not(input: Tensor) -> Tensor:
-    """Not input: logical for bool, bit by bit for integers. RuntimeError for floating point numbers."""
+    """Return not input: logical for bool, bit by bit for integers. RuntimeError for floating point
+    numbers."""
     if input.dtype.is_floating_point:
         raise RuntimeError(f"bitwise_not is not implemented for {input.dtype}, only for integers and bools")
     return ops.bitwise_not.call(input)
 
 
 def _invert(self: Tensor) -> Tensor:
-    """`bitwise_not`. TypeError for floating point numbers."""
+    """Return `bitwise_not`. TypeError for floating point numbers."""
     if self.dtype.is_floating_point:
         raise TypeError(f"~ is only implemented on integer and bool Tensors, not on {self.dtype}")
     return ops.bitwise_not.call(self)
@@ -203,7 +213,7 @@ Tensor.__pos__ = _unchanged
 
 @method
 def abs(input: Tensor) -> Tensor:
-    """Each element without its sign. NotImplementedError for bools."""
+    """Return the absolute value of each element. NotImplementedError for bools."""
     if input.dtype is dtypes.bool:
         raise NotImplementedError("abs is not implemented for torch.bool")
     return ops.abs.call(input)
@@ -214,45 +224,54 @@ Tensor.__abs__ = abs  # type: ignore[attr-defined]
 
 @method
 def square(input: Tensor) -> Tensor:
-    """input²."""
+    """Return input²."""
     return ops.pow.call(input, 2)
 
 
 @method
 def rsqrt(input: Tensor) -> Tensor:
-    """1 / √input."""
+    """Return 1 / √input, in floating point."""
     return ops.reciprocal.call(ops.sqrt.call(input))
 
 
 @method
 def log10(input: Tensor) -> Tensor:
-    """The logarithm to base 10."""
+    """Return the logarithm to base 10, in floating point."""
     return ops.div.call(ops.log.call(input), math.log(10))
 
 
 @method
 def maximum(input: Tensor, other: Tensor) -> Tensor:
-    """The larger of each two elements; on a tie the gradient is halved between them."""
+    """Return the larger of each two elements, broadcast; on a tie the gradient is halved between them.
+
+    Raises TypeError for anything but Tensors.
+    """
     return _two_tensors(ops.maximum, input, other)
 
 
 @method
 def minimum(input: Tensor, other: Tensor) -> Tensor:
-    """The smaller of each two elements; on a tie the gradient is halved between them."""
+    """Return the smaller of each two elements, broadcast; on a tie the gradient is halved between them.
+
+    Raises TypeError for anything but Tensors.
+    """
     return _two_tensors(ops.minimum, input, other)
 
 
 def _two_tensors(entry: Operation, input: Any, other: Any) -> Tensor:
-    for each in (input, other):
-        if not isinstance(each, Tensor):
-            raise TypeError(f"{entry.name}(): both arguments must be Tensors, not {type(each).__name__}")
+    for operand in (input, other):
+        if not isinstance(operand, Tensor):
+            raise TypeError(f"{entry.name}(): both arguments must be Tensors, not {type(operand).__name__}")
     return entry.call(input, other)
 
 
 @method
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """Each element, raised to `min` where below and lowered to `max` where above; either may be None, a
-    number or a Tensor. The gradient is 1 at a bound. RuntimeError where neither is given."""
+    """Return each element, raised to `min` where below and lowered to `max` where above.
+
+    Either may be None, a number or a Tensor, which is broadcast. The gradient is 1 at a bound. Raises
+    RuntimeError where neither is given.
+    """
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if isinstance(min, Tensor) or isinstance(max, Tensor):
@@ -270,7 +289,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 
 
 def _bound(number: Any, d: dtypes.dtype) -> Any:
-    """A bound beside a Tensor of the dtype. RuntimeError where that does not reach so far."""
+    """Return a bound beside a Tensor of the dtype; RuntimeError where it is out of the dtype's range."""
     bound = dtypes.wrapped(number, d)
     if type(number) is int and not d.is_floating_point:
         check_fits(number, d)
@@ -279,14 +298,17 @@ def _bound(number: Any, d: dtypes.dtype) -> Any:
 
 @method
 def clip(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """`clamp` under NumPy's name."""
+    """Return `clamp`, under NumPy's name."""
     return clamp(input, min, max)
 
 
 @function
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
-    """`input` where the condition holds, else `other`; all three are broadcast. Of a condition alone, where
-    it holds: a vector of integers for each dimension."""
+    """Return `input` where the condition is true, else `other`; all three are broadcast.
+
+    For a condition alone, return its true positions: a vector of int64 for each dimension. Raises
+    RuntimeError for a condition that is not bool.
+    """
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
     if condition.dtype is not dtypes.bool:
@@ -313,7 +335,11 @@ Tensor.where = _where_method  # type: ignore[attr-defined]
 
 @method
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """`value`, a number or 0-d Tensor, where the bool mask (broadcast) holds, else `input`."""
+    """Return `value`, a number or 0-dimensional Tensor, where the bool mask (broadcast) is true, else
+    `input`.
+
+    Raises RuntimeError for a mask of another dtype, or a value with dimensions.
+    """
     if mask.dtype is not dtypes.bool:
         raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}")
     if isinstance(value, Tensor) and value.ndim:
@@ -336,7 +362,7 @@ def _logical(entry: Operation) -> Callable[[Tensor, Tensor], Tensor]:
 
 for _name, _entry in {"and": ops.bitwise_and, "or": ops.bitwise_or, "xor": ops.bitwise_xor}.items():
     _call = _logical(_entry)
-    _call.__doc__ = f"Whether each two elements, read as true or false, are joined by {_name!r}."
+    _call.__doc__ = f"Return `x {_name} y` for each two elements, broadcast and converted to bool."
     _offer(_call, f"logical_{_name}")
 
 
@@ -344,8 +370,11 @@ for _name, _entry in {"and": ops.bitwise_and, "or": ops.bitwise_or, "xor": ops.b
 def isclose(
     input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Tensor:
-    """Whether |input - other| ≤ atol + rtol · |other|, element by element. RuntimeError where the dtypes
-    differ."""
+    """Return whether |input - other| ≤ atol + rtol · |other|, element by element, as bools.
+
+    equal_nan: whether NaN is close to NaN. Raises RuntimeError where the dtypes differ, or a tolerance is
+    negative.
+    """
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
@@ -368,17 +397,17 @@ def isclose(
 def allclose(
     input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:
-    """Whether `isclose` holds for all elements, the two being broadcast."""
+    """Return whether `isclose` is true for all elements, broadcast; errors as for `isclose`."""
     return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
 
 
 @method
 def equal(input: Tensor, other: Tensor) -> bool:
-    """Whether the two have the same shape and the same elements."""
+    """Return whether the two have the same shape and the same elements."""
     return input.shape == other.shape and bool(ops.eq.call(input, other).array.all())
 
 
 @method
 def clone(input: Tensor) -> Tensor:
-    """A recorded copy in memory of its own."""
+    """Return a recorded copy in memory of its own."""
     return shape_ops.clone.call(input, False)

@@ -36,7 +36,7 @@ def _in_place(name: str) -> Callable[..., Tensor]:
         return self.change(lambda before: f(before, *args, **kwargs), operands, alike=alike)
 
     call.__name__ = call.__qualname__ = f"{name}_"
-    call.__doc__ = f"`{name}`, written into this Tensor's memory; see `Tensor.change` for the errors."
+    call.__doc__ = f"Write `{name}` into this Tensor's memory and return it; errors as for `Tensor.change`."
     return method_only(call)
 
 
@@ -48,7 +48,8 @@ for _name in (
 
 
 def _operator(dunder: str, entry: Operation) -> None:
-    """`x += y`. Where nothing is recorded, as in an optimizer's step, the array's own operator does it."""
+    """Define `x += y` and its like; the array's own operator computes it where nothing is recorded, as in an
+    optimizer's step."""
     change = getattr(Tensor, f"{entry.name}_")
     on_arrays = getattr(operator, dunder)
 
@@ -60,13 +61,13 @@ def _operator(dunder: str, entry: Operation) -> None:
                 and type(theirs) is ndarray
                 and (dtype := mine.dtype) is theirs.dtype
                 and dtype in FLOATS
-                and (mine.base is None or mine.flags.forc)  # no two of its elements are one memory cell
+                and (mine.base is None or mine.flags.forc)  # no two of its elements share memory
                 and not ((self.edge or other.edge) and is_grad_enabled())
                 and (mine.base is None is theirs.base or not overlap_in_part(mine, theirs))
             ):
                 try:
                     on_arrays(mine, theirs)
-                except ValueError:  # the shapes differ, of which `change` says more
+                except ValueError:  # the shapes differ; `change` raises the better message
                     return change(self, other)
                 self._note_change()
                 return self
@@ -87,17 +88,23 @@ for _dunder, _entry in {
 
 @method_only
 def copy_(self: Tensor, src: Any) -> Tensor:
-    """The elements of `src`, broadcast and in this Tensor's dtype, written into its memory."""
+    """Write the elements of `src`, broadcast and in this Tensor's dtype, into its memory, and return it.
+
+    Raises TypeError for anything but a Tensor or a number, and the errors of `Tensor.change`.
+    """
     if not isinstance(src, (Tensor, int, float)):
         raise TypeError(f"copy_(): argument 'src' must be a Tensor or a number, not {type(src).__name__}")
-    if not isinstance(src, Tensor):  # cast like any other, where `fill_` refuses a number beyond the dtype
+    if not isinstance(src, Tensor):  # cast like any Tensor, while `fill_` refuses a number beyond the dtype
         src = tensor(src, dtype=float64 if isinstance(src, float) else None, device=self.device)
     return assign(self, src, EVERYWHERE, tuple(self.shape))
 
 
 @method_only
 def fill_(self: Tensor, value: Any) -> Tensor:
-    """`value`, a number or a 0-d Tensor, in every element."""
+    """Write `value`, a number or a 0-dimensional Tensor, into every element, and return self.
+
+    Raises RuntimeError for a Tensor with dimensions, and the errors of `Tensor.change`.
+    """
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(
             f"fill_ only supports a 0-dimensional value tensor, not one of {value.ndim} dimensions"
@@ -107,5 +114,5 @@ def fill_(self: Tensor, value: Any) -> Tensor:
 
 @method_only
 def zero_(self: Tensor) -> Tensor:
-    """0 in every element."""
+    """Write 0 into every element, and return self; errors as for `Tensor.change`."""
     return fill_(self, 0)

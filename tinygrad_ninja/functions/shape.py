@@ -1,4 +1,4 @@
-"""Shapes: views where the memory allows it, joined and split Tensors, diagonals, the matrix product."""
+"""Shapes: views where the memory allows it, joining and splitting, diagonals, the matrix product."""
 
 from __future__ import annotations
 
@@ -23,46 +23,53 @@ from .register import function, method, method_only
 
 
 @lru_cache(maxsize=1024)
-def _filled(shape: tuple[int, ...], n: int) -> tuple[int, ...]:
-    """`shape` with its one -1 worked out for n elements."""
-    rest = math.prod(shape)
+def _infer_shape(shape: tuple[int, ...], n: int) -> tuple[int, ...]:
+    """Return `shape` with its one -1 replaced for n elements; RuntimeError where that is impossible."""
+    product = math.prod(shape)
     unknown = shape.count(-1)
-    if rest == n and not unknown and min(shape, default=0) >= 0:
+    if product == n and not unknown and min(shape, default=0) >= 0:
         return shape
     if unknown > 1:
         raise RuntimeError("only one dimension can be inferred")
     if shape and min(shape) < -1:
         raise RuntimeError(f"invalid shape dimension {min(shape)}")
     if unknown:
-        if rest == 0:
+        if product == 0:
             raise RuntimeError(
                 f"cannot reshape tensor of 0 elements into shape {list(shape)}: -1 is ambiguous"
             )
-        if n % rest == 0:  # the product is that of the others, times -1
-            return tuple([-n // rest if each == -1 else each for each in shape])
+        if n % product == 0:  # the product is that of the other sizes, times -1
+            return tuple([-n // product if size == -1 else size for size in shape])
     raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {n}")
 
 
 @method
 def reshape(input: Tensor, *shape: Any) -> Tensor:
-    """The same elements in another shape, of which one size may be -1: a view where the memory allows it."""
-    return ops.reshape.call(input, _filled(sizes(shape), input.numel()))
+    """Return the same elements in another shape, in which one size may be -1: a view where the memory allows
+    it.
+
+    Raises RuntimeError where the shape does not fit the number of elements.
+    """
+    return ops.reshape.call(input, _infer_shape(sizes(shape), input.numel()))
 
 
 @method_only
 def view(self: Tensor, *shape: Any) -> Tensor:
-    """The same memory in another shape. RuntimeError where only a copy could have it: use reshape."""
+    """Return the same memory in another shape, in which one size may be -1.
+
+    Raises RuntimeError where only a copy could have the shape (use reshape), or it does not fit.
+    """
     array = self.array
     if type(array) is np.ndarray:
-        to, contiguous = _filled(sizes(shape), array.size), array.flags.c_contiguous
+        size, contiguous = _infer_shape(sizes(shape), array.size), array.flags.c_contiguous
     else:
-        to, contiguous = _filled(sizes(shape), self.numel()), self.is_contiguous()
-    if not contiguous and not _viewable(array, to):
+        size, contiguous = _infer_shape(sizes(shape), self.numel()), self.is_contiguous()
+    if not contiguous and not _viewable(array, size):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one dimension spans "
             "across two contiguous subspaces). Use .reshape(...) instead."
         )
-    return ops.reshape.call(self, to)
+    return ops.reshape.call(self, size)
 
 
 def _viewable(array: Any, shape: tuple[int, ...]) -> bool:
@@ -78,19 +85,22 @@ def _viewable(array: Any, shape: tuple[int, ...]) -> bool:
 
 @method_only
 def view_as(self: Tensor, other: Tensor) -> Tensor:
-    """`view` in the shape of another Tensor."""
+    """Return `view` in the shape of another Tensor."""
     return view(self, *other.shape)
 
 
 @method_only
 def reshape_as(self: Tensor, other: Tensor) -> Tensor:
-    """`reshape` to the shape of another Tensor."""
+    """Return `reshape` to the shape of another Tensor."""
     return reshape(self, *other.shape)
 
 
 @method
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """The dimensions from start_dim to end_dim as one."""
+    """Join the dimensions from start_dim to end_dim into one.
+
+    Raises IndexError where there is no such dimension, RuntimeError where start_dim comes after end_dim.
+    """
     start, end = dimension(start_dim, input.ndim), dimension(end_dim, input.ndim)
     if start > end:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
@@ -102,23 +112,26 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 @method
 def ravel(input: Tensor) -> Tensor:
-    """All the elements, in order, as one dimension."""
+    """Return all the elements, in order, in one dimension."""
     return reshape(contiguous(input), -1)
 
 
 @method
 def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
-    """The dimensions in another order: dimension i of the result is dims[i] of the input."""
-    wanted = sizes(order) if dims is None else sizes((dims,))
-    axes = tuple(dimension(each, input.ndim) for each in wanted)
+    """Reorder the dimensions: dimension i of the result is dims[i] of the input; a view.
+
+    Raises RuntimeError unless each dimension is named once.
+    """
+    requested = sizes(order) if dims is None else sizes((dims,))
+    axes = tuple(dimension(dim, input.ndim) for dim in requested)
     if sorted(axes) != list(range(input.ndim)):
-        raise RuntimeError(f"permute: {wanted} does not name each of the {input.ndim} dimensions once")
+        raise RuntimeError(f"permute: {requested} does not name each of the {input.ndim} dimensions once")
     return ops.permute.call(input, axes)
 
 
 @method
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Two dimensions exchanged."""
+    """Exchange two dimensions; a view. Raises IndexError where there is no such dimension."""
     order = list(range(input.ndim))
     i, j = dimension(dim0, input.ndim), dimension(dim1, input.ndim)
     if order:
@@ -128,25 +141,25 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
 
 @method
 def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
-    """`transpose` under NumPy's name."""
+    """Exchange two dimensions: `transpose` under NumPy's name."""
     return transpose(input, axis0, axis1)
 
 
 @method
 def t(input: Tensor) -> Tensor:
-    """A matrix transposed; a vector as it is. RuntimeError for more than two dimensions."""
+    """Transpose a matrix; a vector is returned as it is. RuntimeError for more than two dimensions."""
     if input.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
     return ops.permute.call(input, tuple(reversed(range(input.ndim))))
 
 
 def _t(self: Tensor) -> Tensor:
-    """The dimensions in reverse order."""
+    """Return a view with the dimensions in reverse order."""
     return ops.permute.call(self, tuple(reversed(range(self.ndim))))
 
 
 def _mt(self: Tensor) -> Tensor:
-    """The last two dimensions exchanged. RuntimeError for a vector, which has one."""
+    """Return a view with the last two dimensions exchanged. RuntimeError for a vector, which has only one."""
     if self.ndim == 1:
         raise RuntimeError("tensor.mT is only supported on matrices or batches of matrices. Got 1-D tensor.")
     return transpose(self, -2, -1) if self.ndim else self
@@ -158,113 +171,130 @@ Tensor.mT = property(_mt)  # type: ignore[attr-defined]
 
 @method
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
-    """Without the dimensions of size 1: all, or those named that have it."""
-    every = tuple(range(input.ndim))
-    named = () if dim in ((), []) else dimensions(dim, input.ndim) or every
-    shape = tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in named)
+    """Remove dimensions of size 1: all of them, or those of `dim`, an int or several, that have it; a
+    view."""
+    all_dims = tuple(range(input.ndim))
+    removable = () if dim in ((), []) else dimensions(dim, input.ndim) or all_dims
+    shape = tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in removable)
     return ops.squeeze.call(input, shape)
 
 
 @method
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
-    """With a dimension of size 1 put in at `dim`."""
-    at = dimension(dim, input.ndim + 1)
+    """Insert a dimension of size 1 at `dim`; a view. Raises IndexError where `dim` is out of range."""
+    position = dimension(dim, input.ndim + 1)
     shape = tuple(input.shape)
-    return ops.unsqueeze.call(input, (*shape[:at], 1, *shape[at:]))
+    return ops.unsqueeze.call(input, (*shape[:position], 1, *shape[position:]))
 
 
 @method_only
 def expand(self: Tensor, *size: Any) -> Tensor:
-    """A view with dimensions of size 1, and new ones in front, repeated; -1 leaves a size as it is."""
-    want = sizes(size)
-    have = tuple(self.shape)
-    extra = len(want) - len(have)
+    """Repeat dimensions of size 1, and new ones in front, to the given sizes; a view. -1 leaves a size as it
+    is.
+
+    Raises RuntimeError where the sizes do not fit.
+    """
+    requested = sizes(size)
+    current = tuple(self.shape)
+    extra = len(requested) - len(current)
     if extra < 0:
         raise RuntimeError(
-            f"expand: the number of sizes provided ({len(want)}) must be greater or equal to the number of "
-            f"dimensions in the tensor ({len(have)})"
+            f"expand: the number of sizes provided ({len(requested)}) must be greater or equal to the number "
+            f"of dimensions in the tensor ({len(current)})"
         )
-    if any(each == -1 for each in want[:extra]):
+    if any(size == -1 for size in requested[:extra]):
         raise RuntimeError("expand: -1 isn't allowed in a leading, non-existing dimension")
-    shape = (*want[:extra], *(h if w == -1 else w for h, w in zip(have, want[extra:], strict=True)))
+    shape = (
+        *requested[:extra],
+        *(old if new == -1 else new for old, new in zip(current, requested[extra:], strict=True)),
+    )
     return ops.expand.call(self, shape)
 
 
 @method_only
 def expand_as(self: Tensor, other: Tensor) -> Tensor:
-    """`expand` to the shape of another Tensor."""
+    """Return `expand` to the shape of another Tensor."""
     return expand(self, *other.shape)
 
 
 @method
 def broadcast_to(input: Tensor, size: Any) -> Tensor:
-    """`expand` as a function."""
+    """Return `expand` to `size`, a tuple of ints."""
     return expand(input, *size)
 
 
 @method_only
 def contiguous(self: Tensor) -> Tensor:
-    """Itself where its elements lie in order in memory, else a recorded copy."""
+    """Return the Tensor itself where its elements lie in order in memory, else a recorded copy."""
     return self if self.is_contiguous() else ops.clone.call(self, True)
 
 
 def _list_of_tensors(tensors: Any) -> list[Tensor]:
-    several = list(tensors)
-    for each in several:
-        if not isinstance(each, Tensor):
-            raise TypeError(f"expected Tensor as element in argument 0, but got {type(each).__name__}")
-    return several
+    elements = list(tensors)
+    for element in elements:
+        if not isinstance(element, Tensor):
+            raise TypeError(f"expected Tensor as element in argument 0, but got {type(element).__name__}")
+    return elements
 
 
 @function
 def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
-    """The tensors one after the other along `dim`; their other sizes must agree."""
-    several = _list_of_tensors(tensors)
-    if not several:
+    """Join the tensors along `dim`; their other sizes must agree.
+
+    The result has the dtype that holds all of theirs. Raises ValueError for no tensors, TypeError for other
+    elements, RuntimeError where the sizes or the devices differ, or a tensor is 0-dimensional.
+    """
+    parts = _list_of_tensors(tensors)
+    if not parts:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-    for each in several:
-        if not each.ndim:
+    for part in parts:
+        if not part.ndim:
             raise RuntimeError("zero-dimensional tensor cannot be concatenated")
-    same_device("cat", *several)
-    common = dtypes.result_dtype([each.dtype for each in several], [], [])
-    kept = [each for each in several if each.shape != (0,)]
-    if not kept:
-        return ops.cat.call([each.to(common) for each in several], 0)
-    at = dimension(dim if axis is None else axis, kept[0].ndim)
-    nothing = tuple(0 if i == at else n for i, n in enumerate(kept[0].shape))
-    fitting = [each.reshape(nothing) if each.shape == (0,) else each for each in several]
-    return ops.cat.call([each.to(common) for each in fitting], at)
+    same_device("cat", *parts)
+    common = dtypes.result_dtype([part.dtype for part in parts], [], [])
+    shaped = [part for part in parts if part.shape != (0,)]
+    if not shaped:
+        return ops.cat.call([part.to(common) for part in parts], 0)
+    position = dimension(dim if axis is None else axis, shaped[0].ndim)
+    # PyTorch accepts tensors of shape (0,) beside any others.
+    empty_shape = tuple(0 if i == position else n for i, n in enumerate(shaped[0].shape))
+    fitting = [part.reshape(empty_shape) if part.shape == (0,) else part for part in parts]
+    return ops.cat.call([part.to(common) for part in fitting], position)
 
 
 @function
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> Tensor:
-    """Tensors of one shape along a new dimension."""
-    several = _list_of_tensors(tensors)
-    if not several:
+    """Join tensors of one shape along a new dimension at `dim`.
+
+    The result has the dtype that holds all of theirs. Raises RuntimeError for no tensors, and where the
+    shapes or the devices differ; TypeError for other elements.
+    """
+    parts = _list_of_tensors(tensors)
+    if not parts:
         raise RuntimeError("stack expects a non-empty TensorList")
-    for each in several:
-        if each.shape != several[0].shape:
+    for part in parts:
+        if part.shape != parts[0].shape:
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(several[0].shape)} "
-                f"and {list(each.shape)}"
+                f"stack expects each tensor to be equal size, but got {list(parts[0].shape)} "
+                f"and {list(part.shape)}"
             )
-    same_device("stack", *several)
-    at = dimension(dim if axis is None else axis, several[0].ndim + 1)
-    common = dtypes.result_dtype([each.dtype for each in several], [], [])
-    return ops.stack.call([each.to(common) for each in several], at)
+    same_device("stack", *parts)
+    position = dimension(dim if axis is None else axis, parts[0].ndim + 1)
+    common = dtypes.result_dtype([part.dtype for part in parts], [], [])
+    return ops.stack.call([part.to(common) for part in parts], position)
 
 
 def _pieces(views: Iterable[Tensor]) -> tuple[Tensor, ...]:
     pieces = tuple(views)
-    for each in pieces:
-        if isinstance(each, View):
-            each.one_of_several = True
+    for piece in pieces:
+        if isinstance(piece, View):
+            piece.one_of_several = True
     return pieces
 
 
 def _slices(input: Tensor, bounds: Sequence[int], dim: int) -> tuple[Tensor, ...]:
-    at = dimension(dim, input.ndim)
-    lead = (slice(None),) * at
+    position = dimension(dim, input.ndim)
+    lead = (slice(None),) * position
     return tuple([input[(*lead, slice(a, b))] for a, b in itertools.pairwise(bounds)])
 
 
@@ -275,7 +305,10 @@ def _has_dimensions(input: Tensor, name: str) -> None:
 
 @method
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of pieces along `dim`: of one size (the last may be smaller), or of the sizes listed."""
+    """Return views of pieces along `dim`: of one size (the last may be smaller), or of the sizes listed.
+
+    Raises RuntimeError for a size that is not positive, and for sizes that do not sum to the dimension's.
+    """
     _has_dimensions(tensor, "split")
     n = tensor.shape[dimension(dim, tensor.ndim)]
     if isinstance(split_size_or_sections, int):
@@ -290,8 +323,8 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
                 f"but got {list(split_size_or_sections)}"
             )
         bounds = [0]
-        for each in split_size_or_sections:
-            bounds.append(bounds[-1] + each)
+        for size in split_size_or_sections:
+            bounds.append(bounds[-1] + size)
         if bounds[-1] != n:
             raise RuntimeError(
                 f"split_with_sizes expects split_sizes to sum exactly to {n}, "
@@ -302,7 +335,8 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
 
 @method
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` views of equal size along `dim`, the last perhaps smaller."""
+    """Return at most `chunks` views of equal size along `dim`, the last perhaps smaller. RuntimeError for
+    chunks ≤ 0."""
     _has_dimensions(input, "chunk")
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
@@ -314,7 +348,10 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 @method
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views along `dim`: of as many nearly equal pieces, or cut before each index listed."""
+    """Return views along `dim`: that many nearly equal pieces, or cut before each index listed.
+
+    Raises RuntimeError for a number of pieces that is not positive.
+    """
     _has_dimensions(input, "tensor_split")
     n = input.shape[dimension(dim, input.ndim)]
     if isinstance(indices_or_sections, Tensor):
@@ -326,27 +363,31 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         size, larger = divmod(n, pieces)
         bounds = [i * size + min(i, larger) for i in range(pieces + 1)]
         return _slices(input, bounds, dim)
-    cuts = [min(max(each + n if each < 0 else each, 0), n) for each in indices_or_sections]
+    cuts = [min(max(cut + n if cut < 0 else cut, 0), n) for cut in indices_or_sections]
     return _slices(input, [0, *cuts, n], dim)
 
 
 @method
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """A view for each index along `dim`, which it loses."""
-    at = dimension(dim, input.ndim)
+    """Return a view for each index along `dim`, without that dimension. IndexError where there is no such
+    dimension."""
+    position = dimension(dim, input.ndim)
     if not input.ndim:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-    lead = (slice(None),) * at
-    return _pieces(input[(*lead, i)] for i in range(input.shape[at]))
+    lead = (slice(None),) * position
+    return _pieces(input[(*lead, i)] for i in range(input.shape[position]))
 
 
 @method
 def flip(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
-    """A copy with the order along the dimensions `dims` reversed."""
+    """Return a copy with the order along the dimensions `dims` reversed.
+
+    Raises TypeError without dims, IndexError where there is no such dimension.
+    """
     if not order and dims is None:
         raise TypeError("flip() needs dims: the dimensions to reverse")
-    wanted = sizes(order) if dims is None else sizes((dims,))
-    return ops.flip.call(input, dimensions(wanted, input.ndim) or ())
+    requested = sizes(order) if dims is None else sizes((dims,))
+    return ops.flip.call(input, dimensions(requested, input.ndim) or ())
 
 
 def _reversed(self: Tensor) -> Tensor:
@@ -364,19 +405,28 @@ def _matrix(input: Tensor, name: str) -> Tensor:
 
 @method
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The lower triangle of the last two dimensions, up to the diagonal, and zeros above it."""
+    """Return the lower triangle of the last two dimensions, up to the diagonal, and zeros above it.
+
+    Raises RuntimeError for fewer than two dimensions.
+    """
     return ops.tril.call(_matrix(input, "tril"), diagonal)
 
 
 @method
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The upper triangle of the last two dimensions, down to the diagonal, and zeros below it."""
+    """Return the upper triangle of the last two dimensions, down to the diagonal, and zeros below it.
+
+    Raises RuntimeError for fewer than two dimensions.
+    """
     return ops.triu.call(_matrix(input, "triu"), diagonal)
 
 
 @method
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
-    """The diagonal of a matrix, or the square matrix with a vector on its diagonal."""
+    """Return the diagonal of a matrix, or the square matrix with a vector on its diagonal.
+
+    Raises RuntimeError for another number of dimensions.
+    """
     if input.ndim == 1:
         return ops.diag_embed.call(input, diagonal)
     if input.ndim != 2:
@@ -386,13 +436,15 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 
 @method
 def matmul(input: Tensor, other: Tensor) -> Tensor:
-    """The matrix product: of vectors, matrices, and batches of them (leading dimensions are broadcast).
+    """Return the matrix product of vectors, matrices, and batches of them (leading dimensions are broadcast).
 
-    RuntimeError where the inner sizes differ, an operand is 0-dimensional, or the dtypes differ.
+    (…, n, k) and (…, k, m) give (…, n, m); a vector is a row as the first and a column as the second operand,
+    and loses that dimension. Raises RuntimeError where the inner sizes differ, an operand is 0-dimensional,
+    or the dtypes differ; TypeError for anything but Tensors.
     """
-    for each in (input, other):
-        if not isinstance(each, Tensor):
-            raise TypeError(f"matmul(): both operands must be Tensors, not {type(each).__name__}")
+    for operand in (input, other):
+        if not isinstance(operand, Tensor):
+            raise TypeError(f"matmul(): both operands must be Tensors, not {type(operand).__name__}")
     if observers:
         input, other = arguments("matmul", input, other)
     _check_product(input, other)
@@ -436,7 +488,7 @@ Tensor.__rmatmul__ = _reflected_matmul
 
 @method
 def dot(input: Tensor, other: Tensor) -> Tensor:
-    """The product of two vectors of one length. RuntimeError for anything else."""
+    """Return the product of two vectors of one length, of shape (). RuntimeError for anything else."""
     if input.ndim != 1 or other.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {other.ndim}D tensors")
     return matmul(input, other)
@@ -444,7 +496,7 @@ def dot(input: Tensor, other: Tensor) -> Tensor:
 
 @method
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
-    """The product of two matrices, without batches. RuntimeError for anything else."""
+    """Return the product of two matrices, (n, k) and (k, m): (n, m). RuntimeError for anything else."""
     if input.ndim != 2 or mat2.ndim != 2:
         raise RuntimeError(f"mm expects two matrices, but got {input.ndim}D and {mat2.ndim}D tensors")
     return matmul(input, mat2)
