@@ -1,8 +1,8 @@
-"""Value: micrograd's scalar on this engine, with a Python float for data.
+"""Value: micrograd's scalar on this engine, with a Python float as data.
 
 What an operation computes, and the rule of each of its inputs, are the entries of `ops` that Tensors use. At
-the edges the answers are IEEE 754's, as a Tensor's are: 1/0 is infinite, the logarithm of -1 is not a number,
-and nothing raises. Neurons, layers and networks of Values are in `micrograd`.
+the edges the results are IEEE 754's, as a Tensor's are: 1/0 is infinite, the logarithm of -1 is NaN, and
+nothing raises. Neurons, layers and networks of Values are in `micrograd`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .ops.table import Operation
 
 _new = object.__new__
 _RAISED = (ArithmeticError, ValueError)
-"""What Python raises where IEEE 754 has an answer, as of 1/0 and sin ∞. NumPy is then asked for it."""
+"""Python's errors where IEEE 754 has a result, as for 1/0 and sin ∞; NumPy then computes it."""
 
 
 def _record(op: Operation, result: float, a: Value, b: Value | None, x: float, y: float | None) -> Value:
@@ -63,8 +63,7 @@ def _named(call: Callable[..., Value], op: Operation) -> Callable[..., Value]:
 
 
 def _foreign(mine: Value, other: Any) -> Any:
-    """Return NotImplemented, so that Python names the two types. TypeError for an array, of which NumPy would
-    say something else."""
+    """Return NotImplemented, so that Python's error names the two types; raise TypeError for an array."""
     _ = mine.data  # an observer is to hear of it
     if isinstance(other, np.ndarray):
         raise TypeError("a Value and a NumPy array don't mix: use a Value for each number, or Tensors")
@@ -123,15 +122,15 @@ def _number(given: Any) -> float:
 class Value:
     """A number, its gradient, and the operation and the Values that it came from.
 
-    data: a float. grad: the derivative of each result that `backward` was called on with respect to this
-    Value, added up. label: a name for drawings. TypeError where `data` is no real number.
+    data: a float. grad: the sum of the derivatives, with respect to this Value, of all results on which
+    `backward` was called. label: a name for drawings. Raises TypeError where `data` is no real number.
 
     A Value is its own node of the record: `op`, `edges`, `values`, `order` and `lines` are those of
     `node.Node`.
     """
 
-    # A graph of Values is many small objects, each of which Python's garbage collector visits several times.
-    # So there is one a node: what a Node keeps in tuples stands in slots here.
+    # A graph of Values has many small objects, each of which Python's garbage collector visits several times.
+    # So there is only one per node, which has in slots what a Node has in tuples.
     __slots__ = (
         "__weakref__", "_a", "_b", "_data", "_dout", "_grad", "_label", "_x", "_y", "lines", "op", "order",
     )  # fmt: skip
@@ -142,10 +141,10 @@ class Value:
     lines: list[FrameSummary]
     _data: float
     _grad: float
-    _dout: float  # in backward: what the Values that use this one have sent it so far
+    _dout: float  # in backward: the sum of the contributions from the Values that use this one, so far
     _a: Any  # the inputs, Values; None where there are fewer
     _b: Value | None
-    _x: float  # what they held then
+    _x: float  # the inputs' data at that time
     _y: float | None
 
     def __init__(self, data: Any, label: str = "") -> None:
@@ -159,8 +158,11 @@ class Value:
 
     @property
     def data(self) -> float:
-        """The number. A leaf's may be assigned; that of a result may not (RuntimeError), since its rule is to
-        read what was computed. TypeError where it is no real number."""
+        """Return the number; only a leaf's may be assigned.
+
+        Raises RuntimeError for the result of an operation, whose rule reads what was computed, and TypeError
+        where the new number is no real number.
+        """
         if observers and (observer := observing()):
             return observer.read_value(self, "_data")
         return self._data
@@ -182,7 +184,8 @@ class Value:
 
     @property
     def grad(self) -> float:
-        """The gradient so far; assign 0 to begin anew. TypeError where that is no real number."""
+        """Return the gradient so far; assign 0 to start again. TypeError where the new number is no real
+        number."""
         if observers and (observer := observing()):
             return observer.read_value(self, "_grad")
         return self._grad
@@ -193,7 +196,7 @@ class Value:
 
     @property
     def label(self) -> str:
-        """A name for drawings; empty until it is given."""
+        """Return the name for drawings; empty until it is assigned."""
         return getattr(self, "_label", "")
 
     @label.setter
@@ -202,33 +205,35 @@ class Value:
 
     @property
     def edges(self) -> tuple[Value, ...]:
-        """The Values that it was computed from, in order."""
-        return tuple(each for each in (self._a, self._b) if each is not None)
+        """Return the Values that it was computed from, in order."""
+        return tuple(value for value in (self._a, self._b) if value is not None)
 
     @property
     def values(self) -> tuple[float, ...] | None:
-        """The output, the inputs and the parameters, as they were when this was computed; None of a leaf."""
+        """Return the output, the inputs and the parameters at the time of the computation; None for a
+        leaf."""
         if self.op is None:
             return None
         return (self.data, self._x) if self._y is None else (self.data, self._x, self._y)
 
     @property
     def _prev(self) -> set[Value]:
-        """The Values that it was computed from."""
+        """Return the Values that it was computed from."""
         return set(self.edges)
 
     @property
     def _op(self) -> str:
-        """The sign or the name of the operation that made it; empty for a leaf."""
+        """Return the sign or the name of the operation that computed it; empty for a leaf."""
         if self.op is None:
             return ""
         sign = "ReLU" if self.op is ops.relu else self.op.operator or self.op.name
         return f"{sign}{self._y:g}" if self._b is None and self._y is not None else sign
 
     def backward(self) -> None:
-        """Add the derivative of this Value with respect to each Value it came from to that one's `grad`.
+        """Add the derivative of this Value with respect to each Value that it was computed from to that
+        Value's `grad`.
 
-        RuntimeError, where `detect_anomaly` watches, as it says.
+        Raises RuntimeError for NaN, where `detect_anomaly` checks for it.
         """
         checked = bool(observers) and is_anomaly_check_nan_enabled()
         nodes = ancestors([self], lambda node: (node._a, node._b))
@@ -259,9 +264,9 @@ class Value:
                     if b is not None:
                         db = float(rules[1](*arrays))
             if checked:
-                for place, sent in enumerate((da,) if b is None else (da, db)):
+                for i, contribution in enumerate((da,) if b is None else (da, db)):
                     lines = getattr(node, "lines", None)
-                    check_gradient(op.name, place, sent, (dout, *values), lines)
+                    check_gradient(op.name, i, contribution, (dout, *values), lines)
             node._a._dout += da
             if b is not None:
                 b._dout += db
@@ -278,7 +283,8 @@ class Value:
     __abs__ = _unary(ops.abs)
 
     def __pow__(self, other: Any) -> Value:
-        """out = selfᵇ; a number, unlike a Value, is a parameter of the operation and gets no gradient."""
+        """Return selfᵇ, where b is the other; a number, unlike a Value, is a parameter of the operation and
+        gets no gradient."""
         if not isinstance(other, Real):
             return _pow(self, other)
         exponent = float(other)
