@@ -217,8 +217,8 @@ def compare(fn: Callable[..., Any], *inputs: Any, device: str = "cpu", dtype: An
         "cuda" on the GPU.
     dtype: of the floating point inputs; their own where None.
 
-    ImportError without PyTorch; ValueError where there is no loss to differentiate; RuntimeError where this
-    machine has not got the device.
+    Raises ImportError without PyTorch; ValueError where there is no loss to differentiate; RuntimeError where
+    this machine lacks the device.
     """
     torch = import_module("torch")
     names = _input_names(fn, inputs)

@@ -45,12 +45,12 @@ def gradcheck(
     for i in checked:
         analytic = _gradients(outputs, leaves[i])
         numeric = _differences(func, leaves, i, eps).reshape(analytic.shape)
-        wrong = np.argwhere(~np.isclose(analytic, numeric, rtol, atol))
-        if not len(wrong):
+        mismatches = np.argwhere(~np.isclose(analytic, numeric, rtol, atol))
+        if not len(mismatches):
             continue
         if not raise_exception:
             return False
-        row, column = (int(index) for index in wrong[0])
+        row, column = (int(index) for index in mismatches[0])
         raise GradcheckError(
             f"input {i} at {_place(row, leaves[i].shape)}, {_describe(column, outputs)}: "
             f"the gradient is {analytic[row, column]!s}, the finite difference {numeric[row, column]!s}"

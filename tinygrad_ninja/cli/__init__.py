@@ -57,7 +57,7 @@ def main() -> NoReturn:
     sys.exit(status)
 
 
-def print_warning(message: Warning | str, *where: Any, **rest: Any) -> None:
+def print_warning(message: Warning | str, *location: Any, **options: Any) -> None:
     """Print a warning as one plain line, for people who do not see the code: a `warnings.showwarning`."""
     click.echo(f"note: {message}", err=True)
 

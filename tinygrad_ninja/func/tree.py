@@ -19,14 +19,14 @@ def map_tensors(function: Callable[[Tensor], Any], tree: Any) -> Any:
     return tree
 
 
-def tensors_of(tree: Any, what: str, error: type[Exception]) -> list[Tensor]:
+def tensors_of(tree: Any, label: str, error: type[Exception]) -> list[Tensor]:
     """Return the Tensors of the tree in order; raise `error` where it holds anything else."""
     if isinstance(tree, Tensor):
         return [tree]
     if type(tree) in (tuple, list, dict):
         branches = tree.values() if isinstance(tree, dict) else tree
-        return [tensor for branch in branches for tensor in tensors_of(branch, what, error)]
-    raise error(f"{what} must be a Tensor, or a tuple, list or dict of Tensors, not {type(tree).__name__}")
+        return [tensor for branch in branches for tensor in tensors_of(branch, label, error)]
+    raise error(f"{label} must be a Tensor, or a tuple, list or dict of Tensors, not {type(tree).__name__}")
 
 
 def filled(tree: Any, values: Iterable[Any]) -> Any:
@@ -35,7 +35,7 @@ def filled(tree: Any, values: Iterable[Any]) -> Any:
     return map_tensors(lambda _: next(remaining), tree)
 
 
-def matching(tree: Any, pattern: Any, what: str) -> list[Tensor]:
+def matching(tree: Any, pattern: Any, label: str) -> list[Tensor]:
     """Return the Tensors of a tree in the order of `pattern`.
 
     Raises RuntimeError where the tree has another structure than the pattern, or a Tensor another shape.
@@ -43,11 +43,11 @@ def matching(tree: Any, pattern: Any, what: str) -> list[Tensor]:
     if isinstance(pattern, Tensor):
         if not isinstance(tree, Tensor) or tree.shape != pattern.shape:
             got = f"one of {tuple(tree.shape)}" if isinstance(tree, Tensor) else type(tree).__name__
-            raise RuntimeError(f"{what}: a Tensor of shape {tuple(pattern.shape)} is expected, not {got}")
+            raise RuntimeError(f"{label}: a Tensor of shape {tuple(pattern.shape)} is expected, not {got}")
         return [tree]
     if type(tree) is not type(pattern) or len(tree) != len(pattern):
-        raise RuntimeError(f"{what} must have the structure of what they belong to")
+        raise RuntimeError(f"{label} must have the structure of what they belong to")
     keys = list(pattern) if isinstance(pattern, dict) else range(len(pattern))
     if isinstance(tree, dict) and set(tree) != set(keys):
-        raise RuntimeError(f"{what} must have the keys {', '.join(map(repr, keys))}")
-    return [tensor for key in keys for tensor in matching(tree[key], pattern[key], what)]
+        raise RuntimeError(f"{label} must have the keys {', '.join(map(repr, keys))}")
+    return [tensor for key in keys for tensor in matching(tree[key], pattern[key], label)]

@@ -142,8 +142,8 @@ class ToTorch(Conversion):
     def tensor(self, x: Any, where: str) -> Any:
         """Return a copy of the numbers: on the CPU, or on the GPU where they are there."""
         device = device_of(x.array)
-        moved = move(x.array, device if device.startswith("cuda") else "torch")
-        return moved.clone() if moved is x.array else moved
+        converted = move(x.array, device if device.startswith("cuda") else "torch")
+        return converted.clone() if converted is x.array else converted
 
     def generator(self, x: Any, where: str) -> Any:
         """Return a generator of PyTorch's in the state of `x`."""
@@ -186,8 +186,8 @@ class FromTorch(Conversion):
                 where, f"is {name} and {x.layout}: there are only {', '.join(dtypes.BY_NAME)} here"
             )
         array = kind_of(x).copy(x.detach())
-        target = device(device_of(array))
-        return wrap(move(array, "cpu") if target.type == "torch" else array)
+        source_device = device(device_of(array))
+        return wrap(move(array, "cpu") if source_device.type == "torch" else array)
 
     def generator(self, x: Any, where: str) -> Any:
         """Return a generator of this engine in the state of `x`."""
@@ -201,7 +201,7 @@ class FromTorch(Conversion):
         """Return a class over this engine's bases; TypeError for a layer of PyTorch's that this engine
         lacks."""
         if self.engine.owns(cls):
-            raise self.error(where, f"is a {cls.__name__}, which there is none of here")
+            raise self.error(where, f"is a {cls.__name__}, which this engine lacks")
         return super().cross_class(cls, where)
 
 

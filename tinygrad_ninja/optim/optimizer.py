@@ -60,7 +60,7 @@ class Optimizer:
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
         params = param_group["params"]
         if isinstance(params, set):
-            raise TypeError("optimizer parameters need to be ordered: give a list in the place of the set")
+            raise TypeError("optimizer parameters need to be ordered: pass a list instead of a set")
         members = [params] if isinstance(params, Tensor) else list(params)
         for member in members:
             if not isinstance(member, Tensor):

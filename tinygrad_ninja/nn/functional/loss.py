@@ -103,7 +103,7 @@ def mse_loss(
     if input.shape != target.shape:
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) "
-            "broadcasts them, which is seldom what is meant: give both the same size",
+            "broadcasts them, which is rarely intended: give both the same size",
             stacklevel=3,  # past `takes_tensors`
         )
     difference = input - target
