@@ -10,9 +10,10 @@ import torch
 from lecture_list import LECTURE_LIST, needs_lecture_list
 from torch_twins import TWINS
 
-from tinygrad_ninja import Generator, float64, from_numpy, no_grad, ones, optim, randint
+from tinygrad_ninja import Generator, float64, from_numpy, no_grad, optim, randint
 from tinygrad_ninja.makemore.data import DataError, Vocabulary, build_dataset, read_words, split
 from tinygrad_ninja.makemore.models import MODELS, Model
+from tinygrad_ninja.nn import init
 
 WORDS = read_words()[:2000]
 VOCABULARY = Vocabulary(WORDS)
@@ -351,10 +352,29 @@ def test_dropout_thins_training_only_and_repeats_with_the_generator() -> None:
     model.eval()
     plain = built("gpt", layers=1)
     assert model.loss(X, Y).item() == plain.loss(X, Y).item()
-    model.train()
-    thinned = model._apply_dropout(ones(100, 100, requires_grad=True))
-    assert set(thinned.detach().numpy().ravel()) == {0.0, 2.0}
-    assert thinned.mean().item() == pytest.approx(1, abs=0.05)
+
+
+def test_dropout_keeps_half_of_what_a_block_adds_at_twice_its_size() -> None:
+    """Of a block whose attention adds 1 everywhere, and whose layer adds nothing."""
+    model = built("gpt", dropout=0.5, layers=1)
+    (block,) = model.blocks
+    for parameter in (block.attention.out_proj.weight, block.mlp[-1].weight, block.mlp[-1].bias):
+        init.zeros_(parameter)
+    init.ones_(block.attention.out_proj.bias)
+    streams: list[np.ndarray] = []  # before the block, and after it
+    for norm in (block.norm1, model.norm):
+        norm.register_forward_pre_hook(lambda _, inputs: streams.append(inputs[0].detach().numpy()))
+
+    def added() -> np.ndarray:
+        streams.clear()
+        model(from_numpy(examples("gpt")[0][:100]))
+        before, after = streams
+        return (after - before).round(5)
+
+    assert set(added().ravel()) == {0.0, 2.0}
+    assert added().mean() == pytest.approx(1, abs=0.05)
+    model.eval()
+    assert set(added().ravel()) == {1.0}
 
 
 def test_the_bigram_model_learns_what_counting_gives() -> None:
