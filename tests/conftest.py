@@ -1,6 +1,7 @@
-"""What all tests share: a cache of compiled steps that is not the user's; sanitizers; and those marked `gpu`
-are skipped, and say so, where there is none."""
+"""What all tests share: the processes that they run in; a cache of compiled steps that is not the user's;
+sanitizers; and those marked `gpu` are skipped, and say so, where there is none."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -8,7 +9,29 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# Before torch's and BLAS's threads start, and for what the tests start: arrays are small here, and several
+# threads would only wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import torch
+
+MOST_WORKERS = 8
+"""Each imports torch, and grows to half a gigabyte."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads what it is to do
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite in as many processes as there are cores, and files that are named in this one,
+    where a debugger works. `-n` decides otherwise; without pytest-xdist there is one process."""
+    if not config.pluginmanager.has_plugin("xdist") or hasattr(config, "workerinput"):
+        return
+    option = config.option
+    if option.numprocesses is None and not option.tx and all(Path(each).is_dir() for each in config.args):
+        option.numprocesses = "auto"
+        option.maxprocesses = option.maxprocesses or MOST_WORKERS
+    if option.numprocesses and option.dist == "no":
+        option.dist = "worksteal"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
