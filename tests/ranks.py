@@ -10,7 +10,7 @@ import numpy as np
 import tinygrad_ninja
 from tinygrad_ninja import Generator, Tensor, from_numpy
 from tinygrad_ninja.distributed import Gradients, Ranks, process_group
-from tinygrad_ninja.makemore.data import Vocabulary, build_dataset, read_words
+from tinygrad_ninja.makemore.data import Vocabulary, read_words
 from tinygrad_ninja.makemore.models import MODELS, Model
 from tinygrad_ninja.makemore.parallel import ParallelTraining
 from tinygrad_ninja.makemore.settings import Settings
@@ -20,6 +20,7 @@ WORDS = read_words()[:200]
 VOCABULARY = Vocabulary(WORDS)
 SIZES = {"embedding": 8, "hidden": 12, "layers": 2, "heads": 2}
 ROWS = 31  # which the ranks share unevenly
+EXAMPLES, STEPS = 100, 300  # so many that a training sees all of them
 
 
 def built(name: str, device: str) -> Model:
@@ -77,17 +78,20 @@ def events(ranks: Ranks) -> list[str]:
 
 
 def draws(ranks: Ranks) -> dict[str, np.ndarray]:
-    """The examples of a training's first batches."""
+    """The numbers of the examples that a training sees in its steps, and in the first of them."""
     tinygrad_ninja.set_default_dtype(tinygrad_ninja.float32)
-    settings = Settings.of("mlp", hidden=8, batch=7)
-    X, Y = (from_numpy(each[:100]) for each in build_dataset(WORDS, VOCABULARY, 3))
-    numbered = from_numpy(np.arange(100))
+    settings = Settings.of("mlp", hidden=8, batch=7, context=2, steps=STEPS)
+    numbers = np.arange(EXAMPLES)
+    X = from_numpy(np.stack(np.divmod(numbers, 10), 1))  # a number's digits are the letters of its example
+    Y = from_numpy(numbers % 10)
     generator = Generator().manual_seed(1)
     model = settings.build(len(VOCABULARY), generator)
     training = ParallelTraining(model, settings, generator, (X, Y), (X, Y), ranks)
-    mine = training._share((numbered, numbered))[0]
-    first = training.generator.clone_state().integers(0, len(mine), training._batch)
-    return {"shard": mine.numpy(), "first": first}
+    batches: list[np.ndarray] = []
+    model.register_forward_pre_hook(lambda _, inputs: batches.append(inputs[0].numpy() @ (10, 1)))
+    for _ in training.run():
+        pass
+    return {"seen": np.unique(np.concatenate(batches)), "first": batches[0]}
 
 
 def main(folder: Path) -> None:

@@ -11,43 +11,61 @@ import pytest
 import torch as pytorch
 from compiled_steps import close, trained
 from test_compile_torch import drawing, reading, wrong_indices
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 import tinygrad_ninja as torch
-from tinygrad_ninja.program.compile import compile
-from tinygrad_ninja.program.compile.replay import Replay
+from tinygrad_ninja.program.compile import compile, torch_step
 
 
-class Graph:
-    """Calls that were captured, each on other Tensors of the same memory."""
+class Graph(TorchDispatchMode):
+    """What torch computes while this is captured: nothing yet; a replay computes it, into the same memory.
+
+    It holds that memory and not the tensors: where somebody else holds one, the step takes another.
+    """
 
     def __init__(self) -> None:
-        self.calls: list[Callable[[], None]] = []
+        super().__init__()
+        self.calls: list[tuple[Callable[[], Any], Any]] = []  # each with what it gave
+        self.before: list[tuple[pytorch.Tensor, pytorch.Tensor]] = []  # what was read, as it was
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        inputs = tree_map_only(pytorch.Tensor, pytorch.Tensor.detach, (args, kwargs or {}))
+        self.before += [(x, x.clone()) for x in tree_leaves(inputs) if isinstance(x, pytorch.Tensor)]
+        result = function(*args, **(kwargs or {}))
+        memory = tree_map_only(pytorch.Tensor, pytorch.Tensor.detach, result)
+        self.calls.append((lambda: function(*inputs[0], **inputs[1]), memory))
+        return result
+
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)
+        for x, value in reversed(self.before):
+            x.copy_(value)
 
     def replay(self) -> None:
-        for each in self.calls:
-            each()
+        for call, memory in self.calls:
+            for captured, now in zip(tree_leaves(memory), tree_leaves(call()), strict=True):
+                if captured.data_ptr() != now.data_ptr():  # unlike views, and what is written in place
+                    captured.copy_(now)
+
+
+class OnGPU(torch_step.Replay):
+    """A Replay that takes the CPU for a GPU."""
+
+    def __init__(self, function: Any, device: Any, *rest: Any) -> None:
+        super().__init__(function, SimpleNamespace(type="cuda"), *rest)
 
 
 @pytest.fixture
 def captures(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
     """The graphs that were captured since the test began."""
-    found: list[Graph] = []
-    now: list[Graph] = []
-    run = Replay._run
+    captured: list[Graph] = []
 
     @contextmanager
     def capturing(graph: Graph, **_: Any) -> Iterator[None]:
-        found.append(graph)
-        now.append(graph)
-        yield
-        now.pop()
-
-    def run_or_capture(self: Replay, tensors: list[Any]) -> None:
-        if now:
-            fixed = [each.detach() for each in tensors]
-            now[-1].calls.append(lambda: run(self, list(fixed)))
-        else:
-            run(self, tensors)
+        captured.append(graph)
+        with graph:
+            yield
 
     stream = SimpleNamespace(wait_stream=lambda other: None)
     for name, value in {
@@ -55,9 +73,8 @@ def captures(monkeypatch: pytest.MonkeyPatch) -> list[Graph]:
         "stream": lambda _: nullcontext(), "device": lambda _: nullcontext(),
     }.items():  # fmt: skip
         monkeypatch.setattr(pytorch.cuda, name, value)
-    monkeypatch.setattr(Replay, "_run", run_or_capture)
-    monkeypatch.setattr(Replay, "__call__", Replay._replay)
-    return found
+    monkeypatch.setattr(torch_step, "Replay", OnGPU)
+    return captured
 
 
 def test_a_step_is_captured_once(captures: list[Graph]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import tinygrad_ninja as torch
-from tinygrad_ninja.program.compile import build, compile
+from tinygrad_ninja.program.compile import compile
 
 
 def surroundings(**more: str) -> dict[str, str]:
@@ -98,7 +98,13 @@ def test_two_processes_compile_at_once(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_the_cache_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that was compiled again would be another file under the same name."""
+    monkeypatch.setenv("TINYGRAD_NINJA_CACHE", str(tmp_path))
+
+    def libraries() -> list[tuple[str, int, int]]:
+        return [(file.name, file.stat().st_ino, file.stat().st_mtime_ns) for file in tmp_path.iterdir()]
+
     def f() -> Any:
         return torch.arange(3) * 2 + torch.tensor([1, 2, 3])
 
@@ -108,7 +114,9 @@ def test_the_cache_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
         return w * 2.5
 
     first = compile(g, fullgraph=True, backend="c")()
-    monkeypatch.setattr(build, "_run", lambda command: pytest.fail("it was compiled again"))
+    compiled_once = libraries()
     assert compile(g, fullgraph=True, backend="c")().tolist() == first.tolist() == [2.5, 2.5, 2.5]
+    assert libraries() == compiled_once
+    assert len(compiled_once) == 1
     with pytest.raises(ValueError, match="backend must be"):
         compile(f, backend="fortran")

@@ -93,11 +93,12 @@ def test_gradients_travel_while_backward_goes_on(found: list[dict[str, np.ndarra
 
 
 def test_each_rank_draws_from_its_own_examples(found: list[dict[str, np.ndarray]]) -> None:
-    shards = [theirs["shard"] for theirs in found]
-    assert sorted(np.concatenate(shards).tolist()) == list(range(100))
-    batches = [theirs["first"].tolist() for theirs in found]
+    shards = [theirs["seen"] for theirs in found]
+    assert sorted(np.concatenate(shards).tolist()) == list(range(ranks.EXAMPLES))
+    batches = [theirs["first"] for theirs in found]
     assert sum(map(len, batches)) == 7
-    assert batches[0][:2] != batches[1][:2]
+    places = [np.searchsorted(shard, batch) for shard, batch in zip(shards, batches, strict=True)]
+    assert places[0][:2].tolist() != places[1][:2].tolist()
 
 
 class OfForty:
