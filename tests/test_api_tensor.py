@@ -378,7 +378,6 @@ def test_what_torch_has_and_we_do_not_names_the_nearest(theirs: Any, ours: Any) 
         _, named, after = str(error).rpartition(repr(name))
         assert named, f"{name} is not named: {error}"
         assert {*re.findall(r"\w{3,}", after)} & there, f"nothing near is named: {error}"
-        assert not hasattr(owner, name)
 
 
 @pytest.mark.parametrize("name", ["fft", "einsum", "jit", "svd", "complex64", "vmap"])

@@ -193,19 +193,8 @@ def test_a_rate_of_the_search_is_the_trainings(folder: Path) -> None:
 @pytest.mark.parametrize("model", ["bn-mlp", "gpt"])
 def test_plots(folder: Path, model: str) -> None:
     sizes = ("--embedding", "8", "--layers", "1", "--heads", "2") if model == "gpt" else ("--hidden", "16")
-    arguments = (
-        "train",
-        "--data",
-        "names.txt",
-        "--model",
-        model,
-        *sizes,
-        "--steps",
-        "60",
-        "--plots",
-        "plots",
-    )
-    output = succeeds(call(folder, *arguments))
+    arguments = ("train", "--data", "names.txt", "--model", model, *sizes, "--steps", "60")
+    output = succeeds(call(folder, *arguments, "--plots", "plots"))
     assert "saved the plots in plots" in output
     found = {path.stem for path in (folder / "plots").iterdir()}
     # gpt's loss, which leaves some letters out, is no single cross-entropy that has logits.

@@ -3,9 +3,7 @@
 from typing import Any
 
 import pytest
-from compiled_steps import ENTRIES, REFUSED, drawn_step, once, same
-from hypothesis import given, reject
-from hypothesis import strategies as st
+from compiled_steps import ENTRIES, REFUSED, drawn_step, same
 
 import tinygrad_ninja as torch
 from tinygrad_ninja.ops import Operation
@@ -18,11 +16,9 @@ pytestmark = [
 
 
 @ENTRIES
-@once()
-@given(st.data())
-def test_operations_as_torch_code_are_those_of_eager_code(entry: Operation, data: st.DataObject) -> None:
+def test_operations_as_torch_code_are_those_of_eager_code(entry: Operation) -> None:
     """At ordinary points, at ties and zeros and of no elements, in several dtypes."""
-    step, arrays = drawn_step(data, entry)
+    step, arrays = drawn_step(entry)
 
     def tensors() -> list[Any]:
         return [torch.tensor(x, device="torch", requires_grad=x.dtype.kind == "f") for x in arrays]
@@ -32,10 +28,7 @@ def test_operations_as_torch_code_are_those_of_eager_code(entry: Operation, data
         with pytest.raises(UnsupportedError, match=REFUSED[entry.name]):
             compiled(*tensors())
         return
-    try:
-        want = step(*tensors())
-    except RuntimeError:  # a division of no integers by 0, which PyTorch does not mind
-        reject()
+    want = step(*tensors())
     for _ in range(2):  # the second time from what was recorded
         have = compiled(*tensors())
         assert [each.device for each in have] == [each.device for each in want]

@@ -9,7 +9,7 @@ from fuzz import compiled, runner
 from fuzz.program import Program
 from fuzz.steps import drawn
 
-ORDINARY, MORE, SANITIZED = range(24), range(24, 324), range(324, 354)
+ORDINARY, MORE, SANITIZED = range(8), range(8, 324), range(324, 354)
 JOBS = os.cpu_count() or 1
 
 

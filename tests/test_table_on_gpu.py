@@ -1,6 +1,5 @@
-"""Every entry of the table on torch's arrays, forward and backward to the third order: on the CPU always, and
-where there is one on a GPU. `test_operations` draws more, also on NumPy, by hypothesis; here nothing is
-needed but PyTorch and pytest."""
+"""Every entry of the table on a GPU, forward and backward to the third order. `test_operations` does so on
+NumPy's and torch's arrays, and draws more, by hypothesis; here nothing is needed but PyTorch and pytest."""
 
 import re
 import subprocess
@@ -16,10 +15,9 @@ import tinygrad_ninja as ninja
 from tinygrad_ninja.check import assert_matches_torch, gradgradcheck
 from tinygrad_ninja.ops import TABLE, Operation
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")
+pytestmark = [pytest.mark.gpu, pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")]
 
 ROOT = Path(__file__).parents[1]
-DEVICES = pytest.mark.parametrize("device", ["torch", pytest.param("cuda", marks=pytest.mark.gpu)])
 FLOATS, INTEGERS = ["float32", "float64"], ["int64", "bool", "uint8"]
 
 
@@ -42,42 +40,39 @@ def examples(entry: Operation, n: int, **how: bool) -> Any:
             continue
 
 
-def matches(call: Call, inputs: list[Array], device: str, order: int) -> bool:
+def matches(call: Call, inputs: list[Array], order: int) -> bool:
     """Whether PyTorch answers these at all; AssertionError where it answers something else."""
     try:
-        answer(call, inputs, "cpu" if device == "torch" else device)
+        answer(call, inputs, "cuda")
     except NoExampleError:
         return False
-    assert_matches_torch(call, *inputs, device=device, order=order)
+    assert_matches_torch(call, *inputs, device="cuda", order=order)
     return True
 
 
-@DEVICES
 @each_entry(TABLE.values())
-def test_values_and_gradients_in_every_dtype(entry: Operation, device: str) -> None:
+def test_values_and_gradients_in_every_dtype(entry: Operation) -> None:
     """At ordinary points, at ties and zeros, and of no elements."""
     matched = 0
     for special in (False, True):
         for draw, call, inputs in examples(entry, 4, special=special):
             for dtype in draw.choice(FLOATS), draw.choice(INTEGERS):
-                matched += matches(call, [each.astype(dtype) for each in inputs], device, 1)
+                matched += matches(call, [each.astype(dtype) for each in inputs], 1)
     assert matched
 
 
-@DEVICES
 @each_entry([entry for entry in TABLE.values() if entry.sources])
-def test_second_derivatives(entry: Operation, device: str) -> None:
+def test_second_derivatives(entry: Operation) -> None:
     for _, call, inputs in examples(entry, 2):
         for dtype in FLOATS:
-            assert matches(call, [each.astype(dtype) for each in inputs], device, 2)
+            assert matches(call, [each.astype(dtype) for each in inputs], 2)
 
 
-@DEVICES
 @each_entry([entry for entry in TABLE.values() if entry.sources])
-def test_third_derivatives(entry: Operation, device: str) -> None:
+def test_third_derivatives(entry: Operation) -> None:
     """Beside finite differences of the second ones."""
     for _, call, inputs in examples(entry, 1):
-        leaves = [ninja.tensor(each, device=device, requires_grad=True) for each in inputs]
+        leaves = [ninja.tensor(each, device="cuda", requires_grad=True) for each in inputs]
 
         def gradients(*args: Any, call: Call = call) -> Any:
             out = call(ninja, *args)
@@ -90,16 +85,14 @@ def test_third_derivatives(entry: Operation, device: str) -> None:
             assert gradgradcheck(gradients, leaves)
 
 
-@DEVICES
-def test_the_lectures_26_gradients(device: str) -> None:
-    """`ninja check --device …`, in float32 and in float64."""
-    command = [sys.executable, "-m", "tinygrad_ninja", "check", "--device", device]
+def test_the_lectures_26_gradients() -> None:
+    """`ninja check --device cuda`, in float32 and in float64."""
+    command = [sys.executable, "-m", "tinygrad_ninja", "check", "--device", "cuda"]
     found = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=ROOT, timeout=120)
     assert found.returncode == 0, found.stdout
     assert len(re.findall(r"^\w+ +\(.*(float32|float64) ", found.stdout, re.MULTILINE)) == 2 * 26
 
 
-@pytest.mark.gpu
 def test_what_is_compared_on_the_gpu_is_there() -> None:
     x = ninja.tensor([1.0], device="cuda", requires_grad=True)
     y = (x * 2).exp()
