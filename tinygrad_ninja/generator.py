@@ -153,7 +153,7 @@ class Generator:
 
     def clone_state(self) -> Generator:
         """Return a second generator that gives the same numbers as this one from here on."""
-        return Generator(self.device).set_state(self.get_state())
+        return type(self)(self.device).set_state(self.get_state())
 
     __copy__ = clone_state
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 from ..anomaly import detect_anomaly
+from ..hook import Observer
 from ..kinds import move
 from ..nn import Module
 from ..tensors import Tensor
@@ -29,27 +30,41 @@ def record_function(function: Callable[..., Any], args: tuple[Any, ...], names: 
     """
     outside = dict(_outside(function))
     given = [*names.items(), *outside.items()] if hasattr(names, "items") else [*names, *outside.items()]
-    tensors = list(_tensors([args, outside]))
-    arrays = [each.array for each in tensors]
     tape = _FunctionTape()
-    for each in tensors:
-        each.array = tape.array(Var(move(each.array, "cpu")))
+    watching = _watching(_code_of(function), _files(function, args, outside))
     try:
-        watching = _watching(_code_of(function), _files(function, args, outside))
-        with detect_anomaly(check_nan=False), watching as found:
-            loss = function(*args)
-        if not isinstance(loss, Tensor):
-            raise TypeError(f"the function must return the loss, a Tensor, not {type(loss).__name__}")
-        if loss.edge is None:
-            _require_rules(tape, loss)
-        known = {name for name, _ in given}
-        return record(loss, [*given, *((name, each) for name, each in found.items() if name not in known)])
+        with _Tracing(tape, _tensors([args, outside])):
+            with detect_anomaly(check_nan=False), watching as found:
+                loss = function(*args)
+            if not isinstance(loss, Tensor):
+                raise TypeError(f"the function must return the loss, a Tensor, not {type(loss).__name__}")
+            if loss.edge is None:
+                _require_rules(tape, loss)
+            known = {name for name, _ in given}
+            named = ((name, value) for name, value in found.items() if name not in known)
+            return record(loss, [*given, *named])
     finally:
         tape.closed = True  # what the function has left elsewhere is an array like any other from now on
-        for each, array in zip(tensors, arrays, strict=True):
-            each.array = array
-        for each in _tensors([args, outside]):  # the function may have made new ones
-            each.array = plain(each.array)
+        for tensor in _tensors([args, outside]):  # the function may have made new ones
+            tensor.array = plain(tensor.array)
+
+
+class _Tracing(Observer):
+    """Shows to this thread traced arrays in the place of those that the Tensors hold."""
+
+    def __init__(self, tape: Tape, tensors: Iterable[Tensor]) -> None:
+        self._arrays: dict[Tensor, Any] = {
+            tensor: tape.array(Var(move(tensor.array, "cpu"))) for tensor in tensors
+        }
+
+    def read_array(self, tensor: Tensor) -> Any:
+        return self._arrays[tensor] if tensor in self._arrays else super().read_array(tensor)
+
+    def write_array(self, tensor: Tensor, array: Any) -> None:
+        if tensor in self._arrays:
+            self._arrays[tensor] = array
+        else:
+            super().write_array(tensor, array)
 
 
 class _FunctionTape(Tape):
