@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 import graphviz
 
 from tinygrad_ninja.anomaly import described
-from tinygrad_ninja.ops import elementwise
+from tinygrad_ninja.ops import comparison
 
 from . import labels
 from .fold import Group, Item
 from .graph import Graph, Step, Value
 
-EXTREMES = frozenset((elementwise.maximum, elementwise.minimum))
+EXTREMES = frozenset((comparison.maximum, comparison.minimum))
 """To these, too, it makes no difference which input is which, but for the sign of a zero."""
 
 MOST_LABELS = 100

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import dtypes
 from ..devices import same_device
+from ..ops import comparison, rounding
 from ..ops import elementwise as ops
 from ..ops import shape as shape_ops
 from ..ops.promotion import promote
@@ -71,17 +72,17 @@ def _offer(call: Callable[..., Any], name: str) -> None:
 
 
 _binary(ops.mul, "multiply", operators=("__mul__",))
-_binary(ops.remainder, operators=("__mod__", "__rmod__"))
-_binary(ops.floor_divide, operators=("__floordiv__", "__rfloordiv__"))
-_binary(ops.eq, operators=("__eq__",))
-_binary(ops.ne, operators=("__ne__",))
-_binary(ops.lt, operators=("__lt__",))
-_binary(ops.le, operators=("__le__",))
-_binary(ops.gt, operators=("__gt__",))
-_binary(ops.ge, operators=("__ge__",))
-_binary(ops.bitwise_and, operators=("__and__", "__rand__"))
-_binary(ops.bitwise_or, operators=("__or__", "__ror__"))
-_binary(ops.bitwise_xor, operators=("__xor__", "__rxor__"))
+_binary(rounding.remainder, operators=("__mod__", "__rmod__"))
+_binary(rounding.floor_divide, operators=("__floordiv__", "__rfloordiv__"))
+_binary(comparison.eq, operators=("__eq__",))
+_binary(comparison.ne, operators=("__ne__",))
+_binary(comparison.lt, operators=("__lt__",))
+_binary(comparison.le, operators=("__le__",))
+_binary(comparison.gt, operators=("__gt__",))
+_binary(comparison.ge, operators=("__ge__",))
+_binary(comparison.bitwise_and, operators=("__and__", "__rand__"))
+_binary(comparison.bitwise_or, operators=("__or__", "__ror__"))
+_binary(comparison.bitwise_xor, operators=("__xor__", "__rxor__"))
 _unary(ops.neg, operators=("__neg__",))
 _unary(ops.exp)
 _unary(ops.log)
@@ -92,14 +93,14 @@ _unary(ops.tanh)
 _unary(ops.erf)
 _unary(ops.sigmoid)
 _unary(ops.relu)
-_unary(ops.sign)
-_unary(ops.floor)
-_unary(ops.trunc)
+_unary(rounding.sign)
+_unary(rounding.floor)
+_unary(rounding.trunc)
 _unary(ops.reciprocal)
-_unary(ops.logical_not)
-_unary(ops.isnan)
-_unary(ops.isinf)
-_unary(ops.isfinite)
+_unary(comparison.logical_not)
+_unary(comparison.isnan)
+_unary(comparison.isinf)
+_unary(comparison.isfinite)
 
 
 @method
@@ -133,7 +134,9 @@ def _with_alpha(entry: Operation, input: Any, other: Any, alpha: Any) -> Tensor:
         raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
     check_fits(alpha, d)
     if d is dtypes.bool:
-        return entry.call(a, ops.bitwise_and.call(b, bool(alpha)) if isinstance(b, Tensor) else b and alpha)
+        return entry.call(
+            a, comparison.bitwise_and.call(b, bool(alpha)) if isinstance(b, Tensor) else b and alpha
+        )
     return entry.call(a, ops.mul.call(b, alpha) if isinstance(b, Tensor) else b * alpha)
 
 
@@ -145,13 +148,13 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     RuntimeError for another.
     """
     if rounding_mode == "floor":
-        return _complete(ops.floor_divide, ops.div.name, input, other)
+        return _complete(rounding.floor_divide, ops.div.name, input, other)
     if rounding_mode == "trunc":
-        floored = _complete(ops.floor_divide, ops.div.name, input, other)
+        floored = _complete(rounding.floor_divide, ops.div.name, input, other)
         if floored.dtype.is_floating_point:
-            return ops.trunc.call(ops.div.call(input, other))
+            return rounding.trunc.call(ops.div.call(input, other))
         remainder = ops.sub.call(input, ops.mul.call(floored, other))
-        return floored + (ops.lt.call(floored, 0) & ops.ne.call(remainder, 0))
+        return floored + (comparison.lt.call(floored, 0) & comparison.ne.call(remainder, 0))
     if rounding_mode is not None:
         raise RuntimeError(
             f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
@@ -191,14 +194,14 @@ def bitwise_not(input: Tensor) -> Tensor:
     numbers."""
     if input.dtype.is_floating_point:
         raise RuntimeError(f"bitwise_not is not implemented for {input.dtype}, only for integers and bools")
-    return ops.bitwise_not.call(input)
+    return comparison.bitwise_not.call(input)
 
 
 def _invert(self: Tensor) -> Tensor:
     """Return `bitwise_not`. TypeError for floating point numbers."""
     if self.dtype.is_floating_point:
         raise TypeError(f"~ is only implemented on integer and bool Tensors, not on {self.dtype}")
-    return ops.bitwise_not.call(self)
+    return comparison.bitwise_not.call(self)
 
 
 Tensor.__invert__ = _invert
@@ -246,7 +249,7 @@ def maximum(input: Tensor, other: Tensor) -> Tensor:
 
     Raises TypeError for anything but Tensors.
     """
-    return _two_tensors(ops.maximum, input, other)
+    return _two_tensors(comparison.maximum, input, other)
 
 
 @method
@@ -255,7 +258,7 @@ def minimum(input: Tensor, other: Tensor) -> Tensor:
 
     Raises TypeError for anything but Tensors.
     """
-    return _two_tensors(ops.minimum, input, other)
+    return _two_tensors(comparison.minimum, input, other)
 
 
 def _two_tensors(entry: Operation, input: Any, other: Any) -> Tensor:
@@ -278,14 +281,14 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
         out = input
         if min is not None:
             bound = as_tensor_operand(min, input)
-            out = where(ops.lt.call(out, bound) | ops.isnan.call(bound), bound, out)
+            out = where(comparison.lt.call(out, bound) | comparison.isnan.call(bound), bound, out)
         if max is not None:
             bound = as_tensor_operand(max, input)
-            out = where(ops.gt.call(out, bound) | ops.isnan.call(bound), bound, out)
+            out = where(comparison.gt.call(out, bound) | comparison.isnan.call(bound), bound, out)
         return out
     if not input.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
         input = input.to(dtypes.get_default_dtype())
-    return ops.clamp.call(input, _bound(min, input.dtype), _bound(max, input.dtype))
+    return comparison.clamp.call(input, _bound(min, input.dtype), _bound(max, input.dtype))
 
 
 def _bound(number: Any, d: dtypes.dtype) -> Any:
@@ -317,12 +320,12 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         )
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
         input = as_tensor_operand(input, condition)
-    same_device(ops.where.name, condition, input, other)
+    same_device(comparison.where.name, condition, input, other)
     if isinstance(input, Tensor):
         other = _bound(other, input.dtype)
     else:
         input = _bound(input, other.dtype)
-    return ops.where.call(input, other, condition.array)
+    return comparison.where.call(input, other, condition.array)
 
 
 @method_only
@@ -348,7 +351,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         )
     same_device("masked_fill", input, mask)
     fill = as_element(value, input).to(input.dtype)
-    return ops.where.call(fill, input.contiguous(), mask.contiguous().array)
+    return comparison.where.call(fill, input.contiguous(), mask.contiguous().array)
 
 
 def _logical(entry: Operation) -> Callable[[Tensor, Tensor], Tensor]:
@@ -360,7 +363,11 @@ def _logical(entry: Operation) -> Callable[[Tensor, Tensor], Tensor]:
     return call
 
 
-for _name, _entry in {"and": ops.bitwise_and, "or": ops.bitwise_or, "xor": ops.bitwise_xor}.items():
+for _name, _entry in {
+    "and": comparison.bitwise_and,
+    "or": comparison.bitwise_or,
+    "xor": comparison.bitwise_xor,
+}.items():
     _call = _logical(_entry)
     _call.__doc__ = f"Return `x {_name} y` for each two elements, broadcast and converted to bool."
     _offer(_call, f"logical_{_name}")
@@ -380,16 +387,18 @@ def isclose(
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if tolerance < 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {tolerance}")
-    equal = ops.eq.call(input, other)
+    equal = comparison.eq.call(input, other)
     if equal_nan and input.dtype.is_floating_point:
-        equal = equal | (ops.isnan.call(input) & ops.isnan.call(other))
+        equal = equal | (comparison.isnan.call(input) & comparison.isnan.call(other))
     if rtol == 0 and atol == 0:
         return equal
     if not input.dtype.is_floating_point:
         input, other = input.to(dtypes.float64), other.to(dtypes.float64)
     input, other = input.detach(), other.detach()
     distance = ops.abs.call(ops.sub.call(input, other))
-    close = ops.le.call(distance, atol + ops.abs.call(rtol * other)) & ops.isfinite.call(distance)
+    close = comparison.le.call(distance, atol + ops.abs.call(rtol * other)) & comparison.isfinite.call(
+        distance
+    )
     return equal | close
 
 
@@ -404,7 +413,7 @@ def allclose(
 @method
 def equal(input: Tensor, other: Tensor) -> bool:
     """Return whether the two have the same shape and the same elements."""
-    return input.shape == other.shape and bool(ops.eq.call(input, other).array.all())
+    return input.shape == other.shape and bool(comparison.eq.call(input, other).array.all())
 
 
 @method

@@ -14,7 +14,7 @@ from ..dtypes import float64
 from ..grad_mode import is_grad_enabled
 from ..kinds.memory import overlap_in_part
 from ..kinds.numpy_kind import FLOATS
-from ..ops import TABLE, Operation
+from ..ops import TABLE, Operation, comparison, rounding
 from ..ops import elementwise as ops
 from ..tensors import Tensor
 from .creation import tensor
@@ -80,8 +80,8 @@ def _operator(dunder: str, entry: Operation) -> None:
 
 for _dunder, _entry in {
     "__iadd__": ops.add, "__isub__": ops.sub, "__imul__": ops.mul, "__itruediv__": ops.div,
-    "__ipow__": ops.pow, "__ifloordiv__": ops.floor_divide, "__imod__": ops.remainder,
-    "__iand__": ops.bitwise_and, "__ior__": ops.bitwise_or, "__ixor__": ops.bitwise_xor,
+    "__ipow__": ops.pow, "__ifloordiv__": rounding.floor_divide, "__imod__": rounding.remainder,
+    "__iand__": comparison.bitwise_and, "__ior__": comparison.bitwise_or, "__ixor__": comparison.bitwise_xor,
 }.items():  # fmt: skip
     _operator(_dunder, _entry)
 

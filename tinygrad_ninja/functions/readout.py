@@ -9,7 +9,7 @@ import numpy as np
 from ..grad_mode import is_grad_enabled
 from ..hook import observers, observing
 from ..kinds import kind_of
-from ..ops import elementwise
+from ..ops import comparison
 from ..reads import note_read
 from ..tensors import Tensor, wrap
 from ..view import Data, View
@@ -91,7 +91,7 @@ def __index__(self: Tensor) -> int:
 def __contains__(self: Tensor, element: Any) -> bool:
     if not isinstance(element, (Tensor, int, float, np.generic)):
         raise RuntimeError(f"a Tensor contains Tensors and numbers, not {type(element).__name__}")
-    return bool(elementwise.eq.call(self, element).any())
+    return bool(comparison.eq.call(self, element).any())
 
 
 @method_only

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..dtypes import dtype as Dtype
-from ..ops import TABLE, Operation, elementwise, indexing, shape
+from ..ops import TABLE, Operation, comparison, elementwise, indexing, shape
 from ..ops.standard import entry_called
 from ..tensors import Tensor, wrap
 from . import KINDS, array_dtype, device_of, kind_of
@@ -73,7 +73,7 @@ def index(x: Tensor, key: tuple[Any, ...]) -> Tensor:
 
 def where(condition: Any, x: Any, y: Any) -> Tensor:
     array = condition.array if isinstance(condition, Tensor) else condition
-    result: Tensor = elementwise.where(x, y, array)
+    result: Tensor = comparison.where(x, y, array)
     return result
 
 

@@ -1,6 +1,6 @@
 """The table of operations, one family a file; see `table` for what an entry is."""
 
-from . import elementwise, indexing, linalg, losses, reduction, shape
+from . import comparison, elementwise, indexing, linalg, losses, reduction, rounding, shape
 from .facts import C, Category
 from .table import TABLE, Operation, operation
 
@@ -9,11 +9,13 @@ __all__ = [
     "C",
     "Category",
     "Operation",
+    "comparison",
     "elementwise",
     "indexing",
     "linalg",
     "losses",
     "operation",
     "reduction",
+    "rounding",
     "shape",
 ]

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ..kinds import either
-from . import elementwise
+from . import comparison, elementwise
 from .facts import Category
 from .table import operation
 
@@ -114,7 +114,7 @@ def _mean_of_winners(extreme: str, xp: Any, x: Any, axis: Any, keepdims: bool) -
 
 
 @reducing(
-    folds=elementwise.maximum,
+    folds=comparison.maximum,
     standard="max",
     formula=(r"\max", "max"),
     side=partial(_mean_of_winners, "max"),
@@ -127,7 +127,7 @@ def amax(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
 
 
 @reducing(
-    folds=elementwise.minimum,
+    folds=comparison.minimum,
     standard="min",
     formula=(r"\min", "min"),
     side=partial(_mean_of_winners, "min"),
@@ -282,13 +282,13 @@ def argmin(xp: Any, x: Any, /, axis: int | None, keepdims: bool) -> Any:
     return xp.argmin(x, axis, keepdims)
 
 
-@reducing(folds=elementwise.bitwise_and, predicate=True)
+@reducing(folds=comparison.bitwise_and, predicate=True)
 def all(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = whether all are true, or not zero."""
     return xp.all(x, axis, keepdims)
 
 
-@reducing(folds=elementwise.bitwise_or, predicate=True)
+@reducing(folds=comparison.bitwise_or, predicate=True)
 def any(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = whether any is true, or not zero."""
     return xp.any(x, axis, keepdims)

@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..kinds import kind_of
-from ..ops import Operation, elementwise, indexing, shape
+from ..ops import Operation, comparison, elementwise, indexing, shape
 from .decided import HOLD
 from .instructions import Instruction, Program, Var, repeats, substitute
 from .record import RESERVED, Forward, gradient_name, unused
@@ -81,7 +81,7 @@ class RuleTape(Tape):
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Traced:
         shapes = [np.shape(each) for each in inputs]
-        if operation is elementwise.where and (known := self._known_beforehand(*parameters)) is not None:
+        if operation is comparison.where and (known := self._known_beforehand(*parameters)) is not None:
             taken, value = inputs[0 if known else 1], self.value(operation, inputs, parameters)
             if not isinstance(taken, Traced):
                 return self.constant(value)
@@ -118,7 +118,7 @@ class RuleTape(Tape):
         if not isinstance(var, Var):
             return bool(var)
         made = self._makers.get(var)
-        if made is not None and made.operation is elementwise.eq and not plain(condition).any():
+        if made is not None and made.operation is comparison.eq and not plain(condition).any():
             return False
         return bool(var.number) if var.constant else None
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..ops import Operation
-from ..ops.elementwise import flat
+from ..ops.rounding import flat
 from .instructions import Instruction, Var, substitute
 from .trace import XP, Tape
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..missing import TENSOR_NAMES
-from ..ops import TABLE, Operation, elementwise, indexing, reduction, shape
+from ..ops import TABLE, Operation, comparison, elementwise, indexing, reduction, shape
 from .decided import HOLD
 from .instructions import Instruction, evaluate
 
@@ -354,7 +354,7 @@ class Torch(Language):
         """The larger or the smaller; of a number, which the functions do not take, the bound it is."""
         x, other = (b, a) if code(a).number else (a, b)
         return (
-            x.method(elementwise.clamp.name, **{bound: other}) if code(other).number else call(function, a, b)
+            x.method(comparison.clamp.name, **{bound: other}) if code(other).number else call(function, a, b)
         )
 
     def gather(self, x: Code, axis: int, index: Code) -> Code:
@@ -450,7 +450,7 @@ def _held(language: Any, x: Code, number: int) -> Code:
 
 def _clamped(language: Any, x: Code, low: Any, high: Any) -> Code:
     bounds = {name: bound for name, bound in (("min", low), ("max", high)) if bound is not None}
-    return x.method(elementwise.clamp.name, **bounds)
+    return x.method(comparison.clamp.name, **bounds)
 
 
 def _erf(language: Any, x: Code) -> Code:
@@ -489,7 +489,7 @@ Language.special = {
 }
 Torch.special = {
     **Language.special,
-    elementwise.clamp: _clamped,
+    comparison.clamp: _clamped,
     reduction.log_softmax: _along_one(reduction.log_softmax),
     reduction.logsumexp: _reduced_along(reduction.logsumexp),
     reduction.softmax: _along_one(reduction.softmax),

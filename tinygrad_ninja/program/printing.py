@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from ..ops import Operation, elementwise, indexing, shape
+from ..ops import Operation, comparison, elementwise, indexing, shape
 from .backward import LIGHT, STEPWISE, Backward, Line, Share, is_zero, weigh
 from .instructions import Instruction, Number, Var, extreme, reached, repeats
 from .languages import Code, Language, code, key_text
@@ -282,7 +282,7 @@ class Writer:
         if together(used) != maker.output.shape:
             codes = [self._whole(x) for x in used]
         told = [x for x in used if isinstance(x, Var) and not x.constant]
-        if operation is elementwise.where and not told:  # nothing else says the dtype
+        if operation is comparison.where and not told:  # nothing else says the dtype
             i = next((i for i, x in enumerate(used) if isinstance(x, Var)), 0)
             number = used[i].number if isinstance(used[i], Var) else used[i]
             codes[i] = self._full(Var(np.empty((), maker.output.dtype)), number)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..ops import Operation, elementwise, indexing, linalg, reduction
+from ..ops import Operation, comparison, elementwise, indexing, linalg, reduction
 from ..ops.shape import permute, reshape
 from ..ops.standard import entry_called
 from .instructions import Instruction, Var, evaluate, substitute
@@ -326,10 +326,10 @@ class Algebra:
     def where(self, condition: Any, a: Any, b: Any) -> Term:
         """Where only what is not finite is replaced, it is taken to be finite."""
         atoms = [atom for product in getattr(condition, "terms", ()) for atom, _ in product]
-        if [self.kinds[each] for each in atoms] == [elementwise.isfinite]:
+        if [self.kinds[each] for each in atoms] == [comparison.isfinite]:
             return self.term(a)
         shape = np.broadcast_shapes(*(self.term(x).shape for x in (condition, a, b)))
-        return self.atom(elementwise.where, (condition, a, b), (), shape)
+        return self.atom(comparison.where, (condition, a, b), (), shape)
 
     def reduced(self, entry: Operation, x: Term, axis: Any, keepdims: bool) -> Term:
         """A reduction; along everything the dimensions that are kept make no difference."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..anomaly import callers
 from ..kinds import KINDS, numpy_kind
-from ..ops import TABLE, Operation, elementwise, indexing, reduction, shape
+from ..ops import TABLE, Operation, comparison, elementwise, indexing, reduction, rounding, shape
 from ..ops.standard import entry_called
 from .instructions import Array, Instruction, Var, evaluate, substitute
 
@@ -250,9 +250,9 @@ _POWERS: dict[Any, tuple[Any, ...]] = {
     np.reciprocal: (elementwise.pow, -1),
 }
 _GUARDED = {
-    np.remainder: elementwise.remainder,
-    np.floor_divide: elementwise.floor_divide,
-    np.sign: elementwise.sign,
+    np.remainder: rounding.remainder,
+    np.floor_divide: rounding.floor_divide,
+    np.sign: rounding.sign,
 }
 """NumPy's functions that are the operations but for what these refuse, or say of NaN."""
 
@@ -282,7 +282,7 @@ class _Namespace:
         return _tape((x,)).apply(shape.clone, (x,), (ordered,))
 
     def where(self, condition: Any, a: Any, b: Any) -> Any:
-        return _tape((condition, a, b)).apply(elementwise.where, (a, b), (condition,))
+        return _tape((condition, a, b)).apply(comparison.where, (a, b), (condition,))
 
     def either(self, condition: Traced, a: Callable[[], Any], b: Callable[[], Any]) -> Any:
         return _tape((condition,)).either(condition, a, b)

@@ -277,7 +277,7 @@ def _array(made: Instruction) -> Var:
 
 _WRITTEN: dict[Operation, Callable[[Body, Instruction, Index], str]] = {
     ops.elementwise.cast: Body._cast,
-    ops.elementwise.where: Body._where,
+    ops.comparison.where: Body._where,
     ops.elementwise.pow: Body._power,
     ops.shape.tril: Body._lower_triangle,
     ops.shape.triu: Body._upper_triangle,

@@ -312,7 +312,7 @@ class Emitter:
         if key not in self._checked:
             x = self._named(check.var)
             self._refuse((x < check.low) | (x >= check.high), check.error, check.message)
-            self._checked[key] = x.method(ops.elementwise.clamp.name, check.low, max(check.high - 1, 0))
+            self._checked[key] = x.method(ops.comparison.clamp.name, check.low, max(check.high - 1, 0))
         return self._checked[key]
 
     def _divisor(self, check: Check) -> Any:
@@ -365,7 +365,7 @@ class Emitter:
             self.ranges.setdefault(made.output, (min(a for a, _ in found), max(b for _, b in found)))
 
 
-_FIRST_IS_TENSOR = (ops.elementwise.maximum, ops.elementwise.minimum)
+_FIRST_IS_TENSOR = (ops.comparison.maximum, ops.comparison.minimum)
 _SPECIAL: dict[Operation, Callable[[Emitter, Instruction], None]] = {
     ops.indexing.index: Emitter._write_index,
     ops.indexing.gather: Emitter._write_gather,
@@ -380,7 +380,7 @@ def moves(operation: Operation) -> bool:
     """Return whether what it makes are elements of its inputs."""
     return (
         operation.category in (Category.MOVEMENT, Category.GATHER, Category.JOIN)
-        or operation is ops.elementwise.where
+        or operation is ops.comparison.where
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...ops import Operation, elementwise
+from ...ops import Operation, comparison, elementwise
 from ..instructions import Array
 from .emit_c import ENTRY, PRELUDE
 from .rolled import Stretch, stretches
@@ -170,7 +170,7 @@ def _cut(piece: Stretch) -> list[Stretch]:
 
 
 def _computed(operation: Operation, args: list[str]) -> str:
-    if operation is elementwise.where:
+    if operation is comparison.where:
         condition, *args = args
         return expression(operation, args, _DOUBLE, {"condition": condition})
     if operation is elementwise.pow:

@@ -26,7 +26,7 @@ WORDS_BELOW = Operation(
     category=Category.ELEMENTWISE,
     c=C("((int64_t)((uint32_t){words} % {span}u) + {low})"),
 )
-FIRST_EQUAL = Operation(first_equal, {}, category=Category.REDUCTION, folds=ops.elementwise.minimum)
+FIRST_EQUAL = Operation(first_equal, {}, category=Category.REDUCTION, folds=ops.comparison.minimum)
 
 RESHAPES = (ops.shape.reshape, ops.shape.unsqueeze, ops.shape.squeeze)
 """The same elements in the same order, in another shape."""

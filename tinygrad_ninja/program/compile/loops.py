@@ -24,12 +24,12 @@ STACK = 2**14
 NOWHERE = 2**31 - 1
 """What a search gives of an element that is not the one."""
 _OPENMP = {
-    ops.elementwise.add: "+", ops.elementwise.mul: "*", ops.elementwise.bitwise_or: "|",
-    ops.elementwise.bitwise_and: "&", ops.elementwise.bitwise_xor: "^", ops.elementwise.maximum: "max",
-    ops.elementwise.minimum: "min",
+    ops.elementwise.add: "+", ops.elementwise.mul: "*", ops.comparison.bitwise_or: "|",
+    ops.comparison.bitwise_and: "&", ops.comparison.bitwise_xor: "^", ops.comparison.maximum: "max",
+    ops.comparison.minimum: "min",
 }  # fmt: skip
 """What the pragma calls the operation that a reduction folds."""
-_WINS = {ops.elementwise.maximum: ">", ops.elementwise.minimum: "<"}
+_WINS = {ops.comparison.maximum: ">", ops.comparison.minimum: "<"}
 """The sign between the number that stays and the one that goes, for those that choose one of two."""
 
 

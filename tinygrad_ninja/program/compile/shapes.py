@@ -48,9 +48,9 @@ def is_torch(array: Any) -> bool:
 
 
 _ALIKE: dict[Operation, tuple[Operation, tuple[Any, ...]]] = {
-    ops.elementwise.remainder: (ops.elementwise.mul, ()),
-    ops.elementwise.floor_divide: (ops.elementwise.mul, ()),
-    ops.elementwise.sign: (ops.shape.clone, (False,)),
+    ops.rounding.remainder: (ops.elementwise.mul, ()),
+    ops.rounding.floor_divide: (ops.elementwise.mul, ()),
+    ops.rounding.sign: (ops.shape.clone, (False,)),
 }
 """Operations that look at values, and others, with their parameters, whose results are of the same shape and
 dtype."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import elementwise
+from ...ops import comparison
 from ...value import Value
 from ..instructions import Instruction, Program, Var
 from .build import build
@@ -90,7 +90,7 @@ def program(tape: Scalars, outputs: list[int]) -> Program:
         operands = tuple(operand(code) for code in codes if code != NONE)
         # `where` has its condition last in the table, and as a parameter.
         operands, parameters = (
-            (operands[1:], operands[:1]) if operation is elementwise.where else (operands, ())
+            (operands[1:], operands[:1]) if operation is comparison.where else (operands, ())
         )
         instructions.append(Instruction(operation, operands, parameters, made[-1]))
     wanted = [each for each in map(operand, outputs) if isinstance(each, Var)]

@@ -17,7 +17,7 @@ import numpy as np
 from ...hook import Observer
 from ...kinds import KINDS
 from ...node import Node
-from ...ops import TABLE, Operation
+from ...ops import TABLE, Operation, comparison
 from ...ops import elementwise as ops
 from ...value import Value
 from ..trace import ReadOutError
@@ -94,9 +94,9 @@ class Symbol:
     __mul__, __rmul__ = _operator(ops.mul), _operator(ops.mul, True)
     __truediv__, __rtruediv__ = _operator(ops.div), _operator(ops.div, True)
     __pow__, __rpow__ = _operator(ops.pow), _operator(ops.pow, True)
-    __eq__, __ne__ = _operator(ops.eq), _operator(ops.ne)  # type: ignore[assignment]
-    __lt__, __le__ = _operator(ops.lt), _operator(ops.le)
-    __gt__, __ge__ = _operator(ops.gt), _operator(ops.ge)
+    __eq__, __ne__ = _operator(comparison.eq), _operator(comparison.ne)  # type: ignore[assignment]
+    __lt__, __le__ = _operator(comparison.lt), _operator(comparison.le)
+    __gt__, __ge__ = _operator(comparison.gt), _operator(comparison.ge)
 
     def __neg__(self) -> Symbol:
         return self.tape.apply(ops.neg, self)

@@ -1,0 +1,88 @@
+"""Operations that are constant but for jumps, and so have the slope 0: signs, integer parts, remainders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .elementwise import pointwise
+from .facts import C
+
+
+def flat(xp: Any, dout: Any) -> Any:
+    return xp.zeros_like(dout)
+
+
+@pointwise(
+    c=C("({T})(({x} > 0) - ({x} < 0))", bools="{x}"),
+    light=True,
+    in_place=True,
+    x=flat,
+)
+def sign(xp: Any, x: Any, /) -> Any:
+    """out = -1, 0 or 1;  dx = 0."""
+    return xp.sign(x)
+
+
+@pointwise(
+    c=C("{x}", floats="__builtin_floor{F}({x})"),
+    ufunc=np.floor,
+    in_place=True,
+    x=flat,
+)
+def floor(xp: Any, x: Any, /) -> Any:
+    """out = the largest integer not above x;  dx = 0."""
+    return xp.floor(x)
+
+
+@pointwise(
+    c=C("{x}", floats="__builtin_trunc{F}({x})"),
+    ufunc=np.trunc,
+    in_place=True,
+    x=flat,
+)
+def trunc(xp: Any, x: Any, /) -> Any:
+    """out = x without its fraction;  dx = 0."""
+    return xp.trunc(x)
+
+
+def _refuse_zero(xp: Any, a: Any, b: Any) -> None:
+    """Among integers there is no answer to a division by zero, as infinity is among floats."""
+    integral = xp.is_integral(a if hasattr(a, "dtype") else b)
+    empty = 0 in (*getattr(a, "shape", ()), *getattr(b, "shape", ()))
+    if integral and not empty and not (b if isinstance(b, (int, float)) else xp.all(b, None, False)):
+        raise RuntimeError("integer division by zero (ZeroDivisionError)")
+
+
+@pointwise(
+    broadcasts=True,
+    numeric=True,
+    cost=10,
+    c=C("mod_{K}({a}, {b})"),
+    operator="%",
+    side=lambda xp, a, b: a - b * xp.floor(a / b),
+    in_place=True,
+    a=lambda dout: dout,
+    b=lambda xp, dout, a, b: -dout * xp.floor(a / b),
+)
+def remainder(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = a - b · ⌊a / b⌋, with the sign of b;  da = dout,  db = -dout · ⌊a / b⌋."""
+    _refuse_zero(xp, a, b)
+    return a % b
+
+
+@pointwise(
+    broadcasts=True,
+    numeric=True,
+    keeps=True,
+    c=C("(({T})div_i({a}, {b}))", floats="floor_divide_{K}({a}, {b})"),
+    operator="//",
+    in_place=True,
+    a=flat,
+    b=flat,
+)
+def floor_divide(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = ⌊a / b⌋;  da = db = 0."""
+    _refuse_zero(xp, a, b)
+    return a // b
