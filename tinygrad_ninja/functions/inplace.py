@@ -12,8 +12,7 @@ from numpy import ndarray
 
 from ..dtypes import float64
 from ..grad_mode import is_grad_enabled
-from ..kinds.memory import overlap_in_part
-from ..kinds.numpy_kind import FLOATS
+from ..kinds.memory import FLOATS, overlap_in_part
 from ..ops import TABLE, Operation, comparison, rounding
 from ..ops import elementwise as ops
 from ..tensors import Tensor

@@ -13,7 +13,7 @@ import numpy as np
 from .. import dtypes
 from ..devices import same_device
 from ..hook import arguments, observers
-from ..kinds.numpy_kind import FLOATS
+from ..kinds.memory import FLOATS
 from ..ops import linalg
 from ..ops import shape as ops
 from ..tensors import Tensor, wrap

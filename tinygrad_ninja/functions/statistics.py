@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..ops import reduction as ops
+from ..ops import composed
 from ..ops.promotion import as_floating
 from ..ops.table import Operation
 from ..tensors import Tensor
@@ -33,7 +33,7 @@ def var(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
 ) -> Tensor:
     """The variance over n - correction: over n - 1 by default, over n with unbiased=False or correction=0."""
-    return _spread_of(ops.var, input, dim, unbiased, correction, keepdim)
+    return _spread_of(composed.var, input, dim, unbiased, correction, keepdim)
 
 
 @method
@@ -42,7 +42,7 @@ def std(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
 ) -> Tensor:
     """The square root of `var`; its gradient is 0 where all elements are equal."""
-    return _spread_of(ops.std, input, dim, unbiased, correction, keepdim)
+    return _spread_of(composed.std, input, dim, unbiased, correction, keepdim)
 
 
 @method
@@ -50,7 +50,7 @@ def std(
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """ln Σ eˣ, without overflow."""
     input = input if input.dtype.is_floating_point else as_floating(input)
-    return ops.logsumexp.call(input, dimensions(dim, input.array.ndim), keepdim)
+    return composed.logsumexp.call(input, dimensions(dim, input.array.ndim), keepdim)
 
 
 def _along(entry: Operation, input: Tensor, dim: int, dtype: Any) -> Tensor:
@@ -67,13 +67,13 @@ def _along(entry: Operation, input: Tensor, dim: int, dtype: Any) -> Tensor:
 @method
 def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """eˣ / Σ eˣ along `dim`."""
-    return _along(ops.softmax, input, dim, dtype)
+    return _along(composed.softmax, input, dim, dtype)
 
 
 @method
 def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """ln softmax along `dim`."""
-    return _along(ops.log_softmax, input, dim, dtype)
+    return _along(composed.log_softmax, input, dim, dtype)
 
 
 @method
@@ -84,7 +84,7 @@ def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> T
         raise NotImplementedError(
             f"norm with p={p!r} is not offered; the nearest thing is p=2, or abs() and sum()"
         )
-    return ops.norm.call(floating_input(input, "norm", None), axes_of(input, dim), keepdim)
+    return composed.norm.call(floating_input(input, "norm", None), axes_of(input, dim), keepdim)
 
 
 class histogram_return_type(NamedTuple):  # noqa: N801

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import copy
+from copy import deepcopy as _deepcopy
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+
+FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
+"""The dtypes that fast paths are for."""
 
 
 @lru_cache(maxsize=1024)
@@ -120,7 +123,7 @@ def storage(x: Array) -> Array:
 def deepcopy(x: Array, memo: dict[int, Any]) -> Array:
     """The same view of a copy of the memory, which is copied once for all that show it."""
     owner = storage(x)
-    copied: Array = copy.deepcopy(owner, memo)
+    copied: Array = _deepcopy(owner, memo)
     if owner is x:
         return copied
     if not owner.size or copied.strides != owner.strides:  # an owner with gaps is not its own memory

@@ -1,6 +1,6 @@
 """The table of operations, one family a file; see `table` for what an entry is."""
 
-from . import comparison, elementwise, indexing, linalg, losses, reduction, rounding, shape
+from . import comparison, composed, elementwise, indexing, linalg, losses, reduction, rounding, shape
 from .facts import C, Category
 from .table import TABLE, Operation, operation
 
@@ -10,6 +10,7 @@ __all__ = [
     "Category",
     "Operation",
     "comparison",
+    "composed",
     "elementwise",
     "indexing",
     "linalg",

@@ -13,8 +13,7 @@ from numpy import ndarray
 from ..grad_mode import is_grad_enabled, paused
 from ..hook import observers, observing
 from ..kinds import KINDS
-from ..kinds.memory import arranged
-from ..kinds.numpy_kind import FLOATS
+from ..kinds.memory import FLOATS, arranged
 from ..node import Node
 from .promotion import as_floating, promote
 

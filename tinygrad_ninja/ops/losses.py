@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from ..kinds import sum_to
-from .reduction import size, softmax
+from .composed import softmax
+from .reduction import size
 from .table import operation
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..kinds import sum_to
-from ..ops import Operation, elementwise, losses, reduction
+from ..ops import Operation, composed, elementwise, losses
 from ..ops.reduction import size
 from . import candidates
 
@@ -158,7 +158,7 @@ def _cross_entropies(pick: Way, keepdims: bool = False) -> tuple[Way, ...]:
             for f in _SHIFTS
         ),
         lambda xp, x, *y: -_mean(xp, xp.log(pick(xp, xp.exp(x), *y) / total(xp, x))),
-        lambda xp, x, *y: _mean(xp, reduction.logsumexp.forward(xp, x, (1,), keepdims) - pick(xp, x, *y)),
+        lambda xp, x, *y: _mean(xp, composed.logsumexp.forward(xp, x, (1,), keepdims) - pick(xp, x, *y)),
         lambda xp, x, *y: _mean(
             xp,
             xp.log(total(xp, _shifted(xp, x, (1,)))) + xp.max(x, (1,), keepdims) - pick(xp, x, *y),
@@ -185,7 +185,7 @@ def cross_entropy_by_gather(xp: Any, logits: Any, /, index: Any) -> Any:
 
 
 def _by_gather_slope(xp: Any, dout: Any, logits: Any, index: Any) -> Any:
-    probs = reduction.softmax.on(xp, logits, (1,))
+    probs = composed.softmax.on(xp, logits, (1,))
     ones = xp.ones_like(xp.gather(probs, 1, index))
     return (probs - xp.scatter_along(ones, logits.shape, 1, index)) * (dout / logits.shape[0])
 
@@ -197,7 +197,7 @@ def cross_entropy_by_onehot(xp: Any, logits: Any, onehot: Any, /) -> Any:
 
 
 def _by_onehot_slope(xp: Any, dout: Any, logits: Any, onehot: Any) -> Any:
-    return (reduction.softmax.on(xp, logits, (1,)) - onehot) * (dout / logits.shape[0])
+    return (composed.softmax.on(xp, logits, (1,)) - onehot) * (dout / logits.shape[0])
 
 
 _CROSS_ENTROPY = "softmax with cross-entropy"
@@ -241,10 +241,10 @@ CHAINS = (
         (normalization, _by_squares),
         candidates.alone,
     ),
-    Chain(reduction.log_softmax, "log-softmax", _LOG_SOFTMAX, candidates.along_axes),
+    Chain(composed.log_softmax, "log-softmax", _LOG_SOFTMAX, candidates.along_axes),
     Chain(
-        reduction.softmax,
-        reduction.softmax.name,
+        composed.softmax,
+        composed.softmax.name,
         (*_SOFTMAX, *(lambda xp, x, axis, f=f: xp.exp(f(xp, x, axis)) for f in _LOG_SOFTMAX)),
         candidates.along_axes,
     ),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..missing import TENSOR_NAMES
-from ..ops import TABLE, Operation, comparison, elementwise, indexing, reduction, shape
+from ..ops import TABLE, Operation, comparison, composed, elementwise, indexing, reduction, shape
 from .decided import HOLD
 from .instructions import Instruction, evaluate
 
@@ -484,15 +484,15 @@ def _along_one(entry: Operation) -> Callable[..., Code | None]:
 Language.special = {
     HOLD: _held,
     reduction.mean: _reduced(reduction.mean),
-    reduction.std: _spread(reduction.std),
-    reduction.var: _spread(reduction.var),
+    composed.std: _spread(composed.std),
+    composed.var: _spread(composed.var),
 }
 Torch.special = {
     **Language.special,
     comparison.clamp: _clamped,
-    reduction.log_softmax: _along_one(reduction.log_softmax),
-    reduction.logsumexp: _reduced_along(reduction.logsumexp),
-    reduction.softmax: _along_one(reduction.softmax),
+    composed.log_softmax: _along_one(composed.log_softmax),
+    composed.logsumexp: _reduced_along(composed.logsumexp),
+    composed.softmax: _along_one(composed.softmax),
 }
 NumPy.special = {**Language.special, elementwise.erf: _erf}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..kinds.numpy_kind import repeats_no_cell
+from ..kinds.numpy_indexing import repeats_no_cell
 from ..ops import indexing, reduction
 from .backward import Share
 from .record import is_range

@@ -1,0 +1,114 @@
+"""Reductions that are composed of others: variance, norm, softmax."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .reduction import mean, reducing, size, spread
+from .table import operation
+
+
+def _var(xp: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
+    difference = x - mean.forward(xp, x, axis, True)
+    freedom = size(x, axis) - correction
+    total = xp.sum(difference * difference, axis, keepdims)
+    return total / freedom if freedom > 0 else total * math.inf  # 0 · ∞: no spread can be told from one value
+
+
+def _var_slope(xp: Any, dout: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
+    freedom = size(x, axis) - correction
+    scale = 2 / freedom if freedom > 0 else math.inf
+    return scale * spread(xp, dout, x, axis, keepdims) * (x - mean.forward(xp, x, axis, True))
+
+
+@reducing(
+    named=True,
+    x=_var_slope,
+)
+def var(xp: Any, x: Any, /, axis: Any, correction: float, keepdims: bool) -> Any:
+    """out = Σ (x - mean)² / (n - correction);  dx = dout · 2 (x - mean) / (n - correction)."""
+    return _var(xp, x, axis, correction, keepdims)
+
+
+def _std_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
+    flat = out == 0  # of equal numbers the deviation has a kink: 0, as in torch
+    dvar = xp.where(flat, 0.0, dout / xp.where(flat, 1.0, 2 * out))
+    return _var_slope(xp, dvar, x, axis, correction, keepdims)
+
+
+def _std_or_0(xp: Any, *given: Any) -> Any:
+    """The deviation, and where it is 0 a constant: there the rule sends back 0."""
+    out = std.on(xp, *given)
+    return xp.where(out == 0, 0.0, out)
+
+
+@reducing(
+    named=True,
+    side=_std_or_0,
+    x=_std_slope,
+)
+def std(xp: Any, x: Any, /, axis: Any, correction: float, keepdims: bool) -> Any:
+    """out = √var;  dx = dout · (x - mean) / (out · (n - correction)), 0 where out is 0."""
+    return xp.sqrt(_var(xp, x, axis, correction, keepdims))
+
+
+def _largest(xp: Any, x: Any, axis: Any) -> Any:
+    """The largest along axis, which is subtracted before exp so that nothing overflows; 0 of no elements."""
+    return xp.max(x, axis, True) if size(x, axis) else 0
+
+
+@reducing(
+    floating=True,
+    named=True,
+    x=lambda xp, dout, out, x, axis, keepdims: (
+        spread(xp, dout, x, axis, keepdims) * xp.exp(x - spread(xp, out, x, axis, keepdims))
+    ),
+)
+def logsumexp(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
+    """out = ln Σ eˣ, the largest x taken out first;  dx = dout · e^(x - out), the softmax."""
+    m = _largest(xp, x, axis)
+    m = xp.where(xp.isfinite(m), m, 0.0) if size(x, axis) else m  # ∞ - ∞ would be NaN
+    out = xp.log(xp.sum(xp.exp(x - m), axis, True)) + m
+    return out if keepdims else xp.sum(out, axis, False)  # along dimensions of one: drops them
+
+
+@operation(
+    contiguous=True,
+    named=True,
+    x=lambda xp, dout, out, axis: dout * out - out * xp.sum(dout * out, axis, True),
+)
+def softmax(xp: Any, x: Any, /, axis: Any) -> Any:
+    """out = eˣ / Σ eˣ;  dx = out · (dout - Σ dout · out)."""
+    e = xp.exp(x - _largest(xp, x, axis))
+    return e / xp.sum(e, axis, True)
+
+
+@operation(
+    contiguous=True,
+    torch_name="LogSoftmaxBackward0",
+    named=True,
+    x=lambda xp, dout, out, axis: dout - xp.exp(out) * xp.sum(dout, axis, True),
+)
+def log_softmax(xp: Any, x: Any, /, axis: Any) -> Any:
+    """out = x - ln Σ eˣ;  dx = dout - softmax · Σ dout."""
+    shifted = x - _largest(xp, x, axis)
+    return shifted - xp.log(xp.sum(xp.exp(shifted), axis, True))
+
+
+def _norm_or_0(xp: Any, *given: Any) -> Any:
+    """The norm, and where it is 0 a constant: there the rule sends back 0."""
+    out = norm.on(xp, *given)
+    return xp.where(out == 0, 0.0, out)
+
+
+@reducing(
+    named=True,
+    side=_norm_or_0,
+    x=lambda xp, dout, out, x, axis, keepdims: (
+        spread(xp, xp.where(out == 0, 0.0, dout / out), x, axis, keepdims) * x
+    ),
+)
+def norm(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
+    """out = √(Σ x²);  dx = dout · x / out, and 0 where out is 0."""
+    return xp.sqrt(xp.sum(x * x, axis, keepdims))
