@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+
+from ...generator import Generator
 
 
 class _Stream(NamedTuple):
@@ -23,7 +25,7 @@ class ForeignStreams:
     """A context: the generators of Python's and NumPy's among the objects that a function can reach are put
     back afterwards to where they were. `moved` then names those that were drawn from."""
 
-    def __init__(self, within_reach: Iterable[Any]) -> None:
+    def __init__(self, within_reach: Sequence[Any]) -> None:
         self._within_reach = within_reach
         self._streams: list[_Stream] = []
         self.moved: list[str] = []
@@ -31,6 +33,8 @@ class ForeignStreams:
     def __enter__(self) -> Self:
         self._note("Python's module random", random.getstate, random.setstate)
         self._note("numpy.random", partial(np.random.get_state, legacy=False), np.random.set_state)
+        # A recording draws from a copy of a Generator of ours; another thread may draw from it meanwhile.
+        ours = {id(getattr(x, "_twister", None)) for x in self._within_reach if isinstance(x, Generator)}
         for x in self._within_reach:
             name = f"a {type(x).__name__} of {type(x).__module__.split('.')[0]}'s"
             if isinstance(x, random.Random):
@@ -38,7 +42,7 @@ class ForeignStreams:
                     self._note(name, x.getstate, x.setstate)
             elif isinstance(x, np.random.RandomState):
                 self._note(name, partial(x.get_state, legacy=False), x.set_state)
-            elif isinstance(x, np.random.BitGenerator):  # that of a Generator is reached through it
+            elif isinstance(x, np.random.BitGenerator) and id(x) not in ours:  # also a numpy Generator's
                 self._note(name, partial(getattr, x, "state"), partial(setattr, x, "state"))
         return self
 
