@@ -11,10 +11,8 @@ Nearly always nobody observes, and the truth test of an empty dict is all that e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from threading import get_ident
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from .nn.module import Module
     from .node import Node
     from .optim.optimizer import Optimizer
-    from .tensors import Tensor
+    from .node import Node
     from .value import Value
 
 _O = TypeVar("_O", bound="Observer")
@@ -65,16 +63,6 @@ def observe_alone(kind: type[_O], observer: _O | None) -> None:
         observer.__enter__()
 
 
-@contextmanager
-def unobserved() -> Iterator[None]:
-    """Let nobody observe what this thread does inside."""
-    before = observers.pop(get_ident())
-    try:
-        yield
-    finally:
-        observers[get_ident()] = before
-
-
 class Observer:
     """A context: what this thread does inside is told to the observer.
 
@@ -89,14 +77,9 @@ class Observer:
         observers[get_ident()] = self
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
-        where: TracebackType | None = None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         inner = observing()
-        if inner is not self:  # one that was entered later may stay longer
+        if inner is not self:  # another was entered later, and stays longer
             while inner is not None and inner.outer is not self:
                 inner = inner.outer
             if inner is not None:
@@ -150,39 +133,16 @@ class Observer:
 
     # -- what is read and written ----------------------------------------------------------------------------
 
-    def read_array(self, tensor: Tensor) -> Any:
-        """Return the array that a Tensor holds."""
-        return tensor._array if self.outer is None else self.outer.read_array(tensor)
+    def read(self, holder: Any, slot: str) -> Any:
+        """Return what a Tensor, a Node or a Value holds in a slot: its array, its gradient, its number."""
+        return getattr(holder, slot) if self.outer is None else self.outer.read(holder, slot)
 
-    def write_array(self, tensor: Tensor, array: Any) -> None:
-        """Let a Tensor, which may have none yet, hold this array."""
+    def write(self, holder: Any, slot: str, value: Any) -> None:
+        """Let it hold something else there. A Tensor that is just made has nothing yet."""
         if self.outer is None:
-            tensor._array = array
+            setattr(holder, slot, value)
         else:
-            self.outer.write_array(tensor, array)
-
-    def read_grad(self, node: Node) -> Tensor | None:
-        """Return the gradient that a node keeps."""
-        return node._grad if self.outer is None else self.outer.read_grad(node)
-
-    def write_grad(self, node: Node, grad: Tensor | None) -> None:
-        """Let a node keep this gradient."""
-        if self.outer is None:
-            node._grad = grad
-        else:
-            self.outer.write_grad(node, grad)
-
-    def read_value(self, value: Value, slot: str) -> float:
-        """Return the number that a Value holds in a slot."""
-        number: float = getattr(value, slot) if self.outer is None else self.outer.read_value(value, slot)
-        return number
-
-    def write_value(self, value: Value, slot: str, number: float) -> None:
-        """Let a Value hold a number in a slot."""
-        if self.outer is None:
-            setattr(value, slot, number)
-        else:
-            self.outer.write_value(value, slot, number)
+            self.outer.write(holder, slot, value)
 
     def set_attribute(self, module: Module, name: str) -> None:
         """Take notice that an attribute of a Module is about to be set."""

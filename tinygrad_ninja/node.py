@@ -53,13 +53,14 @@ class Node:
     def grad(self) -> Tensor | None:
         """The gradient kept, for a leaf or where `retain_grad` asked for it."""
         if observers and (observer := observing()):
-            return observer.read_grad(self)
+            grad: Tensor | None = observer.read(self, "_grad")
+            return grad
         return self._grad
 
     @grad.setter
     def grad(self, grad: Tensor | None) -> None:
         if observers and (observer := observing()):
-            observer.write_grad(self, grad)
+            observer.write(self, "_grad", grad)
         else:
             self._grad = grad
 

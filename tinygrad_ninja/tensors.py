@@ -55,13 +55,13 @@ class Tensor(metaclass=OffersOnly):
     def array(self) -> Any:
         """What holds the elements; assigning to it makes them others, without a record."""
         if observers and (observer := observing()):
-            return observer.read_array(self)
+            return observer.read(self, "_array")
         return self._array
 
     @array.setter
     def array(self, array: Any) -> None:
         if observers and (observer := observing()):
-            observer.write_array(self, array)
+            observer.write(self, "_array", array)
         else:
             self._array = array
 

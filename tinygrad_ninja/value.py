@@ -164,7 +164,7 @@ class Value:
         where the new number is no real number.
         """
         if observers and (observer := observing()):
-            return observer.read_value(self, "_data")
+            return observer.read(self, "_data")
         return self._data
 
     @data.setter
@@ -178,7 +178,7 @@ class Value:
 
     def _hold(self, slot: str, number: float) -> None:
         if observers and (observer := observing()):
-            observer.write_value(self, slot, number)
+            observer.write(self, slot, number)
         else:
             setattr(self, slot, number)
 
@@ -187,7 +187,7 @@ class Value:
         """Return the gradient so far; assign 0 to start again. TypeError where the new number is no real
         number."""
         if observers and (observer := observing()):
-            return observer.read_value(self, "_grad")
+            return observer.read(self, "_grad")
         return self._grad
 
     @grad.setter

@@ -57,14 +57,14 @@ class _Tracing(Observer):
             tensor: tape.array(Var(move(tensor.array, "cpu"))) for tensor in tensors
         }
 
-    def read_array(self, tensor: Tensor) -> Any:
-        return self._arrays[tensor] if tensor in self._arrays else super().read_array(tensor)
+    def read(self, holder: Any, slot: str) -> Any:
+        return self._arrays[holder] if holder in self._arrays else super().read(holder, slot)
 
-    def write_array(self, tensor: Tensor, array: Any) -> None:
-        if tensor in self._arrays:
-            self._arrays[tensor] = array
+    def write(self, holder: Any, slot: str, value: Any) -> None:
+        if holder in self._arrays:
+            self._arrays[holder] = value
         else:
-            super().write_array(tensor, array)
+            super().write(holder, slot, value)
 
 
 class _FunctionTape(Tape):

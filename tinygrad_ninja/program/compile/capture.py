@@ -10,14 +10,16 @@ they were. So a recording leaves no trace, whether it succeeds or not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import get_ident
 from typing import Any, Self
 
 import numpy as np
 
 from ...generator import Generator
-from ...hook import Observer, unobserved
+from ...hook import Observer, observers
 from ...kinds import kind_of
 from ...nn.module import Module
 from ...node import Node, clock
@@ -92,6 +94,16 @@ def _require_memory(array: Any) -> None:
         refuse(f"a Tensor that holds a {type(array).__name__} is not compiled")
 
 
+@contextmanager
+def _unobserved() -> Iterator[None]:
+    """Let nobody observe what this thread does inside."""
+    observer = observers.pop(get_ident())
+    try:
+        yield
+    finally:
+        observers[get_ident()] = observer
+
+
 @dataclass(eq=False)
 class _Gradient:
     """What a node keeps that was there before: in truth, and as the recording sees it. read: whether that was
@@ -149,7 +161,24 @@ class Recording(Observer):
 
     # -- what it observes ------------------------------------------------------------------------------------
 
-    def read_array(self, tensor: Tensor) -> Any:
+    def read(self, holder: Any, slot: str) -> Any:
+        if isinstance(holder, Tensor):
+            return self._read_array(holder)
+        if isinstance(holder, Value):
+            raise ValuesMetError
+        return self._gradient(holder, True).now if self._is_older(holder) else holder._grad
+
+    def write(self, holder: Any, slot: str, value: Any) -> None:
+        if isinstance(holder, Tensor):
+            self._write_array(holder, value)
+        elif isinstance(holder, Value):
+            raise ValuesMetError
+        elif self._is_older(holder):
+            self._gradient(holder, False).now = value
+        else:
+            holder._grad = value
+
+    def _read_array(self, tensor: Tensor) -> Any:
         array = self._held(tensor)
         if isinstance(array, Recorded):
             return self.tape.of(array.cell) if array.cell is not None else array
@@ -177,7 +206,7 @@ class Recording(Observer):
             found.others.append(tensor)
         return found
 
-    def write_array(self, tensor: Tensor, array: Any) -> None:
+    def _write_array(self, tensor: Tensor, array: Any) -> None:
         before = getattr(tensor, "_array", None)
         if before is None or isinstance(before, Recorded) or id(before) in self._born:  # it is the step's own
             tensor._array = array
@@ -186,15 +215,6 @@ class Recording(Observer):
             self._arrays[tensor] = array
         if _is_memory(array) and id(array) not in self.cells:
             self._born[id(array)] = array
-
-    def read_grad(self, node: Node) -> Tensor | None:
-        return self._gradient(node, True).now if self._is_older(node) else node._grad
-
-    def write_grad(self, node: Node, grad: Tensor | None) -> None:
-        if self._is_older(node):
-            self._gradient(node, False).now = grad
-        else:
-            node._grad = grad
 
     def _is_older(self, node: Node) -> bool:
         """Return whether the node was there before."""
@@ -209,7 +229,7 @@ class Recording(Observer):
         name = method.__name__
         if name not in _DRAWS:
             refuse(f"Generator.{name} is not compiled")
-        with unobserved():
+        with _unobserved():
             if generator not in self._generators:
                 self._generators[generator] = generator.clone_state()
             value = method(self._generators[generator], *args, **options)
@@ -240,12 +260,6 @@ class Recording(Observer):
         if isinstance(node, Value):
             raise ValuesMetError
         super().recorded(node)
-
-    def read_value(self, value: Value, slot: str) -> float:
-        raise ValuesMetError
-
-    def write_value(self, value: Value, slot: str, number: float) -> None:
-        raise ValuesMetError
 
     def set_attribute(self, module: Module, name: str) -> None:
         if (module, name) not in self._attributes and hasattr(module, name):

@@ -168,19 +168,21 @@ class ValueRecording(Observer):
             self._made.add(node)
         super().recorded(node)
 
-    def read_value(self, value: Value, slot: str) -> Any:
-        if value in self._made:
-            return self.number(getattr(value, slot))
-        if (value, slot) not in self._held:
-            self._inputs[value, slot] = self._held[value, slot] = self.tape.input()
-            self.sources.append((value, slot))
-        return self._held[value, slot]
+    def read(self, holder: Any, slot: str) -> Any:
+        if not isinstance(holder, Value):
+            return super().read(holder, slot)
+        if holder in self._made:
+            return self.number(getattr(holder, slot))
+        if (holder, slot) not in self._held:
+            self._inputs[holder, slot] = self._held[holder, slot] = self.tape.input()
+            self.sources.append((holder, slot))
+        return self._held[holder, slot]
 
-    def write_value(self, value: Value, slot: str, number: Any) -> None:
-        if value in self._made:
-            setattr(value, slot, number)
+    def write(self, holder: Any, slot: str, value: Any) -> None:
+        if not isinstance(holder, Value) or holder in self._made:
+            super().write(holder, slot, value)
         else:
-            self._held[value, slot] = self.number(number)
+            self._held[holder, slot] = self.number(value)
 
     def number(self, x: Any) -> Any:
         return x if type(x) is Symbol else Symbol(self.tape, self.tape.code(x), float)
