@@ -353,6 +353,46 @@ def test_an_argument_has_a_history_only_later() -> None:
         close(step(w * 3), w * 6)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda memory, w: memory.add_(w),
+        lambda memory, w: memory.requires_grad_(),
+        lambda memory, w: w.detach_(),
+    ],
+    ids=["in place", "requires_grad_", "detach_"],
+)
+def test_a_history_that_changes(change: Callable[..., Any]) -> None:
+    """The Tensor was there before: a compiled step would leave it without its new history."""
+
+    def calls(wrap: Callable[[Any], Any]) -> list[Any]:
+        memory, w = torch.ones(2), torch.full((2,), 3.0, requires_grad=True)
+
+        def step() -> Any:
+            change(memory, w)
+            (memory * w * 2).sum().backward()
+            return w.grad.clone()
+
+        fast = wrap(step)
+        result = fast()
+        assert memory.requires_grad
+        return [result, w.grad, memory.grad, memory.clone()]
+
+    want = []
+    try:
+        want = calls(lambda f: f)
+    except RuntimeError:  # nothing requires a gradient any more
+        with told_once(HERE + "the history of a Tensor"), pytest.raises(RuntimeError):
+            calls(compile)
+        return
+    with told_once(HERE + "the history of a Tensor"):
+        have = calls(compile)
+    for mine, theirs in zip(have, want, strict=True):
+        assert (mine is None) == (theirs is None)
+        if mine is not None:
+            close(mine, theirs)
+
+
 # -- values that NumPy copies --------------------------------------------------------------------------------
 
 

@@ -357,3 +357,16 @@ def test_an_operation_that_c_does_not_know_is_refused_by_name(monkeypatch: pytes
             same([compile(f, fullgraph=True, backend="numpy")()], [f()])
     finally:
         del TABLE["cosh"]
+
+
+@pytest.mark.parametrize("backend", ["c", "numpy"])
+def test_results_lie_in_memory_as_in_eager_code(backend: str) -> None:
+    """So that what eager code may show as a view, a recording may, too."""
+    across = torch.arange(24.0).reshape(2, 3, 4).permute(2, 1, 0)
+
+    def step() -> Any:
+        in_order = across.prod(0, keepdim=True), (across * 2).sum(0), across.softmax(-1), across[0].t().tril()
+        return [x.view(-1) * 2 for x in in_order] + [(across + across).permute(2, 1, 0).view(-1) * 2]
+
+    for mine, theirs in zip(compile(step, backend=backend, fullgraph=True)(), step(), strict=True):
+        np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-6)

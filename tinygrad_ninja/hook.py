@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .nn.module import Module
     from .node import Node
     from .optim.optimizer import Optimizer
-    from .node import Node
     from .value import Value
 
 _O = TypeVar("_O", bound="Observer")

@@ -114,8 +114,9 @@ class Tensor(metaclass=OffersOnly):
                 f"only Tensors of floating point dtype can require gradients, this one is {self.dtype}"
             )
         if requires_grad and self.edge is None:
-            self.edge = Node(None, (), None)
-            self.edge.grad = getattr(self, "_parked_grad", None)
+            leaf = Node(None, (), None)
+            leaf.grad = getattr(self, "_parked_grad", None)
+            self._set_history(leaf)
         elif not requires_grad:
             self.detach_()
         return self
@@ -191,8 +192,9 @@ class Tensor(metaclass=OffersOnly):
     def detach_(self) -> Tensor:
         """Forget the history of this Tensor itself; a gradient that it keeps stays."""
         if self.edge is not None:
-            self._parked_grad = self.edge.grad
-            self.edge = None
+            parked = self.edge.grad
+            self._set_history(None)
+            self._parked_grad = parked
         return self
 
     def __len__(self) -> int:
@@ -268,7 +270,15 @@ class Tensor(metaclass=OffersOnly):
 
     def _rebase(self, edge: Node) -> None:
         """Take `edge` as the history of what is now in this Tensor's memory."""
-        self.edge = succeed(self.edge, edge)
+        before = self.edge
+        self._set_history(edge)
+        succeed(before, edge)
+
+    def _set_history(self, edge: Node | None) -> None:
+        if observers and (observer := observing()):
+            observer.write(self, "edge", edge)
+        else:
+            self.edge = edge
 
 
 class RemovableHandle:

@@ -33,6 +33,7 @@ REFUSALS = [
     "reads a value out of a Tensor",
     "a number among the arguments is an exponent",
     "it keeps a Tensor that it computed",
+    "the history of a Tensor that was there before is changed",
 ]
 """What compile refuses by name, and these programs do."""
 

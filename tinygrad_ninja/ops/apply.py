@@ -105,7 +105,7 @@ def _of_two(op: Operation, general: Callable[..., Any]) -> Callable[..., Any]:
         if type(result) is not ndarray:
             result = KINDS[type(result)].asarray(result)
         elif broadcasts and not array.flags.c_contiguous:
-            result = _laid_out(op, result, (x, y))
+            result = laid_out(op, result, (x, y))
         out = _new(Tensor)
         out._array = result
         if (first is None and second is None) or not recorded or (paused and get_ident() in paused):
@@ -140,7 +140,9 @@ def _general(op: Operation) -> Callable[..., Any]:
         except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise _explained(op, error, arrays[:n]) from None
         if type(result) is ndarray:
-            result = _laid_out(op, result, arrays)
+            result = laid_out(op, result, arrays)
+        elif op.contiguous and isinstance(result, ndarray) and not result.flags.c_contiguous:
+            result = xp.copy(result, True)  # a kind of array that records
         else:
             result = KINDS[type(result)].asarray(result)
         out = bare(result)
@@ -158,7 +160,7 @@ def _explained(op: Operation, error: Exception, arrays: tuple[Any, ...]) -> Exce
     return kind(f"{op.name}: inputs of shape {shapes}: {error}")
 
 
-def _laid_out(op: Operation, result: Any, arrays: tuple[Any, ...]) -> Any:
+def laid_out(op: Operation, result: Any, arrays: tuple[Any, ...]) -> Any:
     """Return the result in memory as PyTorch would have it."""
     if op.contiguous:
         return np.asarray(result, order="C")

@@ -58,10 +58,11 @@ class _Tracing(Observer):
         }
 
     def read(self, holder: Any, slot: str) -> Any:
-        return self._arrays[holder] if holder in self._arrays else super().read(holder, slot)
+        traced = slot == "_array" and holder in self._arrays
+        return self._arrays[holder] if traced else super().read(holder, slot)
 
     def write(self, holder: Any, slot: str, value: Any) -> None:
-        if holder in self._arrays:
+        if slot == "_array" and holder in self._arrays:
             self._arrays[holder] = value
         else:
             super().write(holder, slot, value)

@@ -169,7 +169,13 @@ class Recording(Observer):
         return self._gradient(holder, True).now if self._is_older(holder) else holder._grad
 
     def write(self, holder: Any, slot: str, value: Any) -> None:
-        if isinstance(holder, Tensor):
+        if slot == "edge":
+            if not self._is_own(holder):
+                refuse(
+                    "the history of a Tensor that was there before is changed; use no_grad(), or a clone()"
+                )
+            holder.edge = value
+        elif isinstance(holder, Tensor):
             self._write_array(holder, value)
         elif isinstance(holder, Value):
             raise ValuesMetError
@@ -207,14 +213,18 @@ class Recording(Observer):
         return found
 
     def _write_array(self, tensor: Tensor, array: Any) -> None:
-        before = getattr(tensor, "_array", None)
-        if before is None or isinstance(before, Recorded) or id(before) in self._born:  # it is the step's own
+        if self._is_own(tensor):
             tensor._array = array
         else:
-            _require_memory(before)
+            _require_memory(tensor._array)
             self._arrays[tensor] = array
         if _is_memory(array) and id(array) not in self.cells:
             self._born[id(array)] = array
+
+    def _is_own(self, tensor: Tensor) -> bool:
+        """Return whether the step made the Tensor."""
+        array = getattr(tensor, "_array", None)
+        return array is None or isinstance(array, Recorded) or id(array) in self._born
 
     def _is_older(self, node: Node) -> bool:
         """Return whether the node was there before."""

@@ -20,6 +20,7 @@ import numpy as np
 from ... import ops
 from ...kinds import KINDS
 from ...ops import Operation
+from ...ops.apply import laid_out
 from ...tensors import Tensor
 from ..instructions import Array, Var, flatten, substitute
 from ..trace import XP, ReadOutError, Tape, Traced, plain, source
@@ -253,7 +254,11 @@ class StepTape(ShapeTape):
         if operation is ops.shape.to_device:
             return plain(inputs[0])
         if self.place == "cpu" or operation.view or self._depends_on_fixed(inputs, parameters):
-            return Tape.value(self, operation, inputs, substitute(parameters, self._known_array))
+            known = substitute(parameters, self._known_array)
+            value = Tape.value(self, operation, inputs, known)
+            return (
+                value if operation.view else laid_out(operation, value, tuple(map(plain, (*inputs, *known))))
+            )
         return shaped(operation, inputs, parameters)
 
     def _known_array(self, x: Any) -> Any:
