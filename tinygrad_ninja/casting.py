@@ -1,55 +1,46 @@
-"""Which operations compute in which precision while `autocast` is on, and the casts that this takes.
+"""The casts of `autocast`: each operation's entry says which precision it computes in.
 
-The lists are those of PyTorch for the operations that there are here. What PyTorch lists and is made of
-several operations here asks by its name for its arguments, as an operation does.
-
-Source: the "Autocast Op Reference" of PyTorch's `amp` page.
+A function that PyTorch lists, and that consists of several operations here, asks for its arguments itself.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from . import dtypes
 from .hook import Observer, find, observe_alone
+from .ops import Precision
 from .tensors import Tensor
-
-HALF = frozenset(("matmul", "linear"))
-FLOAT32 = {
-    "torch": frozenset(("prod", "cross_entropy", "nll_loss", "mse_loss")),
-    "cuda": frozenset((
-        "cross_entropy", "cumsum", "exp", "layer_norm", "log", "log_softmax", "logsumexp", "mse_loss",
-        "nll_loss", "norm", "pow", "prod", "rdiv", "reciprocal", "softmax", "sum",
-    )),
-}  # fmt: skip
-FLOAT32["cpu"] = FLOAT32["torch"]
 
 
 class Casting(Observer):
-    """Casts the arguments of what is on the lists. halves: the half precision of each device."""
+    """Casts what an operation is applied to.
 
-    def __init__(self, halves: dict[str, dtypes.dtype]) -> None:
-        self.halves = halves
+    halves: the half precision of each device; gpus: the devices on which more is computed in float32.
+    """
 
-    def arguments(self, name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        if name == "div" and not isinstance(args[0], Tensor):  # a number over a Tensor is its reciprocal
-            cast = tuple(self._cast("rdiv", each) for each in args)
+    def __init__(self, halves: dict[str, dtypes.dtype], gpus: Collection[str] = ("cuda",)) -> None:
+        self.halves, self.gpus = halves, gpus
+
+    def arguments(self, precision: Precision | None, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        if precision is not None:
+            args = tuple(self._cast(precision, x) if isinstance(x, Tensor) else x for x in args)
+        return super().arguments(precision, args)
+
+    def _cast(self, precision: Precision, x: Tensor) -> Tensor:
+        """Return a Tensor in that precision, cast by a recorded operation. Float64 stays, and so do integers
+        and what is on other devices."""
+        dtype, device = x.dtype, x.device.type
+        if device not in self.halves or not dtype.is_floating_point or dtype is dtypes.float64:
+            return x
+        if precision is Precision.HALF:
+            wanted = self.halves[device]
+        elif precision is Precision.FLOAT32 or device in self.gpus:
+            wanted = dtypes.float32
         else:
-            cast = tuple(self._cast(name, each) for each in args)
-        return super().arguments(name, cast)
-
-    def _cast(self, name: str, x: Any) -> Any:
-        """Return a Tensor in the precision that there is for the operation, cast by a recorded operation.
-
-        Float64 stays, and so do integers, other devices, and what is no Tensor.
-        """
-        if not isinstance(x, Tensor):
-            return x
-        d, device = x.dtype, x.device.type
-        if device not in self.halves or not d.is_floating_point or d is dtypes.float64:
-            return x
-        wanted = self.halves[device] if name in HALF else dtypes.float32 if name in FLOAT32[device] else d
-        return x if wanted is d else x.to(wanted)
+            wanted = dtype
+        return x if wanted is dtype else x.to(wanted)
 
 
 def halves() -> dict[str, dtypes.dtype]:

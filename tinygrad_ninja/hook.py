@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .generator import Generator
     from .nn.module import Module
     from .node import Node
+    from .ops import Precision
     from .optim.optimizer import Optimizer
     from .value import Value
 
@@ -41,10 +42,11 @@ def find(kind: type[_O]) -> _O | None:
     return observer
 
 
-def arguments(name: str, *args: Any) -> tuple[Any, ...]:
-    """Return what the function of that name is to compute with in the place of `args`."""
+def arguments(precision: Precision, *args: Any) -> tuple[Any, ...]:
+    """Return what a function is to compute with in the place of `args`, which autocast has it do in that
+    precision."""
     observer = observing()
-    return args if observer is None else observer.arguments(name, args)
+    return args if observer is None else observer.arguments(precision, args)
 
 
 def number(x: Any) -> Any:
@@ -90,9 +92,10 @@ class Observer:
 
     # -- what is computed ------------------------------------------------------------------------------------
 
-    def arguments(self, name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Return what the operation or function of that name is to be applied to in the place of `args`."""
-        return args if self.outer is None else self.outer.arguments(name, args)
+    def arguments(self, precision: Precision | None, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return what an operation is to be applied to in the place of `args`; its entry says the precision
+        that autocast computes it in, None where any will do."""
+        return args if self.outer is None else self.outer.arguments(precision, args)
 
     def recorded(self, node: Node | Value) -> None:
         """Take notice of a new node of the record."""

@@ -14,7 +14,7 @@ from .. import dtypes
 from ..devices import same_device
 from ..hook import arguments, observers
 from ..kinds.memory import FLOATS
-from ..ops import linalg
+from ..ops import Precision, linalg
 from ..ops import shape as ops
 from ..tensors import Tensor, wrap
 from ..view import View
@@ -446,7 +446,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         if not isinstance(operand, Tensor):
             raise TypeError(f"matmul(): both operands must be Tensors, not {type(operand).__name__}")
     if observers:
-        input, other = arguments("matmul", input, other)
+        input, other = arguments(Precision.HALF, input, other)
     _check_product(input, other)
     return linalg.matmul.call(input, other)
 

@@ -1,7 +1,7 @@
 """The table of operations, one family a file; see `table` for what an entry is."""
 
 from . import comparison, composed, elementwise, indexing, linalg, losses, reduction, rounding, shape
-from .facts import C, Category
+from .facts import C, Category, Precision
 from .table import TABLE, Operation, operation
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "C",
     "Category",
     "Operation",
+    "Precision",
     "comparison",
     "composed",
     "elementwise",

@@ -123,7 +123,7 @@ def _general(op: Operation) -> Callable[..., Any]:
 
     def call(*args: Any) -> Any:
         if observers and (observer := observing()):
-            args = observer.arguments(op.name, args)
+            args = observer.arguments(op.autocast, args)
         if op.promotes:
             args = (*promote(op, *args[:2]), *args[2:])
             if args[0] is NotImplemented:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from .facts import Precision
 from .reduction import mean, reducing, size, spread
 from .table import operation
 
@@ -59,6 +60,7 @@ def _largest(xp: Any, x: Any, axis: Any) -> Any:
 
 
 @reducing(
+    autocast=Precision.FLOAT32_ON_CUDA,
     floating=True,
     named=True,
     x=lambda xp, dout, out, x, axis, keepdims: (
@@ -74,6 +76,7 @@ def logsumexp(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
 
 
 @operation(
+    autocast=Precision.FLOAT32_ON_CUDA,
     contiguous=True,
     named=True,
     x=lambda xp, dout, out, axis: dout * out - out * xp.sum(dout * out, axis, True),
@@ -85,6 +88,7 @@ def softmax(xp: Any, x: Any, /, axis: Any) -> Any:
 
 
 @operation(
+    autocast=Precision.FLOAT32_ON_CUDA,
     contiguous=True,
     torch_name="LogSoftmaxBackward0",
     named=True,
@@ -103,6 +107,7 @@ def _norm_or_0(xp: Any, *given: Any) -> Any:
 
 
 @reducing(
+    autocast=Precision.FLOAT32_ON_CUDA,
     named=True,
     side=_norm_or_0,
     x=lambda xp, dout, out, x, axis, keepdims: (

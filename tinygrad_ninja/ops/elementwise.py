@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .facts import C, Category
+from .facts import C, Category, Precision
 from .table import Operation, operation
 
 pointwise = partial(operation, category=Category.ELEMENTWISE)
@@ -103,6 +103,7 @@ def div(a: Any, b: Any, /) -> Any:
 
 
 @pointwise(
+    autocast=Precision.FLOAT32_ON_CUDA,
     floating=True,
     cost=5,
     light=True,
@@ -144,6 +145,7 @@ def _exponent_slope(xp: Any, dout: Any, out: Any, a: Any, b: Any) -> Any:
 
 
 @pointwise(
+    autocast=Precision.FLOAT32_ON_CUDA,
     broadcasts=True,
     numeric=True,
     cost=40,
@@ -160,6 +162,7 @@ def pow(xp: Any, a: Any, b: Any, /) -> Any:
 
 
 @pointwise(
+    autocast=Precision.FLOAT32_ON_CUDA,
     floating=True,
     cost=20,
     c=C("exp_{K}({x})"),
@@ -173,6 +176,7 @@ def exp(xp: Any, x: Any, /) -> Any:
 
 
 @pointwise(
+    autocast=Precision.FLOAT32_ON_CUDA,
     floating=True,
     cost=20,
     c=C("log_{K}({x})"),

@@ -40,6 +40,17 @@ class Category(Enum):
     """Each is a sum of products of elements of two inputs."""
 
 
+class Precision(Enum):
+    """What autocast computes an operation in. Source: the "Autocast Op Reference" of PyTorch's `amp` page."""
+
+    HALF = auto()
+    """In half precision."""
+    FLOAT32 = auto()
+    """In float32."""
+    FLOAT32_ON_CUDA = auto()
+    """In float32 on a GPU, and elsewhere as it is."""
+
+
 @dataclass(frozen=True)
 class C:
     """The C expression of one element of an elementwise operation, in templates.
@@ -86,6 +97,7 @@ class Facts:
     contiguous: the output lies in order in memory, however the inputs do.
     keeps: PyTorch refuses a second backward through it, though the rules read no array. On an entry: whether
         the first backward frees its nodes; None where it depends on the node, of which `frees` then says it.
+    autocast: what autocast computes it in, where that is not the precision of its inputs.
     torch_name: what PyTorch prints as the `grad_fn`, where that is not the name and "Backward0".
 
     category: how the elements of the output come from those of the inputs.
@@ -121,6 +133,7 @@ class Facts:
     view: bool = False
     contiguous: bool = False
     keeps: bool | None = False
+    autocast: Precision | None = None
     torch_name: str = ""
     category: Category = Category.COMPOSED
     commutative: bool = False

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..kinds import sum_to
-from .facts import Category
+from .facts import Category, Precision
 from .table import operation
 
 
@@ -49,6 +49,7 @@ def _right_slope(xp: Any, dout: Any, a: Any, b_like: Any) -> Any:
 
 
 @operation(
+    autocast=Precision.HALF,
     torch_name="MmBackward0",
     category=Category.PRODUCT,
     ufunc=np.matmul,

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..kinds import sum_to
 from .composed import softmax
+from .facts import Precision
 from .reduction import size
 from .table import operation
 
@@ -19,6 +20,7 @@ def _cross_entropy_slope(xp: Any, dout: Any, logits: Any, target: Any, rows: Any
 
 
 @operation(
+    autocast=Precision.FLOAT32,
     torch_name="NllLossBackward0",
     named=True,
     in_torch="torch.nn.functional.cross_entropy({logits}, {target})",
@@ -78,6 +80,7 @@ def _layer_norm_x(xp: Any, dout: Any, x: Any, weight: Any, axis: tuple[int, ...]
 
 
 @operation(
+    autocast=Precision.FLOAT32_ON_CUDA,
     contiguous=True,
     torch_name="NativeLayerNormBackward0",
     x=_layer_norm_x,

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..kinds import either
 from . import comparison, elementwise
-from .facts import Category
+from .facts import Category, Precision
 from .table import operation
 
 reducing = partial(operation, category=Category.REDUCTION, contiguous=True)
@@ -32,6 +32,7 @@ def size(like: Any, axis: tuple[int, ...] | None) -> int:
 
 
 @reducing(
+    autocast=Precision.FLOAT32_ON_CUDA,
     folds=elementwise.add,
     formula=(r"\sum", "∑"),
     x=lambda xp, dout, x_like, axis, keepdims: spread(xp, dout, x_like, axis, keepdims),
@@ -137,6 +138,7 @@ def _multiplied(xp: Any, dout: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 @reducing(
+    autocast=Precision.FLOAT32,
     folds=elementwise.mul,
     formula=(r"\prod", "∏"),
     x=_prod_slope,
@@ -147,6 +149,7 @@ def prod(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
 
 
 @operation(
+    autocast=Precision.FLOAT32_ON_CUDA,
     contiguous=True,
     category=Category.SCAN,
     folds=elementwise.add,

@@ -13,7 +13,7 @@ from ...functions.statistics import log_softmax as _log_softmax
 from ...functions.statistics import softmax as _softmax
 from ...hook import arguments, observers
 from ...missing import refuse
-from ...ops import elementwise
+from ...ops import Precision, elementwise
 from ...random import bernoulli_like
 from ...tensors import Tensor, wrap
 from .arguments import check_floating, takes_tensors
@@ -28,7 +28,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Raises RuntimeError where the shapes do not fit.
     """
     if observers:
-        input, weight, bias = arguments("linear", input, weight, bias)
+        input, weight, bias = arguments(Precision.HALF, input, weight, bias)
     if input.ndim > 2 and weight.ndim == 2:  # one product, instead of one for each matrix
         rows = linear(input.reshape(-1, input.shape[-1]), weight, bias)
         return rows.reshape(*input.shape[:-1], weight.shape[0])

@@ -11,7 +11,7 @@ from ...functions.statistics import log_softmax
 from ...hook import arguments, observers, observing
 from ...kinds import kind_of
 from ...missing import refuse
-from ...ops import indexing, losses
+from ...ops import Precision, indexing, losses
 from ...tensors import Tensor, wrap
 from .arguments import check_floating, takes_tensors
 
@@ -43,7 +43,7 @@ def cross_entropy(
     """
     _check(reduction, size_average, reduce)
     if observers:
-        input, target, weight = arguments("cross_entropy", input, target, weight)
+        input, target, weight = arguments(Precision.FLOAT32, input, target, weight)
     if not input.ndim:
         raise RuntimeError("cross_entropy: the input needs a dimension of classes, and is a single number")
     if not 0 <= label_smoothing <= 1:
@@ -75,7 +75,7 @@ def nll_loss(
     """
     _check(reduction, size_average, reduce)
     if observers:
-        input, weight = arguments("nll_loss", input, weight)
+        input, weight = arguments(Precision.FLOAT32, input, weight)
     _check_weight(weight, input)
     check_floating("nll_loss", input, weight)
     log_probs, classes, ignored = _examples(input, target, ignore_index)
@@ -99,7 +99,7 @@ def mse_loss(
     """
     _check(reduction, size_average, reduce)
     if observers:
-        input, target, weight = arguments("mse_loss", input, target, weight)
+        input, target, weight = arguments(Precision.FLOAT32, input, target, weight)
     if input.shape != target.shape:
         warnings.warn(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) "

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ...autograd import no_grad
 from ...devices import same_device
 from ...hook import arguments, observers
-from ...ops import losses
+from ...ops import Precision, losses
 from ...tensors import Tensor
 from .arguments import check_floating, takes_tensors
 
@@ -84,7 +84,7 @@ def layer_norm(
     """
     same_device("layer_norm", input, weight, bias)
     if observers:
-        input, weight, bias = arguments("layer_norm", input, weight, bias)
+        input, weight, bias = arguments(Precision.FLOAT32_ON_CUDA, input, weight, bias)
     if _is_half(input) and weight is not None and not _is_half(weight):
         return layer_norm(input.float(), normalized_shape, weight, bias, eps).to(input.dtype)
     check_floating("layer_norm", input, weight, bias)

@@ -112,7 +112,7 @@ class Body:
         d = common([x.dtype if isinstance(x, Var) else x for x in inputs])
         if operation.floating and d.kind != "f":
             d = out
-        self.traps |= divides(operation.name, d)
+        self.traps |= divides(operation, d)
         args = [self.broadcast(x, index, d) for x in inputs]
         assert operation.c is not None
         if operation.c.repeats:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...ops import Category, Operation, indexing, rounding
 from ..instructions import Array, Instruction, Var
 from .tape import Recorded
 
@@ -45,22 +46,23 @@ def unknown_within(x: Any) -> bool:
 
 def index_checks(made: Instruction) -> list[Check]:
     """What the instruction's indices must be, each a variable."""
-    name, x = made.operation.name, made.inputs[0]
-    if name in ("index", "scatter", "put"):
-        shape = x.shape if name == "index" else made.output.shape  # type: ignore[union-attr]
-        found = list(zip(made.parameters[-1], shape, strict=False))
-    elif name in ("gather", "scatter_along"):
-        axis, where = made.parameters[-2:]
-        found = [(where, (x.shape if name == "gather" else made.output.shape)[axis])]  # type: ignore[union-attr]
+    operation = made.operation
+    x = made.inputs[0]
+    shape = x.shape if isinstance(x, Var) and operation.category is Category.GATHER else made.output.shape
+    if operation in (indexing.index, indexing.scatter, indexing.put):
+        indices = list(zip(made.parameters[-1], shape, strict=False))
+    elif operation in (indexing.gather, indexing.scatter_along):
+        axis, index = made.parameters[-2:]
+        indices = [(index, shape[axis])]
     else:
         return []
     what = f"{_place(made)}an index is out of bounds for a dimension of size"
-    return [Check(each, -n, n, IndexError, f"{what} {n}") for each, n in found if isinstance(each, Var)]
+    return [Check(index, -n, n, IndexError, f"{what} {n}") for index, n in indices if isinstance(index, Var)]
 
 
 def divisor_checks(made: Instruction) -> list[Check]:
     """What the instruction's divisor must be, where it is a variable: not 0, if it divides any integers."""
-    divided = divides(made.operation.name, made.output.dtype) and made.output.value.size
+    divided = divides(made.operation, made.output.dtype) and made.output.value.size
     if not divided or not isinstance(made.inputs[1], Var):
         return []
     what = f"{_place(made)}integer division by zero (ZeroDivisionError)"
@@ -72,6 +74,6 @@ def _place(made: Instruction) -> str:
     return f"{made.source + ': ' if made.source else ''}{made.operation.name}: "
 
 
-def divides(name: str, dtype: np.dtype[Any]) -> bool:
-    """Whether the operation divides integers, by others of which none may be 0."""
-    return name in ("remainder", "floor_divide") and dtype.kind in "iu"
+def divides(operation: Operation, dtype: np.dtype[Any]) -> bool:
+    """Return whether the operation divides integers, by others of which none may be 0."""
+    return operation in (rounding.remainder, rounding.floor_divide) and dtype.kind in "iu"

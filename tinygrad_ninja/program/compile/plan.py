@@ -382,7 +382,7 @@ def reads_of(parameters: Any) -> set[Var]:
 
 
 def _divides(user: Instruction, var: Var) -> bool:
-    return user.inputs[-1] is var and divides(user.operation.name, var.dtype)
+    return user.inputs[-1] is var and divides(user.operation, var.dtype)
 
 
 def maps_index(view: Instruction) -> bool:
