@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -11,12 +11,131 @@ import numpy as np
 from . import versions
 from .anomaly import check_gradient, is_anomaly_check_nan_enabled
 from .change import refuse_repeated
-from .grad_mode import enable_grad, set_grad_enabled
+from .devices import same_device
+from .grad_mode import enable_grad
+from .hook import observers
 from .kinds import kind_of
 from .node import Node, ancestors
 from .ops.shape import clone
 from .ops.table import parts
+from .tensor_hooks import call_hooks
 from .tensors import Tensor, wrap
+
+
+def backward(
+    tensors: Tensor | Sequence[Tensor],
+    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Tensor | Sequence[Tensor] | None = None,
+) -> None:
+    """Add the gradients of the tensors, weighted by `grad_tensors`, to the `.grad` of every leaf.
+
+    tensors: one or several, of any shape; grad_tensors: of the same shapes, None for a scalar's 1.
+    inputs: the Tensors, results too, to whose `.grad` alone to add.
+    retain_graph keeps the recorded values for another backward; create_graph records the walk itself, so that
+    it can be differentiated again, and retains the graph unless told otherwise.
+    Raises RuntimeError where there is nothing to differentiate, a shape differs, or the graph was freed.
+    """
+    goals = None if inputs is None else require_history(inputs)
+    starts = start_from(tensors, grad_tensors, create_graph)
+    retain = create_graph if retain_graph is None else retain_graph
+    if goals is None:
+        run_backward(starts, retain_graph=retain, recorded=create_graph)
+        return
+    if not goals:
+        raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    wanted = dict.fromkeys(goal.edge for goal in goals)  # in their order, and each once
+    result = run_backward(
+        starts, retain_graph=retain, recorded=create_graph, wanted=set(wanted), through=True
+    )
+    for node in wanted:
+        if node in result:
+            accumulate(node, result[node], create_graph)
+
+
+def _method(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Add the gradient of this Tensor to the `.grad` of every leaf it was computed from.
+
+    gradient: of this Tensor's shape, the weight of each element; not needed for a scalar. See
+    `autograd.backward` for the other arguments and the errors.
+    """
+    backward(self, gradient, retain_graph, create_graph, inputs)
+
+
+_method.__name__ = "backward"
+Tensor.backward = _method
+
+
+def start_from(
+    tensors: Tensor | Sequence[Tensor],
+    grads: Tensor | Sequence[Tensor | None] | None,
+    create_graph: bool,
+) -> dict[Node, Any]:
+    """Return the nodes that backward begins at, and the gradient of each: an array, or with `create_graph` a
+    Tensor. Errors as of `backward`."""
+    roots = as_list(tensors)
+    weights = [None] * len(roots) if grads is None else as_list(grads)
+    if len(roots) != len(weights):
+        raise RuntimeError(f"got {len(roots)} tensors and {len(weights)} gradients")
+    starts: dict[Node, Any] = {}
+    for tensor, weight in zip(roots, weights, strict=True):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"only a Tensor can be differentiated, not {type(tensor).__name__}")
+        edge = tensor.edge
+        if edge is None:
+            raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+        start = _first_gradient(tensor) if weight is None else _given_gradient(tensor, weight)
+        gradient = start if create_graph else start.array
+        starts[edge] = starts[edge] + gradient if edge in starts else gradient
+    return starts
+
+
+def _first_gradient(tensor: Tensor) -> Tensor:
+    array = tensor.array
+    if type(array) is not float and array.shape and tensor.numel() != 1:
+        raise RuntimeError(
+            f"grad can be implicitly created only for scalar outputs: this one has shape "
+            f"{tuple(tensor.shape)}, so give backward a gradient of that shape"
+        )
+    return wrap(kind_of(array).ones_like(array))
+
+
+def _given_gradient(tensor: Tensor, grad: Any) -> Tensor:
+    if not isinstance(grad, Tensor):
+        raise TypeError(f"gradients can be either Tensors or None, but got {type(grad).__name__}")
+    if tuple(grad.shape) != tuple(tensor.shape):
+        raise RuntimeError(
+            f"Mismatch in shape: grad_output[0] has a shape of {grad.shape} and "
+            f"output[0] has a shape of {tensor.shape}."
+        )
+    same_device("backward", tensor, grad)
+    return grad
+
+
+def require_history(inputs: Tensor | Sequence[Tensor]) -> list[Any]:
+    """Return the Tensors to differentiate with respect to, as a list. TypeError where one is no Tensor,
+    RuntimeError where it requires no gradient."""
+    tensors = as_list(inputs)
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"only Tensors can be differentiated with respect to, not {type(tensor).__name__}"
+            )
+        if tensor.edge is None:
+            raise RuntimeError("One of the differentiated Tensors does not require grad")
+    return tensors
+
+
+def as_list(tensors: Any) -> list[Any]:
+    """Return several Tensors, or one, as a list."""
+    return list(tensors) if isinstance(tensors, (tuple, list)) else [tensors]
 
 
 def run_backward(
@@ -49,7 +168,7 @@ def _run(
     heap = [(-node.order, node) for node in starts]
     heapify(heap)
     leading = None if wanted is None else _leading_to(starts, wanted)
-    checked = is_anomaly_check_nan_enabled()
+    checked = bool(observers) and is_anomaly_check_nan_enabled()
     result: dict[Node, Any] = {}
     while heap:
         # 1. Take the youngest node. An edge leads to an older one, so all that it receives has arrived.
@@ -152,31 +271,9 @@ def _freed_above(node: Node, wanted: set[Node]) -> bool:
 def _after_hooks(node: Node, grad: Any, recorded: bool) -> Any:
     """The gradient after the node's hooks, and kept where that was asked for."""
     if node.hooks is not None:
-        grad = _call_hooks(node, grad)
+        grad = call_hooks(node, grad)
         if node.hooks.keep:
             accumulate(node, grad, recorded)
-    return grad
-
-
-def _call_hooks(node: Node, grad: Any) -> Any:
-    recorded = isinstance(grad, Tensor)
-    for hook in list(node.hooks.values()):  # type: ignore[union-attr]  # the caller looked
-        before = grad if recorded else wrap(grad)
-        with set_grad_enabled(recorded):
-            answer = hook(before)
-        if answer is None:
-            continue
-        if not isinstance(answer, Tensor):
-            raise TypeError(f"a hook must return a Tensor or None, not {type(answer).__name__}")
-        if answer.shape != before.shape:
-            raise RuntimeError(
-                f"a hook has changed the size of the gradient, from {before.shape} to {answer.shape}"
-            )
-        if answer.dtype is not before.dtype:
-            raise RuntimeError(
-                f"a hook has changed the type of the gradient, from {before.dtype} to {answer.dtype}"
-            )
-        grad = answer if recorded else answer.array
     return grad
 
 

@@ -6,7 +6,6 @@ arguments stand in `functions`, which adds them to this class.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,11 +17,9 @@ from .attributes import Size, device
 from .hook import observers, observing
 from .kinds import device_of, dtype_of
 from .missing import OffersOnly
-from .node import Hooks, Node, succeed
+from .node import Node, succeed
 from .ops.apply import bare
 from .versions import note_change, version_of
-
-_handles = itertools.count()
 
 
 class Tensor(metaclass=OffersOnly):
@@ -162,29 +159,6 @@ class Tensor(metaclass=OffersOnly):
     def grad(self) -> None:
         self.grad = None
 
-    def retain_grad(self) -> None:
-        """Keep the gradient of this result in `.grad`, as a leaf keeps its own."""
-        if self.edge is None:
-            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
-        if self.edge.op is not None:
-            self.edge.hooks = self.edge.hooks or Hooks()
-            self.edge.hooks.keep = True
-
-    @property
-    def retains_grad(self) -> bool:
-        return self.edge is not None and self.edge.hooks is not None and self.edge.hooks.keep
-
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
-        """Call `hook` with this Tensor's gradient during backward; what it returns, if not None, is used
-        instead."""
-        if self.edge is None:
-            raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
-        if self.edge.hooks is None:
-            self.edge.hooks = Hooks()
-        number = next(_handles)
-        self.edge.hooks[number] = hook
-        return RemovableHandle(self.edge.hooks, number)
-
     def detach(self) -> Tensor:
         """The same memory without the history."""
         return wrap(self.array)
@@ -279,16 +253,6 @@ class Tensor(metaclass=OffersOnly):
             observer.write(self, "edge", edge)
         else:
             self.edge = edge
-
-
-class RemovableHandle:
-    """What `register_hook` returns; `remove()` takes the hook off again."""
-
-    def __init__(self, hooks: dict[int, Any], number: int) -> None:
-        self._hooks, self.id = hooks, number
-
-    def remove(self) -> None:
-        self._hooks.pop(self.id, None)
 
 
 def wrap(array: Any) -> Tensor:

@@ -22,6 +22,7 @@ from .hook import number, observers, observing
 from .kinds import KINDS, float_kind, numpy_kind
 from .node import ancestors, clock
 from .ops import elementwise as ops
+from .ops import rounding, trigonometry
 from .ops.table import Operation
 
 _new = object.__new__
@@ -280,7 +281,7 @@ class Value:
     __rmul__ = _reflected(__mul__)
     __rtruediv__ = _reflected(__truediv__)
     __neg__ = _unary(ops.neg)
-    __abs__ = _unary(ops.abs)
+    __abs__ = _unary(rounding.abs)
 
     def __pow__(self, other: Any) -> Value:
         """Return selfᵇ, where b is the other; a number, unlike a Value, is a parameter of the operation and
@@ -294,12 +295,12 @@ class Value:
 
     __rpow__ = _reflected(_pow)
 
-    cos = _unary(ops.cos)
+    cos = _unary(trigonometry.cos)
     exp = _unary(ops.exp)
     log = _unary(ops.log)
     relu = _unary(ops.relu)
     sigmoid = _unary(ops.sigmoid)
-    sin = _unary(ops.sin)
+    sin = _unary(trigonometry.sin)
     sqrt = _unary(ops.sqrt)
     tanh = _unary(ops.tanh)
 

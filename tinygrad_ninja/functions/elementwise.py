@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import dtypes
 from ..devices import same_device
-from ..ops import comparison, rounding
+from ..ops import comparison, rounding, trigonometry
 from ..ops import elementwise as ops
 from ..ops import shape as shape_ops
 from ..ops.promotion import promote
@@ -87,8 +87,8 @@ _unary(ops.neg, operators=("__neg__",))
 _unary(ops.exp)
 _unary(ops.log)
 _unary(ops.sqrt)
-_unary(ops.sin)
-_unary(ops.cos)
+_unary(trigonometry.sin)
+_unary(trigonometry.cos)
 _unary(ops.tanh)
 _unary(ops.erf)
 _unary(ops.sigmoid)
@@ -219,7 +219,7 @@ def abs(input: Tensor) -> Tensor:
     """Return the absolute value of each element. NotImplementedError for bools."""
     if input.dtype is dtypes.bool:
         raise NotImplementedError("abs is not implemented for torch.bool")
-    return ops.abs.call(input)
+    return rounding.abs.call(input)
 
 
 Tensor.__abs__ = abs  # type: ignore[attr-defined]
@@ -395,8 +395,8 @@ def isclose(
     if not input.dtype.is_floating_point:
         input, other = input.to(dtypes.float64), other.to(dtypes.float64)
     input, other = input.detach(), other.detach()
-    distance = ops.abs.call(ops.sub.call(input, other))
-    close = comparison.le.call(distance, atol + ops.abs.call(rtol * other)) & comparison.isfinite.call(
+    distance = rounding.abs.call(ops.sub.call(input, other))
+    close = comparison.le.call(distance, atol + rounding.abs.call(rtol * other)) & comparison.isfinite.call(
         distance
     )
     return equal | close

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import dtypes
 from ..kinds import kind_of
+from ..ops import product
 from ..ops import reduction as ops
 from ..ops import shape as shape_ops
 from ..ops.table import Operation
@@ -52,7 +53,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
     """The product, in `dtype`; of integers and bools it is int64 by default."""
     if dtype is not None:
         return prod(input.to(dtype), dim, keepdim).to(dtype)
-    return ops.prod.call(input, axes_of(input, dim), keepdim)
+    return product.prod.call(input, axes_of(input, dim), keepdim)
 
 
 def _truth(entry: Operation, input: Tensor, dim: Any, keepdim: bool) -> Tensor:

@@ -49,7 +49,7 @@ def std(
 @numpy_names
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     """ln Σ eˣ, without overflow."""
-    input = input if input.dtype.is_floating_point else as_floating(input)
+    input = as_floating(input)
     return composed.logsumexp.call(input, dimensions(dim, input.array.ndim), keepdim)
 
 

@@ -12,7 +12,7 @@ import warnings
 from typing import Any
 
 import numpy as np
-from numpy import abs, asarray, logical_or, maximum, reciprocal, sqrt
+from numpy import asarray
 
 from .memory import (  # noqa: F401 - the namespace has them
     FLOATS,
@@ -20,6 +20,7 @@ from .memory import (  # noqa: F401 - the namespace has them
     empty_like,
     storage,
 )
+from .numpy_functions import erf, pow, sign  # noqa: F401 - the namespace has them
 from .numpy_indexing import (  # noqa: F401 - the namespace has them
     arange,
     gather,
@@ -151,44 +152,11 @@ def matmul(a: Array, b: Array) -> Array:
     return np.matmul(a, b)
 
 
-def pow(x: Any, y: Any) -> Any:
-    if type(y) is int or type(y) is float:
-        if y == -0.5:
-            return reciprocal(sqrt(x))  # faster than NumPy's power, and as in PyTorch -∞ at -0
-        return reciprocal(x * x) if y == -2 and x.dtype in FLOATS else x**y  # as in PyTorch
-    if type(y) is bool:
-        return logical_or(x, not y) if x.dtype.kind == "b" else x**y
-    if y.dtype.kind == "i" and (y < 0).any():  # 0, 1 or -1, which NumPy refuses to say
-        return np.where(y < 0, np.where(abs(x) == 1, x ** (y % 2), 0), x ** maximum(y, 0)).astype(y.dtype)
-    out = np.asarray(np.power(x, y, order="K" if isinstance(x, np.ndarray) else "C"))  # as in PyTorch
-    # Where one exponent serves many bases NumPy takes the square root, of -∞ and of -0 another.
-    half = y == 0.5
-    if half.any():
-        np.copyto(out, abs(x), where=half & ((x == 0) | (x == -np.inf)))
-    return out
-
-
-def sign(x: Array) -> Array:
-    """-1, 0 or 1; of NaN 0, as in PyTorch."""
-    if x.dtype.kind == "b":
-        return copy(x)
-    out = empty_like(x)
-    out[...] = 0
-    return np.sign(x, out=out, where=x == x)
-
-
 def one_minus_square(y: Array) -> Array:
     square = y * y
     if type(square) is not np.ndarray:
         return 1 - square
     return np.subtract(1, square, out=square)
-
-
-def erf(x: Array) -> Array:
-    """The C library's, one element after the other: NumPy has none."""
-    out = empty_like(x)
-    out[...] = np.fromiter(map(math.erf, x.ravel().tolist()), x.dtype, x.size).reshape(x.shape)
-    return out
 
 
 def astype(x: Array, dtype: Any) -> Array:

@@ -11,7 +11,8 @@ from .. import dtypes
 from ..autograd import no_grad
 from ..missing import refuse
 from ..node import clock
-from ..tensors import RemovableHandle, Tensor
+from ..tensor_hooks import RemovableHandle
+from ..tensors import Tensor
 from .tree import KINDS, Parameter, Tree, path_of
 
 __all__ = ["Module", "Parameter"]

@@ -1,6 +1,18 @@
 """The table of operations, one family a file; see `table` for what an entry is."""
 
-from . import comparison, composed, elementwise, indexing, linalg, losses, reduction, rounding, shape
+from . import (
+    comparison,
+    composed,
+    elementwise,
+    indexing,
+    linalg,
+    losses,
+    product,
+    reduction,
+    rounding,
+    shape,
+    trigonometry,
+)
 from .facts import C, Category, Precision
 from .table import TABLE, Operation, operation
 
@@ -17,7 +29,9 @@ __all__ = [
     "linalg",
     "losses",
     "operation",
+    "product",
     "reduction",
     "rounding",
     "shape",
+    "trigonometry",
 ]

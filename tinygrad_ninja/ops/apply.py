@@ -128,11 +128,14 @@ def _general(op: Operation) -> Callable[..., Any]:
             args = (*promote(op, *args[:2]), *args[2:])
             if args[0] is NotImplemented:
                 return NotImplemented
-        elif op.floating and n == 1 and KINDS[type(args[0].array)].is_integral(args[0].array):
+        elif op.floating and n == 1 and isinstance(args[0], Tensor):
             args = (as_floating(args[0]), *args[1:])
         arrays = tuple([x.array if isinstance(x, Tensor) else x for x in args])
         edges = tuple([x.edge if isinstance(x, Tensor) else None for x in args[:n]])
-        xp = KINDS[type(next(x.array for x in args if isinstance(x, Tensor)))]
+        tensor = next((x for x in args[:n] if isinstance(x, Tensor)), None)
+        if tensor is None:
+            raise TypeError(f"{op.name}(): expected a Tensor, not {type(args[0]).__name__}")
+        xp = KINDS[type(tensor.array)]
         try:
             result = op.forward(xp, *arrays)
         except RuntimeWarning:

@@ -205,34 +205,6 @@ def sqrt(xp: Any, x: Any, /) -> Any:
 
 @pointwise(
     floating=True,
-    cost=30,
-    c=C("sin{F}({x})"),
-    ufunc=np.sin,
-    formula=(r"\sin", "sin"),
-    in_place=True,
-    x=lambda xp, dout, x: dout * xp.cos(x),
-)
-def sin(xp: Any, x: Any, /) -> Any:
-    """out = sin x;  dx = dout · cos x."""
-    return xp.sin(x)
-
-
-@pointwise(
-    floating=True,
-    cost=30,
-    c=C("cos{F}({x})"),
-    ufunc=np.cos,
-    formula=(r"\cos", "cos"),
-    in_place=True,
-    x=lambda xp, dout, x: -dout * xp.sin(x),
-)
-def cos(xp: Any, x: Any, /) -> Any:
-    """out = cos x;  dx = -dout · sin x."""
-    return xp.cos(x)
-
-
-@pointwise(
-    floating=True,
     cost=20,
     c=C("tanh_{K}({x})"),
     ufunc=np.tanh,
@@ -287,22 +259,6 @@ def sigmoid(xp: Any, x: Any, /) -> Any:
 def relu(xp: Any, x: Any, /) -> Any:
     """out = max(x, 0);  dx = dout where out > 0, else 0 (and 0 at x = 0)."""
     return xp.maximum(x, 0)
-
-
-@pointwise(
-    c=C(
-        "({x} < 0 ? (-{x}) : {x})",
-        floats="__builtin_fabs{F}({x})",
-        wraps="({x} < 0 ? (({T})(({U})0 - ({U}){x})) : {x})",
-    ),
-    ufunc=np.absolute,
-    side=lambda xp, x: x * xp.sign(x),
-    in_place=True,
-    x=lambda xp, dout, x: dout * xp.sign(x),
-)
-def abs(xp: Any, x: Any, /) -> Any:
-    """out = |x|;  dx = dout · sign x, which is 0 at x = 0."""
-    return xp.abs(x)
 
 
 @pointwise(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import dtypes
-from ..kinds import array_dtype, check_device, dtype_of
+from ..kinds import KINDS, array_dtype, check_device, dtype_of
 from . import apply
 
 if TYPE_CHECKING:
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def as_floating(x: Any) -> Any:
-    """Return a Tensor of integers in the default floating point dtype."""
+    """Return a Tensor of integers in the default floating point dtype; another one as it is."""
+    if not KINDS[type(x.array)].is_integral(x.array):
+        return x
     from .elementwise import cast  # which is an entry of the table itself
 
     return cast(x, array_dtype(x.array, dtypes.get_default_dtype()))

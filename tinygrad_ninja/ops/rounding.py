@@ -86,3 +86,19 @@ def floor_divide(xp: Any, a: Any, b: Any, /) -> Any:
     """out = ⌊a / b⌋;  da = db = 0."""
     _refuse_zero(xp, a, b)
     return a // b
+
+
+@pointwise(
+    c=C(
+        "({x} < 0 ? (-{x}) : {x})",
+        floats="__builtin_fabs{F}({x})",
+        wraps="({x} < 0 ? (({T})(({U})0 - ({U}){x})) : {x})",
+    ),
+    ufunc=np.absolute,
+    side=lambda xp, x: x * xp.sign(x),
+    in_place=True,
+    x=lambda xp, dout, x: dout * xp.sign(x),
+)
+def abs(xp: Any, x: Any, /) -> Any:
+    """out = |x|;  dx = dout · sign x, which is 0 at x = 0."""
+    return xp.abs(x)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..missing import TENSOR_NAMES
-from ..ops import TABLE, Operation, comparison, composed, elementwise, indexing, reduction, shape
+from ..ops import TABLE, Operation, comparison, composed, elementwise, indexing, product, reduction, shape
 from .decided import HOLD
 from .instructions import Instruction, evaluate
 
@@ -326,7 +326,7 @@ class Torch(Language):
         return call("torch.diag", x, offset)
 
     def prod(self, x: Code, axis: Any, keepdims: bool) -> Code:
-        name = reduction.prod.name
+        name = product.prod.name
         if axis is None:
             return x.method(name) if not keepdims else self.prod(x, tuple(range(x.ndim)), True)
         for each in sorted(axis, reverse=True):

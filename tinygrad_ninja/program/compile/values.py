@@ -17,7 +17,7 @@ import numpy as np
 from ...hook import Observer
 from ...kinds import KINDS
 from ...node import Node
-from ...ops import TABLE, Operation, comparison
+from ...ops import TABLE, Operation, comparison, rounding
 from ...ops import elementwise as ops
 from ...value import Value
 from ..trace import ReadOutError
@@ -102,7 +102,7 @@ class Symbol:
         return self.tape.apply(ops.neg, self)
 
     def __abs__(self) -> Symbol:
-        return self.tape.apply(ops.abs, self)
+        return self.tape.apply(rounding.abs, self)
 
     def __bool__(self) -> bool:
         raise ReadOutError(told("a branch on data"))
