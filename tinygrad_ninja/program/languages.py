@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from ..missing import TENSOR_NAMES
-from ..ops import TABLE, Operation, comparison, composed, elementwise, indexing, product, reduction, shape
+from ..ops import TABLE, Operation, comparison, composed, elementwise, indexing, product, reduction
+from ..ops import shape as move
 from .decided import HOLD
 from .instructions import Instruction, evaluate
 
@@ -277,7 +278,7 @@ class Language:
         return x[key]
 
     def reshape(self, x: Code, shape: Any) -> Code:
-        return x.method("reshape", *_sizes(shape))
+        return x.method(move.reshape.name, *_sizes(shape))
 
     def is_integral(self, x: Any) -> bool:
         return False
@@ -290,7 +291,7 @@ class Language:
 
     def permute(self, x: Code, axes: tuple[int, ...]) -> Code:
         """Return the method that takes the dimensions in another order."""
-        return x.method(shape.permute.name, axes)
+        return x.method(move.permute.name, axes)
 
     def spread(self, name: str, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
         """Return a standard deviation or a variance, over n - correction."""
@@ -337,10 +338,10 @@ class Torch(Language):
         return x.method("detach")
 
     def copy(self, x: Code, ordered: bool = False) -> Code:
-        return x.method(shape.clone.name)
+        return x.method(move.clone.name)
 
     def expand(self, x: Code, shape: Any) -> Code:
-        return x.method("expand", *_sizes(shape))
+        return x.method(move.expand.name, *_sizes(shape))
 
     broadcast_to = expand
 
@@ -441,7 +442,7 @@ def _sizes(shape: Any) -> tuple[Any, ...]:
 
 # -- what no template tells ----------------------------------------------------------------------------------
 
-_IN_TORCH = frozenset((*TENSOR_NAMES, shape.cat.name, shape.stack.name))
+_IN_TORCH = frozenset((*TENSOR_NAMES, move.cat.name, move.stack.name))
 
 
 def _held(language: Any, x: Code, number: int) -> Code:

@@ -51,7 +51,7 @@ def cross_entropy(
     _check_weight(weight, input)
     if target.shape == input.shape:
         return _of_probabilities(input, target, weight, ignore_index, reduction, label_smoothing)
-    check_floating("cross_entropy", input, weight)
+    check_floating(losses.cross_entropy.name, input, weight)
     logits, classes, ignored = _examples(input, target, ignore_index)
     if reduction == "mean" and weight is None and ignored is None and not label_smoothing:
         return losses.cross_entropy.call(logits, classes, kind_of(classes).arange(logits.shape[0]))
@@ -181,7 +181,7 @@ def _sorted_out(classes: Any, n: int, ignore_index: int) -> tuple[Any, Any]:
 
 
 def _check_target(input: Tensor, target: Tensor) -> None:
-    same_device("cross_entropy", input, target)
+    same_device(losses.cross_entropy.name, input, target)
     if target.dtype not in (dtypes.int64, dtypes.uint8):
         raise RuntimeError(f"expected the target to be int64 or uint8 class indices, not {target.dtype}")
     expected = list(input.shape)

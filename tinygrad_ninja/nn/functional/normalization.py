@@ -32,11 +32,11 @@ def batch_norm(
     eps is not above 0, RuntimeError for statistics or parameters of another size, IndexError for an input of
     fewer than two dimensions.
     """
-    same_device("batch_norm", input, running_mean, running_var, weight, bias)
+    same_device(losses.batch_norm.name, input, running_mean, running_var, weight, bias)
     if _is_half(input) and any(x is not None and not _is_half(x) for x in (running_mean, weight)):
         wide = batch_norm(input.float(), running_mean, running_var, weight, bias, training, momentum, eps)
         return wide.to(input.dtype)
-    check_floating("batch_norm", input, running_mean, running_var, weight, bias)
+    check_floating(losses.batch_norm.name, input, running_mean, running_var, weight, bias)
     if input.ndim < 2:
         raise IndexError(f"batch_norm: the input is (n, features) or more, and not {tuple(input.shape)}")
     features = input.shape[1]
@@ -82,12 +82,12 @@ def layer_norm(
     the shape of weight and bias. Raises RuntimeError for an input, weight or bias of other dimensions.
     Source: Ba, Kiros, Hinton (2016).
     """
-    same_device("layer_norm", input, weight, bias)
+    same_device(losses.layer_norm.name, input, weight, bias)
     if observers:
         input, weight, bias = arguments(Precision.FLOAT32_ON_CUDA, input, weight, bias)
     if _is_half(input) and weight is not None and not _is_half(weight):
         return layer_norm(input.float(), normalized_shape, weight, bias, eps).to(input.dtype)
-    check_floating("layer_norm", input, weight, bias)
+    check_floating(losses.layer_norm.name, input, weight, bias)
     if isinstance(normalized_shape, int):
         raise TypeError("layer_norm(): argument 'normalized_shape' must be a tuple of ints, not an int")
     shape = tuple(normalized_shape)
