@@ -7,13 +7,11 @@ has a shorter name of its own in one of them.
 
 from __future__ import annotations
 
-import ast
 import operator
 from collections.abc import Callable, Iterable
 from copy import copy
 from functools import partial
-from string import Formatter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -21,130 +19,13 @@ from ..missing import TENSOR_NAMES
 from ..ops import TABLE, Operation, comparison, composed, elementwise, indexing, product, reduction
 from ..ops import shape as move
 from .decided import HOLD
+from .expressions import CALL, Code, call, code, filled, key_text
 from .instructions import Instruction, evaluate
-
-COMPARED, OR, XOR, AND, SUM, PRODUCT, SIGN, POWER, CALL = range(9)
-"""How tightly Python binds, from loose to tight."""
-
-
-class Code:
-    """A piece of Python, how tightly its outermost operator binds, and the shape of what it stands for.
-
-    number: it is a Python number, which not every function takes.
-    """
-
-    def __init__(self, text: str, level: int = CALL, shape: tuple[int, ...] = ()) -> None:
-        self.text = text
-        self.level = level
-        self.shape = shape
-        self.number = False
-
-    def at(self, level: int) -> str:
-        """The text, in brackets where what it stands in binds as tightly as `level`."""
-        return self.text if self.level >= level else f"({self.text})"
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def __str__(self) -> str:
-        return self.text
-
-    if TYPE_CHECKING:  # set below
-        __sub__: Any
-        __truediv__: Any
-        __rtruediv__: Any
-
-    def __neg__(self) -> Code:
-        if self.level == SIGN and self.text.startswith("-"):
-            return Code(self.text[1:], SIGN)
-        return Code(f"-{self.at(SIGN)}", SIGN)
-
-    def __invert__(self) -> Code:
-        return Code(f"~{self.at(SIGN)}", SIGN)
-
-    def __getitem__(self, key: Any) -> Code:
-        return Code(f"{self.at(CALL)}[{key_text(key if isinstance(key, tuple) else (key,))}]")
-
-    def method(self, name: str, *arguments: Any, **options: Any) -> Code:
-        """A call of a method; arguments that are None are left out."""
-        return call(f"{self.at(CALL)}.{name}", *arguments, **options)
-
-
-def _binary(symbol: str, level: int) -> tuple[Callable[..., Code], Callable[..., Code]]:
-    def left(a: Any, b: Any) -> Code:
-        a, b = code(a), code(b)
-        # Of a power the right side may be a signed number; else a chain is read from the left.
-        sides = (CALL, SIGN) if level == POWER else (level, level + 1)
-        space = "" if level == POWER and a.level == CALL else " "
-        return Code(f"{a.at(sides[0])}{space}{symbol}{space}{b.at(sides[1])}", level)
-
-    return left, lambda b, a: left(a, b)
-
-
-for _name, _symbol, _level in (
-    ("__add__", "+", SUM), ("__sub__", "-", SUM), ("__mul__", "*", PRODUCT), ("__truediv__", "/", PRODUCT),
-    ("__floordiv__", "//", PRODUCT), ("__mod__", "%", PRODUCT), ("__matmul__", "@", PRODUCT),
-    ("__pow__", "**", POWER), ("__and__", "&", AND), ("__or__", "|", OR), ("__xor__", "^", XOR),
-    ("__eq__", "==", COMPARED), ("__ne__", "!=", COMPARED), ("__lt__", "<", COMPARED),
-    ("__le__", "<=", COMPARED), ("__gt__", ">", COMPARED), ("__ge__", ">=", COMPARED),
-):  # fmt: skip
-    _left, _right = _binary(_symbol, _level)
-    setattr(Code, _name, _left)
-    if _level != COMPARED:  # of which Python knows the reflected ones itself
-        setattr(Code, f"__r{_name[2:]}", _right)
-
-
-def code(x: Any) -> Code:
-    """Anything that may stand in an expression, as code."""
-    if isinstance(x, Code):
-        return x
-    if isinstance(x, tuple):
-        return Code(f"({', '.join(map(str, map(code, x)))}{',' * (len(x) == 1)})")
-    is_number = isinstance(x, int | float)
-    made = Code(repr(x).replace("e-0", "e-"), SIGN if is_number and x < 0 else CALL)
-    made.number = is_number
-    return made
-
-
-def key_text(key: tuple[Any, ...], view: bool = False) -> str:
-    """What stands between the brackets of an index; `...` at the end, which the engine adds, is left out,
-    but where it must be a view of even a single element."""
-    if len(key) > 1 and key[-1] is Ellipsis and not view:
-        key = key[:-1]
-
-    def item(x: Any) -> str:
-        if isinstance(x, slice):
-            parts = ["" if each is None else str(each) for each in (x.start, x.stop, x.step)]
-            return ":".join(parts if x.step is not None else parts[:2])
-        return "..." if x is Ellipsis else str(code(x))
-
-    return ", ".join(map(item, key)) or "()"
-
-
-def call(function: str, *arguments: Any, **options: Any) -> Code:
-    given = [str(code(each)) for each in arguments if each is not None]
-    given += [f"{name}={code(value)}" for name, value in options.items()]
-    return Code(f"{function}({', '.join(given)})")
 
 
 def one(axis: Any) -> Any:
     """A single dimension as a number."""
     return axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
-
-
-def filled(template: str, values: dict[str, Any]) -> Code:
-    """Return a call that is written in a template, as `Facts.in_torch` is, with values for what stands in
-    braces."""
-    text, parts = "", list(Formatter().parse(template))
-    follows = [before for before, *_ in parts[1:]]
-    for (before, name, _, _), after in zip(parts, [*follows, ""], strict=True):
-        text += before
-        if name is not None:
-            alone = before.endswith(("(", ", ", "=")) and after.startswith((")", ", "))
-            text += code(values[name]).at(COMPARED if alone else CALL)
-    operators = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp)
-    return Code(text, COMPARED if isinstance(ast.parse(text, mode="eval").body, operators) else CALL)
 
 
 class _Reduction:

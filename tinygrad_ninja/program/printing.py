@@ -11,8 +11,9 @@ import numpy as np
 
 from ..ops import Operation, comparison, elementwise, indexing, shape
 from .backward import LIGHT, STEPWISE, Backward, Line, Share, is_zero, weigh
+from .expressions import Code, code, key_text
 from .instructions import Instruction, Number, Var, extreme, reached, repeats
-from .languages import Code, Language, code, key_text
+from .languages import Language
 from .record import is_range, unused
 from .sizes import Sizes, usable
 from .statements import Statement, each_cell_once, notes

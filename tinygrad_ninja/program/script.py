@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from .backward import Backward, Line
+from .expressions import call
 from .instructions import Var
-from .languages import BUILTINS, LANGUAGES, Language, call
+from .languages import BUILTINS, LANGUAGES, Language
 from .printing import Writer
 from .record import Forward
 from .slopes import check

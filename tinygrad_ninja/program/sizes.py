@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from .expressions import SUM, Code, code
 from .instructions import Instruction, Number
-from .languages import SUM, Code, Language, code
+from .languages import Language
 from .record import RESERVED
 
 

@@ -18,8 +18,9 @@ import numpy as np
 
 from ... import ops
 from ...ops import Category, Operation
+from ..expressions import Code, call, code
 from ..instructions import Instruction, Var
-from ..languages import Code, Torch, call, code
+from ..languages import Torch
 from .checks import Check, divisor_checks, index_checks
 from .lower import reads
 from .plan import is_onehot, is_range
