@@ -20,7 +20,7 @@ WORDS = read_words()[:200]
 VOCABULARY = Vocabulary(WORDS)
 SIZES = {"embedding": 8, "hidden": 12, "layers": 2, "heads": 2}
 ROWS = 31  # which the ranks share unevenly
-EXAMPLES, STEPS = 100, 300  # so many that a training sees all of them
+EXAMPLES, STEPS = 40, 100  # so many that a training sees all of them
 
 
 def built(name: str, device: str) -> Model:

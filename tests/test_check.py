@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from command import WITHOUT_TORCH, run
 from lecture_list import LECTURE_LIST, needs_lecture_list
 
 import tinygrad_ninja
-from tests.test_cli import WITHOUT_TORCH, run
 from tinygrad_ninja import cli
 from tinygrad_ninja.check import (
     Comparison,

@@ -49,7 +49,7 @@ def assert_well_formed(made: formula.Formula, *names: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")
 @pytest.mark.parametrize("entry", TABLE.values(), ids=lambda entry: entry.name)
-@few(max_examples=3)
+@few(max_examples=2)
 @given(st.data())
 def test_every_operation_has_its_formulas(entry: Operation, data: st.DataObject) -> None:
     call, inputs = data.draw(calls(entry))
