@@ -90,7 +90,7 @@ class OnDevice(TorchGenerator):
         made = draw.generator
         return isinstance(made, TorchGenerator) and torch.device(made._place).type == device.type
 
-    def _here(self, drawn: Any) -> Any:
+    def _to_numpy(self, drawn: Any) -> Any:
         return drawn
 
 
