@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 SIDE, MANY, CACHE = 128, 2**24, 2**20
-"""What `pays` goes by; measured in benchmarks/README.md, "Products of matrices"."""
+"""The thresholds of `pays`, as measured in benchmarks/README.md, "Products of matrices"."""
 WITH_AVX512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}
-"""OpenBLAS's names of processors for which its vectors have 64 bytes. For others they have at most 32: also
-on those of which it does not know that they have AVX-512."""
+"""OpenBLAS's names of the processors on which it uses vectors of 64 bytes. On others it uses at most 32, also
+where it does not know that the processor has AVX-512."""
 GEMM = {"float": "sgemm", "double": "dgemm"}
 Matrix = tuple[str, tuple[int, ...]]
 """Where a matrix begins, in C, and its strides in elements."""
@@ -37,7 +37,8 @@ class Blas(NamedTuple):
     gemm: dict[str, int | None]
 
     def pays(self, m: int, n: int, k: int, itemsize: int, width: int) -> bool:
-        """Whether it is faster than loops over vectors of `width` bytes in one thread, as measured on x86-64.
+        """Return whether this library is faster than loops over vectors of `width` bytes in one thread, as
+        measured on x86-64.
 
         Its threads pay from 2^24 multiply-adds on, unless its vectors are so much shorter that they only make
         up for that. One thread of it pays on AVX2, from where the right factor is larger than 1 MiB: the
@@ -52,7 +53,7 @@ class Blas(NamedTuple):
         return self.threads == 1 and width == 32 and n * k * itemsize > CACHE
 
     def declarations(self, kinds: list[str]) -> str:
-        """The pointers in C, to the functions for these types of elements."""
+        """Return the C declarations of the pointers to the functions for these types of elements."""
         n = self.integer
         return "\n".join(
             [
@@ -67,7 +68,8 @@ class Blas(NamedTuple):
         )
 
     def call(self, kind: str, m: int, n: int, k: int, a: Matrix, b: Matrix, c: Matrix) -> str | None:
-        """C[m×n] = A[m×k] · B[k×n] in C; None for elements, or strides, that gemm does not know."""
+        """Return C[m×n] = A[m×k] · B[k×n] as a call in C; None for elements, or strides, that gemm does not
+        take."""
         left, down_a = _layout(a[1], m, k)
         right, down_b = _layout(b[1], k, n)
         result, down_c = _layout(c[1], m, n)
@@ -86,8 +88,8 @@ class Blas(NamedTuple):
 
 
 def _layout(strides: tuple[int, ...], rows: int, columns: int) -> tuple[str, int]:
-    """How gemm is told of a matrix: whether it lies transposed, and the elements from one row of what lies
-    there to the next. "" for one that it can't read."""
+    """Return how gemm is told about a matrix: whether it is transposed, and the elements from one row in
+    memory to the next; "" for a matrix that it can't read."""
     down, across = strides[-2:]
     if across == 1 and down >= columns:
         return "CblasNoTrans", down
@@ -98,20 +100,20 @@ def _layout(strides: tuple[int, ...], rows: int, columns: int) -> tuple[str, int
 
 @lru_cache(maxsize=1)
 def loaded() -> Blas | None:
-    """NumPy's OpenBLAS; None where NumPy uses another library."""
+    """Return NumPy's OpenBLAS; None where NumPy uses another library."""
     module = importlib.import_module("numpy._core._multiarray_umath").__file__
     files = [str(module)]  # a name that is looked up in it is found in what it is linked to: not on Windows
     if sys.platform == "win32":
         bundled = Path(np.__file__).parent.with_name("numpy.libs")
-        files = [str(each) for each in bundled.glob("*openblas*.dll")]
+        files = [str(path) for path in bundled.glob("*openblas*.dll")]
     for file, before, after in product(files, ("scipy_", ""), ("64_", "")):
         library = ctypes.CDLL(file)
-        names = [f"openblas_get_{each}" for each in ("corename", "config", "num_threads")]
-        names += [f"cblas_{each}" for each in GEMM.values()]
-        found: list[Any] = [getattr(library, f"{before}{name}{after}", None) for name in names]
-        if None in found:
+        names = [f"openblas_get_{part}" for part in ("corename", "config", "num_threads")]
+        names += [f"cblas_{gemm_name}" for gemm_name in GEMM.values()]
+        functions: list[Any] = [getattr(library, f"{before}{name}{after}", None) for name in names]
+        if None in functions:
             continue
-        core, configuration, threads, *gemm = found
+        core, configuration, threads, *gemm = functions
         core.restype = configuration.restype = ctypes.c_char_p
         return Blas(
             core().decode(),

@@ -23,9 +23,9 @@ _NOBODY = Buffer("", np.dtype(np.int8), (), ())
 class Body:
     """Lines of C that compute variables at indices, each value once.
 
-    loads: which elements were read, by buffer. Where a value is stored, those after it take it from the
-    register. copies: the names of rows on the stack, for what is read there. traps: whether something is
-    computed that may only be computed of the right numbers, such as a division of integers.
+    loads: which elements were read, by buffer. A stored value that is read later is taken from the register.
+    copies: the names of rows on the stack, for what is read there. traps: whether something is computed that
+    is only safe for some numbers, such as a division of integers.
     """
 
     def __init__(self, storage: Storage, copies: dict[tuple[Buffer, Place], str] | None = None) -> None:
@@ -35,15 +35,16 @@ class Body:
         self.stored: dict[tuple[Buffer, Place], str] = {}
         self.copies = copies or {}
         self.traps = False
-        self._made: dict[tuple[Var, Index], str] = {}
+        self._computed_names: dict[tuple[Var, Index], str] = {}
 
     def at(self, address: Address, index: Index) -> Place:
-        """The number of an element in its buffer."""
+        """Return the place of an element in its buffer."""
         parts = zip(index, address.shape, address.strides, strict=True)
         terms = tuple((i, step) for i, n, step in parts if i != "0" and n != 1 and step)
         return Place(address.offset, terms)
 
     def load(self, address: Address, index: Index) -> str:
+        """Return the C expression that reads an element, or the name under which it was just stored."""
         place = self.at(address, index)
         known = self.stored.get((address.buffer, place))
         if known is not None:
@@ -52,12 +53,13 @@ class Body:
         return f"{self.copies.get((address.buffer, place), address.buffer.name)}[{place}]"
 
     def store(self, address: Address, index: Index, text: str) -> None:
+        """Add the line that stores a value to an element."""
         place = self.at(address, index)
         self.lines.append(f"{address.buffer.name}[{place}] = {text};")
         self.stored[address.buffer, place] = text
 
     def value(self, x: Any, index: Index, dtype: np.dtype[Any]) -> str:
-        """An operand at an index, in a dtype."""
+        """Return an operand at an index, in a dtype."""
         if not isinstance(x, Var):
             return literal(x, dtype)
         if x.constant:
@@ -65,23 +67,23 @@ class Body:
         return converted(self.element(x, index), x.dtype, dtype)
 
     def element(self, var: Var, index: Index) -> str:
-        """The element of a variable at an index: what loads it, or the name of what was computed."""
+        """Return the element of a variable at an index: what loads it, or the name of what was computed."""
         if var.constant:
             return literal(var.number, var.dtype)
         address = self.storage.address(var)
         if address is not None:
             return self.load(address, index)
-        if (var, index) not in self._made:
+        if (var, index) not in self._computed_names:
             text = self.computed(self.storage.by[var], index)
-            self._made[var, index] = self.named(var, text)
-        return self._made[var, index]
+            self._computed_names[var, index] = self.named(var, text)
+        return self._computed_names[var, index]
 
     def variables(self) -> list[Var]:
-        """What is computed and not loaded, in order."""
-        return [var for var, _ in self._made]
+        """Return the variables that are computed and not loaded, in order."""
+        return [var for var, _ in self._computed_names]
 
     def named(self, var: Var, text: str) -> str:
-        """The value as a constant of its own; what is a name or a number already stays as it is."""
+        """Return the value as a constant of its own; what is a name or a number already stays as it is."""
         if text.isidentifier() or text.replace(".", "").isdigit():
             return text
         name = f"v{len(self.lines)}"
@@ -90,25 +92,25 @@ class Body:
         return name
 
     def broadcast(self, x: Any, index: Index, dtype: np.dtype[Any]) -> str:
-        """An operand that is broadcast to the shape that the index is of."""
+        """Return an operand at an index into the shape that it is broadcast to."""
         if not isinstance(x, Var):
             return self.value(x, index, dtype)
         mine = index[len(index) - len(x.shape) :]
         return self.value(x, tuple("0" if n == 1 else i for i, n in zip(mine, x.shape, strict=True)), dtype)
 
-    def computed(self, made: Instruction, index: Index) -> str:
-        """Return the expression of an instruction's output at an index. UnsupportedError, which names the
-        operation, where there is none."""
-        if made.operation in _WRITTEN:
-            return _WRITTEN[made.operation](self, made, index)
-        if made.operation.category is not Category.ELEMENTWISE or made.operation.c is None:
-            raise uncompiled(made)
-        return self._elementwise(made, index)
+    def computed(self, instruction: Instruction, index: Index) -> str:
+        """Return the expression of an instruction's output at an index. Raise UnsupportedError, which names
+        the operation, where there is none."""
+        if instruction.operation in _WRITTEN:
+            return _WRITTEN[instruction.operation](self, instruction, index)
+        if instruction.operation.category is not Category.ELEMENTWISE or instruction.operation.c is None:
+            raise uncompiled(instruction)
+        return self._elementwise(instruction, index)
 
     # -- elementwise -----------------------------------------------------------------------------------------
 
-    def _elementwise(self, made: Instruction, index: Index) -> str:
-        operation, inputs, out = made.operation, made.inputs, made.output.dtype
+    def _elementwise(self, instruction: Instruction, index: Index) -> str:
+        operation, inputs, out = instruction.operation, instruction.inputs, instruction.output.dtype
         d = common([x.dtype if isinstance(x, Var) else x for x in inputs])
         if operation.floating and d.kind != "f":
             d = out
@@ -117,100 +119,101 @@ class Body:
         assert operation.c is not None
         if operation.c.repeats:
             args = [self.name(text, d) for text in args]
-        text = expression(operation, args, d, self._parameters(made, index, d))
+        text = expression(operation, args, d, self._parameters(instruction, index, d))
         if operation.predicate:
             return text
         narrow = out.kind != "b" and out.itemsize < 4
         return f"({c_type(out)}){text}" if narrow or d != out else text
 
-    def _parameters(self, made: Instruction, index: Index, d: np.dtype[Any]) -> dict[str, str]:
+    def _parameters(self, instruction: Instruction, index: Index, d: np.dtype[Any]) -> dict[str, str]:
         """Return the expressions of the parameters that are arrays, which are broadcast too, or numbers."""
         texts = {}
-        for name, x in zip(made.operation.parameters, made.parameters, strict=True):
+        for name, x in zip(instruction.operation.parameters, instruction.parameters, strict=True):
             if isinstance(x, Var):
                 texts[name] = self.broadcast(x, index, x.dtype)
             elif isinstance(x, int | float | np.generic):
                 texts[name] = literal(x, d)
         return texts
 
-    def _cast(self, made: Instruction, index: Index) -> str:
-        (x,), out = made.inputs, made.output.dtype
+    def _cast(self, instruction: Instruction, index: Index) -> str:
+        (x,), out = instruction.inputs, instruction.output.dtype
         source = x.dtype if isinstance(x, Var) else np.dtype(type(x))
         return converted(self.broadcast(x, index, source), source, out)
 
-    def _where(self, made: Instruction, index: Index) -> str:
-        condition = self.broadcast(made.parameters[0], index, np.dtype(bool))
-        out = made.output.dtype
-        args = [self.broadcast(x, index, out) for x in made.inputs]
-        return expression(made.operation, args, out, {"condition": condition})
+    def _where(self, instruction: Instruction, index: Index) -> str:
+        condition = self.broadcast(instruction.parameters[0], index, np.dtype(bool))
+        out = instruction.output.dtype
+        args = [self.broadcast(x, index, out) for x in instruction.inputs]
+        return expression(instruction.operation, args, out, {"condition": condition})
 
-    def _power(self, made: Instruction, index: Index) -> str:
-        x, exponent = made.inputs
+    def _power(self, instruction: Instruction, index: Index) -> str:
+        x, exponent = instruction.inputs
         if isinstance(exponent, Var):
-            return self._elementwise(made, index)
+            return self._elementwise(instruction, index)
         d = common([x.dtype if isinstance(x, Var) else x, exponent])
         base = self.name(self.broadcast(x, index, d), d)
-        return power(base, exponent, d) or expression(made.operation, [base, literal(exponent, d)], d)
+        return power(base, exponent, d) or expression(instruction.operation, [base, literal(exponent, d)], d)
 
     # -- elements by their places ----------------------------------------------------------------------------
 
-    def _lower_triangle(self, made: Instruction, index: Index) -> str:
-        return self._masked(made, index, "<=")
+    def _lower_triangle(self, instruction: Instruction, index: Index) -> str:
+        return self._masked(instruction, index, "<=")
 
-    def _upper_triangle(self, made: Instruction, index: Index) -> str:
-        return self._masked(made, index, ">=")
+    def _upper_triangle(self, instruction: Instruction, index: Index) -> str:
+        return self._masked(instruction, index, ">=")
 
-    def _masked(self, made: Instruction, index: Index, sign: str) -> str:
-        inside = f"{index[-1]} - {index[-2]} {sign} {made.parameters[0]}"
-        return f"({inside} ? {self.broadcast(made.inputs[0], index, made.output.dtype)} : 0)"
+    def _masked(self, instruction: Instruction, index: Index, sign: str) -> str:
+        inside = f"{index[-1]} - {index[-2]} {sign} {instruction.parameters[0]}"
+        return f"({inside} ? {self.broadcast(instruction.inputs[0], index, instruction.output.dtype)} : 0)"
 
-    def _scatter(self, made: Instruction, index: Index) -> str:
+    def _scatter(self, instruction: Instruction, index: Index) -> str:
         """Return the element of a matrix of zeros with a single value in each row."""
-        (row, column), (shape, key) = index, made.parameters
+        (row, column), (shape, key) = index, instruction.parameters
         wanted = self.wrapped(key[1], (row,), shape[1])
-        return f"({column} == {wanted} ? {self.broadcast(made.inputs[0], (row,), made.output.dtype)} : 0)"
+        value = self.broadcast(instruction.inputs[0], (row,), instruction.output.dtype)
+        return f"({column} == {wanted} ? {value} : 0)"
 
-    def _scatter_along(self, made: Instruction, index: Index) -> str:
+    def _scatter_along(self, instruction: Instruction, index: Index) -> str:
         """Return the element of zeros with a single value in each line along the axis."""
-        shape, axis, where = made.parameters
+        shape, axis, where = instruction.parameters
         cut = tuple("0" if i == axis else counter for i, counter in enumerate(index))
         wanted = self.wrapped(where, cut, shape[axis])
-        return f"({index[axis]} == {wanted} ? {self.value(made.inputs[0], cut, made.output.dtype)} : 0)"
+        value = self.value(instruction.inputs[0], cut, instruction.output.dtype)
+        return f"({index[axis]} == {wanted} ? {value} : 0)"
 
-    def _gather(self, made: Instruction, index: Index) -> str:
-        x, (axis, where) = _array(made), made.parameters
+    def _gather(self, instruction: Instruction, index: Index) -> str:
+        x, (axis, where) = _array(instruction), instruction.parameters
         there = self.wrapped(where, index, x.shape[axis])
         return self.element(x, tuple(there if i == axis else counter for i, counter in enumerate(index)))
 
-    def _index(self, made: Instruction, index: Index) -> str:
-        x = _array(made)
-        return self.element(x, self.place(made.parameters[0], x.shape, index))
+    def _index(self, instruction: Instruction, index: Index) -> str:
+        x = _array(instruction)
+        return self.element(x, self.place(instruction.parameters[0], x.shape, index))
 
-    def _permute(self, made: Instruction, index: Index) -> str:
+    def _permute(self, instruction: Instruction, index: Index) -> str:
         source = [""] * len(index)
-        for axis, counter in zip(made.parameters[0], index, strict=True):
+        for axis, counter in zip(instruction.parameters[0], index, strict=True):
             source[axis] = counter
-        return self.element(_array(made), tuple(source))
+        return self.element(_array(instruction), tuple(source))
 
-    def _expand(self, made: Instruction, index: Index) -> str:
-        return self.broadcast(_array(made), index, made.output.dtype)
+    def _expand(self, instruction: Instruction, index: Index) -> str:
+        return self.broadcast(_array(instruction), index, instruction.output.dtype)
 
-    def _flip(self, made: Instruction, index: Index) -> str:
-        x, (axes,) = _array(made), made.parameters
+    def _flip(self, instruction: Instruction, index: Index) -> str:
+        x, (axes,) = _array(instruction), instruction.parameters
         return self.element(
             x, tuple(f"({x.shape[i] - 1} - {at})" if i in axes else at for i, at in enumerate(index))
         )
 
-    def _reshape(self, made: Instruction, index: Index) -> str:
-        x, shape = _array(made), made.output.shape
+    def _reshape(self, instruction: Instruction, index: Index) -> str:
+        x, shape = _array(instruction), instruction.output.shape
         if loops(x.shape) != loops(shape):
             return self.element(x, self._renumbered(x.shape, shape, index))
         moving = iter(counter for counter, n in zip(index, shape, strict=True) if n != 1)
         return self.element(x, tuple("0" if n == 1 else next(moving) for n in x.shape))
 
     def _renumbered(self, shape: tuple[int, ...], seen: tuple[int, ...], index: Index) -> Index:
-        """The index into an array of `shape` of the element that has `index` where it is seen in another
-        shape."""
+        """Return the index of an element in an array of `shape`, where it has `index` in the shape `seen`."""
         number = self.at(Address(_NOBODY, 0, seen, contiguous(seen)), index)
         steps = contiguous(shape)
         return tuple(
@@ -218,59 +221,61 @@ class Body:
         )
 
     def name(self, text: str, dtype: np.dtype[Any]) -> str:
-        """A name for an expression of that dtype."""
+        """Return a name for an expression, which is of that dtype."""
         return self.named(Var(np.zeros((), dtype)), text)
 
     # -- indices ---------------------------------------------------------------------------------------------
 
     def wrapped(self, where: Any, index: Index, n: int) -> str:
-        """An index that may count from the end, read from memory and checked before."""
+        """Return an index that is read from memory, was checked before, and may count from the end."""
         text = self.name(f"(int32_t){self.value(where, index, np.dtype(np.int64))}", np.dtype(np.int32))
         never = where in self.storage.positive or not isinstance(where, Var)
         return text if never else f"({text} < 0 ? {text} + {n} : {text})"
 
     def place(self, key: tuple[Any, ...], shape: tuple[int, ...], index: Index) -> Index:
-        """Where in an array of `shape` x[key] has its element `index`."""
-        arrays = [each for each in key if isinstance(each, Var)]
+        """Return the index in an array of `shape` of element `index` of x[key]."""
+        arrays = [item for item in key if isinstance(item, Var)]
         if not arrays:
             return self._basic(key, shape, index)
         items = [*key, *[slice(None)] * (len(shape) - len(key))]
-        ndim = max(len(each.shape) for each in arrays)
-        at = [i for i, each in enumerate(items) if isinstance(each, Var)]
+        ndim = max(len(array.shape) for array in arrays)
+        at = [i for i, item in enumerate(items) if isinstance(item, Var)]
         together = at == list(range(at[0], at[-1] + 1))
         first = at[0] if together else 0
         chosen, rest = index[first : first + ndim], iter((*index[:first], *index[first + ndim :]))
-        found = []
+        source = []
         for item, n in zip(items, shape, strict=True):
             if isinstance(item, Var):
                 mine = chosen[ndim - len(item.shape) :]
-                mine = tuple("0" if size == 1 else each for each, size in zip(mine, item.shape, strict=True))
-                found.append(self.wrapped(item, mine, n))
+                mine = tuple(
+                    "0" if size == 1 else counter for counter, size in zip(mine, item.shape, strict=True)
+                )
+                source.append(self.wrapped(item, mine, n))
             else:
-                found.append(next(rest))
-        return tuple(found)
+                source.append(next(rest))
+        return tuple(source)
 
     def _basic(self, key: tuple[Any, ...], shape: tuple[int, ...], index: Index) -> Index:
-        """By integers, slices and None, and `...` at the end."""
+        """Return the same for a key of integers, slices and None, with `...` at the end."""
         left = list(index)
-        found: list[str] = []
+        source: list[str] = []
         for item in key:
             if item is None:
                 left.pop(0)
             elif item is not Ellipsis:
-                n = shape[len(found)]
+                n = shape[len(source)]
                 if isinstance(item, slice):
                     start, _, step = item.indices(n)
-                    each = left.pop(0)
-                    found.append(each if (start, step) == (0, 1) else f"({start} + {each} * {step})")
+                    counter = left.pop(0)
+                    source.append(counter if (start, step) == (0, 1) else f"({start} + {counter} * {step})")
                 else:
-                    found.append(str(item % n))
-        return (*found, *left)
+                    source.append(str(item % n))
+        return (*source, *left)
 
 
-def _array(made: Instruction) -> Var:
+def _array(instruction: Instruction) -> Var:
     """Return the array whose elements an instruction chooses."""
-    x = made.inputs[0]
+    x = instruction.inputs[0]
     assert isinstance(x, Var)
     return x
 
@@ -290,4 +295,4 @@ _WRITTEN: dict[Operation, Callable[[Body, Instruction, Index], str]] = {
     ops.shape.flip: Body._flip,
     **dict.fromkeys(RESHAPES, Body._reshape),
 }
-"""What C is not a template of the operands; see `Storage` for which of these are computed at each point."""
+"""The operations whose C is not a template; `Storage` says which of them are computed at each point."""

@@ -1,7 +1,7 @@
 """From C to a function that can be called: the compiler, its flags, and the cache of what was compiled.
 
 The flags keep NaN, infinities and signed zeros: `-fno-math-errno` and `-fno-trapping-math` only say that
-nobody looks at errno and at the processor's exception flags, and sums are vectorised because the emitted
+nothing looks at errno and at the processor's exception flags, and sums are vectorised because the emitted
 loops ask for it themselves (`omp simd`), so that nothing of -ffast-math is needed. A product and a sum are
 rounded each for itself, as in eager code: x² - mean(x²) of one row is 0, where a fused operation would leave
 what x² was rounded by. The matrix products alone ask for fused operations.
@@ -37,8 +37,8 @@ class NoCompilerError(RuntimeError):
 
 @lru_cache(maxsize=1)
 def compiler() -> tuple[str, ...]:
-    """The command that compiles C: $CC, or the system's cc, gcc or clang, or ziglang's. NoCompilerError
-    where there is none."""
+    """Return the command that compiles C: $CC, or the system's cc, gcc or clang, or ziglang's. Raise
+    NoCompilerError where there is none."""
     for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
         command = shlex.split(name)
         if command and shutil.which(command[0]):
@@ -58,23 +58,24 @@ class Target(NamedTuple):
 
 @lru_cache(maxsize=1)
 def target() -> Target:
-    """What is compiled with, and for. NoCompilerError where that fails."""
+    """Return the compiler's command and macros for this processor. Raise NoCompilerError where the compiler
+    fails."""
     x86 = X86 if platform.machine().lower() in ("x86_64", "amd64") else ()
     for more in (x86, ()):
         command = [*compiler(), *FLAGS, *more]
-        found = _run([*command, "-dM", "-E", "-x", "c", os.devnull])
-        if found.returncode == 0:
-            return Target(command, found.stdout)
-    raise NoCompilerError(f"{compiler()[0]} failed: {found.stderr.strip()[:500]}")
+        probe = _run([*command, "-dM", "-E", "-x", "c", os.devnull])
+        if probe.returncode == 0:
+            return Target(command, probe.stdout)
+    raise NoCompilerError(f"{compiler()[0]} failed: {probe.stderr.strip()[:500]}")
 
 
 def vector_bytes() -> int:
-    """How many bytes one vector register holds."""
+    """Return how many bytes one vector register holds."""
     macros = target().macros
     return 64 if "__AVX512F__" in macros else 32 if "__AVX__" in macros else 16
 
 
-# So that a Ctrl-C reaches this program only, which decides what becomes of the step.
+# Ctrl-C is to reach this program only, not the compiler: the program decides what becomes of the step.
 _OWN_GROUP: dict[str, Any] = {"process_group": 0}
 if sys.platform == "win32":
     _OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -88,7 +89,8 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def cache_folder() -> Path:
-    """The user's own folder for compiled steps: $TINYGRAD_NINJA_CACHE, or the platform's place for caches."""
+    """Return the user's own folder for compiled steps: $TINYGRAD_NINJA_CACHE, or the platform's place for
+    caches."""
     chosen = os.environ.get("TINYGRAD_NINJA_CACHE")
     if chosen:
         return Path(chosen)
@@ -102,11 +104,11 @@ def cache_folder() -> Path:
 
 
 def build(source: str) -> Any:
-    """The library that `source` compiles to, from the cache where it is there already.
+    """Return the library that `source` compiles to, from the cache where it is there already.
 
     The cache is by the hash of the source, the compiler, its flags and the processor. A library is written
-    beside its place and moved there, so that another process sees all of it or nothing. NoCompilerError
-    where it can't be compiled.
+    beside its place and moved there, so that another process sees all of it or nothing. Raise
+    NoCompilerError where it can't be compiled.
     """
     identity = "\n".join([source, *target().command, target().macros, platform.platform()])
     name = hashlib.sha256(identity.encode()).hexdigest()[:32]
@@ -115,15 +117,15 @@ def build(source: str) -> Any:
     library = folder / f"{name}{'.dll' if sys.platform == 'win32' else '.so'}"
     if not library.exists():
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            text, made = Path(scratch, "step.c"), Path(scratch, library.name)
+            text, built = Path(scratch, "step.c"), Path(scratch, library.name)
             text.write_text(source, encoding="utf-8")
             maths = [] if sys.platform == "win32" else ["-lm"]
-            result = _run([*target().command, str(text), "-o", str(made), *maths])
+            result = _run([*target().command, str(text), "-o", str(built), *maths])
             if result.returncode != 0:
                 raise NoCompilerError(f"{compiler()[0]} failed: {result.stderr.strip()[:2000]}")
             try:
-                made.replace(library)
+                built.replace(library)
             except OSError:
-                if not library.exists():  # Windows refuses where another process has it open: it is the same
+                if not library.exists():  # Windows refuses where another process has the same library open
                     raise
     return ctypes.CDLL(str(library))

@@ -9,7 +9,7 @@ from threading import Lock
 
 _lock = Lock()
 _resting = 0
-"""How many recordings the collector rests for."""
+"""The number of recordings that the collector is paused for."""
 _was_enabled = False
 
 
@@ -33,8 +33,8 @@ def resting_collector() -> Iterator[None]:
 
 
 def still_held(any_left: Callable[[], bool]) -> bool:
-    """Return whether something is left when the collector has taken what nobody holds: the young first, and
-    all, since another recording may have collected meanwhile and so made it old."""
+    """Return whether anything is left after the collector has freed what nothing refers to: the young objects
+    first, and then all, since another recording may have collected meanwhile and so made them old."""
     for generation in (0, 2):
         if not any_left():
             return False

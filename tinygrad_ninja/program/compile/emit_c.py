@@ -21,8 +21,8 @@ ENTRY = "ninja_step"
 
 @dataclass
 class Emitted:
-    """C source; the bytes of scratch memory it wants; what each non-zero answer of the function complains
-    of."""
+    """C source; the bytes of scratch memory that it needs; the errors that the function's non-zero answers
+    stand for."""
 
     source: str
     scratch: int
@@ -31,8 +31,8 @@ class Emitted:
 
 
 class Emitter:
-    """Makes C of the groups of loops that a step was fused into. width: bytes of a vector register; blas:
-    what large products may call."""
+    """Writes C for the groups of loops that a step was fused into. width: bytes of a vector register; blas:
+    the library that large products may call."""
 
     def __init__(self, fusion: Fusion, width: int, blas: Blas | None = None) -> None:
         self.storage, self.groups, self.width = fusion.storage, fusion.groups, width
@@ -45,23 +45,23 @@ class Emitter:
         self._called: set[str] = set()  # the types of elements that BLAS multiplies
 
     def emit(self) -> Emitted:
-        """The whole file."""
+        """Return the whole C file."""
         calls: list[str] = []
         width = self.width
         for number, group in enumerate(self.groups):
             group.name = (
-                f"step{number}_" + "_".join(dict.fromkeys(_label(each) for each in group.kernels))[:40]
+                f"step{number}_" + "_".join(dict.fromkeys(_label(kernel) for kernel in group.kernels))[:40]
             )
             calls.append(self._function(group))
         scratch = self._place_scratch()
         main = [f"int {ENTRY}(void *const *p) {{", "  char *scratch = p[0];"]
-        for each in self._all_buffers():
-            const = "" if each.written or each.slot is None else "const "
-            place = f"p[{each.slot}]" if each.slot is not None else f"(scratch + {each.offset})"
+        for buffer in self._all_buffers():
+            const = "" if buffer.written or buffer.slot is None else "const "
+            place = f"p[{buffer.slot}]" if buffer.slot is not None else f"(scratch + {buffer.offset})"
             main.append(
-                f"  {const}{c_type(each.dtype)} *{each.name} = ({const}{c_type(each.dtype)} *){place};"
+                f"  {const}{c_type(buffer.dtype)} *{buffer.name} = ({const}{c_type(buffer.dtype)} *){place};"
             )
-        tiles = sorted({tile for each in self._products.values() for tile in each.needed_tiles()})
+        tiles = sorted({tile for product in self._products.values() for tile in product.needed_tiles()})
         parts = [
             PRELUDE.read_text(encoding="utf-8"),
             vector_types(width),
@@ -71,7 +71,7 @@ class Emitter:
                 tile_source(kind, rows, wide, width // (4 if kind == "float" else 8))
                 for kind, rows, wide in tiles
             ),
-            *(each.source() for each in self._products.values()),
+            *(product.source() for product in self._products.values()),
             SEPARATE,
             *self._functions,
             "\n".join([*main, *calls, "  return 0;", "}"]),
@@ -79,11 +79,12 @@ class Emitter:
         return Emitted("\n\n".join(parts) + "\n", scratch, self.complaints, self._summary)
 
     def _all_buffers(self) -> list[Buffer]:
+        """Return the buffers that the functions use, in the order of their first use."""
         used = dict.fromkeys(buffer for group in self.groups for buffer in group.buffers)
         return list(used)
 
     def _place_scratch(self) -> int:
-        """Give each buffer its place in the scratch memory, which it leaves to others after its last use."""
+        """Give each buffer a place in the scratch memory, which is free for others after its last use."""
         last: dict[Buffer, int] = {}
         for number, group in enumerate(self.groups):
             last.update((buffer, number) for buffer in group.buffers if buffer.slot is None)
@@ -91,7 +92,7 @@ class Emitter:
         total = 0
         placed: set[Buffer] = set()
         for number, group in enumerate(self.groups):
-            live = [each for each in live if each[2] >= number]
+            live = [interval for interval in live if interval[2] >= number]
             for buffer in group.buffers:
                 if buffer.slot is not None or buffer in placed:
                     continue
@@ -108,7 +109,7 @@ class Emitter:
         return total
 
     def _function(self, group: Group) -> str:
-        """Write the function of a group; returns the line that calls it."""
+        """Write the function of a group, and return the line that calls it."""
         first = group.kernels[0]
         copies: list[Buffer] = []
         if first.kind is linalg.matmul:
@@ -117,49 +118,51 @@ class Emitter:
         else:
             loops = Loops(self.storage, group, self.width).padded()
             body, lines = loops.body, loops.lines
-        targets = [each.target.buffer for each in group.kernels if each.target is not None]
+        targets = [kernel.target.buffer for kernel in group.kernels if kernel.target is not None]
         written = dict.fromkeys((*targets, *copies))
-        for each in written:
-            each.written = True
+        for buffer in written:
+            buffer.written = True
         group.buffers = list(dict.fromkeys([*written, *body.loads]))
         parameters = [
-            f"{'' if each in written else 'const '}{c_type(each.dtype)} *restrict {each.name}"
-            for each in group.buffers
+            f"{'' if buffer in written else 'const '}{c_type(buffer.dtype)} *restrict {buffer.name}"
+            for buffer in group.buffers
         ]
         kind = "int" if first.kind == "check" else "void"
-        arguments = f"({', '.join(each.name for each in group.buffers)})"
-        alike = _without_names(lines, parameters, [each.name for each in group.buffers])
-        if alike in self._alike:  # as in each layer of a deep network: compiled once
+        arguments = f"({', '.join(buffer.name for buffer in group.buffers)})"
+        alike = _without_names(lines, parameters, [buffer.name for buffer in group.buffers])
+        if alike in self._alike:  # such as the layers of a deep network: compiled once
             group.name = self._alike[alike]
         else:
             self._alike[alike] = group.name
-            notes = [f"/* {note} */" for note in dict.fromkeys(_comment(each) for each in group.kernels)]
+            notes = [f"/* {note} */" for note in dict.fromkeys(_comment(kernel) for kernel in group.kernels)]
             head = f"static __attribute__((noinline)) {kind} {group.name}({', '.join(parameters)}) {{"
             self._functions.append("\n".join([*notes, head, *lines, "}"]))
-        self._summary.append(self._said(group, body))
+        self._summary.append(self._summary_line(group, body))
         call = group.name + arguments
         return f"  if ({call}) return {first.code};" if first.kind == "check" else f"  {call};"
 
-    def _said(self, group: Group, body: Body) -> str:
-        """A group in a line: over what its loops go, and what is computed in them, in that order."""
+    def _summary_line(self, group: Group, body: Body) -> str:
+        """Return a group in a line: its domain, and what its loops compute, in that order."""
         parts = []
-        for var in dict.fromkeys([*body.variables(), *(each.var for each in group.kernels)]):
-            kernel = next((each for each in group.kernels if each.var is var), None)
-            made = self.storage.by.get(var)
-            if kernel is not None and (made is None or kernel.kind == "check"):
+        for var in dict.fromkeys([*body.variables(), *(kernel.var for kernel in group.kernels)]):
+            kernel = next((candidate for candidate in group.kernels if candidate.var is var), None)
+            instruction = self.storage.by.get(var)
+            if kernel is not None and (instruction is None or kernel.kind == "check"):
                 place = kernel.target.buffer.name if kernel.target is not None else ""
                 parts.append(f"{kernel.label} {var.name or place}".rstrip())
-            elif made is not None:
-                parts.append(f"{var.name} = {made.operation.name}" if var.name else made.operation.name)
+            elif instruction is not None:
+                parts.append(
+                    f"{var.name} = {instruction.operation.name}" if var.name else instruction.operation.name
+                )
         return f"{group.name}, {list(group.kernels[0].domain)}: {', '.join(parts)}"
 
     def _product(self, kernel: Kernel, body: Body) -> tuple[list[str], list[Buffer]]:
-        """Calls of a product function, one for each matrix of the batch; and the scratch memory for operands
-        that do not lie in whole vectors."""
-        made, target = kernel.instruction, kernel.target
-        assert made is not None
+        """Return calls of a product function, one for each matrix of the batch, and the scratch memory for
+        operands that do not lie in whole vectors."""
+        instruction, target = kernel.instruction, kernel.target
+        assert instruction is not None
         assert target is not None
-        left, right = (self.storage.address(each) for each in made.inputs)  # type: ignore[arg-type]
+        left, right = (self.storage.address(factor) for factor in instruction.inputs)  # type: ignore[arg-type]
         assert left is not None
         assert right is not None
         body.loads.update({left.buffer: set(), right.buffer: set()})
@@ -178,7 +181,7 @@ class Emitter:
             return f"{address.buffer.name} + {body.at(address, (*index[extra:], '0', '0'))}"
 
         if self._blas is not None and self._blas.pays(m, n, k, kernel.var.dtype.itemsize, self.width):
-            places = [(start(each), each.strides) for each in (left, right, target)]
+            places = [(start(address), address.strides) for address in (left, right, target)]
             call = self._blas.call(kind, m, n, k, *places)
             if call:
                 self._called.add(kind)
@@ -194,7 +197,7 @@ class Emitter:
         if right.strides[-1] != 1 or not _takes_vectors(right, padded, write=False):
             b, b_step = copy("packed", k), padded
             source = start(right)
-            # What lies transposed, by so many columns that a cache line is filled while it is there.
+            # A transposed matrix is copied by so many columns that a cache line is filled while it is there.
             block = n if right.strides[-1] == 1 else lanes
             lines.append(f"    for (int s = 0; s < {n}; s += {block})")
             lines.append(f"      for (int r = 0; r < {k}; r++)")
@@ -232,7 +235,7 @@ class Emitter:
 
 
 def _takes_vectors(address: Address, row: int, write: bool) -> bool:
-    """Return whether each row of a matrix, or of several, may be touched as `row` elements."""
+    """Return whether each row of a matrix, or of several, may be read or written as `row` elements."""
     n = address.shape[-1]
     starts = [
         address.offset,
@@ -242,19 +245,22 @@ def _takes_vectors(address: Address, row: int, write: bool) -> bool:
 
 
 def _without_names(lines: list[str], parameters: list[str], names: list[str]) -> str:
-    """The text of a function with numbers for the names of its buffers, and without comments."""
+    """Return the text of a function with numbers in place of the names of its buffers, and without
+    comments."""
     text = re.sub(r"  /\*.*?\*/", "", "\n".join([*parameters, *lines]))
     places = {name: f"#{i}" for i, name in enumerate(names)}
-    return re.sub(r"\b[A-Za-z_]\w*", lambda found: places.get(found[0].removesuffix("_row"), found[0]), text)
+    return re.sub(r"\b[A-Za-z_]\w*", lambda match: places.get(match[0].removesuffix("_row"), match[0]), text)
 
 
 def _label(kernel: Kernel) -> str:
+    """Return the name of what a kernel computes, for the name of a function."""
     return kernel.var.name if kernel.kind == "store" and kernel.var.name else kernel.label
 
 
 def _comment(kernel: Kernel) -> str:
-    made = kernel.instruction
-    name = made.operation.name if made is not None and kernel.kind != "check" else kernel.label
+    """Return a comment that says what a kernel computes, and for which line of the reader's code."""
+    instruction = kernel.instruction
+    name = instruction.operation.name if instruction is not None and kernel.kind != "check" else kernel.label
     shown = kernel.var.name or (kernel.target.buffer.name if kernel.target is not None else "")
-    where = f", {made.source}" if made is not None and made.source else ""
+    where = f", {instruction.source}" if instruction is not None and instruction.source else ""
     return f"{shown}: {name} {list(kernel.domain)}{where}"

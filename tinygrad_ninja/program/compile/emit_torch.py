@@ -1,8 +1,8 @@
 """A recorded step as torch code: straight-line, in the reader's names, one function that writes its results
 into memory that it is given.
 
-Operations are written by their own forward functions, in the language that `derive` writes too. What goes
-wrong is not raised in between, which a GPU could not do: `wrong` says what did, and then nothing is changed.
+Operations are written by their own forward functions, in the language that `derive` writes too. Errors are
+not raised in between, which a GPU could not do: `wrong` says what went wrong, and then nothing is changed.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from .tape import UnsupportedError
 torch: Any = import_module("torch")
 
 INLINE = 56
-"""A value without a name that is used once is written where it is used, up to so many letters."""
+"""The most characters of a value without a name that is written where it is used, if that is once."""
 ENTRY = "step"
 ITSELF = "§"
-"""The name of a variable, in the lines that change it."""
+"""A placeholder for the name of a variable, in the lines that change it."""
 
 
 class Lines(Torch):
-    """torch's tensors on one device."""
+    """torch code for tensors on one device."""
 
     def __init__(self, device: str) -> None:
         self.device = device
 
     def has(self, function: str) -> bool:
-        """Return whether the torch that runs it has the function."""
+        """Return whether the torch that will run the code has the function."""
         return hasattr(torch, function)
 
     def full(self, like: str, shape: tuple[int, ...], dtype: Any, number: Any) -> Code:
@@ -52,7 +52,7 @@ class Lines(Torch):
         return call("torch.diag_embed", x, offset)
 
     def pow(self, a: Any, b: Any) -> Any:
-        # torch itself takes roots for such powers, its compiler only where it is told.
+        # torch itself computes such powers as roots, its compiler only where the code says so.
         if isinstance(a, Code) and b == 0.5:
             return self.sqrt(a)
         if isinstance(a, Code) and b == -0.5:
@@ -60,21 +60,21 @@ class Lines(Torch):
         return super().pow(a, b)
 
     def sign(self, x: Code) -> Code:
-        return call("torch.where", x == x, call("torch.sign", x), x)  # of NaN torch says 0
+        return call("torch.where", x == x, call("torch.sign", x), x)  # torch.sign(NaN) is 0
 
     def arange(self, n: int) -> Code:
-        made = call("torch.arange", n, device=self.device)
-        made.shape = (n,)
-        return made
+        numbers = call("torch.arange", n, device=self.device)
+        numbers.shape = (n,)
+        return numbers
 
 
 class Emitter:
-    """Makes torch code of primitive instructions.
+    """Writes torch code for primitive instructions.
 
-    inputs: the names of what no instruction makes; fixed: those among them that never change. ranges: (low,
-    high) of integers that are known to be in [low, high). Afterwards `complaints` holds what each value of
-    `wrong` but 0 says, `boxed` the parameters that want a vector of one in the place of a single number, and
-    `swaps` is whether a store holds what another one replaces.
+    inputs: the names of the variables that no instruction makes; fixed: those among them that never change.
+    ranges: (low, high) of integers that are known to be in [low, high). Afterwards `complaints` holds the
+    error of each value of `wrong` but 0, `boxed` the parameters that take a vector of one element in place of
+    a single number, and `swaps` is whether a store reads what another one replaces.
     """
 
     def __init__(
@@ -96,26 +96,26 @@ class Emitter:
         self._taken = {*inputs.values(), "torch", "wrong", ENTRY}
         self._body: list[str] = []
         self._uses: Counter[Var] = Counter()
-        self._source = self._said = ""
+        self._source = self._last_source = ""
 
     def emit(
         self, instructions: list[Instruction], checks: list[Check], stores: list[tuple[str, Var]]
     ) -> str:
-        """The source of the function. Its parameters are the inputs that it uses, and then the names of
-        `stores`, where variables are written at the end."""
-        self._uses = Counter(var for each in instructions for var in reads(each))
+        """Return the source of the function. Its parameters are the inputs that it uses, and then the names
+        of `stores`, to which variables are written at the end."""
+        self._uses = Counter(var for instruction in instructions for var in reads(instruction))
         self._uses.update(var for _, var in stores)
-        # torch's compiler takes a single double on the CPU for a Python number: what it is given is lost.
+        # torch's compiler takes a single double on the CPU for a Python number: what is written is lost.
         self.boxed = {name for name, var in stores if not var.shape}
         looked: dict[Var, list[Check]] = {}
         for check in checks:
             looked.setdefault(check.var, []).append(check)
             self._uses[check.var] += 1
-        for var in [each for each in looked if each in self._inputs]:
+        for var in [var for var in looked if var in self._inputs]:
             self._look(looked.pop(var))
-        for each in instructions:
-            self._write(each)
-            self._look(looked.get(each.output, ()))
+        for instruction in instructions:
+            self._write(instruction)
+            self._look(looked.get(instruction.output, ()))
         stored = self._write_out(elements_of(instructions, moves), stores)
         parameters = [name for var, name in self._inputs.items() if var in self._used]
         parameters = list(dict.fromkeys([*parameters, *(name for name, _ in stores)]))
@@ -127,13 +127,13 @@ class Emitter:
         return "\n".join([head, *(f"    {line}" for line in body)]) + "\n"
 
     def _write_out(self, source: dict[Var, Var], stores: list[tuple[str, Var]]) -> list[str]:
-        """The lines that write results: after all of them are made, since they are made of what is
-        written."""
+        """Return the lines that write the results: at the end, since the results are computed from what they
+        replace."""
         replaced = {name for name, _ in stores}
-        made = []
+        lines = []
         for name, var in stores:
             value = code(self.value(var))
-            if self._inputs.get(source.get(var, var)) in replaced:  # it shows what is written over
+            if self._inputs.get(source.get(var, var)) in replaced:  # a view of what is overwritten
                 value, self.swaps = self.language.copy(value), True
             if self.complaints:
                 value = call("torch.where", Code("wrong == 0"), value, Code(name))
@@ -141,13 +141,13 @@ class Emitter:
                 new = self._unlike(f"{name}_new")
                 self._body.append(f"{new} = {value}")
                 value = Code(new)
-            made.append(f"{name}.copy_({value})")
-        return made
+            lines.append(f"{name}.copy_({value})")
+        return lines
 
     # -- values ----------------------------------------------------------------------------------------------
 
     def value(self, x: Any) -> Any:
-        """A variable, or a number, as code; anything else as it is."""
+        """Return a variable, or a number, as code; anything else unchanged."""
         if not isinstance(x, Var):
             return self.language.number(x) if isinstance(x, float) and not math.isfinite(x) else x
         if x.constant:
@@ -161,151 +161,163 @@ class Emitter:
         return self._codes[x]
 
     def _parameter(self, x: Any) -> Any:
+        """Return a parameter with its variables and dtypes as code."""
         if isinstance(x, tuple):
             return tuple(map(self._parameter, x))
         if isinstance(x, np.dtype) or (isinstance(x, type) and issubclass(x, np.generic)):
             return self.language.dtype(x)
         return self.value(x)
 
-    def _operands(self, made: Instruction) -> list[Any]:
-        """The inputs; one that is a single number is written as such, where neither the shape nor the dtype
-        depends on it."""
-        inputs = [x.item() if isinstance(x, np.generic) else x for x in made.inputs]
-        if not made.operation.broadcasts:
+    def _operands(self, instruction: Instruction) -> list[Any]:
+        """Return the inputs as code; one that is a single number is written as that number, where neither the
+        shape nor the dtype of the result depends on it."""
+        inputs = [x.item() if isinstance(x, np.generic) else x for x in instruction.inputs]
+        if not instruction.operation.broadcasts:
             return [self.value(x) for x in inputs]
         values = []
         for i, x in enumerate(inputs):
             number = self._number(x)
-            others = [each for each in reads(made) if each is not x and self._number(each) is None]
-            if number is not None and any(each.dtype == x.dtype for each in others):  # type: ignore[union-attr]
-                same = np.broadcast_shapes(*(each.shape for each in others)) == made.output.shape
-                if same and not (i == 0 and made.operation in _FIRST_IS_TENSOR):
+            others = [other for other in reads(instruction) if other is not x and self._number(other) is None]
+            if number is not None and any(other.dtype == x.dtype for other in others):  # type: ignore[union-attr]
+                same = np.broadcast_shapes(*(other.shape for other in others)) == instruction.output.shape
+                if same and not (i == 0 and instruction.operation in _FIRST_IS_TENSOR):
                     values.append(self.language.number(number))
                     continue
             values.append(self.value(x))
         return values
 
     def _number(self, x: Any) -> int | float | None:
-        """The one number that a variable always is, as short as its dtype allows."""
+        """Return the one number that all elements of a variable always are, as short as its dtype allows;
+        else None."""
         if not isinstance(x, Var) or not (x.constant or (x in self.fixed and not x.shape)):
             return None
         return float(str(x.value.flat[0])) if x.dtype.kind == "f" else x.number
 
     def _name(self, var: Var) -> str:
-        """A name that nothing else has: the reader's, if there is one."""
+        """Return a new name for a variable: the reader's, if there is one."""
         return self._unlike(var.name or f"t{len(self._taken)}")
 
     def _unlike(self, name: str) -> str:
+        """Return the name, with underscores added until nothing else has it."""
         while name in self._taken or keyword.iskeyword(name):
             name += "_"
         self._taken.add(name)
         return name
 
     def _say(self, *lines: str) -> None:
-        """Lines of the body, under the reader's line that they are for."""
-        if self._source != self._said:
+        """Add lines to the body, under a comment with the reader's line that they are for."""
+        if self._source != self._last_source:
             self._body.append(f"# {self._source}")
-            self._said = self._source
+            self._last_source = self._source
         self._body += lines
 
-    def _let(self, var: Var, made: Code, lines: Iterable[str] = ()) -> None:
-        """Give a variable its value: a line of its own, or the expression where it is used."""
+    def _let(self, var: Var, expression: Code, lines: Iterable[str] = ()) -> None:
+        """Give a variable its value: in a line of its own, or as the expression to write where it is used."""
         lines = list(lines)
-        made.shape = var.shape
-        if not lines and not var.name and self._uses[var] == 1 and len(made.text) <= INLINE:
-            self._codes[var] = made
+        expression.shape = var.shape
+        if not lines and not var.name and self._uses[var] == 1 and len(expression.text) <= INLINE:
+            self._codes[var] = expression
             return
         name = self._name(var)
-        self._say(f"{name} = {made}", *(line.replace(ITSELF, name) for line in lines))
+        self._say(f"{name} = {expression}", *(line.replace(ITSELF, name) for line in lines))
         self._codes[var] = Code(name, shape=var.shape)
 
     # -- instructions ----------------------------------------------------------------------------------------
 
-    def _write(self, made: Instruction) -> None:
-        self._source = made.source or self._source
-        self._pass_range(made)
-        special = _SPECIAL.get(made.operation)
+    def _write(self, instruction: Instruction) -> None:
+        """Write an instruction."""
+        self._source = instruction.source or self._source
+        self._pass_range(instruction)
+        special = _SPECIAL.get(instruction.operation)
         if special is not None:
-            special(self, made)
+            special(self, instruction)
             return
-        operands, parameters = self._operands(made), tuple(map(self._parameter, made.parameters))
-        for check in divisor_checks(made):
+        operands, parameters = (
+            self._operands(instruction),
+            tuple(map(self._parameter, instruction.parameters)),
+        )
+        for check in divisor_checks(instruction):
             operands[1] = self._divisor(check)
         try:
-            expression = self.language.expression(made, operands, parameters)
+            expression = self.language.expression(instruction, operands, parameters)
         except NotImplementedError as error:
-            where, name = made.source or "the step", made.operation.name
+            where, name = instruction.source or "the step", instruction.operation.name
             raise UnsupportedError(f"{where}: the operation {name} is not compiled: {error}") from error
-        self._let(made.output, expression)
+        self._let(instruction.output, expression)
 
-    def _write_index(self, made: Instruction) -> None:
-        x, key = self.value(made.inputs[0]), self._safe_key(made, made.parameters[0])
-        self._let(made.output, x[key])
+    def _write_index(self, instruction: Instruction) -> None:
+        x, key = self.value(instruction.inputs[0]), self._safe_key(instruction, instruction.parameters[0])
+        self._let(instruction.output, x[key])
 
-    def _write_gather(self, made: Instruction) -> None:
-        (check,) = index_checks(made)
-        x = self.value(made.inputs[0])
-        self._let(made.output, self.language.gather(x, made.parameters[0], self._safe(check)))
+    def _write_gather(self, instruction: Instruction) -> None:
+        (check,) = index_checks(instruction)
+        x = self.value(instruction.inputs[0])
+        self._let(instruction.output, self.language.gather(x, instruction.parameters[0], self._safe(check)))
 
-    def _write_put(self, made: Instruction) -> None:
-        x, value = map(self.value, made.inputs)
-        if made.parameters == ((Ellipsis,),) and isinstance(value, Code):  # all of it
-            shape = made.output.shape
-            self._let(made.output, value if value.shape == shape else self.language.expand(value, shape))
+    def _write_put(self, instruction: Instruction) -> None:
+        x, value = map(self.value, instruction.inputs)
+        if instruction.parameters == ((Ellipsis,),) and isinstance(value, Code):  # the whole array
+            shape = instruction.output.shape
+            self._let(
+                instruction.output, value if value.shape == shape else self.language.expand(value, shape)
+            )
             return
-        key = self._safe_key(made, made.parameters[0])
-        self._let(made.output, self.language.copy(x), [f"{Code(ITSELF)[key]} = {code(value)}"])
+        key = self._safe_key(instruction, instruction.parameters[0])
+        self._let(instruction.output, self.language.copy(x), [f"{Code(ITSELF)[key]} = {code(value)}"])
 
-    def _write_scatter(self, made: Instruction) -> None:
-        values, (shape, key) = made.inputs[0], made.parameters
-        empty = self.language.full("", shape, made.output.dtype, 0)
-        if not any(isinstance(each, Var) for each in key):
-            self._let(made.output, empty, [f"{Code(ITSELF)[key]} = {code(self.value(values))}"])
+    def _write_scatter(self, instruction: Instruction) -> None:
+        values, (shape, key) = instruction.inputs[0], instruction.parameters
+        empty = self.language.full("", shape, instruction.output.dtype, 0)
+        if not any(isinstance(item, Var) for item in key):
+            self._let(instruction.output, empty, [f"{Code(ITSELF)[key]} = {code(self.value(values))}"])
             return
-        places = self._safe_key(made, key)
+        places = self._safe_key(instruction, key)
         written = self.value(values)
-        if is_onehot(made, self.fixed):
+        if is_onehot(instruction, self.fixed):
             columns = self._below(places[1], key[1], shape[1])
             hits = columns[:, None] == self.language.arange(shape[1])
             number = self._number(values)
             value = written[:, None] if number is None else number
-            self._let(made.output, self._where_else_0(hits, value, made.output))
+            self._let(instruction.output, self._where_else_0(hits, value, instruction.output))
             return
         if len(key) == 1:
             rows = self._below(places[0], key[0], shape[0]).method("flatten")
             flat = self.language.reshape(written, (math.prod(key[0].shape), *shape[1:]))
-            self._let(made.output, empty.method("index_add", 0, rows, flat))
+            self._let(instruction.output, empty.method("index_add", 0, rows, flat))
             return
-        several = ", ".join("None" if isinstance(each, slice) else str(each) for each in places)
-        self._let(made.output, call("torch.ops.aten.index_put", empty, Code(f"[{several}]"), written, True))
+        several = ", ".join("None" if isinstance(item, slice) else str(item) for item in places)
+        self._let(
+            instruction.output, call("torch.ops.aten.index_put", empty, Code(f"[{several}]"), written, True)
+        )
 
-    def _write_scatter_along(self, made: Instruction) -> None:
-        values, (shape, axis, _) = made.inputs[0], made.parameters
-        (check,) = index_checks(made)
+    def _write_scatter_along(self, instruction: Instruction) -> None:
+        values, (shape, axis, _) = instruction.inputs[0], instruction.parameters
+        (check,) = index_checks(instruction)
         index = self._safe(check)
-        if is_onehot(made, self.fixed):
+        if is_onehot(instruction, self.fixed):
             around = tuple(slice(None) if i == axis else None for i in range(len(shape)))
             every = self.language.arange(shape[axis])
             hits = index == (every[around] if len(shape) > 1 else every)
-            self._let(made.output, self._where_else_0(hits, self.value(values), made.output))
+            self._let(instruction.output, self._where_else_0(hits, self.value(values), instruction.output))
             return
-        empty = self.language.full("", shape, made.output.dtype, 0)
-        self._let(made.output, empty.method("scatter_add", axis, index, self.value(values)))
+        empty = self.language.full("", shape, instruction.output.dtype, 0)
+        self._let(instruction.output, empty.method("scatter_add", axis, index, self.value(values)))
 
     def _where_else_0(self, hits: Any, value: Any, output: Var) -> Any:
+        """Return the code of `value` at the hits, and 0 elsewhere."""
         if not isinstance(value, Code):
             return hits.method("to", self.language.dtype(output.dtype)) * value
         return call("torch.where", hits, value, 0.0 if output.dtype.kind == "f" else 0)
 
     # -- what may go wrong -----------------------------------------------------------------------------------
 
-    def _safe_key(self, made: Instruction, key: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The key, in which every index can be used without harm."""
-        safe = {each.var: self._safe(each) for each in index_checks(made)}
-        return tuple(safe[each] if isinstance(each, Var) else each for each in key)
+    def _safe_key(self, instruction: Instruction, key: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the key as code, in which every index can be used safely."""
+        safe = {check.var: self._safe(check) for check in index_checks(instruction)}
+        return tuple(safe[item] if isinstance(item, Var) else item for item in key)
 
     def _safe(self, check: Check) -> Any:
-        """A variable, none of whose elements is out of the range of the check."""
+        """Return a variable as code, with every element brought into the range of the check."""
         low, high = self.ranges.get(check.var, (-math.inf, math.inf))
         if (check.low <= low and high <= check.high) or not math.prod(check.var.shape):
             return self.value(check.var)
@@ -317,6 +329,7 @@ class Emitter:
         return self._checked[key]
 
     def _divisor(self, check: Check) -> Any:
+        """Return a divisor as code, with 1 in place of 0."""
         low, high = self.ranges.get(check.var, (-math.inf, math.inf))
         if low > 0 or high <= 0:
             return self.value(check.var)
@@ -325,45 +338,51 @@ class Emitter:
         return call("torch.where", divisor == 0, 1, divisor)
 
     def _look(self, checks: Iterable[Check]) -> None:
-        for each in checks:
-            self._codes[each.var] = self._safe(each)
-            self.ranges.setdefault(each.var, (each.low, each.high))
+        """Check variables as soon as they are computed."""
+        for check in checks:
+            self._codes[check.var] = self._safe(check)
+            self.ranges.setdefault(check.var, (check.low, check.high))
 
     def _refuse(self, condition: Code, error: type[Exception], message: str) -> None:
-        """If it holds anywhere, `wrong` says so, unless something was wrong before."""
+        """Add the line that sets `wrong` if the condition holds anywhere, unless something was wrong
+        before."""
         self.complaints.append((error, message))
         anywhere = self.language.any(condition, None, False)
         self._say(f"wrong += ((wrong == 0) & {anywhere}) * {len(self.complaints)}")
 
     def _named(self, var: Var) -> Any:
-        """The variable under a name."""
-        made = self.value(var)
-        if not made.text.isidentifier():
+        """Return the variable as code that is a name."""
+        value = self.value(var)
+        if not value.text.isidentifier():
             name = self._name(var)
-            self._say(f"{name} = {made}")
-            made = self._codes[var] = Code(name, shape=var.shape)
-        return made
+            self._say(f"{name} = {value}")
+            value = self._codes[var] = Code(name, shape=var.shape)
+        return value
 
     def _below(self, places: Any, var: Var, n: int) -> Any:
-        """Indices without negative ones."""
+        """Return indices as code without negative ones."""
         low, _ = self.ranges.get(var, (-math.inf, math.inf))
         return places if low >= 0 else places % n
 
-    def _pass_range(self, made: Instruction) -> None:
-        """What an operation that moves integers does to their range."""
-        operation, x = made.operation, made.inputs[0]
+    def _pass_range(self, instruction: Instruction) -> None:
+        """Derive the range of an instruction's output, if it moves or finds integers."""
+        operation, x = instruction.operation, instruction.inputs[0]
         if operation in (ops.reduction.argmax, ops.reduction.argmin):
             assert isinstance(x, Var)
-            n = math.prod(x.shape) if made.parameters[0] is None else x.shape[made.parameters[0]]
-            self.ranges[made.output] = 0, n
-        elif moves(operation) and made.output.dtype.kind in "iu":
-            found = [
-                (each.number, each.number + 1) if isinstance(each, Var) and each.constant
-                else (each, each + 1) if not isinstance(each, Var)
-                else self.ranges.get(each, (-math.inf, math.inf))
-                for each in made.inputs
+            n = (
+                math.prod(x.shape)
+                if instruction.parameters[0] is None
+                else x.shape[instruction.parameters[0]]
+            )
+            self.ranges[instruction.output] = 0, n
+        elif moves(operation) and instruction.output.dtype.kind in "iu":
+            ranges = [
+                (x.number, x.number + 1) if isinstance(x, Var) and x.constant
+                else (x, x + 1) if not isinstance(x, Var)
+                else self.ranges.get(x, (-math.inf, math.inf))
+                for x in instruction.inputs
             ]  # fmt: skip
-            self.ranges.setdefault(made.output, (min(a for a, _ in found), max(b for _, b in found)))
+            self.ranges.setdefault(instruction.output, (min(a for a, _ in ranges), max(b for _, b in ranges)))
 
 
 _FIRST_IS_TENSOR = (ops.comparison.maximum, ops.comparison.minimum)
@@ -374,11 +393,11 @@ _SPECIAL: dict[Operation, Callable[[Emitter, Instruction], None]] = {
     ops.indexing.scatter: Emitter._write_scatter,
     ops.indexing.scatter_along: Emitter._write_scatter_along,
 }
-"""What is not written as its forward function says, since an index may be out of bounds."""
+"""The operations that are not written as their forward functions say, since an index may be out of bounds."""
 
 
 def moves(operation: Operation) -> bool:
-    """Return whether what it makes are elements of its inputs."""
+    """Return whether an operation's result consists of elements of its inputs."""
     return (
         operation.category in (Category.MOVEMENT, Category.GATHER, Category.JOIN)
         or operation is ops.comparison.where
@@ -386,12 +405,13 @@ def moves(operation: Operation) -> bool:
 
 
 def elements_of(instructions: list[Instruction], chosen: Callable[[Operation], bool]) -> dict[Var, Var]:
-    """Return for each variable that such operations, which move elements, made of one other, that one."""
-    found: dict[Var, Var] = {}
-    for made in instructions:
-        x = made.inputs[-1]
-        overwritten = made.operation is ops.indexing.put and made.parameters == ((Ellipsis,),)
-        moved = chosen(made.operation) and len(made.inputs) == 1
+    """Return, for each variable whose elements were only moved from one other variable, that variable.
+    chosen: the operations that count as moving."""
+    sources: dict[Var, Var] = {}
+    for instruction in instructions:
+        x = instruction.inputs[-1]
+        overwritten = instruction.operation is ops.indexing.put and instruction.parameters == ((Ellipsis,),)
+        moved = chosen(instruction.operation) and len(instruction.inputs) == 1
         if isinstance(x, Var) and (moved or overwritten):
-            found[made.output] = found.get(x, x)
-    return found
+            sources[instruction.output] = sources.get(x, x)
+    return sources

@@ -1,4 +1,4 @@
-"""Operations of numbers as C: a function for each stretch of them, over one array of all numbers."""
+"""Operations on numbers as C: a function for each stretch of them, over one array of all numbers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .values import COMPUTED, CONSTANT, INPUT, NONE, Scalars
 
 _DOUBLE = np.dtype(np.float64)
 LONGEST = 512
-"""Operations that do not repeat go into functions of at most so many: a C compiler takes more than twice as
-long over twice as many."""
+"""The most operations without repetition that go into one function: a C compiler takes more than twice as
+long for twice as many."""
 
 
 @dataclass
 class EmittedValues:
-    """C source of the function, which takes the array of numbers; how many it holds, the inputs first; where
-    among them each output is; the numbers of it that never change, by their places; what the loops are."""
+    """C source of the function, which takes the array of numbers; the array's size, inputs first; the places
+    of the outputs in it; the numbers that never change, by their places; a summary of the loops."""
 
     source: str
     size: int
@@ -32,7 +32,7 @@ class EmittedValues:
 
 
 class ValueEmitter:
-    """Makes C of operations of numbers. outputs: the codes of those that are wanted."""
+    """Writes C for operations on numbers. outputs: the codes of the results that are wanted."""
 
     def __init__(self, tape: Scalars, outputs: list[int]) -> None:
         self.constants = np.array(tape.constants, np.float64)
@@ -47,11 +47,11 @@ class ValueEmitter:
             4,
             1,
         )
-        self.pieces = [part for each in stretches(keys) for part in _cut(each)]
+        self.pieces = [part for stretch in stretches(keys) for part in _cut(stretch)]
         self._place()
 
     def _place(self) -> None:
-        """Give room to each number that is an output, or is read in another stretch, or in another turn."""
+        """Give memory to each number that is an output, or is read in another stretch or another turn."""
         read = np.zeros(len(self.operations), bool)
         read[self.outputs[self.outputs % 4 == COMPUTED] >> 2] = True
         for piece in self.pieces:
@@ -66,18 +66,19 @@ class ValueEmitter:
                 self.size += piece.times
 
     def _codes(self, piece: Stretch) -> Array:
-        """(times, body, 3): the operands' codes."""
+        """Return the operands' codes, of shape (times, body, 3)."""
         return self.operands[piece.start : piece.end].reshape(piece.times, piece.body, 3)
 
     def _local(self, piece: Stretch, codes: Array) -> Array:
-        """(1, body, 3): whether an operand is in every turn what the same operation of that turn computed."""
+        """Return whether an operand is in every turn what the same operation of that turn computed, of shape
+        (1, body, 3)."""
         turns = piece.start + piece.body * np.arange(piece.times).reshape(-1, 1, 1)
         number = (codes >> 2) - turns
         same = (number == number[0]) & (number >= 0) & (number < piece.body) & (codes & 3 == COMPUTED)
         return same.all(0, keepdims=True)
 
     def emit(self) -> EmittedValues:
-        """The whole file."""
+        """Return the whole C file."""
         functions = [self._function(i, piece) for i, piece in enumerate(self.pieces)]
         calls = [f"  values{i}(m);" for i in range(len(self.pieces))]
         main = [
@@ -95,9 +96,10 @@ class ValueEmitter:
                 number, self.size = self.size, self.size + 1
             places.append(int(self.slots[number]) if kind == COMPUTED else number)
         source = "\n\n".join([PRELUDE.read_text(encoding="utf-8"), *functions, "\n".join(main)]) + "\n"
-        return EmittedValues(source, self.size, places, constants, [_summary(each) for each in self.pieces])
+        return EmittedValues(source, self.size, places, constants, [_summary(piece) for piece in self.pieces])
 
     def _function(self, number: int, piece: Stretch) -> str:
+        """Return the C function of a stretch."""
         codes = self._codes(piece)
         local = self._local(piece, codes)[0]
         tables: list[str] = []
@@ -116,17 +118,19 @@ class ValueEmitter:
             if slots[0] >= 0:
                 lines.append(f"{self._element(slots, tables)} = v{i};")
         head = f"static __attribute__((noinline)) void values{number}(double *restrict m) {{"
-        body = [f"  {each}" for each in (*tables, f"for (int k = 0; k < {piece.times}; k++) {{")]
+        body = [f"  {line}" for line in (*tables, f"for (int k = 0; k < {piece.times}; k++) {{")]
         return "\n".join(
-            [f"/* {_summary(piece)} */", head, *body, *(f"    {each}" for each in lines), "  }", "}"]
+            [f"/* {_summary(piece)} */", head, *body, *(f"    {line}" for line in lines), "  }", "}"]
         )
 
     def _operand(self, codes: Array, tables: list[str]) -> str:
-        """What is read from memory, or a number, in every turn."""
+        """Return the C expression of an operand in every turn: a number, or what is read from memory."""
         kind, numbers = codes[0] & 3, codes >> 2
         if kind == CONSTANT:
             values = self.constants[numbers]
-            texts = [f"({literal(each, _DOUBLE)})" for each in values.tolist()]  # which may begin with -
+            texts = [
+                f"({literal(value, _DOUBLE)})" for value in values.tolist()
+            ]  # in brackets: they may begin with -
             if len(set(texts)) == 1:
                 return texts[0]
             tables.append(f"static const double c{len(tables)}[] = {{{', '.join(texts)}}};")
@@ -134,7 +138,8 @@ class ValueEmitter:
         return self._element(numbers if kind == INPUT else self.slots[numbers], tables)
 
     def _element(self, slots: Array, tables: list[str]) -> str:
-        """The element of the array that is at these places in the turns."""
+        """Return the C expression of the array's element at a place that goes through `slots` from turn to
+        turn."""
         start, step = int(slots[0]), int(slots[1] - slots[0]) if len(slots) > 1 else 0
         if (slots == start + step * np.arange(len(slots))).all():
             return f"m[{start} + {step} * k]" if step else f"m[{start}]"
@@ -143,7 +148,7 @@ class ValueEmitter:
 
 
 def _needed(tape: Scalars, outputs: list[int]) -> tuple[list[Operation], Array, list[int]]:
-    """Return the operations that the outputs depend on, their operands, and the outputs, numbered anew."""
+    """Return the operations that the outputs depend on, their operands, and the outputs, renumbered."""
     wanted = np.zeros(len(tape.operations), bool)
     for code in outputs:
         if code & 3 == COMPUTED:
@@ -163,6 +168,7 @@ def _needed(tape: Scalars, outputs: list[int]) -> tuple[list[Operation], Array, 
 
 
 def _cut(piece: Stretch) -> list[Stretch]:
+    """Return a stretch without repetition as several of at most LONGEST operations."""
     if piece.times > 1:
         return [piece]
     starts = range(piece.start, piece.end, LONGEST)
@@ -170,13 +176,14 @@ def _cut(piece: Stretch) -> list[Stretch]:
 
 
 def _computed(operation: Operation, args: list[str]) -> str:
+    """Return an operation on C expressions."""
     if operation is comparison.where:
         condition, *args = args
         return expression(operation, args, _DOUBLE, {"condition": condition})
     if operation is elementwise.pow:
         try:
             known = power(args[0], float(args[1]), _DOUBLE)
-        except ValueError:  # no number
+        except ValueError:  # the exponent is not a number
             known = None
         return known or expression(operation, args, _DOUBLE)
     text = expression(operation, args, _DOUBLE)
@@ -184,4 +191,5 @@ def _computed(operation: Operation, args: list[str]) -> str:
 
 
 def _summary(piece: Stretch) -> str:
+    """Return what a stretch computes, in a few words."""
     return f"{piece.body} operations" + (f", {piece.times} times" if piece.times > 1 else "")

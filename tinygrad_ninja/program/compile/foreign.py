@@ -1,4 +1,4 @@
-"""Random numbers of Python's and NumPy's own, which a recording does not see drawn."""
+"""Python's and NumPy's own random numbers, whose drawing a recording does not see."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...generator import Generator
 
 
 class _Stream(NamedTuple):
-    """A generator: what it is called, what reads and what writes its state, and the state that it had."""
+    """A generator: its name, the functions that read and write its state, and the state that it had."""
 
     name: str
     read: Callable[[], Any]
@@ -22,8 +22,8 @@ class _Stream(NamedTuple):
 
 
 class ForeignStreams:
-    """A context: the generators of Python's and NumPy's among the objects that a function can reach are put
-    back afterwards to where they were. `moved` then names those that were drawn from."""
+    """A context that restores the state of Python's and NumPy's generators that a function can reach. `moved`
+    then names those that were drawn from."""
 
     def __init__(self, within_reach: Sequence[Any]) -> None:
         self._within_reach = within_reach
@@ -57,7 +57,7 @@ class ForeignStreams:
 
 
 def _comparable(state: Any) -> Any:
-    """A generator's state, with bytes for its arrays."""
+    """Return a generator's state, with bytes in place of its arrays."""
     if isinstance(state, dict):
-        return {key: _comparable(each) for key, each in state.items()}
+        return {key: _comparable(value) for key, value in state.items()}
     return state.tobytes() if isinstance(state, np.ndarray) else state

@@ -31,10 +31,10 @@ from .plan import (
 class Fusion:
     """The kernels of primitive instructions, in groups that run one after the other.
 
-    checks: what is looked for before anything changes. outputs: (address, variable) to be written when
-    nothing can fail any more, or sooner where they are nobody's yet; cells: those that replace what the step
-    has read, written last. groups: what comes of it; complaints: what each check that fails says, by the
-    number that it answers, less one.
+    checks: the checks that run before anything changes. outputs: (address, variable) to be written when
+    nothing can fail any more, or sooner where the memory is not yet anybody's; cells: those that replace what
+    the step has read, written last. groups: the result; complaints: the error of each check, at the index of
+    its number less one.
     """
 
     def __init__(
@@ -57,27 +57,29 @@ class Fusion:
         for var in list(wanted):
             if var in storage.inputs:
                 self._look(wanted.pop(var))
-        for each in instructions:
-            self._check(each)
-            if each.output in storage.kept and each.output not in storage.inputs:
-                self._add_kernels(each)
-            self._look(wanted.get(each.output, ()))
+        for instruction in instructions:
+            self._check(instruction)
+            if instruction.output in storage.kept and instruction.output not in storage.inputs:
+                self._add_kernels(instruction)
+            self._look(wanted.get(instruction.output, ()))
         self._write_out(outputs, cells)
 
     def _look(self, checks: Iterable[Check]) -> None:
-        for each in checks:
-            self._add_check(each.var, each.low, each.high, each.error, each.message)
+        """Add the kernels of the checks."""
+        for check in checks:
+            self._add_check(check.var, check.low, check.high, check.error, check.message)
 
-    def _check(self, made: Instruction) -> None:
-        """Kernels that look at indices, and at divisors that are integers, before they are used."""
-        for each in index_checks(made):
-            low, high = self.storage.ranges.get(each.var, (-math.inf, math.inf))
-            if low < each.low or high > each.high:
-                self._look([each])
-        self._look(divisor_checks(made))
+    def _check(self, instruction: Instruction) -> None:
+        """Add kernels that check indices, and divisors that are integers, before they are used."""
+        for check in index_checks(instruction):
+            low, high = self.storage.ranges.get(check.var, (-math.inf, math.inf))
+            if low < check.low or high > check.high:
+                self._look([check])
+        self._look(divisor_checks(instruction))
 
     def _add_check(self, var: Var, low: int, high: int, error: type[Exception], what: str) -> None:
-        """A kernel that looks whether all are in [low, high), or where these are equal, whether one is."""
+        """Add a kernel that checks whether all elements are in [low, high), or where these are equal, whether
+        any is."""
         address = self.storage.address(var)
         assert address is not None, f"{var} is to be checked and was not kept"
         if (address.buffer, address.offset, low, high) in self._checked or not math.prod(var.shape):
@@ -88,53 +90,57 @@ class Fusion:
         kernel.code = len(self.complaints)
         self._ready[address.buffer] = self._alone(kernel) + 1
 
-    def _add_kernels(self, made: Instruction) -> None:
-        operation, var = made.operation, made.output
+    def _add_kernels(self, instruction: Instruction) -> None:
+        """Add the kernels that compute an instruction's output into its memory."""
+        operation, var = instruction.operation, instruction.output
         address = self.storage.kept[var]
         if operation.category is Category.REDUCTION:
-            x = made.inputs[0]
+            x = instruction.inputs[0]
             domain = x.shape if isinstance(x, Var) else ()
-            self._join(Kernel(operation, var, domain, address, made))
+            self._join(Kernel(operation, var, domain, address, instruction))
         elif operation.category is Category.JOIN:
-            self._pieces(made, address)
-        elif is_alone(operation) and not self.storage.is_onehot(made):
+            self._pieces(instruction, address)
+        elif is_alone(operation) and not self.storage.is_onehot(instruction):
             domain = var.shape
             if operation is ops.indexing.put:
-                self._join(Kernel("store", made.inputs[0], var.shape, address), fresh=True)  # type: ignore[arg-type]
-                domain = np.empty(var.shape, np.int8)[_shown(made.parameters[0])].shape
+                self._join(Kernel("store", instruction.inputs[0], var.shape, address), fresh=True)  # type: ignore[arg-type]
+                domain = np.empty(var.shape, np.int8)[_shown(instruction.parameters[0])].shape
             elif operation.category is Category.SCATTER:
-                domain = made.inputs[0].shape  # type: ignore[union-attr]
-            position = self._alone(Kernel(operation, var, domain, address, made))
+                domain = instruction.inputs[0].shape  # type: ignore[union-attr]
+            position = self._alone(Kernel(operation, var, domain, address, instruction))
             self._ready[address.buffer] = position + 1
         else:
-            self._join(Kernel("store", var, var.shape, address, made))
+            self._join(Kernel("store", var, var.shape, address, instruction))
 
-    def _pieces(self, made: Instruction, address: Address) -> None:
-        """Store each part of what lies beside each other to its place."""
-        if made.operation not in (ops.shape.cat, ops.shape.stack):
-            raise uncompiled(made)
-        axis, start = made.parameters[0], 0
-        for x in made.inputs:
+    def _pieces(self, instruction: Instruction, address: Address) -> None:
+        """Add kernels that store each input of a concatenation to its place."""
+        if instruction.operation not in (ops.shape.cat, ops.shape.stack):
+            raise uncompiled(instruction)
+        axis, start = instruction.parameters[0], 0
+        for x in instruction.inputs:
             assert isinstance(x, Var)
-            size = x.shape[axis] if made.operation is ops.shape.cat else 1
-            place = slice(start, start + size) if made.operation is ops.shape.cat else start
+            size = x.shape[axis] if instruction.operation is ops.shape.cat else 1
+            place = slice(start, start + size) if instruction.operation is ops.shape.cat else start
             start += size
             key = (*(slice(None),) * axis, place, ...)
-            shown = address.viewed(Instruction(ops.indexing.slice, (made.output,), (key,), made.output))
+            shown = address.viewed(
+                Instruction(ops.indexing.slice, (instruction.output,), (key,), instruction.output)
+            )
             assert shown is not None
             self._join(Kernel("store", x, x.shape, shown), fresh=True)
         self._ready[address.buffer] = len(self.groups)
 
     def _write_out(self, outputs: list[tuple[Address, Var]], cells: list[tuple[Address, Var]]) -> None:
-        """What the caller gets, and last of all the memory that was read: no kernel may read another's new
-        value."""
+        """Add the kernels that write the caller's outputs, and last of all the memory that was read: no
+        kernel may read another's new value."""
         written = {address.buffer for address, _ in cells}
         last = []
         for address, var in cells:
             own = self._probe(address, var)
             loads = self._loads(Kernel("store", var, var.shape, address))
             if any(
-                each in written and (each is not address.buffer or at != {own}) for each, at in loads.items()
+                buffer in written and (buffer is not address.buffer or at != {own})
+                for buffer, at in loads.items()
             ):
                 copy = Buffer(f"new_{address.buffer.name}", var.dtype, var.shape, contiguous(var.shape))
                 held = Var(var.value)
@@ -150,15 +156,18 @@ class Fusion:
             self._join(Kernel("store", var, var.shape, address))
 
     def _probe(self, address: Address, var: Var) -> Place:
+        """Return the place that a kernel stores to at its loop variables."""
         return Body(self.storage).at(address, indices(var.shape))
 
     def _loads(self, kernel: Kernel) -> dict[Buffer, set[Place]]:
+        """Return the places that a kernel reads, by buffer."""
         body = Body(self.storage)
         write_point(self.storage, kernel, body)
         return body.loads
 
     def _join(self, kernel: Kernel, fresh: bool = False) -> int:
-        """Put the kernel into the first group with loops like its own that what it reads allows."""
+        """Put the kernel into the first group with equal loops that its reads allow, and return that group's
+        position."""
         loads = self._loads(kernel)
         assert kernel.target is not None
         needed = [self._ready.get(buffer, 0) for buffer in loads]
@@ -184,11 +193,13 @@ class Fusion:
         return position
 
     def _flows(self, group: Group, loads: dict[Buffer, set[Place]], at: int) -> bool:
-        """Whether what the group itself makes is read only where it was just stored."""
+        """Return whether what the group itself computes is read only where it was just stored."""
         for buffer, places in loads.items():
             if self._ready.get(buffer, 0) > at:
                 makers = [
-                    each for each in group.kernels if each.target is not None and each.target.buffer is buffer
+                    kernel
+                    for kernel in group.kernels
+                    if kernel.target is not None and kernel.target.buffer is buffer
                 ]
                 if len(makers) != 1 or makers[0].kind != "store" or places != {makers[0].own}:
                     return False
@@ -197,10 +208,11 @@ class Fusion:
         return True
 
     def _alone(self, kernel: Kernel) -> int:
+        """Put the kernel into a group of its own, and return its position."""
         self.groups.append(Group([kernel]))
         return len(self.groups) - 1
 
 
 def _shown(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """A key with which NumPy tells the shape of what it selects."""
-    return tuple(np.zeros(each.shape, int) if isinstance(each, Var) else each for each in key)
+    """Return a key of the same kinds and shapes with which NumPy gives the shape of the selection."""
+    return tuple(np.zeros(item.shape, int) if isinstance(item, Var) else item for item in key)

@@ -15,19 +15,18 @@ from ...nn.tree import KINDS
 from ...tensors import Tensor
 
 PLAIN = (bool, int, float, str, bytes, type(None))
-"""What is told by its value."""
+"""The types that are compared by value."""
 
 
 def modes() -> tuple[Any, ...]:
-    """Return what decides how all operations compute: the default dtype, whether this thread records, and the
-    half precision that its autocast has for each device."""
+    """Return the modes that decide how all operations compute: the default dtype, whether this thread
+    records, and the half precision that its autocast has for each device."""
     return get_default_dtype(), is_grad_enabled(), halves()
 
 
 class Guard:
-    """What a function reads beside its arguments and that decides what it does: numbers, strings and
-    Tensors among its globals and its closure, which parts of a Module are in training, and the engine's
-    modes; and what all that was."""
+    """A check that what a function reads beside its arguments is as it was: numbers, strings and Tensors
+    among its globals and its closure, which parts of a Module are in training, and the engine's modes."""
 
     def __init__(self, fn: Any) -> None:
         self.tests: list[str] = []
@@ -48,11 +47,13 @@ class Guard:
         self.holds: Callable[[], bool] = eval(f"lambda: {text}", self.names)  # noqa: S307 - made of the lines here
 
     def _bind(self, value: Any) -> str:
+        """Return a new name under which the tests find the value."""
         name = f"o{len(self.names)}"
         self.names[name] = value
         return name
 
     def _note(self, text: str, owner: Any) -> None:
+        """Add the tests for what an expression gives; owner: the object that it is read from."""
         try:
             value = eval(text, self.names)  # noqa: S307 - one of the expressions above
         except ValueError:  # an empty cell
@@ -61,20 +62,24 @@ class Guard:
             self.tests.append(f"{text} is {self._bind(value)}")
         elif isinstance(value, PLAIN):
             now = self._bind(value)
-            same = f"type({text}) is type({now}) and {text} == {now}"  # 1 is no 1.0
+            same = f"type({text}) is type({now}) and {text} == {now}"  # 1 is not 1.0
             if value == 0 and isinstance(value, float):
-                same += f" and str({text}) == {str(value)!r}"  # and 0.0 no -0.0
+                same += f" and str({text}) == {str(value)!r}"  # and 0.0 is not -0.0
             self.tests.append(f"({text} is {now} or {same})")
         elif isinstance(value, Module):
             self.tests.append(f"{text} is {self._bind(value)}")
             for part in value.modules():
                 self._note_module(part)
-        elif isinstance(value, (list, tuple)) and value and all(isinstance(each, Tensor) for each in value):
+        elif (
+            isinstance(value, (list, tuple))
+            and value
+            and all(isinstance(element, Tensor) for element in value)
+        ):
             self.tests.append(f"tuple(map(id, {text})) == {self._bind(tuple(map(id, value)))}")
 
     def _note_module(self, module: Module) -> None:
-        """Its numbers and strings, `training` among them, and which parameters, buffers, parts and hooks it
-        has."""
+        """Add the tests for a module: its numbers and strings, `training` among them, and which parameters,
+        buffers, parts and hooks it has."""
         attributes = vars(module)
         plain = {name: value for name, value in attributes.items() if isinstance(value, PLAIN)}
         held = self._bind(attributes)
@@ -82,25 +87,27 @@ class Guard:
         self.tests.append(f"({now},) == {self._bind(tuple(plain.values()))}")
         for name in (*KINDS, "_forward_pre_hooks", "_forward_hooks"):
             held = self._bind(attributes[name])
-            self._bind(tuple(attributes[name].values()))  # so that no other object gets the number of one
+            self._bind(
+                tuple(attributes[name].values())
+            )  # kept, so that no other object gets one of these ids
             numbers = tuple(map(id, attributes[name].values()))
             self.tests.append(f"(*map(id, {held}.values()),) == {numbers}" if numbers else f"not {held}")
 
 
 def names_read(code: types.CodeType) -> tuple[set[str], set[str]]:
-    """The attributes of its first argument that a function reads, and the globals; also those that the
-    functions within it read."""
-    first, attributes, found = code.co_varnames[:1], set(), set()
+    """Return the attributes of its first argument that a function reads, and the globals; the functions
+    within it are included."""
+    first, attributes, globals_read = code.co_varnames[:1], set(), set()
     waiting = [code]
     while waiting:
-        each = waiting.pop()
-        waiting += [const for const in each.co_consts if isinstance(const, types.CodeType)]
-        names: Any = ()  # what the instruction before has loaded last
-        for step in dis.get_instructions(each):
+        current = waiting.pop()
+        waiting += [const for const in current.co_consts if isinstance(const, types.CodeType)]
+        names: Any = ()  # the locals that the instruction before has loaded
+        for step in dis.get_instructions(current):
             if step.opname in ("LOAD_ATTR", "LOAD_METHOD") and names[-1:] == first:
                 attributes.add(step.argval)
             elif step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                found.add(step.argval)
+                globals_read.add(step.argval)
             local = step.opname.startswith("LOAD_FAST") or step.opname == "LOAD_DEREF"
             names = () if not local else step.argval if isinstance(step.argval, tuple) else (step.argval,)
-    return attributes, found
+    return attributes, globals_read

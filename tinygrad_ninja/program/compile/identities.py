@@ -1,7 +1,7 @@
 """Simplifications that change no value: NaN, infinities and the sign of zero are what they were.
 
-They are those that a reader makes without a thought: a view of a view, -(-x), what is done alike to repeated
-values, their sum. What `derive(..., simplify=True)` knows beside is left out, since it holds for finite
+They are those that a reader makes without a thought: a view of a view, -(-x), one operation on repeated
+values, their sum. What else `derive(..., simplify=True)` knows is left out, since it holds for finite
 numbers only. Where a probability underflows, the lines of the cross-entropy's backward pass divide 0 by 0 and
 leave NaN where (softmax - onehot) / n has a number; where a gradient is infinite, batch norm's one line
 leaves infinities where its lines leave NaN. benchmarks/README.md says what that would save.
@@ -27,22 +27,22 @@ Simpler = Var | list[Instruction] | None
 """A variable that is the same; or simpler instructions, the last of which makes the output; or neither."""
 
 
-def simpler(made: Instruction, maker: Maker) -> Simpler:
-    """Return what an instruction amounts to."""
-    rule = _RULES.get(made.operation)
-    simple = rule(made, maker) if rule is not None else None
-    if simple is None and made.operation.category is Category.ELEMENTWISE:
-        return _unrepeated(made, maker)
+def simpler(instruction: Instruction, maker: Maker) -> Simpler:
+    """Return the simpler form of an instruction."""
+    rule = _RULES.get(instruction.operation)
+    simple = rule(instruction, maker) if rule is not None else None
+    if simple is None and instruction.operation.category is Category.ELEMENTWISE:
+        return _unrepeated(instruction, maker)
     return simple
 
 
 def unknown(shape: Any, dtype: Any) -> Var:
-    """A variable of which no value was recorded."""
+    """Return a variable that has a shape and a dtype, and no recorded value."""
     return Var(np.broadcast_to(np.zeros((), dtype), shape))
 
 
 def _of(x: Any, maker: Maker, *operations: Operation) -> Var | None:
-    """Return what `x` was made of by one of these operations; None where it was not."""
+    """Return the input of the instruction that makes `x`, if it is one of these operations; else None."""
     before = maker(x)
     if before is None or before.operation not in operations or not isinstance(before.inputs[0], Var):
         return None
@@ -52,69 +52,72 @@ def _of(x: Any, maker: Maker, *operations: Operation) -> Var | None:
 # -- copies, views, casts ------------------------------------------------------------------------------------
 
 
-def _copy(made: Instruction, maker: Maker) -> Simpler:
-    return made.inputs[0] if isinstance(made.inputs[0], Var) else None
+def _copy(instruction: Instruction, maker: Maker) -> Simpler:
+    return instruction.inputs[0] if isinstance(instruction.inputs[0], Var) else None
 
 
-def _whole(made: Instruction) -> Var | None:
-    """What a view shows, if all of it in its own shape."""
-    (x,) = made.inputs
-    return x if isinstance(x, Var) and x.shape == made.output.shape else None
+def _whole(instruction: Instruction) -> Var | None:
+    """Return the input of a view that shows all of it in its own shape; else None."""
+    (x,) = instruction.inputs
+    return x if isinstance(x, Var) and x.shape == instruction.output.shape else None
 
 
-def _reshape(made: Instruction, maker: Maker) -> Simpler:
-    base = _of(made.inputs[0], maker, *RESHAPES)
+def _reshape(instruction: Instruction, maker: Maker) -> Simpler:
+    base = _of(instruction.inputs[0], maker, *RESHAPES)
     if base is not None:
-        parameters = (made.output.shape,)
-        return [replace(made, operation=ops.shape.reshape, inputs=(base,), parameters=parameters)]
-    return _whole(made)
+        parameters = (instruction.output.shape,)
+        return [replace(instruction, operation=ops.shape.reshape, inputs=(base,), parameters=parameters)]
+    return _whole(instruction)
 
 
-def _expand(made: Instruction, maker: Maker) -> Simpler:
-    base = _of(made.inputs[0], maker, ops.shape.expand)
+def _expand(instruction: Instruction, maker: Maker) -> Simpler:
+    base = _of(instruction.inputs[0], maker, ops.shape.expand)
     if base is not None:
-        return [replace(made, inputs=(base,))]
-    return _whole(made)
+        return [replace(instruction, inputs=(base,))]
+    return _whole(instruction)
 
 
-def _permute(made: Instruction, maker: Maker) -> Simpler:
-    n = len(made.output.shape)
-    axes = tuple(axis % n for axis in made.parameters[0])
-    before, base = maker(made.inputs[0]), _of(made.inputs[0], maker, ops.shape.permute)
+def _permute(instruction: Instruction, maker: Maker) -> Simpler:
+    n = len(instruction.output.shape)
+    axes = tuple(axis % n for axis in instruction.parameters[0])
+    before, base = maker(instruction.inputs[0]), _of(instruction.inputs[0], maker, ops.shape.permute)
     if before is not None and base is not None:
-        return [replace(made, inputs=(base,), parameters=(tuple(before.parameters[0][i] for i in axes),))]
-    return _whole(made) if axes == tuple(range(n)) else None
+        return [
+            replace(instruction, inputs=(base,), parameters=(tuple(before.parameters[0][i] for i in axes),))
+        ]
+    return _whole(instruction) if axes == tuple(range(n)) else None
 
 
-def _slice(made: Instruction, maker: Maker) -> Simpler:
-    backwards = any(isinstance(each, slice) and (each.step or 1) < 0 for each in made.parameters[0])
-    return None if backwards else _whole(made)
+def _slice(instruction: Instruction, maker: Maker) -> Simpler:
+    backwards = any(isinstance(item, slice) and (item.step or 1) < 0 for item in instruction.parameters[0])
+    return None if backwards else _whole(instruction)
 
 
-def _gather(made: Instruction, maker: Maker) -> Simpler:
-    """The largest along an axis, taken by its index as `max(dim)` does, is the largest; of 0 and -0, which
-    are as large, it may be the other."""
-    (x,), (axis, index) = made.inputs, made.parameters
+def _gather(instruction: Instruction, maker: Maker) -> Simpler:
+    """Replace max(dim), a gather by the index of the largest, by the largest value; between 0 and -0, which
+    are equal, it may choose the other."""
+    (x,), (axis, index) = instruction.inputs, instruction.parameters
     search = maker(index)
     if search is None or search.operation is not FIRST_EQUAL or search.inputs[0] is not x:
         return None
     return search.inputs[1] if search.parameters == (axis, True) else None  # type: ignore[return-value]
 
 
-def _cast(made: Instruction, maker: Maker) -> Simpler:
-    """By way of a dtype that holds every value of the first."""
-    x, to = made.inputs[0], made.output.dtype
+def _cast(instruction: Instruction, maker: Maker) -> Simpler:
+    """Skip a first cast to a dtype that holds every value of the original."""
+    x, to = instruction.inputs[0], instruction.output.dtype
     assert isinstance(x, Var)
     if x.dtype == to:
         return x
     first = _of(x, maker, ops.elementwise.cast)
     if first is None or not _holds(x.dtype, first.dtype) or (first.dtype.kind == "f" and to.kind != "f"):
         return None
-    return [replace(made, inputs=(first,))]
+    return [replace(instruction, inputs=(first,))]
 
 
 def _holds(wide: np.dtype[Any], narrow: np.dtype[Any]) -> bool:
-    """Whether the one dtype has each value of the other; of integers of 64 bits NumPy says so of double."""
+    """Return whether dtype `wide` has each value of `narrow`; of 64-bit integers in a double NumPy says so
+    wrongly."""
     rounds = narrow.kind in "iu" and narrow.itemsize == 8 and wide.kind == "f"
     return np.can_cast(narrow, wide) and not rounds
 
@@ -123,67 +126,81 @@ def _holds(wide: np.dtype[Any], narrow: np.dtype[Any]) -> bool:
 
 
 def _minus(x: Any, maker: Maker, dtype: np.dtype[Any]) -> Var | None:
-    """y, where x is -y in this dtype."""
+    """Return y, where x is -y in this dtype; else None."""
     return _of(x, maker, ops.elementwise.neg) if isinstance(x, Var) and x.dtype == dtype else None
 
 
-def _neg(made: Instruction, maker: Maker) -> Simpler:
-    return _minus(made.inputs[0], maker, made.output.dtype)
+def _neg(instruction: Instruction, maker: Maker) -> Simpler:
+    return _minus(instruction.inputs[0], maker, instruction.output.dtype)
 
 
-def _add(made: Instruction, maker: Maker) -> Simpler:
-    """a + (-b) = a - b, by the standard's definition of the difference."""
-    for a, b in (made.inputs, made.inputs[::-1]):
-        minus = _minus(b, maker, made.output.dtype)
+def _add(instruction: Instruction, maker: Maker) -> Simpler:
+    """Replace a + (-b) by a - b, which IEEE 754 defines as the same."""
+    for a, b in (instruction.inputs, instruction.inputs[::-1]):
+        minus = _minus(b, maker, instruction.output.dtype)
         if minus is not None:
-            return [replace(made, operation=ops.elementwise.sub, inputs=(a, minus))]
+            return [replace(instruction, operation=ops.elementwise.sub, inputs=(a, minus))]
     return None
 
 
-def _sub(made: Instruction, maker: Maker) -> Simpler:
-    minus = _minus(made.inputs[1], maker, made.output.dtype)
+def _sub(instruction: Instruction, maker: Maker) -> Simpler:
+    minus = _minus(instruction.inputs[1], maker, instruction.output.dtype)
     if minus is None:
         return None
-    return [replace(made, operation=ops.elementwise.add, inputs=(made.inputs[0], minus))]
+    return [replace(instruction, operation=ops.elementwise.add, inputs=(instruction.inputs[0], minus))]
 
 
-def _mul(made: Instruction, maker: Maker) -> Simpler:
-    """x · -1 = -x; the signs of two factors, or of a numerator and its denominator."""
-    for x, other in (made.inputs, made.inputs[::-1]):
+def _mul(instruction: Instruction, maker: Maker) -> Simpler:
+    """Replace x · -1 by -x, and cancel the signs of two factors, or of a numerator and its denominator."""
+    for x, other in (instruction.inputs, instruction.inputs[::-1]):
         number = other.number if isinstance(other, Var) and other.constant else other
-        same = isinstance(x, Var) and (x.shape, x.dtype) == (made.output.shape, made.output.dtype)
-        if same and not isinstance(number, Var) and number == -1 and made.operation is ops.elementwise.mul:
-            return [replace(made, operation=ops.elementwise.neg, inputs=(x,))]
-    both = tuple(_minus(x, maker, made.output.dtype) for x in made.inputs)
-    return [replace(made, inputs=both)] if None not in both else None  # type: ignore[arg-type]
+        same = isinstance(x, Var) and (x.shape, x.dtype) == (
+            instruction.output.shape,
+            instruction.output.dtype,
+        )
+        if (
+            same
+            and not isinstance(number, Var)
+            and number == -1
+            and instruction.operation is ops.elementwise.mul
+        ):
+            return [replace(instruction, operation=ops.elementwise.neg, inputs=(x,))]
+    both = tuple(_minus(x, maker, instruction.output.dtype) for x in instruction.inputs)
+    return [replace(instruction, inputs=both)] if None not in both else None  # type: ignore[arg-type]
 
 
 # -- repeated values -----------------------------------------------------------------------------------------
 
 
-def _unrepeated(made: Instruction, maker: Maker) -> Simpler:
-    """Do what is done alike to each of repeated values to the values, and repeat them after."""
-    found = [_of(x, maker, ops.shape.expand) for x in made.inputs]
-    if not any(found) or len({x.dtype for x in made.inputs if isinstance(x, Var)}) > 1:
-        return None  # a value of no dimensions may count for less where dtypes meet
-    inputs = tuple(x if base is None else base for x, base in zip(made.inputs, found, strict=True))
-    fewer = replace(made, inputs=inputs)
+def _unrepeated(instruction: Instruction, maker: Maker) -> Simpler:
+    """Apply an operation to the values before they are repeated, and repeat the results."""
+    bases = [_of(x, maker, ops.shape.expand) for x in instruction.inputs]
+    if not any(bases) or len({x.dtype for x in instruction.inputs if isinstance(x, Var)}) > 1:
+        return None  # a 0-dimensional operand may not take part in deciding the dtype
+    inputs = tuple(x if base is None else base for x, base in zip(instruction.inputs, bases, strict=True))
+    fewer = replace(instruction, inputs=inputs)
     shape = np.broadcast_shapes(*(x.shape for x in fewer.reads()))
-    if shape == made.output.shape:
+    if shape == instruction.output.shape:
         return [fewer]
-    fewer.output = unknown(shape, made.output.dtype)
-    return [fewer, _expanded(made, fewer.output)]
+    fewer.output = unknown(shape, instruction.output.dtype)
+    return [fewer, _expanded(instruction, fewer.output)]
 
 
-def _expanded(made: Instruction, x: Var) -> Instruction:
-    return replace(made, operation=ops.shape.expand, inputs=(x,), parameters=(made.output.shape,))
+def _expanded(instruction: Instruction, x: Var) -> Instruction:
+    return replace(
+        instruction, operation=ops.shape.expand, inputs=(x,), parameters=(instruction.output.shape,)
+    )
 
 
-def _of_repeated(made: Instruction, maker: Maker) -> Simpler:
-    """Return one of n equal values for their largest, and n times one for their sum. A sum is rounded once:
-    the order of a sum is nowhere promised, and every order comes closest to this."""
-    base, (axis, keepdims), x = _of(made.inputs[0], maker, ops.shape.expand), made.parameters, made.inputs[0]
-    if base is None or not isinstance(x, Var) or base.dtype != made.output.dtype:
+def _of_repeated(instruction: Instruction, maker: Maker) -> Simpler:
+    """Replace the largest of n equal values by one of them, and their sum by n times one. The product is
+    rounded once: no order of a sum is promised, and every order comes closest to this."""
+    base, (axis, keepdims), x = (
+        _of(instruction.inputs[0], maker, ops.shape.expand),
+        instruction.parameters,
+        instruction.inputs[0],
+    )
+    if base is None or not isinstance(x, Var) or base.dtype != instruction.output.dtype:
         return None
     before = (1,) * (len(x.shape) - len(base.shape)) + base.shape
     axes = range(len(before)) if axis is None else axis
@@ -191,13 +208,17 @@ def _of_repeated(made: Instruction, maker: Maker) -> Simpler:
     if n == 0 or any(before[i] != 1 for i in axes):
         return None
     shape = tuple(m for i, m in enumerate(before) if keepdims or i not in axes)
-    one = unknown(shape, x.dtype)
-    parts = [replace(made, operation=ops.shape.reshape, inputs=(base,), parameters=(shape,), output=one)]
-    if made.operation is ops.reduction.sum:
+    single = unknown(shape, x.dtype)
+    parts = [
+        replace(instruction, operation=ops.shape.reshape, inputs=(base,), parameters=(shape,), output=single)
+    ]
+    if instruction.operation is ops.reduction.sum:
         total = unknown(shape, x.dtype)
-        product = replace(made, operation=ops.elementwise.mul, inputs=(one, n), parameters=(), output=total)
+        product = replace(
+            instruction, operation=ops.elementwise.mul, inputs=(single, n), parameters=(), output=total
+        )
         parts.append(product)
-    return [*parts, _expanded(made, parts[-1].output)]
+    return [*parts, _expanded(instruction, parts[-1].output)]
 
 
 _RULES: dict[Operation, Callable[[Instruction, Maker], Simpler]] = {

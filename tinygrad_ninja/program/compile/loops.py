@@ -1,4 +1,4 @@
-"""Loops over a domain, with what is computed at each point and what is summed up on the way."""
+"""Loops over a domain, with what is computed at each point and what is reduced on the way."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from .plan import ANYWHERE, Address, Buffer, Group, Kernel, Place, Storage, cont
 from .scalars import accumulator, c_type, converted, expression, literal
 
 LANES = 16
-"""So many sums run beside each other where a row is summed: the order of the additions is the same
-everywhere."""
+"""The number of partial sums that run beside each other where a row is summed: a fixed number, so that the
+order of the additions is the same on every machine."""
 STACK = 2**14
-"""Bytes that the rows of one function may take on the stack: a thread may have little of it."""
+"""The most bytes that the rows of one function may take on the stack: a thread may have little of it."""
 NOWHERE = 2**31 - 1
-"""What a search gives of an element that is not the one."""
+"""The index that a search gives for an element that does not match: larger than any index that does."""
 _OPENMP = {
     ops.elementwise.add: "+", ops.elementwise.mul: "*", ops.comparison.bitwise_or: "|",
     ops.comparison.bitwise_and: "&", ops.comparison.bitwise_xor: "^", ops.comparison.maximum: "max",
     ops.comparison.minimum: "min",
 }  # fmt: skip
-"""What the pragma calls the operation that a reduction folds."""
+"""The pragma's name for the operation that a reduction folds."""
 _WINS = {ops.comparison.maximum: ">", ops.comparison.minimum: "<"}
-"""The sign between the number that stays and the one that goes, for those that choose one of two."""
+"""For operations that choose one of two numbers, the comparison of the chosen one with the other."""
 
 
 class Loops:
@@ -44,8 +44,9 @@ class Loops:
         row: int = 0,
         copies: dict[tuple[Buffer, Place], str] | None = None,
     ) -> None:
-        """width: bytes of a vector register. row: what the innermost loop runs to, where that is more than
-        its size; copies: the names of rows on the stack, for what is read there."""
+        """Generate the loops. width: bytes of a vector register. row: the number of steps of the innermost
+        loop, where that is more than its size; copies: the names of the rows on the stack that are read
+        instead of a buffer."""
         self.storage, self.group, self.width, self.row = storage, group, width, row
         self.body = Body(storage, copies)
         self.sizes = group.loops
@@ -62,12 +63,12 @@ class Loops:
         self.lines = self._generate()
 
     def padded(self) -> Loops:
-        """Return these loops with an innermost one that runs to the end of a whole vector, which spares the
-        rest at the end of each row that would be computed one by one; or these, where it may not run so far.
+        """Return loops whose innermost one runs to the end of a whole vector, so that no rest of a row is
+        computed element by element; or these loops, where it may not run so far.
 
-        Beyond its row the loop computes with anything. What it may do there is decided here and nowhere else:
-        arithmetic, which harms nobody, but no look for errors, no division of integers, no place chosen by
-        what was read, and no memory but where it says that it has room. A short vector of the caller's is
+        Beyond its row the loop computes with arbitrary numbers. What it may do there is decided here and
+        nowhere else: arithmetic, which does no harm, but no checks, no division of integers, no place that
+        depends on what was read, and no memory but a buffer's own room. A short vector of the caller's is
         copied to a row on the stack.
         """
         if not self.sizes or self.body.traps or any(kernel.alone for kernel in self.group.kernels):
@@ -98,6 +99,7 @@ class Loops:
         return Loops(self.storage, self.group, self.width, row, copies)
 
     def _generate(self) -> list[str]:
+        """Return the lines of the function."""
         for number, kernel in enumerate(self.group.kernels):
             if kernel.kind == "check":
                 self._check(kernel)
@@ -123,7 +125,7 @@ class Loops:
             if inner and self.laned:
                 out.append(f"{indent}for (int from = 0; from < {sizes[level]}; from += {LANES})")
             if inner and self.vector:
-                out.append("#pragma omp simd" + "".join(f" {each}" for each in self.clauses))
+                out.append("#pragma omp simd" + "".join(f" {clause}" for clause in self.clauses))
             if inner and self.laned:
                 out.append(f"{indent}for (int lane = 0; lane < {LANES}; lane++) {{")
                 out.append(f"{indent}  const int i{level} = from + lane;")
@@ -137,6 +139,7 @@ class Loops:
         return out + self.after
 
     def _check(self, kernel: Kernel) -> None:
+        """Add a check of a variable: the function answers whether any element is wrong."""
         text = write_point(self.storage, kernel, self.body)
         low, high = kernel.bounds
         wrong = f"({text} < {low}) | ({text} >= {high})" if low < high else f"{text} == {low}"
@@ -146,6 +149,7 @@ class Loops:
         self.after.append("  return wrong;")
 
     def _reduce(self, kernel: Kernel, operation: Operation, name: str) -> None:
+        """Add the loop of a reduction."""
         assert kernel.instruction is not None
         assert kernel.target is not None
         fold = operation.folds
@@ -155,10 +159,10 @@ class Loops:
         domain, var = kernel.domain, kernel.var
         axes = set(range(len(domain))) if axis is None else {axis} if isinstance(axis, int) else set(axis)
         at = indices(domain)
-        level_of = {each: int(each[1:]) for each in at if each != "0"}
-        out = tuple("0" if i in axes else each for i, each in enumerate(at) if keep or i not in axes)
-        staying = [level_of[each] for i, each in enumerate(at) if each != "0" and i not in axes]
-        gone = [level_of[each] for i, each in enumerate(at) if each != "0" and i in axes]
+        level_of = {counter: int(counter[1:]) for counter in at if counter != "0"}
+        out = tuple("0" if i in axes else counter for i, counter in enumerate(at) if keep or i not in axes)
+        staying = [level_of[counter] for i, counter in enumerate(at) if counter != "0" and i not in axes]
+        gone = [level_of[counter] for i, counter in enumerate(at) if counter != "0" and i in axes]
         level = max(staying, default=-1) + 1
         text = write_point(self.storage, kernel, self.body)
         place = f"{kernel.target.buffer.name}[{self.body.at(kernel.target, out)}]"
@@ -168,11 +172,11 @@ class Loops:
         if self.row and last in gone:
             nothing = _nothing(operation, dtype)
             text = self.body.name(f"(i{last} < {self.sizes[-1]} ? {text} : {nothing})", dtype)
-        outer = any(each < level for each in gone)
+        outer = any(axis_level < level for axis_level in gone)
         if outer:
             self._initialise(kernel, operation, out, staying)
-        if level == len(self.sizes) and not any(each >= level for each in gone):
-            if fold is ops.elementwise.add and not outer:  # of -0 it is 0
+        if level == len(self.sizes) and not any(axis_level >= level for axis_level in gone):
+            if fold is ops.elementwise.add and not outer:  # the sum of -0 alone is 0
                 text = expression(fold, [_nothing(operation, var.dtype), text], var.dtype)
             self.body.lines += self._combine(fold, place, text, var) if outer else [f"{place} = {text};"]
             return
@@ -203,6 +207,7 @@ class Loops:
         )
 
     def _combine(self, fold: Operation, place: str, text: str, var: Var) -> list[str]:
+        """Return the lines that fold a value into the one in memory."""
         if fold not in _WINS:
             return [f"{place} = {expression(fold, [place, text], var.dtype)};"]
         nan = f" || {text} != {text}" if var.dtype.kind == "f" else ""
@@ -211,6 +216,7 @@ class Loops:
     def _initialise(
         self, kernel: Kernel, operation: Operation, out: tuple[str, ...], staying: list[int]
     ) -> None:
+        """Add the loop that sets the results to the number that the reduction begins with."""
         assert kernel.target is not None
         place = f"{kernel.target.buffer.name}[{self.body.at(kernel.target, out)}]"
         for level in staying:
@@ -218,57 +224,59 @@ class Loops:
         self.before.append(f"    {place} = {_nothing(operation, kernel.var.dtype)};")
 
     def _write_apart(self, kernel: Kernel, text: str) -> None:
-        """Write the value of a point where its operation says. UnsupportedError, which names the operation,
-        where no loops are known for it."""
-        made, target = kernel.instruction, kernel.target
-        assert made is not None
+        """Write the value of a point to where its operation says. Raise UnsupportedError, which names the
+        operation, where there are no loops for it."""
+        instruction, target = kernel.instruction, kernel.target
+        assert instruction is not None
         assert target is not None
-        if made.operation not in _APART:
-            raise uncompiled(made)
+        if instruction.operation not in _APART:
+            raise uncompiled(instruction)
         self.vector = False
-        _APART[made.operation](self, made, target, indices(kernel.domain), text)
+        _APART[instruction.operation](self, instruction, target, indices(kernel.domain), text)
 
-    def _scan(self, made: Instruction, target: Address, index: Index, text: str) -> None:
-        (axis,), fold = made.parameters, made.operation.folds
+    def _scan(self, instruction: Instruction, target: Address, index: Index, text: str) -> None:
+        (axis,), fold = instruction.parameters, instruction.operation.folds
         assert fold is not None
         here = f"{target.buffer.name}[{self.body.at(target, index)}]"
         if index[axis] == "0":
             self.body.lines.append(f"{here} = {text};")
             return
         before = f"{here[:-1]} - {target.strides[axis]}]"
-        total = expression(fold, [before, text], made.output.dtype)
+        total = expression(fold, [before, text], instruction.output.dtype)
         self.body.lines.append(f"{here} = {index[axis]} ? {total} : {text};")
 
-    def _scatter(self, made: Instruction, target: Address, index: Index, text: str) -> None:
-        shape, key = made.parameters
+    def _scatter(self, instruction: Instruction, target: Address, index: Index, text: str) -> None:
+        shape, key = instruction.parameters
         place = self.body.place(key, shape, index)
         read = any(isinstance(item, Var) for item in key)
         last = f"i{len(self.sizes) - 1}"
         self.vector = bool(self.sizes) and read and index[-1] == last and place[-1] == last
-        self._onto_zeros(made, target, place, text, once=not read)
+        self._onto_zeros(instruction, target, place, text, once=not read)
 
-    def _scatter_along(self, made: Instruction, target: Address, index: Index, text: str) -> None:
-        _, axis, where = made.parameters
-        there = self.body.wrapped(where, index, made.output.shape[axis])
+    def _scatter_along(self, instruction: Instruction, target: Address, index: Index, text: str) -> None:
+        _, axis, where = instruction.parameters
+        there = self.body.wrapped(where, index, instruction.output.shape[axis])
         place = tuple(there if i == axis else counter for i, counter in enumerate(index))
-        self._onto_zeros(made, target, place, text, once=False)
+        self._onto_zeros(instruction, target, place, text, once=False)
 
-    def _diagonal(self, made: Instruction, target: Address, index: Index, text: str) -> None:
-        (i,), (offset,) = index, made.parameters
+    def _diagonal(self, instruction: Instruction, target: Address, index: Index, text: str) -> None:
+        (i,), (offset,) = index, instruction.parameters
         place = f"({i} + {max(0, -offset)})", f"({i} + {max(0, offset)})"
-        self._onto_zeros(made, target, place, text, once=True)
+        self._onto_zeros(instruction, target, place, text, once=True)
 
-    def _put(self, made: Instruction, target: Address, index: Index, text: str) -> None:
-        place = self.body.place(made.parameters[0], made.output.shape, index)
+    def _put(self, instruction: Instruction, target: Address, index: Index, text: str) -> None:
+        place = self.body.place(instruction.parameters[0], instruction.output.shape, index)
         self.body.lines.append(f"{target.buffer.name}[{self.body.at(target, place)}] = {text};")
 
-    def _onto_zeros(self, made: Instruction, target: Address, place: Index, text: str, once: bool) -> None:
-        """Add the value at a place of what was zeros before. once: no place is written twice."""
+    def _onto_zeros(
+        self, instruction: Instruction, target: Address, place: Index, text: str, once: bool
+    ) -> None:
+        """Add the value to a place in memory that was zeros before. once: no place is written twice."""
         name = target.buffer.name
         self.before.append(f"  memset({name}, 0, {target.buffer.elements} * sizeof *{name});")
         here = f"{name}[{self.body.at(target, place)}]"
         if not once:  # 0 + -0 is 0
-            text = expression(ops.elementwise.add, [here, text], made.output.dtype)
+            text = expression(ops.elementwise.add, [here, text], instruction.output.dtype)
         self.body.lines.append(f"{here} = {text};")
 
 
@@ -279,12 +287,12 @@ _APART: dict[Operation, Callable[[Loops, Instruction, Address, Index, str], None
     ops.indexing.put: Loops._put,
     ops.shape.diag_embed: Loops._diagonal,
 }
-"""Loops that write to a place of their own choice."""
+"""The loops of operations that choose themselves where to write."""
 
 
 def _nothing(operation: Operation, dtype: np.dtype[Any]) -> str:
-    """Return the number that a reduction begins with: the neutral one of what it folds, or, where the dtype
-    has no infinity, its own limit."""
+    """Return the number that a reduction begins with: the neutral element of what it folds, or where the
+    dtype has no infinity, its limit."""
     if operation is FIRST_EQUAL:
         return str(NOWHERE)
     neutral = operation.folds.neutral if operation.folds is not None else None
@@ -298,14 +306,15 @@ def _nothing(operation: Operation, dtype: np.dtype[Any]) -> str:
 
 
 def write_point(storage: Storage, kernel: Kernel, body: Body) -> str:
-    """Write what is computed at each point of the domain, for a store all of it; returns the value."""
+    """Write what is computed at each point of the domain (for a store, the store too), and return the
+    value."""
     index = indices(kernel.domain)
     if kernel.kind == "store":
         assert kernel.target is not None
         x: Any = kernel.var
-        made = storage.by.get(x)
-        if made is not None and storage.kept.get(x) is kernel.target:
-            text = body.named(x, body.computed(made, index))
+        instruction = storage.by.get(x)
+        if instruction is not None and storage.kept.get(x) is kernel.target:
+            text = body.named(x, body.computed(instruction, index))
         else:
             text = body.named(x, body.element(x, index))
         body.store(kernel.target, index, text)
@@ -324,7 +333,7 @@ def write_point(storage: Storage, kernel: Kernel, body: Body) -> str:
         best, (axis, _) = kernel.instruction.inputs[1], kernel.instruction.parameters
         assert isinstance(x, Var)
         v = body.name(body.element(x, index), x.dtype)
-        at = tuple("0" if axis is None or i == axis else each for i, each in enumerate(index))
+        at = tuple("0" if axis is None or i == axis else counter for i, counter in enumerate(index))
         m = body.value(best, at, x.dtype)
         place = (
             index[axis]
@@ -345,6 +354,6 @@ _NOBODY = Buffer("", np.dtype(np.int8), (), ())
 
 
 def indices(shape: tuple[int, ...]) -> tuple[str, ...]:
-    """The loop variable of each dimension; 0 for those of one."""
+    """Return the loop variable of each dimension; "0" for those of size 1."""
     names = iter(range(len(shape)))
     return tuple("0" if n == 1 else f"i{next(names)}" for n in shape)

@@ -22,8 +22,8 @@ from .entries import FIRST_EQUAL
 from .identities import simpler, unknown
 
 MANY = 2**12
-"""A sum in float32 of more terms is added up in float64: one after the other they would lose digits, where
-NumPy and PyTorch add by halves."""
+"""A float32 sum of more terms than this is accumulated in float64: added one after the other they would lose
+digits that NumPy and PyTorch keep, which add pairwise."""
 
 
 def primitives(
@@ -31,16 +31,17 @@ def primitives(
     outputs: Iterable[Var],
     parts: Callable[[Instruction], list[Instruction]],
 ) -> tuple[list[Instruction], dict[Var, Var]]:
-    """The instructions that `outputs` need, in primitive operations, which `parts` gives of each; and for
-    each variable that was another's equal the one that took its place."""
-    simple = [part for each in needed(instructions, outputs) for part in parts(each)]
+    """Return the instructions that `outputs` need, in primitive operations, and a mapping from each variable
+    that equals another to the one that replaces it. parts: gives the primitive instructions of an
+    instruction."""
+    simple = [part for instruction in needed(instructions, outputs) for part in parts(instruction)]
     simple, instead = merge(simple)
     return needed(simple, [instead.get(var, var) for var in outputs]), instead
 
 
 def lowered(instruction: Instruction, tape: Callable[[], Tape] = Tape) -> list[Instruction]:
-    """Return an instruction as those that are composed of nothing simpler, or for which the entry says what
-    is computed."""
+    """Return an instruction as simpler ones: those that are not composed of others, or for which the entry
+    says what is computed."""
     if instruction.operation.c is not None or instruction.operation.folds is not None:
         return [instruction]
     parts = lower(instruction, tape())
@@ -50,7 +51,7 @@ def lowered(instruction: Instruction, tape: Callable[[], Tape] = Tape) -> list[I
 
 
 def parts_for_c(instruction: Instruction) -> list[Instruction]:
-    """Return an instruction as those that there are loops for in C."""
+    """Return an instruction as those for which there are loops in C."""
     parts = []
     for part in lowered(instruction):
         plainer = _PLAINER.get(part.operation)
@@ -58,51 +59,61 @@ def parts_for_c(instruction: Instruction) -> list[Instruction]:
     return parts
 
 
-def _wide_sum(made: Instruction) -> list[Instruction]:
-    """Return a sum of many terms in the next precision."""
-    (x,), (axes, keepdims) = made.inputs, made.parameters
+def _wide_sum(instruction: Instruction) -> list[Instruction]:
+    """Return a sum of many terms, accumulated in the next precision."""
+    (x,), (axes, keepdims) = instruction.inputs, instruction.parameters
     assert isinstance(x, Var)
     terms = math.prod(x.shape[i] for i in (range(len(x.shape)) if axes is None else axes))
-    if made.output.dtype != np.float32 or terms <= MANY:
-        return [made]
-    wide = _made(ops.elementwise.cast, (x,), (np.dtype(np.float64),), x.shape, np.float64)
-    total = _made(ops.reduction.sum, (wide.output,), (axes, keepdims), made.output.shape, np.float64)
+    if instruction.output.dtype != np.float32 or terms <= MANY:
+        return [instruction]
+    wide = _instruction_of(ops.elementwise.cast, (x,), (np.dtype(np.float64),), x.shape, np.float64)
+    total = _instruction_of(
+        ops.reduction.sum, (wide.output,), (axes, keepdims), instruction.output.shape, np.float64
+    )
     narrow = replace(
-        made, operation=ops.elementwise.cast, inputs=(total.output,), parameters=(np.dtype(np.float32),)
+        instruction,
+        operation=ops.elementwise.cast,
+        inputs=(total.output,),
+        parameters=(np.dtype(np.float32),),
     )
     return [wide, total, narrow]
 
 
 def _search(best: Operation) -> Callable[[Instruction], list[Instruction]]:
-    """Return what makes of a search for the best, say the largest, the best and a comparison."""
+    """Return a function that turns a search for an index (say of the largest) into the best value and a
+    comparison with it."""
 
-    def plainer(made: Instruction) -> list[Instruction]:
-        x, axis = made.inputs[0], made.parameters[0]
+    def plainer(instruction: Instruction) -> list[Instruction]:
+        x, axis = instruction.inputs[0], instruction.parameters[0]
         assert isinstance(x, Var)
         axes = None if axis is None else (axis,)
         shape = tuple(1 if axes is None or i in axes else n for i, n in enumerate(x.shape))
-        found = _made(best, (x,), (axes, True), shape, x.dtype)
-        return [found, replace(made, operation=FIRST_EQUAL, inputs=(x, found.output))]
+        extreme = _instruction_of(best, (x,), (axes, True), shape, x.dtype)
+        return [extreme, replace(instruction, operation=FIRST_EQUAL, inputs=(x, extreme.output))]
 
     return plainer
 
 
-def _vector_product(made: Instruction) -> list[Instruction]:
+def _vector_product(instruction: Instruction) -> list[Instruction]:
     """Return a product with a vector as a product of elements and a sum."""
-    a, b = made.inputs
+    a, b = instruction.inputs
     assert isinstance(a, Var)
     assert isinstance(b, Var)
     column: list[Instruction] = []
     if len(a.shape) == 1 and len(b.shape) > 1:
-        column = [_made(ops.shape.reshape, (a,), ((*a.shape, 1),), (*a.shape, 1), a.dtype)]
-        product = _made(ops.elementwise.mul, (column[0].output, b), (), b.shape, made.output.dtype)
+        column = [_instruction_of(ops.shape.reshape, (a,), ((*a.shape, 1),), (*a.shape, 1), a.dtype)]
+        product = _instruction_of(
+            ops.elementwise.mul, (column[0].output, b), (), b.shape, instruction.output.dtype
+        )
         axis = len(b.shape) - 2
     elif len(b.shape) == 1:
-        product = _made(ops.elementwise.mul, (a, b), (), a.shape, made.output.dtype)
+        product = _instruction_of(ops.elementwise.mul, (a, b), (), a.shape, instruction.output.dtype)
         axis = len(a.shape) - 1
     else:
-        return [made]
-    total = replace(made, operation=ops.reduction.sum, inputs=(product.output,), parameters=((axis,), False))
+        return [instruction]
+    total = replace(
+        instruction, operation=ops.reduction.sum, inputs=(product.output,), parameters=((axis,), False)
+    )
     return [*column, product, total]
 
 
@@ -114,28 +125,29 @@ _PLAINER: dict[Operation, Callable[[Instruction], list[Instruction]]] = {
 }
 
 
-def _made(
+def _instruction_of(
     operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...], shape: Any, dtype: Any
 ) -> Instruction:
+    """Return an instruction whose output has this shape and dtype, and no recorded value."""
     return Instruction(operation, inputs, parameters, unknown(shape, dtype))
 
 
 def needed(instructions: list[Instruction], outputs: Iterable[Var]) -> list[Instruction]:
-    """Without those that the outputs do not depend on: dead code."""
+    """Return the instructions without dead code: those that the outputs do not depend on."""
     wanted = set(outputs)
     kept = []
-    for each in reversed(instructions):
-        if each.output in wanted:
-            wanted.update(each.reads())
-            kept.append(each)
+    for instruction in reversed(instructions):
+        if instruction.output in wanted:
+            wanted.update(instruction.reads())
+            kept.append(instruction)
     return kept[::-1]
 
 
 def merge(instructions: list[Instruction]) -> tuple[list[Instruction], dict[Var, Var]]:
-    """Without what amounts to something simpler, and without what was computed before: common
-    subexpressions."""
+    """Return the instructions without those that amount to something simpler and without common
+    subexpressions, and a mapping from each variable that was dropped to the one that replaces it."""
     instead: dict[Var, Var] = {}
-    made: dict[Any, Var] = {}
+    computed: dict[Any, Var] = {}
     by: dict[Var, Instruction] = {}
     waiting = deque(instructions)
 
@@ -143,29 +155,35 @@ def merge(instructions: list[Instruction]) -> tuple[list[Instruction], dict[Var,
         return instead.get(x, x) if isinstance(x, Var) else x
 
     while waiting:
-        each = waiting.popleft()
-        inputs, parameters = tuple(map(replaced, each.inputs)), substitute(each.parameters, replaced)
-        each = Instruction(each.operation, inputs, parameters, each.output, source=each.source)
-        found = simpler(each, by.get)
-        if isinstance(found, Var):
-            instead[each.output] = found
+        instruction = waiting.popleft()
+        inputs, parameters = (
+            tuple(map(replaced, instruction.inputs)),
+            substitute(instruction.parameters, replaced),
+        )
+        instruction = Instruction(
+            instruction.operation, inputs, parameters, instruction.output, source=instruction.source
+        )
+        simple = simpler(instruction, by.get)
+        if isinstance(simple, Var):
+            instead[instruction.output] = simple
             continue
-        if found is not None:
-            waiting.extendleft(reversed(found))
+        if simple is not None:
+            waiting.extendleft(reversed(simple))
             continue
         operands = tuple(map(_identity, inputs))
-        if each.operation.commutative:
+        if instruction.operation.commutative:
             operands = tuple(sorted(operands, key=repr))
-        key = (each.operation, operands, _identity(parameters))
-        if key in made:
-            instead[each.output] = made[key]
+        key = (instruction.operation, operands, _identity(parameters))
+        if key in computed:
+            instead[instruction.output] = computed[key]
             continue
-        made[key] = each.output
-        by[each.output] = each
+        computed[key] = instruction.output
+        by[instruction.output] = instruction
     return list(by.values()), instead
 
 
 def _identity(x: Any) -> Any:
+    """Return a hashable key that is the same for equal operands or parameters."""
     if isinstance(x, tuple):
         return tuple(map(_identity, x))
     if isinstance(x, slice):
@@ -177,11 +195,11 @@ def _identity(x: Any) -> Any:
 
 def forget_values(instructions: list[Instruction]) -> None:
     """Keep the shapes and dtypes of the variables, and drop the arrays that were computed while recording."""
-    for each in instructions:
-        var = each.output
+    for instruction in instructions:
+        var = instruction.output
         var.value = unknown(var.shape, var.dtype).value
 
 
 def reads(instruction: Instruction) -> list[Var]:
-    """Each variable that an instruction reads."""
-    return [each for each in flatten((*instruction.inputs, *instruction.parameters)) if isinstance(each, Var)]
+    """Return the variables that an instruction reads."""
+    return [x for x in flatten((*instruction.inputs, *instruction.parameters)) if isinstance(x, Var)]

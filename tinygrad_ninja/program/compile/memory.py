@@ -19,7 +19,8 @@ from .tape import UnsupportedError
 
 
 def aligned(shape: tuple[int, ...], dtype: Any, least: int = 0) -> Array:
-    """Zeros that begin at a multiple of 64 bytes."""
+    """Return an array of zeros that begins at a multiple of 64 bytes; least: at least so many bytes of
+    memory."""
     dtype = np.dtype(dtype)
     size = max(int(np.prod(shape)) * dtype.itemsize, least, dtype.itemsize)
     raw = np.zeros(size + 64, np.uint8)
@@ -28,7 +29,7 @@ def aligned(shape: tuple[int, ...], dtype: Any, least: int = 0) -> Array:
 
 
 def pointer(array: Array) -> int:
-    """The address of an array's first element."""
+    """Return the address of an array's first element."""
     return array.__array_interface__["data"][0]
 
 
@@ -41,7 +42,8 @@ class Table:
         self.slots: Any = None
 
     def add(self, array: Array, name: str) -> Address:
-        """A buffer for an array of the caller's."""
+        """Add an array of the caller's, and return its address. Raise UnsupportedError for memory that C
+        can't address by whole elements."""
         if array.dtype.byteorder == ">" or not array.flags.aligned:
             raise UnsupportedError(f"{name} lies in memory in a way that is not compiled: copy() it")
         steps = tuple(step // array.itemsize for step in array.strides)
@@ -55,26 +57,27 @@ class Table:
         return Address(buffer, 0, array.shape, steps)
 
     def finish(self) -> None:
+        """Build the table of pointers, once all arrays are added."""
         self.slots = (ctypes.c_void_p * len(self.arrays))(*map(pointer, self.arrays))
 
     def share(self, a: Array, b: Array) -> bool:
-        """Whether a change of one may change the other."""
+        """Return whether two arrays share memory, so that a change of one may change the other."""
         (start, end), (first, last) = self.span(a), self.span(b)
         return start < last and first < end
 
     def span(self, array: Any) -> tuple[int, int]:
-        """The addresses between which an array's elements lie."""
+        """Return the addresses (first, behind the last) between which an array's elements lie."""
         if array.flags.c_contiguous:
             start = pointer(array)
             return start, start + array.nbytes
         return byte_bounds(array)
 
     def may_write(self, array: Array) -> bool:
-        """Whether the array's memory may be changed."""
+        """Return whether the array's memory may be changed."""
         return bool(array.flags.writeable)
 
     def alike(self, slot: int, array: Any) -> bool:
-        """Whether an array can take the place of the one that is there."""
+        """Return whether an array can take the place of the one in this slot."""
         before = self.arrays[slot]
         return (
             type(array) is np.ndarray
@@ -84,16 +87,17 @@ class Table:
         )
 
     def renew(self, slot: int) -> Array:
-        """New memory in the place of what is there, which is somebody else's from now on."""
+        """Put new memory into the slot and return it; the old memory is somebody else's from now on."""
         self.point(slot, aligned(self.arrays[slot].shape, self.arrays[slot].dtype))
         return self.arrays[slot]
 
     def address(self, slot: int) -> int:
-        """Where the memory that is there begins."""
+        """Return the address of the memory in this slot."""
         address: int = self.slots[slot]
         return address
 
     def point(self, slot: int, array: Array) -> None:
+        """Let the slot point to an array."""
         self.arrays[slot] = array
         self.slots[slot] = pointer(array)
 
@@ -158,16 +162,16 @@ def _called(c: C) -> set[str]:
 
 
 def names_for(captured: Captured, ours: re.Pattern[str] = OURS) -> dict[Var, str]:
-    """Return a C identifier for each variable that the reader has a name for, no two alike, nor like one of
-    the emitter's or one that an operation calls."""
+    """Return a C identifier for each variable that the reader has named: all distinct, and unlike the
+    emitter's own names and the functions that operations call."""
     taken = _TAKEN.union(*(_called(entry.c) for entry in TABLE.values() if entry.c is not None))
     used: set[str] = set()
-    found = {}
+    identifiers = {}
     for var, name in captured.names.items():
         wanted = name if name not in taken and not ours.fullmatch(name) and name[0] != "_" else f"my_{name}"
         count = 2
         while wanted in used:
             wanted, count = f"{name}_{count}", count + 1
         used.add(wanted)
-        found[var] = wanted
-    return found
+        identifiers[var] = wanted
+    return identifiers

@@ -1,9 +1,9 @@
-"""What is kept in memory, where, and which loops run together.
+"""Which variables are kept in memory, where, and which loops run together.
 
-A variable is kept if it must lie in memory (the operands of a product, an index, what a reduction makes, an
+A variable is kept if it must lie in memory (an operand of a product, an index, the result of a reduction, an
 output) or if it costs more to compute again than to read. All others are computed inside the loops that use
-them: that is the fusion of elementwise chains with each other, with their reductions and with the update of
-the parameters.
+them: this fuses elementwise chains with each other, with their reductions and with the update of the
+parameters.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from .tape import UnsupportedError
 
 _ALONE = (Category.PRODUCT, Category.SCATTER, Category.SCAN, Category.JOIN)
 CHEAP = 6
-"""A variable that is used several times is computed again each time if that takes no more instructions than
-this."""
+"""The most instructions that a variable may cost to be computed again at each of several uses."""
 
 
 def is_alone(operation: Operation) -> bool:
@@ -36,11 +35,11 @@ def is_alone(operation: Operation) -> bool:
     return operation.category in _ALONE
 
 
-def uncompiled(made: Instruction) -> UnsupportedError:
+def uncompiled(instruction: Instruction) -> UnsupportedError:
     """Return the error of an operation for which there is neither a C expression nor a loop."""
     return UnsupportedError(
-        f"{made.source or 'the step'}: the operation {made.operation.name} is not compiled: its entry says "
-        "no C, and its forward function calls nothing simpler"
+        f"{instruction.source or 'the step'}: the operation {instruction.operation.name} is not compiled: "
+        "its entry says no C, and its forward function calls nothing simpler"
     )
 
 
@@ -65,7 +64,7 @@ class Buffer:
 
     @property
     def elements(self) -> int:
-        """The number of elements that it spans."""
+        """Return the number of elements that the buffer spans."""
         if 0 in self.shape:
             return 0
         if self.room:
@@ -73,8 +72,8 @@ class Buffer:
         return 1 + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
 
     def has_room(self, row: int, n: int, starts: Iterable[int], write: bool) -> bool:
-        """Return whether `row` elements may be touched where `n` are meant, at each sum of multiples of
-        `starts`: all of them lie in one row, and what is written beyond the n is nobody's."""
+        """Return whether `row` elements may be read or written where `n` are meant, at each sum of multiples
+        of `starts`: all of them lie in one row, and what is written beyond the n belongs to nothing else."""
         inside = self.room >= row and not any(start % self.room for start in starts)
         return inside and (n == self.width or not write)
 
@@ -99,12 +98,12 @@ class Address:
     strides: tuple[int, ...]
 
     def dummy(self) -> np.ndarray[Any, Any]:
-        """An array of bytes with these strides, which is never read: NumPy does the arithmetic of views on
-        it."""
+        """Return an array of bytes with these strides, which is never read: NumPy does the arithmetic of
+        views on it."""
         return np.lib.stride_tricks.as_strided(_ORIGIN, self.shape, self.strides)
 
     def viewed(self, instruction: Instruction) -> Address | None:
-        """Return the address of what a view of this shows; None where strides can't say it."""
+        """Return the address of a view of this; None where strides can't express it."""
         if instruction.operation not in _VIEWS:
             raise uncompiled(instruction)
         dummy = self.dummy()
@@ -119,6 +118,7 @@ _ORIGIN = np.zeros(1, np.int8)
 
 
 def _reshaped(x: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any] | None:
+    """Return the array in another shape as a view; None where strides can't express it."""
     try:
         return x.reshape(shape, copy=False)
     except ValueError:
@@ -126,13 +126,14 @@ def _reshaped(x: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any
 
 
 def _flipped(x: np.ndarray[Any, Any], axes: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Return a view of the array with these axes reversed."""
     key = tuple(slice(None, None, -1 if i in axes else 1) for i in range(x.ndim))
     return _part(x, (*key, ...))
 
 
 def _part(x: np.ndarray[Any, Any], key: tuple[Any, ...]) -> np.ndarray[Any, Any]:
-    """Return x[key]. With an ellipsis an element, too, is an array that shows where it lies, and not a
-    copy."""
+    """Return x[key] as a view. With an ellipsis even an element is an array that shows where it lies, and not
+    a copy."""
     part: np.ndarray[Any, Any] = x[key if any(item is Ellipsis for item in key) else (*key, ...)]
     return part
 
@@ -146,12 +147,12 @@ _VIEWS: dict[Operation, Callable[..., np.ndarray[Any, Any] | None]] = {
     ops.indexing.slice: _part,
     ops.indexing.select: _part,
 }
-"""What shows the same elements as the operation does, of an array and the parameters; None where strides
-can't."""
+"""For an operation, a function of an array and the parameters that returns the same elements as a view; None
+where strides can't express it."""
 
 
 def contiguous(shape: tuple[int, ...], pad: int = 1) -> tuple[int, ...]:
-    """The strides of rows one after the other, each as long as a multiple of `pad`."""
+    """Return the strides of rows that lie one after the other, each padded to a multiple of `pad`."""
     steps = []
     step = 1
     for n in reversed(shape):
@@ -173,14 +174,14 @@ class Place(NamedTuple):
 
 
 ANYWHERE = Place(0, (("*", 1),))
-"""Where a kernel reads that has loops of its own: any element."""
+"""The place that a kernel with loops of its own reads: any element."""
 
 
 @dataclass(eq=False)
 class Kernel:
     """One variable, or one store to an address, computed by loops over `domain`.
 
-    kind: the operation whose loops they are, or that they store, or check, what is computed at each point.
+    kind: the operation whose loops these are, or what they do with the value computed at each point.
     """
 
     kind: Operation | Literal["store", "check"]
@@ -188,24 +189,24 @@ class Kernel:
     domain: tuple[int, ...]
     target: Address | None = None
     instruction: Instruction | None = None
-    bounds: tuple[int, int] = (0, 0)  # of what is checked: [low, high); all but low where these are equal
-    code: int = 0  # what a check answers
-    own: Place | None = None  # where a store puts its value
+    bounds: tuple[int, int] = (0, 0)  # a check's [low, high); where these are equal, all but low is allowed
+    code: int = 0  # the answer of a check that fails
+    own: Place | None = None  # the place to which a store writes its value
 
     @property
     def alone(self) -> bool:
-        """Return whether nothing else may be computed in its loops."""
+        """Return whether nothing else may be computed in this kernel's loops."""
         return self.kind == "check" or (isinstance(self.kind, Operation) and is_alone(self.kind))
 
     @property
     def label(self) -> str:
-        """Return what it does, in a word."""
+        """Return what the kernel does, in a word."""
         return self.kind.name if isinstance(self.kind, Operation) else self.kind
 
 
 @dataclass(eq=False)
 class Group:
-    """Kernels whose loops run together: over the domain without its dimensions of one."""
+    """Kernels whose loops run together: over the domain without its dimensions of size 1."""
 
     kernels: list[Kernel]
     name: str = ""
@@ -213,10 +214,12 @@ class Group:
 
     @property
     def loops(self) -> tuple[int, ...]:
+        """Return the sizes of the loops."""
         return loops(self.kernels[0].domain)
 
 
 def loops(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the sizes of the loops over a shape: the dimensions that are not 1."""
     return tuple(n for n in shape if n != 1)
 
 
@@ -233,10 +236,11 @@ class Storage:
         checked: set[Var],
         width: int,
     ) -> None:
-        """inputs: where the variables lie that no instruction makes; fixed: those among them that never
-        change. homes: where variables are wanted; checked: those that are looked at; ranges: (low, high) of
-        integers that are known to be in [low, high); width: bytes of a vector register."""
-        self.by = {each.output: each for each in instructions}
+        """Plan the memory. inputs: the addresses of the variables that no instruction makes; fixed: those
+        among them that never change. homes: the addresses where variables are wanted; checked: the variables
+        that are checked; ranges: (low, high) of integers that are known to be in [low, high); width: bytes of
+        a vector register."""
+        self.by = {instruction.output: instruction for instruction in instructions}
         self.kept: dict[Var, Address] = dict(inputs)
         self.inputs, self.fixed, self.ranges = inputs, fixed, ranges
         self.positive = {var for var, (low, _) in ranges.items() if low >= 0}
@@ -245,16 +249,20 @@ class Storage:
         self._addresses: dict[Var, Address | None] = {}
         self._costs: dict[Var, int] = {}
         self._users: dict[Var, list[Instruction]] = {}
-        for each in instructions:
-            for var in dict.fromkeys(reads(each)):
-                self._users.setdefault(var, []).append(each)
-        self._right = {each.inputs[1] for each in instructions if each.operation is ops.linalg.matmul}
-        for each in instructions:
-            if self._is_kept(each):
-                self.keep(each.output)
+        for instruction in instructions:
+            for var in dict.fromkeys(reads(instruction)):
+                self._users.setdefault(var, []).append(instruction)
+        self._right = {
+            instruction.inputs[1]
+            for instruction in instructions
+            if instruction.operation is ops.linalg.matmul
+        }
+        for instruction in instructions:
+            if self._is_kept(instruction):
+                self.keep(instruction.output)
 
     def keep(self, var: Var) -> Address:
-        """Give the variable memory."""
+        """Give the variable memory, and return its address."""
         if var not in self.kept:
             home = self._homes.get(var)
             if home is None:
@@ -273,7 +281,7 @@ class Storage:
         return var in self._right or (var in self.by and self.by[var].operation is ops.linalg.matmul)
 
     def _reshaped(self, var: Var) -> bool:
-        """Return whether a view of the variable has no strides if its rows are padded."""
+        """Return whether the variable is viewed in a way for which its rows must not be padded."""
         for _, user in self._uses(var):
             if user.operation.category is Category.MOVEMENT and not maps_index(user):
                 if user.operation in RESHAPES and _splits_rows(user):
@@ -282,17 +290,17 @@ class Storage:
         return False
 
     def address(self, var: Var) -> Address | None:
-        """Return where a variable lies, or what it is a view of; None for one that is computed where it is
-        used."""
+        """Return the address of a variable, or of what it is a view of; None for one that is computed where
+        it is used."""
         if var in self.kept:
             return self.kept[var]
         if var not in self._addresses:
-            made, found = self.by.get(var), None
-            moved = made is not None and made.operation.category is Category.MOVEMENT
-            if made is not None and moved and isinstance(made.inputs[0], Var):
-                base = self.address(made.inputs[0])
-                found = base.viewed(made) if base is not None else None
-            self._addresses[var] = found
+            instruction, address = self.by.get(var), None
+            moved = instruction is not None and instruction.operation.category is Category.MOVEMENT
+            if instruction is not None and moved and isinstance(instruction.inputs[0], Var):
+                base = self.address(instruction.inputs[0])
+                address = base.viewed(instruction) if base is not None else None
+            self._addresses[var] = address
         return self._addresses[var]
 
     def cost(self, var: Any) -> int:
@@ -300,25 +308,26 @@ class Storage:
         if not isinstance(var, Var) or var.constant or self.address(var) is not None:
             return 0
         if var not in self._costs:
-            made = self.by[var]
-            own = cost(made.operation, made.inputs)
-            self._costs[var] = own + sum(self.cost(operand) for operand in reads(made))
+            instruction = self.by[var]
+            own = cost(instruction.operation, instruction.inputs)
+            self._costs[var] = own + sum(self.cost(operand) for operand in reads(instruction))
         return self._costs[var]
 
     def _uses(self, var: Var) -> Iterator[tuple[Var, Instruction]]:
-        """Yield (what is read, by what), views of the variable followed to those who read them."""
-        for each in self._users.get(var, ()):
-            yield var, each
-            if each.operation.category is Category.MOVEMENT:
-                yield from self._uses(each.output)
+        """Yield (variable, instruction that reads it) for the variable and for views of it."""
+        for user in self._users.get(var, ()):
+            yield var, user
+            if user.operation.category is Category.MOVEMENT:
+                yield from self._uses(user.output)
 
-    def _is_kept(self, made: Instruction) -> bool:
-        var, category = made.output, made.operation.category
+    def _is_kept(self, instruction: Instruction) -> bool:
+        """Return whether an instruction's output is kept in memory."""
+        var, category = instruction.output, instruction.operation.category
         if category is Category.MOVEMENT:
-            return self.address(var) is None and (var in self._checked or not maps_index(made))
+            return self.address(var) is None and (var in self._checked or not maps_index(instruction))
         if (
             category is Category.REDUCTION
-            or (is_alone(made.operation) and not self.is_onehot(made))
+            or (is_alone(instruction.operation) and not self.is_onehot(instruction))
             or (var in self._homes or var in self._checked)
         ):
             return True
@@ -342,55 +351,62 @@ class Storage:
                 return True
         return count > 1 and price > CHEAP
 
-    def is_onehot(self, made: Instruction) -> bool:
-        return is_onehot(made, self.fixed)
+    def is_onehot(self, instruction: Instruction) -> bool:
+        """Return whether an instruction scatters at most one value to each cell, as `is_onehot` says."""
+        return is_onehot(instruction, self.fixed)
 
 
-def is_onehot(made: Instruction, fixed: set[Var]) -> bool:
-    """Return whether it adds one value at most to each cell, so that a comparison of indices says which: the
-    gradient of x[range(n), y], and of what was taken along an axis by one index."""
-    if made.operation is ops.indexing.scatter_along:
-        _, axis, index = made.parameters
+def is_onehot(instruction: Instruction, fixed: set[Var]) -> bool:
+    """Return whether an instruction adds at most one value to each cell, so that a comparison of indices can
+    stand for it: the gradient of x[range(n), y], and of what one index took along an axis."""
+    if instruction.operation is ops.indexing.scatter_along:
+        _, axis, index = instruction.parameters
         return bool(
-            isinstance(index, Var) and index.shape[axis] == 1 and index.shape == _cut(made.output.shape, axis)
+            isinstance(index, Var)
+            and index.shape[axis] == 1
+            and index.shape == _cut(instruction.output.shape, axis)
         )
-    if made.operation is not ops.indexing.scatter:
+    if instruction.operation is not ops.indexing.scatter:
         return False
-    shape, key = made.parameters
+    shape, key = instruction.parameters
     if (
         len(key) != 2
         or len(shape) != 2
-        or not all(isinstance(each, Var) and len(each.shape) == 1 for each in key)
+        or not all(isinstance(index, Var) and len(index.shape) == 1 for index in key)
     ):
         return False
     return is_range(key[0], shape[0], fixed) and key[1].shape == key[0].shape
 
 
 def is_range(var: Var, n: int, fixed: set[Var]) -> bool:
-    """Whether it is the constant 0, 1, …, n - 1."""
+    """Return whether a variable is the constant 0, 1, …, n - 1."""
     return var in fixed and var.shape == (n,) and bool((plain(var.value) == np.arange(n)).all())
 
 
 def _splits_rows(view: Instruction) -> bool:
-    """Whether a reshape leaves all dimensions but the last as they are."""
+    """Return whether a reshape leaves all dimensions but the last as they are."""
     before, after = view.inputs[0].shape, view.output.shape  # type: ignore[union-attr]
     return after[: len(before) - 1] == before[:-1]
 
 
 def reads_of(parameters: Any) -> set[Var]:
-    return {each for each in flatten(parameters) if isinstance(each, Var)}
+    """Return the variables among the parameters."""
+    return {x for x in flatten(parameters) if isinstance(x, Var)}
 
 
 def _divides(user: Instruction, var: Var) -> bool:
+    """Return whether the variable is the divisor of an instruction that divides integers."""
     return user.inputs[-1] is var and divides(user.operation, var.dtype)
 
 
 def maps_index(view: Instruction) -> bool:
-    """Return whether an element of a view is, without a division, an element of what it shows."""
+    """Return whether the index of an element of a view gives that of the element that it shows, without a
+    division."""
     if view.operation in RESHAPES:
         return loops(view.inputs[0].shape) == loops(view.output.shape)  # type: ignore[union-attr]
     return view.operation in (ops.shape.permute, ops.shape.expand, ops.shape.flip)
 
 
 def _cut(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """Return the shape with size 1 along the axis."""
     return (*shape[:axis], 1, *shape[axis + 1 :])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BLOCK = 256
-"""So many terms of the sum are added before the next tile's turn: rows of both operands stay in the cache."""
+"""How many terms of the sum a tile adds before the next tile's turn: both operands stay in the cache."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Product:
         return f"product_{kind}_{self.m}x{self.n}x{self.k}_{steps}"
 
     def tiles(self) -> list[tuple[int, int]]:
-        """(first column, vectors) of each tile across the result."""
+        """Return (first column, vectors) of each tile across the result."""
         vectors = -(-self.n // self.lanes)
         wide = 2 if vectors != 1 else 1
         if vectors % 2 and vectors > 1 and vectors % 3 == 0:
@@ -38,7 +38,8 @@ class Product:
         return [(at * self.lanes, min(wide, vectors - at)) for at in range(0, vectors, wide)]
 
     def height(self, wide: int) -> int:
-        """How many rows a tile has: as many as the registers hold, but so that few rows are left over."""
+        """Return how many rows a tile has: as many as the registers hold, but chosen so that few rows are
+        left over."""
         most = max(1, min(self.m, (self.registers - wide - 2) // wide, 14))
         return min(
             range(max(1, most // 2), most + 1),
@@ -46,6 +47,7 @@ class Product:
         )
 
     def source(self) -> str:
+        """Return the function in C that multiplies two matrices tile by tile."""
         kind = "f" if self.c_type == "float" else "d"
         lines = [
             f"static __attribute__((noinline)) void {self.name}(const {self.c_type} *restrict a, "
@@ -88,17 +90,20 @@ class Product:
         return "\n".join([*lines, "}"])
 
     def needed_tiles(self) -> set[tuple[str, int, int]]:
-        found = set()
+        """Return the tiles that the function calls: (C type, rows, vectors)."""
+        tiles = set()
         for _, wide in self.tiles():
             rows = self.height(wide)
-            found |= {
-                (self.c_type, each, wide) for each in (rows if self.m >= rows else 0, self.m % rows) if each
+            tiles |= {
+                (self.c_type, height, wide)
+                for height in (rows if self.m >= rows else 0, self.m % rows)
+                if height
             }
-        return found
+        return tiles
 
 
 def tile_source(c_type: str, rows: int, wide: int, lanes: int) -> str:
-    """A tile of `rows` rows and `wide` vectors."""
+    """Return the C function of a tile of `rows` rows and `wide` vectors."""
     v = "vf" if c_type == "float" else "vd"
     kind = "f" if c_type == "float" else "d"
     cells = [(i, j) for i in range(rows) for j in range(wide)]
@@ -127,7 +132,7 @@ def tile_source(c_type: str, rows: int, wide: int, lanes: int) -> str:
 
 FUSED = '#pragma GCC push_options\n#pragma GCC optimize ("fp-contract=fast")'
 SEPARATE = "#pragma GCC pop_options"
-"""What stands around tiles and products for gcc. clang has a pragma for within them."""
+"""The pragmas around tiles and products for gcc; for clang a pragma stands inside the tiles."""
 
 
 def vector_types(width: int) -> str:

@@ -1,4 +1,4 @@
-"""What a function can come to beside its arguments."""
+"""The objects that a function can reach beside its arguments."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _HEAP_TYPE = 1 << 9  # of `type.__flags__`: a class that Python code made
 
 
 def reachable(fn: Any) -> Iterator[Any]:
-    """The objects that a function can come to by its closure, its defaults, the globals that it names, the
-    functions that it calls, and their attributes and elements; of very many the nearest."""
+    """Yield the objects that a function can reach through its closure, its defaults, the globals that it
+    names, the functions that it calls, and their attributes and elements; of very many only the nearest."""
     root = getattr(fn, "__func__", fn)
-    seen: dict[int, Any] = {}  # with the objects, so that their ids stay their own
+    seen: dict[int, Any] = {}  # holds the objects, so that no id is reused
     waiting = [fn]
-    for x in waiting:  # which grows
+    for x in waiting:  # the list grows meanwhile
         if len(seen) == _MOST:
             return
         if type(x) in _ATOMS or id(x) in seen:
@@ -42,18 +42,19 @@ def reachable(fn: Any) -> Iterator[Any]:
 
 
 def _names(code: types.CodeType) -> set[str]:
-    """The globals and attributes that code names, and the functions within it."""
-    inner = [_names(each) for each in code.co_consts if isinstance(each, types.CodeType)]
+    """Return the globals and attributes that code names, and those named by the functions within it."""
+    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
     return {*code.co_names}.union(*inner)
 
 
 def _named(namespace: dict[str, Any], names: set[str]) -> list[Any]:
-    """What has one of these names, in the namespace or in the modules that are named there."""
-    found: list[Any] = []
+    """Return the values that have one of these names, in the namespace or in the modules that are named
+    there."""
+    values: list[Any] = []
     spaces = [namespace]
-    for space in spaces:  # which grows
-        values = [space[name] for name in names & space.keys()]
-        modules = [vars(each) for each in values if isinstance(each, types.ModuleType)]
-        spaces += [each for each in modules if all(each is not other for other in spaces)]
-        found += values
-    return found
+    for space in spaces:  # the list grows meanwhile
+        here = [space[name] for name in names & space.keys()]
+        modules = [vars(value) for value in here if isinstance(value, types.ModuleType)]
+        spaces += [module for module in modules if all(module is not other for other in spaces)]
+        values += here
+    return values

@@ -1,8 +1,8 @@
 """How emitted torch code is run: fused by torch's own compiler where there is one, and on a GPU replayed as
 one CUDA graph.
 
-A CUDA graph replays the same kernels on the same memory, so that what differs from call to call (arguments,
-numbers, random numbers of the host) is copied into memory of the graph's own before.
+A CUDA graph replays the same kernels on the same memory, so what differs from call to call (arguments,
+numbers, random numbers of the host) is first copied into memory of the graph's own.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from .emit_torch import ENTRY
 torch: Any = import_module("torch")
 _numbers = count()
 _ALIGNED = 64
-"""Bytes: where a value may begin in what is copied at once."""
+"""The bytes to whose multiples each value is aligned in what is copied at once."""
 
 
 def missing_tools(place: str) -> str:
-    """What torch's compiler lacks here for that device, as a sentence; "" where it lacks nothing."""
+    """Return, as a sentence, what torch's compiler lacks here for that device; "" where it lacks nothing."""
     if place.startswith("cuda") and importlib.util.find_spec("triton") is None:
         return "torch.compile needs Triton for a GPU, which is not installed: pip install triton"
     names = ("cl",) if sys.platform == "win32" else ("c++", "g++", "clang++")
@@ -43,7 +43,7 @@ def missing_tools(place: str) -> str:
 
 
 def function_of(source: str) -> Callable[..., None]:
-    """The function that emitted source defines."""
+    """Return the function that is defined by emitted source."""
     file = f"<step {next(_numbers)} of tinygrad_ninja>"
     linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
     names: dict[str, Any] = {"torch": torch}
@@ -53,27 +53,27 @@ def function_of(source: str) -> Callable[..., None]:
 
 
 class Upload:
-    """Copies arrays of the host to a device, all at once and without waiting; `tensors` are where they go."""
+    """Copies arrays of the host to a device, all at once and without waiting; `tensors` are the copies."""
 
     def __init__(self, arrays: Sequence[Array], device: Any) -> None:
         starts = [0]
-        for each in arrays:
-            starts.append(starts[-1] + -(-each.nbytes // _ALIGNED) * _ALIGNED)
+        for array in arrays:
+            starts.append(starts[-1] + -(-array.nbytes // _ALIGNED) * _ALIGNED)
         self._host = np.zeros(starts[-1], np.uint8)
         self._there = torch.from_numpy(self._host).to(device)  # the same memory, where the device is the CPU
         self._sent = None if device.type == "cpu" else self._host.copy()
         self._views, self.tensors = [], []
-        for each, start in zip(arrays, starts, strict=False):
-            part = slice(start, start + each.nbytes)
-            self._views.append(self._host[part].view(each.dtype).reshape(each.shape))
-            kind = getattr(torch, each.dtype.name)
-            self.tensors.append(self._there[part].view(kind).reshape(each.shape))
+        for array, start in zip(arrays, starts, strict=False):
+            part = slice(start, start + array.nbytes)
+            self._views.append(self._host[part].view(array.dtype).reshape(array.shape))
+            kind = getattr(torch, array.dtype.name)
+            self.tensors.append(self._there[part].view(kind).reshape(array.shape))
 
     def __call__(self, arrays: Sequence[Array]) -> None:
-        for view, each in zip(self._views, arrays, strict=True):
-            view[...] = each
+        for view, array in zip(self._views, arrays, strict=True):
+            view[...] = array
         if self._sent is not None and not np.array_equal(self._host, self._sent):
-            # Pinned memory that torch takes back when the copy is done, however far ahead the host is.
+            # torch frees this pinned memory only when the copy is done, however far ahead the host is.
             self._there.copy_(torch.from_numpy(self._host).pin_memory(), non_blocking=True)
             self._sent[...] = self._host
 
@@ -86,9 +86,9 @@ class OnDevice(TorchGenerator):
 
     @classmethod
     def draws(cls, draw: Draw, device: Any) -> bool:
-        """Whether the numbers are drawn on that device."""
-        made = draw.generator
-        return isinstance(made, TorchGenerator) and torch.device(made._place).type == device.type
+        """Return whether a draw's numbers are drawn on that device."""
+        generator = draw.generator
+        return isinstance(generator, TorchGenerator) and torch.device(generator._place).type == device.type
 
     def _to_numpy(self, drawn: Any) -> Any:
         return drawn
@@ -97,7 +97,7 @@ class OnDevice(TorchGenerator):
 class Replay:
     """Runs a function of tensors that writes into some of them.
 
-    own: the places among its arguments that are other memory at every call; changed: those of them that it
+    own: the positions among its arguments that are other memory at every call; changed: the positions that it
     writes to; draws: those that are drawn on the device, anew at every call.
     """
 
@@ -127,10 +127,12 @@ class Replay:
                     self._replay(tensors)
 
     def forget(self) -> None:
-        """Other memory will be given from now on, also in the places that are not `own`."""
+        """Drop the captured graph: other memory will be given from now on, also in the places that are not
+        `own`."""
         self._graph, self._warm = None, False
 
     def _run(self, tensors: list[Any]) -> None:
+        """Run the function once, with newly drawn numbers."""
         for place, draw, generator in self._draws:
             drawn = getattr(generator, draw.method)(*draw.arguments, **draw.options)
             tensors[place] = drawn.reshape(draw.var.shape)
@@ -147,14 +149,14 @@ class Replay:
             self._function(*tensors)
 
     def _replay(self, tensors: list[Any]) -> None:
-        """The first call runs the code as it is, which makes torch and its libraries ready; the second
-        captures it; every call from then on is one launch."""
+        """Run the function on a GPU. The first call runs the code as it is, which initialises torch and its
+        libraries; the second captures it; every call from then on is one launch."""
         given = {place: tensors[place] for place in self._own}
-        for place, each in given.items():
+        for place, tensor in given.items():
             if place not in self._copies:
-                self._copies[place] = torch.empty_like(each)
-            self._copies[place].copy_(each, non_blocking=True)
-        tensors = [self._copies.get(place, each) for place, each in enumerate(tensors)]
+                self._copies[place] = torch.empty_like(tensor)
+            self._copies[place].copy_(tensor, non_blocking=True)
+        tensors = [self._copies.get(place, tensor) for place, tensor in enumerate(tensors)]
         if not self._warm:
             self._warm_up(tensors)
         else:
@@ -169,7 +171,7 @@ class Replay:
             given[place].copy_(self._copies[place], non_blocking=True)
 
     def _warm_up(self, tensors: list[Any]) -> None:
-        """A step on a stream beside the usual one, as before any capture."""
+        """Run a step on a stream beside the usual one, as is required before a capture."""
         usual, beside = torch.cuda.current_stream(), torch.cuda.Stream()
         beside.wait_stream(usual)
         with torch.cuda.stream(beside):

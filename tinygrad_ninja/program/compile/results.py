@@ -7,11 +7,11 @@ from typing import Any
 
 
 def mapped(result: Any, convert: Callable[[Any], Any]) -> Any:
-    """The result, with `convert` of whatever stands in its dicts, tuples and lists."""
+    """Return the result, with `convert` applied to every leaf of its dicts, tuples and lists."""
     if isinstance(result, dict):
-        return {key: mapped(each, convert) for key, each in result.items()}
+        return {key: mapped(value, convert) for key, value in result.items()}
     if isinstance(result, tuple) and hasattr(result, "_fields"):
-        return type(result)(*(mapped(each, convert) for each in result))
+        return type(result)(*(mapped(value, convert) for value in result))
     if isinstance(result, (tuple, list)):
-        return type(result)(mapped(each, convert) for each in result)
+        return type(result)(mapped(value, convert) for value in result)
     return convert(result)

@@ -1,7 +1,7 @@
-"""Loops found again in a straight line of operations of numbers.
+"""Loops recovered from a straight line of operations on numbers.
 
-Python runs a model over its points one by one, and what is left of that is the same operations again and
-again. Where a stretch of them repeats, it becomes one loop: the C compiler sees its body once.
+Python runs a model over its points one by one, so the recording holds the same operations again and again.
+Where a stretch of them repeats, it becomes one loop: the C compiler sees its body once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from ..instructions import Array
 
 LEAST = 32
-"""A repetition that spares fewer operations than this is left as it is."""
+"""A repetition that saves fewer operations than this is left as it is."""
 _SMALL = range(1, 9)
 _PEAKS = 24
 
@@ -29,32 +29,34 @@ class Stretch:
 
     @property
     def end(self) -> int:
+        """Return the position after the last operation."""
         return self.start + self.body * self.times
 
 
 def stretches(keys: Array) -> Iterator[Stretch]:
-    """The operations, told apart by their keys (int64), as stretches in order.
+    """Yield the operations, identified by their keys (int64), as stretches in order.
 
-    The repetition that spares most comes first, and then, in the same way, what is left and right of it.
+    The repetition that saves most is taken first; what is left and right of it is then divided the same way.
     """
     pending = [Stretch(0, len(keys), 1)]
     settled: set[Stretch] = set()
     while pending:
-        each = pending.pop()
-        found = None if each in settled else _longest(keys[each.start : each.end])
-        if found is None:
-            if each.body:
-                yield each
+        stretch = pending.pop()
+        longest = None if stretch in settled else _longest(keys[stretch.start : stretch.end])
+        if longest is None:
+            if stretch.body:
+                yield stretch
             continue
-        at, body, times = found
-        made = Stretch(each.start + at, body, times)
-        settled.add(made)
-        left, right = Stretch(each.start, at, 1), Stretch(made.end, each.end - made.end, 1)
-        pending += [right, made, left]
+        at, body, times = longest
+        repeated = Stretch(stretch.start + at, body, times)
+        settled.add(repeated)
+        left, right = Stretch(stretch.start, at, 1), Stretch(repeated.end, stretch.end - repeated.end, 1)
+        pending += [right, repeated, left]
 
 
 def _longest(keys: Array) -> tuple[int, int, int] | None:
-    """(start, body, times) of the repetition that spares most operations; None where none is worth it."""
+    """Return (start, body, times) of the repetition that saves most operations; None where none is worth
+    it."""
     best, most = None, LEAST
     if len(keys) <= LEAST:
         return None
@@ -70,8 +72,8 @@ def _longest(keys: Array) -> tuple[int, int, int] | None:
 
 
 def _periods(keys: Array) -> list[int]:
-    """Lengths after which much comes again, shortest first: peaks of the autocorrelation of random numbers
-    that stand for the keys."""
+    """Return the lengths after which much repeats, shortest first: peaks of the autocorrelation of random
+    numbers that stand for the keys."""
     n = len(keys)
     noise = np.random.default_rng(0).normal(size=int(keys.max()) + 1)[keys]
     size = 1 << (2 * n - 1).bit_length()

@@ -27,13 +27,14 @@ def cost(operation: Operation, inputs: tuple[Any, ...]) -> int:
 
 
 def c_type(dtype: np.dtype[Any]) -> str:
+    """Return the C type of a dtype. Raise UnsupportedError where there is none."""
     if dtype.name not in C_TYPES:
         raise UnsupportedError(f"a Tensor of {dtype} can't be compiled")
     return C_TYPES[dtype.name]
 
 
 def literal(x: Any, dtype: np.dtype[Any]) -> str:
-    """A number as C writes it in that dtype."""
+    """Return a number as C writes it in that dtype."""
     if dtype.kind == "f":
         x = float(x)
         if not math.isfinite(x):
@@ -47,7 +48,7 @@ def literal(x: Any, dtype: np.dtype[Any]) -> str:
 
 
 def converted(text: str, source: np.dtype[Any], to: np.dtype[Any]) -> str:
-    """An expression of one dtype in another."""
+    """Return an expression of dtype `source` converted to dtype `to`."""
     if source == to:
         return text
     if to.kind == "b":
@@ -58,7 +59,7 @@ def converted(text: str, source: np.dtype[Any], to: np.dtype[Any]) -> str:
 
 
 def common(dtypes: list[Any]) -> np.dtype[Any]:
-    """The dtype in which operands meet; Python numbers have none of their own."""
+    """Return the dtype in which operands meet; Python numbers have none of their own."""
     return np.dtype(np.result_type(*dtypes))
 
 
@@ -74,8 +75,8 @@ def expression(
     operation: Operation, args: list[str], d: np.dtype[Any], parameters: Mapping[str, str] | None = None
 ) -> str:
     """Return the operation applied to expressions that are all of dtype `d`, in brackets where that is
-    needed. parameters: the expressions of its parameters, by name. UnsupportedError, which names the
-    operation, where its entry says no C for it."""
+    needed. parameters: the expressions of its parameters, by name. Raise UnsupportedError, which names the
+    operation, where its entry has no C."""
     if operation.c is None:
         raise UnsupportedError(f"the operation {operation.name} is not compiled: its entry says no C")
     fields = {
@@ -111,7 +112,7 @@ def power(x: str, exponent: Any, d: np.dtype[Any]) -> str | None:
         known = {
             0.5: root, -0.5: f"(1 / {root})", -1: f"(1 / {x})", -2: f"(1 / ({x} * {x}))",
             1: x, 0: literal(1, d),
-            # At -∞ not NaN, unlike at other negative numbers.
+            # At -∞ this is not NaN, as it is at other negative numbers.
             1.5: f"({x} == -INFINITY ? INFINITY : {x} * {root})",
             -1.5: f"({x} == -INFINITY ? 0 : 1 / ({x} * {root}))",
         }  # fmt: skip

@@ -1,6 +1,6 @@
-"""Recording without computing: what a step on torch tensors makes is known by its shape and dtype alone.
+"""Recording without computing: of a step on torch tensors only the shapes and dtypes are computed.
 
-torch's own "meta" tensors tell these. A batch that fills a GPU would take NumPy minutes, and more memory than
+torch's own "meta" tensors give these. A batch that fills a GPU would take NumPy minutes, and more memory than
 there is.
 """
 
@@ -19,9 +19,10 @@ from ..trace import Tape, plain
 
 
 def stand_in(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None = None) -> Array:
-    """An array of that shape and dtype, and of these strides (in elements), in memory that is never touched.
+    """Return an array of that shape and dtype, and of these strides (in elements), in memory that is never
+    touched.
 
-    A single element is 1, so that a question about all elements is answered as of ordinary numbers.
+    A single element is 1, so that a question about all elements gets the answer for ordinary numbers.
     """
     if not shape:
         return np.ones((), dtype)
@@ -33,17 +34,17 @@ def stand_in(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None
 
 
 def stand_in_for(array: Any) -> Array:
-    """That of a torch tensor. TypeError where NumPy has no such dtype."""
+    """Return the stand-in for a torch tensor. Raise TypeError where NumPy has no such dtype."""
     return stand_in(tuple(array.shape), numpy_dtype(array.dtype), array.stride())
 
 
 def numpy_dtype(dtype: Any) -> np.dtype[Any]:
-    """NumPy's dtype of the same name; TypeError where there is none."""
+    """Return NumPy's dtype of the same name. Raise TypeError where there is none."""
     return np.dtype(str(dtype).removeprefix("torch."))
 
 
 def is_torch(array: Any) -> bool:
-    """Whether it is a torch tensor."""
+    """Return whether an array is a torch tensor."""
     return hasattr(array, "untyped_storage")
 
 
@@ -52,12 +53,12 @@ _ALIKE: dict[Operation, tuple[Operation, tuple[Any, ...]]] = {
     ops.rounding.floor_divide: (ops.elementwise.mul, ()),
     ops.rounding.sign: (ops.shape.clone, (False,)),
 }
-"""Operations that look at values, and others, with their parameters, whose results are of the same shape and
-dtype."""
+"""For operations that look at values: another operation, with its parameters, whose result has the same shape
+and dtype."""
 
 
 def shaped(operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Array:
-    """What stands in for the result of an operation."""
+    """Return the stand-in for the result of an operation."""
     if operation is ops.shape.to_device:
         return plain(inputs[0])
     operation, parameters = _ALIKE.get(operation, (operation, parameters))
@@ -72,19 +73,19 @@ def shaped(operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any,
         return x.to("meta") if is_torch(x) else x
 
     kind = KINDS[torch.Tensor]
-    made = kind.asarray(evaluate(operation, kind, map(meta, inputs), substitute(parameters, meta)))
-    return stand_in_for(made)
+    result = kind.asarray(evaluate(operation, kind, map(meta, inputs), substitute(parameters, meta)))
+    return stand_in_for(result)
 
 
 class ShapeTape(Tape):
-    """A tape on which nothing is computed but what is known beforehand."""
+    """A tape that computes nothing but what depends on constants alone."""
 
     def depends_on_constants(self, variables: tuple[Any, ...], parameters: tuple[Any, ...]) -> bool:
         read = flatten((*variables, *substitute(parameters, self.variable)))
-        return all(not isinstance(each, Var) or each.constant for each in read)
+        return all(not isinstance(x, Var) or x.constant for x in read)
 
     def value(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Array:
         known = self.depends_on_constants(substitute(inputs, self.variable), parameters)
-        if known or operation.view:  # NumPy shows a part without looking at it
+        if known or operation.view:  # NumPy makes a view without looking at the values
             return super().value(operation, inputs, parameters)
         return shaped(operation, inputs, parameters)

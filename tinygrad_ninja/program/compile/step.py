@@ -1,4 +1,4 @@
-"""A recorded step that can be run: its memory, what it checks before, and what it leaves behind."""
+"""A recorded step that can be run: its memory, its checks, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Step:
     def __init__(
         self, captured: Captured, arguments: dict[int, Tensor], bare: set[int], backend: str
     ) -> None:
-        """arguments: the Tensors among the function's arguments, by their place; bare: those that are given
-        as arrays."""
+        """Compile what was captured. arguments: the Tensors among the function's arguments, by their
+        position; bare: the positions of those that are given as arrays."""
         self.captured = captured
         self.bare = bare
         self.table = self._memory()
@@ -47,42 +47,46 @@ class Step:
         self.fused: list[str] = []
         self.guards: list[Callable[[], None]] = []
         self._gather(captured, arguments)
-        self.leaves = {i: each.edge for i, each in arguments.items() if each.edge is not None}
+        self.leaves = {i: tensor.edge for i, tensor in arguments.items() if tensor.edge is not None}
         self.program = Program(captured.instructions, self._wanted()).needed()
         self.run = self._runner(backend)
         forget_values(captured.instructions)
         self.call = caller(self)
 
     def _wanted(self) -> list[Var]:
+        """Return the variables that the step must compute."""
         return [var for _, var in (*self.outputs, *self.stores)] + self._looked_at()
 
     def _looked_at(self) -> list[Var]:
-        """What may raise, whether or not it is of use for anything else."""
-        divided = [each.output for each in self.captured.instructions if divisor_checks(each)]
-        return [each.var for each in self.captured.checks] + divided
+        """Return the variables that are checked, whether or not anything else uses them."""
+        divided = [
+            instruction.output for instruction in self.captured.instructions if divisor_checks(instruction)
+        ]
+        return [check.var for check in self.captured.checks] + divided
 
     def _runner(self, backend: str) -> Callable[[], None]:
-        """The function that does the step."""
+        """Return the function that runs the step."""
         return self._compiled() if backend == "c" else self._interpreted()
 
-    def fill(self, made: list[Tensor]) -> Any:
-        """The result with these Tensors in it."""
-        left = iter(made)
+    def fill(self, tensors: list[Tensor]) -> Any:
+        """Return the step's result with these Tensors in their places."""
+        left = iter(tensors)
         return mapped(self.result, lambda x: next(left) if x is _Slot else x)
 
     # -- memory ----------------------------------------------------------------------------------------------
 
     def _memory(self) -> Table:
+        """Return an empty table of the step's memory, with its first slot for scratch memory."""
         table = Table()
         table.add(aligned((0,), np.uint8), "scratch")
         return table
 
     def _home(self, var: Var) -> Array:
-        """Memory for a result."""
+        """Return new memory for a result."""
         return aligned(var.shape, var.dtype)
 
     def _gather(self, captured: Captured, arguments: dict[int, Tensor]) -> None:
-        """Find the memory of everything that is read and written."""
+        """Collect the memory of everything that is read and written."""
         names = names_for(captured, self.reserved)
         outputs: list[Var] = []
         self.result = _collect(captured.result, outputs)
@@ -91,9 +95,9 @@ class Step:
         cells = [cell for cell in captured.cells if cell.var is not cell.before]
         wanted = [*outputs, *(cell.var for cell in cells), *self._looked_at()]
         needed = Program(captured.instructions, wanted).needed()
-        found = [var for each in needed.instructions for var in each.reads()]
-        read = dict.fromkeys([*found, *wanted])  # a set would have no order
-        made = {each.output for each in needed.instructions}
+        reads = [var for instruction in needed.instructions for var in instruction.reads()]
+        read = dict.fromkeys([*reads, *wanted])  # a set would have no order
+        computed = {instruction.output for instruction in needed.instructions}
         self.inputs: dict[Var, Address] = {}
         self.fixed: set[Var] = set()
         self.ranges: dict[Var, tuple[float, float]] = {}
@@ -116,7 +120,7 @@ class Step:
                 raise UnsupportedError("a Tensor is changed in place whose memory is read-only")
             self.inputs[cell.before] = address = self.table.add(cell.array, name)
             first, *more = _holders(cell, arguments, captured.elsewhere)
-            self.shared += [(len(self.owners), *each) for each in more]
+            self.shared += [(len(self.owners), *holder) for holder in more]
             self.owners.append((first[0], cell.array, address.buffer.slot or 0, first[1]))
             cell.address = address
         for cell in captured.cells:
@@ -124,15 +128,15 @@ class Step:
                 self._constant(cell.before, cell.before.value)
         self._refuse_shared([cell for cell in captured.cells if cell.owner is not None], cells)
         self.numbers = []
-        for number, each in enumerate(captured.numbers):
-            if each.var in read:
-                holder = aligned((), each.var.dtype)
-                self.inputs[each.var] = self.table.add(holder, f"number{number}")
-                self.numbers.append((holder, each.read))
+        for number, number_read in enumerate(captured.numbers):
+            if number_read.var in read:
+                holder = aligned((), number_read.var.dtype)
+                self.inputs[number_read.var] = self.table.add(holder, f"number{number}")
+                self.numbers.append((holder, number_read.read))
         self._draw_inputs(captured, read, names)
-        drawn = {each.var for each in captured.draws}
+        drawn = {draw.var for draw in captured.draws}
         for var in read:
-            if not (var.constant or var in made or var in self.inputs or var in drawn):
+            if not (var.constant or var in computed or var in self.inputs or var in drawn):
                 self._constant(var, np.asarray(var.value))
         self.outputs: list[tuple[Address, Var]] = []
         for var in outputs:
@@ -149,56 +153,62 @@ class Step:
             var.name = name
 
     def _constant(self, var: Var, array: Array) -> None:
-        array = np.array(array, order="C")  # of its own: the caller's may be changed, and was looked at once
+        """Add an array that is the same at every call, as the value of a variable."""
+        array = np.array(array, order="C")  # a copy: the caller's array may be changed later
         self.inputs[var] = self.table.add(array, f"constant{len(self.fixed)}")
         self.fixed.add(var)
         var.value = array
         if array.dtype.kind in "iu" and array.size:
             self.ranges[var] = (int(array.min()), int(array.max()) + 1)
 
-    def _refuse_shared(self, found: list[Cell], written: list[Cell]) -> None:
+    def _refuse_shared(self, cells: list[Cell], written: list[Cell]) -> None:
+        """Raise UnsupportedError where memory that is written overlaps with other memory of the step."""
         for cell in written:
-            for other in found:
+            for other in cells:
                 if other is not cell and self.table.share(cell.array, other.array):
                     refuse("a Tensor is changed in place that shares its memory with another one")
 
     def _draw_inputs(self, captured: Captured, read: dict[Var, None], names: dict[Var, str]) -> None:
-        """Integers are made of words in the compiled code; other numbers are drawn before it runs."""
+        """Add the inputs for random numbers: the compiled code itself makes integers of random words, other
+        numbers are drawn before it runs."""
         self.draws: list[tuple[Draw, Array]] = []
         self.words: list[tuple[Generator, int]] = []  # a generator, and how many words of its stream
         self.word_slots: list[int] = []
         by: dict[Generator, list[Draw]] = {}
-        for each in captured.draws:
-            by.setdefault(each.generator, []).append(each)
-        made: list[Instruction] = []
+        for draw in captured.draws:
+            by.setdefault(draw.generator, []).append(draw)
+        instructions: list[Instruction] = []
         for generator, draws in by.items():
-            spans = [_bounds(each) for each in draws]
+            spans = [_bounds(draw) for draw in draws]
             if self.draws_integers and all(span is not None for span in spans):
-                total, start = sum(each.var.value.size for each in draws), 0
+                total, start = sum(draw.var.value.size for draw in draws), 0
                 var = Var(np.zeros(total, np.uint64))
                 address = self.table.add(np.zeros(total, np.uint64), f"words{len(self.words)}")
                 self.inputs[var] = address
                 self.words.append((generator, total))
                 self.word_slots.append(address.buffer.slot or 0)
-                for each, span in zip(draws, spans, strict=True):
+                for draw, span in zip(draws, spans, strict=True):
                     assert span is not None
                     low, high = span
-                    size = each.var.value.size
+                    size = draw.var.value.size
                     part = Var(np.zeros(size, np.uint64))
                     self.inputs[part] = Address(address.buffer, start, (size,), (1,))
                     start += size
-                    made.append(Instruction(WORDS_BELOW, (part,), (low, high - low), each.var, source=""))
-                    self.ranges[each.var] = (low, high)
+                    instructions.append(
+                        Instruction(WORDS_BELOW, (part,), (low, high - low), draw.var, source="")
+                    )
+                    self.ranges[draw.var] = (low, high)
                 continue
-            for each in draws:
-                holder = aligned(each.var.shape, each.var.dtype)
-                self.inputs[each.var] = self.table.add(holder, f"drawn{len(self.draws)}")
-                self.draws.append((each, holder))
-        captured.instructions[:0] = made
+            for draw in draws:
+                holder = aligned(draw.var.shape, draw.var.dtype)
+                self.inputs[draw.var] = self.table.add(holder, f"drawn{len(self.draws)}")
+                self.draws.append((draw, holder))
+        captured.instructions[:0] = instructions
 
     # -- running ---------------------------------------------------------------------------------------------
 
     def _compiled(self) -> Callable[[], None]:
+        """Return the function that runs the step as C."""
         emitted = self.emit()
         self.source, self.fused = emitted.source, emitted.summary
         library = build(emitted.source)
@@ -222,52 +232,54 @@ class Step:
         return run
 
     def _simplified(self) -> Simplified:
-        """The program in primitive operations."""
+        """Return the program in primitive operations, with what it checks and writes."""
         instructions, instead = primitives(self.program.instructions, self._wanted(), parts_for_c)
         for old, new in instead.items():
             new.name = new.name or old.name
         return Simplified(
             instructions,
-            [replace(each, var=instead.get(each.var, each.var)) for each in self.captured.checks],
+            [replace(check, var=instead.get(check.var, check.var)) for check in self.captured.checks],
             [(address, instead.get(var, var)) for address, var in self.outputs],
             [(address, instead.get(var, var)) for address, var in self.stores],
         )
 
     def emit(self) -> Emitted:
-        """The C of the step."""
+        """Return the C of the step."""
         width = vector_bytes()
         instructions, checks, outputs, stores = self._simplified()
-        for each in instructions:
-            if each.operation is FIRST_EQUAL:
-                self.ranges[each.output] = (0, reduced_size(each))
-            if each.operation is linalg.matmul:  # it reads memory, also where that is one number throughout
-                for x in each.reads():
+        for instruction in instructions:
+            if instruction.operation is FIRST_EQUAL:
+                self.ranges[instruction.output] = (0, reduced_size(instruction))
+            if (
+                instruction.operation is linalg.matmul
+            ):  # its operands must be memory, even where all elements are one number
+                for x in instruction.reads():
                     if x.constant and x not in self.inputs:
                         self._constant(x, x.value)
         for check in checks:
             self.ranges.setdefault(check.var, (check.low, check.high))
         homes: dict[Var, Address] = {}
-        made = {each.output: each for each in instructions}
+        makers = {instruction.output: instruction for instruction in instructions}
         for address, var in outputs:
-            if var in made and made[var].operation.category is not Category.MOVEMENT:
+            if var in makers and makers[var].operation.category is not Category.MOVEMENT:
                 lanes = width // var.dtype.itemsize
-                multiplied = made[var].operation is linalg.matmul
+                multiplied = makers[var].operation is linalg.matmul
                 if var.shape and var.shape[-1] % lanes and (multiplied or var.shape[-1] > lanes):
-                    continue  # whole vectors are written, which takes room that only scratch memory has
+                    continue  # products write whole vectors, and only scratch memory has room for them
                 homes.setdefault(var, address)
-        checked = {each.var for each in checks}
+        checked = {check.var for check in checks}
         storage = Storage(instructions, self.inputs, self.fixed, homes, self.ranges, checked, width)
         return Emitter(Fusion(storage, instructions, checks, outputs, stores), width, loaded()).emit()
 
     def _interpreted(self) -> Callable[[], None]:
-        """The program as straight-line NumPy."""
+        """Return the function that runs the step as straight-line NumPy."""
         self.table.finish()
         instructions, checks, outputs, stores = self._simplified()
         return Straight(instructions, checks, self.inputs, [*outputs, *stores], self.table).function()
 
 
 class Simplified(NamedTuple):
-    """Primitive instructions, what is looked for, and what is written where."""
+    """Primitive instructions, their checks, and what is written where."""
 
     instructions: list[Instruction]
     checks: list[Check]
@@ -275,37 +287,37 @@ class Simplified(NamedTuple):
     stores: list[tuple[Address, Var]]
 
 
-def reduced_size(made: Instruction) -> int:
-    """How many elements a search along an axis looks at."""
-    x, axis = made.inputs[0], made.parameters[0]
+def reduced_size(instruction: Instruction) -> int:
+    """Return how many elements a search along an axis compares."""
+    x, axis = instruction.inputs[0], instruction.parameters[0]
     assert isinstance(x, Var)
     return x.value.size if axis is None else x.shape[axis]
 
 
 def _bounds(draw: Draw) -> tuple[int, int] | None:
-    """(low, high) of a draw of integers that takes one word for each."""
+    """Return (low, high) of a draw of integers that takes one random word for each; else None."""
     if draw.method != "integers" or draw.options or draw.arguments[1] - draw.arguments[0] >= 2**28:
         return None
     return draw.arguments[:2]
 
 
 def _holders(cell: Cell, arguments: dict[int, Tensor], elsewhere: set[Tensor]) -> list[tuple[Tensor, int]]:
-    """The Tensors that hold a memory, each with its places among the arguments, and -1 where the function
-    comes to it by another way."""
-    found = []
-    for each in (cell.owner, *cell.others):
-        assert each is not None
-        places = [i for i, x in arguments.items() if x is each]
-        found += [(each, i) for i in (*places, *([-1] if not places or each in elsewhere else []))]
-    return found
+    """Return the Tensors that hold a memory, each with its positions among the arguments, and -1 where the
+    function reaches it in another way."""
+    holders = []
+    for tensor in (cell.owner, *cell.others):
+        assert tensor is not None
+        places = [i for i, x in arguments.items() if x is tensor]
+        holders += [(tensor, i) for i in (*places, *([-1] if not places or tensor in elsewhere else []))]
+    return holders
 
 
 class _Slot:
-    """Where a Tensor stands in a result."""
+    """A placeholder for a Tensor in a result."""
 
 
 def _collect(result: Any, outputs: list[Var]) -> Any:
-    """The result, a slot in the place of each variable; these are appended to `outputs`."""
+    """Return the result with a placeholder for each variable; the variables are appended to `outputs`."""
 
     def convert(x: Any) -> Any:
         if not isinstance(x, Var):

@@ -1,4 +1,4 @@
-"""The program as straight-line NumPy: a line for each instruction, with memory that is there before."""
+"""The program as straight-line NumPy: a line for each instruction, in memory that is allocated beforehand."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .plan import Address
 
 
 class Straight:
-    """Makes the function that runs the instructions once.
+    """Writes the function that runs the instructions once.
 
-    inputs: where the variables lie that no instruction makes; targets: what is written to which address, in
-    the end, after everything was looked at.
+    inputs: the addresses of the variables that no instruction makes; targets: (address, variable) to be
+    written at the end, after all checks.
     """
 
     def __init__(
@@ -44,99 +44,111 @@ class Straight:
             self._checks.setdefault(check.var, []).append(check)
         for var in inputs:
             self._look(var)
-        last = {var: i for i, each in enumerate(instructions) for var in reads(each)}
+        last = {var: i for i, instruction in enumerate(instructions) for var in reads(instruction)}
         wanted = {var for _, var in targets}
-        for i, each in enumerate(instructions):
-            self._write(each)
-            for var in dict.fromkeys((*reads(each), each.output)):
+        for i, instruction in enumerate(instructions):
+            self._write(instruction)
+            for var in dict.fromkeys((*reads(instruction), instruction.output)):
                 if last.get(var, -1) <= i and var not in wanted:
                     self._give_back(var)
         self._write_out(targets)
 
     def function(self) -> Callable[[], None]:
-        """The function; it takes the arrays that the table holds when it is called."""
+        """Return the function, which takes the arrays that the table holds when it is called."""
         head = ["def run():", "    with errstate(all='ignore'):"]
-        exec("\n".join([*head, *(f"        {each}" for each in self._lines), "        pass"]), self._names)
+        exec("\n".join([*head, *(f"        {line}" for line in self._lines), "        pass"]), self._names)
         run: Callable[[], None] = self._names["run"]
         return run
 
     def _bind(self, value: Any) -> str:
+        """Return a new name under which the function finds the value."""
         name = f"o{len(self._names)}"
         self._names[name] = value
         return name
 
     def _line(self, text: str) -> str:
-        """The name of what the line computes."""
+        """Add a line that computes an expression, and return the name of its value."""
         name = f"v{len(self._lines)}"
         self._lines.append(f"{name} = {text}")
         return name
 
     def _operand(self, x: Any) -> str:
+        """Return the name of a variable, or of a number."""
         if x not in self._called if isinstance(x, Var) else True:
             return self._bind(x.value if isinstance(x, Var) else x)
         return self._called[x]
 
-    def _write(self, made: Instruction) -> None:
-        var, read = made.output, reads(made)
-        function: Callable[..., Array] | None = made.operation.ufunc
+    def _write(self, instruction: Instruction) -> None:
+        """Add the line of an instruction."""
+        var, read = instruction.output, reads(instruction)
+        function: Callable[..., Array] | None = instruction.operation.ufunc
         if function is not None and var.value.size:
             memory = self._memory(var)
             self._held[var] = [memory]
-            inputs = [*map(self._operand, made.inputs), f"out={self._bind(memory)}"]
+            inputs = [*map(self._operand, instruction.inputs), f"out={self._bind(memory)}"]
         else:
-            inputs = [self._operand(each) for each in read]
-            # It may be a view of what it was made of.
-            held = {id(memory): memory for each in read for memory in self._held.get(each, ())}
+            inputs = [self._operand(operand) for operand in read]
+            # The result may be a view of its inputs.
+            held = {id(memory): memory for operand in read for memory in self._held.get(operand, ())}
             self._held[var] = list(held.values())
-            function = _calling(made, read)
+            function = _calling(instruction, read)
         self._called[var] = self._line(f"{self._bind(function)}({', '.join(inputs)})")
         self._look(var)
 
     def _look(self, var: Var) -> None:
+        """Add the lines that check a variable."""
         for check in self._checks.get(var, ()):
             self._lines.append(f"{self._bind(check.look)}({self._called[var]})")
 
     def _memory(self, var: Var) -> Array:
+        """Return memory for a variable: freed memory, where some has the same shape and dtype."""
         kept = self._free.get((var.shape, var.dtype))
         return kept.pop() if kept else np.empty(var.shape, var.dtype)
 
     def _give_back(self, var: Var) -> None:
-        """Let others use the memory that no variable lies in any more."""
+        """Let other variables use the memory in which this was the last one to lie."""
         held = self._held.pop(var, [])
         for memory in held:
-            if not any(memory is each for others in self._held.values() for each in others):
+            if not any(memory is used for others in self._held.values() for used in others):
                 self._free.setdefault((memory.shape, memory.dtype), []).append(memory)
 
     def _write_out(self, targets: list[tuple[Address, Var]]) -> None:
-        made = {made.output for made in self._instructions if not _shows(made.operation)}
+        """Add the lines that write the outputs."""
+        computed = {
+            instruction.output
+            for instruction in self._instructions
+            if not _may_be_view(instruction.operation)
+        }
         values = []
         for _, var in targets:
             name = self._operand(var)
-            # What an input shows may be written over before it is its turn.
-            values.append(name if var in made or var.constant else self._line(f"{name}.copy()"))
+            # A view of an input is copied: its memory may be overwritten before it is read.
+            values.append(name if var in computed or var.constant else self._line(f"{name}.copy()"))
         for (at, _), value in zip(targets, values, strict=True):
             self._lines.append(f"arrays[{at.buffer.slot}][...] = {value}")
 
 
-def _shows(operation: Operation) -> bool:
-    """Return whether what it makes may be a view of its input."""
+def _may_be_view(operation: Operation) -> bool:
+    """Return whether the operation's result may be a view of its input."""
     return operation.view or operation.category is Category.MOVEMENT
 
 
 def _reading(var: Var, at: Address) -> str:
-    """The array of an input, which may be a part of one that the table holds."""
+    """Return the expression of an input's array, which may be a part of an array that the table holds."""
     whole = f"arrays[{at.buffer.slot}]"
     if at.shape == at.buffer.shape:
         return whole
     return f"{whole}.reshape(-1)[{at.offset}:{at.offset + var.value.size}].reshape({var.shape})"
 
 
-def _calling(made: Instruction, read: list[Var]) -> Callable[..., Array]:
-    """The instruction as a function of the arrays that it reads."""
+def _calling(instruction: Instruction, read: list[Var]) -> Callable[..., Array]:
+    """Return the instruction as a function of the arrays that it reads."""
 
     def call(*arrays: Array) -> Array:
-        found = dict(zip(read, arrays, strict=True))
-        result = made.compute(numpy_kind, lambda x: found.get(x, x.value) if isinstance(x, Var) else x)
+        values = dict(zip(read, arrays, strict=True))
+        result = instruction.compute(
+            numpy_kind, lambda x: values.get(x, x.value) if isinstance(x, Var) else x
+        )
         return np.asarray(result)
 
     return call

@@ -1,8 +1,8 @@
-"""Arrays that write down what a step computes, and the memory that it changes.
+"""Arrays that record what a step computes, and the memory that it changes.
 
-They are those of `program.trace`, with what a whole step needs beside: changes in place, Python numbers
-that are read anew at each call, values that are the same at every call, and a refusal of all that would go
-unrecorded.
+They are those of `program.trace`, with what a whole step needs in addition: changes in place, Python numbers
+that are read anew at each call, values that are the same at every call, and a refusal of everything that
+would go unrecorded.
 """
 
 from __future__ import annotations
@@ -32,19 +32,20 @@ class UnsupportedError(RuntimeError):
 
 
 class UnsettledError(Exception):
-    """The function makes something at its first call that later ones find made, such as an optimizer's
+    """The function creates something at its first call that later calls find ready, such as an optimizer's
     state."""
 
 
 def refuse(what: str) -> NoReturn:
+    """Raise UnsupportedError, with the reader's line and what it does there."""
     raise UnsupportedError(f"{source() or 'the compiled function'}: {what}")
 
 
 @dataclass(eq=False)
 class Cell:
-    """Memory: `var` is what it holds now, `before` what it held when the step began. `owner`: a Tensor that
-    holds it, None for memory that the step itself made; `others`: the Tensors that hold the same. `version`
-    counts the changes."""
+    """Memory: `var` is its value now, `before` its value when the step began. `owner`: a Tensor that holds
+    it, None for memory that the step itself made; `others`: the other Tensors that hold it. `version` counts
+    the changes."""
 
     array: Array
     var: Var
@@ -60,9 +61,9 @@ class Cell:
 class Recorded(Traced):
     """A traced array that knows the memory it stands for.
 
-    cell: that memory, None for a result that nothing was written to. seen: the memory that it is a view of,
-    and the version it shows. number: it stands for a Python number, and takes the dtype of what it meets.
-    lost: it was made by NumPy behind the tape's back, and must not be computed with.
+    cell: that memory, None for a result that was never written to. seen: the memory that it is a view of,
+    and the version that it shows. number: it stands for a Python number, which adapts to the dtype of the
+    other operand. lost: NumPy made it without the tape, and nothing may be computed from it.
     """
 
     tape: StepTape
@@ -77,35 +78,31 @@ class Recorded(Traced):
             self.lost = True
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        traced = [each for each in inputs if isinstance(each, Recorded) and each.var is not None]
+        traced = [x for x in inputs if isinstance(x, Recorded) and x.var is not None]
         (target,) = options.pop("out", (None,))
         if not traced and not isinstance(target, Recorded):
             return super().__array_ufunc__(ufunc, method, *inputs, **options)
         if method != "__call__":
-            if not all(each.is_known() for each in traced):
+            if not all(x.is_known() for x in traced):
                 raise ReadOutError(told(f"numpy.{ufunc.__name__}.{method}"))
             return getattr(ufunc, method)(*map(plain, inputs), **options)
         if target is not None and not isinstance(target, Recorded):
             refuse("NumPy writes what was computed into an array that is no Tensor's")
-        arrays = [
-            each for each in inputs if isinstance(each, np.ndarray) and not getattr(each, "number", False)
-        ]
+        arrays = [x for x in inputs if isinstance(x, np.ndarray) and not getattr(x, "number", False)]
         if arrays and traced:
-            dtype = np.result_type(*(each.dtype for each in arrays))
+            dtype = np.result_type(*(array.dtype for array in arrays))
             inputs = tuple(
-                XP.astype(each, dtype)
-                if isinstance(each, Recorded) and each.number and dtype.kind == "f"
-                else each
-                for each in inputs
+                XP.astype(x, dtype) if isinstance(x, Recorded) and x.number and dtype.kind == "f" else x
+                for x in inputs
             )
-        made = (
+        result = (
             super().__array_ufunc__(ufunc, method, *inputs)
             if traced
             else np.asarray(ufunc(*map(plain, inputs)))
         )
         if target is None:
-            return made
-        return target.tape.write(target, made)
+            return result
+        return target.tape.write(target, result)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if self.var is not None and sys._getframe(1).f_globals.get("__name__", "").startswith(
@@ -123,11 +120,12 @@ class Recorded(Traced):
         self.tape.write(self, value)
 
     def memory(self) -> Any:
-        """Return the memory it stands for. One array may stand for several results, each with its own."""
+        """Return the memory that this array stands for. One array may stand for several results, each with
+        its own."""
         return self.seen[0] if self.seen is not None else super().memory()
 
     def is_known(self) -> bool:
-        """Whether its values are the same at every call."""
+        """Return whether the array's values are the same at every call."""
         if self.var is None:
             return not self.lost
         return self.var.constant or self.var in self.tape.fixed
@@ -136,7 +134,7 @@ class Recorded(Traced):
         if self.is_known():
             return bool(plain(self))
         if "_refuse_zero" in _engine_frames():
-            return bool(plain(self))  # the emitted code looks for itself
+            return bool(plain(self))  # the compiled code checks this itself
         raise ReadOutError(told("a branch on data"))
 
     def item(self, *args: Any) -> Any:
@@ -157,7 +155,7 @@ class Recorded(Traced):
         return self.item().__index__()
 
     def nonzero(self) -> Any:
-        return self.item()  # how many there are is a value
+        return self.item()  # the size of the result depends on the values
 
     def reshape(self, *shape: Any, **options: Any) -> Any:
         wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
@@ -177,7 +175,7 @@ KINDS[Recorded] = XP
 
 
 def _engine_frames() -> set[str]:
-    """The names of the running functions, up to the caller's own code."""
+    """Return the names of the running functions, up to the caller's own code."""
     names = set()
     frame = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, "<")):
@@ -187,7 +185,7 @@ def _engine_frames() -> set[str]:
 
 
 def _running(code: Any) -> FrameType | None:
-    """The frame of a function that is being run."""
+    """Return the frame in which a function's code runs; None where it does not run."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code is not code:
         frame = frame.f_back
@@ -198,8 +196,8 @@ PACKAGE = str(Path(__file__).parents[2])
 
 
 def _refuse_power(base: Any, exponent: Any) -> None:
-    """Refuse a power of which a number among the arguments decides how it is computed: there is one way only
-    for a Python float, such as Adam's beta."""
+    """Refuse a power whose computation depends on a number among the arguments: only with a Python float as
+    the base, such as Adam's beta, is it computed in the same way for every number."""
     if getattr(exponent, "number", False) and not isinstance(base, float):
         refuse(
             "a number among the arguments is an exponent, which decides how a power is computed (as a root, "
@@ -210,7 +208,7 @@ def _refuse_power(base: Any, exponent: Any) -> None:
 
 
 def told(how: str) -> str:
-    """The sentence about a value that is read out, with the caller's line."""
+    """Return the error text for a value that is read out, with the caller's line."""
     return (
         f"{source() or 'the compiled function'}: {how} reads a value out of a Tensor, and what follows would "
         f"hold for this one value only; return the Tensor and read it outside, or keep it a Tensor "
@@ -224,33 +222,38 @@ class StepTape(ShapeTape):
     def __init__(self) -> None:
         super().__init__()
         self.arrays: list[ref[Recorded]] = []
-        self.code: Any = None  # the function's
-        self.frame: FrameType | None = None  # which keeps its local variables when it has returned
+        self.code: Any = None  # that of the function being recorded
+        self.frame: FrameType | None = (
+            None  # its frame, which keeps the local variables after it has returned
+        )
         self.fixed: set[Var] = (
             set()
         )  # the variables that depend on nothing but arrays that the step makes itself
         self.place = "cpu"  # the device of the torch tensors that the step meets; "cpu" where it meets none
-        self.places: dict[Var, str] = {}  # those of the variables that are torch tensors
+        self.places: dict[Var, str] = {}  # the devices of variables that are torch tensors
         self._foreign: dict[int, tuple[Any, Array]] = {}
 
     def array(self, var: Var) -> Recorded:
-        made = np.asarray(var.value).view(Recorded)
-        made.var, made.tape, made.lost = var, self, False
-        self.arrays.append(ref(made))
-        return made
+        """Return a new array of a variable, which records what is computed from it."""
+        array = np.asarray(var.value).view(Recorded)
+        array.var, array.tape, array.lost = var, self, False
+        self.arrays.append(ref(array))
+        return array
 
     def of(self, cell: Cell) -> Recorded:
-        made = self.array(cell.var)
-        made.cell, made.seen = cell, (cell, cell.version)
-        return made
+        """Return an array that shows a cell's memory as it is now."""
+        array = self.array(cell.var)
+        array.cell, array.seen = cell, (cell, cell.version)
+        return array
 
     def device(self, x: Traced) -> str:
+        """Return the device of a traced array."""
         if x.var.constant or getattr(x, "number", False):
-            return self.place  # a number is at home everywhere
+            return self.place  # a number can be used on every device
         return self.places.get(x.var, "cpu")
 
     def value(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Array:
-        """What the operation makes, or what stands in for it where that is a torch tensor."""
+        """Return the result of the operation, or a stand-in for it where that is a torch tensor."""
         if operation is ops.shape.to_device:
             return plain(inputs[0])
         if self.place == "cpu" or operation.view or self._depends_on_fixed(inputs, parameters):
@@ -262,18 +265,20 @@ class StepTape(ShapeTape):
         return shaped(operation, inputs, parameters)
 
     def _known_array(self, x: Any) -> Any:
-        """A torch tensor that the step makes itself as an array of NumPy's; anything else as it is."""
+        """Return a torch tensor that the step makes itself as a NumPy array; anything else unchanged."""
         if not is_torch(x):
             return x
         if id(x) not in self._foreign:
-            self._foreign[id(x)] = x, KINDS[type(x)].to_numpy(x)  # with x, so that its id stays its own
+            self._foreign[id(x)] = x, KINDS[type(x)].to_numpy(x)  # holds x, so that its id is not reused
         return self._foreign[id(x)][1]
 
     def _depends_on_fixed(self, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> bool:
-        arrays = [each for each in flatten((*inputs, *parameters)) if isinstance(each, np.ndarray)]
-        return all(each.constant or each in self.fixed for each in map(self.variable, arrays))
+        """Return whether the operands depend on nothing but arrays that the step makes itself."""
+        arrays = [x for x in flatten((*inputs, *parameters)) if isinstance(x, np.ndarray)]
+        return all(var.constant or var in self.fixed for var in map(self.variable, arrays))
 
     def variable(self, x: Any) -> Any:
+        """Return the variable of an array. Raise UnsupportedError for one that the tape has lost track of."""
         if is_torch(x):
             var = super().variable(self._known_array(x))
             self.put(var, KINDS[type(x)].device(x))
@@ -293,67 +298,72 @@ class StepTape(ShapeTape):
         return var
 
     def constant(self, value: Array) -> Traced:
+        """Return the array of a value that is the same at every call."""
         if value.size:
             return super().constant(value)
-        var = Var(value)  # of no elements there is no number that they are
+        var = Var(value)  # an empty array has no number that all its elements equal
         self.fixed.add(var)
         self.places[var] = self.place
         return self.array(var)
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
+        """Record an operation, and return its result as a traced array."""
         if self.frame is None:
             self.frame = _running(self.code)
-        if operation is ops.elementwise.pow and any(getattr(each, "number", False) for each in inputs):
+        if operation is ops.elementwise.pow and any(getattr(x, "number", False) for x in inputs):
             _refuse_power(*inputs)
-        made: Any = super().apply(operation, inputs, parameters)
-        made.number = all(getattr(each, "number", isinstance(each, (int, float))) for each in inputs)
-        if made.var is not None:
+        result: Any = super().apply(operation, inputs, parameters)
+        result.number = all(getattr(x, "number", isinstance(x, (int, float))) for x in inputs)
+        if result.var is not None:
             if self._depends_on_fixed(inputs, parameters):
-                self.fixed.add(made.var)
+                self.fixed.add(result.var)
             if self.place != "cpu" or operation is ops.shape.to_device:
-                self._settle(made.var, operation, inputs, parameters)
+                self._settle(result.var, operation, inputs, parameters)
         if operation.view and isinstance(inputs[0], Recorded):
             base = inputs[0]
-            if base.cell is None and base.seen is None:  # a result: from now on it is memory with a view
+            if base.cell is None and base.seen is None:  # a result that is viewed becomes memory from now on
                 base.cell = Cell(base, base.var)
                 base.seen = (base.cell, 0)
-            made.seen = base.seen
-        return made
+            result.seen = base.seen
+        return result
 
     def either(self, condition: Traced, a: Callable[[], Any], b: Callable[[], Any]) -> Any:
-        """Return what a rule computes where the condition holds, or else: at each call by its own values."""
+        """Return a() where the condition holds, else b(): chosen at each call, if the condition depends on
+        values."""
         if not isinstance(condition, Recorded) or condition.is_known():
             return super().either(condition, a, b)
         return XP.where(condition, a(), b())
 
     def neutral(self, operation: Operation) -> float | None:
-        """As for a reader, but of a sum: 1 / x and 1 / (x + 0) are different infinities where x is -0."""
+        """Return the neutral element of the operation, but None for a sum: 1 / x and 1 / (x + 0) are
+        different infinities where x is -0."""
         return None if operation is ops.elementwise.add else super().neutral(operation)
 
     def put(self, var: Var, place: str) -> None:
-        """Note on which device a variable is. UnsupportedError where torch's tensors are on several."""
+        """Record on which device a variable is. Raise UnsupportedError where torch tensors are on several."""
         self.places[var] = place
         if place != "cpu" and self.place not in ("cpu", place):
             refuse(f"Tensors on {self.place} and on {place} are not compiled together")
         self.place = place if place != "cpu" else self.place
 
-    def _settle(self, made: Var, operation: Operation, inputs: Any, parameters: Any) -> None:
-        """Note on which device a result is. RuntimeError where its operands are on several."""
+    def _settle(self, result: Var, operation: Operation, inputs: Any, parameters: Any) -> None:
+        """Record on which device a result is. Raise RuntimeError where its operands are on several."""
         if operation is ops.shape.to_device:
-            self.put(made, parameters[0])
+            self.put(result, parameters[0])
             return
-        at_home = [each for each in inputs if isinstance(each, Recorded) and not each.number]
-        places = list(dict.fromkeys(self.device(each) for each in at_home if not each.var.constant))
+        at_home = [x for x in inputs if isinstance(x, Recorded) and not x.number]
+        places = list(dict.fromkeys(self.device(x) for x in at_home if not x.var.constant))
         if len(places) > 1:
             raise RuntimeError(
                 f"{operation.name}: expected all tensors to be on the same device, but found {places[0]} and "
                 f"{places[1]}"
             )
-        self.places[made] = places[0] if places else self.place
+        self.places[result] = places[0] if places else self.place
 
     def write(self, target: Recorded, value: Any) -> Recorded:
-        """Return the target's memory as it is from here on: it holds `value`, broadcast and in its dtype. The
-        target itself keeps what it was, which a rule may have kept too, and may not be used any more."""
+        """Write `value` to the target's memory, broadcast and in its dtype, and return an array of the memory
+        as it is from here on. The target itself keeps its old values, which a rule may have kept too, and may
+        not be used any more."""
         if target.cell is None:
             if target.seen is not None:
                 refuse("a Tensor is changed in place through a view of it, which is not compiled")

@@ -1,8 +1,8 @@
 """A recorded step on torch tensors: as torch code, fused by torch's own compiler, replayed as one CUDA graph.
 
-What the step reads of the host (Python numbers, random numbers, NumPy's arrays) goes to the device in one
-piece before it runs; what it changes there (an optimizer's count of its steps) the host computes itself, so
-that nobody waits for the device.
+What the step reads from the host (Python numbers, random numbers, NumPy's arrays) is copied to the device in
+one piece before it runs; what it changes on the host (an optimizer's count of its steps) the host computes
+itself, so that nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ torch: Any = import_module("torch")
 
 
 class TorchTable(Table):
-    """The memory of a step on torch tensors: those, and the host's arrays.
+    """The memory of a step on torch tensors: these, and the host's arrays.
 
-    given: the places that hold something else at every call. moved: whether a tensor elsewhere was replaced.
+    given: the slots that hold another tensor at every call. moved: whether a tensor in another slot was
+    replaced.
     """
 
     def __init__(self, place: str) -> None:
@@ -53,10 +54,11 @@ class TorchTable(Table):
         return Address(buffer, 0, buffer.shape, buffer.strides)
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
+        """Return a tensor of zeros on the device."""
         return torch.zeros(shape, dtype=getattr(torch, np.dtype(dtype).name), device=self.device)
 
     def host(self, slot: int) -> bool:
-        """Whether the host's memory is there."""
+        """Return whether a slot holds the host's memory."""
         return not is_torch(self.arrays[slot])
 
     def span(self, array: Any) -> tuple[int, int]:
@@ -92,7 +94,7 @@ class TorchTable(Table):
 
 
 class TorchStep(Step):
-    """One recording, run by torch: "inductor" fuses it, "torch" runs the lines as they are."""
+    """A recording that torch runs: "inductor" fuses it, "torch" runs the lines as they are."""
 
     draws_integers = False
     reserved = re.compile(r"(t|x|out|constant|number|drawn)\d+(_.*)?")
@@ -125,31 +127,31 @@ class TorchStep(Step):
                 slot = _slot(self.inputs[draw.var])
                 self._device_draws[slot] = draw
                 self.table.arrays[slot] = self.table.zeros(holder.shape, holder.dtype)
-        self.draws = [each for each in self.draws if each[0] not in self._device_draws.values()]
+        self.draws = [pair for pair in self.draws if pair[0] not in self._device_draws.values()]
 
     # -- the device's part, and the host's -------------------------------------------------------------------
 
     def _runner(self, backend: str) -> Callable[[], None]:
         instructions, instead = primitives(
-            self.program.instructions, self._wanted(), lambda each: lowered(each, ShapeTape)
+            self.program.instructions, self._wanted(), lambda instruction: lowered(instruction, ShapeTape)
         )
         for old, new in instead.items():
             new.name = new.name or old.name
         targets = {_slot(at): instead.get(var, var) for at, var in (*self.outputs, *self.stores)}
-        checks = [replace(each, var=instead.get(each.var, each.var)) for each in self.captured.checks]
+        checks = [replace(check, var=instead.get(check.var, check.var)) for check in self.captured.checks]
         for draw in self.captured.draws:
             if draw.method == "integers":
                 self.ranges[draw.var] = draw.arguments[:2]
             elif draw.method == "permutation":
                 self.ranges[draw.var] = 0, draw.arguments[0]
         known = self._of_the_host(instructions)
-        used = [check for each in instructions for check in index_checks(each)]
-        checks += [each for each in used if each.var in known and not self._holds(each)]
-        self._host_checks = [each for each in checks if each.var in known]
-        self.ranges |= {each.var: (each.low, each.high) for each in self._host_checks}
-        checks = [each for each in checks if each.var not in known]
+        used = [check for instruction in instructions for check in index_checks(instruction)]
+        checks += [check for check in used if check.var in known and not self._holds(check)]
+        self._host_checks = [check for check in checks if check.var in known]
+        self.ranges |= {check.var: (check.low, check.high) for check in self._host_checks}
+        checks = [check for check in checks if check.var not in known]
         self._host_targets = {s: var for s, var in targets.items() if self.table.host(s) and var in known}
-        wanted = [*self._host_targets.values(), *(each.var for each in self._host_checks)]
+        wanted = [*self._host_targets.values(), *(check.var for check in self._host_checks)]
         self._host = Program(instructions, wanted).needed()
         self._assume(instructions, checks, set(targets))
         return self._on_device(
@@ -157,25 +159,26 @@ class TorchStep(Step):
         )
 
     def _of_the_host(self, instructions: list[Instruction]) -> set[Var]:
-        """The variables that depend on nothing but the host's memory."""
-        found = {var for var, at in self.inputs.items() if self.table.host(_slot(at))}
-        for each in instructions:
-            read = [var for var in each.reads() if not var.constant and var not in self.fixed]
-            if read and found.issuperset(read):
-                found.add(each.output)
-        return found
+        """Return the variables that depend on nothing but the host's memory."""
+        known = {var for var, at in self.inputs.items() if self.table.host(_slot(at))}
+        for instruction in instructions:
+            read = [var for var in instruction.reads() if not var.constant and var not in self.fixed]
+            if read and known.issuperset(read):
+                known.add(instruction.output)
+        return known
 
     def _holds(self, check: Check) -> bool:
+        """Return whether a check is known to hold."""
         low, high = self.ranges.get(check.var, (-math.inf, math.inf))
         return check.low <= low and high <= check.high
 
     def _assume(self, instructions: list[Instruction], checks: Iterable[Check], written: set[int]) -> None:
-        """Look at indices that lie in a tensor that somebody holds once, and again when it was changed: to
-        look at every call would be to wait for the device. All that remain the code looks at itself."""
+        """Check the indices in a tensor that somebody holds once, and again only when it was changed: to
+        check them at every call would mean to wait for the device. All others the code checks itself."""
         whole, parts = elements_of(instructions, attrgetter("whole")), elements_of(instructions, moves)
         known = set(self.ranges)
         self._looks: list[tuple[int, Check]] = []
-        for check in (*checks, *(c for each in instructions for c in index_checks(each))):
+        for check in (*checks, *(c for instruction in instructions for c in index_checks(instruction))):
             source = parts.get(check.var, check.var)
             if source not in self.inputs or source in known:
                 continue
@@ -185,7 +188,7 @@ class TorchStep(Step):
                 continue
             if whole.get(check.var, check.var) is source:
                 self._looks.append((slot, check))
-            elif _lies_in(array, check):  # of those outside of the range none may be read
+            elif _lies_in(array, check):  # the code relies on this for the elements that it reads
                 why = f"an index that is not in [{check.low}, {check.high})"
                 self._looks.append((slot, replace(check, error=ChangedError, message=why)))
             else:
@@ -197,6 +200,7 @@ class TorchStep(Step):
             self.guards.append(self._look)
 
     def _look(self) -> None:
+        """Check the tensors that were replaced or changed since they were last checked."""
         arrays: list[Any] = self.table.arrays
         now = {slot: (arrays[slot], arrays[slot]._version) for slot, _ in self._looks}
         fresh = {slot for slot, (array, version) in now.items() if not self._is_seen(slot, array, version)}
@@ -206,15 +210,17 @@ class TorchStep(Step):
         self._seen = now
 
     def _is_seen(self, slot: int, array: Any, version: int) -> bool:
+        """Return whether a slot's tensor, at this version, was checked."""
         seen = self._seen.get(slot)
         return seen is not None and seen[0] is array and seen[1] == version
 
     def _on_device(
         self, instructions: list[Instruction], checks: list[Check], targets: dict[int, Var], backend: str
     ) -> Callable[[], None]:
+        """Return the function that runs the step on the device."""
         table = self.table
         tensors: dict[str, Any] = {"wrong": table.zeros((), np.int64)}
-        self._copies: dict[int, Any] = {}  # what is made on the device and wanted on the host
+        self._copies: dict[int, Any] = {}  # computed on the device and needed on the host
         stores: list[tuple[str, Var]] = []
         for slot, var in targets.items():
             name = table.buffers[slot].name
@@ -224,7 +230,7 @@ class TorchStep(Step):
             stores.append((name, var))
         names = {var: table.buffers[_slot(at)].name for var, at in self.inputs.items()}
         emitter = Emitter(names, self.fixed, self.ranges, str(table.device))
-        wanted = [*targets.values(), *(each.var for each in checks)]
+        wanted = [*targets.values(), *(check.var for check in checks)]
         self.source = emitter.emit(Program(instructions, wanted).needed().instructions, checks, stores)
         function = function_of(self.source)
         parameters = function.__code__.co_varnames[: function.__code__.co_argcount]
@@ -236,10 +242,10 @@ class TorchStep(Step):
         own = {i for i, slot in enumerate(slots) if slot in table.given}
         changed = {i for i, slot in enumerate(slots) if slot in targets}
         draws = {i: self._device_draws[s] for i, s in enumerate(slots) if s in self._device_draws}
-        fused = backend == "inductor" and not emitter.swaps  # which inductor (of torch 2.13) mixes up
+        fused = backend == "inductor" and not emitter.swaps  # inductor (of torch 2.13) gets swaps wrong
         replay = Replay(function, table.device, fused, own, changed, draws)
         boxed = [i for i, name in enumerate(parameters) if name in emitter.boxed]
-        # Each argument by the slot that it is read from anew, or the tensor that it always is.
+        # For each argument the slot that it is read from at each call, or the tensor that it always is.
         arguments = [tensors.get(name, slot) for name, slot in zip(parameters, slots, strict=True)]
 
         def run() -> None:
@@ -248,7 +254,9 @@ class TorchStep(Step):
             if table.moved:
                 replay.forget()
                 table.moved = False
-            given: list[Any] = [table.arrays[each] if type(each) is int else each for each in arguments]
+            given: list[Any] = [
+                table.arrays[argument] if type(argument) is int else argument for argument in arguments
+            ]
             for i in boxed:
                 given[i] = given[i].view(1)
             replay(given)
@@ -263,23 +271,26 @@ class TorchStep(Step):
         return run
 
     def _on_host(self) -> dict[Var, Array]:
-        """What the host computes itself; the errors of the checks that it makes."""
+        """Return what the host computes itself. Raise the errors of the checks that fail there."""
         if not self._host.outputs:
             return {}
         arrays = {var: self.table.arrays[_slot(at)] for var, at in self.inputs.items()}
-        found = self._host.run({var: each for var, each in arrays.items() if not is_torch(each)}, numpy_kind)
-        for each in self._host_checks:
-            each.look(found[each.var])
-        return found
+        values = self._host.run(
+            {var: array for var, array in arrays.items() if not is_torch(array)}, numpy_kind
+        )
+        for check in self._host_checks:
+            check.look(values[check.var])
+        return values
 
 
 def _slot(address: Address) -> int:
+    """Return the slot of an address of the caller's memory."""
     slot = address.buffer.slot
     assert slot is not None, "an address of the caller's"
     return slot
 
 
 def _lies_in(array: Any, check: Check) -> bool:
-    """Whether all elements of a torch tensor are what the check wants."""
+    """Return whether all elements of a torch tensor are in the range of a check."""
     smallest, largest = torch.aminmax(array)
     return bool((smallest >= check.low) & (largest < check.high))

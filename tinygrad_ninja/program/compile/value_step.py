@@ -24,13 +24,14 @@ class ValueStep:
     """One recording of Values, compiled; `call` runs it. `source` is its C."""
 
     def __init__(self, recording: ValueRecording, changed: list[tuple[Value, str, int]], result: Any) -> None:
-        """changed: the slots of Values that hold other numbers afterwards, and the codes of these; result:
-        what the function returned, an Output for each number that it computed."""
+        """Compile the recording. changed: the slots of Values that hold other numbers afterwards, and the
+        codes of these; result: what the function returned, with an Output for each number that it
+        computed."""
         self._tape, self._result = recording.tape, result
-        found: list[Output] = []
-        mapped(result, lambda x: found.append(x) if isinstance(x, Output) else None)
-        self._kinds = [each.kind for each in found]
-        self._codes = [each.code for each in found] + [code for _, _, code in changed]
+        outputs: list[Output] = []
+        mapped(result, lambda x: outputs.append(x) if isinstance(x, Output) else None)
+        self._kinds = [output.kind for output in outputs]
+        self._codes = [output.code for output in outputs] + [code for _, _, code in changed]
         emitted = ValueEmitter(self._tape, self._codes).emit()
         self.source, self.fused = emitted.source, emitted.summary
         self._run = getattr(build(emitted.source), ENTRY)
@@ -44,22 +45,23 @@ class ValueStep:
 
     @property
     def program(self) -> Program:
-        """Its operations as instructions on numbers."""
+        """Return the operations as instructions on numbers."""
         return program(self._tape, self._codes)
 
     def call(self, args: tuple[Any, ...]) -> Any:
-        """Run the step once."""
+        """Run the step once, and return its result."""
         self._memory[: len(self._reads)] = [read(args) for read in self._reads]
         self._run(self._pointers)
         numbers = iter(self._memory[self._places].tolist())
-        made = iter([kind(number) for kind, number in zip(self._kinds, numbers, strict=False)])
+        values = iter([kind(number) for kind, number in zip(self._kinds, numbers, strict=False)])
         for (value, name), number in zip(self._targets, numbers, strict=True):
             setattr(value, name, number)
-        return mapped(self._result, lambda x: next(made) if isinstance(x, Output) else x)
+        return mapped(self._result, lambda x: next(values) if isinstance(x, Output) else x)
 
 
 def _reader(source: tuple[Any, Any]) -> Callable[[tuple[Any, ...]], float]:
-    """What reads a number anew: a Value's slot, an argument, or an element of one."""
+    """Return a function of the arguments that reads a number anew: a Value's slot, an argument, or an element
+    of one."""
     owner, part = source
     if isinstance(owner, Value):
         read = attrgetter(part)
@@ -70,28 +72,28 @@ def _reader(source: tuple[Any, Any]) -> Callable[[tuple[Any, ...]], float]:
 
 
 def program(tape: Scalars, outputs: list[int]) -> Program:
-    """The operations as instructions on arrays without dimensions."""
+    """Return the operations as instructions on arrays without dimensions."""
     inputs = [Var(np.zeros(())) for _ in range(tape.inputs)]
-    made: list[Var] = []
+    results: list[Var] = []
 
     def operand(code: int) -> Var | float:
         kind, number = code & 3, code >> 2
         return (
             tape.constants[number]
             if kind == CONSTANT
-            else made[number]
+            else results[number]
             if kind == COMPUTED
             else inputs[number]
         )
 
     instructions = []
     for operation, codes in zip(tape.operations, tape.operands, strict=True):
-        made.append(Var(np.zeros(())))
+        results.append(Var(np.zeros(())))
         operands = tuple(operand(code) for code in codes if code != NONE)
         # `where` has its condition last in the table, and as a parameter.
         operands, parameters = (
             (operands[1:], operands[:1]) if operation is comparison.where else (operands, ())
         )
-        instructions.append(Instruction(operation, operands, parameters, made[-1]))
-    wanted = [each for each in map(operand, outputs) if isinstance(each, Var)]
+        instructions.append(Instruction(operation, operands, parameters, results[-1]))
+    wanted = [output for output in map(operand, outputs) if isinstance(output, Var)]
     return Program(instructions, wanted).needed()
