@@ -1,8 +1,8 @@
 """Chains of operations whose gradient is known from pen and paper.
 
 A chain is an operation like those of the table, with a forward formula and rules; and the other ways in which
-people write it. It is recognised by computing it: where its formula, run on the terms of a value in the
-reader's code, gives the term of another value there, that other one is this chain of the first.
+people write it. It is recognised by computing it: where its formula, applied to the term of a value in the
+reader's code, gives the term of another value there, that other value is this chain applied to the first.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Way = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Chain:
-    """operation: what the chain amounts to; title: what a reader calls it; ways: how it may be written, each
-    a function of (xp, *inputs, *parameters); candidates: what it may be a chain of, (inputs, parameters) for
-    a program."""
+    """A chain. operation: the one operation that equals it; title: the reader's name for it; ways: how it may
+    be written, each a function of (xp, *inputs, *parameters); candidates: the (inputs, parameters) in a
+    program to which it may be applied."""
 
     operation: Operation
     title: str
@@ -35,8 +35,8 @@ class Chain:
 
 
 def _standardized(xp: Any, x: Any, axis: tuple[int, ...], eps: float, correction: float) -> tuple[Any, Any]:
-    """(x - mean) / √(variance + eps), the variance over n - correction; and the factor 1 / √(variance +
-    eps)."""
+    """Return (x - mean) / √(variance + eps), with the variance over n - correction; and the factor 1 /
+    √(variance + eps)."""
     n = size(x, axis)
     difference = x - xp.sum(x, axis, True) / n
     inverse_std = xp.pow(xp.sum(difference * difference, axis, True) / (n - correction) + eps, -0.5)
@@ -44,7 +44,7 @@ def _standardized(xp: Any, x: Any, axis: tuple[int, ...], eps: float, correction
 
 
 def _one_line(xp: Any, dout: Any, scale: Any, xhat: Any, axis: tuple[int, ...], correction: float) -> Any:
-    """scale / n · (n dout - Σ dout - n / (n - correction) · x̂ Σ dout x̂)"""
+    """Return scale / n · (n dout - Σ dout - n / (n - correction) · x̂ Σ dout x̂)."""
     n = size(xhat, axis)
     corrected = n / (n - correction) * xhat if correction else xhat
     return scale / n * (n * dout - xp.sum(dout, axis, True) - corrected * xp.sum(dout * xhat, axis, True))
@@ -56,7 +56,8 @@ def _batch_x(xp: Any, dout: Any, x: Any, weight: Any, axis: Any, eps: float, cor
 
 
 def _layer_x(xp: Any, dout: Any, x: Any, weight: Any, axis: Any, eps: float, correction: float) -> Any:
-    """The gain differs along the axis, and so belongs to each dout."""
+    """Return the gradient of x in layer normalization: the gain differs along the axis, and so multiplies
+    dout."""
     xhat, inverse_std = _standardized(xp, x, axis, eps, correction)
     return _one_line(xp, dout * weight, inverse_std, xhat, axis, correction)
 
@@ -99,7 +100,7 @@ def normalization(xp: Any, x: Any, /, axis: tuple[int, ...], eps: float, correct
 
 
 def _by_squares(xp: Any, x: Any, axis: tuple[int, ...], eps: float, correction: float) -> Any:
-    """The same with the variance as the mean of the squares less the square of the mean."""
+    """Return the normalization with the variance as the mean of the squares less the square of the mean."""
     n = size(x, axis)
     total = xp.sum(x, axis, True)
     variance = (xp.sum(x * x, axis, True) - total * total / n) / (n - correction)
@@ -127,7 +128,7 @@ def _shifted(xp: Any, x: Any, axis: Any) -> Any:
 
 
 def _shifted_by_one(xp: Any, x: Any, axis: Any) -> Any:
-    """The largest of all, taken off every row."""
+    """Return x less the largest of all its elements."""
     return x - xp.max(x, None, False)
 
 
@@ -145,7 +146,8 @@ def _mean(xp: Any, x: Any) -> Any:
 
 
 def _cross_entropies(pick: Way, keepdims: bool = False) -> tuple[Way, ...]:
-    """The ways to write the mean of -log softmax at the right class. pick: reads there, of (xp, x, *rest)."""
+    """Return the ways to write the mean of -log softmax at the right class. pick: a function of (xp, x,
+    *rest) that reads the right class."""
 
     def total(xp: Any, z: Any) -> Any:
         return xp.sum(xp.exp(z), (1,), keepdims)
@@ -285,4 +287,4 @@ CHAINS = (
         candidates.layers,
     ),
 )
-"""The longest first: where two end in the same value, it is taken."""
+"""The chains, the longest first: where two end in the same value, the longer one is taken."""

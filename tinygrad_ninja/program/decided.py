@@ -1,9 +1,9 @@
 """The forward pass as its gradients see it.
 
-A gradient goes past a comparison, the index of the largest, a floor, a detached value: they are taken to stay
-as they are however the inputs move. And where an operation has a kink (relu at 0, a tie of two in a maximum)
-its rule takes one side, or shares. So a slope that is measured by small steps is that of the gradient only
-where these decisions are held as they fell.
+No gradient goes through a comparison, the index of the largest, a floor, a detached value: they are taken to
+stay as they are however the inputs move. And where an operation has a kink (relu at 0, a tie of two in a
+maximum) its rule takes one side, or shares. So a slope that is measured by small steps equals the gradient
+only where these decisions are held fixed.
 """
 
 from __future__ import annotations
@@ -29,57 +29,58 @@ HOLD = Operation(hold, {})
 def decided(
     steps: Sequence[Instruction], reached: set[Var], numbers: dict[Var, int] | None = None
 ) -> list[Instruction]:
-    """Return the instructions with their decisions as comparisons and the like, which read held values only.
+    """Return the instructions with their decisions written as comparisons and the like, which read held
+    values only.
 
-    reached: the values that a gradient reaches; those that are written out here are added. numbers: of the
-    values that are held, by the value; new ones are added.
+    reached: the values that a gradient reaches; those that are written out here are added. numbers: the
+    numbers of the values that are held; new ones are added.
     """
     numbers = {} if numbers is None else numbers
-    made: list[Instruction] = []
+    instructions: list[Instruction] = []
     held: dict[Var, Var] = {}
 
     def keep(x: Any) -> Any:
-        """What is held of a value that a gradient reaches; anything else as it is."""
+        """Return the held copy of a value that a gradient reaches; anything else unchanged."""
         if not isinstance(x, Var) or x not in reached:
             return x
         if x not in held:
             held[x] = Var(x.value)
             number = numbers.setdefault(x, len(numbers))
-            made.append(Instruction(HOLD, (x,), (number,), held[x], (False,)))
+            instructions.append(Instruction(HOLD, (x,), (number,), held[x], (False,)))
         return held[x]
 
     def take(step: Instruction) -> Instruction:
-        """The instruction, reading what is held where no gradient comes back."""
+        """Return the instruction so that it reads held values where no gradient comes back."""
         flows = (False,) * len(step.inputs) if _is_flat(step.operation) else step.flows
         inputs = tuple(x if flow else keep(x) for x, flow in zip(step.inputs, flows, strict=True))
         return replace(step, inputs=inputs, parameters=substitute(step.parameters, keep), flows=flows)
 
     for step in map(take, steps):
         kinked = step.operation.side is not None and any(step.flows)
-        made += map(take, _written_out(step, reached)) if kinked else [step]
-    return made
+        instructions += map(take, _written_out(step, reached)) if kinked else [step]
+    return instructions
 
 
 def _is_flat(operation: Operation) -> bool:
-    """Whether no gradient comes through, since its slope is 0 wherever there is one."""
+    """Return whether no gradient goes through the operation, since its slope is 0 wherever there is one."""
     return bool(operation.sources) and all(rule is flat for rule in operation.sources.values())
 
 
 def _written_out(step: Instruction, reached: set[Var]) -> list[Instruction]:
-    """Return what an operation with a kink does on the side that its rule takes."""
+    """Return the instructions for what an operation with a kink computes on the side that its rule takes."""
     assert step.operation.side is not None
     tape = Tape()
     result = step.operation.side(
         XP, *map(tape.operand, step.inputs), *substitute(step.parameters, tape.operand)
     )
-    for each in tape.instructions:
-        sources = each.operation.sources
-        each.flows = tuple(
+    for part in tape.instructions:
+        sources = part.operation.sources
+        part.flows = tuple(
             x in reached and name in sources
-            for x, name in zip(each.inputs, each.operation.inputs, strict=True)
+            for x, name in zip(part.inputs, part.operation.inputs, strict=True)
         )
-        if any(each.flows):
-            reached.add(each.output)
-        if each.output is result.var:
-            each.output = step.output
+        if any(part.flows):
+            reached.add(part.output)
+        if part.output is result.var:
+            part.output = step.output
     return tape.instructions

@@ -36,54 +36,57 @@ class Derivation:
 
     @property
     def simplifications(self) -> list[str]:
-        """What was recognised, a sentence each."""
+        """Return a sentence for each chain that was recognised."""
         return list(self.chains.values())
 
     @property
     def gradients(self) -> dict[str, Array]:
-        return {var.name: each.value for var, each in self.backward.gradients.items()}
+        """Return the array of each named value's gradient, by the value's name."""
+        return {var.name: gradient.value for var, gradient in self.backward.gradients.items()}
 
     @property
     def values(self) -> list[str]:
-        """The names of the values that have a gradient, in the order in which a gradient reaches them."""
+        """Return the names of the values that have a gradient, in the order in which a gradient reaches
+        them."""
         return [var.name for var in self.backward.gradients]
 
     def source(self, target: str = "torch") -> str:
-        """A complete script, in "torch" or "numpy", which needs that library alone and prints the table of
-        the check. ValueError for another target."""
+        """Return a complete script, in "torch" or "numpy", which needs only that library and prints the table
+        of its check. Raise ValueError for another target."""
         return str(self.script(target))
 
     def script(self, target: str = "torch") -> Script:
-        """The parts of that script."""
+        """Return the parts of the script that `source` returns."""
         return script(self.forward, self.lines, self.backward, self.chains, target)
 
     def explain(self, name: str) -> str:
-        """One value as a page of Markdown with mathematics: the lines that it takes part in, the local rules,
-        the chain rule with shapes, the sums and repeats, and a numeric slope. ValueError for another name."""
+        """Return a page of Markdown with mathematics about one value: the lines that it takes part in, the
+        local rules, the chain rule with shapes, the sums and repeats, and a numeric slope. Raise ValueError
+        for another name."""
         return explain(name, self.forward, self.backward, self.writer("torch"))
 
     def writer(self, target: str) -> Writer:
-        """What writes the lines in torch or numpy."""
+        """Return the writer of the lines in torch or numpy."""
         return Writer(language(target), self.lines, self.backward, self.forward.numbers)
 
     def __str__(self) -> str:
-        """The two passes in torch."""
+        """Return the two passes as torch code."""
         writer = self.writer("torch")
         there = forward_lines(writer)
-        text = [text for each in there.values() for text in each]
+        text = [text for lines in there.values() for text in lines]
         return "\n".join([*text, "", *backward_lines(writer, there, self.chains)])
 
 
 def derive(
     loss: Tensor | Callable[..., Tensor], *args: Any, names: Any = None, simplify: bool = False
 ) -> Derivation:
-    """The forward and the backward pass of a loss as code.
+    """Return the forward and the backward pass of a loss as code.
 
     loss: a Tensor of one element that requires a gradient, before `backward` has freed its history; or a
     function that returns one, and `args` for it, which is then traced.
-    names: what the values are called, `locals()` as a rule; see `record`. simplify: chains whose gradient is
+    names: the names of the values, usually `locals()`; see `record`. simplify: chains whose gradient is
     known from pen and paper, such as a softmax with cross-entropy, are answered in one go.
-    Raises RuntimeError where there is no history, or an operation has no rule; ReadOutError, which is one,
+    Raise RuntimeError where there is no history, or an operation has no rule; ReadOutError, a RuntimeError,
     where a value was read out of a Tensor on the way to the loss; ValueError where a name is given to two
     tensors.
     """

@@ -14,14 +14,14 @@ SUFFIXES = (".py", ".md", ".ipynb")
 def write(derivation: Derivation, path: Path, target: str = "torch", explained: bool = False) -> None:
     """Write the derivation to `path`: a script for .py, a page for .md, a notebook for .ipynb.
 
-    explained: with the page of every value that has a gradient; in a script there is no room for them.
-    Raises ValueError for another suffix, and OSError where the file cannot be written.
+    explained: with the page of every value that has a gradient; a script has no room for these.
+    Raise ValueError for another suffix, and OSError where the file cannot be written.
     """
     path.write_text(text(derivation, path.suffix, target, explained), encoding="utf-8", newline="\n")
 
 
 def text(derivation: Derivation, suffix: str, target: str = "torch", explained: bool = False) -> str:
-    """What `write` writes."""
+    """Return the text that `write` writes."""
     if suffix == ".py":
         return derivation.source(target)
     if suffix == ".md":
@@ -35,10 +35,10 @@ def text(derivation: Derivation, suffix: str, target: str = "torch", explained: 
 
 
 def _cells(derivation: Derivation, target: str, explained: bool, runs: bool) -> list[tuple[str, str]]:
-    """(kind, text) for each cell: Markdown or code. runs: with the inputs' numbers and the check, so that the
-    code runs."""
+    """Return the cells as (kind, text): Markdown or code. runs: include the inputs' numbers and the check, so
+    that the code runs."""
     script = derivation.script(target)
-    recognised = "".join(f"- {each}\n" for each in derivation.simplifications)
+    recognised = "".join(f"- {sentence}\n" for sentence in derivation.simplifications)
     cells = [("markdown", f"# The backward pass of `{derivation.forward.loss.name}`\n\n{script.title}\n")]
     if recognised:
         cells += [("markdown", f"Recognised, and answered in one go:\n\n{recognised}")]
@@ -61,8 +61,8 @@ def _cells(derivation: Derivation, target: str, explained: bool, runs: bool) -> 
 
 
 def _notebook(cells: list[tuple[str, str]]) -> str:
-    """The notebook format 4.5 of Jupyter: https://nbformat.readthedocs.io"""
-    made: list[dict[str, Any]] = []
+    """Return the cells as a Jupyter notebook in format 4.5: https://nbformat.readthedocs.io"""
+    entries: list[dict[str, Any]] = []
     for number, (kind, content) in enumerate(cells):
         cell = {
             "cell_type": kind,
@@ -70,8 +70,9 @@ def _notebook(cells: list[tuple[str, str]]) -> str:
             "metadata": {},
             "source": content.splitlines(keepends=True),
         }
-        made.append(cell | ({"execution_count": None, "outputs": []} if kind == "code" else {}))
+        entries.append(cell | ({"execution_count": None, "outputs": []} if kind == "code" else {}))
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     return (
-        json.dumps({"cells": made, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}, indent=1) + "\n"
+        json.dumps({"cells": entries, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}, indent=1)
+        + "\n"
     )

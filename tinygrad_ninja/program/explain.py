@@ -1,4 +1,4 @@
-"""One value of a derivation explained: what it takes part in, and where its gradient comes from."""
+"""The explanation of one value of a derivation: where it is used, and where its gradient comes from."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .record import Forward, gradient_name
 from .statements import notes, written
 
 STEP = 1e-5
-"""How far a value is moved for the numeric slope, as a share of itself, in double precision."""
+"""The step for the numeric slope, as a share of the value itself, in double precision."""
 
 
 def explain(name: str, forward: Forward, backward: Backward, writer: Writer) -> str:
-    """Markdown with mathematics between dollar signs. ValueError where no value with a gradient has the
-    name."""
+    """Return an explanation as Markdown, with mathematics between dollar signs. Raise ValueError where no
+    value with a gradient has the name."""
     named = {var.name: var for var in backward.gradients if var.name}
     if name not in named:
         raise ValueError(f"there is no value {name!r} with a gradient; there are {', '.join(named)}")
@@ -43,32 +43,36 @@ def explain(name: str, forward: Forward, backward: Backward, writer: Writer) -> 
         "",
         "In code:",
         "",
-        _code([each for _, share in uses for each in written(writer.share(share))]),
+        _code([line_of_code for _, share in uses for line_of_code in written(writer.share(share))]),
     ]
     return "\n".join([*text, "", *_evidence(var, forward, backward), ""])
 
 
 def _shape(var: Var) -> str:
+    """Return a variable's shape in words."""
     return " × ".join(map(str, var.shape)) if var.shape else "a single number"
 
 
 def _code(lines: list[str]) -> str:
+    """Return lines of Python as a block of Markdown."""
     return "\n".join(["```python", *lines, "```"])
 
 
 def _where_from(var: Var, backward: Backward, writer: Writer) -> str:
-    made = [line for line in writer.lines if line.var is var]
-    if not made:
+    """Return where the value comes from: the lines that compute it."""
+    lines = [line for line in writer.lines if line.var is var]
+    if not lines:
         return f"`{var.name}` is an input of the pass: {_shape(var)}, {var.dtype}."
     return (
-        f"`{var.name}` ({_shape(var)}, {var.dtype}) is made by\n\n{_code(written(writer.forward(made[0])))}"
+        f"`{var.name}` ({_shape(var)}, {var.dtype}) is made by\n\n{_code(written(writer.forward(lines[0])))}"
     )
 
 
 def _what_it_goes_into(var: Var, uses: list[tuple[Line, Share]], writer: Writer) -> str:
+    """Return which lines of the forward pass read the value."""
     lines = list(dict.fromkeys(line.var for line, _ in uses))
     how_often = {1: "once", 2: "twice"}.get(len(uses), f"{len(uses)} times")
-    code = [text for each in writer.lines if each.var in lines for text in written(writer.forward(each))]
+    code = [text for line in writer.lines if line.var in lines for text in written(writer.forward(line))]
     return (
         f"It is read {how_often} on the way to the loss:\n\n{_code(code)}"
         if code
@@ -77,10 +81,11 @@ def _what_it_goes_into(var: Var, uses: list[tuple[Line, Share]], writer: Writer)
 
 
 def _use(number: int, line: Line, share: Share, makers: dict[Var, Instruction]) -> list[str]:
-    """One use: the local rule, the chain rule with shapes, and why there is a sum or a repeat."""
+    """Return the part about one use: the local rule, the chain rule with shapes, and why there is a sum or a
+    repeat."""
     x, out = share.of, line.var
     called = name_of(share.total.name, x.shape)
-    if number:  # the name is that of the sum, and this is a share of it
+    if number:  # the name belongs to the sum, of which this is a share
         called = sup(called, piece(number).at(ATOM + 1))
     whole = formula.equation(called, [share.contribution], makers, shapes=True)
     title = f"### {number}. Through `{out.name}`" if number else f"### Through `{out.name}`"
@@ -92,21 +97,26 @@ def _use(number: int, line: Line, share: Share, makers: dict[Var, Instruction]) 
 
 
 def _local_rules(line: Line, share: Share) -> list[str]:
-    """The rules of the operations that lead from the value to the end of the line."""
+    """Return the rules of the operations that lead from the value to the end of the line."""
     ways = [share.by]
-    for each in line.instructions:
-        if ways[-1].output in each.reads():
-            ways.append(each)
+    for instruction in line.instructions:
+        if ways[-1].output in instruction.reads():
+            ways.append(instruction)
     rules = [
-        f"`{each.operation.name}`, with the local rule {' '.join((each.operation.__doc__ or '').split())}"
-        for each in ways
+        f"`{operation.name}`, with the local rule {' '.join((operation.__doc__ or '').split())}"
+        for operation in (instruction.operation for instruction in ways)
     ]
     if len(rules) == 1:
         return [f"The operation that reads it is {rules[0]}"]
-    return ["It goes through these operations, one after the other:", "", *(f"- {each}" for each in rules)]
+    return [
+        "It goes through these operations, one after the other:",
+        "",
+        *(f"- {rule_text}" for rule_text in rules),
+    ]
 
 
 def _chain_rule(share: Share, out: Var, number: int) -> str:
+    """Return the sentence about the chain rule."""
     loss, x, y = "L", name_of(share.of.name).latex, name_of(out.name).latex
     which = f" (share {number} of the gradient)" if number else ""
     return (
@@ -118,7 +128,7 @@ def _chain_rule(share: Share, out: Var, number: int) -> str:
 
 
 def _reason(note: str, share: Share) -> str:
-    """A note of the code in a sentence or two."""
+    """Return a note of the code as one or two sentences."""
     x, out = share.of, share.by.output
     if "broadcast" in note:
         return (
@@ -139,6 +149,7 @@ def _reason(note: str, share: Share) -> str:
 
 
 def _sum_of_shares(var: Var, uses: list[tuple[Line, Share]], makers: dict[Var, Instruction]) -> list[str]:
+    """Return the part about the sum of several shares."""
     through = [f"`{line.var.name}`" for line, _ in uses]
     ways = list(dict.fromkeys(through))
     whole = formula.equation(uses[0][1].total.name, [share.contribution for _, share in uses], makers)
@@ -153,35 +164,39 @@ def _sum_of_shares(var: Var, uses: list[tuple[Line, Share]], makers: dict[Var, I
 
 
 def _makers(backward: Backward, writer: Writer) -> dict[Var, Instruction]:
-    """What may be written out in a formula: what has no name stands in both passes for the expression."""
-    forward = [each for line in writer.lines for each in line.instructions]
-    return {each.output: each for each in (*forward, *backward.program.instructions)}
+    """Return the instructions that may be written out in a formula: values without a name stand for their
+    expressions in both passes."""
+    forward = [instruction for line in writer.lines for instruction in line.instructions]
+    return {instruction.output: instruction for instruction in (*forward, *backward.program.instructions)}
 
 
 def _evidence(var: Var, forward: Forward, backward: Backward) -> list[str]:
-    """The slope at one element by a small step each way, beside the gradient there."""
+    """Return the part with the slope at one element, measured by a small step each way, beside the gradient
+    there."""
     gradient = backward.gradients[var].value
     steps = decided(forward.program.instructions, reached(forward.program.instructions, forward.leaves))
     program = Program(steps, [forward.loss])
-    kept = {each.output for each in steps if each.operation is HOLD}
-    held = {each: double(value) for each, value in program.run({}).items() if each in kept}
-    inputs = {each: double(each.value) for each in forward.program.inputs}
-    rest = widened(Program([each for each in steps if each.output not in kept], [forward.loss]))
+    kept = {step.output for step in steps if step.operation is HOLD}
+    held = {var: double(value) for var, value in program.run({}).items() if var in kept}
+    inputs = {var: double(var.value) for var in forward.program.inputs}
+    rest = widened(Program([step for step in steps if step.output not in kept], [forward.loss]))
     base = rest.run(inputs | held)
-    # Where a step that is small beside the number itself, which may have to stay positive, still shows.
+    # The element at which a step that is small compared with the number itself still shows in the loss.
     weight = abs(gradient * base[var])
-    told = np.isfinite(gradient) & np.isfinite(base[var])
-    if not told.any() or not np.isfinite(base[forward.loss]).all():
+    finite = np.isfinite(gradient) & np.isfinite(base[var])
+    if not finite.any() or not np.isfinite(base[forward.loss]).all():
         return ["### In numbers", "", f"No number of `{var.name}` has a finite slope here."]
-    weight = np.where(told, weight if weight[told].any() else abs(gradient), -1.0)
+    weight = np.where(finite, weight if weight[finite].any() else abs(gradient), -1.0)
     place = np.unravel_index(int(np.argmax(weight)), gradient.shape)
     h = float(f"{STEP * (abs(float(base[var][place])) or 1):.0e}")
-    beyond = Program([each for each in rest.instructions if each.output is not var], [forward.loss])
+    beyond = Program(
+        [instruction for instruction in rest.instructions if instruction.output is not var], [forward.loss]
+    )
 
     def loss(step: float) -> float:
         moved = np.array(base[var])
         moved[place] += step
-        known = {each: base[each] for each in beyond.inputs} | {var: moved}
+        known = {var: base[var] for var in beyond.inputs} | {var: moved}
         return float(beyond.run(known)[forward.loss].item())
 
     ahead, behind = loss(h), loss(-h)
@@ -202,5 +217,6 @@ def _evidence(var: Var, forward: Forward, backward: Backward) -> list[str]:
 
 
 def _power_of_ten(x: float) -> str:
+    """Return a power of ten as LaTeX."""
     digit, exponent = f"{x:.0e}".split("e")
     return f"{digit} \\cdot 10^{{{int(exponent)}}}"

@@ -58,7 +58,7 @@ class Formula:
 
 
 class _Typeset:
-    """What is not written here is an operator of formulas, or a function under its own name."""
+    """The namespace of formulas: what has no method here is an operator, or a function under its own name."""
 
     def __getattr__(self, function: str) -> Any:
         entry = entry_called(function)
@@ -85,8 +85,8 @@ class _Typeset:
         return sup(math(a), exponent(b))
 
     def one_minus_square(self, y: Math) -> Math:
-        made: Math = 1 - y**2
-        return made
+        formula: Math = 1 - y**2
+        return formula
 
     def matmul(self, a: Math, b: Math) -> Math:
         return a @ b
@@ -141,7 +141,7 @@ class _Typeset:
 
 
 def _over(latex: str, sign: str, axis: Any, x: Math) -> Math:
-    """A sum and the like, along dimensions that stand below it."""
+    """Return a reduction such as a sum, with its dimensions below the sign."""
     x = x.at(PREFIX)
     if axis is None:
         return row(op(latex, sign), x, level=PREFIX)
@@ -160,10 +160,11 @@ _XP = _Typeset()
 
 
 def instruction(operation: Operation, values: Sequence[Any], names: Sequence[str]) -> Instruction:
-    """An operation with what it was applied to, as a node of the record holds it.
+    """Return the instruction for an operation and the values it was applied to, as a node of the record holds
+    them.
 
-    values: (output, *inputs, *parameters), arrays or numbers; names: of the output and the inputs, empty for
-    a number that stands as itself.
+    values: (output, *inputs, *parameters), arrays or numbers; names: those of the output and the inputs,
+    empty for a number that is written as itself.
     """
     n = len(names) - 1
 
@@ -179,9 +180,9 @@ def instruction(operation: Operation, values: Sequence[Any], names: Sequence[str
 
 
 def rule(step: Instruction, place: int) -> tuple[Var, list[Instruction]]:
-    """The local rule of input number `place`: the variable in which the gradient of the output, "d" and its
-    name, becomes a share of the input's, and the instructions that make it. RuntimeError where there is no
-    rule."""
+    """Return the local rule of input number `place`: the variable that is the input's share of the gradient,
+    computed from the output's gradient (named "d" and the output's name), and the instructions that compute
+    it. Raise RuntimeError where there is no rule."""
     tape = RuleTape()
     dout = Var(np.ones_like(step.output.value), "d" + step.output.name)
     share = tape.variable(apply_rule(tape, step, place, tape.array(dout)))
@@ -191,50 +192,55 @@ def rule(step: Instruction, place: int) -> tuple[Var, list[Instruction]]:
 def equation(
     called: str | Math, parts: Sequence[Var], makers: dict[Var, Instruction], shapes: bool = False
 ) -> Formula:
-    """ "called = …" with the expressions that make the variables, added up.
+    """Return "called = …" with the expressions of the variables, added up.
 
-    called: a name, or how it is written. makers: the instructions that may be written out, by what they make;
-    a variable that has a name is not, but those of `parts` are.
+    called: a name, or a formula for it. makers: the instructions that may be written out, by their outputs; a
+    variable that has a name is not written out, but those of `parts` are.
     """
 
     def part(var: Var) -> Math:
-        made = _expression(var, makers, shapes)
-        return made if var.constant or made.shown == var.shape else apply("repeat", made)
+        expression = _expression(var, makers, shapes)
+        return expression if var.constant or expression.shown == var.shape else apply("repeat", expression)
 
     total, *more = map(part, parts)
-    for each in more:
-        total = total + each
+    for term in more:
+        total = total + term
     left = called if isinstance(called, Math) else name(called, parts[0].shape if shapes else None)
     whole = row(left, op("="), total)
     return Formula(whole.latex, f'<math xmlns="http://www.w3.org/1998/Math/MathML">{whole.mathml}</math>')
 
 
 def _expression(var: Any, makers: dict[Var, Instruction], shapes: bool, top: bool = True) -> Math:
-    """The expression that makes a variable; what has a name stands for itself, but at the top.
+    """Return the expression of a variable; a variable with a name stands for itself, except at the top.
 
-    Broadcasting is not written where it meets something of the whole shape: `shown` is the shape of what the
-    expression says.
+    Broadcasting is not written where it meets something of the whole shape: `shown` is the shape that the
+    expression has as written.
     """
 
     def inner(x: Any) -> Any:
         return _expression(x, makers, shapes, False) if isinstance(x, Var) else x
 
     def whole(x: Any) -> Any:
-        """What is read with its shape: repeated to it, if the expression does not say that."""
-        made = inner(x)
-        if not isinstance(x, Var) or made.shown == x.shape:
-            return made
-        return apply("repeat", made, below=size_of(x.shape))
+        """Return an expression in its full shape: with a repeat, if the expression does not have that
+        shape."""
+        expression = inner(x)
+        if not isinstance(x, Var) or expression.shown == x.shape:
+            return expression
+        return apply("repeat", expression, below=size_of(x.shape))
 
     step = makers.get(var)
     shown = var.shape
     if var.constant:
-        made, shown = math(var.number), ()
+        expression, shown = math(var.number), ()
     elif step is None or (var.name and not top):
         unnamed = "0, 1, …" if is_range(var) else "i" if var.dtype.kind == "i" else "c"
-        made = name(var.name or unnamed, var.shape if shapes else None)
-    elif step.operation is indexing.gather and (found := extreme(step, makers)) and found.formula:
-        made = _over(*found.formula, step.parameters[0], whole(step.inputs[0]))
+        expression = name(var.name or unnamed, var.shape if shapes else None)
+    elif (
+        step.operation is indexing.gather
+        and (extreme_entry := extreme(step, makers))
+        and extreme_entry.formula
+    ):
+        expression = _over(*extreme_entry.formula, step.parameters[0], whole(step.inputs[0]))
     else:
         meeting = _is_of_each(step.operation)
         operands = [(inner if meeting else whole)(x) for x in step.inputs]
@@ -243,24 +249,25 @@ def _expression(var: Any, makers: dict[Var, Instruction], shapes: bool, top: boo
             read = [x for x in (*operands, *parameters) if isinstance(x, Math)]
             shown = np.broadcast_shapes(*(x.shown for x in read))
         if step.operation in (expand, to_device):
-            made = operands[0]
+            expression = operands[0]
         elif step.operation.named:
-            made = _by_name(step, operands)
+            expression = _by_name(step, operands)
         else:
-            made = _composed(step.operation, operands, parameters)
-    made = Math(made.latex, made.mathml, made.level, var.shape)
-    made.shown = shown
-    return made
+            expression = _composed(step.operation, operands, parameters)
+    expression = Math(expression.latex, expression.mathml, expression.level, var.shape)
+    expression.shown = shown
+    return expression
 
 
 def _is_of_each(operation: Operation) -> bool:
-    """Return whether it is a function of each number by itself, which leaves the shape to what it is of."""
+    """Return whether the operation is a function of each element by itself, so that its shape is that of its
+    inputs."""
     in_place = (clone, expand, to_device)
     return operation.broadcasts or operation.category is Category.ELEMENTWISE or operation in in_place
 
 
 def _composed(operation: Operation, operands: Sequence[Any], parameters: Sequence[Any]) -> Math:
-    """Return what the forward function says. NotImplementedError where it is nothing that can be written."""
+    """Return the formula of the forward function. Raise NotImplementedError where it can't be written."""
     try:
         return math(evaluate(operation, _XP, operands, parameters))
     except (AttributeError, TypeError) as error:
@@ -271,7 +278,7 @@ def _composed(operation: Operation, operands: Sequence[Any], parameters: Sequenc
 
 
 def _by_name(step: Instruction, operands: list[Any]) -> Math:
-    """A function that everybody knows by its name, with what else it depends on."""
+    """Return a function that is known by its name, with its parameters."""
     given = dict(zip(step.operation.parameters, step.parameters, strict=True))
     targets = [name(x.name or "i") for x in given.values() if isinstance(x, Var) and not is_range(x)]
     along = [dims(given["axis"])] if given.get("axis") is not None else []

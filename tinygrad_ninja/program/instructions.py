@@ -1,8 +1,8 @@
 """A program: what was computed, as a list of instructions in the order in which it was computed.
 
-An instruction is an operation of the table applied to variables, and makes one new variable; nothing is ever
-changed in place. What reads a program (the printer, the simplifier, the typesetter, an emitter of C) needs no
-other knowledge of where it came from.
+An instruction is an operation of the table applied to variables, and computes one new variable; nothing is
+ever changed in place. What reads a program (the printer, the simplifier, the typesetter, an emitter of C)
+needs to know nothing else about where it came from.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Number = int | float
 
 @dataclass(eq=False, repr=False)
 class Var:
-    """A value in a program: an input, or what an instruction makes.
+    """A value in a program: an input, or the output of an instruction.
 
-    value: what it was when the program was recorded, an array of its shape and dtype.
-    name: the reader's own, or one given by the printer; partial sums of a gradient bear its name as well.
+    value: its value when the program was recorded, an array of its shape and dtype.
+    name: the reader's own, or one given by the printer; partial sums of a gradient have its name as well.
     constant: every element is the one number `value.flat[0]`, whatever the inputs are.
     """
 
@@ -43,7 +43,7 @@ class Var:
 
     @property
     def number(self) -> Number:
-        """The one number of a constant; 0 where it has no elements."""
+        """Return the number that all elements of a constant are; 0 where it has no elements."""
         number: Number = (self.value.flat[0] if self.value.size else self.dtype.type(0)).item()
         return number
 
@@ -56,8 +56,8 @@ class Instruction:
     """output = operation(*inputs, *parameters).
 
     inputs: variables, or Python numbers, which have no dtype of their own. parameters: shapes, axes, indices
-    and the like, in which variables may stand, too. flows: for each input whether a gradient flows to it.
-    answers: of a backward instruction, the forward instruction whose rule asked for it. source: "file:line"
+    and the like, which may contain variables, too. flows: for each input whether a gradient flows to it.
+    answers: for a backward instruction, the forward instruction whose rule asked for it. source: "file:line"
     where that is known.
     """
 
@@ -70,19 +70,19 @@ class Instruction:
     source: str = ""
 
     def reads(self) -> Iterator[Var]:
-        """The variables among the inputs, and then in the parameters."""
-        return (each for each in flatten((*self.inputs, *self.parameters)) if isinstance(each, Var))
+        """Yield the variables among the inputs, and then those in the parameters."""
+        return (x for x in flatten((*self.inputs, *self.parameters)) if isinstance(x, Var))
 
     def compute(self, xp: Any, value: Callable[[Any], Any]) -> Any:
-        """The output as an array of the kind `xp`, where `value` gives the array of a variable."""
+        """Return the output as an array of the kind `xp`, where `value` gives the array of a variable."""
         return evaluate(
-            self.operation, xp, [value(each) for each in self.inputs], substitute(self.parameters, value)
+            self.operation, xp, [value(x) for x in self.inputs], substitute(self.parameters, value)
         )
 
 
 @dataclass
 class Program:
-    """Instructions in order. inputs: the variables that none of them makes; outputs: those that are
+    """Instructions in order. inputs: the variables that none of them computes; outputs: those that are
     wanted."""
 
     instructions: list[Instruction]
@@ -90,40 +90,42 @@ class Program:
     inputs: list[Var] = field(init=False)
 
     def __post_init__(self) -> None:
-        made = {each.output for each in self.instructions}
-        read = [var for each in self.instructions for var in each.reads()] + self.outputs
-        self.inputs = list(dict.fromkeys(var for var in read if var not in made and not var.constant))
+        computed = {instruction.output for instruction in self.instructions}
+        read = [var for instruction in self.instructions for var in instruction.reads()] + self.outputs
+        self.inputs = list(dict.fromkeys(var for var in read if var not in computed and not var.constant))
 
     def variables(self) -> list[Var]:
-        """The inputs, and what the instructions make."""
-        return self.inputs + [each.output for each in self.instructions]
+        """Return the inputs, and the outputs of the instructions."""
+        return self.inputs + [instruction.output for instruction in self.instructions]
 
     def needed(self) -> Program:
-        """The program without the instructions that the outputs do not depend on."""
+        """Return the program without the instructions that the outputs do not depend on."""
         wanted = set(self.outputs)
         kept = []
-        for each in reversed(self.instructions):
-            if each.output in wanted:
-                wanted.update(each.reads())
-                kept.append(each)
+        for instruction in reversed(self.instructions):
+            if instruction.output in wanted:
+                wanted.update(instruction.reads())
+                kept.append(instruction)
         return Program(kept[::-1], self.outputs)
 
     def run(self, values: dict[Var, Array], xp: Any = numpy_kind) -> dict[Var, Array]:
-        """Every variable's array, of `values` for the inputs; where one is absent, what was recorded for it.
+        """Return every variable's array, with those of `values` for the inputs; where one is missing, the
+        recorded one.
 
         xp: the kind of the arrays.
         """
         constants = [var for var in self.outputs if var.constant]
-        found = {var: var.value for var in (*self.inputs, *constants)} | values
+        arrays = {var: var.value for var in (*self.inputs, *constants)} | values
         with np.errstate(all="ignore"):
-            for each in self.instructions:
-                found[each.output] = each.compute(
-                    xp, lambda x: found.get(x, x.value) if isinstance(x, Var) else x
+            for instruction in self.instructions:
+                arrays[instruction.output] = instruction.compute(
+                    xp, lambda x: arrays.get(x, x.value) if isinstance(x, Var) else x
                 )
-        return found
+        return arrays
 
     def __str__(self) -> str:
-        """A line for each input and each instruction: its name, what makes it, its dtype and its shape."""
+        """Return a line for each input and each instruction: its name, its expression, its dtype and its
+        shape."""
         numbers: dict[Var, int] = {}
 
         def label(x: Any) -> str:
@@ -140,10 +142,16 @@ class Program:
             return x.name or f"%{numbers.setdefault(x, len(numbers) + 1)}"
 
         rows = [(label(var), "input", var) for var in self.inputs]
-        for each in self.instructions:
-            names = zip(each.operation.parameters, each.parameters, strict=False)
-            arguments = [label(x) for x in each.inputs] + [f"{name}={label(x)}" for name, x in names]
-            rows.append((label(each.output), f"{each.operation.name}({', '.join(arguments)})", each.output))
+        for instruction in self.instructions:
+            names = zip(instruction.operation.parameters, instruction.parameters, strict=False)
+            arguments = [label(x) for x in instruction.inputs] + [f"{name}={label(x)}" for name, x in names]
+            rows.append(
+                (
+                    label(instruction.output),
+                    f"{instruction.operation.name}({', '.join(arguments)})",
+                    instruction.output,
+                )
+            )
         wide = max((len(name) for name, _, _ in rows), default=0)
         long = max((len(text) for _, text, _ in rows), default=0)
         return "\n".join(
@@ -152,7 +160,7 @@ class Program:
 
 
 def evaluate(operation: Operation, xp: Any, inputs: Iterable[Any], parameters: Iterable[Any]) -> Any:
-    """The operation's forward function, also where it takes any number of inputs."""
+    """Return the result of the operation's forward function, also where it takes any number of inputs."""
     if operation.variadic:
         return operation.function(xp, *inputs, **dict(zip(operation.parameters, parameters, strict=True)))
     return operation.forward(xp, *inputs, *parameters)
@@ -172,7 +180,7 @@ def extreme(gather: Instruction, makers: Mapping[Var, Instruction]) -> Operation
 
 
 def repeats(instruction: Instruction) -> bool:
-    """Whether it does no more than broadcasting does anyway."""
+    """Return whether an instruction does no more than broadcasting does anyway."""
     if instruction.operation is not shape.reshape:
         return instruction.operation is shape.expand
     after, (x,) = instruction.output.shape, instruction.inputs
@@ -181,38 +189,40 @@ def repeats(instruction: Instruction) -> bool:
 
 
 def flatten(parameters: Any) -> Iterator[Any]:
-    """What stands in a parameter, out of its tuples."""
-    for each in parameters:
-        if isinstance(each, tuple):
-            yield from flatten(each)
+    """Yield the elements of nested tuples of parameters."""
+    for item in parameters:
+        if isinstance(item, tuple):
+            yield from flatten(item)
         else:
-            yield each
+            yield item
 
 
 def substitute(parameters: tuple[Any, ...], value: Callable[[Any], Any]) -> tuple[Any, ...]:
-    """The parameters, `value` applied to all that stands in them."""
-    return tuple(substitute(each, value) if isinstance(each, tuple) else value(each) for each in parameters)
+    """Return the parameters, with `value` applied to every element of their nested tuples."""
+    return tuple(substitute(item, value) if isinstance(item, tuple) else value(item) for item in parameters)
 
 
 def reached(instructions: Iterable[Instruction], leaves: Iterable[Var]) -> set[Var]:
-    """The leaves, and the values to which a gradient comes on its way to them."""
-    found = set(leaves)
-    for each in instructions:
-        if any(flow and var in found for var, flow in zip(each.inputs, each.flows, strict=True)):
-            found.add(each.output)
-    return found
+    """Return the leaves, and the values to which a gradient comes on its way to them."""
+    variables = set(leaves)
+    for instruction in instructions:
+        if any(
+            flow and var in variables for var, flow in zip(instruction.inputs, instruction.flows, strict=True)
+        ):
+            variables.add(instruction.output)
+    return variables
 
 
 def double(value: Array) -> Array:
-    """An array in double precision, if it holds floating point numbers."""
+    """Return an array in double precision, if it holds floating point numbers."""
     return value.astype(np.float64) if value.dtype.kind == "f" else value
 
 
 def widened(program: Program) -> Program:
-    """The program without rounding: a cast from one floating point dtype to another is one to double."""
+    """Return the program without rounding: every cast to a floating point dtype becomes a cast to double."""
 
     def wide(step: Instruction) -> Instruction:
         rounds = step.operation is elementwise.cast and step.output.dtype.kind == "f"
         return replace(step, parameters=(np.dtype(np.float64),)) if rounds else step
 
-    return Program([wide(each) for each in program.instructions], program.outputs)
+    return Program([wide(instruction) for instruction in program.instructions], program.outputs)

@@ -1,8 +1,8 @@
 """How an operation is written in torch and in NumPy.
 
-A language is one more kind of number: an operation's forward function runs on pieces of code and gives code.
-So what is written here is only where the two libraries differ from the array API standard's names, and what
-has a shorter name of its own in one of them.
+A language is one more kind of number: an operation's forward function runs on pieces of code and returns
+code. So only two things are written here: where the libraries differ from the array API standard's names, and
+where one of them has a shorter name of its own.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from .expressions import CALL, Code, call, code, filled, key_text
 from .instructions import Instruction, evaluate
 
 
-def one(axis: Any) -> Any:
-    """A single dimension as a number."""
+def single(axis: Any) -> Any:
+    """Return a single dimension as a number; anything else unchanged."""
     return axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
 
 
 class _Reduction:
-    """A method of a language that is one of the library's arrays, under its own name if no other is given."""
+    """A method of a language that calls one of the library's arrays, by the same name if none is given."""
 
     def __init__(self, name: str = "") -> None:
         self.name = name
@@ -42,16 +42,16 @@ class _Reduction:
 
 
 BUILTINS = ("SystemExit", "abs", "all", "bytearray", "max", "print")
-"""What the printed scripts call of Python's own."""
+"""The built-in names of Python that the printed scripts use."""
 
 
 class Language:
     """The namespace that forward functions get. What has no method here is the library's function of that
     name.
 
-    names: the library's own name of such a function, where it is another. special: how an operation is
-    written that no template tells, by the entry: a function of the language, the inputs and the parameters,
-    which gives None where that does not apply.
+    names: the library's own name of such a function, where it differs. special: for an operation that no
+    template can express, a function of the language, the inputs and the parameters that returns its code, or
+    None where it does not apply.
     """
 
     target = prefix = keepdim = from_list = ""
@@ -60,14 +60,14 @@ class Language:
     taken: frozenset[str] = frozenset()
 
     def beside(self, taken: Iterable[str]) -> Language:
-        """The same language, where variables have these names."""
+        """Return the same language for a script whose variables have these names."""
         other = copy(self)
         other.taken = frozenset(taken)
         return other
 
     def own(self, name: str) -> str:
-        """What a function, a module or a variable of the script's own goes by: its name, with underscores
-        behind it where that is also a variable's."""
+        """Return the script's own name for a function, a module or a variable: with underscores behind it
+        where a variable has the same name."""
         while name in self.taken:
             name += "_"
         return name
@@ -84,7 +84,7 @@ class Language:
     def expression(self, instruction: Instruction, inputs: list[Any], parameters: tuple[Any, ...]) -> Code:
         """Return an operation applied to code, by its forward function.
 
-        NotImplementedError where the library has no function for it, and its entry does not say another.
+        Raise NotImplementedError where the library has no function for it, and its entry names no other.
         """
         written = self.written(instruction, inputs, parameters)
         if written is None:
@@ -105,7 +105,7 @@ class Language:
     def written(
         self, instruction: Instruction, inputs: list[Any], parameters: tuple[Any, ...]
     ) -> Code | None:
-        """Return the library's own call for it, where there is one."""
+        """Return the library's own call for the operation; None where there is none."""
         operation = instruction.operation
         if (special := self.special.get(operation)) is not None:
             return special(self, *inputs, *parameters)
@@ -120,29 +120,29 @@ class Language:
         return filled(template, given)
 
     def number(self, x: Any) -> Code:
-        """A number; what has no literal in Python by the library's name."""
+        """Return a number; one without a literal in Python by the library's name."""
         if not isinstance(x, float) or np.isfinite(x):
             return code(x)
-        made = Code(f"{self.prefix}.{abs(x)}")
-        made.number = True
-        return -made if x < 0 else made
+        written = Code(f"{self.prefix}.{abs(x)}")
+        written.number = True
+        return -written if x < 0 else written
 
     def detached(self, x: Code) -> Code:
-        """A value of which no gradient is wanted; of arrays that is all."""
+        """Return a value through which no gradient goes; an array as it is."""
         return x
 
     def dtype(self, dtype: Any) -> Code:
-        """A dtype by the library's name."""
+        """Return a dtype by the library's name."""
         return Code(f"{self.prefix}.{'bool' if dtype == np.bool_ else np.dtype(dtype).name}")
 
     def reduced(self, name: str, x: Code, axis: Any, keepdims: bool, **options: Any) -> Code:
-        """A reduction along an axis, or along all."""
+        """Return a reduction along an axis, or along all axes."""
         if axis is None and keepdims and name.startswith("arg"):
             return x.method(name, Code("None"), **{self.keepdim: True})
         if axis is None and keepdims:
             axis = tuple(range(x.ndim)) or None
         kept = {self.keepdim: True} if keepdims and axis is not None else {}
-        return x.method(name, one(axis), **options, **kept)
+        return x.method(name, single(axis), **options, **kept)
 
     all, any, argmax, argmin, sum = (_Reduction() for _ in range(5))
 
@@ -179,7 +179,7 @@ class Language:
         raise NotImplementedError
 
     def full(self, like: str, shape: tuple[int, ...], dtype: Any, number: Any) -> Code:
-        """An array of one number, of the shape and dtype (as code) of the variable `like`, or of those
+        """Return an array of one number, in the shape and dtype of the variable `like`, or else in those
         given."""
         kind = {0: "zeros", 1: "ones"}.get(number, "full")
         value = self.number(number) if kind == "full" else None
@@ -189,7 +189,7 @@ class Language:
 
 
 class Torch(Language):
-    """torch's tensors."""
+    """The language of torch's tensors."""
 
     target, prefix, keepdim, from_list = "torch", "torch", "keepdim", "tensor"
     names: ClassVar = {entry.standard: entry.name for entry in TABLE.values() if entry.standard}
@@ -211,8 +211,8 @@ class Torch(Language):
         name = product.prod.name
         if axis is None:
             return x.method(name) if not keepdims else self.prod(x, tuple(range(x.ndim)), True)
-        for each in sorted(axis, reverse=True):
-            x = self.reduced(name, x, each, keepdims)
+        for dimension in sorted(axis, reverse=True):
+            x = self.reduced(name, x, dimension, keepdims)
         return x
 
     def detached(self, x: Code) -> Code:
@@ -233,7 +233,8 @@ class Torch(Language):
         return self._bounded("max", "torch.minimum", a, b)
 
     def _bounded(self, bound: str, function: str, a: Any, b: Any) -> Code:
-        """The larger or the smaller; of a number, which the functions do not take, the bound it is."""
+        """Return the elementwise larger or smaller; with a number, which the functions do not take, as a
+        bound."""
         x, other = (b, a) if code(a).number else (a, b)
         return (
             x.method(comparison.clamp.name, **{bound: other}) if code(other).number else call(function, a, b)
@@ -243,23 +244,23 @@ class Torch(Language):
         return x.method(indexing.gather.name, axis, index)
 
     def extreme(self, name: str, x: Code, axis: int) -> Code:
-        """The largest or the smallest along an axis, which is kept."""
+        """Return the largest or the smallest along an axis, which is kept."""
         return Code(f"{x.method(name, axis, keepdim=True)}.values")
 
     def add_at(self, name: str, key: tuple[Any, ...], values: Code) -> str:
-        """The statement that adds values where a key reads, as often as it does."""
-        if not any(isinstance(each, slice) for each in key):
+        """Return the statement that adds values where a key reads, repeatedly if it reads repeatedly."""
+        if not any(isinstance(item, slice) for item in key):
             return f"{name}.index_put_({code(key)}, {values}, accumulate=True)"
         cells = f"torch.arange({name}.numel()).reshape({name}.shape)[{key_text(key)}]"
         return f"{name}.put_({cells}, {values}, accumulate=True)"
 
     def add_along(self, name: str, axis: int, index: Code, values: Code) -> str:
-        """The statement that adds values where `gather` along an axis reads."""
+        """Return the statement that adds values where `gather` along an axis reads."""
         return f"{name}.scatter_add_({axis}, {index}, {values})"
 
 
 class NumPy(Language):
-    """NumPy's arrays."""
+    """The language of NumPy's arrays."""
 
     target, prefix, keepdim, from_list = "numpy", "np", "keepdims", "array"
     max, min, prod = (_Reduction() for _ in range(3))
@@ -279,7 +280,7 @@ class NumPy(Language):
         return x.method("transpose", axes)
 
     def copy(self, x: Code, ordered: bool = False) -> Code:
-        return x.method("copy") if x.shape else call("np.array", x)  # which may be a scalar, not an array
+        return x.method("copy") if x.shape else call("np.array", x)  # a scalar has no copy() that is an array
 
     def expand(self, x: Code, shape: Any) -> Code:
         return call("np.broadcast_to", x, shape)
@@ -290,24 +291,25 @@ class NumPy(Language):
         return x[self._along(axis, index)]
 
     def extreme(self, name: str, x: Code, axis: int) -> Code:
-        """The largest or the smallest along an axis, which is kept."""
+        """Return the largest or the smallest along an axis, which is kept."""
         return x.method(name, axis, keepdims=True)
 
     def add_at(self, name: str, key: tuple[Any, ...], values: Code) -> str:
-        """The statement that adds values where a key reads, as often as it does."""
-        whole = any(isinstance(each, slice) for each in key)
+        """Return the statement that adds values where a key reads, repeatedly if it reads repeatedly."""
+        whole = any(isinstance(item, slice) for item in key)
         cells = Code("np.s_")[key] if whole else code(key[0] if len(key) == 1 else key)
         return f"np.add.at({name}, {cells}, {values})"
 
     def add_along(self, name: str, axis: int, index: Code, values: Code) -> str:
-        """The statement that adds values where `gather` along an axis reads."""
+        """Return the statement that adds values where `gather` along an axis reads."""
         key = self._along(axis, index)
         if index.shape[axis] == 1:  # no cell is named twice
             return f"{Code(name)[key]} += {values}"
         return self.add_at(name, key, values)
 
     def _along(self, axis: int, index: Code) -> tuple[Code, ...]:
-        """The key that reads where `gather` along an axis does: the index there, and elsewhere each row."""
+        """Return the key that reads where `gather` along an axis does: the index for that axis, and every row
+        of the others."""
 
         def rows(i: int, n: int) -> Code:
             after = (None,) * (index.ndim - i - 1)
@@ -317,11 +319,11 @@ class NumPy(Language):
 
 
 def _sizes(shape: Any) -> tuple[Any, ...]:
-    """A shape as the arguments of a method: numbers, or one piece of code that stands for all."""
+    """Return a shape as the arguments of a method: numbers, or one piece of code for all."""
     return shape if isinstance(shape, tuple) and shape else (shape,)
 
 
-# -- what no template tells ----------------------------------------------------------------------------------
+# -- what no template can express ----------------------------------------------------------------------------
 
 _IN_TORCH = frozenset((*TENSOR_NAMES, move.cat.name, move.stack.name))
 
@@ -344,7 +346,7 @@ def _reduced(entry: Operation) -> Callable[..., Code]:
 
 
 def _reduced_along(entry: Operation) -> Callable[..., Code]:
-    """A reduction that has to be told the dimensions, also where they are all."""
+    """Return a reduction that must be given the dimensions even where it is along all of them."""
     return lambda language, x, axis, keepdims: language.reduced(
         entry.name, x, axis or tuple(range(x.ndim)), keepdims
     )
@@ -355,7 +357,7 @@ def _spread(entry: Operation) -> Callable[..., Code]:
 
 
 def _along_one(entry: Operation) -> Callable[..., Code | None]:
-    """A function that takes one dimension only."""
+    """Return a function that takes one dimension only."""
     return lambda language, x, axis: (
         call(f"{language.prefix}.{entry.name}", x, axis[0])
         if isinstance(axis, tuple) and len(axis) == 1
@@ -378,4 +380,4 @@ Torch.special = {
 }
 NumPy.special = {**Language.special, elementwise.erf: _erf}
 
-LANGUAGES: dict[str, Any] = {each.target: each for each in (Torch(), NumPy())}
+LANGUAGES: dict[str, Any] = {dialect.target: dialect for dialect in (Torch(), NumPy())}

@@ -8,12 +8,12 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 COMPARED, SUM, PREFIX, SIGN, PRODUCT, POWER, ATOM = range(7)
-"""How tightly a piece of mathematics holds together. PREFIX: it begins with a sum sign, a logarithm or the
-like, which take in all that is multiplied on their right."""
+"""How tightly the parts of a formula bind. PREFIX: it begins with a sum sign, a logarithm or the like, which
+apply to everything that is multiplied on their right."""
 
 
 class Math:
-    """A piece of a formula: its LaTeX, its MathML, and how tightly it holds together."""
+    """A piece of a formula: its LaTeX, its MathML, and how tightly it binds."""
 
     def __init__(self, latex: str, mathml: str, level: int = ATOM, shape: tuple[int, ...] = ()) -> None:
         self.latex = latex
@@ -27,7 +27,7 @@ class Math:
         return len(self.shape)
 
     def at(self, level: int) -> Math:
-        """This, in brackets where it holds less tightly than `level`."""
+        """Return this piece, in brackets where it binds less tightly than `level`."""
         if self.level >= level:
             return self
         return Math(rf"\left({self.latex}\right)", f"<mrow>{mo('(')}{self.mathml}{mo(')')}</mrow>")
@@ -112,48 +112,48 @@ for _name, _latex, _sign, _level in (
 
 
 def mo(sign: str) -> str:
-    """An operator as MathML."""
+    """Return an operator as MathML."""
     return f"<mo>{escape(sign)}</mo>"
 
 
 def op(latex: str, sign: str = "") -> Math:
-    """An operator."""
+    """Return an operator."""
     return Math(latex, mo(sign or latex))
 
 
 def row(*parts: Math, level: int = ATOM) -> Math:
-    """Pieces beside each other."""
+    """Return pieces beside each other."""
     return Math(
-        " ".join(each.latex for each in parts), f"<mrow>{''.join(e.mathml for e in parts)}</mrow>", level
+        " ".join(part.latex for part in parts), f"<mrow>{''.join(e.mathml for e in parts)}</mrow>", level
     )
 
 
 def frac(a: Math, b: Math) -> Math:
-    """A fraction."""
+    """Return a fraction."""
     return Math(rf"\frac{{{a.latex}}}{{{b.latex}}}", f"<mfrac>{_one(a)}{_one(b)}</mfrac>", POWER)
 
 
 def sup(a: Math, b: Math) -> Math:
-    """A power, or a mark above."""
+    """Return a power, or a mark above."""
     a = a.at(ATOM)
     return Math(f"{a.latex}^{{{b.latex}}}", f"<msup>{_one(a)}{_one(b)}</msup>", POWER)
 
 
 def sub(a: Math, b: Math) -> Math:
-    """An index below."""
+    """Return an index below."""
     return Math(f"{a.latex}_{{{b.latex}}}", f"<msub>{_one(a)}{_one(b)}</msub>")
 
 
 def fenced(left: str, left_sign: str, x: Math, right: str, right_sign: str) -> Math:
-    """Something between two signs."""
+    """Return a piece between two signs."""
     return Math(
         rf"\left{left} {x.latex} \right{right}", f"<mrow>{mo(left_sign)}{x.mathml}{mo(right_sign)}</mrow>"
     )
 
 
 def apply(name: str, *arguments: Any, below: Math | None = None, above: Math | None = None) -> Math:
-    """A function, by its name, of its arguments. below, above: what stands there at the name."""
-    parts = [math(each) for each in arguments]
+    """Return a function, by its name, of its arguments. below, above: what stands there at the name."""
+    parts = [math(argument) for argument in arguments]
     inside = Math(", ".join(e.latex for e in parts), mo(",").join(e.mathml for e in parts), COMPARED)
     called = Math(rf"\operatorname{{{plain(name)}}}", f"<mi>{escape(name)}</mi>")
     called = called if below is None else sub(called, below)
@@ -161,34 +161,35 @@ def apply(name: str, *arguments: Any, below: Math | None = None, above: Math | N
 
 
 def name(text: str, shape: tuple[int, ...] | None = None) -> Math:
-    """A variable by its name, in italics if that is one letter; with its shape below where one is given."""
-    made = Math(text if len(text) == 1 else rf"\mathrm{{{plain(text)}}}", f"<mi>{escape(text)}</mi>")
+    """Return a function, by its name, of its arguments. below, above: pieces below and above the name."""
+    written = Math(text if len(text) == 1 else rf"\mathrm{{{plain(text)}}}", f"<mi>{escape(text)}</mi>")
     if shape:
         size = size_of(shape)
-        made = Math(
-            rf"\underset{{{size.latex}}}{{{made.latex}}}", f"<munder>{made.mathml}{size.mathml}</munder>"
+        written = Math(
+            rf"\underset{{{size.latex}}}{{{written.latex}}}",
+            f"<munder>{written.mathml}{size.mathml}</munder>",
         )
-    return made
+    return written
 
 
 def size_of(shape: Any) -> Math:
-    """A shape as its sizes; of a single number 1."""
+    """Return a shape as its sizes; of a single number 1."""
     sizes = [str(n) for n in shape] if isinstance(shape, tuple) else [str(shape)]
     return Math(r"\times ".join(sizes or ["1"]), f"<mtext>{'×'.join(sizes or ['1'])}</mtext>")
 
 
 def dims(axis: Any) -> Math:
-    """The dimensions that something is done along."""
+    """Return dimensions, as in "along dim 1"."""
     text = f"dim {', '.join(map(str, axis if isinstance(axis, tuple) else (axis,)))}"
     return Math(rf"\text{{{text}}}", f"<mtext>{text}</mtext>")
 
 
 def math(x: Any) -> Math:
-    """A number, or a piece of mathematics as it is."""
+    """Return a number as mathematics; a piece of mathematics unchanged."""
     if isinstance(x, Math):
         return x
     if isinstance(x, tuple):
-        parts = [math(each) for each in x]
+        parts = [math(item) for item in x]
         return Math(", ".join(e.latex for e in parts), mo(",").join(e.mathml for e in parts), COMPARED).at(
             ATOM
         )
@@ -202,8 +203,8 @@ def math(x: Any) -> Math:
         and len(repr(x)) > 6
         and 1 / round(1 / x) == x
     ):
-        made = frac(math(1), math(abs(round(1 / x))))
-        return -made if x < 0 else made
+        fraction = frac(math(1), math(abs(round(1 / x))))
+        return -fraction if x < 0 else fraction
     text = f"{abs(x):.6g}"
     digits, _, power = text.partition("e")
     number = Math(digits, f"<mn>{digits}</mn>")
@@ -217,32 +218,32 @@ def math(x: Any) -> Math:
 
 
 def exponent(x: Any) -> Math:
-    """Halves as fractions."""
+    """Return an exponent, with halves as fractions."""
     if isinstance(x, float) and not x.is_integer() and (2 * x).is_integer():
-        made = Math(f"{abs(int(2 * x))}/2", f"<mrow><mn>{abs(int(2 * x))}</mn>{mo('/')}<mn>2</mn></mrow>")
-        return -made if x < 0 else made
+        half = Math(f"{abs(int(2 * x))}/2", f"<mrow><mn>{abs(int(2 * x))}</mn>{mo('/')}<mn>2</mn></mrow>")
+        return -half if x < 0 else half
     return math(x)
 
 
 def _one(x: Math) -> str:
-    """As one element, since a fraction or a power takes exactly two."""
+    """Return the MathML as one element, since a fraction or a power takes exactly two."""
     return f"<mrow>{x.mathml}</mrow>"
 
 
 def plain(text: str) -> str:
-    """A name as LaTeX takes it."""
+    """Return a name in the form that LaTeX takes."""
     return text.replace("_", r"\_")
 
 
 def key_of(key: tuple[Any, ...]) -> Math:
-    """What stands below a value that is read by an index."""
+    """Return what stands below a value that is read by an index."""
 
     def item(x: Any) -> Math:
         if isinstance(x, slice):
-            ends = ["" if each is None else str(each) for each in (x.start, x.stop)]
+            ends = ["" if end is None else str(end) for end in (x.start, x.stop)]
             text = ":".join(ends) + (f":{x.step}" if x.step else "")
             return Math(text, f"<mtext>{text}</mtext>")
         return Math(r"\ast", mo("∗")) if x is None else math(x)
 
-    items = [item(each) for each in key if each is not Ellipsis]
+    items = [item(entry) for entry in key if entry is not Ellipsis]
     return Math(", ".join(e.latex for e in items), mo(",").join(e.mathml for e in items) or "<mrow/>")

@@ -27,7 +27,7 @@ class Writer:
     """Writes the lines of one derivation in one language: `lines` of the forward pass, and their answers.
 
     numbers: the reader's names of whole numbers; those that were used are in `sizes.used` afterwards. wide:
-    the inputs may be doubles, and then nothing is to round them: a dtype is what `kind` makes of it.
+    the inputs may be doubles that nothing is to round: each dtype is written as an argument of `kind`.
     """
 
     def __init__(
@@ -41,18 +41,18 @@ class Writer:
         self._wide = wide
         self.lines = lines
         self.backward = backward
-        forward = [each for line in lines for each in line.instructions]
+        forward = [instruction for line in lines for instruction in line.instructions]
         steps = (*forward, *backward.program.instructions)
         self._forward = set(forward)
         self._reached = reached(forward, backward.gradients)
-        variables = {var for each in steps for var in (each.output, *each.reads())}
+        variables = {var for step in steps for var in (step.output, *step.reads())}
         names = {var.name for var in (*variables, *backward.gradients.values()) if var.name}
         sizes = usable({name: n for name, n in numbers.items() if name not in names}, forward)
         names.update(sizes.values())
         self.language: Any = language.beside({*language.taken, *names})
         self.sizes = Sizes(self.language, sizes)
-        written = [one for each in steps for one in self._lowered(each)]
-        self._makers = {each.output: each for each in written}
+        written = [part for step in steps for part in self._lowered(step)]
+        self._makers = {instruction.output: instruction for instruction in written}
         self._shares = Counter(share.of for line in backward.lines for share in line.shares)
         self._helpers: dict[Var, str] = {}
         self._helpers = self._name_helpers(written, names)
@@ -61,19 +61,19 @@ class Writer:
         self._like: tuple[str, tuple[int, ...]] = ("", ())
 
     def forward(self, line: Line) -> list[Statement]:
-        """The statements that make the value of a line."""
+        """Return the statements that compute the value of a line."""
         return self._with_helpers("", (), lambda: self._steps(line.var, line.var.name))
 
     def answer(self, line: Line) -> list[Statement]:
-        """The statements that answer a line."""
-        return [one for share in line.shares for one in self.share(share)]
+        """Return the statements that answer a line."""
+        return [statement for share in line.shares for statement in self.share(share)]
 
     def share(self, share: Share) -> list[Statement]:
-        """The statements that add a share to its gradient, or begin it."""
+        """Return the statements that add a share to its gradient, or begin it."""
         name, first = share.total.name, share.total is share.contribution
         if is_zero(share.contribution) and not first:
             return []
-        made = self._with_helpers(
+        statements = self._with_helpers(
             share.of.name,
             share.of.shape,
             lambda: (
@@ -82,27 +82,28 @@ class Writer:
                 else self._add(share.contribution, name)
             ),
         )
-        made[-1].notes = notes(share, first)
-        return made
+        statements[-1].notes = notes(share, first)
+        return statements
 
     def _with_helpers(
         self, like: str, shape: tuple[int, ...], write: Callable[[], list[str]]
     ) -> list[Statement]:
-        """What `write` gives, after the statements for what it needs. like: what has the shape `shape`."""
+        """Return the lines of `write` as a statement, after the statements that they need. like: the name of
+        a value that has the shape `shape`."""
         self._like = like, shape
         lines = write()
-        made, self._pending = [*self._pending, Statement(lines)], []
-        return made
+        statements, self._pending = [*self._pending, Statement(lines)], []
+        return statements
 
     # -- statements ------------------------------------------------------------------------------------------
 
     def _steps(self, var: Var, name: str, own: bool = False, top: bool = True) -> list[str]:
-        """The lines that make `name` of a variable. own: in memory of its own, which will be added to. top:
-        not of its name, if it has one."""
+        """Return the lines that assign a variable to `name`. own: in memory of its own, because it will be
+        added to. top: write the expression even of a variable that has a name."""
         maker = self._makers.get(var)
         if maker is None or (not top and (var.name or var in self._helpers)):
-            made = self._full(var, var.number) if var.constant else self.expr(var)
-            return [f"{name} = {self.language.copy(made) if own and not var.constant else made}"]
+            value = self._full(var, var.number) if var.constant else self.expr(var)
+            return [f"{name} = {self.language.copy(value) if own and not var.constant else value}"]
         operation = maker.operation
         x, *rest = cast(tuple[Any, ...], maker.inputs)
         if operation in STEPWISE:
@@ -117,7 +118,7 @@ class Writer:
         return [f"{name} = {expression}"]
 
     def _add(self, var: Var, name: str) -> list[str]:
-        """The lines that add a variable to `name`."""
+        """Return the lines that add a variable to `name`."""
         if self._scattered(var):
             return self._into(var, name, "+")
         maker = self._makers.get(var)
@@ -129,9 +130,10 @@ class Writer:
         return [f"{name} += {self.expr(x)}"]
 
     def _stepwise(self, maker: Instruction, name: str) -> list[str]:
+        """Return the lines of an operation that takes several statements."""
         if maker.operation in _SCATTERING:
-            made = f"{name} = {self._full(maker.output, 0)}"
-            return [made, *self._into(maker.output, name, "")]
+            zeros = f"{name} = {self._full(maker.output, 0)}"
+            return [zeros, *self._into(maker.output, name, "")]
         x, value = cast(tuple[Any, ...], maker.inputs)
         (place,) = maker.parameters
         copied = f"{name} = {self._whole(x) if x.constant else self.language.copy(self.expr(x))}"
@@ -146,7 +148,7 @@ class Writer:
         return [copied, f"{part}[...] = {self.expr(value)}"]
 
     def _into(self, var: Var, name: str, sign: str) -> list[str]:
-        """The line that writes what is scattered into `name`: adds it, takes it off, or sets it."""
+        """Return the lines that write what is scattered into `name`: they add it, subtract it, or set it."""
         maker = self._makers[var]
         values = maker.inputs[0]
         if maker.operation is indexing.scatter and each_cell_once(maker.parameters[1]):
@@ -158,6 +160,7 @@ class Writer:
         return [self.language.add_along(name, maker.parameters[1], self.expr(maker.parameters[2]), whole)]
 
     def _scale(self, name: str, operation: Operation, x: Var | Number) -> str:
+        """Return the line that multiplies or divides `name`, by a whole number where there is one."""
         number = x.number if isinstance(x, Var) and x.constant else x
         of_number = operation is elementwise.mul and not isinstance(number, Var) and number
         if of_number and 1 / of_number == round(1 / of_number):
@@ -165,11 +168,13 @@ class Writer:
         return f"{name} {operation.operator}= {self.expr(x)}"
 
     def _scattered(self, x: Any) -> bool:
+        """Return whether a variable is scattered values without a name."""
         maker = self._makers.get(x)
         return maker is not None and maker.operation in _SCATTERING and not x.name and x not in self._helpers
 
     def _shares_memory(self, x: Any) -> bool:
-        """Whether the expression for it shows the memory of something that has a name, or repeats its own."""
+        """Return whether the expression of a variable shows the memory of something that has a name, or
+        repeats its own."""
         maker = self._makers.get(x)
         if maker is None or maker.operation is shape.expand:
             return True
@@ -181,7 +186,7 @@ class Writer:
         return bool(getattr(source, "name", "")) or self._shares_memory(source)
 
     def _in_steps(self, x: Var) -> bool:
-        """Whether it is made in several steps, and not in an expression."""
+        """Return whether a variable is computed in several statements, and not in an expression."""
         maker = self._makers.get(x)
         if maker is None or x.name or x in self._helpers:
             return False
@@ -195,7 +200,7 @@ class Writer:
     # -- expressions -----------------------------------------------------------------------------------------
 
     def expr(self, x: Any) -> Code:
-        """A variable, or a number, where it stands in an expression."""
+        """Return a variable, or a number, as it stands in an expression."""
         if not isinstance(x, Var):
             return self.sizes.code(x)
         name = x.name or self._helpers.get(x, "")
@@ -212,11 +217,12 @@ class Writer:
         return self._expression(self._makers[x])
 
     def _expression(self, maker: Instruction) -> Code:
+        """Return the expression that computes an instruction's output."""
         operation = maker.operation
         if operation is indexing.gather and (which := extreme(maker, self._makers)):
             x = self.expr(maker.inputs[0])
-            found: Code = self.language.extreme(which.standard, x, maker.parameters[0])
-            return found
+            value: Code = self.language.extreme(which.standard, x, maker.parameters[0])
+            return value
         values = {
             name: self._parameter(x, name == "key")
             for name, x in zip(operation.parameters, maker.parameters, strict=True)
@@ -233,18 +239,19 @@ class Writer:
         operands = self._operands(maker)
         if operation is elementwise.mul and _negates(maker):
             return -code(operands[1])
-        made = self.language.expression(maker, operands, tuple(values.values()))
-        made.shape = maker.output.shape
-        return made
+        written = self.language.expression(maker, operands, tuple(values.values()))
+        written.shape = maker.output.shape
+        return written
 
     def _below(self, x: Any) -> Any:
-        """What it is one over, where that is how it is made and it has no name."""
+        """Return x, where a variable is computed as 1 / x and has no name; else None."""
         maker = None if isinstance(x, Var) and (x.name or x in self._helpers) else self._makers.get(x)
         one_over = maker is not None and maker.operation is elementwise.div and maker.inputs[0] == 1
         return maker.inputs[1] if maker is not None and one_over else None
 
     def _unpermuted(self, maker: Instruction) -> Code | None:
-        """What was permuted before, where this permutes it back."""
+        """Return the variable that was permuted before, where this instruction permutes it back; else
+        None."""
         (x,), (axes,) = maker.inputs, maker.parameters
         before = self._makers.get(cast(Var, x))
         if cast(Var, x).name or before is None or before.operation is not shape.permute:
@@ -254,9 +261,9 @@ class Writer:
         return self.expr(before.inputs[0]) if back else None
 
     def _operands(self, maker: Instruction) -> list[Any]:
-        """The inputs. One that was only repeated to meet the others is left for them to broadcast; one that
-        is a constant is a number, if the shape does not depend on it. What a gradient reaches, but not from
-        here, is detached."""
+        """Return the inputs as code. One that was only repeated to meet the others is left for them to
+        broadcast; a constant is a number, if the shape does not depend on it. A value that a gradient
+        reaches, but not from here, is detached."""
         operation = maker.operation
         codes = self._meeting(maker) if operation.broadcasts else [self._whole(x) for x in maker.inputs]
         for i, x in enumerate(maker.inputs) if maker in self._forward and operation.sources else ():
@@ -265,10 +272,10 @@ class Writer:
         return codes
 
     def _meeting(self, maker: Instruction) -> list[Any]:
-        """The inputs of an operation that broadcasts them."""
+        """Return the inputs of an operation that broadcasts them, as code."""
         operation = maker.operation
         used: list[Any] = list(maker.inputs)
-        others = [each.shape for each in maker.parameters if isinstance(each, Var)]
+        others = [x.shape for x in maker.parameters if isinstance(x, Var)]
 
         def together(inputs: list[Any]) -> tuple[int, ...]:
             return np.broadcast_shapes(
@@ -282,15 +289,16 @@ class Writer:
         codes = [self.expr(x) for x in used]
         if together(used) != maker.output.shape:
             codes = [self._whole(x) for x in used]
-        told = [x for x in used if isinstance(x, Var) and not x.constant]
-        if operation is comparison.where and not told:  # nothing else says the dtype
+        variables = [x for x in used if isinstance(x, Var) and not x.constant]
+        if operation is comparison.where and not variables:  # nothing else says the dtype
             i = next((i for i, x in enumerate(used) if isinstance(x, Var)), 0)
             number = used[i].number if isinstance(used[i], Var) else used[i]
             codes[i] = self._full(Var(np.empty((), maker.output.dtype)), number)
         return codes
 
     def _before_repeated(self, x: Any) -> Iterator[Any]:
-        """What it was before it was repeated, and what that was, as long as these have no name."""
+        """Yield the values from which a variable was repeated, one behind the other, as long as these have no
+        name."""
         while not (isinstance(x, Var) and (x.name or x in self._helpers)):
             maker = self._makers.get(x)
             if maker is None or not repeats(maker):
@@ -299,19 +307,21 @@ class Writer:
             yield x
 
     def _whole(self, x: Any) -> Code:
-        """As `expr`, but a constant is an array of its shape."""
+        """Return the same as `expr`, but a constant as an array of its shape."""
         return self._full(x, x.number) if isinstance(x, Var) and x.constant else self.expr(x)
 
     def _full(self, x: Var, number: Number) -> Code:
+        """Return the code of an array in which every element is this number."""
         name, shape = self._like
-        made = self.language.full(name if shape == x.shape else "", x.shape, self._dtype(x.dtype), number)
-        made.shape = x.shape
-        return made
+        array = self.language.full(name if shape == x.shape else "", x.shape, self._dtype(x.dtype), number)
+        array.shape = x.shape
+        return array
 
     def _parameter(self, x: Any, key: bool = False) -> Any:
-        """A parameter with its variables as code. key: it stands between brackets, where `range` will do."""
+        """Return a parameter with its variables as code. key: it stands between brackets, where `range` will
+        do."""
         if isinstance(x, tuple):
-            return tuple(self._parameter(each, key) for each in x)
+            return tuple(self._parameter(item, key) for item in x)
         if isinstance(x, np.dtype | type):
             return self._dtype(x)
         if isinstance(x, Operation) or not isinstance(x, Var):
@@ -322,14 +332,15 @@ class Writer:
         return self.expr(x)
 
     def _dtype(self, dtype: Any) -> Code:
-        made: Code = self.language.dtype(dtype)
+        """Return a dtype as code."""
+        written: Code = self.language.dtype(dtype)
         floating = np.issubdtype(dtype, np.floating)
-        return Code(f"{self.language.own('kind')}({made})") if self._wide and floating else made
+        return Code(f"{self.language.own('kind')}({written})") if self._wide and floating else written
 
     # -- what is written how ---------------------------------------------------------------------------------
 
     def _lowered(self, instruction: Instruction) -> list[Instruction]:
-        """The instruction, in simpler operations where the language has no function for it."""
+        """Return the instruction as simpler ones, where the language has no function for it."""
         if instruction.operation in STEPWISE:
             return [instruction]
         codes = [Code("x", shape=x.shape) if isinstance(x, Var) else x for x in instruction.inputs]
@@ -337,12 +348,15 @@ class Writer:
             return [instruction]
         simpler = lower(instruction)
         return (
-            simpler if simpler == [instruction] else [one for each in simpler for one in self._lowered(each)]
+            simpler
+            if simpler == [instruction]
+            else [part for instruction_part in simpler for part in self._lowered(instruction_part)]
         )
 
     def _name_helpers(self, written: list[Instruction], taken: set[str]) -> dict[Var, str]:
-        """Names for what is needed more than once, or can't stand in an expression, and has none."""
-        uses = Counter(var for each in written for var in each.reads())
+        """Return new names for the values that are needed more than once, or can't stand in an expression,
+        and have no name."""
+        uses = Counter(var for instruction in written for var in instruction.reads())
         at_top: set[Var] = set()
 
         def top(x: Any) -> None:
@@ -365,20 +379,20 @@ class Writer:
                     at_top.add(share.contribution)
         helpers: dict[Var, str] = {}
         heavy: dict[Var, int] = {}
-        for each in written:
-            var = each.output
-            heavy[var] = weigh(each, heavy)
-            stepwise = each.operation in STEPWISE
+        for instruction in written:
+            var = instruction.output
+            heavy[var] = weigh(instruction, heavy)
+            stepwise = instruction.operation in STEPWISE
             if var.name or var.constant or var in [line.var for line in self.lines]:
                 continue
             if (uses[var] > 1 and (heavy[var] > LIGHT or stepwise)) or (stepwise and var not in at_top):
-                helpers[var] = unused(each.operation.name, taken)
+                helpers[var] = unused(instruction.operation.name, taken)
                 heavy[var] = 0
         return helpers
 
 
 def _negates(maker: Instruction) -> bool:
-    """Whether a product is that of -1 and something of its shape."""
+    """Return whether a product is that of -1 and something of its shape."""
     minus, x = maker.inputs
     number = minus.number if isinstance(minus, Var) and minus.constant else minus
     return number == -1 and isinstance(x, Var) and x.shape == maker.output.shape

@@ -19,7 +19,7 @@ from .slopes import check
 from .statements import written
 
 WRITTEN_OUT = {"f": 20}
-"""So many floats, and OTHERS of all else, are written as numbers; more are packed."""
+"""The most floats, and OTHERS the most of all else, that are written as numbers; more are packed."""
 OTHERS = 200
 
 _UNPACK = Template('''
@@ -37,34 +37,42 @@ _ARRAY = {
 
 
 def language(target: str) -> Language:
-    """The language called `target`; ValueError where there is none."""
+    """Return the language called `target`. Raise ValueError where there is none."""
     if target not in LANGUAGES:
         raise ValueError(f"there is no source for {target!r}: give {' or '.join(map(repr, LANGUAGES))}")
     return LANGUAGES[target]
 
 
 def forward_lines(writer: Writer) -> dict[Var, list[str]]:
-    """The code of each line of the forward pass, by the value that it makes."""
+    """Return the code of each line of the forward pass, by the value that it computes."""
     return {line.var: written(writer.forward(line)) for line in writer.lines}
 
 
 def backward_lines(writer: Writer, there: dict[Var, list[str]], chains: dict[Var, str]) -> list[str]:
-    """The backward pass, each part under a comment: the forward lines that it answers, or what is known of
-    them altogether."""
+    """Return the backward pass, each part under a comment: the forward lines that it answers, or what is
+    known about them as a whole."""
     text: list[str] = []
     for line in reversed(writer.backward.lines):
         answers = written(writer.answer(line))
         if answers:
-            known = [chains[each.output] for each in line.instructions if each.output in chains]
+            known = [
+                chains[instruction.output]
+                for instruction in line.instructions
+                if instruction.output in chains
+            ]
             head = known or there.get(line.var, [])
-            text += ["", *(each if each.startswith("#") else f"# {each}" for each in head), *answers]
+            text += [
+                "",
+                *(comment if comment.startswith("#") else f"# {comment}" for comment in head),
+                *answers,
+            ]
     return text[1:]
 
 
 @dataclass(frozen=True)
 class Script:
     """A derivation that runs alone. head: imports and the inputs' numbers; forward, backward: the two passes;
-    check: what prints the lecture's table."""
+    check: the code that prints the lecture's table."""
 
     title: str
     head: str
@@ -82,13 +90,13 @@ class Script:
 def script(
     forward: Forward, lines: list[Line], backward: Backward, chains: dict[Var, str], target: str
 ) -> Script:
-    """The script in torch or numpy. It needs that library alone, and holds the inputs' numbers."""
+    """Return the script in torch or numpy. It needs only that library, and holds the inputs' numbers."""
     writer = Writer(language(target), lines, backward, forward.numbers)
     there = forward_lines(writer)
     back = backward_lines(writer, there, chains)
     inputs = [var for var in forward.program.inputs if var.name]
     checked, used = check(forward, writer)
-    there_text = "\n".join(text for each in there.values() for text in each)
+    there_text = "\n".join(text for code_lines in there.values() for text in code_lines)
     own = writer.language.own
     literals = [f"{var.name} = {_literal(var, writer.language)}" for var in inputs]
     numbers = [f"{name} = {n}" for name, n in {**writer.sizes.used, **used}.items()]
@@ -103,9 +111,9 @@ def script(
 
 
 def _head(target: str, language: Language, inputs: list[str], code: str) -> str:
-    """The imports that the code needs, what it calls by another name, and the inputs."""
+    """Return the imports that the code needs, other names for what the variables hide, and the inputs."""
     own = language.own
-    packed = any(f"= {own('unpack')}(" in each for each in inputs)
+    packed = any(f"= {own('unpack')}(" in line for line in inputs)
     names = {name: own(name) for name in ("unpack", "bytearray", "base64")}
     array = Template(_ARRAY[target]).substitute(names)
     unpack = _UNPACK.substitute(names, array=array) if packed else ""
@@ -122,12 +130,12 @@ def _head(target: str, language: Language, inputs: list[str], code: str) -> str:
 
 
 def _literal(var: Var, language: Language) -> str:
-    """The expression that makes an input: its numbers written out, or packed."""
+    """Return the expression of an input: its numbers written out, or packed."""
     value = np.array(var.value, order="C")
     dtype = language.dtype(value.dtype)
     if value.size <= WRITTEN_OUT.get(value.dtype.kind, OTHERS) and np.isfinite(value).all():
-        made = str(call(f"{language.prefix}.{language.from_list}", _Listed(value), dtype=dtype))
-        return f"{made}.reshape({value.shape})" if not value.size else made
+        literal = str(call(f"{language.prefix}.{language.from_list}", _Listed(value), dtype=dtype))
+        return f"{literal}.reshape({value.shape})" if not value.size else literal
     packed = base64.b85encode(value.tobytes()).decode()
     return f'{language.own("unpack")}("{packed}", {dtype}, {", ".join(map(str, value.shape))})'
 
@@ -140,5 +148,5 @@ class _Listed:
 
     def __repr__(self) -> str:
         if self.value.ndim:
-            return f"[{', '.join(repr(_Listed(np.asarray(each))) for each in self.value)}]"
+            return f"[{', '.join(repr(_Listed(np.asarray(row))) for row in self.value)}]"
         return str(self.value[()])

@@ -1,4 +1,5 @@
-"""The backward pass in one go: chains with a pen-and-paper answer are recognised, and given it."""
+"""The shorter backward pass: chains whose gradient is known from pen and paper are recognised, and answered
+in one step."""
 
 from __future__ import annotations
 
@@ -16,42 +17,43 @@ from .record import Forward
 from .terms import Algebra, UnknownTermError
 
 Found = dict[Var, tuple[Chain, tuple[Any, ...], tuple[Any, ...]]]
-"""Chains, by the value in which each ends, with what it is of: inputs and parameters."""
+"""Chains, by the value in which each ends, with the inputs and parameters that they are applied to."""
 
 TOLERANCE = 1e-6
-"""Of a gradient's greatest element, in double precision: the constants were rounded as they were recorded."""
+"""The allowed difference as a share of a gradient's greatest element, in double precision: the constants were
+rounded as they were recorded."""
 
 
 def simplify(forward: Forward) -> tuple[Backward, Backward, dict[Var, str]]:
-    """The whole backward pass, the one with a single answer for each chain, and what was recognised: by the
-    value in which a chain ends, a sentence.
+    """Return the whole backward pass, the one with a single answer for each chain, and a sentence about each
+    chain that was recognised, by the value in which it ends.
 
-    Each gradient is computed in both ways, in double precision. RuntimeError where they differ.
+    Each gradient is computed in both ways, in double precision. Raise RuntimeError where they differ.
     """
     algebra = Algebra(reached(forward.program.instructions, forward.leaves))
     for var in forward.program.inputs:
         algebra.term(var)
     for step in forward.program.instructions:
         algebra.take(step)
-    found = recognised(forward.program, algebra)
-    shorter = _shorter(forward, found)
-    used = {each.output for each in shorter.program.instructions}
-    short = backward(shorter)  # which gives the names
+    chains = recognised(forward.program, algebra)
+    shorter = _shorter(forward, chains)
+    used = {instruction.output for instruction in shorter.program.instructions}
+    short = backward(shorter)  # this gives the names
     expanded = backward(forward, sparing=True)
     short = _reusing(short, algebra)
     _check(forward, expanded, short)
-    sentences = {end: _sentence(end, *each) for end, each in found.items() if end in used}
+    sentences = {end: _sentence(end, *chain) for end, chain in chains.items() if end in used}
     return expanded, short, sentences
 
 
 def recognised(program: Program, algebra: Algebra) -> Found:
-    """The chains in a program: by the value in which one ends, the chain and what it is of."""
-    found: Found = {}
+    """Return the chains in a program, by the value in which each ends."""
+    chains: Found = {}
     occurring = Shapes.of(program)
-    makers = {each.output: each for each in program.instructions}
+    makers = {instruction.output: instruction for instruction in program.instructions}
 
     def stops(end: Var, inputs: tuple[Any, ...]) -> bool:
-        """Whether a gradient that goes back from the end comes to each of the inputs, and to no other."""
+        """Return whether a gradient that goes back from the end reaches exactly the inputs."""
         seen = _within(end, inputs, makers)
         wanted = {x for x in inputs if x in algebra.reached}
         return wanted == {x for x in seen if x in inputs or x not in makers}
@@ -64,43 +66,43 @@ def recognised(program: Program, algebra: Algebra) -> Found:
                     term = way(algebra, *(algebra.term(x) for x in inputs), *parameters)
                 except UnknownTermError:
                     continue
-                end = algebra.found.get((term.key, term.shape, inputs[0].dtype))
-                if end not in makers or end in found or term.constant:
+                end = algebra.variables.get((term.key, term.shape, inputs[0].dtype))
+                if end not in makers or end in chains or term.constant:
                     continue
                 if makers[end].operation is not chain.operation and stops(end, inputs):
-                    found[end] = chain, inputs, parameters
+                    chains[end] = chain, inputs, parameters
     algebra.closed = False
-    return found
+    return chains
 
 
-def _shorter(forward: Forward, found: Found) -> Forward:
-    """The forward pass with an instruction for each chain.
+def _shorter(forward: Forward, chains: Found) -> Forward:
+    """Return the forward pass with one instruction for each chain.
 
-    A chain is taken out of `found` where a value in the middle of it is also used elsewhere: its gradient
+    A chain is taken out of `chains` where a value in the middle of it is also used elsewhere: its gradient
     would lack what comes through the chain.
     """
-    makers = {each.output: each for each in forward.program.instructions}
+    makers = {instruction.output: instruction for instruction in forward.program.instructions}
     wanted = reached(makers.values(), forward.leaves)
     while True:
         chosen = dict(makers)
-        for end, (chain, inputs, parameters) in found.items():
+        for end, (chain, inputs, parameters) in chains.items():
             flows = tuple(x in wanted for x in inputs)
             chosen[end] = Instruction(chain.operation, inputs, parameters, end, flows)
         program = Program([chosen[var] for var in makers], [forward.loss]).needed()
         steps = program.instructions
-        used = {x for each in steps for x, flow in zip(each.inputs, each.flows, strict=True) if flow}
-        ends = [each.output for each in steps if each.output in found]
-        middles = {end: _within(end, found[end][1], makers).difference(found[end][1]) for end in ends}
+        used = {x for step in steps for x, flow in zip(step.inputs, step.flows, strict=True) if flow}
+        ends = [step.output for step in steps if step.output in chains]
+        middles = {end: _within(end, chains[end][1], makers).difference(chains[end][1]) for end in ends}
         shared = [end for end, middle in middles.items() if not used.isdisjoint(middle)]
         if not shared:
             return replace(forward, program=program)
         for end in shared:
-            del found[end]
+            del chains[end]
 
 
 def _within(end: Var, inputs: tuple[Any, ...], makers: dict[Var, Instruction]) -> set[Any]:
-    """The values to which a gradient goes from the end of a chain: those in the middle, and its inputs, where
-    it stops."""
+    """Return the values to which a gradient goes from the end of a chain: those in the middle, and its
+    inputs, where it stops."""
     seen: set[Any] = set()
     stack: list[Any] = [end]
     while stack:
@@ -113,6 +115,7 @@ def _within(end: Var, inputs: tuple[Any, ...], makers: dict[Var, Instruction]) -
 
 
 def _sentence(end: Var, chain: Chain, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> str:
+    """Return the sentence about a chain that was recognised."""
     given = dict(zip(chain.operation.parameters, parameters, strict=True))
     more = []
     if "correction" in given:
@@ -124,7 +127,8 @@ def _sentence(end: Var, chain: Chain, inputs: tuple[Any, ...], parameters: tuple
 
 
 def _reusing(answered: Backward, algebra: Algebra) -> Backward:
-    """The backward pass with what was computed before, in the forward pass above all, not computed again."""
+    """Return the backward pass without computing again what was computed before, in the forward pass above
+    all."""
     same: dict[Var, Var] = {}
     shares = {share.contribution for line in answered.lines for share in line.shares}
     kept = []
@@ -132,46 +136,49 @@ def _reusing(answered: Backward, algebra: Algebra) -> Backward:
     def seen(x: Any) -> Any:
         return same.get(x, x) if isinstance(x, Var) else x
 
-    for each in answered.program.instructions:
-        each.inputs = tuple(seen(x) for x in each.inputs)
-        each.parameters = substitute(each.parameters, seen)
-        term = algebra.of[each.output] = algebra.compute(each)
-        if each.output.name or each.output in shares:
-            kept.append(each)
+    for step in answered.program.instructions:
+        step.inputs = tuple(seen(x) for x in step.inputs)
+        step.parameters = substitute(step.parameters, seen)
+        term = algebra.of[step.output] = algebra.compute(step)
+        if step.output.name or step.output in shares:
+            kept.append(step)
             continue
         known, inverse = None, None
         if not term.constant:
-            known = algebra.lookup(term, each.output.dtype)
-            inverse = algebra.lookup(term**-1, each.output.dtype) if known is None else None
-        found = known or inverse
-        if found is not None and found.shape != term.shape:
-            shaped = Var(found.value.reshape(term.shape))
+            known = algebra.lookup(term, step.output.dtype)
+            inverse = algebra.lookup(term**-1, step.output.dtype) if known is None else None
+        source = known or inverse
+        if source is not None and source.shape != term.shape:
+            shaped = Var(source.value.reshape(term.shape))
             kept.append(
                 replace(
-                    each, operation=shape.reshape, inputs=(found,), parameters=(term.shape,), output=shaped
+                    step, operation=shape.reshape, inputs=(source,), parameters=(term.shape,), output=shaped
                 )
             )
-            found, algebra.of[shaped] = shaped, algebra.broadcast_to(algebra.term(found), term.shape)
+            source, algebra.of[shaped] = shaped, algebra.broadcast_to(algebra.term(source), term.shape)
         if known is not None:
-            same[each.output] = cast(Var, found)
+            same[step.output] = cast(Var, source)
             continue
         if inverse is not None:
-            each.operation, each.inputs, each.parameters = elementwise.reciprocal, (cast(Var, found),), ()
-        algebra.find(term, each.output)
-        kept.append(each)
+            step.operation, step.inputs, step.parameters = elementwise.reciprocal, (cast(Var, source),), ()
+        algebra.find(term, step.output)
+        kept.append(step)
     return replace(answered, program=Program(kept, answered.program.outputs).needed())
 
 
 def _check(forward: Forward, expanded: Backward, short: Backward) -> None:
-    """Both backward passes in double precision, and their gradients beside each other."""
+    """Compare the gradients of both backward passes in double precision. Raise RuntimeError where they
+    differ."""
     inputs = {var: double(var.value) for var in forward.program.inputs}
     there = widened(forward.program).run(inputs)
-    one, other = (widened(each.program).run(there) for each in (expanded, short))
-    known = {var: np.isfinite(one[var]) for var in expanded.gradients.values()}  # at no other place a slope
-    greatest = max(abs(one[var][there]).max(initial=0) for var, there in known.items())
+    first, other = (widened(passed.program).run(there) for passed in (expanded, short))
+    known = {
+        var: np.isfinite(first[var]) for var in expanded.gradients.values()
+    }  # elsewhere there is no slope
+    greatest = max(abs(first[var][there]).max(initial=0) for var, there in known.items())
     for var, gradient in short.gradients.items():
         long = expanded.gradients[var]
-        mine, whole = other[gradient][known[long]], one[long][known[long]]
+        mine, whole = other[gradient][known[long]], first[long][known[long]]
         allowed = TOLERANCE * (abs(whole).max(initial=0) + 1e-3 * greatest)
         if not np.allclose(mine, whole, rtol=0, atol=allowed):
             worst = abs(mine - whole).max()

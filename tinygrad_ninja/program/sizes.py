@@ -16,11 +16,12 @@ from .record import RESERVED
 
 
 def usable(numbers: dict[str, int], instructions: Sequence[Instruction]) -> dict[int, str]:
-    """Return the names by their numbers: of each number that is the size of something the shortest name.
+    """Return the names of the numbers that are the size of some dimension: for each number the shortest
+    name.
 
-    Numbers of one digit are left alone: not every 2 is the size.
+    Numbers of one digit are left out: not every 2 is that size.
     """
-    sizes = {n for each in instructions for n in each.output.shape}
+    sizes = {n for instruction in instructions for n in instruction.output.shape}
     names: dict[int, str] = {}
     for name, n in sorted(numbers.items(), key=lambda pair: len(pair[0])):
         usual = name.isidentifier() and not name.startswith("_") and not keyword.iskeyword(name)
@@ -30,7 +31,8 @@ def usable(numbers: dict[str, int], instructions: Sequence[Instruction]) -> dict
 
 
 class Sizes:
-    """Writes numbers. names: of whole numbers; those that were needed are in `used` afterwards."""
+    """Writes numbers. names: the reader's names of whole numbers; those that were needed are afterwards in
+    `used`."""
 
     def __init__(self, language: Language, names: dict[int, str]) -> None:
         self._language = language
@@ -38,7 +40,8 @@ class Sizes:
         self.used: dict[str, int] = {}
 
     def code(self, x: Number, dtype: Any = np.float64) -> Code:
-        """A number in the reader's terms: 32 as n, 31 as n - 1, 0.03125 as 1 / n, 1/31 as 1 / (n - 1)."""
+        """Return a number in the reader's terms: 32 as n, 31 as n - 1, 0.03125 as 1 / n, 1/31 as 1 / (n -
+        1)."""
         if isinstance(x, int) and x in self._names:
             return self._named(x)
         if isinstance(x, int) and x + 1 in self._names:
@@ -57,8 +60,10 @@ class Sizes:
         return self._language.number(float(str(dtype(x))) if isinstance(x, float) else x)
 
     def _named(self, n: int) -> Code:
+        """Return a number by its name."""
         self.used[self._names[n]] = n
         return Code(self._names[n])
 
     def _less_one(self, n: int) -> Code:
+        """Return a number that is one less than a named one."""
         return Code(f"{self._named(n)} - 1", SUM)

@@ -1,4 +1,4 @@
-"""The part of a printed script that checks its gradients: by small steps, each decision held as it fell."""
+"""The part of a printed script that checks its gradients: by small steps, with every decision held fixed."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ _NAMES = ("at", "base", "compare", "held", "hold", "inputs", "kind", "loss_after
 
 
 def check(forward: Forward, writer: Writer) -> tuple[str, dict[str, int]]:
-    """The code that compares each gradient with the slope, beside the passes that `writer` writes; and the
-    reader's names of the whole numbers in it."""
+    """Return the code that compares each gradient with the slope, to follow the passes that `writer` writes;
+    and the reader's names of the whole numbers in it."""
     if not np.isfinite(forward.loss.value).all():
         return _NOT_FINITE, {}
     language, backward = writer.language, writer.backward
@@ -104,8 +104,8 @@ def check(forward: Forward, writer: Writer) -> tuple[str, dict[str, int]]:
     floats = [var.name for var in forward.program.inputs if var.name and var.dtype.kind == "f"]
     again, used = _again(forward, writer, floats)
     helpers = [
-        Template(each.template).substitute(words)
-        for name, each in (("hold", _HOLD), ("kind", _KIND))
+        Template(template.template).substitute(words)
+        for name, template in (("hold", _HOLD), ("kind", _KIND))
         if any(f"{names[name]}(" in text for text in again)
     ]
     text = _CHECK.substitute(
@@ -123,7 +123,7 @@ def check(forward: Forward, writer: Writer) -> tuple[str, dict[str, int]]:
 
 
 def _again(forward: Forward, writer: Writer, floats: list[str]) -> tuple[list[str], dict[str, int]]:
-    """The forward pass in the function that checks, in which every value passes through `at`; and the
+    """Return the forward pass for the function that checks, in which every value passes through `at`; and the
     reader's names of the whole numbers in it."""
     backward, at = writer.backward, writer.language.own("at")
     carried = reached(forward.program.instructions, forward.leaves)
@@ -134,7 +134,7 @@ def _again(forward: Forward, writer: Writer, floats: list[str]) -> tuple[list[st
     text = [f'{name} = {at}("{name}", {name})' for name in floats if name in read]
     for line in lines:
         name = line.var.name
-        *before, last = [code for each in other.forward(line) for code in each.code]
+        *before, last = [code for statement in other.forward(line) for code in statement.code]
         if line.var not in backward.gradients:
             text += [*before, last]
         elif last.startswith(f"{name} = "):
@@ -145,7 +145,7 @@ def _again(forward: Forward, writer: Writer, floats: list[str]) -> tuple[list[st
 
 
 def _rows(backward: Backward, compare: str) -> str:
-    """The calls that print the table, in the order in which the gradients were found."""
+    """Return the calls that print the table, in the order in which the gradients were computed."""
     order = list(dict.fromkeys(share.of for line in reversed(backward.lines) for share in line.shares))
     rows = []
     for var in order:

@@ -1,9 +1,9 @@
-"""Terms: what was computed, whatever way it was written.
+"""Terms: what was computed, however it was written.
 
 Two expressions that school algebra can turn into one another have the same term: x·x and x², a/b and a·b⁻¹,
 √x and x^0.5, log(a·b) and log a + log b, a mean and a sum over n. A term is a sum of products of powers, each
-with a coefficient; what is no arithmetic (exp, a sum along an axis, an index) is an atom in it. Terms are one
-more kind of number: an operation's forward function runs on them, and gives the term of its output.
+with a coefficient; what is not arithmetic (exp, a sum along an axis, an index) is an atom in it. Terms are
+one more kind of number: an operation's forward function runs on them, and returns the term of its output.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from ..ops.standard import entry_called
 from .instructions import Instruction, Var, evaluate, substitute
 
 Kind = Operation | str
-"""What an atom is: an operation, a function that is none, a variable, or a whole term in the place of one."""
+"""The kind of an atom: an operation, another function, a variable, or a whole term in its place."""
 
 _VARIABLE, _HELD, _WHOLE = "variable", "held", "whole"
 
 _KEEP_SIGNS = frozenset((reduction.sum, reshape, indexing.index, indexing.gather, permute))
-"""Operations whose output has the sign that all elements of the input have."""
+"""Operations whose output is positive where all elements of the input are."""
 
 
 class UnknownTermError(Exception):
-    """A sum along an axis, or the like, that the computation in question does not hold."""
+    """The computation in question does not contain this sum along an axis, or the like."""
 
 
 class Term:
-    """A canonical expression. terms: {product: coefficient}, a product being ((atom, exponent), …) in the
+    """A canonical expression. terms: {product: coefficient}, where a product is ((atom, exponent), …) in the
     order of the atoms, which are numbers that the algebra gives. `key` is the same for equal terms, and for
     those only."""
 
@@ -49,7 +49,8 @@ class Term:
 
     @property
     def constant(self) -> bool:
-        """Whether it is a number, whatever it is computed from: of x - x nothing tells the slope."""
+        """Return whether the term is a number, whatever it is computed from: the slope of x - x can't be told
+        from it."""
         return not any(self.terms)
 
     @property
@@ -89,7 +90,7 @@ class Term:
         with np.errstate(all="ignore"):
             coefficient = float(np.power(float(c), float(exponent)))
         whole = float(exponent).is_integer()
-        # A root of what is below 0, and a division by 0, are no numbers; √(x²) is not x.
+        # A root of a negative number, and a division by 0, are not numbers; √(x²) is not x.
         if not np.isfinite(coefficient) or not (whole or self.algebra.splits(product, exponent)):
             return self.algebra.atom(elementwise.pow, (self, self.algebra.term(exponent)), (), self.shape)
         if len(product) == 1 and self.algebra.kinds[product[0][0]] is elementwise.exp:
@@ -99,7 +100,8 @@ class Term:
         return Term({powers: coefficient}, self.shape, self.algebra)
 
     def _product(self) -> tuple[tuple[Any, ...], float]:
-        """As one product and a coefficient: a sum of several becomes an atom, its first coefficient 1."""
+        """Return the term as one product and a coefficient: a sum of several products becomes an atom, scaled
+        so that its first coefficient is 1."""
         if not self.terms:
             return (), 0.0
         if len(self.terms) == 1:
@@ -141,28 +143,29 @@ class Term:
 
 
 def _narrows(step: Instruction) -> bool:
-    """Whether a cast is to fewer digits."""
+    """Return whether a cast is to fewer digits."""
     (x,) = step.inputs
     return isinstance(x, Var) and x.dtype.kind == "f" and step.output.dtype.itemsize < x.dtype.itemsize
 
 
 def _rounded(c: float) -> float:
-    """So that 1/3 computed in two ways is one number."""
+    """Return a number rounded so that 1/3 computed in two ways is the same number."""
     return float(f"{c:.9g}")
 
 
 def _sorted(powers: dict[Any, float]) -> tuple[Any, ...]:
+    """Return a product as a key: its factors in order, without those whose power is 0."""
     return tuple(sorted((a, _rounded(e)) for a, e in powers.items() if _rounded(e) != 0))
 
 
 def _scaled(x: Term) -> tuple[Term, float]:
-    """A term without its first coefficient, and that, which for zero is 1."""
+    """Return a term without its first coefficient, and that coefficient (1 for the term 0)."""
     c = x._product()[1] or 1.0
     return x * (1 / c), c
 
 
 def _stripped(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape without the ones in front, which broadcasting adds."""
+    """Return a shape without the dimensions of size 1 in front, which broadcasting adds."""
     first = next((i for i, n in enumerate(shape) if n != 1), len(shape))
     return tuple(shape[first:])
 
@@ -172,12 +175,12 @@ def _broadcast(a: Term, b: Term) -> tuple[int, ...]:
 
 
 class Algebra:
-    """The namespace of terms, and what is known of one computation.
+    """The namespace of terms, and what is known about one computation.
 
-    reached: the variables that a gradient reaches; kinds: what operation an atom is, shapes: its shape, and
-    inside: the term that it is of; found: the variable that has a term. While `closed`, a reduction or an
-    index that the computation does not hold raises UnknownTermError: so to look for a formula in it ends at
-    the first piece that is not there.
+    reached: the variables that a gradient reaches; kinds: the kind of each atom, shapes: its shape, and
+    inside: the term that it is applied to; variables: the variable that has a term. While `closed`, a
+    reduction or an index that the computation does not contain raises UnknownTermError, so that the search
+    for a formula ends at the first piece that is not there.
     """
 
     def __init__(self, reached: Container[Var] = ()) -> None:
@@ -186,30 +189,31 @@ class Algebra:
         self.shapes: dict[int, tuple[int, ...]] = {}
         self.inside: dict[int, Term] = {}
         self.of: dict[Var, Term] = {}
-        self.found: dict[Any, Var] = {}
+        self.variables: dict[Any, Var] = {}
         self.closed = False
         self._atoms: dict[Any, int] = {}
         self._held: set[Any] = set()
 
     def take(self, step: Instruction) -> Term:
-        """The term of what an instruction of the forward pass makes, which is remembered."""
-        made = self.compute(step, step.flows if step.operation.sources else ())
-        self.of[step.output] = made
-        self.find(made, step.output)
-        return made
+        """Return the term of the output of an instruction of the forward pass, and remember it."""
+        term = self.compute(step, step.flows if step.operation.sources else ())
+        self.of[step.output] = term
+        self.find(term, step.output)
+        return term
 
     def find(self, term: Term, var: Var) -> None:
         """Remember the variable that has the term, unless one of its shape and dtype has it already."""
-        self.found.setdefault((term.key, var.shape, var.dtype), var)
+        self.variables.setdefault((term.key, var.shape, var.dtype), var)
 
     def lookup(self, term: Term, dtype: Any) -> Var | None:
-        """The variable of that dtype that has the term, of its shape or without the ones in front, which
-        broadcasting adds."""
+        """Return the variable of that dtype that has the term, in its shape or without the dimensions of size
+        1 in front, which broadcasting adds; None where there is none."""
         shapes = (term.shape, _stripped(term.shape))
-        return next((var for each in shapes if (var := self.found.get((term.key, each, dtype)))), None)
+        return next((var for shape in shapes if (var := self.variables.get((term.key, shape, dtype)))), None)
 
     def compute(self, step: Instruction, flows: tuple[bool, ...] = ()) -> Term:
-        """The term of what an instruction makes. flows: to which inputs a gradient flows, if that matters."""
+        """Return the term of an instruction's output. flows: to which inputs a gradient flows, if that
+        matters."""
         try:
             if not step.operation.sources and step.operation is not reduction.argmax:
                 raise TypeError("what is no function of numbers is an atom")
@@ -217,20 +221,20 @@ class Algebra:
                 raise TypeError("what is rounded is another number")
             ways = zip(step.inputs, flows or (True,) * len(step.inputs), strict=True)
             inputs = [self._read(x, flow) for x, flow in ways]
-            made = self.term(evaluate(step.operation, self, inputs, step.parameters))
-        except (AttributeError, TypeError, IndexError, ValueError):  # no algebra for this one
-            made = self.atom(step.operation, step.inputs, step.parameters, step.output.shape)
-        return Term(made.terms, step.output.shape, self)
+            term = self.term(evaluate(step.operation, self, inputs, step.parameters))
+        except (AttributeError, TypeError, IndexError, ValueError):  # there is no algebra for this operation
+            term = self.atom(step.operation, step.inputs, step.parameters, step.output.shape)
+        return Term(term.terms, step.output.shape, self)
 
     def _read(self, x: Any, flow: bool) -> Any:
-        """An input as a term. A value that a gradient would reach, but not this way, is another than itself:
-        what is computed of it has another slope."""
+        """Return an input as a term. A value that a gradient would reach, but not through this input, is a
+        different term from itself, since what is computed from it has another slope."""
         if not isinstance(x, Var):
             return x
         return self.term(x) if flow or x not in self.reached else self.atom(_HELD, (x,), (), x.shape)
 
     def term(self, x: Any) -> Term:
-        """A variable, or a number, as a term."""
+        """Return a variable, or a number, as a term."""
         if isinstance(x, Term):
             return x
         if not isinstance(x, Var):
@@ -243,7 +247,7 @@ class Algebra:
         return self.of[x]
 
     def atom(self, kind: Kind, inputs: Any, parameters: Any, shape: tuple[int, ...]) -> Term:
-        """A term that no algebra is known for: an operation of terms, as a whole."""
+        """Return a term for which there is no algebra: an operation on terms, as a whole."""
         arguments = tuple((self.term(x).key, _stripped(self.term(x).shape)) for x in inputs)
         what = (kind, arguments, repr(substitute(tuple(parameters), _identity)))
         number = self._atoms.setdefault(what, len(self._atoms))
@@ -253,12 +257,14 @@ class Algebra:
                 self.inside[number] = self.term(inputs[0])
         return Term({((number, 1),): 1.0}, shape, self)
 
-    def _hold(self, made: Term) -> Term:
-        if self.closed and made.key not in self._held:
+    def _hold(self, term: Term) -> Term:
+        """Remember that the computation contains a term. While `closed`, raise UnknownTermError where it does
+        not."""
+        if self.closed and term.key not in self._held:
             raise UnknownTermError
         if not self.closed:
-            self._held.add(made.key)
-        return made
+            self._held.add(term.key)
+        return term
 
     def __getattr__(self, name: str) -> Callable[..., Term]:
         if name.startswith("_"):
@@ -277,24 +283,28 @@ class Algebra:
         return call
 
     def splits(self, product: tuple[Any, ...], exponent: float = 0.5) -> bool:
-        """Whether a root or a logarithm of a product is made of those of its factors, whatever their signs:
-        of one at most the sign is not known, and the power of that one has its sign."""
+        """Return whether the root or the logarithm of a product is the product or sum of those of its
+        factors, whatever their signs: the sign of at most one factor is unknown, and the power of that one
+        has its sign."""
         unknown = [power for atom, power in product if not self._positive_power(atom, power)]
         return not unknown or (
             len(unknown) == 1 and unknown[0] % 2 == 1 and not float(unknown[0] * exponent).is_integer()
         )
 
     def _positive_power(self, atom: int, power: float) -> bool:
-        """Whether a power is a number above 0, or none at all; 0 is taken for it."""
+        """Return whether a power is positive wherever it is a number; 0 counts as positive."""
         return not float(power).is_integer() or self._positive(atom)
 
     def _positive(self, atom: int) -> bool:
-        """Whether an atom is above 0: made of exponentials."""
+        """Return whether an atom is positive: it consists of exponentials."""
         if self.kinds[atom] != _WHOLE and self.kinds[atom] not in _KEEP_SIGNS:
             return self.kinds[atom] is elementwise.exp
         terms = self.inside[atom].terms
         return all(
-            c > 0 and all(power % 2 == 0 or self._positive_power(each, power) for each, power in product)
+            c > 0
+            and all(
+                power % 2 == 0 or self._positive_power(inner_atom, power) for inner_atom, power in product
+            )
             for product, c in terms.items()
         )
 
@@ -324,25 +334,26 @@ class Algebra:
         return 1 - y * y
 
     def where(self, condition: Any, a: Any, b: Any) -> Term:
-        """Where only what is not finite is replaced, it is taken to be finite."""
+        """Return the term of a choice. Where only values that are not finite are replaced, all are taken to
+        be finite."""
         atoms = [atom for product in getattr(condition, "terms", ()) for atom, _ in product]
-        if [self.kinds[each] for each in atoms] == [comparison.isfinite]:
+        if [self.kinds[atom] for atom in atoms] == [comparison.isfinite]:
             return self.term(a)
         shape = np.broadcast_shapes(*(self.term(x).shape for x in (condition, a, b)))
         return self.atom(comparison.where, (condition, a, b), (), shape)
 
     def reduced(self, entry: Operation, x: Term, axis: Any, keepdims: bool) -> Term:
-        """A reduction; along everything the dimensions that are kept make no difference."""
+        """Return a reduction. A reduction of everything is one term, whether or not dimensions are kept."""
         axes = tuple(range(x.ndim)) if axis is None else tuple(axis)
         shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-        if shape == x.shape and entry is reduction.sum:  # which drops dimensions of one
+        if shape == x.shape and entry is reduction.sum:  # the sum only drops dimensions of size 1
             return self.reshape(
                 x, shape if keepdims else tuple(x.shape[i] for i in range(x.ndim) if i not in axes)
             )
         inner, scale = _scaled(x) if entry is reduction.sum else (x, 1.0)
-        made = self._hold(self.atom(entry, (inner,), (axes, x.shape), shape)) * scale
+        term = self._hold(self.atom(entry, (inner,), (axes, x.shape), shape)) * scale
         return (
-            made if keepdims else self.reshape(made, tuple(n for i, n in enumerate(x.shape) if i not in axes))
+            term if keepdims else self.reshape(term, tuple(n for i, n in enumerate(x.shape) if i not in axes))
         )
 
     def sum(self, x: Term, axis: Any, keepdims: bool) -> Term:
@@ -358,9 +369,9 @@ class Algebra:
         return self.atom(reduction.argmax, (x,), (axis, keepdims), ())
 
     def gather(self, x: Term, axis: int, index: Any) -> Term:
-        """Where the index is that of the largest, it reads the largest."""
-        found = self.of.get(index)
-        if found is not None and found.key == self.argmax(x, axis, True).key:
+        """Return the maximum, where the index is that of the largest element; else an atom."""
+        search = self.of.get(index)
+        if search is not None and search.key == self.argmax(x, axis, True).key:
             return self.max(x, (axis,), True)
         return self.atom(indexing.gather, (x,), (axis, index), np.shape(index.value))
 
@@ -388,7 +399,7 @@ class Algebra:
         return self._hold(self.atom(linalg.matmul, (a, b), (), (*a.shape[:-1], *b.shape[-1:])))
 
     def index(self, x: Term, key: tuple[Any, ...]) -> Term:
-        """A coefficient is taken out; of a logarithm it is the logarithm of what was read."""
+        """Return an indexed term. A coefficient is taken out of it."""
         shape = np.empty(x.shape, bool)[substitute(key, lambda k: k.value if isinstance(k, Var) else k)].shape
         inner, scale = _scaled(x)
         return self._hold(self.atom(indexing.index, (inner,), (key,), shape)) * scale
@@ -398,4 +409,5 @@ class Algebra:
 
 
 def _identity(x: Any) -> Any:
+    """Return a hashable key of a parameter."""
     return id(x) if isinstance(x, Var) else x

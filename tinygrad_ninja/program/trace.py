@@ -1,8 +1,8 @@
-"""Tracing: arrays that write down, on a tape, what is computed with them.
+"""Tracing: arrays that record, on a tape, what is computed with them.
 
 A `Traced` is a kind of number like the others in `kinds`: an operation's forward function and its rules run
 on it as they are, and leave instructions behind. It is also a real array, so that a shape, a dtype or a value
-never has to be inferred; only to be read out by the traced code itself, is what it refuses.
+never has to be inferred; but it refuses to let the traced code read its values.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class ReadOutError(RuntimeError):
 
 
 class Tape:
-    """Where instructions are written down, until it is closed. `answers` is the forward instruction whose
-    rule runs now.
+    """A list to which instructions are recorded until it is closed. `answers` is the forward instruction
+    whose rule runs now.
 
-    A rule may ask for a value only to take a shortcut (`prod` without zeros): the values are then those that
+    A rule may read a value only to take a shortcut (`prod` without zeros): the values are then those that
     were recorded. Elsewhere that is an error.
     """
 
@@ -38,69 +38,70 @@ class Tape:
         self.answers: Instruction | None = None
         self.closed = False
         self._known: dict[int, Var] = {}
-        self._made: dict[tuple[Operation, str, str], Var] = {}
+        self._computed: dict[tuple[Operation, str, str], Var] = {}
         self._summed: dict[Var, tuple[Var, tuple[int, ...]]] = {}
 
     def array(self, var: Var) -> Traced:
-        """The array of a variable; what is computed with it is written down here."""
-        made = np.asarray(var.value).view(Traced)
-        made.var, made.tape = var, self
-        return made
+        """Return the array of a variable; what is computed with it is recorded here."""
+        array = np.asarray(var.value).view(Traced)
+        array.var, array.tape = var, self
+        return array
 
     def forget(self) -> None:
-        """Let what was computed before be computed again: the next rule stands for itself."""
-        self._made.clear()
+        """Let results computed before be computed again: the next rule stands for itself."""
+        self._computed.clear()
 
     def variable(self, x: Any) -> Any:
-        """The variable of an array; one and the same for an array that was not traced. Else `x` as it is."""
+        """Return the variable of an array, always the same for an array that was not traced; anything else
+        unchanged."""
         if isinstance(x, Traced) and x.var is not None:
             return x.var
         if not isinstance(x, np.ndarray):
             return x
-        return self._known.setdefault(id(x), Var(plain(x)))  # which keeps the array, and so its id
+        return self._known.setdefault(id(x), Var(plain(x)))  # holds the array, so that its id is not reused
 
     def operand(self, x: Any) -> Any:
-        """A variable as its array; anything else as it is."""
+        """Return a variable as its array; anything else unchanged."""
         return self.array(x) if isinstance(x, Var) else x
 
     def constant(self, value: Array) -> Traced:
-        """An array whose elements are all alike."""
+        """Return the array of a constant: all its elements are equal."""
         return self.array(Var(value, constant=True))
 
     def value(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Array:
-        """What the operation makes of arrays."""
+        """Return the result of the operation on arrays."""
         with np.errstate(all="ignore"):
             return np.asarray(
                 evaluate(operation, numpy_kind, map(plain, inputs), substitute(parameters, plain))
             )
 
     def depends_on_constants(self, variables: tuple[Any, ...], parameters: tuple[Any, ...]) -> bool:
-        """Whether a result is the same whatever the inputs of the program are."""
-        return all(not isinstance(each, Var) or each.constant for each in variables)
+        """Return whether a result is the same whatever the inputs of the program are."""
+        return all(not isinstance(x, Var) or x.constant for x in variables)
 
     def neutral(self, operation: Operation) -> float | None:
-        """Return the number that leaves an operand as a reader sees it (-0 + 0 is 0)."""
+        """Return the neutral element as a reader sees it (-0 + 0 is 0); None where there is none."""
         return operation.neutral
 
     def either(self, condition: Traced, a: Callable[[], Any], b: Callable[[], Any]) -> Any:
-        """Return what a rule computes where the condition holds, or else: that which was recorded."""
+        """Return a() where the condition holds, else b(): as it was when this was recorded."""
         return a() if condition else b()
 
     def device(self, x: Traced) -> str:
-        """Where the numbers are that a traced array stands for."""
+        """Return the device of the numbers that a traced array stands for."""
         return "cpu"
 
     def to_numpy(self, x: Traced) -> Any:
-        """What `numpy()` gives of a traced array."""
+        """Return the result of `numpy()` for a traced array."""
         return x
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Traced:
-        """Compute the operation and write it down, unless that was done before, or its result is one number
-        known beforehand, or one of its inputs."""
+        """Compute the operation and record it, unless that was done before, or its result is a constant, or
+        one of its inputs."""
         value = self.value(operation, inputs, parameters)
         if self.closed:
             return value.view(Traced)
-        variables = tuple(self.variable(each) for each in inputs)
+        variables = tuple(self.variable(x) for x in inputs)
         if self.depends_on_constants(variables, parameters) and value.size and (value == value.flat[0]).all():
             return self._result(Var(value, constant=True), operation, inputs, parameters)
         neutral = self.neutral(operation)
@@ -111,44 +112,44 @@ class Tape:
                 return self.array(self.variable(x))
         options = substitute(parameters, self.variable)
         if operation is shape.reshape and (summed := self._summed.get(variables[0])) is not None:
-            x, axes = summed  # whose dimensions of one were kept, and are dropped now
+            x, axes = summed  # the dimensions of size 1 that the sum kept are dropped now
             if value.shape == tuple(n for i, n in enumerate(x.shape) if i not in axes):
                 return self.apply(reduction.sum, (self.array(x),), (axes, False))
         same = (operation, repr(tuple(map(_identity, variables))), repr(substitute(options, _identity)))
-        made = self._made.get(same)
-        if made is None or operation is shape.clone:  # which is asked for to have another
-            made = self._made[same] = Var(value)
+        result = self._computed.get(same)
+        if result is None or operation is shape.clone:  # a clone is asked for to have another array
+            result = self._computed[same] = Var(value)
             flows = (False,) * len(variables)
             self.instructions.append(
-                Instruction(operation, variables, options, made, flows, self.answers, source())
+                Instruction(operation, variables, options, result, flows, self.answers, source())
             )
             if operation is reduction.sum and options[0] is not None and options[1]:
-                self._summed[made] = variables[0], options[0]
-        return self._result(made, operation, inputs, parameters)
+                self._summed[result] = variables[0], options[0]
+        return self._result(result, operation, inputs, parameters)
 
     def _result(
         self, var: Var, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]
     ) -> Traced:
-        made = self.array(var)
+        """Return the array of a result, and for a view, from what it was taken."""
+        array = self.array(var)
         if operation.view:
-            made.origin = (inputs[0], operation, parameters)
-        return made
+            array.origin = (inputs[0], operation, parameters)
+        return array
 
 
 class Traced(np.ndarray[Any, Any]):
-    """An array and the variable that it is the value of. One without a variable is an array like any
-    other."""
+    """An array and the variable whose value it is. Without a variable it is an array like any other."""
 
     var: Any  # a Var or None; NumPy's own `var` is a method
     tape: Tape
     origin: tuple[Any, Operation, tuple[Any, ...]] | None
-    """Of a view: what it was taken of, and how."""
+    """For a view: the array that it was taken from, the operation and its parameters."""
 
     def __array_finalize__(self, source: Any) -> None:
         self.var = self.origin = None
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        traced = [each for each in inputs if isinstance(each, Traced) and each.var is not None]
+        traced = [x for x in inputs if isinstance(x, Traced) and x.var is not None]
         if method != "__call__" or not traced:
             return getattr(ufunc, method)(*map(plain, inputs), **options)
         entry, *more = _POWERS.get(ufunc) or (_entry_of(ufunc),)
@@ -165,7 +166,7 @@ class Traced(np.ndarray[Any, Any]):
         return XP.permute_dims(self, (*range(self.ndim - 2), self.ndim - 1, self.ndim - 2))
 
     def memory(self) -> Any:
-        """Return what is changed where this array is changed in place."""
+        """Return the memory that changes where this array is changed in place."""
         return numpy_kind.storage(self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -181,12 +182,12 @@ class Traced(np.ndarray[Any, Any]):
             refuse("a change of a part in place")
         assert base.var is not None
         if chain:
-            made = self.tape.apply(indexing.put_view, (base, value), (chain,))
+            changed = self.tape.apply(indexing.put_view, (base, value), (chain,))
         else:
-            made = self.tape.apply(indexing.put, (base, value), ((Ellipsis,),))
-        base.var.value = base.var.value.copy()  # what it was before, for this array now holds what is new
-        plain(base)[...] = plain(made)
-        base.var = made.var
+            changed = self.tape.apply(indexing.put, (base, value), ((Ellipsis,),))
+        base.var.value = base.var.value.copy()  # keeps the old value, for this array now holds the new one
+        plain(base)[...] = plain(changed)
+        base.var = changed.var
 
     def __bool__(self) -> bool:
         # A rule branches on data only to take a shortcut.
@@ -212,11 +213,13 @@ class Traced(np.ndarray[Any, Any]):
 
 
 def _read(x: Traced, how: str = "item(), or a branch on data,") -> Array:
+    """Return the values of an array. Raise ReadOutError where it is traced."""
     return plain(x) if x.var is None or x.tape.closed else refuse(how)
 
 
 def refuse(how: str) -> NoReturn:
-    """ReadOutError for the line that runs now. how: by what it reads a value out of a Tensor."""
+    """Raise ReadOutError for the line that runs now. how: the operation that reads a value out of a
+    Tensor."""
     raise ReadOutError(
         f"{source() or 'the traced code'}: {how} reads a value out of a Tensor, so that what follows would "
         f"hold for this one value only; keep it a Tensor, for instance with torch.where"
@@ -224,23 +227,24 @@ def refuse(how: str) -> NoReturn:
 
 
 def source(lines: Sequence[FrameSummary] | None = None) -> str:
-    """The innermost of the caller's own lines, as "file:line"; of those running now if none are given."""
+    """Return the innermost of the caller's own lines, as "file:line". lines: those that run now, if none are
+    given."""
     lines = callers() if lines is None else lines
     return f"{Path(lines[-1].filename).name}:{lines[-1].lineno}" if lines else ""
 
 
 def plain(x: Any) -> Any:
-    """An array without its variable."""
+    """Return an array without its variable; anything else unchanged."""
     return x.view(np.ndarray) if isinstance(x, Traced) else x
 
 
 def _identity(x: Any) -> Any:
-    """What tells a variable, or a value, from all others."""
+    """Return a key that distinguishes a variable, or a value, from all others."""
     return id(x) if isinstance(x, Var) else (type(x).__name__, x)
 
 
 def _is(x: Any, number: float) -> bool:
-    """Whether a variable, or a number, is this number."""
+    """Return whether a variable, or a number, is this number."""
     return bool(x.constant and x.number == number) if isinstance(x, Var) else x == number
 
 
@@ -254,18 +258,18 @@ _GUARDED = {
     np.floor_divide: rounding.floor_divide,
     np.sign: rounding.sign,
 }
-"""NumPy's functions that are the operations but for what these refuse, or say of NaN."""
+"""NumPy's functions, and the operations that equal them but for what they refuse, or their answer to NaN."""
 
 
 def _entry_of(ufunc: np.ufunc) -> Operation:
-    """Return what NumPy's function, or Python's operator, is in the table; ReadOutError where it is nothing
-    there."""
-    entry = _GUARDED.get(ufunc) or next((each for each in TABLE.values() if each.ufunc is ufunc), None)
+    """Return the entry of the table for NumPy's function, or Python's operator. Raise ReadOutError where
+    there is none."""
+    entry = _GUARDED.get(ufunc) or next((entry for entry in TABLE.values() if entry.ufunc is ufunc), None)
     return entry or refuse(f"numpy.{ufunc.__name__}")
 
 
 class _Namespace:
-    """What a rule may call: each name of the standard's is an operation of the table."""
+    """The namespace that rules call: each name of the array API standard is an operation of the table."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         operation = entry_called(name)
@@ -274,7 +278,7 @@ class _Namespace:
         return lambda *args, **options: self.apply(operation, *args, *options.values())
 
     def apply(self, operation: Operation, *args: Any) -> Any:
-        """What `Operation.on` calls: a rule that asks for a whole operation gets it as one instruction."""
+        """Record a whole operation, which a rule asks for by `Operation.on`, as one instruction."""
         n = len(operation.inputs)
         return _tape(args).apply(operation, args[:n], args[n:])
 
@@ -288,7 +292,7 @@ class _Namespace:
         return _tape((condition,)).either(condition, a, b)
 
     def index(self, x: Traced, key: tuple[Any, ...]) -> Any:
-        advanced = any(hasattr(each, "shape") for each in key)
+        advanced = any(hasattr(item, "shape") for item in key)
         if advanced and key[-1] is Ellipsis:
             key = key[:-1]
         return _tape((x,)).apply(indexing.index if advanced else indexing.slice, (x,), (key,))
@@ -335,7 +339,8 @@ _CLOSED.closed = True
 
 
 def _tape(args: Any) -> Tape:
-    return next((each.tape for each in args if isinstance(each, Traced) and each.var is not None), _CLOSED)
+    """Return the tape of the first traced argument; where there is none, a closed one."""
+    return next((x.tape for x in args if isinstance(x, Traced) and x.var is not None), _CLOSED)
 
 
 XP = _Namespace()
@@ -343,21 +348,21 @@ KINDS[Traced] = XP
 
 
 def lower(instruction: Instruction, tape: Tape | None = None) -> list[Instruction]:
-    """The instruction in terms of simpler operations, by its own forward function; where that is one
-    operation of the table, just itself. tape: a new one, if not an ordinary one."""
+    """Return the instruction as simpler ones, by its own forward function; where that is one operation of the
+    table, the instruction itself. tape: a tape to use instead of an ordinary one."""
     tape = tape or Tape()
     tape.answers = instruction.answers or instruction
-    made = instruction.compute(XP, tape.operand)
-    if instruction.operation in [each.operation for each in tape.instructions]:
+    result = instruction.compute(XP, tape.operand)
+    if instruction.operation in [part.operation for part in tape.instructions]:
         return [instruction]
     if (
-        not isinstance(made, Traced)
-        or made.var is None
-        or made.var not in [e.output for e in tape.instructions]
+        not isinstance(result, Traced)
+        or result.var is None
+        or result.var not in [e.output for e in tape.instructions]
     ):
         return [instruction]
-    for each in tape.instructions:
-        each.answers = instruction.answers
-        if each.output is made.var:
-            each.output = instruction.output
+    for part in tape.instructions:
+        part.answers = instruction.answers
+        if part.output is result.var:
+            part.output = instruction.output
     return tape.instructions
