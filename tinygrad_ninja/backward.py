@@ -220,7 +220,7 @@ def _run(
                 if type(contribution) is np.ndarray:
                     own.add(edge)
         # 6. Free what only this pass needed, and without the edges what lies below.
-        if not retain_graph and op.frees(node):
+        if not retain_graph and op.frees(node.edges, values):
             node.values, node.edges = None, ()
     return result
 

@@ -18,7 +18,6 @@ from .hook import observers, observing
 from .kinds import device_of, dtype_of
 from .missing import OffersOnly
 from .node import Node, succeed
-from .ops.apply import bare
 from .versions import note_change, version_of
 
 
@@ -255,7 +254,14 @@ class Tensor(metaclass=OffersOnly):
             self.edge = edge
 
 
+def bare(array: Any) -> Tensor:
+    """Return a Tensor around an array as it is, without history."""
+    out = object.__new__(Tensor)
+    out.array = array
+    out.edge = None
+    return out
+
+
 def wrap(array: Any) -> Tensor:
-    """A Tensor around an array of any kind, without a copy and without history."""
-    made: Tensor = bare(np.asarray(array) if isinstance(array, np.generic) else array)
-    return made
+    """Return a Tensor around an array of any kind, without a copy and without history."""
+    return bare(np.asarray(array) if isinstance(array, np.generic) else array)

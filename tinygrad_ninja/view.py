@@ -9,7 +9,7 @@ from numpy import ndarray
 from .grad_mode import is_grad_enabled
 from .kinds import kind_of
 from .node import Node, succeed
-from .ops import apply, indexing
+from .ops import indexing
 from .tensors import Tensor
 
 _new = object.__new__
@@ -163,6 +163,3 @@ def _share_memory(view: Any, base: Any) -> bool:
         return False
     storage = kind_of(view).storage
     return storage(view) is storage(base)
-
-
-apply.attach(Tensor, View)

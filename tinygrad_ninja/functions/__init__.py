@@ -5,6 +5,7 @@ Each is written once, brings its arguments into a regular form, and calls the ta
 """
 
 from ..missing import mark_missing
+from ..ops import apply  # noqa: F401 - the entries can be called from here on
 from ..tensors import Tensor
 from . import creation, elementwise, extremes, indexing, layout, readout, reduction, shape, statistics
 from .register import OFFERED

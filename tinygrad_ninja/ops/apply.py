@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -15,31 +15,14 @@ from ..hook import observers, observing
 from ..kinds import KINDS
 from ..kinds.memory import FLOATS, arranged
 from ..node import Node
+from ..tensors import Tensor, bare
+from ..view import View
 from .promotion import as_floating, promote
-
-if TYPE_CHECKING:
-    from .table import Operation
-
-Tensor: Any = None  # the classes, once they are defined: the table comes before them and cannot import them
-View: Any = None
+from .table import Operation, apply_with
 
 _NUMBERS = frozenset((float, int))
 _UNUSUAL = (AttributeError, KeyError, RuntimeWarning, ValueError, TypeError, IndexError, OverflowError)
 _new = object.__new__
-
-
-def attach(tensor: type, view: type) -> None:
-    """Take the classes that results are wrapped in."""
-    global Tensor, View
-    Tensor, View = tensor, view
-
-
-def bare(array: Any) -> Any:
-    """Return a Tensor around an array as it is, without history."""
-    out = _new(Tensor)
-    out.array = array
-    out.edge = None
-    return out
 
 
 def application(op: Operation) -> Callable[..., Any]:
@@ -182,3 +165,6 @@ def _variadic(op: Operation) -> Callable[..., Any]:
         return of(len(tensors)).call(*tensors, *parameters)
 
     return call
+
+
+apply_with(application)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .. import dtypes
 from ..kinds import KINDS, array_dtype, check_device, dtype_of
-from . import apply
-
-if TYPE_CHECKING:
-    from .table import Operation
+from ..tensors import Tensor, bare
+from .elementwise import cast
+from .table import Operation
 
 
 def as_floating(x: Any) -> Any:
     """Return a Tensor of integers in the default floating point dtype; another one as it is."""
     if not KINDS[type(x.array)].is_integral(x.array):
         return x
-    from .elementwise import cast  # which is an entry of the table itself
-
     return cast(x, array_dtype(x.array, dtypes.get_default_dtype()))
 
 
@@ -29,18 +26,16 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
     A Tensor of another dtype is cast by a recorded operation. NotImplemented twice where one is no number.
     RuntimeError where the devices differ.
     """
-    from .elementwise import cast  # which is an entry of the table itself
-
     foreign = [each for each in (a, b) if isinstance(each, np.ndarray)]
     a, b = _operand(a), _operand(b)
     if a is NotImplemented or b is NotImplemented:
         return NotImplemented, NotImplemented
-    tensors = [each for each in (a, b) if isinstance(each, apply.Tensor)]
+    tensors = [each for each in (a, b) if isinstance(each, Tensor)]
     if all(isinstance(each.array, float) for each in tensors):
         return a, b
     check_device(op.name, [each.array for each in tensors])
     found = [dtype_of(each.array) for each in tensors]
-    numbers = [dtypes.scalar_dtype(each) for each in (a, b) if not isinstance(each, apply.Tensor)]
+    numbers = [dtypes.scalar_dtype(each) for each in (a, b) if not isinstance(each, Tensor)]
     weak = [getattr(each.array, "number", False) for each in tensors]  # a number that compile reads anew
     dims: list[dtypes.dtype] = []
     zero: list[dtypes.dtype] = []
@@ -50,7 +45,7 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
         else:
             (dims if each.array.ndim or foreign else zero).append(d)
     result = dtypes.result_dtype(dims, zero, numbers)
-    of_bools = result is dtypes.bool and (op.name != "pow" or isinstance(b, apply.Tensor))
+    of_bools = result is dtypes.bool and (op.name != "pow" or isinstance(b, Tensor))
     if op.numeric and (of_bools or (op.name in ("sub", "rsub") and dtypes.bool in (*found, *numbers))):
         raise RuntimeError(
             f"{op.name} is not supported with a bool tensor; to invert a mask use `~` or logical_not()"
@@ -67,6 +62,6 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
 def _operand(x: Any) -> Any:
     if isinstance(x, np.generic):  # np.float64 is a float too
         return x.item()
-    if isinstance(x, (apply.Tensor, float, int)):
+    if isinstance(x, (Tensor, float, int)):
         return x
-    return apply.bare(x) if isinstance(x, np.ndarray) else NotImplemented
+    return bare(x) if isinstance(x, np.ndarray) else NotImplemented

@@ -29,8 +29,6 @@ from typing import Any
 import numpy as np
 
 from ..kinds import KINDS, sum_to
-from ..node import Node
-from .apply import application
 from .facts import Facts
 
 TABLE: dict[str, Operation] = {}
@@ -38,6 +36,21 @@ TABLE: dict[str, Operation] = {}
 
 Rule = Callable[[Any, tuple[Any, ...]], Any]
 """The gradient of one input: rule(dout, values), where values = (output, *inputs, *parameters)."""
+
+Application = Callable[["Operation"], Callable[..., Any]]
+_application: Application | None = None
+
+
+def apply_with(application: Application) -> None:
+    """Let `application(entry)` be what calls an entry, of those that there are and of those to come.
+
+    The table says what is computed; how it is applied to Tensors and recorded is the business of the engine,
+    which stands above it and says so here.
+    """
+    global _application
+    _application = application
+    for entry in TABLE.values():
+        entry.call = application(entry)
 
 
 class Operation(Facts):
@@ -49,6 +62,8 @@ class Operation(Facts):
     reads. Where there is an array among them (or a number in the place of one), the first backward frees the
     node, as `keeps` and `frees` say.
     """
+
+    call: Callable[..., Any]
 
     def __init__(
         self, forward: Callable[..., Any], rules: dict[str, Callable[..., Any]], **facts: Any
@@ -74,7 +89,8 @@ class Operation(Facts):
                 raise TypeError(f"operation {self.name}: no input is called {', '.join(unknown)}")
             self.rules, self._reads = self._bind(rules)
             self.keeps = True if self.keeps else self._always_or_never(parameters)
-        self.call = application(self)
+        if _application is not None:
+            self.call = _application(self)
 
     def __call__(self, *args: Any) -> Any:
         return self.call(*args)
@@ -92,19 +108,19 @@ class Operation(Facts):
     def __repr__(self) -> str:
         return f"<operation {self.name}>"
 
-    def kept(self, edges: tuple[Node | None, ...]) -> set[int]:
+    def kept(self, edges: tuple[Any, ...]) -> set[int]:
         """Return the places in `values` that the rules of the inputs with an edge read."""
         return set().union(
             *(reads for edge, reads in zip(edges, self._reads, strict=True) if edge is not None)
         )
 
-    def frees(self, node: Node) -> bool:
-        """Return whether the first backward frees the node, since it reads an array there."""
+    def frees(self, edges: tuple[Any, ...], values: tuple[Any, ...]) -> bool:
+        """Return whether the first backward frees a node with these edges and values, since it reads an array
+        there."""
         if self.keeps is not None:
             return self.keeps
-        assert node.values is not None
-        for place in self.kept(node.edges):
-            if place <= len(self.inputs) or any(hasattr(part, "dtype") for part in parts(node.values[place])):
+        for place in self.kept(edges):
+            if place <= len(self.inputs) or any(hasattr(part, "dtype") for part in parts(values[place])):
                 return True
         return False
 
@@ -150,7 +166,8 @@ class Operation(Facts):
             )
 
         fixed.rules, fixed._reads = [at(i) for i in range(n)], [set() for _ in range(n)]
-        fixed.call = application(fixed)
+        if _application is not None:
+            fixed.call = _application(fixed)
         return fixed
 
 
