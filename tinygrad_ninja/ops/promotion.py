@@ -9,7 +9,7 @@ import numpy as np
 from .. import dtypes
 from ..kinds import KINDS, array_dtype, check_device, dtype_of
 from ..tensors import Tensor, bare
-from .elementwise import cast
+from . import elementwise
 from .table import Operation
 
 
@@ -17,7 +17,7 @@ def as_floating(x: Any) -> Any:
     """Return a Tensor of integers in the default floating point dtype; another one as it is."""
     if not KINDS[type(x.array)].is_integral(x.array):
         return x
-    return cast(x, array_dtype(x.array, dtypes.get_default_dtype()))
+    return elementwise.cast(x, array_dtype(x.array, dtypes.get_default_dtype()))
 
 
 def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
@@ -45,8 +45,10 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
         else:
             (dims if each.array.ndim or foreign else zero).append(d)
     result = dtypes.result_dtype(dims, zero, numbers)
-    of_bools = result is dtypes.bool and (op.name != "pow" or isinstance(b, Tensor))
-    if op.numeric and (of_bools or (op.name in ("sub", "rsub") and dtypes.bool in (*found, *numbers))):
+    of_bools = result is dtypes.bool and (op is not elementwise.pow or isinstance(b, Tensor))
+    if op.numeric and (
+        of_bools or (op in (elementwise.sub, elementwise.rsub) and dtypes.bool in (*found, *numbers))
+    ):
         raise RuntimeError(
             f"{op.name} is not supported with a bool tensor; to invert a mask use `~` or logical_not()"
         )
@@ -54,9 +56,9 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
         result = dtypes.get_default_dtype()
     for each, d in zip(tensors, found, strict=True):
         if d is not result:
-            made = cast(each, array_dtype(each.array, result))
+            made = elementwise.cast(each, array_dtype(each.array, result))
             a, b = (made, b) if each is a else (a, made)
-    return (a, b) if op.name == "pow" else (dtypes.wrapped(a, result), dtypes.wrapped(b, result))
+    return (a, b) if op is elementwise.pow else (dtypes.wrapped(a, result), dtypes.wrapped(b, result))
 
 
 def _operand(x: Any) -> Any:
