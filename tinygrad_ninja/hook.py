@@ -16,11 +16,8 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
-    from .generator import Generator
-    from .nn.module import Module
     from .node import Node
     from .ops import Precision
-    from .optim.optimizer import Optimizer
     from .value import Value
 
 _O = TypeVar("_O", bound="Observer")
@@ -102,8 +99,8 @@ class Observer:
         if self.outer is not None:
             self.outer.recorded(node)
 
-    def draw(self, generator: Generator, method: Callable[..., Any], args: Any, options: Any) -> Any:
-        """Return what a method of a random number generator gives."""
+    def draw(self, generator: Any, method: Callable[..., Any], args: Any, options: Any) -> Any:
+        """Return what a method of a random number generator, a `Generator`, gives."""
         if self.outer is None:
             return method(generator, *args, **options)
         return self.outer.draw(generator, method, args, options)
@@ -146,11 +143,11 @@ class Observer:
         else:
             self.outer.write(holder, slot, value)
 
-    def set_attribute(self, module: Module, name: str) -> None:
+    def set_attribute(self, module: Any, name: str) -> None:
         """Take notice that an attribute of a Module is about to be set."""
         if self.outer is not None:
             self.outer.set_attribute(module, name)
 
-    def param_groups(self, optimizer: Optimizer) -> list[dict[str, Any]]:
+    def param_groups(self, optimizer: Any) -> list[dict[str, Any]]:
         """Return an optimizer's groups."""
         return optimizer._param_groups if self.outer is None else self.outer.param_groups(optimizer)

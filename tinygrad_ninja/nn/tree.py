@@ -57,7 +57,7 @@ class Tree:
                 f"cannot set {name!r} before Module.__init__() was called: call super().__init__()"
             )
         if observers and (observer := observing()):
-            observer.set_attribute(self, name)  # type: ignore[arg-type]  # every Tree is a Module
+            observer.set_attribute(self, name)
         type_name = type(value).__name__
         if isinstance(value, Parameter):
             self._forget(name, but=self._parameters)
