@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from .hook import observers, observing
 from .kinds import kind_of
+from .kinds.fused import fused_multiply_add
 from .kinds.memory import memory_order
 from .tensors import Tensor, wrap
 from .tensors import device as Device
@@ -348,26 +349,6 @@ def _libm(function: Callable[[float], float], x: Array) -> Array:
     """Return `function` of each element of a float64 array; NumPy's vectorised ones may differ in the last
     bit."""
     return np.fromiter(map(function, x.ravel().tolist()), np.float64, x.size).reshape(x.shape)
-
-
-def fused_multiply_add(a: Array, b: Any, c: Any) -> Array:
-    """Return a * b + c rounded once, as the processor's instruction does; all float32 or all float64."""
-    if a.dtype == np.float32:  # a product of two float32 is exact in float64
-        return (np.multiply(a, b, dtype=np.float64) + c).astype(np.float32)
-    # The product's and the sum's rounding errors, after Dekker (1971) and Knuth (TAOCP 2, 4.2.2).
-    product = a * b
-    a_high, b_high = _high_half(a), _high_half(b)
-    a_low, b_low = a - a_high, b - b_high
-    product_error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
-    total = product + c
-    addend = total - product
-    total_error = (product - (total - addend)) + (c - addend)
-    return total + (total_error + product_error)
-
-
-def _high_half(x: Any) -> Array:
-    """Return the float64 array or scalar with the low 27 bits of its fraction cleared."""
-    return (np.asarray(x).view(np.int64) & -(1 << 27)).view(np.float64)
 
 
 def _box_muller(u: Array) -> Array:

@@ -11,9 +11,9 @@ import numpy as np
 
 from .. import dtypes
 from ..dtypes import dtype as Dtype
-from ..generator import fused_multiply_add
 from ..hook import observers, observing
 from ..kinds import array_dtype, device_of, kind_of, memory, move
+from ..kinds.fused import fused_multiply_add
 from ..ops import elementwise, shape
 from ..tensors import Tensor, wrap
 from ..tensors import device as Device
