@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any
+
+from .absent import Absent
 
 # Names whose nearest relative is spelt too differently to be found by spelling.
 _RELATIVES = dict(
@@ -48,34 +51,11 @@ def refuse(owner: str, nearest: str, **given: Any) -> None:
             )
 
 
-class Missing:
-    """Stands on Tensor in the place of a method that PyTorch has and this engine lacks; reading it raises.
-
-    A `__getattr__` could do the same, but would slow down the reading of every other attribute.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, instance: object, owner: type) -> NoReturn:
-        raise AttributeError(explain("Tensor", self.name, dir(owner)))
-
-
-class OffersOnly(type):
-    """The type of Tensor: its `dir` does not list the names that are `Missing`."""
-
-    def __dir__(cls) -> list[str]:
-        missing = {
-            name for base in cls.__mro__ for name, value in vars(base).items() if isinstance(value, Missing)
-        }
-        return [name for name in super().__dir__() if name not in missing]
-
-
 def mark_missing(tensor: type) -> None:
-    """Put a `Missing` on the class for every name of PyTorch's Tensor that it does not have."""
+    """Put an `Absent` on the class for every name of PyTorch's Tensor that it does not have."""
     for name in TENSOR_NAMES:
         if not hasattr(tensor, name):
-            setattr(tensor, name, Missing(name))
+            setattr(tensor, name, Absent(partial(explain, "Tensor", name)))
 
 
 # The public names of torch.Tensor in PyTorch 2.13.

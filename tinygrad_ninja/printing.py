@@ -96,3 +96,6 @@ def tensor_text(tensor: Tensor) -> str:
             text += ", " + suffix
             last += len(suffix) + 2
     return text + ")"
+
+
+Tensor.__repr__ = tensor_text  # type: ignore[assignment, method-assign]

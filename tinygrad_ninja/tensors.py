@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import dtypes
+from .absent import Offering
 from .attributes import Size, device
 from .hook import observers, observing
 from .kinds import device_of, dtype_of
-from .missing import OffersOnly
 from .node import Node, succeed
 from .versions import note_change, version_of
 
 
-class Tensor(metaclass=OffersOnly):
+class Tensor(metaclass=Offering):
     """An n-dimensional array that remembers where it came from.
 
     `array` is a NumPy array (0-dimensional for a single number), a torch tensor, or a Python float. `edge` is
@@ -182,11 +182,6 @@ class Tensor(metaclass=OffersOnly):
 
     def __hash__(self) -> int:
         return id(self)
-
-    def __repr__(self) -> str:
-        from .printing import tensor_text
-
-        return tensor_text(self)
 
     if TYPE_CHECKING:  # the methods that `functions` adds
         data: Any  # in `view`

@@ -11,6 +11,7 @@ from . import creation, elementwise, extremes, indexing, layout, readout, reduct
 from .register import OFFERED
 
 # isort: split
+from .. import printing  # noqa: F401 - it is a method, too
 from . import inplace  # it derives in-place methods from those above
 
 __all__ = [
