@@ -9,11 +9,11 @@ from typing import Any as _Any
 
 from . import amp, autograd, cuda, dtypes, func, nn, optim, random
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
-from .autograd import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .determinism import are_deterministic_algorithms_enabled, use_deterministic_algorithms
 from .dtypes import *  # noqa: F403 - the dtypes are listed there
 from .functions import OFFERED as _OFFERED
 from .generator import Generator
+from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .kinds import tensor_kind as _tensor_kind
 from .missing import explain as _explain
 from .tensors import Size, Tensor, device

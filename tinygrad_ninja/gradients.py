@@ -1,35 +1,12 @@
-"""Gradients: `backward`, `grad`, and what PyTorch keeps in its `autograd` beside them."""
+"""`grad`: the gradients with respect to some Tensors, returned and not kept."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from .anomaly import (
-    detect_anomaly,
-    is_anomaly_check_nan_enabled,
-    is_anomaly_enabled,
-    set_detect_anomaly,
-)
-from .backward import backward, require_history, run_backward, start_from
-from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .backward import require_history, run_backward, start_from
 from .kinds import kind_of
-from .node import Node
 from .tensors import Tensor, wrap
-
-__all__ = [
-    "Node",
-    "backward",
-    "detect_anomaly",
-    "enable_grad",
-    "grad",
-    "is_anomaly_check_nan_enabled",
-    "is_anomaly_enabled",
-    "is_grad_enabled",
-    "no_grad",
-    "set_detect_anomaly",
-    "set_grad_enabled",
-]
 
 
 def grad(
@@ -68,11 +45,3 @@ def grad(
             gradient = wrap(kind_of(gradient).copy(gradient))
         result.append(gradient)
     return tuple(result)
-
-
-def __getattr__(name: str) -> Any:
-    from .missing import explain
-
-    if name.startswith("__"):
-        raise AttributeError(name)
-    raise AttributeError(explain("autograd", name, __all__))

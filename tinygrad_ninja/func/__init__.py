@@ -15,9 +15,9 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..autograd import is_grad_enabled, set_grad_enabled
 from ..functions.creation import eye, ones_like, zeros
 from ..functions.shape import stack
+from ..grad_mode import is_grad_enabled, set_grad_enabled
 from ..missing import explain
 from ..tensors import Tensor
 from .call import Argnums, Call, positions, pull

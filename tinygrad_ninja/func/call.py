@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from .. import autograd
-from ..autograd import enable_grad, is_grad_enabled
 from ..functions.creation import zeros_like
+from ..grad_mode import enable_grad, is_grad_enabled
+from ..gradients import grad
 from ..node import ancestors, clock
 from ..tensors import Tensor
 from .tree import filled, map_tensors, tensors_of
@@ -109,7 +109,7 @@ def pull(
     variables = [tensor for tensor in inputs if tensor.requires_grad]
     gradients: Iterable[Any] = (zeros_like(tensor) for tensor in variables)
     if live:
-        gradients = autograd.grad(
+        gradients = grad(
             [output for output, _ in live],
             variables,
             [weight for _, weight in live],

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..autograd import no_grad
 from ..generator import Generator
+from ..grad_mode import no_grad
 from ..missing import explain
 from ..tensors import Tensor
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..autograd import no_grad
 from ..functions.creation import empty
+from ..grad_mode import no_grad
 from ..missing import refuse
 from ..tensors import Tensor
 from . import functional as F

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any, NamedTuple, Self
 
 from .. import dtypes
-from ..autograd import no_grad
+from ..grad_mode import no_grad
 from ..missing import refuse
 from ..node import clock
 from ..tensor_hooks import RemovableHandle

@@ -6,8 +6,8 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from ..autograd import no_grad
 from ..functions.creation import ones, tensor, zeros
+from ..grad_mode import no_grad
 from ..tensors import Tensor
 from . import functional as F
 from .module import Module, Parameter

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..autograd import no_grad
 from ..functions.creation import tensor
 from ..functions.shape import cat, stack
+from ..grad_mode import no_grad
 from ..missing import explain
 from ..tensors import Tensor
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ...autograd import no_grad
 from ...devices import same_device
+from ...grad_mode import no_grad
 from ...hook import arguments, observers
 from ...ops import Precision, losses
 from ...tensors import Tensor
