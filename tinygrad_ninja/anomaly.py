@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from traceback import FrameSummary
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from .callers import callers
 from .hook import Observer, find, observe_alone
 from .kinds import KINDS
 
 if TYPE_CHECKING:
     from .node import Node
     from .value import Value
-
-_ENGINE = str(Path(__file__).parent), str(Path(np.__file__).parent)
-_MODELS = str(Path(__file__).parent / "makemore")
 
 
 class Anomaly(Observer):
@@ -78,19 +72,6 @@ def _watch(check_nan: bool | None) -> bool | None:
     before = find(Anomaly)
     observe_alone(Anomaly, None if check_nan is None else Anomaly(check_nan))
     return None if before is None else before.check_nan
-
-
-def callers() -> list[FrameSummary]:
-    """The lines that led to this operation, the innermost last; those of the engine itself are left out, and
-    NumPy's."""
-    found = []
-    frame = sys._getframe(1)
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith(_ENGINE) or file.startswith(_MODELS):
-            found.append(FrameSummary(file, frame.f_lineno, frame.f_code.co_name, lookup_line=False))
-        frame = frame.f_back  # type: ignore[assignment]
-    return found[::-1]
 
 
 def described(lines: list[FrameSummary] | None) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from pathlib import Path
 from threading import get_ident
 from typing import NamedTuple
 
+from .callers import PACKAGE
 from .node import clock
 
 REMEMBERED = 1000
@@ -24,12 +24,10 @@ class Read(NamedTuple):
 
 lately: deque[Read] = deque(maxlen=REMEMBERED)
 
-_ENGINE = str(Path(__file__).parent)
-
 
 def note_read() -> None:
     """Remember that a Tensor is read out by the innermost line that is not the engine's."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_ENGINE):
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     lately.append(Read(next(clock), get_ident(), frame.f_code.co_filename, frame.f_lineno))

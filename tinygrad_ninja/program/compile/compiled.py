@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...anomaly import Anomaly
+from ...callers import PACKAGE
 from ...dtypes import dtype
 from ...generator import Generator
 from ...hook import find, observers
@@ -31,7 +32,7 @@ from .guard import PLAIN, Guard
 from .reachable import reachable
 from .shapes import is_torch
 from .step import Step
-from .tape import PACKAGE, Recorded, UnsettledError, UnsupportedError, refuse
+from .tape import Recorded, UnsettledError, UnsupportedError, refuse
 from .value_step import ValueStep
 from .values import ValueRecording, ValuesMetError
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 from weakref import ref
@@ -18,6 +17,7 @@ from weakref import ref
 import numpy as np
 
 from ... import ops
+from ...callers import PACKAGE
 from ...kinds import KINDS
 from ...ops import Operation
 from ...ops.apply import laid_out
@@ -190,9 +190,6 @@ def _running(code: Any) -> FrameType | None:
     while frame is not None and frame.f_code is not code:
         frame = frame.f_back
     return frame
-
-
-PACKAGE = str(Path(__file__).parents[2])
 
 
 def _refuse_power(base: Any, exponent: Any) -> None:

@@ -1,0 +1,28 @@
+"""The lines of the program that led to where the engine is, without the engine's own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from traceback import FrameSummary
+
+import numpy as np
+
+PACKAGE = str(Path(str(sys.modules[__name__.partition(".")[0]].__file__)).parent)
+"""The folder of the whole package; what is called from a file in it was called by the engine."""
+
+_OURS = PACKAGE, str(Path(np.__file__).parent)
+_MODELS = str(Path(PACKAGE) / "makemore")
+
+
+def callers() -> list[FrameSummary]:
+    """Return the lines that led to this operation, the innermost last, without those of the engine and of
+    NumPy."""
+    lines = []
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_OURS) or file.startswith(_MODELS):
+            lines.append(FrameSummary(file, frame.f_lineno, frame.f_code.co_name, lookup_line=False))
+        frame = frame.f_back  # type: ignore[assignment]
+    return lines[::-1]
