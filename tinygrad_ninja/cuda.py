@@ -1,35 +1,14 @@
 """The availability of a GPU: `device = "cuda" if cuda.is_available() else "cpu"`, as in PyTorch."""
 
-from __future__ import annotations
-
-from importlib import import_module
 from typing import Any
 
+from .kinds.torch_library import is_available
 from .missing import explain
 
-
-def require_torch(what: str) -> Any:
-    """Return PyTorch's module; where it is not installed, raise ImportError that says how to get it for
-    `what`."""
-    try:
-        return import_module("torch")
-    except ImportError:
-        raise ImportError(
-            f'{what} needs PyTorch, which is not installed: pip install "tinygrad-ninja[torch]"'
-        ) from None
-
-
-def is_available() -> bool:
-    """Return whether the device "cuda" is available: PyTorch, which it needs, is installed and sees a GPU."""
-    try:
-        torch = import_module("torch")
-    except ImportError:
-        return False
-    available: bool = torch.cuda.is_available()
-    return available
+__all__ = ["is_available"]
 
 
 def __getattr__(name: str) -> Any:
     if name.startswith("__"):
         raise AttributeError(name)
-    raise AttributeError(explain("cuda", name, ("is_available",)))
+    raise AttributeError(explain("cuda", name, __all__))

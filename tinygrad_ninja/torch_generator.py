@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .cuda import require_torch
 from .generator import Array, Generator, observed
 from .kinds import move
+from .kinds.torch_library import require_torch
 from .tensors import Tensor, wrap
 from .tensors import device as Device
 

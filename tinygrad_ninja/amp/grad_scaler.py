@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import dtypes
-from ..cuda import is_available
 from ..functions.creation import tensor
 from ..kinds import kind_of
+from ..kinds.torch_library import is_available
 from ..optim import Optimizer
 from ..tensors import Tensor
 

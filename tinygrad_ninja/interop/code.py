@@ -18,9 +18,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from .. import node
-
-_APPLICATION = f"{node.__package__}.makemore"
+_APPLICATION = f"{__package__.partition('.')[0]}.makemore"
 _PARTS = (
     "", ".nn", ".nn.functional", ".nn.init", ".nn.utils", ".optim", ".optim.lr_scheduler", ".autograd",
     ".func", ".random", ".cuda",

@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any
 
 from .. import dtypes
-from ..cuda import require_torch
 from ..generator import Generator
 from ..kinds import device_of, kind_of, move
+from ..kinds.torch_library import require_torch
 from ..random import get_rng_state, set_rng_state
 from ..tensors import device, wrap
 from .code import Code, Engine
