@@ -1,45 +1,17 @@
-"""Derivatives of functions: each takes a function, and returns a function or a derivative.
-
-`grad`, `grad_and_value`, `vjp`, `jvp`, `jacrev`, `jacfwd`, `hessian` and `functional_call` are called as in
-`torch.func`; `jacobian` and `hvp`, which it lacks, as in `torch.autograd.functional`.
-
-Arguments that are differentiated, and outputs, are Tensors, or tuples, lists and dicts of them, also nested;
-ValueError and RuntimeError are raised where one holds anything else. All can be nested in each other: a
-derivative is recorded where something that it depends on is itself to be differentiated, and otherwise has no
-history.
-"""
+"""Derivatives of functions: each takes a function, and returns a function or a derivative."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from ..functions.creation import eye, ones_like, zeros
 from ..functions.shape import stack
 from ..grad_mode import is_grad_enabled, set_grad_enabled
-from ..missing import explain
 from ..tensors import Tensor
 from .call import Argnums, Call, positions, pull
 from .tree import filled, matching
-
-if TYPE_CHECKING:
-    from ..nn import Module
-
-__all__ = [
-    "functional_call",
-    "grad",
-    "grad_and_value",
-    "hessian",
-    "hvp",
-    "jacfwd",
-    "jacobian",
-    "jacrev",
-    "jvp",
-    "vjp",
-    "vmap",
-]
-
 
 # -- as in torch.func ----------------------------------------------------------------------------------------
 
@@ -201,47 +173,6 @@ def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any
     return jacrev(jacrev(func, argnums), argnums)
 
 
-def functional_call(
-    module: Module,
-    parameters_and_buffers: Mapping[str, Tensor],
-    args: Any = (),
-    kwargs: Mapping[str, Any] | None = None,
-    *,
-    strict: bool = False,
-) -> Any:
-    """Return the output of the module with these Tensors, by their dotted paths, in place of its own.
-
-    args: its arguments in a tuple, or the only one. A parameter that the module has in several places is
-    replaced in all. With strict, RuntimeError is raised where a name is missing or is not the module's;
-    otherwise the module's own Tensor is used for a missing name, and a surplus one is ignored.
-    """
-    own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    mismatched = [
-        *(own.keys() - parameters_and_buffers.keys()),
-        *(parameters_and_buffers.keys() - own.keys()),
-    ]
-    if strict and mismatched:
-        raise RuntimeError(f"these are missing, or not the module's: {', '.join(sorted(mismatched))}")
-    replacements = {id(own[name]): value for name, value in parameters_and_buffers.items() if name in own}
-    dictionaries: list[dict[str, Any]] = [
-        tensors for layer in module.modules() for tensors in (layer._parameters, layer._buffers)
-    ]
-    originals = [dict(tensors) for tensors in dictionaries]
-    try:
-        for tensors in dictionaries:
-            tensors.update(
-                {
-                    name: replacements[id(value)]
-                    for name, value in tensors.items()
-                    if id(value) in replacements
-                }
-            )
-        return module(*(args if isinstance(args, tuple) else (args,)), **(kwargs or {}))
-    finally:
-        for tensors, values in zip(dictionaries, originals, strict=True):
-            tensors.update(values)
-
-
 def vmap(*args: Any, **kwargs: Any) -> NoReturn:
     """Raise NotImplementedError, which names the nearest things: this engine has no vmap."""
     raise NotImplementedError(
@@ -308,9 +239,3 @@ def _arguments(inputs: Any, name: str) -> tuple[tuple[Tensor, ...], Argnums]:
     if not primals or not all(isinstance(primal, Tensor) for primal in primals):
         raise TypeError(f"{name}: inputs must be a Tensor or a tuple of Tensors, not {type(inputs).__name__}")
     return primals, tuple(range(len(primals))) if isinstance(inputs, tuple) else 0
-
-
-def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
-    raise AttributeError(explain("func", name, __all__))
