@@ -1,8 +1,4 @@
-"""Tensor: an array, and the node of the operation that made it.
-
-The operations stand in `ops`, the record of them in `record`; the functions and methods that take PyTorch's
-arguments stand in `functions`, which adds them to this class.
-"""
+"""Tensor: an array, and the node of the operation that made it. `functions` adds most methods."""
 
 from __future__ import annotations
 
@@ -49,7 +45,7 @@ class Tensor(metaclass=Offering):
 
     @property
     def array(self) -> Any:
-        """What holds the elements; assigning to it makes them others, without a record."""
+        """The array that holds the elements; another one may be assigned, which is not recorded."""
         if observers and (observer := observing()):
             return observer.read(self, "_array")
         return self._array
@@ -63,28 +59,33 @@ class Tensor(metaclass=Offering):
 
     @property
     def shape(self) -> Size:
+        """Return the size along each dimension."""
         return Size(getattr(self.array, "shape", ()))
 
     @property
     def dtype(self) -> dtypes.dtype:
+        """Return the type of the elements."""
         return dtype_of(self.array)
 
     @property
     def device(self) -> device:
+        """Return where the elements are: "cpu" (NumPy), "torch", "cuda:0", or "float" for a Python float."""
         return device(device_of(self.array))
 
     @property
     def ndim(self) -> int:
+        """Return how many dimensions it has."""
         return len(getattr(self.array, "shape", ()))
 
     def numel(self) -> int:
-        """How many elements it has."""
+        """Return how many elements it has."""
         return math.prod(getattr(self.array, "shape", ()))
 
     # -- its gradient ----------------------------------------------------------------------------------------
 
     @property
     def requires_grad(self) -> bool:
+        """Return whether gradients flow to it. A leaf's may be set; RuntimeError for a result."""
         return self.edge is not None
 
     @requires_grad.setter
@@ -102,7 +103,7 @@ class Tensor(metaclass=Offering):
             )
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Say whether gradients are to be kept for this leaf. RuntimeError for integers, and for a result."""
+        """Let gradients be kept for this leaf, or not. RuntimeError for integers, and for a result."""
         if not requires_grad:
             self._require_leaf()
         if requires_grad and not self.dtype.is_floating_point:
@@ -119,16 +120,20 @@ class Tensor(metaclass=Offering):
 
     @property
     def is_leaf(self) -> bool:
-        """Whether no recorded operation made it."""
+        """Return whether no recorded operation made it."""
         return self.edge is None or self.edge.op is None
 
     @property
     def grad_fn(self) -> Node | None:
-        """The node of the operation that made it; None for a leaf."""
+        """Return the node of the operation that made it; None for a leaf."""
         return None if self.is_leaf else self.edge
 
     @property
     def grad(self) -> Tensor | None:
+        """Return the gradient kept, of this shape and dtype, or None.
+
+        RuntimeError where one of another shape, dtype or device is assigned, TypeError for what is no Tensor.
+        """
         edge = self.edge
         return getattr(self, "_parked_grad", None) if edge is None else edge.grad
 
@@ -159,7 +164,7 @@ class Tensor(metaclass=Offering):
         self.grad = None
 
     def detach(self) -> Tensor:
-        """The same memory without the history."""
+        """Return a Tensor of the same memory without the history."""
         return wrap(self.array)
 
     def detach_(self) -> Tensor:
@@ -211,7 +216,7 @@ class Tensor(metaclass=Offering):
 
     @property
     def _version(self) -> int:
-        """How often its memory was changed in place."""
+        """Return how often its memory was changed in place."""
         return version_of(self.array)
 
     def _write(self, array: Any) -> None:
@@ -230,10 +235,10 @@ class Tensor(metaclass=Offering):
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
     def _refuse_history(self) -> None:
-        """RuntimeError where a change may not be recorded."""
+        """Raise RuntimeError where a change may not be recorded."""
 
     def _history_before(self) -> Node | None:
-        """The history of what is about to be changed."""
+        """Return the history of what is about to be changed."""
         return self.edge
 
     def _rebase(self, edge: Node) -> None:

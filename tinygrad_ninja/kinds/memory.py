@@ -12,6 +12,7 @@ Array = np.ndarray[Any, Any]
 
 FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
 """The dtypes that fast paths are for."""
+HALF = np.dtype(np.float16)
 
 
 @lru_cache(maxsize=1024)

@@ -16,11 +16,12 @@ from numpy import asarray
 
 from .memory import (  # noqa: F401 - the namespace has them
     FLOATS,
+    HALF,
     deepcopy,
     empty_like,
     storage,
 )
-from .numpy_functions import erf, pow, sign  # noqa: F401 - the namespace has them
+from .numpy_functions import cumulative_sum, erf, matmul, pow, sign  # noqa: F401 - the namespace has them
 from .numpy_indexing import (  # noqa: F401 - the namespace has them
     arange,
     gather,
@@ -43,7 +44,6 @@ def __getattr__(name: str) -> Any:
 # warning about the caller's own NumPy code is still given.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinygrad_ninja\.")
 
-_HALF = np.dtype(np.float16)
 _FIRST, _SECOND = (0,), (1,)
 
 
@@ -79,7 +79,7 @@ def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
         if axis == _SECOND:
             out = x.dot(ONES[dtype][x.shape[1]])
             return out.reshape(-1, 1) if keepdims else out
-    if dtype is _HALF:  # as PyTorch does: in half precision 2048 + 1 is 2048
+    if dtype is HALF:  # as PyTorch does: in half precision 2048 + 1 is 2048
         wide = np.add.reduce(x, axis, np.float32, keepdims=keepdims)  # type: ignore[call-overload]
         return asarray(wide).astype(dtype)
     return np.add.reduce(x, axis, np.int64 if dtype.kind in "iub" else None, keepdims=keepdims)  # type: ignore[call-overload]
@@ -135,21 +135,6 @@ def zeros_like(x: Array) -> Array:
 
 def ones_like(x: Array) -> Array:
     return np.ones(x.shape, x.dtype) if x.shape else np.array(1, x.dtype)
-
-
-def cumulative_sum(x: Array, axis: int) -> Array:
-    if x.dtype is _HALF:
-        return np.cumsum(x, axis, np.float32).astype(x.dtype)
-    return np.cumsum(x, axis, dtype=np.int64 if x.dtype.kind in "iub" else None)
-
-
-def matmul(a: Array, b: Array) -> Array:
-    if a.ndim == 2 == b.ndim:
-        return a.dot(b)  # costs less to call
-    if b.ndim == 2 and a.ndim > 2:
-        rows = a.reshape(math.prod(a.shape[:-1]), a.shape[-1])  # one product instead of many small ones
-        return rows.dot(b).reshape(*a.shape[:-1], b.shape[1])
-    return np.matmul(a, b)
 
 
 def one_minus_square(y: Array) -> Array:

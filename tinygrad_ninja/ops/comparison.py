@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .elementwise import infix, pointwise
+from .elementwise import pointwise
 from .facts import C
+from .table import Operation
+
+
+def infix(sign: str, **keywords: Any) -> Callable[[Callable[..., Any]], Operation]:
+    """Return the decorator of an operation that C and Python write as a sign between its two operands."""
+    return pointwise(broadcasts=True, c=C(f"({{a}} {sign} {{b}})"), operator=sign, **keywords)
 
 
 def _clamp_slope(xp: Any, dout: Any, x: Any, low: Any, high: Any) -> Any:

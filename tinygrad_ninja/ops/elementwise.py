@@ -4,21 +4,15 @@ shape."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from .facts import C, Category, Precision
-from .table import Operation, operation
+from .table import operation
 
 pointwise = partial(operation, category=Category.ELEMENTWISE)
-
-
-def infix(sign: str, **keywords: Any) -> Callable[[Callable[..., Any]], Operation]:
-    """Return the decorator of an operation that C and Python write as a sign between its two operands."""
-    return pointwise(broadcasts=True, c=C(f"({{a}} {sign} {{b}})"), operator=sign, **keywords)
 
 
 @pointwise(
