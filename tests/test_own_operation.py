@@ -325,3 +325,13 @@ def test_few_texts_outside_of_the_table_name_operations() -> None:
     found = {str(path.relative_to(root)): literals(path) for path in sorted(outside)}
     told = "\n".join(f"{each.total()} {path}: {dict(each)}" for path, each in found.items() if each)
     assert sum(each.total() for each in found.values()) <= MOST, told
+
+
+def test_an_input_may_not_have_the_name_of_a_fact() -> None:
+    """Its rule would be taken for the fact."""
+
+    def scaled(xp: Any, cost: Any, /) -> Any:
+        return cost * 2
+
+    with pytest.raises(TypeError, match="cost is a fact"):
+        operation(cost=lambda dout: dout * 2)(scaled)

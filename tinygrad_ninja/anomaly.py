@@ -75,7 +75,7 @@ def _watch(check_nan: bool | None) -> bool | None:
 
 
 def described(lines: list[FrameSummary] | None) -> str:
-    """The innermost of the lines, in words."""
+    """Return the innermost of the lines, in words."""
     if not lines:
         return "at a line that was not watched"
     last = lines[-1]
@@ -83,7 +83,7 @@ def described(lines: list[FrameSummary] | None) -> str:
 
 
 def check_result(name: str, result: Any, inputs: tuple[Any, ...], lines: list[FrameSummary]) -> None:
-    """RuntimeError where there is a NaN in the result, or an infinity that was in none of the inputs."""
+    """Raise RuntimeError where the result has a NaN, or an infinity that was in none of the inputs."""
     wrong = _wrong(result, inputs)
     if wrong:
         raise RuntimeError(f"{name} {wrong} {described(lines)}")
@@ -92,7 +92,7 @@ def check_result(name: str, result: Any, inputs: tuple[Any, ...], lines: list[Fr
 def check_gradient(
     name: str, place: int, gradient: Any, given: tuple[Any, ...], lines: list[FrameSummary] | None
 ) -> None:
-    """RuntimeError where there is a NaN in what a backward rule made, or an infinity that was in nothing it
+    """Raise RuntimeError where what a backward rule gives has a NaN, or an infinity that was in nothing it
     was given."""
     wrong = _wrong(gradient, given)
     if wrong:
@@ -103,18 +103,18 @@ def check_gradient(
 
 
 def _wrong(result: Any, inputs: tuple[Any, ...]) -> str:
-    """What is wrong with the result, in words; empty where all is well."""
+    """Return what is wrong with the result, in words; nothing where all is well."""
     nan, infinite = _not_finite(result)
     if not nan and not infinite:
         return ""
-    before = [_not_finite(each) for each in inputs]
+    before = [_not_finite(x) for x in inputs]
     if nan:
-        return "passed on a NaN that it was given" if any(each for each, _ in before) else "made NaN"
+        return "passed on a NaN that it was given" if any(nan for nan, _ in before) else "made NaN"
     return "" if any(map(any, before)) else "made an infinity"
 
 
 def _not_finite(x: Any) -> tuple[bool, bool]:
-    """Whether there are NaNs in a number or an array, and whether there are infinities."""
+    """Return whether there are NaNs in a number or an array, and whether there are infinities."""
     x = getattr(x, "array", x)
     if isinstance(x, (bool, int)) or not (isinstance(x, float) or hasattr(x, "dtype")):
         return False, False

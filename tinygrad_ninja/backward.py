@@ -240,7 +240,7 @@ def _check_unchanged(node: Node) -> None:
 
 
 def _as_tensors(node: Node, values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The values as Tensors with their place in the graph, for rules that are to be recorded."""
+    """Return the values as Tensors with their place in the graph, for rules that are to be recorded."""
 
     def placed(array: Any, edge: Node | None) -> Any:
         if isinstance(array, int) or (isinstance(array, float) and edge is None):
@@ -269,7 +269,7 @@ def _freed_above(node: Node, wanted: set[Node]) -> bool:
 
 
 def _after_hooks(node: Node, grad: Any, recorded: bool) -> Any:
-    """The gradient after the node's hooks, and kept where that was asked for."""
+    """Return the gradient after the node's hooks; keep it where that was asked for."""
     if node.hooks is not None:
         grad = call_hooks(node, grad)
         if node.hooks.keep:

@@ -31,9 +31,9 @@ def change(
     if isinstance(mine, np.ndarray):
         if not alike:
             refuse_repeated(mine)
-        for each in operands:
-            if isinstance(each, Tensor) and isinstance(each.array, np.ndarray):
-                _refuse_overlap(mine, each.array)
+        for operand in operands:
+            if isinstance(operand, Tensor) and isinstance(operand.array, np.ndarray):
+                _refuse_overlap(mine, operand.array)
     if recording:
         self._refuse_change()
         before = wrap(kind_of(self.array).copy(self.array))  # the rule may need what is now written over

@@ -15,7 +15,7 @@ paused: dict[int, int] = {}
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations are recorded in this thread now."""
+    """Return whether operations are recorded in this thread now."""
     return not paused or get_ident() not in paused
 
 
@@ -52,7 +52,7 @@ class _GradMode:
         return wrapper  # type: ignore[return-value]
 
     def _generating(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A generator function that runs in this mode, and is left in its caller's whenever it yields."""
+        """Return a generator function that runs in this mode, and yields in its caller's."""
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -51,7 +51,7 @@ class Node:
 
     @property
     def grad(self) -> Tensor | None:
-        """The gradient kept, for a leaf or where `retain_grad` asked for it."""
+        """Return the gradient kept, for a leaf or where `retain_grad` asked for it."""
         if observers and (observer := observing()):
             grad: Tensor | None = observer.read(self, "_grad")
             return grad

@@ -45,7 +45,7 @@ class Tensor(metaclass=Offering):
 
     @property
     def array(self) -> Any:
-        """The array that holds the elements; another one may be assigned, which is not recorded."""
+        """Return the array that holds the elements; another one may be assigned, which is not recorded."""
         if observers and (observer := observing()):
             return observer.read(self, "_array")
         return self._array

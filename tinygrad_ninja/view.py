@@ -30,7 +30,7 @@ class Data(Tensor):
 
 
 def _data(self: Tensor) -> Tensor:
-    """The same memory without the history; a change in place through it goes behind backward's back."""
+    """Return the same memory without the history; backward does not notice a change through it."""
     out = _new(Data)
     out.array = self.array
     out.edge = None
@@ -97,14 +97,14 @@ class View(Tensor):
         self._edge = value
 
     def _chain(self) -> list[View]:
-        """The views that lead here from the root, the first of it first."""
+        """Return the views that lead here from the root, the one next to the root first."""
         views = [self]
         while views[-1].base is not self.root:
             views.append(views[-1].base)  # type: ignore[arg-type]  # between a root and a view are views
         return views[::-1]
 
     def _shown(self) -> Node:
-        """The history of what this shows of the root as it is now."""
+        """Return the history of what this shows of the root as it is now."""
         edge = self.root.edge
         for view in self._chain():
             operation, parameters = view.how

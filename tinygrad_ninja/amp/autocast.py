@@ -62,7 +62,7 @@ class autocast:  # noqa: N801 - PyTorch's name
 
 
 def is_autocast_enabled(device_type: str = "cuda") -> bool:
-    """Whether this thread is within an `autocast` of that device."""
+    """Return whether this thread is within an `autocast` of that device."""
     return _checked(device_type) in halves()
 
 

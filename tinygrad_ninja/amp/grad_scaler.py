@@ -46,11 +46,11 @@ class GradScaler:
         self._enabled, self._scale = enabled, float(init_scale)
         self._growth_factor, self._backoff_factor = growth_factor, backoff_factor
         self._growth_interval, self._growth_tracker = growth_interval, 0
-        self._found: dict[Optimizer, bool] = {}  # of those unscaled since `update`: an infinity or a NaN
+        self._overflowed: dict[Optimizer, bool] = {}  # of those unscaled since `update`: an infinity or a NaN
         self._stepped: set[Optimizer] = set()
 
     def scale(self, outputs: Any) -> Any:
-        """A Tensor, or each of a list or tuple, times the scale."""
+        """Return a Tensor, or each of a list or tuple, times the scale."""
         if not self._enabled:
             return outputs
         if isinstance(outputs, Tensor):
@@ -70,7 +70,7 @@ class GradScaler:
             return
         if optimizer in self._stepped:
             raise RuntimeError("unscale_() is being called after step().")
-        if optimizer in self._found:
+        if optimizer in self._overflowed:
             raise RuntimeError(
                 "unscale_() has already been called on this optimizer since the last update()."
             )
@@ -79,15 +79,15 @@ class GradScaler:
         if any(p.grad.dtype is dtypes.float16 for p in parameters if p.grad is not None):
             raise ValueError("Attempting to unscale FP16 gradients.")
         assert arrays, "No inf checks were recorded for this optimizer."
-        found = False
+        overflowed = False
         for array in arrays:
             xp = kind_of(array)
-            found = found or not bool(xp.all(xp.isfinite(array), None, False))
+            overflowed = overflowed or not bool(xp.all(xp.isfinite(array), None, False))
             array *= 1 / self._scale
-        self._found[optimizer] = found
+        self._overflowed[optimizer] = overflowed
 
     def step(self, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        """`optimizer.step` where no gradient is infinite or NaN, else nothing; unscales them unless that was
+        """Take `optimizer.step` where no gradient is infinite or NaN; unscale them before, unless that was
         done.
 
         RuntimeError for a second step since `update`, and for a closure.
@@ -98,10 +98,10 @@ class GradScaler:
             raise RuntimeError("Closure use is not currently supported if GradScaler is enabled.")
         if optimizer in self._stepped:
             raise RuntimeError("step() has already been called since the last update().")
-        if optimizer not in self._found:
+        if optimizer not in self._overflowed:
             self.unscale_(optimizer)
         self._stepped.add(optimizer)
-        return None if self._found[optimizer] else optimizer.step(*args, **kwargs)
+        return None if self._overflowed[optimizer] else optimizer.step(*args, **kwargs)
 
     def update(self, new_scale: float | Tensor | None = None) -> None:
         """Make the scale smaller where a gradient was infinite or NaN since the last `update`, larger after
@@ -111,8 +111,8 @@ class GradScaler:
         if new_scale is not None:
             self._scale = float(new_scale)
         else:
-            assert self._found, "No inf checks were recorded prior to update."
-            if any(self._found.values()):
+            assert self._overflowed, "No inf checks were recorded prior to update."
+            if any(self._overflowed.values()):
                 self._scale *= self._backoff_factor
                 self._growth_tracker = 0
             else:
@@ -121,19 +121,19 @@ class GradScaler:
                     grown = self._scale * self._growth_factor
                     self._scale = grown if grown < _LARGEST else self._scale
                     self._growth_tracker = 0
-        self._found.clear()
+        self._overflowed.clear()
         self._stepped.clear()
 
     def get_scale(self) -> float:
-        """The scale; 1 where it is not enabled."""
+        """Return the scale; 1 where it is not enabled."""
         return self._scale if self._enabled else 1.0
 
     def get_growth_factor(self) -> float:
-        """What the scale grows by."""
+        """Return the factor that the scale grows by."""
         return self._growth_factor
 
     def get_backoff_factor(self) -> float:
-        """What the scale shrinks by."""
+        """Return the factor that the scale shrinks by."""
         return self._backoff_factor
 
     def get_growth_interval(self) -> int:
@@ -141,11 +141,11 @@ class GradScaler:
         return self._growth_interval
 
     def is_enabled(self) -> bool:
-        """Whether it does anything."""
+        """Return whether it does anything."""
         return self._enabled
 
     def state_dict(self) -> dict[str, Any]:
-        """All that decides how it goes on, in PyTorch's layout; nothing where it is not enabled."""
+        """Return all that decides how it goes on, in PyTorch's layout; nothing where it is not enabled."""
         if not self._enabled:
             return {}
         return {

@@ -7,8 +7,8 @@ from typing import Any
 
 
 def dimension(dim: Any, ndim: int) -> int:
-    """`dim` counted from the front; IndexError where there is no such dimension. A 0-d tensor counts as
-    1-d."""
+    """Return `dim` counted from the front; a 0-d tensor counts as 1-d. IndexError where there is no such
+    dimension."""
     if type(dim) is int and 0 <= dim < ndim:
         return dim
     if not isinstance(dim, int):
@@ -22,7 +22,7 @@ def dimension(dim: Any, ndim: int) -> int:
 
 
 def dimensions(dim: Any, ndim: int) -> tuple[int, ...] | None:
-    """`dim`, an int or several, counted from the front; None, and an empty tuple, for all of them.
+    """Return `dim`, an int or several, counted from the front; None where None or none stands for all.
 
     IndexError where there is no such dimension, RuntimeError where one is named twice.
     """
@@ -32,24 +32,24 @@ def dimensions(dim: Any, ndim: int) -> tuple[int, ...] | None:
 def _dimensions(dim: Any, ndim: int) -> tuple[int, ...] | None:
     if dim is None or (isinstance(dim, (tuple, list)) and not dim):
         return None
-    dims = tuple(dimension(each, ndim) for each in (dim if isinstance(dim, (tuple, list)) else [dim]))
+    dims = tuple(dimension(d, ndim) for d in (dim if isinstance(dim, (tuple, list)) else [dim]))
     if len(set(dims)) != len(dims):
         raise RuntimeError(f"dim {dim} appears multiple times in the list of dims")
     return dims if ndim else None
 
 
 def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
-    """A shape given as several ints or as one tuple, list or Size."""
+    """Return a shape that was given as several ints or as one tuple, list or Size."""
     if len(args) == 1 and isinstance(args[0], (tuple, list)):
         args = tuple(args[0])
-    for each in args:
-        if type(each) is not int:
-            return tuple([_size(each) for each in args])
+    for size in args:
+        if type(size) is not int:
+            return tuple([_size(size) for size in args])
     return args
 
 
-def _size(each: Any) -> int:
+def _size(size: Any) -> int:
     try:
-        return operator.index(each)
+        return operator.index(size)
     except TypeError:
-        raise TypeError(f"a size must be an int, not {type(each).__name__} ({each!r})") from None
+        raise TypeError(f"a size must be an int, not {type(size).__name__} ({size!r})") from None

@@ -75,9 +75,11 @@ def _extreme(
 @method
 @numpy_names
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The largest element, a tie sharing its gradient; with `dim` the pair (values, indices), where the
-    gradient goes to the index given, the first of equals; with another Tensor `maximum`. Raises where there
-    is none."""
+    """Return the largest element, a tie sharing its gradient; with `dim` the pair (values, indices), where
+    the gradient goes to the index given, the first of equals; with another Tensor `maximum`.
+
+    RuntimeError, or with `dim` IndexError, where there are no elements.
+    """
     if isinstance(dim, Tensor) or other is not None:
         return _maximum(input, dim if other is None else other)
     return _extreme(input, dim, keepdim, ops.amax, ops.argmax, max_return_type)
@@ -86,7 +88,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
 @method
 @numpy_names
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
-    """The smallest element, as `max` gives the largest."""
+    """Return the smallest element, as `max` returns the largest."""
     if isinstance(dim, Tensor) or other is not None:
         return _minimum(input, dim if other is None else other)
     return _extreme(input, dim, keepdim, ops.amin, ops.argmin, min_return_type)
@@ -95,7 +97,7 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
 @method
 @numpy_names
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
-    """The largest along the dimensions; a tie shares the gradient evenly."""
+    """Return the largest along the dimensions, all by default; a tie shares the gradient evenly."""
     axis = dimensions(dim, input.array.ndim)
     _not_empty(input, axis, "amax")
     axis = tuple(range(input.array.ndim)) if axis is None else axis
@@ -105,7 +107,7 @@ def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
 @method
 @numpy_names
 def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
-    """The smallest along the dimensions; a tie shares the gradient evenly."""
+    """Return the smallest along the dimensions, all by default; a tie shares the gradient evenly."""
     axis = dimensions(dim, input.array.ndim)
     _not_empty(input, axis, "amin")
     axis = tuple(range(input.array.ndim)) if axis is None else axis
@@ -127,12 +129,12 @@ def _where_extreme(entry: Operation, input: Tensor, dim: Any, keepdim: bool) -> 
 @method
 @numpy_names
 def argmax(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Where the largest stands, the first of equals: in the flattened Tensor, or along `dim`."""
+    """Return where the largest stands, the first of equals: in the flattened Tensor, or along `dim`."""
     return _where_extreme(ops.argmax, input, dim, keepdim)
 
 
 @method
 @numpy_names
 def argmin(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Where the smallest stands, the first of equals: in the flattened Tensor, or along `dim`."""
+    """Return where the smallest stands, the first of equals: in the flattened Tensor, or along `dim`."""
     return _where_extreme(ops.argmin, input, dim, keepdim)

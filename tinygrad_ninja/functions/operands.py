@@ -12,8 +12,8 @@ from ..tensors import Tensor
 
 
 def as_tensor_operand(x: Any, like: Tensor) -> Tensor:
-    """`x` as a Tensor; a Python number as a 0-dimensional one, on the device of `like` and of the dtype that
-    it would have in an operation with it."""
+    """Return `x` as a Tensor; a Python number as a 0-dimensional one, on the device of `like` and of the
+    dtype that it would have in an operation with it."""
     if isinstance(x, Tensor):
         return x
     from .creation import tensor
@@ -39,7 +39,7 @@ def check_fits(value: Any, d: dtypes.dtype) -> None:
 
 
 def as_element(x: Any, of: Tensor) -> Tensor:
-    """`x` as a Tensor that can be written into `of`; a Python number as a 0-dimensional one of its dtype.
+    """Return `x` as a Tensor that can be written into `of`; a number as a 0-dimensional one of its dtype.
 
     RuntimeError where that dtype does not reach so far.
     """

@@ -34,7 +34,7 @@ def axes_of(input: Any, dim: Any) -> tuple[int, ...] | None:
 @method
 @numpy_names
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The sum, in `dtype`; of integers and bools it is int64 by default."""
+    """Return the sum along `dim`, of all elements by default, in `dtype`: int64 for integers and bools."""
     if dtype is not None:
         return sum(input.to(dtype), dim, keepdim).to(dtype)
     return ops.sum.call(input, axes_of(input, dim), keepdim)
@@ -43,14 +43,17 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
 @method
 @numpy_names
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The mean; NaN of nothing. RuntimeError for integers: give dtype=."""
+    """Return the mean along `dim`, of all elements by default; NaN where there are none.
+
+    RuntimeError for integers: give dtype=.
+    """
     return ops.mean.call(floating_input(input, "mean", dtype), axes_of(input, dim), keepdim)
 
 
 @method
 @numpy_names
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The product, in `dtype`; of integers and bools it is int64 by default."""
+    """Return the product along `dim`, of all by default, in `dtype`: int64 for integers and bools."""
     if dtype is not None:
         return prod(input.to(dtype), dim, keepdim).to(dtype)
     return product.prod.call(input, axes_of(input, dim), keepdim)
@@ -58,28 +61,28 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype:
 
 def _truth(entry: Operation, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
     nothing = isinstance(dim, (tuple, list)) and not dim  # is reduced then, unlike by the other reductions
-    found = entry.call(input, () if nothing else axes_of(input, dim), keepdim)
-    return found.to(dtypes.uint8) if input.dtype is dtypes.uint8 else found
+    truth = entry.call(input, () if nothing else axes_of(input, dim), keepdim)
+    return truth.to(dtypes.uint8) if input.dtype is dtypes.uint8 else truth
 
 
 @method
 @numpy_names
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether all elements are true, or not zero: a bool, but a uint8 of a uint8."""
+    """Return whether all elements along `dim` are true, or not zero: a bool, but a uint8 of a uint8."""
     return _truth(ops.all, input, dim, keepdim)
 
 
 @method
 @numpy_names
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether any element is true, or not zero: a bool, but a uint8 of a uint8."""
+    """Return whether any element along `dim` is true, or not zero: a bool, but a uint8 of a uint8."""
     return _truth(ops.any, input, dim, keepdim)
 
 
 @method
 @numpy_names
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """The running sum along `dim`, in `dtype`; of integers and bools it is int64 by default."""
+    """Return the running sum along `dim`, of the input's shape, in `dtype`: int64 for integers and bools."""
     if dtype is not None:
         return cumsum(input.to(dtype), dim).to(dtype)
     axis = dimension(dim, input.array.ndim)

@@ -78,5 +78,5 @@ def numpy_names(f: _F) -> _F:
 
 
 def no_tensor(function: str, argument: str, given: Any) -> TypeError:
-    """What a function says of an argument that should be a Tensor and is none."""
+    """Return the error of a function whose argument should be a Tensor and is none."""
     return TypeError(f"{function}(): argument {argument!r} must be Tensor, not {type(given).__name__}")

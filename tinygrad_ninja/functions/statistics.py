@@ -32,7 +32,8 @@ def _spread_of(
 def var(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
 ) -> Tensor:
-    """The variance over n - correction: over n - 1 by default, over n with unbiased=False or correction=0."""
+    """Return the variance over n - correction: over n - 1 by default, over n with unbiased=False or
+    correction=0. RuntimeError for integers."""
     return _spread_of(composed.var, input, dim, unbiased, correction, keepdim)
 
 
@@ -41,14 +42,14 @@ def var(
 def std(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
 ) -> Tensor:
-    """The square root of `var`; its gradient is 0 where all elements are equal."""
+    """Return the square root of `var`; its gradient is 0 where all elements are equal."""
     return _spread_of(composed.std, input, dim, unbiased, correction, keepdim)
 
 
 @method
 @numpy_names
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
-    """ln Σ eˣ, without overflow."""
+    """Return ln Σ eˣ along `dim`, without overflow."""
     input = as_floating(input)
     return composed.logsumexp.call(input, dimensions(dim, input.array.ndim), keepdim)
 
@@ -66,20 +67,20 @@ def _along(entry: Operation, input: Tensor, dim: int, dtype: Any) -> Tensor:
 
 @method
 def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """eˣ / Σ eˣ along `dim`."""
+    """Return eˣ / Σ eˣ along `dim`, of the input's shape."""
     return _along(composed.softmax, input, dim, dtype)
 
 
 @method
 def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """ln softmax along `dim`."""
+    """Return ln softmax along `dim`, of the input's shape."""
     return _along(composed.log_softmax, input, dim, dtype)
 
 
 @method
 @numpy_names
 def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """The Euclidean norm √Σx²; its gradient at 0 is 0. NotImplementedError for another p than 2."""
+    """Return the Euclidean norm √Σx²; its gradient at 0 is 0. NotImplementedError for another p than 2."""
     if p not in (2, 2.0, "fro"):
         raise NotImplementedError(
             f"norm with p={p!r} is not offered; the nearest thing is p=2, or abs() and sum()"
@@ -101,7 +102,7 @@ class histogram_return_type(NamedTuple):  # noqa: N801
 def histogram(
     input: Tensor, bins: Any = 100, *, range: Any = None, weight: Any = None, density: bool = False
 ) -> histogram_return_type:
-    """How many elements lie in each bin, or of what weight they are together; no gradient goes through.
+    """Return how many elements lie in each bin, or their weight together; no gradient goes through.
 
     bins: how many of equal width between the two ends of `range`, by default the least and the greatest
         element; or their edges, a vector. An element on an edge counts to the right, on the last to the left.

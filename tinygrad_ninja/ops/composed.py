@@ -39,7 +39,7 @@ def _std_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, correction: floa
 
 
 def _std_or_0(xp: Any, *given: Any) -> Any:
-    """The deviation, and where it is 0 a constant: there the rule sends back 0."""
+    """Return the deviation, and where it is 0 a constant: there the rule sends back 0."""
     out = std.on(xp, *given)
     return xp.where(out == 0, 0.0, out)
 
@@ -55,7 +55,8 @@ def std(xp: Any, x: Any, /, axis: Any, correction: float, keepdims: bool) -> Any
 
 
 def _largest(xp: Any, x: Any, axis: Any) -> Any:
-    """The largest along axis, which is subtracted before exp so that nothing overflows; 0 of no elements."""
+    """Return the largest along axis, which is subtracted before exp so that nothing overflows; 0 where there
+    are no elements."""
     return xp.max(x, axis, True) if size(x, axis) else 0
 
 
@@ -101,7 +102,7 @@ def log_softmax(xp: Any, x: Any, /, axis: Any) -> Any:
 
 
 def _norm_or_0(xp: Any, *given: Any) -> Any:
-    """The norm, and where it is 0 a constant: there the rule sends back 0."""
+    """Return the norm, and where it is 0 a constant: there the rule sends back 0."""
     out = norm.on(xp, *given)
     return xp.where(out == 0, 0.0, out)
 

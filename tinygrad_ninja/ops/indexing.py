@@ -56,7 +56,7 @@ def put(xp: Any, x: Any, value: Any, /, key: tuple[Any, ...]) -> Any:
 
 
 def read_chain(xp: Any, x: Any, chain: tuple[Any, ...]) -> Any:
-    """A chain of views, ((operation, parameters), …), taken of x."""
+    """Return x after a chain of views, ((operation, parameters), …)."""
     for entry, parameters in chain:
         x = entry.on(xp, x, *parameters)
     return x

@@ -46,7 +46,7 @@ def _normalized(xp: Any, x: Any, axis: tuple[int, ...], eps: float) -> tuple[Any
 
 
 def _batch_norm_x(xp: Any, dout: Any, x: Any, weight: Any, axis: tuple[int, ...], eps: float) -> Any:
-    """The one line of the lecture's exercise, with the variance over n as `BatchNorm1d` takes it."""
+    """Return the one line of the lecture's exercise, with the variance over n as in `BatchNorm1d`."""
     xhat, inverse_std = _normalized(xp, x, axis, eps)
     n = size(x, axis)
     return (weight * inverse_std / n) * (

@@ -21,44 +21,56 @@ def as_floating(x: Any) -> Any:
 
 
 def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
-    """The two operands as the operation takes them: Tensors of one dtype on one device, or one and a number.
+    """Return two operands as the operation takes them: Tensors of one dtype on one device, or one and a
+    number.
 
     A Tensor of another dtype is cast by a recorded operation. NotImplemented twice where one is no number.
     RuntimeError where the devices differ.
     """
-    foreign = [each for each in (a, b) if isinstance(each, np.ndarray)]
+    foreign = isinstance(a, np.ndarray) or isinstance(b, np.ndarray)
     a, b = _operand(a), _operand(b)
     if a is NotImplemented or b is NotImplemented:
         return NotImplemented, NotImplemented
-    tensors = [each for each in (a, b) if isinstance(each, Tensor)]
-    if all(isinstance(each.array, float) for each in tensors):
+    tensors = [x for x in (a, b) if isinstance(x, Tensor)]
+    if all(isinstance(tensor.array, float) for tensor in tensors):
         return a, b
-    check_device(op.name, [each.array for each in tensors])
-    found = [dtype_of(each.array) for each in tensors]
-    numbers = [dtypes.scalar_dtype(each) for each in (a, b) if not isinstance(each, Tensor)]
-    weak = [getattr(each.array, "number", False) for each in tensors]  # a number that compile reads anew
-    dims: list[dtypes.dtype] = []
-    zero: list[dtypes.dtype] = []
-    for d, each, of_number in zip(found, tensors, weak, strict=True):
-        if of_number and not all(weak):
-            numbers.append(dtypes.scalar_dtype(each.array.dtype.type().item()))
-        else:
-            (dims if each.array.ndim or foreign else zero).append(d)
-    result = dtypes.result_dtype(dims, zero, numbers)
-    of_bools = result is dtypes.bool and (op is not elementwise.pow or isinstance(b, Tensor))
-    if op.numeric and (
-        of_bools or (op in (elementwise.sub, elementwise.rsub) and dtypes.bool in (*found, *numbers))
-    ):
+    check_device(op.name, [tensor.array for tensor in tensors])
+    dtype, seen = _common_dtype(tensors, [x for x in (a, b) if not isinstance(x, Tensor)], foreign)
+    of_bools = dtype is dtypes.bool and (op is not elementwise.pow or isinstance(b, Tensor))
+    difference = op in (elementwise.sub, elementwise.rsub)
+    if op.numeric and (of_bools or (difference and dtypes.bool in seen)):
         raise RuntimeError(
             f"{op.name} is not supported with a bool tensor; to invert a mask use `~` or logical_not()"
         )
-    if op.floating and not result.is_floating_point:
-        result = dtypes.get_default_dtype()
-    for each, d in zip(tensors, found, strict=True):
-        if d is not result:
-            made = elementwise.cast(each, array_dtype(each.array, result))
-            a, b = (made, b) if each is a else (a, made)
-    return (a, b) if op is elementwise.pow else (dtypes.wrapped(a, result), dtypes.wrapped(b, result))
+    if op.floating and not dtype.is_floating_point:
+        dtype = dtypes.get_default_dtype()
+    a, b = _cast(a, dtype), _cast(b, dtype)
+    return (a, b) if op is elementwise.pow else (dtypes.wrapped(a, dtype), dtypes.wrapped(b, dtype))
+
+
+def _common_dtype(
+    tensors: list[Tensor], numbers: list[Any], foreign: bool
+) -> tuple[dtypes.dtype, list[dtypes.dtype]]:
+    """Return the dtype in which Tensors and numbers meet, and all those that meet. A NumPy array beside them
+    (foreign) counts as one with dimensions."""
+    of_numbers = [dtypes.scalar_dtype(number) for number in numbers]
+    of_tensors = [dtype_of(tensor.array) for tensor in tensors]
+    # A number that compile reads anew at every call is an array, and still counts as a number.
+    reread = [getattr(tensor.array, "number", False) for tensor in tensors]
+    dimensioned: list[dtypes.dtype] = []
+    zero_dim: list[dtypes.dtype] = []
+    for tensor, dtype, is_number in zip(tensors, of_tensors, reread, strict=True):
+        if is_number and not all(reread):
+            of_numbers.append(dtypes.scalar_dtype(tensor.array.dtype.type().item()))
+        else:
+            (dimensioned if tensor.array.ndim or foreign else zero_dim).append(dtype)
+    return dtypes.result_dtype(dimensioned, zero_dim, of_numbers), [*of_tensors, *of_numbers]
+
+
+def _cast(x: Any, dtype: dtypes.dtype) -> Any:
+    if not isinstance(x, Tensor) or dtype_of(x.array) is dtype:
+        return x
+    return elementwise.cast(x, array_dtype(x.array, dtype))
 
 
 def _operand(x: Any) -> Any:

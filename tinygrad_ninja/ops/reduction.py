@@ -15,7 +15,7 @@ reducing = partial(operation, category=Category.REDUCTION, contiguous=True)
 
 
 def spread(xp: Any, d: Any, like: Any, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
-    """`d`, reduced from the shape of `like` along `axis`, repeated back to that shape."""
+    """Return `d`, which was reduced from the shape of `like` along `axis`, repeated back to that shape."""
     if not keepdims and axis is not None and d.ndim:
         d = xp.reshape(d, _kept(like.shape, axis))
     return xp.broadcast_to(d, like.shape)
@@ -26,7 +26,7 @@ def _kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def size(like: Any, axis: tuple[int, ...] | None) -> int:
-    """How many numbers went into each result."""
+    """Return how many numbers went into each result."""
     return math.prod(like.shape if axis is None else map(like.shape.__getitem__, axis))
 
 
@@ -63,7 +63,7 @@ def _share_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, keepdims: bool
 
 
 def _mean_of_winners(extreme: str, xp: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """The mean of those that are equal to the largest, or to the smallest."""
+    """Return the mean of those that are equal to the largest, or to the smallest."""
     wins = x == getattr(xp, extreme)(x, axis, True)
     count = xp.sum(xp.where(wins, xp.ones_like(x), 0.0), axis, keepdims)
     return xp.sum(xp.where(wins, x, 0.0), axis, keepdims) / count

@@ -87,6 +87,9 @@ class Operation(Facts):
             unknown = [name for name in rules if name not in self.inputs]
             if unknown:
                 raise TypeError(f"operation {self.name}: no input is called {', '.join(unknown)}")
+            clash = _FACTS.intersection(self.inputs)
+            if clash:
+                raise TypeError(f"operation {self.name}: {', '.join(clash)} is a fact, and can't be an input")
             self.rules, self._reads = self._bind(rules)
             self.keeps = True if self.keeps else self._always_or_never(parameters)
         if _application is not None:

@@ -40,7 +40,7 @@ class Optimizer:
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups: dicts of "params" and settings."""
+        """Return the groups: dicts of "params" and settings."""
         if observers and (observer := observing()):
             return observer.param_groups(self)
         return self._param_groups

@@ -89,13 +89,13 @@ def batch_normalization(
 def layer_normalization(
     xp: Any, x: Any, weight: Any, bias: Any, /, axis: tuple[int, ...], eps: float, correction: float
 ) -> Any:
-    """As batch normalization, with a weight that varies along the axis: in dx, dout · weight takes dout's
-    place, and weight is gone from the factor in front."""
+    """Normalize as batch normalization does, with a weight that varies along the axis: in dx, dout · weight
+    takes dout's place, and weight is gone from the factor in front."""
     return weight * _standardized(xp, x, axis, eps, correction)[0] + bias
 
 
 def normalization(xp: Any, x: Any, /, axis: tuple[int, ...], eps: float, correction: float) -> Any:
-    """As batch normalization, without weight and bias."""
+    """Normalize as batch normalization does, without weight and bias."""
     return _standardized(xp, x, axis, eps, correction)[0]
 
 

@@ -24,7 +24,7 @@ class Code:
         self.number = False
 
     def at(self, level: int) -> str:
-        """The text, in brackets where what it stands in binds as tightly as `level`."""
+        """Return the text, in brackets where it binds less tightly than `level`."""
         return self.text if self.level >= level else f"({self.text})"
 
     @property
@@ -51,7 +51,7 @@ class Code:
         return Code(f"{self.at(CALL)}[{key_text(key if isinstance(key, tuple) else (key,))}]")
 
     def method(self, name: str, *arguments: Any, **options: Any) -> Code:
-        """A call of a method; arguments that are None are left out."""
+        """Return a call of a method; arguments that are None are left out."""
         return call(f"{self.at(CALL)}.{name}", *arguments, **options)
 
 
@@ -80,26 +80,26 @@ for _name, _symbol, _level in (
 
 
 def code(x: Any) -> Code:
-    """Anything that may stand in an expression, as code."""
+    """Return what may stand in an expression, as code."""
     if isinstance(x, Code):
         return x
     if isinstance(x, tuple):
         return Code(f"({', '.join(map(str, map(code, x)))}{',' * (len(x) == 1)})")
     is_number = isinstance(x, int | float)
-    made = Code(repr(x).replace("e-0", "e-"), SIGN if is_number and x < 0 else CALL)
-    made.number = is_number
-    return made
+    written = Code(repr(x).replace("e-0", "e-"), SIGN if is_number and x < 0 else CALL)
+    written.number = is_number
+    return written
 
 
 def key_text(key: tuple[Any, ...], view: bool = False) -> str:
-    """What stands between the brackets of an index; `...` at the end, which the engine adds, is left out,
-    but where it must be a view of even a single element."""
+    """Return the text between the brackets of an index; `...` at the end, which the engine adds, is left out,
+    unless it must be a view of even a single element."""
     if len(key) > 1 and key[-1] is Ellipsis and not view:
         key = key[:-1]
 
     def item(x: Any) -> str:
         if isinstance(x, slice):
-            parts = ["" if each is None else str(each) for each in (x.start, x.stop, x.step)]
+            parts = ["" if end is None else str(end) for end in (x.start, x.stop, x.step)]
             return ":".join(parts if x.step is not None else parts[:2])
         return "..." if x is Ellipsis else str(code(x))
 
@@ -107,7 +107,7 @@ def key_text(key: tuple[Any, ...], view: bool = False) -> str:
 
 
 def call(function: str, *arguments: Any, **options: Any) -> Code:
-    given = [str(code(each)) for each in arguments if each is not None]
+    given = [str(code(argument)) for argument in arguments if argument is not None]
     given += [f"{name}={code(value)}" for name, value in options.items()]
     return Code(f"{function}({', '.join(given)})")
 
