@@ -46,11 +46,11 @@ class Caller:
         self._reach = {}
         for _, array, slot, _ in step.owners:
             at = table.address(slot)
-            self._reach[slot] = tuple(each - at for each in table.span(array))
+            self._reach[slot] = tuple(address - at for address in table.span(array))
         self._sort()
 
     def moved(self, slot: int, array: Any) -> Any:
-        """A Tensor holds another array now: take its address, if it is of the same kind."""
+        """Take the address of the array that a Tensor holds now, if it is of the same kind."""
         alike = self.step.table.alike(slot, array)
         _same(alike, "a Tensor has another shape, dtype or layout than before")
         self.step.table.point(slot, array)
@@ -90,13 +90,13 @@ class Caller:
         return generator._block, pointer(generator._block)
 
     def fresh(self, slot: int) -> Tensor:
-        """A new gradient, where somebody holds the last one: its memory is theirs from now on."""
+        """Return a new gradient, where somebody holds the last one: its memory is theirs from now on."""
         return wrap(self.step.table.renew(slot))
 
 
 def caller(step: Step) -> Any:
-    """A function of the arguments that runs the step once: ChangedError, before anything was drawn or
-    written, where the recording does not hold any more."""
+    """Return a function of the arguments that runs the step once. It raises ChangedError, before anything was
+    drawn or written, where the recording does not hold any more."""
     own = Caller(step)
     names: dict[str, Any] = {
         "own": own, "slots": step.table.slots, "run": step.run, "same": _same, "count": getrefcount,
@@ -114,9 +114,9 @@ def caller(step: Step) -> Any:
             "same(False, 'a gradient is there that was not, or the reverse')"
         )
     for i, (group, fixed) in enumerate(step.captured.settings):
-        found = ", ".join(f"{bind(f'group{i}', group)}[{name!r}]" for name in fixed)
+        settings = ", ".join(f"{bind(f'group{i}', group)}[{name!r}]" for name in fixed)
         checks.append(
-            f"if ({found},) != {bind(f'fixed{i}', tuple(fixed.values()))}: "
+            f"if ({settings},) != {bind(f'fixed{i}', tuple(fixed.values()))}: "
             "same(False, 'a setting of the optimizer was changed')"
         )
     for i, optimizer in enumerate(step.captured.optimizers):
@@ -128,11 +128,11 @@ def caller(step: Step) -> Any:
             )
 
     def named(owner: Tensor, place: int) -> str:
-        """A Tensor, or the array that is given in its place."""
+        """Return the text for a Tensor, or for the array that is given in its place."""
         return f"args[{place}]" if place >= 0 else bind(f"x{len(names)}", owner)
 
     def held(name: str, place: int) -> str:
-        """The array that it holds now."""
+        """Return the text for the array that it holds now."""
         return name if place in step.bare else f"{name}._array"
 
     for i, (owner, array, slot, place) in enumerate(step.owners):
@@ -158,17 +158,17 @@ def caller(step: Step) -> Any:
         names["moves"] = own.moves
         checks.append("if moves: own.apart()")
     # What flows to a Tensor that is given twice, or was found elsewhere too, is the sum of two gradients.
-    holders = [*((owner, place) for owner, *_, place in step.owners), *(each[1:] for each in step.shared)]
+    holders = [*((owner, place) for owner, *_, place in step.owners), *(shared[1:] for shared in step.shared)]
     known = names["known"] = {holder.edge for holder, place in holders if place < 0}
     for i, leaf in step.leaves.items():
-        others = [f"is args[{j}].edge" for j, each in step.leaves.items() if j < i and each is not leaf]
+        others = [f"is args[{j}].edge" for j, other in step.leaves.items() if j < i and other is not leaf]
         others += ["in known"] if leaf not in known else []
         checks += [f"if args[{i}].edge {other}: same(False, {_SHARED!r})" for other in others]
     checks += [f"{bind(f'guard{i}', guard)}()" for i, guard in enumerate(step.guards)]
     for i, (holder, read) in enumerate(step.numbers):
         before.append(f"{bind(f'number{i}', holder)}[()] = {bind(f'read{i}', read)}(args)")
     for i, (generator, n, slot) in enumerate(
-        (*each, slot) for each, slot in zip(step.words, step.word_slots, strict=True)
+        (*word, slot) for word, slot in zip(step.words, step.word_slots, strict=True)
     ):
         g = bind(f"g{i}", generator)
         state += [f"block{i}", f"address{i}"]
@@ -218,7 +218,7 @@ def caller(step: Step) -> Any:
     lines += [f"        nonlocal {', '.join(state)}"] if state else []
     lines += [f"        {line}" for line in body]
     exec("\n".join([*lines, "    return call"]), names)
-    made = names["make"]()
+    step_caller = names["make"]()
     for name in state:
         del names[f"first_{name}"]
-    return made
+    return step_caller

@@ -197,20 +197,20 @@ class Recording(Observer):
 
     def cell(self, tensor: Tensor, array: Array) -> Cell:
         """Return the memory of a Tensor that is no result of the step's."""
-        found = self.cells.get(id(array))
-        if found is None:
+        cell = self.cells.get(id(array))
+        if cell is None:
             owner = None if id(array) in self._born else tensor
             value = array
             if is_torch(array):
                 value = stand_in_for(array) if owner is not None else kind_of(array).to_numpy(array)
-            found = self.cells[id(array)] = Cell(array, Var(value), owner)
+            cell = self.cells[id(array)] = Cell(array, Var(value), owner)
             if owner is None:
-                self.tape.fixed.add(found.var)
+                self.tape.fixed.add(cell.var)
             if is_torch(array):
-                self.tape.put(found.var, kind_of(array).device(array))
-        elif all(tensor is not each for each in (found.owner, *found.others)) and found.owner is not None:
-            found.others.append(tensor)
-        return found
+                self.tape.put(cell.var, kind_of(array).device(array))
+        elif all(tensor is not holder for holder in (cell.owner, *cell.others)) and cell.owner is not None:
+            cell.others.append(tensor)
+        return cell
 
     def _write_array(self, tensor: Tensor, array: Any) -> None:
         if self._is_own(tensor):
@@ -243,9 +243,9 @@ class Recording(Observer):
             if generator not in self._generators:
                 self._generators[generator] = generator.clone_state()
             value = method(self._generators[generator], *args, **options)
-        made = Draw(generator, name, args, options, Var(np.asarray(value)))
-        self.draws.append(made)
-        return self.tape.array(made.var)
+        drawn = Draw(generator, name, args, options, Var(np.asarray(value)))
+        self.draws.append(drawn)
+        return self.tape.array(drawn.var)
 
     def unrecorded(self, what: str, instead: str = "") -> None:
         refuse(f"{what} is not compiled; {instead}" if instead else f"{what} is not compiled")
@@ -280,7 +280,7 @@ class Recording(Observer):
             groups = optimizer._param_groups
             self._optimizers[optimizer] = {p: {**kept} for p, kept in optimizer.state.items()}
             for group in groups:
-                fixed = {name: each for name, each in group.items() if name not in ("lr", "params")}
+                fixed = {name: value for name, value in group.items() if name not in ("lr", "params")}
                 self.settings.append((group, fixed))
             self._groups[optimizer] = [_Group(self, group) for group in groups]
         return self._groups[optimizer]
@@ -295,13 +295,13 @@ class Recording(Observer):
         return self.number_of(lambda _: group["lr"], np.array(group["lr"], np.float64))
 
     def number_of(self, read: Callable[[tuple[Any, ...]], float], value: Array) -> Recorded:
-        """A Python number that is read anew at every call."""
-        made = Number(read, Var(value))
-        self.numbers.append(made)
-        return self._as_number(self.tape.array(made.var))
+        """Return a Python number that is read anew at every call."""
+        number = Number(read, Var(value))
+        self.numbers.append(number)
+        return self._as_number(self.tape.array(number.var))
 
     def argument(self, place: int, value: float) -> Tensor:
-        """A number among the function's arguments, as a Tensor without dimensions."""
+        """Return a number among the function's arguments, as a Tensor without dimensions."""
         kind = np.float64 if isinstance(value, float) else np.int64
         return wrap(self.number_of(lambda args: args[place], np.array(value, kind)))
 
@@ -312,10 +312,10 @@ class Recording(Observer):
     # -- what was recorded -----------------------------------------------------------------------------------
 
     def captured(self, result: Any, arguments: Iterable[Tensor]) -> Captured:
-        """What the step did, its result included; called inside, after the function. UnsupportedError where
-        it left something behind that a compiled call would not leave."""
+        """Return what the step did, its result included; called inside, after the function. UnsupportedError
+        where it left something behind that a compiled call would not leave."""
         for optimizer, state in self._optimizers.items():
-            if any(state.get(p) != each for p, each in optimizer.state.items()):
+            if any(state.get(p) != kept for p, kept in optimizer.state.items()):
                 raise UnsettledError
         for (module, name), before in self._attributes.items():
             self._rebound(f"{type(module).__name__}.{name}", before, getattr(module, name))
@@ -325,7 +325,7 @@ class Recording(Observer):
                 self._take_over(self.cell(tensor, before), now, "a Tensor's data")
         gradients: list[tuple[Node, Var | None]] = []
         needs = []
-        given = {each.edge for each in arguments}
+        given = {argument.edge for argument in arguments}
         for node, kept in self._grads.items():
             if node in given:
                 refuse("the gradient of an argument is read or written; return what autograd.grad() gives")
@@ -337,7 +337,11 @@ class Recording(Observer):
             elif now is not before:
                 gradients.append((node, None if now is None else self.tape.variable(now.array)))
         return Captured(
-            [each for each in self.tape.instructions if each.output not in self.tape.fixed],
+            [
+                instruction
+                for instruction in self.tape.instructions
+                if instruction.output not in self.tape.fixed
+            ],
             list(self.cells.values()),
             self.draws,
             self.numbers,
@@ -365,7 +369,7 @@ class Recording(Observer):
         cell.version += 1
 
     def _output(self, result: Any) -> Any:
-        """The variable of a Tensor that the step computed; else what the function returned as it is."""
+        """Return the variable of a Tensor that the step computed; anything else as it is."""
         if isinstance(result, Tensor):
             array = self._held(result)
             if _is_memory(array):
@@ -389,13 +393,13 @@ class Recording(Observer):
         return refuse(f"the function returns a {kind}; Tensors, numbers and tuples can be compiled")
 
     def _computed_numbers(self) -> set[Var]:
-        """What is computed of Python's numbers alone, and is no Tensor in eager code."""
-        found = {each.var for each in self.numbers}
-        for each in self.tape.instructions:
-            read = [var for var in each.reads() if not (var.constant and var.shape == ())]
-            if read and found.issuperset(read):
-                found.add(each.output)
-        return found
+        """Return what is computed of Python's numbers alone, and is no Tensor in eager code."""
+        numbers = {number.var for number in self.numbers}
+        for instruction in self.tape.instructions:
+            read = [var for var in instruction.reads() if not (var.constant and var.shape == ())]
+            if read and numbers.issuperset(read):
+                numbers.add(instruction.output)
+        return numbers
 
     def _went_back(self) -> bool:
         return any(
@@ -405,4 +409,4 @@ class Recording(Observer):
     def escaped(self) -> bool:
         """Return whether something that the step computed is still held; asked after it, within
         `resting_collector`."""
-        return still_held(lambda: any(each() is not None for each in self.tape.arrays))
+        return still_held(lambda: any(array() is not None for array in self.tape.arrays))

@@ -33,45 +33,48 @@ class Check:
 
 
 def is_unknown(x: Any) -> bool:
-    """Whether it is an array of which the values may differ from call to call."""
+    """Return whether it is an array of which the values may differ from call to call."""
     return isinstance(x, Recorded) and not x.is_known()
 
 
 def unknown_within(x: Any) -> bool:
-    """Whether the values of a Tensor or an array, or of one in nested lists, may differ from call to call."""
+    """Return whether the values of a Tensor, of an array, or of one in nested lists may differ from call to
+    call."""
     if isinstance(x, (list, tuple)):
         return any(map(unknown_within, x))
     return is_unknown(getattr(x, "array", x))
 
 
-def index_checks(made: Instruction) -> list[Check]:
-    """What the instruction's indices must be, each a variable."""
-    operation = made.operation
-    x = made.inputs[0]
-    shape = x.shape if isinstance(x, Var) and operation.category is Category.GATHER else made.output.shape
+def index_checks(instruction: Instruction) -> list[Check]:
+    """Return what the instruction's indices must be, where they are variables."""
+    operation = instruction.operation
+    x = instruction.inputs[0]
+    shape = (
+        x.shape if isinstance(x, Var) and operation.category is Category.GATHER else instruction.output.shape
+    )
     if operation in (indexing.index, indexing.scatter, indexing.put):
-        indices = list(zip(made.parameters[-1], shape, strict=False))
+        indices = list(zip(instruction.parameters[-1], shape, strict=False))
     elif operation in (indexing.gather, indexing.scatter_along):
-        axis, index = made.parameters[-2:]
+        axis, index = instruction.parameters[-2:]
         indices = [(index, shape[axis])]
     else:
         return []
-    what = f"{_place(made)}an index is out of bounds for a dimension of size"
+    what = f"{_place(instruction)}an index is out of bounds for a dimension of size"
     return [Check(index, -n, n, IndexError, f"{what} {n}") for index, n in indices if isinstance(index, Var)]
 
 
-def divisor_checks(made: Instruction) -> list[Check]:
-    """What the instruction's divisor must be, where it is a variable: not 0, if it divides any integers."""
-    divided = divides(made.operation, made.output.dtype) and made.output.value.size
-    if not divided or not isinstance(made.inputs[1], Var):
+def divisor_checks(instruction: Instruction) -> list[Check]:
+    """Return what the instruction's divisor must be, where it is a variable: not 0, of integers."""
+    divided = divides(instruction.operation, instruction.output.dtype) and instruction.output.value.size
+    if not divided or not isinstance(instruction.inputs[1], Var):
         return []
-    what = f"{_place(made)}integer division by zero (ZeroDivisionError)"
-    return [Check(made.inputs[1], 0, 0, RuntimeError, what)]
+    what = f"{_place(instruction)}integer division by zero (ZeroDivisionError)"
+    return [Check(instruction.inputs[1], 0, 0, RuntimeError, what)]
 
 
-def _place(made: Instruction) -> str:
-    """The reader's line, and the operation in it."""
-    return f"{made.source + ': ' if made.source else ''}{made.operation.name}: "
+def _place(instruction: Instruction) -> str:
+    """Return the reader's line, and the operation in it."""
+    return f"{instruction.source + ': ' if instruction.source else ''}{instruction.operation.name}: "
 
 
 def divides(operation: Operation, dtype: np.dtype[Any]) -> bool:

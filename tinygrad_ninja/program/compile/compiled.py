@@ -55,7 +55,7 @@ def compile(
     backend: str = "auto",
     recompile_limit: int = 8,
 ) -> Any:
-    """`fn`, a function over Tensors, compiled: forward, backward and update in eager code, run as C; on
+    """Return `fn`, a function over Tensors, compiled: forward, backward and update, run as C; on
     torch's tensors as torch code.
 
     The first call records it; results, parameters, gradients and the states of generators are what eager
@@ -131,7 +131,7 @@ class Compiled:
         return self._run_eagerly(args, kwargs) if result is _EAGERLY else result
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """A method, as a function that stands in a class."""
+        """Return a method, as a function that stands in a class does."""
         return self if instance is None else types.MethodType(self, instance)
 
     def __reduce__(self) -> str:
@@ -139,8 +139,8 @@ class Compiled:
         return getattr(self, "__qualname__", self._name)
 
     def source(self) -> str:
-        """The C of the last recording, or its torch code; RuntimeError where nothing was recorded, or NumPy
-        runs it."""
+        """Return the C of the last recording, or its torch code. RuntimeError where nothing was recorded, or
+        NumPy runs it."""
         step = self._recorded()
         if not step.source:
             raise RuntimeError("this step runs as straight-line NumPy: there is no C of it")
@@ -148,12 +148,12 @@ class Compiled:
 
     @property
     def program(self) -> Program:
-        """The instructions of the last recording."""
+        """Return the instructions of the last recording."""
         return self._recorded().program
 
     @property
     def fused(self) -> list[str]:
-        """The loops of the C, each with what is computed in it."""
+        """Return the loops of the C, each with what is computed in it."""
         return self._recorded().fused
 
     def _recorded(self) -> Step:
@@ -193,7 +193,7 @@ class Compiled:
         return step.call((*args, *kwargs.values()))
 
     def _capture(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """A step, or None where something that it computed is still held; and what says whether it holds."""
+        """Return a step, or None where something that it computed is still held; and its guard."""
         self._refuse_what_may_change(args, kwargs)
         build: Callable[[], Any] | None
         within_reach = list(reachable(self._fn))
@@ -213,9 +213,9 @@ class Compiled:
     def _refuse_what_may_change(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """UnsupportedError where no later call could tell whether the function, or one of its arguments, is
         what it was when it was recorded."""
-        for each in (self._fn, getattr(self._fn, "__self__", None)):
-            if isinstance(each, Module):
-                refuse(f"a {type(each).__name__} itself is not compiled, only a function that calls it")
+        for module in (self._fn, getattr(self._fn, "__self__", None)):
+            if isinstance(module, Module):
+                refuse(f"a {type(module).__name__} itself is not compiled, only a function that calls it")
         if not isinstance(getattr(self._fn, "__func__", self._fn), types.FunctionType):
             refuse(f"a {type(self._fn).__name__} is not compiled, only a function that calls it")
         for name, value in (*enumerate(args), *kwargs.items()):
@@ -237,7 +237,7 @@ class Compiled:
         recording = ValueRecording()
         guard = Guard(self._fn)
         with recording:
-            values = [recording.argument(i, each) for i, each in enumerate((*args, *kwargs.values()))]
+            values = [recording.argument(i, value) for i, value in enumerate((*args, *kwargs.values()))]
             result = self._fn(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
             result, changed = recording.outputs(result), recording.changed()
         if not guard.holds():
@@ -252,7 +252,7 @@ class Compiled:
     ) -> tuple[Callable[[], Step] | None, Guard]:
         arguments: dict[int, Tensor] = {}
         recording = Recording()
-        elsewhere = {each for each in within_reach if isinstance(each, Tensor)}
+        elsewhere = {x for x in within_reach if isinstance(x, Tensor)}
         guard = Guard(self._fn)
         values = [*args, *kwargs.values()]
         for i, value in enumerate(values):
@@ -278,7 +278,7 @@ class Compiled:
         return lambda: self._step(captured, arguments, bare), guard
 
     def _step(self, captured: Captured, arguments: dict[int, Tensor], bare: set[int]) -> Step:
-        """The recording, by the backend that is asked for and can be had."""
+        """Return the recording as a step of the backend that is asked for and can be had."""
         here, kinds = captured.place, _FOR_NUMPY if captured.place == "cpu" else _FOR_TORCH
         if self._backend == "auto":
             self._backend = _available(here)
@@ -291,10 +291,10 @@ class Compiled:
         return TorchStep(captured, arguments, bare, self._backend)
 
     def _run_eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The function itself, with Tensors in the place of arrays as when it is recorded."""
+        """Return the result of the function itself, with Tensors in the place of arrays."""
         if self._of_values:
             return self._fn(*args, **kwargs)
-        return self._fn(*map(_as_tensor, args), **{name: _as_tensor(each) for name, each in kwargs.items()})
+        return self._fn(*map(_as_tensor, args), **{name: _as_tensor(value) for name, value in kwargs.items()})
 
     def _give_up(self, why: str, error: Exception | None = None) -> Any:
         if self._fullgraph:
@@ -315,7 +315,7 @@ class Compiled:
 
     @property
     def _line(self) -> str:
-        """Where the function begins."""
+        """Return where the function begins."""
         code = self._fn.__code__
         return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
 
@@ -327,7 +327,7 @@ def _is_watched() -> bool:
 
 
 def _available(place: str) -> str:
-    """The best backend that can be had for Tensors on a device; a warning where a better one can't."""
+    """Return the best backend that can be had for Tensors on a device; warn where a better one can't."""
     if place == "cpu":
         try:
             compiler()
@@ -352,10 +352,10 @@ def _warn(message: str) -> None:
 
 
 def _signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What a recording depends on: the kinds of the arguments, not their values, but for those that are told
-    by them."""
+    """Return what a recording depends on: the kinds of the arguments, and the values of those that have no
+    kind."""
     kinds = tuple(map(_kind, args))
-    return kinds if not kwargs else (kinds, tuple((name, _kind(each)) for name, each in kwargs.items()))
+    return kinds if not kwargs else (kinds, tuple((name, _kind(value)) for name, value in kwargs.items()))
 
 
 def _as_tensor(value: Any) -> Any:
@@ -378,7 +378,7 @@ def _kind(value: Any) -> Any:
 
 
 def _names(frame: types.FrameType | None) -> dict[Var, str]:
-    """What the local variables of a function that has returned were called."""
+    """Return the names of the local variables of a function that has returned."""
     names: dict[Var, str] = {}
     for name, value in frame.f_locals.items() if frame is not None else ():
         if isinstance(value, Tensor) and name.isidentifier() and name.isascii():

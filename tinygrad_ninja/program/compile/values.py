@@ -46,20 +46,22 @@ class Scalars:
         return Symbol(self, 4 * (self.inputs - 1) + INPUT, kind)
 
     def code(self, x: Any) -> int:
-        """That of an operand; a number gets one of its own wherever it stands."""
+        """Return the code of an operand; a number gets one of its own wherever it stands."""
         if type(x) is Symbol:
             return x.code
         self.constants.append(float(x))
         return 4 * (len(self.constants) - 1) + CONSTANT
 
     def apply(self, operation: Operation, *operands: Any) -> Symbol:
-        codes = [self.code(each) for each in operands]
+        codes = [self.code(operand) for operand in operands]
         self.operations.append(operation)
         self.operands.append((*codes, *(NONE,) * (3 - len(codes))))  # type: ignore[arg-type]
         kind: type = float
         if operation.predicate:
             kind = bool
-        elif operation in (ops.add, ops.sub, ops.mul) and all(_kind(each) is not float for each in operands):
+        elif operation in (ops.add, ops.sub, ops.mul) and all(
+            _kind(operand) is not float for operand in operands
+        ):
             kind = int
         return Symbol(self, 4 * (len(self.operations) - 1) + COMPUTED, kind)
 
@@ -141,7 +143,7 @@ KINDS[Symbol] = SYMBOLS
 
 
 def _tape(args: tuple[Any, ...]) -> Scalars:
-    return next(each.tape for each in args if type(each) is Symbol)
+    return next(x.tape for x in args if type(x) is Symbol)
 
 
 class ValueRecording(Observer):
@@ -188,12 +190,12 @@ class ValueRecording(Observer):
         return x if type(x) is Symbol else Symbol(self.tape, self.tape.code(x), float)
 
     def argument(self, place: int, x: Any) -> Any:
-        """An argument as Symbols: a number, or an array of them; anything else as it is."""
+        """Return an argument as Symbols: a number, or an array of them; anything else as it is."""
         if isinstance(x, np.ndarray):
-            made = np.empty(x.shape, object)
+            symbols = np.empty(x.shape, object)
             for i in range(x.size):
-                made.reshape(-1)[i] = self._read(place, i)
-            return made
+                symbols.reshape(-1)[i] = self._read(place, i)
+            return symbols
         return self._read(place, -1, type(x)) if type(x) in (int, float) else x
 
     def _read(self, place: int, at: int, kind: type = float) -> Symbol:
@@ -201,7 +203,7 @@ class ValueRecording(Observer):
         return self.tape.input(kind)
 
     def changed(self) -> list[tuple[Value, str, int]]:
-        """Each Value's slot that holds another number after the step, and its code; called inside."""
+        """Return each slot of a Value that holds another number after the step, and its code."""
         return [
             (value, slot, now.code)
             for (value, slot), now in self._held.items()
@@ -209,7 +211,7 @@ class ValueRecording(Observer):
         ]
 
     def outputs(self, result: Any) -> Any:
-        """The result, a Symbol in the place of each number that the step computed."""
+        """Return the result, with Symbols in the place of the numbers that the step computed."""
 
         def convert(x: Any) -> Any:
             if isinstance(x, Value):
