@@ -24,7 +24,7 @@ from . import float_kind, numpy_kind
 
 
 class _Kinds(dict[type, Any]):
-    """From the type of an array to its namespace. Types not seen before are looked up once."""
+    """The namespace for each type of array. Types not seen before are looked up once."""
 
     def __missing__(self, cls: type) -> Any:
         inherited = [self[parent] for parent in cls.__mro__ if parent in self]
@@ -48,7 +48,8 @@ KINDS = _Kinds()
 
 
 def kind_of(array: Any) -> Any:
-    """The namespace for `array`; TypeError where it is no kind of number that a Tensor holds."""
+    """Return the namespace for an array. Raise TypeError where it is no kind of number that a Tensor
+    holds."""
     return KINDS[type(array)]
 
 
@@ -66,8 +67,8 @@ def sum_to(d: Any, like: Any) -> Any:
 
 
 def either(condition: Any, a: Callable[[], Any], b: Callable[[], Any]) -> Any:
-    """Return a() if the condition, an array of one element, holds, else b(). A rule that asks so, and not by
-    `if`, can be recorded for every condition."""
+    """Return a() if the condition, an array of one element, holds, else b(). A rule that branches by this,
+    and not by `if`, can be recorded for both answers."""
     xp = KINDS[type(condition)]
     if hasattr(xp, "either"):
         return xp.either(condition, a, b)
@@ -75,7 +76,7 @@ def either(condition: Any, a: Callable[[], Any], b: Callable[[], Any]) -> Any:
 
 
 def dtype_of(array: Any) -> dtypes.dtype:
-    """The dtype of an array of any kind; TypeError where there is none of that type of number."""
+    """Return the dtype of an array of any kind. Raise TypeError where Tensors have no such dtype."""
     if isinstance(array, float):
         return dtypes.float64
     if isinstance(array, ndarray):
@@ -84,20 +85,22 @@ def dtype_of(array: Any) -> dtypes.dtype:
 
 
 def array_dtype(array: Any, d: dtypes.dtype) -> Any:
-    """`d` as the library of `array` calls it."""
+    """Return a dtype as the library of `array` represents it."""
     if isinstance(array, ndarray):
         return d.numpy
     return getattr(import_module("torch"), d.name)
 
 
 def device_of(array: Any) -> str:
-    """Where an array lives: "cpu" for NumPy, "float" for a Python float, else as `torch_kind` names it."""
+    """Return the device of an array: "cpu" for NumPy, "float" for a Python float, else as `torch_kind` names
+    it."""
     device: str = KINDS[type(array)].device(array)
     return device
 
 
 def check_device(name: str, arrays: Iterable[Any]) -> None:
-    """RuntimeError, which names the operation and two devices, unless all the arrays are on one."""
+    """Raise RuntimeError, which names the operation and two devices, unless all the arrays are on one
+    device."""
     first, *others = dict.fromkeys(map(device_of, arrays))
     if others:
         raise RuntimeError(
@@ -106,8 +109,8 @@ def check_device(name: str, arrays: Iterable[Any]) -> None:
 
 
 def move(array: Any, device: str) -> Any:
-    """`array` on another device: "cpu", "torch" (torch's tensors on the CPU) or "cuda". No history is kept;
-    a Tensor is moved by a recorded operation. RuntimeError where the device is not there."""
+    """Return `array` on another device: "cpu", "torch" (torch's tensors on the CPU) or "cuda". No history is
+    kept; a Tensor is moved by a recorded operation. Raise RuntimeError where there is no such device."""
     xp = KINDS[type(array)]
     if xp.device(array) == device:
         return array

@@ -1,5 +1,5 @@
 """Python floats: the functions of `math`, with IEEE answers where `math` raises. What is not here is NumPy's
-function of that name, if it is one of each number by itself."""
+function of that name, if it is an elementwise one."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ asarray = float
 
 
 def __getattr__(name: str) -> Callable[..., Any]:
+    """Return NumPy's elementwise function of that name, as a function of floats."""
     function = getattr(np, name, None)
     if not isinstance(function, np.ufunc):
         raise AttributeError(f"there is no function {name} of a Python float")

@@ -1,4 +1,4 @@
-"""A product and a sum of NumPy's arrays, rounded once, as a processor's one instruction rounds them."""
+"""A product and a sum of NumPy's arrays, rounded once, as by a processor's fused multiply-add."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How NumPy's arrays lie in memory, where that is to be as PyTorch has it."""
+"""The order of NumPy's arrays in memory, where it is to be the same as PyTorch's."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 FLOATS = frozenset((np.dtype(np.float32), np.dtype(np.float64)))
-"""The dtypes that fast paths are for."""
+"""The dtypes that have fast paths."""
 HALF = np.dtype(np.float16)
 
 
 @lru_cache(maxsize=1024)
 def _memory_order(shape: tuple[int, ...], *steps: tuple[int, ...]) -> tuple[int, ...]:
-    """The axes of a result from the longest step in memory to the shortest, for operands whose strides are
-    `steps`: as PyTorch orders them, by the first operand that says which of two axes is the longer.
+    """Return the axes of a result from the longest step in memory to the shortest, for operands whose strides
+    are `steps`: ordered as in PyTorch, by the first operand that decides which of two axes is the longer.
 
     Source: `TensorIteratorBase::reorder_dimensions` in PyTorch's aten/src/ATen/TensorIterator.cpp.
     """
 
     def longer(first: int, second: int) -> bool | None:
         for step in steps:
-            if step[first] and step[second]:  # a repeated axis says nothing
+            if step[first] and step[second]:  # a repeated axis decides nothing
                 if step[first] != step[second]:
                     return step[first] > step[second]
                 if shape[first] > shape[second]:
@@ -46,19 +46,19 @@ def _memory_order(shape: tuple[int, ...], *steps: tuple[int, ...]) -> tuple[int,
 
 
 def _steps(x: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The strides of `x`, without signs, broadcast to `shape`: 0 along an axis that is repeated."""
+    """Return the strides of `x`, without signs, broadcast to `shape`: 0 along an axis that is repeated."""
     extra = len(shape) - x.ndim
     own = [0 if n != m else abs(step) for step, n, m in zip(x.strides, x.shape, shape[extra:], strict=True)]
     return (0,) * extra + tuple(own)
 
 
 def memory_order(x: Array) -> tuple[int, ...]:
-    """The axes of a copy of `x` from the longest step in memory to the shortest."""
+    """Return the axes of a copy of `x` from the longest step in memory to the shortest."""
     return _memory_order(x.shape, _steps(x, x.shape))
 
 
 def empty(shape: tuple[int, ...], dtype: Any, order: tuple[int, ...]) -> Array:
-    """Memory without gaps, whose axes have `order` from the longest step to the shortest."""
+    """Return new memory without gaps, whose axes have `order` from the longest step to the shortest."""
     steps = [0] * len(shape)
     step = np.dtype(dtype).itemsize
     for axis in reversed(order):
@@ -68,16 +68,18 @@ def empty(shape: tuple[int, ...], dtype: Any, order: tuple[int, ...]) -> Array:
 
 
 def empty_like(x: Array, dtype: Any = None) -> Array:
-    """Memory for an array of the shape of `x`, without gaps and with its axes in the same order."""
+    """Return new memory for an array of the shape of `x`, without gaps and with its axes in the same
+    order."""
     return empty(x.shape, dtype or x.dtype, memory_order(x))
 
 
 def arranged(out: Array, *operands: Array) -> Array:
-    """What was computed element by element of the operands, in memory as PyTorch would have it."""
-    return _in_order(out, _memory_order(out.shape, *[_steps(each, out.shape) for each in operands]))
+    """Return what was computed from the operands element by element, in PyTorch's order in memory."""
+    return _in_order(out, _memory_order(out.shape, *[_steps(operand, out.shape) for operand in operands]))
 
 
 def _in_order(out: Array, order: tuple[int, ...]) -> Array:
+    """Return the array with its axes in memory in this order: itself where they are so."""
     if out.transpose(order).flags.c_contiguous:
         return out
     moved = empty(out.shape, out.dtype, order)
@@ -86,12 +88,14 @@ def _in_order(out: Array, order: tuple[int, ...]) -> Array:
 
 
 def arranged_by_key(out: Array, x: Array, key: tuple[Any, ...]) -> Array:
-    """What an index read of `x`, in memory as PyTorch would have it."""
-    at = [i for i, each in enumerate(key) if isinstance(each, np.ndarray)]
+    """Return what an index read from `x`, in PyTorch's order in memory."""
+    at = [i for i, item in enumerate(key) if isinstance(item, np.ndarray)]
     if not at:
         return out
     read = np.broadcast_shapes(*[key[i].shape for i in at])
-    before = at[0] if at[-1] - at[0] == len(at) - 1 else 0  # they come in front where something is between
+    before = (
+        at[0] if at[-1] - at[0] == len(at) - 1 else 0
+    )  # index arrays that are not adjacent put their dimensions first
     kept = [abs(step) for i, step in enumerate(x.strides) if i not in at]
     after = len(kept) - before
     steps = [(*kept[:before], *[0] * len(read), *kept[before:])]
@@ -100,7 +104,7 @@ def arranged_by_key(out: Array, x: Array, key: tuple[Any, ...]) -> Array:
 
 
 def overlap_in_part(x: Array, y: Array) -> bool:
-    """Whether two arrays without gaps show some of the same memory, and not all of it alike."""
+    """Return whether two arrays without gaps share memory without being the same view of it."""
     if x is y or not np.may_share_memory(x, y) or not (_is_dense(x) and _is_dense(y)):
         return False
     same_memory = (
@@ -110,19 +114,19 @@ def overlap_in_part(x: Array, y: Array) -> bool:
 
 
 def _is_dense(x: Array) -> bool:
-    """Whether its elements fill its memory, in whatever order."""
+    """Return whether an array's elements fill its memory, in any order."""
     return x.transpose(memory_order(x)).flags.c_contiguous
 
 
 def storage(x: Array) -> Array:
-    """The array that owns the memory: one and the same for all views of it."""
+    """Return the array that owns the memory, which is the same for all views of it."""
     while isinstance(x.base, np.ndarray):
         x = x.base
     return x
 
 
 def deepcopy(x: Array, memo: dict[int, Any]) -> Array:
-    """The same view of a copy of the memory, which is copied once for all that show it."""
+    """Return the same view of a copy of the memory, which is copied once for all arrays that show it."""
     owner = storage(x)
     copied: Array = _deepcopy(owner, memo)
     if owner is x:

@@ -18,10 +18,10 @@ def pow(x: Any, y: Any) -> Any:
         return reciprocal(x * x) if y == -2 and x.dtype in FLOATS else x**y  # as in PyTorch
     if type(y) is bool:
         return logical_or(x, not y) if x.dtype.kind == "b" else x**y
-    if y.dtype.kind == "i" and (y < 0).any():  # 0, 1 or -1, which NumPy refuses to say
+    if y.dtype.kind == "i" and (y < 0).any():  # NumPy refuses negative exponents; the result is 0, 1 or -1
         return np.where(y < 0, np.where(abs(x) == 1, x ** (y % 2), 0), x ** maximum(y, 0)).astype(y.dtype)
     out = np.asarray(np.power(x, y, order="K" if isinstance(x, np.ndarray) else "C"))  # as in PyTorch
-    # Where one exponent serves many bases NumPy takes the square root, of -∞ and of -0 another.
+    # For one exponent 0.5 and many bases NumPy takes the square root, which differs at -∞ and -0.
     half = y == 0.5
     if half.any():
         np.copyto(out, abs(x), where=half & ((x == 0) | (x == -np.inf)))
@@ -29,7 +29,7 @@ def pow(x: Any, y: Any) -> Any:
 
 
 def sign(x: Array) -> Array:
-    """-1, 0 or 1; of NaN 0, as in PyTorch."""
+    """Return -1, 0 or 1; for NaN 0, as in PyTorch."""
     out = empty_like(x)
     if x.dtype.kind == "b":
         out[...] = x
@@ -39,7 +39,7 @@ def sign(x: Array) -> Array:
 
 
 def erf(x: Array) -> Array:
-    """The C library's, one element after the other: NumPy has none."""
+    """Return the C library's erf, one element after the other: NumPy has none."""
     out = empty_like(x)
     out[...] = np.fromiter(map(math.erf, x.ravel().tolist()), x.dtype, x.size).reshape(x.shape)
     return out

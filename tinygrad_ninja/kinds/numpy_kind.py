@@ -1,4 +1,4 @@
-"""NumPy arrays: NumPy's own functions, and kernels of ours where NumPy has none or a slow one. What is not
+"""NumPy arrays: NumPy's own functions, and our own kernels where NumPy has none or a slow one. What is not
 here is NumPy's function of that name.
 
 Several kernels take a detour because it is faster at the sizes of small networks: a column sum is a product
@@ -34,6 +34,7 @@ Array = np.ndarray[Any, Any]
 
 
 def __getattr__(name: str) -> Any:
+    """Return NumPy's function of that name."""
     if name.startswith("_") or not hasattr(np, name):
         raise AttributeError(f"NumPy has no function {name}")
     function = globals()[name] = getattr(np, name)
@@ -48,7 +49,7 @@ _FIRST, _SECOND = (0,), (1,)
 
 
 BLOCK = 512
-"""How many rows a product with a row of ones adds up: more, one after another, would lose digits."""
+"""The most rows that a product with a row of ones adds up: more, one after another, would lose digits."""
 
 
 class _Ones(dict[int, Array]):
@@ -86,7 +87,7 @@ def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
 
 
 def _few_rows(x: Array) -> Array:
-    """The rows of a tall matrix added up in blocks, until there are few: to add one row after another, as a
+    """Add up the rows of a tall matrix in blocks, until there are few: adding one row after another, as a
     product with ones does, would lose a digit in 20,000 rows."""
     ones = ONES[x.dtype]
     while len(x) > BLOCK:
@@ -116,9 +117,9 @@ def all(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     return _truth(np.logical_and.reduce(x, axis, keepdims=keepdims), x)  # type: ignore[call-overload]
 
 
-def _truth(found: Any, x: Array) -> Array:
-    """What was found about x as a bool; as PyTorch has it, as 0 or 1 where x is uint8."""
-    return found.astype(np.uint8) if x.dtype == np.uint8 else found
+def _truth(truth: Any, x: Array) -> Array:
+    """Return a truth value computed from x as a bool; for a uint8 x as 0 or 1, as in PyTorch."""
+    return truth.astype(np.uint8) if x.dtype == np.uint8 else truth
 
 
 def argmax(x: Array, axis: int | None, keepdims: bool) -> Array:
@@ -153,7 +154,8 @@ def astype(x: Array, dtype: Any) -> Array:
 
 
 def copy(x: Array, ordered: bool = False) -> Array:
-    """A copy with the axes in memory in the order in which `x` has them; or in theirs, where `ordered`."""
+    """Return a copy with the axes in memory in the same order as those of `x`; or in their own order, where
+    `ordered`."""
     x = asarray(x)
     if ordered or x.flags.forc:
         return x.copy("C" if ordered else "K")
@@ -163,7 +165,7 @@ def copy(x: Array, ordered: bool = False) -> Array:
 
 
 def put(x: Array, value: Any, key: tuple[Any, ...]) -> Array:
-    """A copy of `x` with `value` at `key`."""
+    """Return a copy of `x` with `value` at `key`."""
     out = copy(x)
     out[key] = value
     return out
@@ -174,8 +176,8 @@ def reshape(x: Array, shape: tuple[int, ...]) -> Array:
 
 
 def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
-    """`x` repeated to `shape`: a small one written out, since what follows then reads it faster; a large one
-    as a view with stride 0."""
+    """Repeat `x` to `shape`: a small array is written out, since it is then read faster; a large one is a
+    view with stride 0."""
     if math.prod(shape) > 1 << 14:
         return np.broadcast_to(x, shape)
     if not x.ndim:
@@ -192,7 +194,7 @@ def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
 
 
 def expand(x: Array, shape: tuple[int, ...]) -> Array:
-    """`x` repeated to `shape` by strides of 0: a view that may be written to where `x` may."""
+    """Repeat `x` to `shape` by strides of 0: a view that may be written to where `x` may."""
     out = np.broadcast_to(x, shape)
     out.flags.writeable = x.flags.writeable
     return out
@@ -215,4 +217,4 @@ def device(x: Array) -> str:
 
 
 def to_numpy(x: Any) -> Array:
-    return asarray(x)  # of a gradient that NumPy made a number
+    return asarray(x)  # NumPy may have turned a gradient into a number

@@ -1,4 +1,4 @@
-"""Tensors: the recorded operations under the names that rules call, so that a rule is itself recorded."""
+"""Tensors: the recorded operations, under the names that rules call, so that a rule is itself recorded."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ..tensors import Tensor, wrap
 from . import KINDS, array_dtype, device_of, kind_of
 
 globals().update({entry.standard or entry.name: entry.call for entry in TABLE.values()})
-"""The namespace, but for the functions below, which take other arguments than their entries."""
+"""The namespace, except for the functions below, which take other arguments than their entries."""
 
 
 def __getattr__(name: str) -> Any:
-    """Return the call of an entry that was added since."""
+    """Return the call of an entry that was added after this module was imported."""
     entry = entry_called(name)
     if entry is None:
         raise AttributeError(f"there is no operation {name} that could be recorded")
@@ -26,7 +26,7 @@ def __getattr__(name: str) -> Any:
 
 
 def apply(operation: Operation, *args: Any) -> Any:
-    """An operation as one step of the record."""
+    """Apply an operation as one step of the record."""
     return operation.call(*args)
 
 
@@ -66,7 +66,7 @@ def triu(x: Tensor, *, k: int) -> Tensor:
 
 
 def index(x: Tensor, key: tuple[Any, ...]) -> Tensor:
-    basic = not builtins.any(hasattr(each, "shape") for each in key)
+    basic = not builtins.any(hasattr(item, "shape") for item in key)
     result: Tensor = (indexing.slice if basic else indexing.index)(x, key)
     return result
 

@@ -1,8 +1,8 @@
 """torch tensors, on the CPU or a GPU: torch's functions under the array API standard's names. What is not
-here is `array_api_compat`'s function of that name, which has those of torch, too.
+here is `array_api_compat`'s function of that name, which includes those of torch.
 
-torch computes; the rules and the record of operations are the engine's. torch's autograd has nothing to
-record, since no tensor that comes here requires a gradient.
+torch computes; the rules and the record of operations are the engine's. torch's autograd records nothing,
+since no tensor that comes here requires a gradient.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ Array: TypeAlias = Any  # a torch.Tensor, of which the type checker knows nothin
 
 
 def __getattr__(name: str) -> Any:
+    """Return the function of that name in `array_api_compat`."""
     if name.startswith("_") or not hasattr(standard, name):
         raise AttributeError(f"PyTorch has no function {name}")
     function = globals()[name] = getattr(standard, name)
@@ -48,8 +49,8 @@ def min(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
 def prod(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     if not x.ndim:
         return torch.prod(x)
-    for each in sorted(_axes(x, axis), reverse=True):  # torch.prod takes one dimension at a time
-        x = torch.prod(x, each, keepdim=keepdims)
+    for dimension in sorted(_axes(x, axis), reverse=True):  # torch.prod takes one dimension at a time
+        x = torch.prod(x, dimension, keepdim=keepdims)
     return x
 
 
@@ -62,6 +63,7 @@ def any(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
 
 
 def _axes(x: Array, axis: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the dimensions of `axis`, which is None for all."""
     return tuple(range(x.ndim)) if axis is None else axis
 
 
@@ -89,7 +91,8 @@ _WIDER = {torch.float32: torch.float64, torch.float16: torch.float32, torch.bflo
 
 
 def one_minus_square(y: Array) -> Array:
-    """torch rounds 1 - y² once, by a fused multiply-add; in the next precision the product is exact."""
+    """Return 1 - y², rounded once as torch does by a fused multiply-add: in the next precision the product is
+    exact."""
     wider = _WIDER.get(y.dtype)
     return 1 - y * y if wider is None else (1 - y.to(wider) ** 2).to(y.dtype)
 
@@ -116,8 +119,8 @@ def index(x: Array, key: tuple[Any, ...]) -> Array:
 
 def scatter(values: Array, shape: tuple[int, ...], key: tuple[Any, ...]) -> Array:
     out = torch.zeros(shape, dtype=values.dtype, device=values.device)
-    if builtins.any(isinstance(each, torch.Tensor) for each in key):
-        indices = [None if isinstance(each, slice) else each for each in key]
+    if builtins.any(isinstance(item, torch.Tensor) for item in key):
+        indices = [None if isinstance(item, slice) else item for item in key]
         return torch.ops.aten.index_put_(out, indices, values, True)
     out[key] = values
     return out
@@ -147,12 +150,13 @@ def device(x: Array) -> str:
 
 
 def to_numpy(x: Array) -> Any:
-    """The numbers in NumPy's array; those of bfloat16 in float32, which holds each."""
+    """Return the numbers as a NumPy array; those of bfloat16 in float32, which represents each exactly."""
     return (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy()
 
 
 def move(x: Array, device: str) -> Any:
-    """`x` on another device; TypeError for bfloat16, which NumPy has not got. Errors as `from_numpy`."""
+    """Return `x` on another device. Raise TypeError for bfloat16, which NumPy lacks, and the errors of
+    `from_numpy`."""
     if device == "float":
         return x.item()
     if device == "cpu":
@@ -163,14 +167,15 @@ def move(x: Array, device: str) -> Any:
 
 
 def from_numpy(x: Any, device: str) -> Array:
-    """The NumPy array as a torch tensor on "torch" or "cuda"; RuntimeError where there is no such device."""
+    """Return the NumPy array as a torch tensor on "torch" or "cuda". Raise RuntimeError where there is no
+    such device."""
     if device != "torch":
         _require_cuda(device)
     return torch.from_numpy(x.copy("K")).to("cpu" if device == "torch" else device)
 
 
 def _require_cuda(device: str) -> None:
-    """RuntimeError, which says how to get it, where PyTorch has not this GPU."""
+    """Raise RuntimeError, which says how to get one, where PyTorch has no such GPU."""
     number = int(device.partition(":")[2] or 0)
     if number < torch.cuda.device_count():
         return

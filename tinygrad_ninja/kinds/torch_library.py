@@ -1,4 +1,4 @@
-"""PyTorch, where it is installed: it is no dependency, and imported only when it is asked for."""
+"""PyTorch, where it is installed: it is not a dependency, and imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def require_torch(what: str) -> Any:
-    """Return PyTorch's module; where it is not installed, raise ImportError that says how to get it for
+    """Return PyTorch's module. Raise ImportError where it is not installed, which says how to get it for
     `what`."""
     try:
         return import_module("torch")

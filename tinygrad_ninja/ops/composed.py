@@ -11,13 +11,15 @@ from .table import operation
 
 
 def _var(xp: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
+    """Return the variance over n - correction."""
     difference = x - mean.forward(xp, x, axis, True)
     freedom = size(x, axis) - correction
     total = xp.sum(difference * difference, axis, keepdims)
-    return total / freedom if freedom > 0 else total * math.inf  # 0 · ∞: no spread can be told from one value
+    return total / freedom if freedom > 0 else total * math.inf  # 0 · ∞ = NaN: a single value has no variance
 
 
 def _var_slope(xp: Any, dout: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
+    """Return the gradient of a variance."""
     freedom = size(x, axis) - correction
     scale = 2 / freedom if freedom > 0 else math.inf
     return scale * spread(xp, dout, x, axis, keepdims) * (x - mean.forward(xp, x, axis, True))
@@ -33,13 +35,14 @@ def var(xp: Any, x: Any, /, axis: Any, correction: float, keepdims: bool) -> Any
 
 
 def _std_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
-    flat = out == 0  # of equal numbers the deviation has a kink: 0, as in torch
+    """Return the gradient of a deviation."""
+    flat = out == 0  # for equal numbers the deviation has a kink: 0, as in torch
     dvar = xp.where(flat, 0.0, dout / xp.where(flat, 1.0, 2 * out))
     return _var_slope(xp, dvar, x, axis, correction, keepdims)
 
 
 def _std_or_0(xp: Any, *given: Any) -> Any:
-    """Return the deviation, and where it is 0 a constant: there the rule sends back 0."""
+    """Return the deviation, but a constant where it is 0: there the rule sends back 0."""
     out = std.on(xp, *given)
     return xp.where(out == 0, 0.0, out)
 
@@ -55,8 +58,8 @@ def std(xp: Any, x: Any, /, axis: Any, correction: float, keepdims: bool) -> Any
 
 
 def _largest(xp: Any, x: Any, axis: Any) -> Any:
-    """Return the largest along axis, which is subtracted before exp so that nothing overflows; 0 where there
-    are no elements."""
+    """Return the largest along axis, which is subtracted before exp so that nothing overflows; 0 if there are
+    no elements."""
     return xp.max(x, axis, True) if size(x, axis) else 0
 
 
@@ -73,7 +76,7 @@ def logsumexp(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     m = _largest(xp, x, axis)
     m = xp.where(xp.isfinite(m), m, 0.0) if size(x, axis) else m  # ∞ - ∞ would be NaN
     out = xp.log(xp.sum(xp.exp(x - m), axis, True)) + m
-    return out if keepdims else xp.sum(out, axis, False)  # along dimensions of one: drops them
+    return out if keepdims else xp.sum(out, axis, False)  # a sum along dimensions of size 1 drops them
 
 
 @operation(
@@ -102,7 +105,7 @@ def log_softmax(xp: Any, x: Any, /, axis: Any) -> Any:
 
 
 def _norm_or_0(xp: Any, *given: Any) -> Any:
-    """Return the norm, and where it is 0 a constant: there the rule sends back 0."""
+    """Return the norm, but a constant where it is 0: there the rule sends back 0."""
     out = norm.on(xp, *given)
     return xp.where(out == 0, 0.0, out)
 

@@ -123,7 +123,8 @@ def neg(x: Any, /) -> Any:
 
 
 def _base_slope(xp: Any, dout: Any, a: Any, b: Any) -> Any:
-    """Zero where the exponent is: x⁰ is 1 everywhere, also at x = 0, where the formula would give 0 · ∞."""
+    """Return the gradient of the base. It is 0 where the exponent is 0: x⁰ is 1 everywhere, also at x = 0,
+    where the formula would give 0 · ∞."""
     if isinstance(b, (int, float)):
         if b == 2 and getattr(a, "edge", None) is None:  # else a¹ is recorded, which can be differentiated
             return dout * (b * a)
@@ -132,7 +133,8 @@ def _base_slope(xp: Any, dout: Any, a: Any, b: Any) -> Any:
 
 
 def _exponent_slope(xp: Any, dout: Any, out: Any, a: Any, b: Any) -> Any:
-    """Zero where the base is 0 and the exponent is not negative: 0ᵇ is then flat."""
+    """Return the gradient of the exponent. It is 0 where the base is 0 and the exponent is not negative:
+    there 0ᵇ is constant."""
     base = xp.zeros_like(dout) + a
     slope = out * xp.log(base)
     return dout * xp.where(base == 0, xp.where(b >= 0, 0.0, slope), slope)

@@ -1,4 +1,4 @@
-"""What is true of an operation, beside its rules: said once, on its entry, and asked by whoever serves it."""
+"""The facts about an operation beside its rules: stated once, on its entry, and read by every backend."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Category(Enum):
     """How the elements of an operation's output come from those of its inputs."""
 
     COMPOSED = auto()
-    """As those of the operations that its forward function calls."""
+    """In the way of the operations that its forward function calls."""
     ELEMENTWISE = auto()
-    """Each is computed of the elements in the same place, the inputs broadcast against each other."""
+    """Each is computed from the elements in the same place, with the inputs broadcast against each other."""
     MASK = auto()
-    """Each is the element in the same place, or 0, as the place says."""
+    """Each is the element in the same place, or 0, depending on the place."""
     MOVEMENT = auto()
-    """Each is an element of the input, of a place that is known without reading anything."""
+    """Each is an element of the input, at a place that is known without reading anything."""
     REDUCTION = auto()
-    """Each is what many elements are folded to, along `axis`, a parameter."""
+    """Each is the result of folding many elements along the parameter `axis`."""
     SCAN = auto()
-    """Each is what the elements up to its place are folded to."""
+    """Each is the result of folding the elements up to its place."""
     GATHER = auto()
-    """Each is an element of the input, of a place that is read from an index."""
+    """Each is an element of the input, at a place that is read from an index."""
     SCATTER = auto()
     """The elements of an input are written, or added, to places of zeros or of another input."""
     JOIN = auto()
@@ -41,28 +41,29 @@ class Category(Enum):
 
 
 class Precision(Enum):
-    """What autocast computes an operation in. Source: the "Autocast Op Reference" of PyTorch's `amp` page."""
+    """The precision in which autocast computes an operation. Source: the "Autocast Op Reference" of PyTorch's
+    `amp` page."""
 
     HALF = auto()
     """In half precision."""
     FLOAT32 = auto()
     """In float32."""
     FLOAT32_ON_CUDA = auto()
-    """In float32 on a GPU, and elsewhere as it is."""
+    """In float32 on a GPU, and elsewhere in the precision of its inputs."""
 
 
 @dataclass(frozen=True)
 class C:
     """The C expression of one element of an elementwise operation, in templates.
 
-    In braces stands the name of an input, or of a parameter that is a number or an array. All inputs have
-    been converted to one dtype; what takes their place needs no brackets, but may begin with a minus. {F} is
-    "f" in float32 and nothing in float64, as in the names of C's own functions (`sin{F}`); {K} is "f", "d",
-    or, of integers, "i", as in those of `prelude.h`; {T} is the C type, and {U} the unsigned one, in which
+    The names in braces are those of inputs, or of parameters that are numbers or arrays. All inputs have been
+    converted to one dtype; what takes their place needs no brackets, but may begin with a minus. {F} is "f"
+    in float32 and nothing in float64, as in the names of C's own functions (`sin{F}`); {K} is "f", "d", or
+    for integers "i", as in those of `prelude.h`; {T} is the C type, and {U} the unsigned one, in which
     integers wrap. The whole is in brackets where C may need them.
 
-    text: for every dtype for which there is no other. floats, bools: for these. wraps: for signed integers of
-    32 and 64 bits, whose overflow C leaves undefined.
+    text: for every dtype without a template of its own. floats, bools: for these. wraps: for signed integers
+    of 32 and 64 bits, whose overflow C leaves undefined.
     """
 
     text: str
@@ -72,13 +73,13 @@ class C:
 
     @property
     def texts(self) -> list[str]:
-        """Return the templates."""
+        """Return the templates that are not empty."""
         return [text for text in (self.text, self.floats, self.bools, self.wraps) if text]
 
     @cached_property
     def repeats(self) -> bool:
-        """Return whether some template names an operand more than once, so that it must not be an expression
-        that is computed each time."""
+        """Return whether some template names an operand more than once, so that it must not be an expression,
+        which would be computed each time."""
         for text in self.texts:
             operands = [name for _, name, _, _ in Formatter().parse(text) if name and name not in "FKTU"]
             if len(set(operands)) < len(operands):
@@ -88,43 +89,43 @@ class C:
 
 @dataclass(kw_only=True, eq=False)
 class Facts:
-    """The keywords of `@operation` that are no rules, and the attributes of an entry.
+    """The keywords of `@operation` other than the rules, which become attributes of the entry.
 
     broadcasts: the inputs are broadcast against each other, so each gradient is summed back to its shape.
     floating: integers become floating point numbers first.
-    numeric: true and false are no numbers to it, and refused.
+    numeric: the operation refuses bool Tensors, which are not numbers to it.
     view: the output may share the input's memory.
-    contiguous: the output lies in order in memory, however the inputs do.
+    contiguous: the output lies in order in memory, however the inputs lie.
     keeps: PyTorch refuses a second backward through it, though the rules read no array. On an entry: whether
-        the first backward frees its nodes; None where it depends on the node, of which `frees` then says it.
-    autocast: what autocast computes it in, where that is not the precision of its inputs.
-    torch_name: what PyTorch prints as the `grad_fn`, where that is not the name and "Backward0".
+        the first backward frees its nodes; None where it depends on the node, for which `frees` decides.
+    autocast: the precision in which autocast computes it, where that is not the precision of its inputs.
+    torch_name: the name that PyTorch prints as the `grad_fn`, where that is not the name and "Backward0".
 
     category: how the elements of the output come from those of the inputs.
-    commutative: the two inputs may change places, and no bit of the output changes.
-    neutral: the number that leaves an operand as it is: the right one of two, and, of a commutative operation
-        or of the larger and the smaller, the left one as well. (0 leaves -0 as 0.)
+    commutative: the two inputs may be exchanged without a bit of the output changing.
+    neutral: the number that, as the right operand, leaves the left one as it is; and for a commutative
+        operation, maximum and minimum also the other way round. (-0 + 0 is 0.)
     predicate: the output is true or false (or 1 or 0), whatever the dtype of the inputs.
     whole: every element of the input is among those of the output.
-    folds: the operation of two numbers by which a reduction makes one of many; it begins at its neutral one.
+    folds: the operation on two numbers by which a reduction makes one of many, beginning at its `neutral`.
     cost: about how many simple instructions a processor takes for one element.
-    c: what C computes for an element. None where it is computed as the forward function says, of other
-        operations; what is neither elementwise nor composed of such has loops of its own in the compiler.
-    ufunc: the function of NumPy's that computes the same on its arrays, and can write it into a given one.
+    c: the C expression of an element. None where the forward function composes it of other operations; an
+        operation that is neither elementwise nor composed of such has loops of its own in the compiler.
+    ufunc: NumPy's function that computes the same on its arrays, and can write it into a given one.
 
-    standard: the array API standard's name of it, by which a namespace `xp` has it, where that is another.
+    standard: the name in the array API standard, by which a namespace `xp` has it, where that differs.
     operator: Python's sign for it.
-    drawn: what a drawing writes into its node, where that is not the name.
-    formula: the operator that formulas put before its operand, as LaTeX and as the text of MathML; under that
-        of a reduction stand the dimensions.
-    named: formulas write the operation by its name, and not what it is composed of.
-    in_torch, in_numpy: the call that printed code has for it, where that is not the library's function of its
-        name, or what its forward function is composed of. The names of inputs and parameters stand in braces,
-        as in "torch.relu({x})".
-    light: printed code rather computes it twice than gives it a name, as it does with arithmetic.
-    side: of an operation with a kink the forward function of the side that its rule takes, of the same
-        arguments: where a comparison decides, it stands as one.
-    in_place: PyTorch has it with an underscore, too.
+    drawn: the text of its node in a drawing, where that is not the name.
+    formula: the operator that formulas put before its operand, as LaTeX and as the text of MathML; a
+        reduction has its dimensions below it.
+    named: formulas write the operation by its name, and not by what it is composed of.
+    in_torch, in_numpy: its call in printed code, where that is neither the library's function of its name
+        nor what its forward function is composed of. The names of inputs and parameters stand in braces, as
+        in "torch.relu({x})".
+    light: printed code computes it twice rather than give it a name, as it does with arithmetic.
+    side: for an operation with a kink, a forward function with the same arguments that computes the side
+        that its rule takes, with every decision written as a comparison.
+    in_place: PyTorch has a version with an underscore that changes its input, too.
     """
 
     broadcasts: bool = False

@@ -2,7 +2,7 @@
 slices, None, and `...` at the end: a view) or advanced (integer arrays, and whole slices between them: a
 copy).
 
-Reading and adding-up are each other's rules: the gradient of what was read is added where it was read.
+Reading and adding up are each other's rules: the gradient of what was read is added where it was read.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from .table import operation
 
 
 def _put_back(xp: Any, dout: Any, x_like: Any, key: tuple[Any, ...]) -> Any:
+    """Return the gradient of what was read, added at its place in zeros."""
     return xp.scatter(dout, x_like.shape, key)
 
 
@@ -56,13 +57,14 @@ def put(xp: Any, x: Any, value: Any, /, key: tuple[Any, ...]) -> Any:
 
 
 def read_chain(xp: Any, x: Any, chain: tuple[Any, ...]) -> Any:
-    """Return x after a chain of views, ((operation, parameters), …)."""
+    """Return what a chain of views, ((operation, parameters), …), shows of x."""
     for entry, parameters in chain:
         x = entry.on(xp, x, *parameters)
     return x
 
 
 def _overwrite(xp: Any, x: Any, value: Any, chain: tuple[Any, ...]) -> Any:
+    """Return x with `value` in the part that a chain of views shows."""
     return put_view.on(xp, x, value, chain)
 
 

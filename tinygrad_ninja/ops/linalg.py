@@ -13,11 +13,12 @@ from .table import operation
 
 
 def _outer(xp: Any, x: Any, y: Any) -> Any:
-    """x's last dimension by y's last: (…, n) and (…, m) to (…, n, m)."""
+    """Return the outer product of the last dimensions: from (…, n) and (…, m) to (…, n, m)."""
     return xp.reshape(x, (*x.shape, 1)) * xp.reshape(y, (*y.shape[:-1], 1, y.shape[-1]))
 
 
 def _left_slope(xp: Any, dout: Any, a_like: Any, b: Any) -> Any:
+    """Return the gradient of the left factor."""
     if a_like.ndim == 2 and b.ndim == 2:
         return xp.matmul(dout, b.mT)
     if b.ndim == 1:  # each row of a met the vector: dout · b, or an outer product of them
@@ -30,11 +31,12 @@ def _left_slope(xp: Any, dout: Any, a_like: Any, b: Any) -> Any:
 
 
 def _all_rows(xp: Any, x: Any) -> Any:
-    """(…, n, m) as one matrix of all the rows."""
+    """Return (…, n, m) as one matrix of all the rows."""
     return xp.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _right_slope(xp: Any, dout: Any, a: Any, b_like: Any) -> Any:
+    """Return the gradient of the right factor."""
     if a.ndim >= 2 and b_like.ndim == 2:
         if a.ndim > 2:  # all rows of the batch at once: their products are summed
             a, dout = _all_rows(xp, a), _all_rows(xp, dout)

@@ -1,4 +1,4 @@
-"""Chains whose pen-and-paper rule is the lesson, each as one operation."""
+"""Chains of operations whose rule is derived with pen and paper, each as one operation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .table import operation
 
 
 def _cross_entropy_slope(xp: Any, dout: Any, logits: Any, target: Any, rows: Any) -> Any:
-    """Softmax, less one at the right answer, over n."""
+    """Return the gradient of the logits: the softmax, less 1 at the right class, over n."""
     probs = softmax.on(xp, logits, (1,))
     n = logits.shape[0]
     ones = xp.ones_like(xp.index(probs, (rows, target)))
@@ -39,6 +39,7 @@ def cross_entropy(xp: Any, logits: Any, /, target: Any, rows: Any) -> Any:
 
 
 def _normalized(xp: Any, x: Any, axis: tuple[int, ...], eps: float) -> tuple[Any, Any]:
+    """Return x̂ = (x - mean) / √(var + eps), and the factor 1 / √(var + eps)."""
     n = size(x, axis)
     difference = x - xp.sum(x, axis, True) / n
     inverse_std = xp.pow(xp.sum(difference * difference, axis, True) / n + eps, -0.5)
@@ -46,7 +47,8 @@ def _normalized(xp: Any, x: Any, axis: tuple[int, ...], eps: float) -> tuple[Any
 
 
 def _batch_norm_x(xp: Any, dout: Any, x: Any, weight: Any, axis: tuple[int, ...], eps: float) -> Any:
-    """Return the one line of the lecture's exercise, with the variance over n as in `BatchNorm1d`."""
+    """Return the gradient of x in batch norm: the one line of the lecture's exercise, with the variance over
+    n, as in `BatchNorm1d`."""
     xhat, inverse_std = _normalized(xp, x, axis, eps)
     n = size(x, axis)
     return (weight * inverse_std / n) * (
@@ -70,7 +72,8 @@ def batch_norm(xp: Any, x: Any, weight: Any, bias: Any, /, axis: tuple[int, ...]
 
 
 def _layer_norm_x(xp: Any, dout: Any, x: Any, weight: Any, axis: tuple[int, ...], eps: float) -> Any:
-    """Batch norm's line, but that the weight differs along the axis and so belongs to each dout."""
+    """Return the gradient of x in layer norm: as in batch norm, but the weight differs along the axis, and so
+    multiplies dout."""
     xhat, inverse_std = _normalized(xp, x, axis, eps)
     n = size(x, axis)
     dxhat = dout * weight

@@ -11,10 +11,11 @@ from .reduction import reducing, size, spread
 
 
 def _product_of_others(xp: Any, x: Any) -> Any:
-    """For each element of a vector the product of all the others, without a division, so that zeros are
-    right.
+    """Return, for each element of a vector, the product of all the others: without a division, so that it is
+    right for zeros, too.
 
-    Products of everything before, and of everything after, each by doubling: after step k the window is 2ᵏ.
+    It is the product of all elements before times that of all after, each by doubling: after step k the
+    window is 2ᵏ.
     """
     n = x.shape[0]
 
@@ -30,6 +31,8 @@ def _product_of_others(xp: Any, x: Any) -> Any:
 
 
 def _prod_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """Return the gradient of a product: by a division where no element is zero."""
+
     def divided() -> Any:
         return spread(xp, dout * out, x, axis, keepdims) / x
 
@@ -40,7 +43,7 @@ def _prod_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, keepdims: bool)
 
 
 def _multiplied(xp: Any, dout: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """dout times the product of the others, also where some are zero."""
+    """Return `dout` times the product of the other elements, also where some are zero."""
     axes = tuple(range(x.ndim)) if axis is None else axis
     rest = tuple(i for i in range(x.ndim) if i not in axes)
     order = (*axes, *rest)

@@ -1,4 +1,4 @@
-"""Operands that do not agree: other dtypes, other devices, numbers, NumPy's arrays."""
+"""Operands that do not agree: different dtypes, different devices, numbers, NumPy's arrays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .table import Operation
 
 
 def as_floating(x: Any) -> Any:
-    """Return a Tensor of integers in the default floating point dtype; another one as it is."""
+    """Return a Tensor of integers in the default floating point dtype; another Tensor unchanged."""
     if not KINDS[type(x.array)].is_integral(x.array):
         return x
     return elementwise.cast(x, array_dtype(x.array, dtypes.get_default_dtype()))
@@ -24,8 +24,8 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
     """Return two operands as the operation takes them: Tensors of one dtype on one device, or one and a
     number.
 
-    A Tensor of another dtype is cast by a recorded operation. NotImplemented twice where one is no number.
-    RuntimeError where the devices differ.
+    A Tensor of another dtype is cast by a recorded operation. Return NotImplemented twice where an operand is
+    not a number. Raise RuntimeError where the devices differ.
     """
     foreign = isinstance(a, np.ndarray) or isinstance(b, np.ndarray)
     a, b = _operand(a), _operand(b)
@@ -74,6 +74,7 @@ def _cast(x: Any, dtype: dtypes.dtype) -> Any:
 
 
 def _operand(x: Any) -> Any:
+    """Return an operand as a Tensor or a Python number; NotImplemented where it is neither."""
     if isinstance(x, np.generic):  # np.float64 is a float too
         return x.item()
     if isinstance(x, (Tensor, float, int)):

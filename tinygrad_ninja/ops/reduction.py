@@ -1,4 +1,4 @@
-"""Operations that make one number of many: along the dimensions `axis` (a tuple, None for all) of the
+"""Operations that reduce many numbers to one: along the dimensions `axis` (a tuple, None for all) of the
 input."""
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ reducing = partial(operation, category=Category.REDUCTION, contiguous=True)
 
 
 def spread(xp: Any, d: Any, like: Any, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
-    """Return `d`, which was reduced from the shape of `like` along `axis`, repeated back to that shape."""
+    """Repeat `d`, which was reduced from the shape of `like` along `axis`, back to that shape."""
     if not keepdims and axis is not None and d.ndim:
         d = xp.reshape(d, _kept(like.shape, axis))
     return xp.broadcast_to(d, like.shape)
 
 
 def _kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape with the dimensions of `axis` reduced to size 1."""
     return tuple(1 if i in axis else n for i, n in enumerate(shape))
 
 
 def size(like: Any, axis: tuple[int, ...] | None) -> int:
-    """Return how many numbers went into each result."""
+    """Return how many numbers are reduced to each result."""
     return math.prod(like.shape if axis is None else map(like.shape.__getitem__, axis))
 
 
@@ -49,13 +50,14 @@ def mean(xp: Any, x: Any, /, axis: tuple[int, ...] | None, keepdims: bool) -> An
     """out = Σ x / n;  dx = dout / n, repeated."""
     n = size(x, axis)
     total = xp.sum(x, axis, keepdims)
-    return total / n if n else total * math.nan  # the mean of nothing
+    return total / n if n else total * math.nan  # the mean of no elements is NaN
 
 
 def _share_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """Return the gradient of a maximum or minimum: shared evenly among the elements that are equal to it."""
     largest = spread(xp, out, x, axis, keepdims)
     wins = x == largest
-    if axis is None:  # where PyTorch lets the NaNs share too
+    if axis is None:  # then the NaNs share too, as in PyTorch
         wins = wins | ((x != x) & (largest != largest))
     winners = xp.where(wins, xp.ones_like(x), 0.0)
     count = xp.sum(winners, axis, keepdims)
@@ -63,7 +65,7 @@ def _share_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, keepdims: bool
 
 
 def _mean_of_winners(extreme: str, xp: Any, x: Any, axis: Any, keepdims: bool) -> Any:
-    """Return the mean of those that are equal to the largest, or to the smallest."""
+    """Return the mean of the elements that are equal to the largest, or to the smallest."""
     wins = x == getattr(xp, extreme)(x, axis, True)
     count = xp.sum(xp.where(wins, xp.ones_like(x), 0.0), axis, keepdims)
     return xp.sum(xp.where(wins, x, 0.0), axis, keepdims) / count

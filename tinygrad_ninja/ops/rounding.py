@@ -1,4 +1,4 @@
-"""Operations that are constant but for jumps, and so have the slope 0: signs, integer parts, remainders."""
+"""Operations that are constant except for jumps, with the slope 0: signs, integer parts, remainders."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from .facts import C
 
 
 def flat(xp: Any, dout: Any) -> Any:
+    """Return the gradient of a function that is constant except for jumps: zeros."""
     return xp.zeros_like(dout)
 
 
@@ -48,7 +49,7 @@ def trunc(xp: Any, x: Any, /) -> Any:
 
 
 def _refuse_zero(xp: Any, a: Any, b: Any) -> None:
-    """Among integers there is no answer to a division by zero, as infinity is among floats."""
+    """Raise RuntimeError for a division of integers by zero, which unlike that of floats has no result."""
     integral = xp.is_integral(a if hasattr(a, "dtype") else b)
     empty = 0 in (*getattr(a, "shape", ()), *getattr(b, "shape", ()))
     if integral and not empty and not (b if isinstance(b, (int, float)) else xp.all(b, None, False)):

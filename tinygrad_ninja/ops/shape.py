@@ -1,4 +1,4 @@
-"""Operations that move numbers and change none."""
+"""Operations that move numbers without changing them."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def squeeze(xp: Any, x: Any, /, shape: tuple[int, ...]) -> Any:
 
 
 def _inverse(axes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the permutation that undoes `axes`."""
     return tuple(axes.index(i) for i in range(len(axes)))
 
 
@@ -77,9 +78,10 @@ def expand(xp: Any, x: Any, /, shape: tuple[int, ...]) -> Any:
 
 
 def _piece(xp: Any, dout: Any, tensors_like: tuple[Any, ...], axis: int, position: int) -> Any:
+    """Return one tensor's piece of the gradient of a concatenation."""
     start = 0
-    for each in tensors_like[:position]:
-        start += each.shape[axis]
+    for tensor in tensors_like[:position]:
+        start += tensor.shape[axis]
     stop = start + tensors_like[position].shape[axis]
     return xp.index(dout, (slice(None),) * axis + (slice(start, stop),))
 
@@ -96,6 +98,7 @@ def cat(xp: Any, *tensors: Any, axis: int) -> Any:
 
 
 def _layer(xp: Any, dout: Any, tensors_like: tuple[Any, ...], axis: int, position: int) -> Any:
+    """Return one tensor's layer of the gradient of a stack."""
     return xp.index(dout, (slice(None),) * axis + (position, Ellipsis))
 
 
@@ -140,10 +143,11 @@ def triu(xp: Any, x: Any, /, offset: int) -> Any:
 
 
 def _onto_diagonal(xp: Any, dout: Any, x_like: Any, offset: int) -> Any:
+    """Return the gradient of a diagonal: `dout` on the diagonal of a matrix of zeros."""
     rows, columns = x_like.shape
     square = xp.diag_embed(dout, offset)
     n, m = square.shape
-    if n > rows or m > columns:  # of a matrix that is not square
+    if n > rows or m > columns:  # the matrix is not square
         square = xp.index(square, (slice(0, rows), slice(0, columns)))
         n, m = min(n, rows), min(m, columns)
     if n < rows or m < columns:
@@ -168,6 +172,7 @@ def diag_embed(xp: Any, x: Any, /, offset: int) -> Any:
 
 
 def _move_back(xp: Any, dout: Any, x_like: Any) -> Any:
+    """Return the gradient on the device of the input."""
     return to_device.on(xp, dout, device_of(x_like))
 
 

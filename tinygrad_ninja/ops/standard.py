@@ -6,6 +6,6 @@ from .table import TABLE, Operation
 
 
 def entry_called(name: str) -> Operation | None:
-    """Return the entry that the function of this name in a namespace `xp` stands for: that of the name, or
-    whose standard name it is. None where there is none."""
+    """Return the entry for the function of this name in a namespace `xp`: the entry with that name, or with
+    that standard name. None where there is none."""
     return TABLE.get(name) or next((entry for entry in TABLE.values() if entry.standard == name), None)

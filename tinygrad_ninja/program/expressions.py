@@ -8,13 +8,13 @@ from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 COMPARED, OR, XOR, AND, SUM, PRODUCT, SIGN, POWER, CALL = range(9)
-"""How tightly Python binds, from loose to tight."""
+"""How tightly Python's operators bind, from loose to tight."""
 
 
 class Code:
-    """A piece of Python, how tightly its outermost operator binds, and the shape of what it stands for.
+    """A piece of Python, how tightly its outermost operator binds, and the shape of its value.
 
-    number: it is a Python number, which not every function takes.
+    number: whether it is a Python number, which not every function takes.
     """
 
     def __init__(self, text: str, level: int = CALL, shape: tuple[int, ...] = ()) -> None:
@@ -56,9 +56,11 @@ class Code:
 
 
 def _binary(symbol: str, level: int) -> tuple[Callable[..., Code], Callable[..., Code]]:
+    """Return the methods of a binary operator, plain and reflected."""
+
     def left(a: Any, b: Any) -> Code:
         a, b = code(a), code(b)
-        # Of a power the right side may be a signed number; else a chain is read from the left.
+        # The exponent of a power may be a signed number; otherwise a chain is read from the left.
         sides = (CALL, SIGN) if level == POWER else (level, level + 1)
         space = "" if level == POWER and a.level == CALL else " "
         return Code(f"{a.at(sides[0])}{space}{symbol}{space}{b.at(sides[1])}", level)
@@ -75,12 +77,12 @@ for _name, _symbol, _level in (
 ):  # fmt: skip
     _left, _right = _binary(_symbol, _level)
     setattr(Code, _name, _left)
-    if _level != COMPARED:  # of which Python knows the reflected ones itself
+    if _level != COMPARED:  # Python itself reflects comparisons
         setattr(Code, f"__r{_name[2:]}", _right)
 
 
 def code(x: Any) -> Code:
-    """Return what may stand in an expression, as code."""
+    """Return anything that may stand in an expression, as code."""
     if isinstance(x, Code):
         return x
     if isinstance(x, tuple):
@@ -107,14 +109,15 @@ def key_text(key: tuple[Any, ...], view: bool = False) -> str:
 
 
 def call(function: str, *arguments: Any, **options: Any) -> Code:
+    """Return the call of a function; arguments that are None are left out."""
     given = [str(code(argument)) for argument in arguments if argument is not None]
     given += [f"{name}={code(value)}" for name, value in options.items()]
     return Code(f"{function}({', '.join(given)})")
 
 
 def filled(template: str, values: dict[str, Any]) -> Code:
-    """Return a call that is written in a template, as `Facts.in_torch` is, with values for what stands in
-    braces."""
+    """Return a call that is written as a template, such as `Facts.in_torch`, with values in place of the
+    names in braces."""
     text, parts = "", list(Formatter().parse(template))
     follows = [before for before, *_ in parts[1:]]
     for (before, name, _, _), after in zip(parts, [*follows, ""], strict=True):
