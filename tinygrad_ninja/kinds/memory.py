@@ -93,9 +93,8 @@ def arranged_by_key(out: Array, x: Array, key: tuple[Any, ...]) -> Array:
     if not at:
         return out
     read = np.broadcast_shapes(*[key[i].shape for i in at])
-    before = (
-        at[0] if at[-1] - at[0] == len(at) - 1 else 0
-    )  # index arrays that are not adjacent put their dimensions first
+    # Index arrays that are not adjacent put their dimensions first.
+    before = at[0] if at[-1] - at[0] == len(at) - 1 else 0
     kept = [abs(step) for i, step in enumerate(x.strides) if i not in at]
     after = len(kept) - before
     steps = [(*kept[:before], *[0] * len(read), *kept[before:])]

@@ -18,7 +18,7 @@ from array_api_compat.torch import broadcast_to
 
 from .. import dtypes
 
-Array: TypeAlias = Any  # a torch.Tensor, of which the type checker knows nothing
+Array: TypeAlias = Any  # a torch.Tensor, which the type checker does not know
 
 
 def __getattr__(name: str) -> Any:

@@ -282,6 +282,6 @@ def _by_name(step: Instruction, operands: list[Any]) -> Math:
     given = dict(zip(step.operation.parameters, step.parameters, strict=True))
     targets = [name(x.name or "i") for x in given.values() if isinstance(x, Var) and not is_range(x)]
     along = [dims(given["axis"])] if given.get("axis") is not None else []
-    if given.get("correction", 1) != 1:  # as PyTorch's own functions have it, if nothing is said
+    if given.get("correction", 1) != 1:  # 1 is the default of PyTorch's functions
         along += [name("correction"), math(given["correction"])]
     return apply(step.operation.name, *operands, *targets, below=key_of(tuple(along)) if along else None)

@@ -290,7 +290,7 @@ class Writer:
         if together(used) != maker.output.shape:
             codes = [self._whole(x) for x in used]
         variables = [x for x in used if isinstance(x, Var) and not x.constant]
-        if operation is comparison.where and not variables:  # nothing else says the dtype
+        if operation is comparison.where and not variables:  # nothing else decides the dtype
             i = next((i for i, x in enumerate(used) if isinstance(x, Var)), 0)
             number = used[i].number if isinstance(used[i], Var) else used[i]
             codes[i] = self._full(Var(np.empty((), maker.output.dtype)), number)
@@ -337,7 +337,7 @@ class Writer:
         floating = np.issubdtype(dtype, np.floating)
         return Code(f"{self.language.own('kind')}({written})") if self._wide and floating else written
 
-    # -- what is written how ---------------------------------------------------------------------------------
+    # -- lowering and helpers --------------------------------------------------------------------------------
 
     def _lowered(self, instruction: Instruction) -> list[Instruction]:
         """Return the instruction as simpler ones, where the language has no function for it."""

@@ -172,9 +172,8 @@ def _check(forward: Forward, expanded: Backward, short: Backward) -> None:
     inputs = {var: double(var.value) for var in forward.program.inputs}
     there = widened(forward.program).run(inputs)
     first, other = (widened(passed.program).run(there) for passed in (expanded, short))
-    known = {
-        var: np.isfinite(first[var]) for var in expanded.gradients.values()
-    }  # elsewhere there is no slope
+    # Where a gradient is not finite there is no slope to compare.
+    known = {var: np.isfinite(first[var]) for var in expanded.gradients.values()}
     greatest = max(abs(first[var][there]).max(initial=0) for var, there in known.items())
     for var, gradient in short.gradients.items():
         long = expanded.gradients[var]

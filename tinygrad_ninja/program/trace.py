@@ -117,7 +117,7 @@ class Tape:
                 return self.apply(reduction.sum, (self.array(x),), (axes, False))
         same = (operation, repr(tuple(map(_identity, variables))), repr(substitute(options, _identity)))
         result = self._computed.get(same)
-        if result is None or operation is shape.clone:  # a clone is asked for to have another array
+        if result is None or operation is shape.clone:  # a clone is always another array
             result = self._computed[same] = Var(value)
             flows = (False,) * len(variables)
             self.instructions.append(

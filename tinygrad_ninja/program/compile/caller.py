@@ -1,8 +1,8 @@
-"""The Python that surrounds every run of a compiled step, written out for that step.
+"""The Python code around every run of a compiled step, generated for that step.
 
 A step of the lecture's model takes less time than a loop over its parameters and their checks would, so the
-checks are unrolled, as dataclasses generate their methods: the text below is made of numbers and of the
-lines here alone.
+checks are unrolled, as dataclasses generate their methods: the generated text consists only of numbers and of
+the lines here.
 """
 
 from __future__ import annotations
@@ -26,23 +26,24 @@ _SHARED = "Tensors that share their memory and did not, or the reverse"
 
 
 class ChangedError(Exception):
-    """What the step was recorded with is no longer so: it must be recorded again."""
+    """The conditions under which the step was recorded have changed: it must be recorded again."""
 
 
 def _same(condition: bool, what: str) -> None:
+    """Raise ChangedError where a condition of the recording does not hold."""
     if not condition:
         raise ChangedError(what)
 
 
 class Caller:
-    """What the generated function calls in the rare cases."""
+    """The functions that the generated code calls in rare cases."""
 
     def __init__(self, step: Step) -> None:
         self.step = step
-        self.moves: set[int] = set()  # the slots that hold other memory since `apart` looked
+        self.moves: set[int] = set()  # the slots that got other memory since the last call of `apart`
         self.changed = {address.buffer.slot for address, _ in step.stores}
         table = step.table
-        # Where a slot's elements lie, beside its address; for all that takes its place they lie alike.
+        # The bounds of a slot's elements from its address; any array that replaces it has the same.
         self._reach = {}
         for _, array, slot, _ in step.owners:
             at = table.address(slot)
@@ -59,31 +60,32 @@ class Caller:
         return array
 
     def apart(self) -> None:
-        """ChangedError where memory that the step changes overlaps with other memory of it."""
+        """Raise ChangedError where memory that the step changes overlaps with other memory of the step."""
         looked_at: Iterable[int] = self.moves
         if not self.changed.isdisjoint(looked_at):
             self._sort()
             looked_at = self._reach.keys() - self.changed
         for slot in looked_at:
             start, end = self._span(slot)
-            last = bisect_left(self._starts, end) - 1  # of those that begin before it ends
+            last = bisect_left(self._starts, end) - 1  # the last that begins before this one ends
             if last >= 0 and self._ends[last] > start and start < end:
                 raise ChangedError(_SHARED)
         self.moves.clear()
 
     def _span(self, slot: int) -> tuple[int, int]:
+        """Return the addresses between which a slot's elements lie."""
         at, (low, high) = self.step.table.address(slot), self._reach[slot]
         return at + low, at + high
 
     def _sort(self) -> None:
-        """Put what the step changes in the order of its addresses."""
+        """Sort the memory that the step changes by its addresses."""
         spans = sorted(self._span(slot) for slot in self.changed)
         spans = [(start, end) for start, end in spans if start < end]
         self._starts, self._ends = [start for start, _ in spans], [end for _, end in spans]
         _same(all(map(le, self._ends, self._starts[1:])), _SHARED)
 
     def words(self, number: int, slot: int) -> tuple[Any, int]:
-        """Random words beyond those in the generator's memory; returns its new memory, and the address of
+        """Draw random words beyond those in the generator's memory; return its new memory, and the address of
         that."""
         generator, n = self.step.words[number]
         self.step.table.point(slot, generator._words(n))
@@ -195,7 +197,7 @@ def caller(step: Step) -> Any:
             continue
         state.append(f"t{i}")
         names[f"first_t{i}"] = wrap(step.table.arrays[place_of])
-        # Held by the node, by t, and by this count; its array by the table and the Tensor.
+        # Held by the node, by t, and by the call of count; its array by the table and by the Tensor.
         before.append(
             f"if count(t{i}) > (3 if {target}._grad is t{i} else 2) or count(t{i}._array) > 3: "
             f"t{i} = own.fresh({place_of})"

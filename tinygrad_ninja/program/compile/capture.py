@@ -1,11 +1,11 @@
 """Recording a whole step: what it computes, what it draws, and what it leaves changed.
 
 While a function runs under `Recording`, an observer of its thread, every Tensor it touches shows a `Recorded`
-array, whatever the way by which the function came to that Tensor; the engine's operations and rules run on
+array, however the function reached that Tensor; the engine's operations and rules run on
 these as on any other kind of array and leave instructions on a tape. Nothing is written to memory: a change
 in place only says which variable that memory holds from then on. What Tensors, nodes and generators hold is
-the recording's own affair, and gone with it; attributes of Modules and an optimizer's state are put back as
-they were. So a recording leaves no trace, whether it succeeds or not.
+kept in the recording, and gone with it; attributes of Modules and an optimizer's state are restored. So a
+recording leaves no trace, whether it succeeds or not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .checks import Check, is_unknown, unknown_within
 from .collector import still_held
 from .results import mapped
 from .shapes import is_torch, stand_in_for
-from .tape import Cell, Recorded, StepTape, UnsettledError, refuse, told
+from .tape import Cell, Recorded, StepTape, UnsettledError, read_out_message, refuse
 from .values import ValuesMetError
 
 
@@ -57,12 +57,12 @@ class Number:
 
 @dataclass
 class Captured:
-    """What a step does. instructions: in order. cells: the memory of Tensors that it found, each with what it
-    holds afterwards. checks: what it looks for before. gradients: node, and what its gradient is then (None:
-    none); needs: the gradient that a node must have (or None) for this recording to hold. result: what the
-    function returned, variables for Tensors. elsewhere: the arguments that the function can come to by
-    another way, too. place: the device of its torch tensors, "cpu" where there are none; places: which they
-    are.
+    """What a step does. instructions: in order. cells: the memory of Tensors that it found, with its value
+    afterwards. checks: those to be made before. gradients: nodes, and their gradients afterwards (None: no
+    gradient); needs: the gradient that a node must have (or None) for this recording to hold. result: what
+    the function returned, with variables for Tensors. elsewhere: the arguments that the function can also
+    reach in another way. place: the device of its torch tensors, "cpu" where there are none; places: those of
+    the variables that are torch tensors.
     """
 
     instructions: list[Instruction]
@@ -85,18 +85,19 @@ _DRAWS = ("integers", "uniform", "normal", "permutation", "exponential")
 
 
 def _is_memory(array: Any) -> bool:
-    """Return whether it is an array that is not recorded."""
+    """Return whether this is an array that is not recorded."""
     return type(array) is np.ndarray or is_torch(array)
 
 
 def _require_memory(array: Any) -> None:
+    """Raise UnsupportedError where a Tensor holds something other than such an array."""
     if not _is_memory(array):
         refuse(f"a Tensor that holds a {type(array).__name__} is not compiled")
 
 
 @contextmanager
 def _unobserved() -> Iterator[None]:
-    """Let nobody observe what this thread does inside."""
+    """Let this thread run without an observer inside."""
     observer = observers.pop(get_ident())
     try:
         yield
@@ -106,8 +107,8 @@ def _unobserved() -> Iterator[None]:
 
 @dataclass(eq=False)
 class _Gradient:
-    """What a node keeps that was there before: in truth, and as the recording sees it. read: whether that was
-    read before it was written to."""
+    """The gradient of a node that was there before the recording: the real one (`before`), and the one that
+    the recording sees (`now`). read: whether it was read before it was written."""
 
     read: bool
     before: Tensor | None
@@ -115,7 +116,8 @@ class _Gradient:
 
 
 class _Group(dict[str, Any]):
-    """An optimizer's group, with the rate that it has at each call. What is set here is set there, too."""
+    """An optimizer's group, with the learning rate as a number that is read at each call. Settings that are
+    changed here are changed in the group, too."""
 
     def __init__(self, recording: Recording, group: dict[str, Any]) -> None:
         super().__init__({**group, "lr": recording.rate(group)})
@@ -127,7 +129,7 @@ class _Group(dict[str, Any]):
 
 
 class Recording(Observer):
-    """A context: the functions that run inside, in this thread, are recorded."""
+    """A context in which the functions that this thread runs are recorded."""
 
     def __init__(self) -> None:
         self.tape = StepTape()
@@ -137,13 +139,13 @@ class Recording(Observer):
         self.checks: list[Check] = []
         self.settings: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._born: dict[int, Array] = {}
-        # What Tensors and nodes hold that were there before, for this recording alone: others see the truth.
+        # What Tensors and nodes from before hold, for this recording alone: others see the real values.
         self._arrays: dict[Tensor, Any] = {}
         self._grads: dict[Node, _Gradient] = {}
         self._attributes: dict[tuple[Module, str], Any] = {}
         self._optimizers: dict[Optimizer, Any] = {}
         self._groups: dict[Optimizer, list[dict[str, Any]]] = {}
-        self._generators: dict[Generator, Generator] = {}  # of each the one that is drawn from in its place
+        self._generators: dict[Generator, Generator] = {}  # for each the copy that is drawn from in its place
 
     def __enter__(self) -> Self:
         self._start = next(clock)
@@ -192,7 +194,8 @@ class Recording(Observer):
         return self.tape.of(self.cell(tensor, array))
 
     def _held(self, tensor: Tensor) -> Any:
-        """Return what a Tensor holds for this recording: recorded, or memory that it has not met yet."""
+        """Return what a Tensor holds for this recording: a recorded array, or memory that it has not met
+        yet."""
         return self._arrays.get(tensor, tensor._array)
 
     def cell(self, tensor: Tensor, array: Array) -> Cell:
@@ -227,10 +230,11 @@ class Recording(Observer):
         return array is None or isinstance(array, Recorded) or id(array) in self._born
 
     def _is_older(self, node: Node) -> bool:
-        """Return whether the node was there before."""
+        """Return whether the node was there before the recording."""
         return node.order < self._start
 
     def _gradient(self, node: Node, read: bool) -> _Gradient:
+        """Return the recording's entry for the gradient of a node."""
         return self._grads.setdefault(node, _Gradient(read, node._grad, node._grad))
 
     def draw(
@@ -259,7 +263,7 @@ class Recording(Observer):
 
     def read_out(self, how: str, data: Any) -> None:
         if unknown_within(data):
-            raise ReadOutError(told(how))
+            raise ReadOutError(read_out_message(how))
 
     def number(self, x: Any) -> Any:
         if not isinstance(x, Tensor):
@@ -306,6 +310,7 @@ class Recording(Observer):
         return wrap(self.number_of(lambda args: args[place], np.array(value, kind)))
 
     def _as_number(self, array: Any) -> Recorded:
+        """Mark an array as a Python number, and return it."""
         array.number = True
         return array
 
@@ -356,6 +361,7 @@ class Recording(Observer):
         )
 
     def _rebound(self, what: str, before: Any, now: Any) -> None:
+        """Record that an attribute was set to another Tensor, as a change of the memory of the one before."""
         if now is before:
             return
         if not isinstance(now, Tensor) or not isinstance(before, Tensor):
@@ -363,6 +369,8 @@ class Recording(Observer):
         self._take_over(self.cell(before, before._array), now.array, what)
 
     def _take_over(self, cell: Cell, now: Any, what: str) -> None:
+        """Let a memory hold a new value from now on. Raise UnsupportedError where its shape or dtype
+        changes."""
         if cell.before.shape != now.shape or cell.before.dtype != now.dtype:
             refuse(f"{what} changes its shape or dtype")
         cell.var = self.tape.variable(now)
@@ -402,11 +410,12 @@ class Recording(Observer):
         return numbers
 
     def _went_back(self) -> bool:
+        """Return whether a gradient was computed."""
         return any(
             isinstance(kept.now, Tensor) and kept.now is not kept.before for kept in self._grads.values()
         )
 
     def escaped(self) -> bool:
-        """Return whether something that the step computed is still held; asked after it, within
+        """Return whether something that the step computed is still held; call it after the step, within
         `resting_collector`."""
         return still_held(lambda: any(array() is not None for array in self.tape.arrays))

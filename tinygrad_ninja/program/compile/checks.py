@@ -1,7 +1,7 @@
-"""What the engine looks for in its input before it computes with it, looked for again at every call.
+"""The checks that the engine makes of its input before it computes with it, made again at every call.
 
-An eager function reads such a value out of an array and raises. One that is recorded notes what it would have
-looked for, and the compiled step looks before it changes anything.
+An eager function reads such a value out of an array and raises. A function that is being recorded notes the
+check instead, and the compiled step makes it before it changes anything.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Check:
     message: str
 
     def look(self, array: Array) -> None:
-        """Raise the error, if it is one."""
+        """Raise the error where an element of the array is out of range."""
         if ((array < self.low) | (array >= self.high)).any():
             raise self.error(self.message)
 
@@ -78,5 +78,5 @@ def _place(instruction: Instruction) -> str:
 
 
 def divides(operation: Operation, dtype: np.dtype[Any]) -> bool:
-    """Return whether the operation divides integers, by others of which none may be 0."""
+    """Return whether the operation divides integers, so that no divisor may be 0."""
     return operation in (rounding.remainder, rounding.floor_divide) and dtype.kind in "iu"

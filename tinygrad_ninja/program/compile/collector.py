@@ -15,8 +15,8 @@ _was_enabled = False
 
 @contextmanager
 def resting_collector() -> Iterator[None]:
-    """Let the collector rest, so that what is made inside stays in its youngest generation, which is
-    collected without a walk over all else that there is."""
+    """Pause the collector, so that objects made inside stay in its youngest generation, which is collected
+    without a walk over all other objects."""
     global _resting, _was_enabled
     with _lock:
         if not _resting:

@@ -39,12 +39,12 @@ from .values import ValueRecording, ValuesMetError
 _FOR_NUMPY, _FOR_TORCH = ("c", "numpy"), ("inductor", "torch")
 _NUMBERS = (float, int)
 _ARGUMENTS = {*PLAIN, dtype, Generator, TorchGenerator}
-_TOLD_BY_VALUE = _ARGUMENTS.difference(_NUMBERS)
-_EAGERLY = object()  # in the place of a result: eager code is to make it
+_COMPARED_BY_VALUE = _ARGUMENTS.difference(_NUMBERS)
+_EAGERLY = object()  # in place of a result: eager code has to compute it
 
 
 class CompileWarning(UserWarning):
-    """A function runs slower than it might: it is recorded again, or not compiled at all; the message says
+    """A function runs slower than it could: it is recorded again, or not compiled at all; the message says
     why."""
 
 
@@ -58,8 +58,8 @@ def compile(
     """Return `fn`, a function over Tensors, compiled: forward, backward and update, run as C; on
     torch's tensors as torch code.
 
-    The first call records it; results, parameters, gradients and the states of generators are what eager
-    leaves. Arguments may be Tensors, NumPy arrays (which the function sees as Tensors) and Python numbers,
+    The first call records it; results, parameters, gradients and the states of generators are those of eager
+    code. Arguments may be Tensors, NumPy arrays (which the function sees as Tensors) and Python numbers,
     which are read anew at each call; Tensors that it finds elsewhere are changed in place. Another shape or
     dtype, another number among the function's globals or closure, another setting of an optimizer records
     it again, up to `recompile_limit` recordings, with one warning.
@@ -74,12 +74,12 @@ def compile(
     "inductor", which torch.compile fuses, or "auto": fused where torch.compile finds its tools, else not,
     with a warning. On a GPU either is replayed as one CUDA graph.
 
-    Threads may call it at once; they take turns. Within another function that is recorded it is a part of
-    that one.
+    Threads may call it at the same time; they take turns. Within another function that is recorded it is a
+    part of that one.
 
     A Tensor that the function returns has no history. What is neither a Tensor, an argument, a Generator
     nor a number that the function names (an array, a list of numbers) is read once, when it is recorded.
-    ValueError for another backend.
+    Raise ValueError for another backend.
     """
     if fn is None:
         return functools.partial(
@@ -91,7 +91,7 @@ def compile(
 
 
 class Compiled:
-    """What `compile` returns. Called as the function; see there."""
+    """A compiled function, as `compile` returns it: it is called like the function itself."""
 
     def __init__(self, fn: Callable[..., Any], fullgraph: bool, backend: str, limit: int) -> None:
         functools.update_wrapper(self, fn)
@@ -102,11 +102,13 @@ class Compiled:
         self._eager = ""
         self._of_values = False
         self._last: Step | None = None
-        # A step has one memory, and a recording changes what it finds and puts it back. Reentrant, for eager
+        # A step has one memory, and a recording changes what it finds and restores it. Reentrant, for eager
         # code that calls the function itself.
         self._lock = RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the recorded step that fits the arguments; where there is none, record one or run eager
+        code."""
         if self._eager or (observers and _is_watched()):
             return self._run_eagerly(args, kwargs)
         self._lock.acquire()  # `with` takes twice as long
@@ -135,7 +137,7 @@ class Compiled:
         return self if instance is None else types.MethodType(self, instance)
 
     def __reduce__(self) -> str:
-        """Copied and pickled as a function: by its name."""
+        """Return the name of the function, by which it is copied and pickled."""
         return getattr(self, "__qualname__", self._name)
 
     def source(self) -> str:
@@ -157,6 +159,7 @@ class Compiled:
         return self._recorded().fused
 
     def _recorded(self) -> Step:
+        """Return the last recorded step. Raise RuntimeError where there is none."""
         if self._last is None:
             raise RuntimeError(f"nothing is compiled: {self._eager or 'call the function once'}")
         return self._last
@@ -164,7 +167,8 @@ class Compiled:
     # -- recording -------------------------------------------------------------------------------------------
 
     def _record(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str) -> Any:
-        if self._eager:  # since another thread has tried
+        """Record a call and return its result, or _EAGERLY where eager code has to compute it."""
+        if self._eager:  # another thread has tried meanwhile
             return _EAGERLY
         if self._count >= self._limit:
             return self._give_up(f"it was recorded {self._limit} times, the last time for {reason}")
@@ -180,11 +184,11 @@ class Compiled:
             result = self._run_eagerly(args, kwargs)
             self._give_up_after(sys.exc_info()[1])
             return result
-        if step is None:  # a first call that makes what later ones use, such as an optimizer's state
+        if step is None:  # a first call that creates what later ones use, such as an optimizer's state
             if self._retries >= 2:
                 return self._give_up("it keeps a Tensor that it computed, for instance in a list; return it")
             self._retries += 1
-            return self._run_eagerly(args, kwargs)  # in turn: a recording would undo what it changes
+            return self._run_eagerly(args, kwargs)  # within the lock: a recording would undo its changes
         if self._count == 1:
             _warn(f"{self._name} is recorded again, for {reason}; at most {self._limit} recordings are kept")
         self._count += 1
@@ -230,6 +234,8 @@ class Compiled:
     def _capture_values(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Callable[[], ValueStep] | None, Guard]:
+        """Record a call on Values; return a function that builds the step, None where a Value that it made is
+        still held, and the guard."""
         if self._backend == "auto":
             self._backend = _available("cpu")
         if self._backend != "c":
@@ -250,6 +256,8 @@ class Compiled:
     def _capture_tensors(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], within_reach: list[Any]
     ) -> tuple[Callable[[], Step] | None, Guard]:
+        """Record a call on Tensors; return a function that builds the step, None where a Tensor that it
+        computed is still held, and the guard."""
         arguments: dict[int, Tensor] = {}
         recording = Recording()
         elsewhere = {x for x in within_reach if isinstance(x, Tensor)}
@@ -297,6 +305,7 @@ class Compiled:
         return self._fn(*map(_as_tensor, args), **{name: _as_tensor(value) for name, value in kwargs.items()})
 
     def _give_up(self, why: str, error: Exception | None = None) -> Any:
+        """Run eager code from now on, and warn why. Raise the error instead where fullgraph was asked for."""
         if self._fullgraph:
             raise error or UnsupportedError(f"{self._name} can't be compiled: {why}")
         self._eager = why
@@ -304,6 +313,8 @@ class Compiled:
         return _EAGERLY
 
     def _give_up_after(self, error: BaseException | None) -> None:
+        """Run eager code from now on, because recording failed with an error. Raise it instead where
+        fullgraph was asked for."""
         if self._fullgraph:
             raise UnsupportedError(f"{self._name} can't be compiled: {error}") from error
         self._eager = str(error)
@@ -359,10 +370,12 @@ def _signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _as_tensor(value: Any) -> Any:
+    """Return a NumPy array as a Tensor; anything else unchanged."""
     return wrap(value) if isinstance(value, np.ndarray) else value
 
 
 def _kind(value: Any) -> Any:
+    """Return what a recording depends on in an argument."""
     if isinstance(value, Tensor):
         array = value.array
         if is_torch(array):
@@ -374,7 +387,7 @@ def _kind(value: Any) -> Any:
         return ("tensor", *kind, *layout, edge and ("a leaf" if edge.op is None else "a result"))
     if isinstance(value, np.ndarray):
         return "array", value.shape, value.dtype, value.strides
-    return (type(value), value) if type(value) in _TOLD_BY_VALUE else (type(value),)
+    return (type(value), value) if type(value) in _COMPARED_BY_VALUE else (type(value),)
 
 
 def _names(frame: types.FrameType | None) -> dict[Var, str]:

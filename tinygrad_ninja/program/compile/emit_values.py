@@ -128,9 +128,8 @@ class ValueEmitter:
         kind, numbers = codes[0] & 3, codes >> 2
         if kind == CONSTANT:
             values = self.constants[numbers]
-            texts = [
-                f"({literal(value, _DOUBLE)})" for value in values.tolist()
-            ]  # in brackets: they may begin with -
+            # In brackets, for a number may begin with -.
+            texts = [f"({literal(value, _DOUBLE)})" for value in values.tolist()]
             if len(set(texts)) == 1:
                 return texts[0]
             tables.append(f"static const double c{len(tables)}[] = {{{', '.join(texts)}}};")

@@ -1,4 +1,4 @@
-"""What a function reads beside its arguments, looked at before every call of a recording."""
+"""A check, before every call of a recording, of what the function reads beside its arguments."""
 
 from __future__ import annotations
 
@@ -87,9 +87,8 @@ class Guard:
         self.tests.append(f"({now},) == {self._bind(tuple(plain.values()))}")
         for name in (*KINDS, "_forward_pre_hooks", "_forward_hooks"):
             held = self._bind(attributes[name])
-            self._bind(
-                tuple(attributes[name].values())
-            )  # kept, so that no other object gets one of these ids
+            # The values are kept, so that no other object gets one of their ids.
+            self._bind(tuple(attributes[name].values()))
             numbers = tuple(map(id, attributes[name].values()))
             self.tests.append(f"(*map(id, {held}.values()),) == {numbers}" if numbers else f"not {held}")
 

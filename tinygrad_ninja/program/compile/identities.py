@@ -22,9 +22,9 @@ from ..instructions import Instruction, Var
 from .entries import FIRST_EQUAL, RESHAPES
 
 Maker = Callable[[Any], Instruction | None]
-"""The instruction that makes a variable; None for an input, or a number."""
+"""Returns the instruction that computes a variable; None for an input, or a number."""
 Simpler = Var | list[Instruction] | None
-"""A variable that is the same; or simpler instructions, the last of which makes the output; or neither."""
+"""An equal variable; or simpler instructions, the last of which computes the output; or None."""
 
 
 def simpler(instruction: Instruction, maker: Maker) -> Simpler:

@@ -55,9 +55,8 @@ class Loops:
         self.closed: dict[int, list[str]] = {}
         self.clauses: list[str] = []
         self.vector = True
-        self.laned = (
-            False  # whether the innermost loop runs by blocks of LANES, each of which has sums of its own
-        )
+        # Whether the innermost loop runs by blocks of LANES, each with a sum of its own.
+        self.laned = False
         self.targets: list[tuple[Buffer, Place]] = []  # where reductions are written to
         self.after: list[str] = []
         self.lines = self._generate()

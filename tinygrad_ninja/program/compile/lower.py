@@ -1,4 +1,4 @@
-"""From what was recorded to primitive operations, without what is not needed.
+"""From the recorded operations to primitive ones, without those that are not needed.
 
 Each operation becomes simpler ones by its own forward function, run on the traced kind of array, so that an
 operation added to the table needs nothing here as long as it is composed of those that are.

@@ -48,7 +48,7 @@ class Buffer:
     """Memory in C.
 
     slot: its place in the table of pointers; None for scratch memory, which begins at `offset`. That consists
-    of rows of `room` elements, of which the first `width` hold the values, and the others are nobody's: they
+    of rows of `room` elements, of which the first `width` hold the values, and the others are free: they
     may be read, as numbers of any kind, and written. Memory of the caller's has no such room (0).
     """
 

@@ -101,18 +101,16 @@ class Step:
         self.inputs: dict[Var, Address] = {}
         self.fixed: set[Var] = set()
         self.ranges: dict[Var, tuple[float, float]] = {}
-        self.owners: list[
-            tuple[Tensor, Array, int, int]
-        ] = []  # a Tensor, its array, slot, and which argument
-        self.shared: list[
-            tuple[int, Tensor, int]
-        ] = []  # the number of an owner, and who holds the same array
+        # A Tensor, its array, slot, and position among the arguments.
+        self.owners: list[tuple[Tensor, Array, int, int]] = []
+        # The number of an owner, and another Tensor that holds the same array, with its position.
+        self.shared: list[tuple[int, Tensor, int]] = []
         for number, cell in enumerate(captured.cells):
             if cell.before not in read and cell not in cells:
                 continue
             if cell.owner is None:
                 if cell in cells:
-                    continue  # made and changed within the step; what is read of it is constant
+                    continue  # made and changed within the step; its value before is constant
                 self._constant(cell.before, cell.before.value)
                 continue
             name = names.get(cell.before, f"x{number}")
@@ -218,9 +216,8 @@ class Step:
         function.restype = ctypes.c_int
         self.table.arrays[0] = aligned((emitted.scratch,), np.uint8, 64)
         self.table.finish()
-        place = ctypes.c_void_p(
-            ctypes.addressof(self.table.slots)
-        )  # once: to convert it takes as long as the call
+        # Converted once, which takes as long as the call.
+        place = ctypes.c_void_p(ctypes.addressof(self.table.slots))
         complaints = emitted.complaints
 
         def run() -> None:
@@ -250,9 +247,8 @@ class Step:
         for instruction in instructions:
             if instruction.operation is FIRST_EQUAL:
                 self.ranges[instruction.output] = (0, reduced_size(instruction))
-            if (
-                instruction.operation is linalg.matmul
-            ):  # its operands must be memory, even where all elements are one number
+            # The operands of a product must be memory, even where all elements are one number.
+            if instruction.operation is linalg.matmul:
                 for x in instruction.reads():
                     if x.constant and x not in self.inputs:
                         self._constant(x, x.value)

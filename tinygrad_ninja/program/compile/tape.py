@@ -84,7 +84,7 @@ class Recorded(Traced):
             return super().__array_ufunc__(ufunc, method, *inputs, **options)
         if method != "__call__":
             if not all(x.is_known() for x in traced):
-                raise ReadOutError(told(f"numpy.{ufunc.__name__}.{method}"))
+                raise ReadOutError(read_out_message(f"numpy.{ufunc.__name__}.{method}"))
             return getattr(ufunc, method)(*map(plain, inputs), **options)
         if target is not None and not isinstance(target, Recorded):
             refuse("NumPy writes what was computed into an array that is no Tensor's")
@@ -135,12 +135,12 @@ class Recorded(Traced):
             return bool(plain(self))
         if "_refuse_zero" in _engine_frames():
             return bool(plain(self))  # the compiled code checks this itself
-        raise ReadOutError(told("a branch on data"))
+        raise ReadOutError(read_out_message("a branch on data"))
 
     def item(self, *args: Any) -> Any:
         if self.is_known():
             return plain(self).item(*args)
-        raise ReadOutError(told("item()"))
+        raise ReadOutError(read_out_message("item()"))
 
     def tolist(self) -> Any:
         return plain(self).tolist() if self.is_known() else self.item()
@@ -204,7 +204,7 @@ def _refuse_power(base: Any, exponent: Any) -> None:
         refuse("a number among the arguments is raised to a power, for which Python has no largest number")
 
 
-def told(how: str) -> str:
+def read_out_message(how: str) -> str:
     """Return the error text for a value that is read out, with the caller's line."""
     return (
         f"{source() or 'the compiled function'}: {how} reads a value out of a Tensor, and what follows would "
@@ -220,12 +220,8 @@ class StepTape(ShapeTape):
         super().__init__()
         self.arrays: list[ref[Recorded]] = []
         self.code: Any = None  # that of the function being recorded
-        self.frame: FrameType | None = (
-            None  # its frame, which keeps the local variables after it has returned
-        )
-        self.fixed: set[Var] = (
-            set()
-        )  # the variables that depend on nothing but arrays that the step makes itself
+        self.frame: FrameType | None = None  # its frame, kept for the names of its local variables
+        self.fixed: set[Var] = set()  # those that depend on nothing but arrays that the step makes itself
         self.place = "cpu"  # the device of the torch tensors that the step meets; "cpu" where it meets none
         self.places: dict[Var, str] = {}  # the devices of variables that are torch tensors
         self._foreign: dict[int, tuple[Any, Array]] = {}

@@ -1,8 +1,8 @@
 """Recording a step of Values: Python's own numbers, one operation at a time.
 
-While it runs, every Value shows a `Symbol` in the place of its float; the engine's rules run on these, and
-leave a flat list of operations of numbers. Tens of thousands of them make one step, so that nothing is kept
-of each but three integers.
+While it runs, every Value shows a `Symbol` in place of its float; the engine's rules run on these, and leave
+a flat list of operations on numbers. A step may have tens of thousands of them, so only three integers are
+kept for each.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ...value import Value
 from ..trace import ReadOutError
 from .collector import still_held
 from .results import mapped
-from .tape import UnsupportedError, refuse, told
+from .tape import UnsupportedError, read_out_message, refuse
 
 COMPUTED, INPUT, CONSTANT, NONE = range(4)
-"""What an operand is: its code is four times its number, and this."""
+"""The kind of an operand: its code is four times its number, plus this."""
 
 
 class Scalars:
-    """Operations of numbers in order. operands: the codes of up to three of each.
+    """Operations on numbers, in order. operands: the codes of each one's operands, at most three.
 
     inputs: how many numbers are read anew at every call; constants: those that never change.
     """
@@ -42,6 +42,7 @@ class Scalars:
         self.constants: list[float] = []
 
     def input(self, kind: type = float) -> Symbol:
+        """Return a new number that is read anew at every call."""
         self.inputs += 1
         return Symbol(self, 4 * (self.inputs - 1) + INPUT, kind)
 
@@ -67,10 +68,13 @@ class Scalars:
 
 
 def _kind(x: Any) -> type:
+    """Return the Python type of a number."""
     return x.kind if type(x) is Symbol else float if isinstance(x, float) else int
 
 
 def _operator(operation: Operation, swapped: bool = False) -> Callable[[Symbol, Any], Symbol]:
+    """Return the method that records an operation."""
+
     def call(self: Symbol, other: Any) -> Symbol:
         if not isinstance(other, (Real, np.bool)):
             return NotImplemented
@@ -84,7 +88,7 @@ class Symbol:
     """A number that is known only when the step runs; kind: the type that Python would give it."""
 
     __slots__ = ("code", "kind", "tape")
-    __array_ufunc__ = None  # so that NumPy's numbers leave `number * Symbol` to it
+    __array_ufunc__ = None  # so that NumPy's numbers leave `number * Symbol` to this class
     __hash__ = object.__hash__
     shape = ()
 
@@ -107,10 +111,10 @@ class Symbol:
         return self.tape.apply(rounding.abs, self)
 
     def __bool__(self) -> bool:
-        raise ReadOutError(told("a branch on data"))
+        raise ReadOutError(read_out_message("a branch on data"))
 
     def __float__(self) -> float:
-        raise ReadOutError(told("float()"))
+        raise ReadOutError(read_out_message("float()"))
 
     __int__ = __index__ = __float__
 
@@ -119,7 +123,7 @@ Real.register(Symbol)
 
 
 class _Namespace:
-    """What a rule may call on Symbols."""
+    """The namespace that rules call on Symbols."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name not in TABLE:
@@ -147,18 +151,18 @@ def _tape(args: tuple[Any, ...]) -> Scalars:
 
 
 class ValueRecording(Observer):
-    """A context: the functions that run inside, in this thread, are recorded as operations of numbers.
+    """A context in which the functions that this thread runs are recorded as operations on numbers.
 
-    sources: where the numbers that the step reads stand, in order: a Value's slot, or an argument's place and
-    the place in it.
+    sources: where the numbers that the step reads are found, in order: a Value's slot, or an argument's
+    position and the position in it.
     """
 
     def __init__(self) -> None:
         self.tape = Scalars()
         self.sources: list[tuple[Value, str] | tuple[int, int]] = []
-        self._inputs: dict[tuple[Value, str], Symbol] = {}  # what was read, before it was written, of a slot
-        self._held: dict[tuple[Value, str], Symbol] = {}  # what a slot of a Value that was there before holds
-        self._made: WeakSet[Value] = WeakSet()
+        self._inputs: dict[tuple[Value, str], Symbol] = {}  # the value of a slot when it was first read
+        self._held: dict[tuple[Value, str], Symbol] = {}  # the current value of a slot
+        self._own: WeakSet[Value] = WeakSet()
 
     def __exit__(self, *exc: Any) -> None:
         super().__exit__()
@@ -167,13 +171,13 @@ class ValueRecording(Observer):
 
     def recorded(self, node: Node | Value) -> None:
         if isinstance(node, Value):
-            self._made.add(node)
+            self._own.add(node)
         super().recorded(node)
 
     def read(self, holder: Any, slot: str) -> Any:
         if not isinstance(holder, Value):
             return super().read(holder, slot)
-        if holder in self._made:
+        if holder in self._own:
             return self.number(getattr(holder, slot))
         if (holder, slot) not in self._held:
             self._inputs[holder, slot] = self._held[holder, slot] = self.tape.input()
@@ -181,12 +185,13 @@ class ValueRecording(Observer):
         return self._held[holder, slot]
 
     def write(self, holder: Any, slot: str, value: Any) -> None:
-        if not isinstance(holder, Value) or holder in self._made:
+        if not isinstance(holder, Value) or holder in self._own:
             super().write(holder, slot, value)
         else:
             self._held[holder, slot] = self.number(value)
 
     def number(self, x: Any) -> Any:
+        """Return a number as a Symbol."""
         return x if type(x) is Symbol else Symbol(self.tape, self.tape.code(x), float)
 
     def argument(self, place: int, x: Any) -> Any:
@@ -199,6 +204,7 @@ class ValueRecording(Observer):
         return self._read(place, -1, type(x)) if type(x) in (int, float) else x
 
     def _read(self, place: int, at: int, kind: type = float) -> Symbol:
+        """Return a new input for a number in the arguments."""
         self.sources.append((place, at))
         return self.tape.input(kind)
 
@@ -215,7 +221,7 @@ class ValueRecording(Observer):
 
         def convert(x: Any) -> Any:
             if isinstance(x, Value):
-                if x not in self._made:
+                if x not in self._own:
                     return x
                 return Output(Value, self.number(x._data).code)
             if type(x) is Symbol:
@@ -227,17 +233,17 @@ class ValueRecording(Observer):
         return mapped(result, convert)
 
     def escaped(self) -> bool:
-        """Return whether a Value that the step made is still held; asked after it, within
+        """Return whether a Value that the step made is still held; call it after the step, within
         `resting_collector`."""
-        return still_held(lambda: bool(self._made))
+        return still_held(lambda: bool(self._own))
 
 
 class ValuesMetError(Exception):
-    """A function that was recorded as one of Tensors works on Values."""
+    """A function that was being recorded as one on Tensors works on Values."""
 
 
 class Output:
-    """Where a number that the step computes stands in the result; kind: the type to make of it."""
+    """A placeholder in the result for a number that the step computes; kind: the type of the number."""
 
     def __init__(self, kind: type, code: int) -> None:
         self.kind, self.code = kind, code
