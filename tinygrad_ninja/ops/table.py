@@ -37,16 +37,12 @@ TABLE: dict[str, Operation] = {}
 Rule = Callable[[Any, tuple[Any, ...]], Any]
 """The gradient of one input: rule(dout, values), where values = (output, *inputs, *parameters)."""
 
-Application = Callable[["Operation"], Callable[..., Any]]
-_application: Application | None = None
+_application: Callable[[Operation], Callable[..., Any]] | None = None
 
 
-def apply_with(application: Application) -> None:
-    """Let `application(entry)` be what calls an entry, of those that there are and of those to come.
-
-    The table says what is computed; how it is applied to Tensors and recorded is the business of the engine,
-    which stands above it and says so here.
-    """
+def apply_with(application: Callable[[Operation], Callable[..., Any]]) -> None:
+    """Let `application(entry)` be what calls an entry, also a later one; the engine, which stands above, says
+    so."""
     global _application
     _application = application
     for entry in TABLE.values():
