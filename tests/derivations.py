@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, settings
 
 import tinygrad_ninja
-from tinygrad_ninja.check import lecture
+from tinygrad_ninja.makemore import lecture
 from tinygrad_ninja.program import Derivation, derive
 
 TARGETS = ["torch", "numpy"]

@@ -11,7 +11,7 @@ import pytest
 
 import tinygrad_ninja
 from tinygrad_ninja import nn
-from tinygrad_ninja.value import Value
+from tinygrad_ninja.engine.value import Value
 
 
 @pytest.fixture(params=["system dot", "graphviz-pure"])

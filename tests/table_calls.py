@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from tinygrad_ninja import dtypes
-from tinygrad_ninja.kinds import array_dtype, device_of, move, numpy_kind
+from tinygrad_ninja.arrays import dtypes, numpy_arrays
+from tinygrad_ninja.arrays.dispatch import array_dtype, device_of, move
 from tinygrad_ninja.ops import TABLE, Operation
 from tinygrad_ninja.ops.indexing import read_chain
 
@@ -218,7 +218,7 @@ def advanced_key(draw: Draw, shape: Shape, once: bool) -> tuple[Any, ...]:
     first = draw.integer(0, len(shape) - 1)
     n = shape[first]
     rows = some(draw, range(n)) if once else [draw.integer(-n, n - 1) for _ in range(draw.integer(1, 4))]
-    key: list[Any] = [slice(None)] * first + [draw.choice([np.array(rows), numpy_kind.arange(n)])]
+    key: list[Any] = [slice(None)] * first + [draw.choice([np.array(rows), numpy_arrays.arange(n)])]
     length = len(key[first])
     for n in shape[first + 1 : draw.integer(first + 1, len(shape))]:
         sizes = draw.choice([(length,)] if once else [(length,), (1,), (2, length), (2, 1)])
@@ -273,7 +273,7 @@ def draw_parameter(draw: Draw, entry: Operation, name: str, shape: Shape, before
         case "offset":
             return draw.integer(-2, 2)
         case "rows":
-            return numpy_kind.arange(shape[0])
+            return numpy_arrays.arange(shape[0])
         case "shape":
             return shape if {"index", "key"} & {*entry.parameters} else reshaped(draw, shape)
         case "target":
@@ -304,7 +304,7 @@ def input_shapes(draw: Draw, entry: Operation, shape: Shape, parameters: dict[st
         return [parameters["index"].shape]
     if "value" in entry.inputs:
         chain = parameters.get("chain") or [(TABLE["index"], (parameters["key"],))]
-        return [shape, smaller(draw, read_chain(numpy_kind, np.empty(shape), chain).shape)]
+        return [shape, smaller(draw, read_chain(numpy_arrays, np.empty(shape), chain).shape)]
     if "weight" in entry.inputs:
         kept = tuple(1 if i in parameters["axis"] else n for i, n in enumerate(shape))
         return [shape, kept, kept]

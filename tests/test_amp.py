@@ -9,8 +9,8 @@ import torch
 
 import tinygrad_ninja as ninja
 from tinygrad_ninja.amp import GradScaler
-from tinygrad_ninja.casting import Casting
-from tinygrad_ninja.hook import observers
+from tinygrad_ninja.api.casting import Casting
+from tinygrad_ninja.engine.hook import observers
 from tinygrad_ninja.ops import TABLE
 
 GPU = pytest.mark.gpu

@@ -22,8 +22,8 @@ from tinygrad_ninja.check import (
     compare,
     gradcheck,
     gradgradcheck,
-    lecture,
 )
+from tinygrad_ninja.makemore import lecture
 
 pytest_plugins = ["pytester"]
 

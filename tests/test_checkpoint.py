@@ -16,12 +16,13 @@ from safetensors import safe_open
 from safetensors.numpy import save as serialize
 
 from tinygrad_ninja import Generator, from_numpy, tensor
+from tinygrad_ninja.api.weights import write
 from tinygrad_ninja.makemore import checkpoint
 from tinygrad_ninja.makemore.checkpoint import Checkpoint
 from tinygrad_ninja.makemore.data import Vocabulary, build_dataset
 from tinygrad_ninja.makemore.settings import Settings
 from tinygrad_ninja.makemore.training import Training
-from tinygrad_ninja.serialization import FileError, write
+from tinygrad_ninja.serialization import FileError
 
 WORDS = ["emma", "zoë"]
 VOCABULARY = Vocabulary(WORDS)

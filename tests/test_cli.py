@@ -248,7 +248,9 @@ def test_check_prints_the_lectures_rows(folder: Path, device: str, dtype: str) -
 
 
 def test_check_exits_with_status_1_where_a_row_differs(folder: Path) -> None:
-    with mock.patch("tinygrad_ninja.check.lecture.complaints", return_value=["the gradient of W1 differs"]):
+    with mock.patch(
+        "tinygrad_ninja.makemore.lecture.complaints", return_value=["the gradient of W1 differs"]
+    ):
         result = call(folder, "check")
     assert result.returncode == 1
     assert result.stdout.endswith("\nthe gradient of W1 differs\n")

@@ -9,7 +9,7 @@ import torch as real
 from compiled_steps import same
 
 import tinygrad_ninja as torch
-from tinygrad_ninja.kinds import numpy_kind, torch_kind
+from tinygrad_ninja.arrays import numpy_arrays, torch_arrays
 from tinygrad_ninja.ops import TABLE, C, Category, composed, operation, reduction
 from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, compile
 
@@ -30,8 +30,8 @@ def _table() -> Iterator[None]:
 @pytest.fixture
 def log1p(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A primitive: each library and C have a function for it."""
-    monkeypatch.setattr(numpy_kind, "log1p", np.log1p, raising=False)
-    monkeypatch.setattr(torch_kind, "log1p", real.log1p, raising=False)
+    monkeypatch.setattr(numpy_arrays, "log1p", np.log1p, raising=False)
+    monkeypatch.setattr(torch_arrays, "log1p", real.log1p, raising=False)
 
     @operation(
         category=Category.ELEMENTWISE,
@@ -114,7 +114,7 @@ def test_numbers_and_arrays_among_the_parameters(backend: str, monkeypatch: pyte
     def chosen(a: Any, b: Any, mask: Any, shift: float) -> Any:
         return np.where(mask, a + shift, b * shift)
 
-    monkeypatch.setattr(numpy_kind, "either_way", chosen, raising=False)
+    monkeypatch.setattr(numpy_arrays, "either_way", chosen, raising=False)
 
     @operation(
         broadcasts=True,
@@ -140,8 +140,8 @@ def test_what_a_backend_cannot_serve_is_refused_by_name(
     category: Category, backend: str, device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever class an operation says that it is of: none becomes another one."""
-    monkeypatch.setattr(numpy_kind, "strange", lambda x, axis, keepdims: x + 1, raising=False)
-    monkeypatch.setattr(torch_kind, "strange", lambda x, axis, keepdims: x + 1, raising=False)
+    monkeypatch.setattr(numpy_arrays, "strange", lambda x, axis, keepdims: x + 1, raising=False)
+    monkeypatch.setattr(torch_arrays, "strange", lambda x, axis, keepdims: x + 1, raising=False)
 
     @operation(category=category)
     def strange(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
@@ -156,7 +156,7 @@ def test_what_a_backend_cannot_serve_is_refused_by_name(
 
 
 def test_c_that_names_what_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numpy_kind, "raised", np.add, raising=False)
+    monkeypatch.setattr(numpy_arrays, "raised", np.add, raising=False)
 
     @operation(category=Category.ELEMENTWISE, c=C("({x} + {amount})"))
     def raised(xp: Any, x: Any, /, by: float) -> Any:

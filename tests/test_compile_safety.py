@@ -10,7 +10,7 @@ import pytest
 from compiled_steps import same
 
 import tinygrad_ninja as torch
-from tinygrad_ninja.kinds import numpy_kind
+from tinygrad_ninja.arrays import numpy_arrays
 from tinygrad_ninja.ops import TABLE, operation
 from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, compile
 
@@ -341,7 +341,7 @@ def test_products_of_one_number_throughout_and_of_flipped_rows(backend: str) -> 
 
 
 def test_an_operation_that_c_does_not_know_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numpy_kind, "cosh", np.cosh, raising=False)
+    monkeypatch.setattr(numpy_arrays, "cosh", np.cosh, raising=False)
 
     @operation(x=lambda dout, x: dout * x)
     def cosh(xp: Any, x: Any, /) -> Any:

@@ -15,7 +15,7 @@ import tinygrad_ninja as torch
 from tinygrad_ninja.nn import functional as F
 from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, compile
 from tinygrad_ninja.program.trace import ReadOutError
-from tinygrad_ninja.torch_generator import TorchGenerator
+from tinygrad_ninja.rng.torch_generator import TorchGenerator
 
 PLAIN = [
     ("torch", "torch"),

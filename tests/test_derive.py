@@ -24,7 +24,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import tinygrad_ninja
-from tinygrad_ninja.check import lecture
+from tinygrad_ninja.makemore import lecture
 from tinygrad_ninja.ops import TABLE, Operation
 from tinygrad_ninja.program import derive
 

@@ -21,7 +21,8 @@ import tinygrad_ninja
 from tinygrad_ninja.cli.derive import derive_command, derive_model
 from tinygrad_ninja.makemore.models import MODELS
 from tinygrad_ninja.ops import TABLE, Operation
-from tinygrad_ninja.program import Derivation, derive, formula
+from tinygrad_ninja.program import Derivation, derive
+from tinygrad_ninja.program.derive import formula
 from tinygrad_ninja.program.instructions import Instruction, double, widened
 
 parser = MathTextParser("agg")

@@ -9,8 +9,9 @@ import torch
 from derivations import PARAMETERS, TARGETS, assigned, lecture_gradients, parts, run
 
 import tinygrad_ninja
-from tinygrad_ninja.check import lecture
-from tinygrad_ninja.program import derive, simplify
+from tinygrad_ninja.makemore import lecture
+from tinygrad_ninja.program import derive
+from tinygrad_ninja.program.derive import simplify
 
 
 def lecture_named() -> tuple[Any, dict[str, Any]]:

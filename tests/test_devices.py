@@ -17,7 +17,7 @@ import tinygrad_ninja.nn.functional as F
 from tinygrad_ninja import nn
 from tinygrad_ninja.makemore.models import MODELS
 from tinygrad_ninja.makemore.run import Run
-from tinygrad_ninja.torch_generator import TorchGenerator
+from tinygrad_ninja.rng.torch_generator import TorchGenerator
 
 ROOT = Path(__file__).parents[1]
 DEVICES = pytest.mark.parametrize("device", ["torch", pytest.param("cuda", marks=pytest.mark.gpu)])

@@ -8,7 +8,8 @@ import torch
 from table_calls import NoExampleError, Seeded, draw_call, inside
 
 import tinygrad_ninja as ninja
-from tinygrad_ninja import dtypes, nn
+from tinygrad_ninja import nn
+from tinygrad_ninja.arrays import dtypes
 from tinygrad_ninja.ops import TABLE, Operation
 
 EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}

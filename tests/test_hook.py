@@ -10,9 +10,9 @@ import pytest
 import tinygrad_ninja as torch
 from tinygrad_ninja import Value, nn, optim
 from tinygrad_ninja.autograd import Node, detect_anomaly, is_anomaly_enabled, set_detect_anomaly
-from tinygrad_ninja.hook import Observer, observers, observing
+from tinygrad_ninja.engine.hook import Observer, observers, observing
 from tinygrad_ninja.ops import TABLE
-from tinygrad_ninja.torch_generator import TorchGenerator
+from tinygrad_ninja.rng.torch_generator import TorchGenerator
 
 CLASSES = (torch.Tensor, Node, torch.Generator, TorchGenerator, nn.Module, optim.Optimizer, optim.Adam, Value)
 

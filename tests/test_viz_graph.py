@@ -8,8 +8,8 @@ import torch
 
 import tinygrad_ninja
 from tinygrad_ninja import nn
-from tinygrad_ninja.check import lecture
-from tinygrad_ninja.value import Value as Scalar
+from tinygrad_ninja.engine.value import Value as Scalar
+from tinygrad_ninja.makemore import lecture
 from viz.graph import Graph, Value, extract
 
 

@@ -14,7 +14,7 @@ from test_viz_graph import lecture_run, theirs
 import tinygrad_ninja
 import viz
 from tinygrad_ninja.autograd import detect_anomaly
-from tinygrad_ninja.value import Value
+from tinygrad_ninja.engine.value import Value
 
 __all__ = ["browser", "layers", "lecture", "open_page"]
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 import tinygrad_ninja
 from tinygrad_ninja import nn
 from viz import plots
-from viz.training import training_plots
+from viz.training_plots import training_plots
 
 LETTERS = [".", "a", "$", "b"]
 
@@ -124,7 +124,7 @@ def test_data_of_another_shape_is_named(draw: Any, sentence: str) -> None:
 
 def test_pyplot_is_not_touched() -> None:
     code = (
-        "import sys, viz.training as t, viz.plots as p; p.to_png(p.loss_curve([1.0, 2.0])); "
+        "import sys, viz.training_plots as t, viz.plots as p; p.to_png(p.loss_curve([1.0, 2.0])); "
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])

@@ -7,17 +7,16 @@ from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 from typing import Any as _Any
 
-from . import amp, autograd, cuda, dtypes, func, nn, optim, random
+from . import amp, autograd, cuda, func, nn, optim, random
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
-from .determinism import are_deterministic_algorithms_enabled, use_deterministic_algorithms
-from .dtypes import *  # noqa: F403 - the dtypes are listed there
-from .functions import OFFERED as _OFFERED
-from .generator import Generator
-from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from .kinds import tensor_kind as _tensor_kind
-from .missing import explain as _explain
-from .tensors import Size, Tensor, device
-from .value import Value
+from .api import OFFERED as _OFFERED
+from .api.determinism import are_deterministic_algorithms_enabled, use_deterministic_algorithms
+from .api.missing import explain as _explain
+from .arrays.dtypes import *  # noqa: F403 - the dtypes are listed there
+from .engine.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .engine.tensor import Size, Tensor, device
+from .engine.value import Value
+from .rng.generator import Generator
 
 __version__ = "0.1.0"
 

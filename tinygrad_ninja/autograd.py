@@ -2,17 +2,17 @@
 
 from typing import Any
 
-from .anomaly import (
+from .api.missing import explain
+from .engine.anomaly import (
     detect_anomaly,
     is_anomaly_check_nan_enabled,
     is_anomaly_enabled,
     set_detect_anomaly,
 )
-from .backward import backward
-from .grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
-from .gradients import grad
-from .missing import explain
-from .node import Node
+from .engine.backward import backward
+from .engine.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .engine.gradients import grad
+from .engine.node import Node
 
 __all__ = [
     "Node",

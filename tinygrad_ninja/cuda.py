@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from .kinds.torch_library import is_available
-from .missing import explain
+from .api.missing import explain
+from .arrays.torch_library import is_available
 
 __all__ = ["is_available"]
 

@@ -17,9 +17,9 @@ import graphviz
 from graphviz.backend import dot_command
 
 from tinygrad_ninja import Tensor
+from tinygrad_ninja.api.weights import write
+from tinygrad_ninja.engine.value import Value
 from tinygrad_ninja.nn import Module
-from tinygrad_ninja.serialization import write
-from tinygrad_ninja.value import Value
 
 from .fold import fold, opened
 from .graph import extract

@@ -22,12 +22,12 @@ from typing import Any, Literal
 import numpy as np
 
 from tinygrad_ninja import Tensor, autograd
-from tinygrad_ninja.kinds import dtype_of
+from tinygrad_ninja.arrays.dispatch import dtype_of
+from tinygrad_ninja.engine.node import ancestors
+from tinygrad_ninja.engine.tensor import wrap
+from tinygrad_ninja.engine.value import Value as Scalar
 from tinygrad_ninja.nn import Module
-from tinygrad_ninja.node import ancestors
 from tinygrad_ninja.ops import Operation
-from tinygrad_ninja.tensors import wrap
-from tinygrad_ninja.value import Value as Scalar
 
 from .names import AnyNode, Names
 

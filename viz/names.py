@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tinygrad_ninja import Tensor
+from tinygrad_ninja.engine.node import Node
+from tinygrad_ninja.engine.value import Value
 from tinygrad_ninja.nn import Module
-from tinygrad_ninja.node import Node
-from tinygrad_ninja.value import Value
 
 AnyNode = Node | Value
 """A node of the record: a Value is its own node."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tinygrad_ninja.kinds import kind_of
+from tinygrad_ninja.arrays.dispatch import namespace_of
 
 FEW = 12
 """The largest number of elements that are shown as numbers."""
@@ -29,7 +29,7 @@ class Summary:
 
 def numbers(array: Any) -> NDArray[Any]:
     """Return an array of any kind, on any device, as a NumPy array."""
-    result: NDArray[Any] = kind_of(array).to_numpy(array)
+    result: NDArray[Any] = namespace_of(array).to_numpy(array)
     return result
 
 

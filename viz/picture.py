@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import graphviz
 
-from tinygrad_ninja.anomaly import described
+from tinygrad_ninja.engine.anomaly import described
 from tinygrad_ninja.ops import comparison
 
 from . import labels

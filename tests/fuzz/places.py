@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from table_calls import EXACTLY, LEAST, draw_parameter, input_shapes
 
-from tinygrad_ninja import dtypes
+from tinygrad_ninja.arrays import dtypes
 from tinygrad_ninja.ops import TABLE
 
 from .values import EXACT, one_dim

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 import tinygrad_ninja
 
-from .. import dtypes
+from ..arrays import dtypes
 
 Array = NDArray[Any]
 

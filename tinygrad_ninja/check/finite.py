@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import Generator, autograd, float64, randn, tensor
-from ..tensors import Tensor
+from ..engine.tensor import Tensor
 
 Array = NDArray[np.float64]
 Function = Callable[..., Any]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..engine.node import ancestors
+from ..engine.tensor import Tensor
 from ..nn import Module
-from ..node import ancestors
 from ..optim import Optimizer
-from ..tensors import Tensor
 
 
 def check_optimized(loss: Tensor, optimizer: Optimizer, model: Module | None = None) -> None:

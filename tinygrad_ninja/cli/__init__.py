@@ -12,12 +12,12 @@ from typing import Any, NoReturn
 import click
 
 from .. import __version__
-from ..distributed import DistributedError
+from ..api.weights import FileError
 from ..makemore.data import DataError
+from ..makemore.processes import DistributedError
 from ..makemore.run import RunError
 from ..makemore.settings import SettingsError
 from ..makemore.training import TrainingError
-from ..serialization import FileError
 from .check import check
 from .derive import derive_command
 from .draw import draw

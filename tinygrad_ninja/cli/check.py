@@ -31,7 +31,7 @@ def check(data: str | None, device: str | None, dtype: str | None) -> None:
     if device is not None:
         require(device)
 
-    from ..check import lecture
+    from ..makemore import lecture
 
     claims, failures = [], []
     for place in ["cpu", "torch"] if device is None else [device]:

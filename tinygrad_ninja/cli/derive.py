@@ -13,7 +13,7 @@ from ..makemore.models import MODELS
 from ..makemore.settings import Settings
 from ..program import Derivation
 from ..program import derive as derive_loss
-from ..program.document import SUFFIXES, write
+from ..program.derive.document import SUFFIXES, write
 from ..program.languages import LANGUAGES
 from .options import SHIPPED, count_option, data_option, drop_unset, seed_option
 

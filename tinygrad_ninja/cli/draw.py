@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from .. import Generator, Tensor, from_numpy, randint
-from ..anomaly import detect_anomaly
+from ..engine.anomaly import detect_anomaly
 from ..makemore import models
 from ..makemore.data import Vocabulary, read_words, split
 from ..makemore.models import MODELS, Model

@@ -11,10 +11,10 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from ..api.weights import write
 from ..makemore.data import build_dataset
 from ..makemore.run import Run
 from ..makemore.training import Training
-from ..serialization import write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,9 +29,10 @@ PLOTS = (
 def plots_of(run: Run, ratios: UpdateRatios) -> dict[str, Figure]:
     """Return the plots of a finished training run, by the names of their files.
 
-    They are those that `viz.training` can draw from a batch of the model, its losses and the update ratios.
+    They are those that `viz.training_plots` can draw from a batch of the model, its losses and the update
+    ratios.
     """
-    from viz.training import training_plots
+    from viz.training_plots import training_plots
 
     training, result = run.training, run.result
     X, Y = training.train

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from ..distributed import DistributedError, is_launched, is_restarted, process_group
+from ..makemore.processes import DistributedError, is_launched, is_restarted, process_group
 from ..makemore.run import CHECKPOINT, MODEL, PICTURE, SAVE_SECONDS, TENSORBOARD, Run, RunError
 from ..makemore.settings import Settings
 from .options import count_option, drop_unset, model_options, models_table, rate_option, require

@@ -9,12 +9,12 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
-from .. import dtypes
-from ..generator import Generator
-from ..kinds import device_of, kind_of, move
-from ..kinds.torch_library import require_torch
-from ..random import get_rng_state, set_rng_state
-from ..tensors import device, wrap
+from ..arrays import dtypes
+from ..arrays.dispatch import device_of, move, namespace_of
+from ..arrays.torch_library import require_torch
+from ..engine.tensor import device, wrap
+from ..rng.draws import get_rng_state, set_rng_state
+from ..rng.generator import Generator
 from .code import Code, Engine
 
 _STATE = ("_parameters", "_buffers", "_modules")
@@ -185,7 +185,7 @@ class FromTorch(Conversion):
             raise self.error(
                 where, f"is {name} and {x.layout}: there are only {', '.join(dtypes.BY_NAME)} here"
             )
-        array = kind_of(x).copy(x.detach())
+        array = namespace_of(x).copy(x.detach())
         source_device = device(device_of(array))
         return wrap(move(array, "cpu") if source_device.type == "torch" else array)
 

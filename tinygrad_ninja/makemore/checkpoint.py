@@ -12,7 +12,7 @@ from typing import Any
 from safetensors.numpy import save as serialize
 
 from .. import Generator, Tensor
-from ..serialization import FileError, read, to_arrays
+from ..api.weights import FileError, read, to_arrays
 from .data import Vocabulary
 from .models import Model
 from .settings import Settings, SettingsError

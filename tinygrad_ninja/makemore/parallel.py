@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from .. import Generator, Tensor, tensor
-from ..distributed import Gradients, Ranks
 from .models import Model
+from .processes import Gradients, Ranks
 from .settings import Settings, SettingsError
 from .training import Examples, Training, count_targets, total_loss
 

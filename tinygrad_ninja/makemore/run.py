@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from .. import Generator, from_numpy
-from ..serialization import FileError, write
+from ..api.weights import FileError, write
 from . import checkpoint
 from .checkpoint import Checkpoint
 from .data import Vocabulary, read_words, split
@@ -20,7 +20,7 @@ from .settings import Settings, SettingsError
 from .training import Examples, Training
 
 if TYPE_CHECKING:
-    from ..distributed import Ranks
+    from .processes import Ranks
 
 MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 METRICS, PICTURE, TENSORBOARD = "metrics.jsonl", "loss.png", "tensorboard"

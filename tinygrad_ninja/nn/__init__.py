@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..missing import explain
+from ..api.missing import explain
 from . import functional, init, utils
 from .activation import GELU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from .attention import MultiheadAttention

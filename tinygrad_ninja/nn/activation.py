@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..tensors import Tensor
+from ..engine.tensor import Tensor
 from . import functional as F
 from .module import Module
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..functions.creation import empty
-from ..missing import refuse
-from ..tensors import Tensor
+from ..api.creation import empty
+from ..api.missing import refuse
+from ..engine.tensor import Tensor
 from . import functional as F
 from . import init
-from .functional.attention import attention_weights, hidden_bias
+from .functional.dot_product import attention_weights, hidden_bias
 from .layers import Linear
 from .module import Module, Parameter
 

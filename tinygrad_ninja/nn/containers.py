@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, Self, overload
 
-from ..tensors import Tensor
+from ..engine.tensor import Tensor
 from .module import Module, Parameter, indented
 
 

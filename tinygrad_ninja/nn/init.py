@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..generator import Generator
-from ..grad_mode import no_grad
-from ..missing import explain
-from ..tensors import Tensor
+from ..api.missing import explain
+from ..engine.grad_mode import no_grad
+from ..engine.tensor import Tensor
+from ..rng.generator import Generator
 
 __all__ = [
     "calculate_gain", "constant_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "uniform_",

@@ -6,10 +6,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..functions.creation import empty
-from ..grad_mode import no_grad
-from ..missing import refuse
-from ..tensors import Tensor
+from ..api.creation import empty
+from ..api.missing import refuse
+from ..engine.grad_mode import no_grad
+from ..engine.tensor import Tensor
 from . import functional as F
 from . import init
 from .module import Module, Parameter

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..tensors import Tensor
+from ..engine.tensor import Tensor
 from . import functional as F
-from .functional.loss import refuse_old_names
+from .functional.loss_functions import refuse_old_names
 from .module import Module
 
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import Any, NamedTuple, Self
 
-from .. import dtypes
-from ..grad_mode import no_grad
-from ..missing import refuse
-from ..node import clock
-from ..tensor_hooks import RemovableHandle
-from ..tensors import Tensor
+from ..api.missing import refuse
+from ..arrays import dtypes
+from ..engine.grad_mode import no_grad
+from ..engine.node import clock
+from ..engine.tensor import Tensor
+from ..engine.tensor_hooks import RemovableHandle
 from .tree import KINDS, Parameter, Tree, path_of
 
 __all__ = ["Module", "Parameter"]

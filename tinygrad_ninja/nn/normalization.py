@@ -6,9 +6,9 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
-from ..functions.creation import ones, tensor, zeros
-from ..grad_mode import no_grad
-from ..tensors import Tensor
+from ..api.creation import ones, tensor, zeros
+from ..engine.grad_mode import no_grad
+from ..engine.tensor import Tensor
 from . import functional as F
 from .module import Module, Parameter
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..tensors import Tensor
+from ..engine.tensor import Tensor
 from .module import Module
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..hook import observers, observing
-from ..kinds import kind_of
-from ..tensors import Tensor, wrap
+from ..arrays.dispatch import namespace_of
+from ..engine.hook import observers, observing
+from ..engine.tensor import Tensor, wrap
 
 if TYPE_CHECKING:
     from .module import Module
@@ -32,7 +32,9 @@ class Parameter(Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         """Return a Parameter with a copy of the numbers, and without the gradient."""
-        copy = memo[id(self)] = type(self)(wrap(kind_of(self.array).copy(self.array)), self.requires_grad)
+        copy = memo[id(self)] = type(self)(
+            wrap(namespace_of(self.array).copy(self.array)), self.requires_grad
+        )
         return copy
 
     def __repr__(self) -> str:

@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..functions.creation import tensor
-from ..functions.shape import cat, stack
-from ..grad_mode import no_grad
-from ..missing import explain
-from ..tensors import Tensor
+from ..api.creation import tensor
+from ..api.missing import explain
+from ..api.reshaping import cat, stack
+from ..engine.grad_mode import no_grad
+from ..engine.tensor import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
 

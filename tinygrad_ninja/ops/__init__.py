@@ -1,4 +1,4 @@
-"""The table of operations, one family a file; see `table` for what an entry is."""
+"""The table of operations, one family a file; see `operation` for what an entry is."""
 
 from . import (
     comparison,
@@ -14,7 +14,7 @@ from . import (
     trigonometry,
 )
 from .facts import C, Category, Precision
-from .table import TABLE, Operation, operation
+from .operation import TABLE, Operation, operation
 
 __all__ = [
     "TABLE",

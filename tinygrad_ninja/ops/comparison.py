@@ -10,7 +10,7 @@ import numpy as np
 
 from .elementwise import pointwise
 from .facts import C
-from .table import Operation
+from .operation import Operation
 
 
 def infix(sign: str, **keywords: Any) -> Callable[[Callable[..., Any]], Operation]:

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from .facts import Precision
+from .operation import operation
 from .reduction import mean, reducing, size, spread
-from .table import operation
 
 
 def _var(xp: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:

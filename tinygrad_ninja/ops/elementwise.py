@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .facts import C, Category, Precision
-from .table import operation
+from .operation import operation
 
 pointwise = partial(operation, category=Category.ELEMENTWISE)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from .table import Operation
+    from .operation import Operation
 
 
 class Category(Enum):

@@ -1,4 +1,4 @@
-"""Reading and writing by index. `key` is a tuple as `functions.indexing` makes it: either basic (integers,
+"""Reading and writing by index. `key` is a tuple as `api.selection` makes it: either basic (integers,
 slices, None, and `...` at the end: a view) or advanced (integer arrays, and whole slices between them: a
 copy).
 
@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..kinds import sum_to
+from ..arrays.dispatch import sum_to
 from .facts import Category
-from .table import operation
+from .operation import operation
 
 
 def _put_back(xp: Any, dout: Any, x_like: Any, key: tuple[Any, ...]) -> Any:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..kinds import sum_to
+from ..arrays.dispatch import sum_to
 from .facts import Category, Precision
-from .table import operation
+from .operation import operation
 
 
 def _outer(xp: Any, x: Any, y: Any) -> Any:

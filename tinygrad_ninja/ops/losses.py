@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..kinds import sum_to
+from ..arrays.dispatch import sum_to
 from .composed import softmax
 from .facts import Precision
+from .operation import operation
 from .reduction import size
-from .table import operation
 
 
 def _cross_entropy_slope(xp: Any, dout: Any, logits: Any, target: Any, rows: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..kinds import either
+from ..arrays.dispatch import either
 from . import elementwise
 from .facts import Precision
 from .reduction import reducing, size, spread

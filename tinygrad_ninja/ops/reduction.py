@@ -9,7 +9,7 @@ from typing import Any
 
 from . import comparison, elementwise
 from .facts import Category, Precision
-from .table import operation
+from .operation import operation
 
 reducing = partial(operation, category=Category.REDUCTION, contiguous=True)
 

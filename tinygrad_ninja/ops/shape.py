@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..kinds import device_of, move, sum_to
+from ..arrays.dispatch import device_of, move, sum_to
 from .facts import Category
-from .table import operation
+from .operation import operation
 
 
 @operation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .table import TABLE, Operation
+from .operation import TABLE, Operation
 
 
 def entry_called(name: str) -> Operation | None:

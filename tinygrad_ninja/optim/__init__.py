@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..missing import explain
+from ..api.missing import explain
 from . import lr_scheduler
 from .adam import Adam, AdamW
 from .optimizer import Optimizer

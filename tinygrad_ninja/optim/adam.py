@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..functions.creation import zeros, zeros_like
-from ..hook import number
-from ..kinds import kind_of
-from ..missing import refuse
-from ..tensors import Tensor
+from ..api.creation import zeros, zeros_like
+from ..api.missing import refuse
+from ..arrays.dispatch import namespace_of
+from ..engine.hook import number
+from ..engine.tensor import Tensor
 from .optimizer import Optimizer
 
 
@@ -70,7 +70,7 @@ class Adam(Optimizer):
                 raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
 
     def _update(self, p: Tensor, gradient: Any, group: dict[str, Any]) -> None:
-        xp, lr, decay = kind_of(gradient), group["lr"], group["weight_decay"]
+        xp, lr, decay = namespace_of(gradient), group["lr"], group["weight_decay"]
         beta1, beta2 = group["betas"]
         if group["maximize"]:
             gradient = -gradient

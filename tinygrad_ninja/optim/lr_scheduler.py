@@ -7,8 +7,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..hook import observers, observing
-from ..missing import explain, refuse
+from ..api.missing import explain, refuse
+from ..engine.hook import observers, observing
 from .optimizer import Optimizer
 
 __all__ = [

@@ -6,12 +6,12 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..functions.creation import tensor
-from ..grad_mode import enable_grad
-from ..hook import observers, observing
+from ..api.creation import tensor
+from ..engine.grad_mode import enable_grad
+from ..engine.hook import observers, observing
+from ..engine.tensor import Tensor
+from ..engine.versions import note_change
 from ..nn.module import clear_gradients
-from ..tensors import Tensor
-from ..versions import note_change
 
 
 class Optimizer:

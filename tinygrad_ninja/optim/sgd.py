@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ..kinds import kind_of
-from ..missing import refuse
-from ..tensors import Tensor, wrap
+from ..api.missing import refuse
+from ..arrays.dispatch import namespace_of
+from ..engine.tensor import Tensor, wrap
 from .optimizer import Optimizer
 
 
@@ -67,7 +67,7 @@ class SGD(Optimizer):
         if momentum:
             state = self.state.get(p)
             if state is None or state["momentum_buffer"] is None:  # PyTorch's state before the first step
-                velocity = kind_of(gradient).copy(
+                velocity = namespace_of(gradient).copy(
                     gradient
                 )  # a copy, since the gradient's memory may change later
                 self.state[p] = {"momentum_buffer": wrap(velocity)}

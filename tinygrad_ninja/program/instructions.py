@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kinds import numpy_kind
+from ..arrays import numpy_arrays
 from ..ops import Operation, elementwise, reduction, shape
 
 Array = np.ndarray[Any, Any]
@@ -108,7 +108,7 @@ class Program:
                 kept.append(instruction)
         return Program(kept[::-1], self.outputs)
 
-    def run(self, values: dict[Var, Array], xp: Any = numpy_kind) -> dict[Var, Array]:
+    def run(self, values: dict[Var, Array], xp: Any = numpy_arrays) -> dict[Var, Array]:
         """Return every variable's array, with those of `values` for the inputs; where one is missing, the
         recorded one.
 

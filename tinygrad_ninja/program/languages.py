@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..missing import TENSOR_NAMES
+from ..api.missing import TENSOR_NAMES
 from ..ops import TABLE, Operation, comparison, composed, elementwise, indexing, product, reduction
 from ..ops import shape as move
 from .decided import HOLD

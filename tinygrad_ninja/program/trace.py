@@ -1,6 +1,6 @@
 """Tracing: arrays that record, on a tape, what is computed with them.
 
-A `Traced` is a kind of number like the others in `kinds`: an operation's forward function and its rules run
+A `Traced` is an array like the others in `arrays`: an operation's forward function and its rules run
 on it as they are, and leave instructions behind. It is also a real array, so that a shape, a dtype or a value
 never has to be inferred; but it refuses to let the traced code read its values.
 """
@@ -14,8 +14,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ..callers import callers
-from ..kinds import KINDS, numpy_kind
+from ..arrays import numpy_arrays
+from ..arrays.dispatch import NAMESPACES
+from ..engine.callers import callers
 from ..ops import TABLE, Operation, comparison, elementwise, indexing, reduction, rounding, shape
 from ..ops.standard import entry_called
 from .instructions import Array, Instruction, Var, evaluate, substitute
@@ -72,7 +73,7 @@ class Tape:
         """Return the result of the operation on arrays."""
         with np.errstate(all="ignore"):
             return np.asarray(
-                evaluate(operation, numpy_kind, map(plain, inputs), substitute(parameters, plain))
+                evaluate(operation, numpy_arrays, map(plain, inputs), substitute(parameters, plain))
             )
 
     def depends_on_constants(self, variables: tuple[Any, ...], parameters: tuple[Any, ...]) -> bool:
@@ -167,7 +168,7 @@ class Traced(np.ndarray[Any, Any]):
 
     def memory(self) -> Any:
         """Return the memory that changes where this array is changed in place."""
-        return numpy_kind.storage(self)
+        return numpy_arrays.storage(self)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if self.var is None or self.tape.closed:
@@ -316,7 +317,7 @@ class _Namespace:
         return _tape((x,)).to_numpy(x)
 
     def is_integral(self, x: Any) -> bool:
-        return numpy_kind.is_integral(x)
+        return numpy_arrays.is_integral(x)
 
     def device(self, x: Traced) -> str:
         return _tape((x,)).device(x)
@@ -328,10 +329,10 @@ class _Namespace:
         return False
 
     def storage(self, x: Any) -> Any:
-        return x.memory() if isinstance(x, Traced) else numpy_kind.storage(x)
+        return x.memory() if isinstance(x, Traced) else numpy_arrays.storage(x)
 
     def arange(self, n: int) -> Array:
-        return numpy_kind.arange(n)
+        return numpy_arrays.arange(n)
 
 
 _CLOSED = Tape()
@@ -344,7 +345,7 @@ def _tape(args: Any) -> Tape:
 
 
 XP = _Namespace()
-KINDS[Traced] = XP
+NAMESPACES[Traced] = XP
 
 
 def lower(instruction: Instruction, tape: Tape | None = None) -> list[Instruction]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinygrad_ninja.value import Value as Scalar
+from tinygrad_ninja.engine.value import Value as Scalar
 
 from ..fold import WIDEST, Group, fold
 from ..graph import Graph, Step, Value

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_ninja.kinds import move
-from tinygrad_ninja.program import formula
+from tinygrad_ninja.arrays.dispatch import move
+from tinygrad_ninja.program.derive import formula
+from tinygrad_ninja.program.derive.record import is_range
 from tinygrad_ninja.program.instructions import Instruction, Var, flatten, substitute
-from tinygrad_ninja.program.record import is_range
 from tinygrad_ninja.program.trace import lower
 
 from ..graph import Step, Value

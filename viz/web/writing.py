@@ -12,9 +12,9 @@ from string import Template
 from typing import Any
 
 from tinygrad_ninja import Tensor
+from tinygrad_ninja.api.weights import write
+from tinygrad_ninja.engine.value import Value
 from tinygrad_ninja.nn import Module
-from tinygrad_ninja.serialization import write
-from tinygrad_ninja.value import Value
 
 from ..graph import extract
 from .content import content

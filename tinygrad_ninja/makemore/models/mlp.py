@@ -9,7 +9,7 @@ from ...nn import Parameter
 from .model import Model, Recipe
 
 if TYPE_CHECKING:
-    from ...distributed import Ranks
+    from ..processes import Ranks
 
 
 class MLP(Model):

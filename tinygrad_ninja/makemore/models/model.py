@@ -12,7 +12,7 @@ from ...nn.functional import cross_entropy
 from ..data import build_dataset
 
 if TYPE_CHECKING:
-    from ...distributed import Ranks
+    from ..processes import Ranks
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ... import Generator, Tensor, no_grad, randn
-from ...nn import (
-    BatchNorm1d,
-    Embedding,
-    Flatten,
-    FlattenConsecutive,
-    Linear,
-    Module,
-    Sequential,
-    Tanh,
-    init,
-)
+from ...nn import BatchNorm1d, Embedding, Flatten, FlattenConsecutive, Linear, Module, Sequential, Tanh, init
 from .model import Model, Recipe
 
 if TYPE_CHECKING:
-    from ...distributed import Ranks
+    from ..processes import Ranks
 
 
 class Stack(Model):

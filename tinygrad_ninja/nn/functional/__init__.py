@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from ...functions import OFFERED
-from ...missing import explain
-from .attention import scaled_dot_product_attention
+from ...api import OFFERED
+from ...api.missing import explain
 from .basic import dropout, embedding, gelu, linear, log_softmax, relu, sigmoid, softmax, tanh
-from .loss import cross_entropy, mse_loss, nll_loss
-from .normalization import batch_norm, layer_norm, normalize
+from .dot_product import scaled_dot_product_attention
+from .loss_functions import cross_entropy, mse_loss, nll_loss
+from .norms import batch_norm, layer_norm, normalize
 
 one_hot = OFFERED["one_hot"]
 

@@ -7,8 +7,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ...functions.register import no_tensor
-from ...tensors import Tensor
+from ...api.register import no_tensor
+from ...engine.tensor import Tensor
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ... import dtypes
-from ...devices import same_device
-from ...functions import OFFERED, indexing
-from ...functions.elementwise import where
-from ...functions.statistics import log_softmax as _log_softmax
-from ...functions.statistics import softmax as _softmax
-from ...hook import arguments, observers
-from ...missing import refuse
+from ...api import OFFERED, selection
+from ...api.arithmetic import where
+from ...api.missing import refuse
+from ...api.statistics import log_softmax as _log_softmax
+from ...api.statistics import softmax as _softmax
+from ...arrays import dtypes
+from ...engine.devices import same_device
+from ...engine.hook import arguments, observers
+from ...engine.tensor import Tensor, wrap
 from ...ops import Precision, elementwise
-from ...random import bernoulli_like
-from ...tensors import Tensor, wrap
+from ...rng.draws import bernoulli_like
 from .arguments import check_floating, takes_tensors
 
 sigmoid, tanh = OFFERED["sigmoid"], OFFERED["tanh"]
@@ -59,7 +59,7 @@ def embedding(
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     same_device("embedding", weight, input)
-    indexing._check_bounds(input, weight.shape[0], 0, IndexError)  # negative ones do not count from the end
+    selection._check_bounds(input, weight.shape[0], 0, IndexError)  # negative ones do not count from the end
     rows = weight.contiguous()[input.contiguous()]
     if padding_idx is None:
         return rows

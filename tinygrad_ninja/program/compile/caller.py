@@ -13,8 +13,8 @@ from operator import le
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
-from ...generator import _TWISTER_SIZE
-from ...tensors import Tensor, wrap
+from ...engine.tensor import Tensor, wrap
+from ...rng.generator import _TWISTER_SIZE
 from .memory import pointer
 from .shapes import is_torch
 

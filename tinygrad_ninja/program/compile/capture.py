@@ -18,14 +18,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from ...generator import Generator
-from ...hook import Observer, observers
-from ...kinds import kind_of
+from ...arrays.dispatch import namespace_of
+from ...engine.hook import Observer, observers
+from ...engine.node import Node, clock
+from ...engine.tensor import Tensor, wrap
+from ...engine.value import Value
 from ...nn.module import Module
-from ...node import Node, clock
 from ...optim.optimizer import Optimizer
-from ...tensors import Tensor, wrap
-from ...value import Value
+from ...rng.generator import Generator
 from ..instructions import Array, Instruction, Var
 from ..trace import XP, ReadOutError
 from .checks import Check, is_unknown, unknown_within
@@ -205,12 +205,12 @@ class Recording(Observer):
             owner = None if id(array) in self._born else tensor
             value = array
             if is_torch(array):
-                value = stand_in_for(array) if owner is not None else kind_of(array).to_numpy(array)
+                value = stand_in_for(array) if owner is not None else namespace_of(array).to_numpy(array)
             cell = self.cells[id(array)] = Cell(array, Var(value), owner)
             if owner is None:
                 self.tape.fixed.add(cell.var)
             if is_torch(array):
-                self.tape.put(cell.var, kind_of(array).device(array))
+                self.tape.put(cell.var, namespace_of(array).device(array))
         elif all(tensor is not holder for holder in (cell.owner, *cell.others)) and cell.owner is not None:
             cell.others.append(tensor)
         return cell

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ...anomaly import Anomaly
-from ...callers import PACKAGE
-from ...dtypes import dtype
-from ...generator import Generator
-from ...hook import find, observers
+from ...arrays.dtypes import dtype
+from ...engine.anomaly import Anomaly
+from ...engine.callers import PACKAGE
+from ...engine.hook import find, observers
+from ...engine.tensor import Tensor, wrap
 from ...nn.module import Module
-from ...tensors import Tensor, wrap
-from ...torch_generator import TorchGenerator
+from ...rng.generator import Generator
+from ...rng.torch_generator import TorchGenerator
 from ..instructions import Program, Var
 from ..trace import ReadOutError
 from .build import NoCompilerError, compiler

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from ...generator import Generator
+from ...rng.generator import Generator
 
 
 class _Stream(NamedTuple):

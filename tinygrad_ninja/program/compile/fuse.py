@@ -14,18 +14,7 @@ from ..instructions import Instruction, Var
 from .body import Body
 from .checks import Check, divisor_checks, index_checks
 from .loops import indices, write_point
-from .plan import (
-    Address,
-    Buffer,
-    Group,
-    Kernel,
-    Place,
-    Storage,
-    contiguous,
-    is_alone,
-    loops,
-    uncompiled,
-)
+from .plan import Address, Buffer, Group, Kernel, Place, Storage, contiguous, is_alone, loops, uncompiled
 
 
 class Fusion:

@@ -7,12 +7,12 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from ...casting import halves
-from ...dtypes import get_default_dtype
-from ...grad_mode import is_grad_enabled
+from ...api.casting import halves
+from ...arrays.dtypes import get_default_dtype
+from ...engine.grad_mode import is_grad_enabled
+from ...engine.tensor import Tensor
 from ...nn.module import Module
 from ...nn.tree import KINDS
-from ...tensors import Tensor
 
 PLAIN = (bool, int, float, str, bytes, type(None))
 """The types that are compared by value."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ...callers import PACKAGE
-from ...tensors import Tensor
+from ...engine.callers import PACKAGE
+from ...engine.tensor import Tensor
 
 _ATOMS = {bool, int, float, complex, str, bytes, type(None), types.CodeType}
 _MOST = 30_000

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ...torch_generator import TorchGenerator
+from ...rng.torch_generator import TorchGenerator
 from ..instructions import Array
 from .capture import Draw
 from .compiled import CompileWarning

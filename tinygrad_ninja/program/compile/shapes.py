@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ... import ops
-from ...kinds import KINDS
+from ...arrays.dispatch import NAMESPACES
 from ...ops import Operation
 from ..instructions import Array, Var, evaluate, flatten, substitute
 from ..trace import Tape, plain
@@ -72,7 +72,7 @@ def shaped(operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any,
             return torch.empty_strided(x.shape, steps, dtype=getattr(torch, x.dtype.name), device="meta")
         return x.to("meta") if is_torch(x) else x
 
-    kind = KINDS[torch.Tensor]
+    kind = NAMESPACES[torch.Tensor]
     result = kind.asarray(evaluate(operation, kind, map(meta, inputs), substitute(parameters, meta)))
     return stand_in_for(result)
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...generator import Generator
+from ...engine.tensor import Tensor
 from ...ops import Category, linalg
-from ...tensors import Tensor
+from ...rng.generator import Generator
 from ..instructions import Array, Instruction, Program, Var
 from .blas import loaded
 from .build import build, vector_bytes

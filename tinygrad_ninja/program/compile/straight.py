@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...kinds import numpy_kind
+from ...arrays import numpy_arrays
 from ...ops import Category, Operation
 from ..instructions import Array, Instruction, Var
 from .checks import Check
@@ -147,7 +147,7 @@ def _calling(instruction: Instruction, read: list[Var]) -> Callable[..., Array]:
     def call(*arrays: Array) -> Array:
         values = dict(zip(read, arrays, strict=True))
         result = instruction.compute(
-            numpy_kind, lambda x: values.get(x, x.value) if isinstance(x, Var) else x
+            numpy_arrays, lambda x: values.get(x, x.value) if isinstance(x, Var) else x
         )
         return np.asarray(result)
 

@@ -17,11 +17,11 @@ from weakref import ref
 import numpy as np
 
 from ... import ops
-from ...callers import PACKAGE
-from ...kinds import KINDS
+from ...arrays.dispatch import NAMESPACES
+from ...engine.apply import laid_out
+from ...engine.callers import PACKAGE
+from ...engine.tensor import Tensor
 from ...ops import Operation
-from ...ops.apply import laid_out
-from ...tensors import Tensor
 from ..instructions import Array, Var, flatten, substitute
 from ..trace import XP, ReadOutError, Tape, Traced, plain, source
 from .shapes import ShapeTape, is_torch, shaped
@@ -171,7 +171,7 @@ class Recorded(Traced):
         return XP.index(self, (slice(None),) * axis + (index,))
 
 
-KINDS[Recorded] = XP
+NAMESPACES[Recorded] = XP
 
 
 def _engine_frames() -> set[str]:
@@ -262,7 +262,7 @@ class StepTape(ShapeTape):
         if not is_torch(x):
             return x
         if id(x) not in self._foreign:
-            self._foreign[id(x)] = x, KINDS[type(x)].to_numpy(x)  # holds x, so that its id is not reused
+            self._foreign[id(x)] = x, NAMESPACES[type(x)].to_numpy(x)  # holds x, so that its id is not reused
         return self._foreign[id(x)][1]
 
     def _depends_on_fixed(self, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> bool:
@@ -274,7 +274,7 @@ class StepTape(ShapeTape):
         """Return the variable of an array. Raise UnsupportedError for one that the tape has lost track of."""
         if is_torch(x):
             var = super().variable(self._known_array(x))
-            self.put(var, KINDS[type(x)].device(x))
+            self.put(var, NAMESPACES[type(x)].device(x))
             self.fixed.add(var)
             return var
         if isinstance(x, Recorded):

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ...kinds import numpy_kind
+from ...arrays import numpy_arrays
 from ..instructions import Array, Instruction, Program, Var
 from .caller import ChangedError
 from .capture import Captured, Draw
@@ -276,7 +276,7 @@ class TorchStep(Step):
             return {}
         arrays = {var: self.table.arrays[_slot(at)] for var, at in self.inputs.items()}
         values = self._host.run(
-            {var: array for var, array in arrays.items() if not is_torch(array)}, numpy_kind
+            {var: array for var, array in arrays.items() if not is_torch(array)}, numpy_arrays
         )
         for check in self._host_checks:
             check.look(values[check.var])

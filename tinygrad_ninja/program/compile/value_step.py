@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ...engine.value import Value
 from ...ops import comparison
-from ...value import Value
 from ..instructions import Instruction, Program, Var
 from .build import build
 from .emit_c import ENTRY

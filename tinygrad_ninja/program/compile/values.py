@@ -14,12 +14,12 @@ from weakref import WeakSet
 
 import numpy as np
 
-from ...hook import Observer
-from ...kinds import KINDS
-from ...node import Node
+from ...arrays.dispatch import NAMESPACES
+from ...engine.hook import Observer
+from ...engine.node import Node
+from ...engine.value import Value
 from ...ops import TABLE, Operation, comparison, rounding
 from ...ops import elementwise as ops
-from ...value import Value
 from ..trace import ReadOutError
 from .collector import still_held
 from .results import mapped
@@ -143,7 +143,7 @@ class _Namespace:
 
 
 SYMBOLS = _Namespace()
-KINDS[Symbol] = SYMBOLS
+NAMESPACES[Symbol] = SYMBOLS
 
 
 def _tape(args: tuple[Any, ...]) -> Scalars:

@@ -1,0 +1,30 @@
+"""The functions of the package and the methods of Tensor, under PyTorch's names and with its arguments.
+
+Each is written once, brings its arguments into a regular form, and calls the table of operations.
+`register.method` makes a function also a method; `OFFERED` is what `tinygrad_ninja` exports.
+"""
+
+from ..engine.tensor import Tensor
+from . import arithmetic, creation, extremes, layout, readout, reshaping, selection, statistics, sums
+from .missing import mark_missing
+from .register import OFFERED
+
+# isort: split
+from . import inplace, printing  # the first derives in-place methods from those above
+
+__all__ = [
+    "OFFERED",
+    "arithmetic",
+    "creation",
+    "extremes",
+    "inplace",
+    "layout",
+    "printing",
+    "readout",
+    "reshaping",
+    "selection",
+    "statistics",
+    "sums",
+]
+
+mark_missing(Tensor)

@@ -1,0 +1,422 @@
+"""Arithmetic, comparisons and elementwise functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ..arrays import dtypes
+from ..engine.devices import same_device
+from ..engine.promotion import promote
+from ..engine.tensor import Tensor
+from ..ops import comparison, rounding, trigonometry
+from ..ops import elementwise as ops
+from ..ops import shape as shape_ops
+from ..ops.operation import Operation
+from .creation import tensor
+from .operands import as_element, as_tensor_operand, check_fits
+from .register import function, method, method_only, no_tensor
+
+_OF_NUMBERS = (ops.add, ops.sub, ops.mul, ops.div)
+"""The operations that PyTorch also computes for two Python numbers."""
+
+
+def _complete(entry: Operation, name: str, a: Any, b: Any) -> Tensor:
+    if not isinstance(a, Tensor) and not isinstance(b, Tensor):
+        if entry in _OF_NUMBERS and isinstance(a, (int, float)) and isinstance(b, (int, float)):
+            return entry.call(tensor(a), b)
+        raise TypeError(f"{name}(): at least one argument must be a Tensor, not {type(a).__name__}")
+    out = entry.call(a, b)
+    if out is NotImplemented:
+        operand = b if isinstance(a, Tensor) else a
+        raise TypeError(
+            f"{name}(): argument 'other' must be a Tensor or a number, not {type(operand).__name__}"
+        )
+    return out
+
+
+def _binary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
+    """Export a two-input operation as a function, as a method, and as Python's operators."""
+
+    def call(input: Any, other: Any) -> Tensor:
+        return _complete(entry, entry.name, input, other)
+
+    def reflected_call(self: Tensor, other: Any) -> Any:
+        return entry.call(other, self)
+
+    call.__doc__ = entry.__doc__
+    for name in (entry.name, *names):
+        _offer(call, name)
+    for name in operators:
+        setattr(Tensor, name, reflected_call if name.startswith("__r") else entry.call)
+
+
+def _unary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
+    def call(input: Any) -> Tensor:
+        if not isinstance(input, Tensor):
+            raise no_tensor(entry.name, "input", input)
+        return entry.call(input)
+
+    call.__doc__ = entry.__doc__
+    for name in names or (entry.name,):
+        _offer(call, name)
+        setattr(Tensor, name, entry.call)
+    for name in operators:
+        setattr(Tensor, name, entry.call)
+
+
+def _offer(call: Callable[..., Any], name: str) -> None:
+    call.__name__ = call.__qualname__ = name
+    method(call)
+
+
+_binary(ops.mul, "multiply", operators=("__mul__",))
+_binary(rounding.remainder, operators=("__mod__", "__rmod__"))
+_binary(rounding.floor_divide, operators=("__floordiv__", "__rfloordiv__"))
+_binary(comparison.eq, operators=("__eq__",))
+_binary(comparison.ne, operators=("__ne__",))
+_binary(comparison.lt, operators=("__lt__",))
+_binary(comparison.le, operators=("__le__",))
+_binary(comparison.gt, operators=("__gt__",))
+_binary(comparison.ge, operators=("__ge__",))
+_binary(comparison.bitwise_and, operators=("__and__", "__rand__"))
+_binary(comparison.bitwise_or, operators=("__or__", "__ror__"))
+_binary(comparison.bitwise_xor, operators=("__xor__", "__rxor__"))
+_unary(ops.neg, operators=("__neg__",))
+_unary(ops.exp)
+_unary(ops.log)
+_unary(ops.sqrt)
+_unary(trigonometry.sin)
+_unary(trigonometry.cos)
+_unary(ops.tanh)
+_unary(ops.erf)
+_unary(ops.sigmoid)
+_unary(ops.relu)
+_unary(rounding.sign)
+_unary(rounding.floor)
+_unary(rounding.trunc)
+_unary(ops.reciprocal)
+_unary(comparison.logical_not)
+_unary(comparison.isnan)
+_unary(comparison.isinf)
+_unary(comparison.isfinite)
+
+
+@method
+def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """Return input + alpha · other, in the dtype of input + other; the operands are broadcast.
+
+    Raises RuntimeError where `alpha` is out of the range of that dtype or of another category, TypeError
+    without a Tensor.
+    """
+    return _with_alpha(ops.add, input, other, alpha)
+
+
+@method
+def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """Return input - alpha · other, as `add`. RuntimeError where either is a bool: use `^` or logical_not."""
+    return _with_alpha(ops.sub, input, other, alpha)
+
+
+def _with_alpha(entry: Operation, input: Any, other: Any, alpha: Any) -> Tensor:
+    if type(alpha) is int and alpha == 1:
+        return _complete(entry, entry.name, input, other)
+    if isinstance(input, (int, float)) and isinstance(other, (int, float)):
+        input = tensor(input)
+    a, b = promote(entry, input, other)
+    if a is NotImplemented:
+        return _complete(entry, entry.name, input, other)
+    d = (a if isinstance(a, Tensor) else b).dtype
+    if isinstance(alpha, bool) and d is not dtypes.bool:
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    if isinstance(alpha, float) and not d.is_floating_point:
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    check_fits(alpha, d)
+    if d is dtypes.bool:
+        return entry.call(
+            a, comparison.bitwise_and.call(b, bool(alpha)) if isinstance(b, Tensor) else b and alpha
+        )
+    return entry.call(a, ops.mul.call(b, alpha) if isinstance(b, Tensor) else b * alpha)
+
+
+@method
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """Return input / other, in floating point also for integers; the operands are broadcast.
+
+    rounding_mode: "floor" or "trunc" rounds the quotient, and keeps the dtype of integers. Raises
+    RuntimeError for another.
+    """
+    if rounding_mode == "floor":
+        return _complete(rounding.floor_divide, ops.div.name, input, other)
+    if rounding_mode == "trunc":
+        floored = _complete(rounding.floor_divide, ops.div.name, input, other)
+        if floored.dtype.is_floating_point:
+            return rounding.trunc.call(ops.div.call(input, other))
+        remainder = ops.sub.call(input, ops.mul.call(floored, other))
+        return floored + (comparison.lt.call(floored, 0) & comparison.ne.call(remainder, 0))
+    if rounding_mode is not None:
+        raise RuntimeError(
+            f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
+        )
+    return _complete(ops.div, ops.div.name, input, other)
+
+
+def _reflected_division(self: Tensor, other: Any) -> Any:
+    if isinstance(other, (int, float)):  # as in PyTorch: backward needs only 1 / self
+        return ops.mul.call(ops.reciprocal.call(self), other)
+    return ops.div.call(other, self)
+
+
+Tensor.__add__ = ops.add.call
+Tensor.__radd__ = lambda self, other: ops.add.call(other, self)
+Tensor.__rmul__ = lambda self, other: ops.mul.call(other, self)
+Tensor.__sub__ = ops.sub.call
+Tensor.__rtruediv__ = _reflected_division
+Tensor.__rsub__ = ops.rsub.call
+Tensor.__truediv__ = ops.div.call
+Tensor.__pow__ = ops.pow.call
+Tensor.__rpow__ = lambda self, other: ops.pow.call(other, self)
+
+
+@method
+def pow(input: Any, exponent: Any) -> Tensor:
+    """Return input to the power exponent, either of which may be a number; the operands are broadcast.
+
+    Raises RuntimeError for an integer Tensor to a negative number.
+    """
+    return _complete(ops.pow, ops.pow.name, input, exponent)
+
+
+@method
+def bitwise_not(input: Tensor) -> Tensor:
+    """Return not input: logical for bool, bit by bit for integers. RuntimeError for floating point
+    numbers."""
+    if input.dtype.is_floating_point:
+        raise RuntimeError(f"bitwise_not is not implemented for {input.dtype}, only for integers and bools")
+    return comparison.bitwise_not.call(input)
+
+
+def _invert(self: Tensor) -> Tensor:
+    """Return `bitwise_not`. TypeError for floating point numbers."""
+    if self.dtype.is_floating_point:
+        raise TypeError(f"~ is only implemented on integer and bool Tensors, not on {self.dtype}")
+    return comparison.bitwise_not.call(self)
+
+
+Tensor.__invert__ = _invert
+
+
+def _unchanged(self: Tensor) -> Tensor:
+    return self
+
+
+Tensor.__pos__ = _unchanged
+
+
+@method
+def abs(input: Tensor) -> Tensor:
+    """Return the absolute value of each element. NotImplementedError for bools."""
+    if input.dtype is dtypes.bool:
+        raise NotImplementedError("abs is not implemented for torch.bool")
+    return rounding.abs.call(input)
+
+
+Tensor.__abs__ = abs  # type: ignore[attr-defined]
+
+
+@method
+def square(input: Tensor) -> Tensor:
+    """Return input²."""
+    return ops.pow.call(input, 2)
+
+
+@method
+def rsqrt(input: Tensor) -> Tensor:
+    """Return 1 / √input, in floating point."""
+    return ops.reciprocal.call(ops.sqrt.call(input))
+
+
+@method
+def log10(input: Tensor) -> Tensor:
+    """Return the logarithm to base 10, in floating point."""
+    return ops.div.call(ops.log.call(input), math.log(10))
+
+
+@method
+def maximum(input: Tensor, other: Tensor) -> Tensor:
+    """Return the larger of each two elements, broadcast; on a tie the gradient is halved between them.
+
+    Raises TypeError for anything but Tensors.
+    """
+    return _two_tensors(comparison.maximum, input, other)
+
+
+@method
+def minimum(input: Tensor, other: Tensor) -> Tensor:
+    """Return the smaller of each two elements, broadcast; on a tie the gradient is halved between them.
+
+    Raises TypeError for anything but Tensors.
+    """
+    return _two_tensors(comparison.minimum, input, other)
+
+
+def _two_tensors(entry: Operation, input: Any, other: Any) -> Tensor:
+    for operand in (input, other):
+        if not isinstance(operand, Tensor):
+            raise TypeError(f"{entry.name}(): both arguments must be Tensors, not {type(operand).__name__}")
+    return entry.call(input, other)
+
+
+@method
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """Return each element, raised to `min` where below and lowered to `max` where above.
+
+    Either may be None, a number or a Tensor, which is broadcast. The gradient is 1 at a bound. Raises
+    RuntimeError where neither is given.
+    """
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if isinstance(min, Tensor) or isinstance(max, Tensor):
+        out = input
+        if min is not None:
+            bound = as_tensor_operand(min, input)
+            out = where(comparison.lt.call(out, bound) | comparison.isnan.call(bound), bound, out)
+        if max is not None:
+            bound = as_tensor_operand(max, input)
+            out = where(comparison.gt.call(out, bound) | comparison.isnan.call(bound), bound, out)
+        return out
+    if not input.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
+        input = input.to(dtypes.get_default_dtype())
+    return comparison.clamp.call(input, _bound(min, input.dtype), _bound(max, input.dtype))
+
+
+def _bound(number: Any, d: dtypes.dtype) -> Any:
+    """Return a bound beside a Tensor of the dtype; RuntimeError where it is out of the dtype's range."""
+    bound = dtypes.wrapped(number, d)
+    if type(number) is int and not d.is_floating_point:
+        check_fits(number, d)
+    return bound
+
+
+@method
+def clip(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """Return `clamp`, under NumPy's name."""
+    return clamp(input, min, max)
+
+
+@function
+def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+    """Return `input` where the condition is true, else `other`; all three are broadcast.
+
+    For a condition alone, return its true positions: a vector of int64 for each dimension. Raises
+    RuntimeError for a condition that is not bool.
+    """
+    if input is None and other is None:
+        return condition.nonzero(as_tuple=True)
+    if condition.dtype is not dtypes.bool:
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}"
+        )
+    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        input = as_tensor_operand(input, condition)
+    same_device(comparison.where.name, condition, input, other)
+    if isinstance(input, Tensor):
+        other = _bound(other, input.dtype)
+    else:
+        input = _bound(input, other.dtype)
+    return comparison.where.call(input, other, condition.array)
+
+
+@method_only
+def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    return where(condition, self, other)
+
+
+Tensor.where = _where_method  # type: ignore[attr-defined]
+
+
+@method
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """Return `value`, a number or 0-dimensional Tensor, where the bool mask (broadcast) is true, else
+    `input`.
+
+    Raises RuntimeError for a mask of another dtype, or a value with dimensions.
+    """
+    if mask.dtype is not dtypes.bool:
+        raise RuntimeError(f"masked_fill_ only supports boolean masks, but got mask with dtype {mask.dtype}")
+    if isinstance(value, Tensor) and value.ndim:
+        raise RuntimeError(
+            f"masked_fill only supports a 0-dimensional value, but got one with {value.ndim} dimensions"
+        )
+    same_device("masked_fill", input, mask)
+    fill = as_element(value, input).to(input.dtype)
+    return comparison.where.call(fill, input.contiguous(), mask.contiguous().array)
+
+
+def _logical(entry: Operation) -> Callable[[Tensor, Tensor], Tensor]:
+    def call(input: Tensor, other: Tensor) -> Tensor:
+        if not isinstance(other, Tensor):
+            raise no_tensor(f"logical_{entry.name.removeprefix('bitwise_')}", "other", other)
+        return entry.call(input.to(dtypes.bool), other.to(dtypes.bool))
+
+    return call
+
+
+for _name, _entry in {
+    "and": comparison.bitwise_and,
+    "or": comparison.bitwise_or,
+    "xor": comparison.bitwise_xor,
+}.items():
+    _call = _logical(_entry)
+    _call.__doc__ = f"Return `x {_name} y` for each two elements, broadcast and converted to bool."
+    _offer(_call, f"logical_{_name}")
+
+
+@method
+def isclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Tensor:
+    """Return whether |input - other| ≤ atol + rtol · |other|, element by element, as bools.
+
+    equal_nan: whether NaN is close to NaN. Raises RuntimeError where the dtypes differ, or a tolerance is
+    negative.
+    """
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
+    for name, tolerance in (("rtol", rtol), ("atol", atol)):
+        if tolerance < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {tolerance}")
+    equal = comparison.eq.call(input, other)
+    if equal_nan and input.dtype.is_floating_point:
+        equal = equal | (comparison.isnan.call(input) & comparison.isnan.call(other))
+    if rtol == 0 and atol == 0:
+        return equal
+    if not input.dtype.is_floating_point:
+        input, other = input.to(dtypes.float64), other.to(dtypes.float64)
+    input, other = input.detach(), other.detach()
+    distance = rounding.abs.call(ops.sub.call(input, other))
+    close = comparison.le.call(distance, atol + rounding.abs.call(rtol * other)) & comparison.isfinite.call(
+        distance
+    )
+    return equal | close
+
+
+@method
+def allclose(
+    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
+    """Return whether `isclose` is true for all elements, broadcast; errors as for `isclose`."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
+
+
+@method
+def equal(input: Tensor, other: Tensor) -> bool:
+    """Return whether the two have the same shape and the same elements."""
+    return input.shape == other.shape and bool(comparison.eq.call(input, other).array.all())
+
+
+@method
+def clone(input: Tensor) -> Tensor:
+    """Return a recorded copy in memory of its own."""
+    return shape_ops.clone.call(input, False)

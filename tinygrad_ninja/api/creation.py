@@ -1,0 +1,427 @@
+"""The creation of Tensors, and their conversion to other dtypes and devices."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ..arrays import dtypes, numpy_memory
+from ..arrays.dispatch import array_dtype, device_of, move, namespace_of
+from ..arrays.dtypes import dtype as Dtype
+from ..arrays.fused import fused_multiply_add
+from ..engine.hook import observers, observing
+from ..engine.tensor import Tensor, wrap
+from ..engine.tensor import device as Device
+from ..ops import elementwise, shape
+from .dimensions import sizes
+from .operands import check_fits
+from .register import function, method_only
+
+
+def _finish(array: np.ndarray[Any, Any], on: Any, requires_grad: bool, dtype: Dtype | None = None) -> Tensor:
+    """Return the Tensor of `array`, on the device `on`; in `dtype` where the array only carries its
+    numbers."""
+    out = wrap(move(array, _place(on)) if on is not None else array)
+    if dtype is dtypes.bfloat16:
+        out = elementwise.cast(out, array_dtype(out.array, dtype))
+    return out.requires_grad_() if requires_grad else out
+
+
+def _first_leaf(data: Any) -> Any:
+    while isinstance(data, (list, tuple)) and len(data):
+        data = data[0]
+    return data
+
+
+def _to_array(data: Any, dtype: Dtype | None) -> np.ndarray[Any, Any]:
+    if observers and (observer := observing()):
+        observer.read_out("tensor()", data)
+    if isinstance(data, Tensor):
+        data = data.numpy(force=True)
+    types = _types(data)
+    if any(isinstance(type, Dtype) for type in types):
+        data = _without_tensors(data)
+    try:
+        array = np.array(data)
+    except ValueError:
+        _complain_of_lengths(data)
+        raise
+    if array.dtype.kind not in "biuf":
+        _complain_of(data, array)
+    if dtype is None:
+        return array.astype(_common_dtype(types, array.dtype).numpy, copy=False)
+    if array.size and types <= {float, int} and not dtype.is_floating_point:
+        check_fits(array.min().item(), dtype)
+        check_fits(array.max().item(), dtype)
+    return array.astype(dtype.carrier)
+
+
+def _types(data: Any) -> set[Any]:
+    """Return the types of the elements of nested lists: the dtype of elements that have one, else Python's
+    type."""
+    level = [data]
+    while any(isinstance(x, (list, tuple)) for x in level):
+        level = [*itertools.chain.from_iterable(x if isinstance(x, (list, tuple)) else (x,) for x in level)]
+    return {getattr(x, "dtype", type(x)) for x in level}
+
+
+def _common_dtype(types: set[Any], numpy_dtype: np.dtype[Any]) -> Dtype:
+    """Return the dtype that holds all types, where a Python float counts as the default dtype.
+
+    numpy_dtype: the dtype that NumPy chooses for them, for which a Python float counts as a float64.
+    """
+    if numpy_dtype.kind != "f":
+        return dtypes.from_numpy_dtype(numpy_dtype)
+    own = [
+        dtypes.get_default_dtype() if type is float
+        else type if isinstance(type, Dtype)
+        else dtypes.from_numpy_dtype(type)
+        for type in types
+    ]  # fmt: skip
+    return functools.reduce(dtypes.promote_types, own, dtypes.bool) if own else dtypes.get_default_dtype()
+
+
+def _without_tensors(data: Any) -> Any:
+    """Return nested lists with the Tensors in them as NumPy's numbers; ValueError for one of several
+    elements."""
+    if isinstance(data, (list, tuple)):
+        return [_without_tensors(element) for element in data]
+    if not isinstance(data, Tensor):
+        return data
+    if data.numel() != 1:
+        raise ValueError(
+            "only one element tensors can be converted to Python scalars: stack() joins larger ones"
+        )
+    return data.numpy(force=True).reshape(())[()]
+
+
+def _complain_of_lengths(data: Any) -> None:
+    """Raise ValueError or TypeError that says where lists that should be alike are not."""
+    if not isinstance(data, (list, tuple)):
+        return
+    for element in data:
+        _complain_of_lengths(element)
+    lists = [isinstance(element, (list, tuple)) for element in data]
+    if any(lists) and not all(lists):
+        raise TypeError(f"a list holds both lists and numbers: {data!r}")
+    lengths = sorted({len(element) for element in data}) if any(lists) else []
+    if len(lengths) > 1:
+        raise ValueError(
+            f"lists beside each other must be of one length, not of {lengths[0]} and {lengths[-1]}"
+        )
+
+
+def _complain_of(data: Any, array: np.ndarray[Any, Any]) -> NoReturn:
+    """Raise PyTorch's exception for data that are no numbers."""
+    message = f"a Tensor holds numbers, not {type(_first_leaf(data)).__name__}"
+    if array.dtype.kind == "O":
+        raise RuntimeError(message)
+    raise (ValueError if isinstance(data, (list, tuple)) else TypeError)(message)
+
+
+@function
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Return a Tensor with a copy of `data`: numbers, nested lists of them, an array, another Tensor.
+
+    Python floats become the default dtype (float32), ints int64; an array, and a number of NumPy's in a list,
+    keeps its dtype. Raises ValueError for lists of unequal length, TypeError for lists beside numbers; one of
+    them or RuntimeError for anything that is no number; RuntimeError for a number out of the range of an
+    integer `dtype`.
+    """
+    if dtype is None and isinstance(data, Tensor):
+        dtype = data.dtype
+    d = None if dtype is None else dtypes.as_dtype(dtype)
+    array = _to_array(data, d)
+    dtypes.from_numpy_dtype(array.dtype)
+    if device is None and isinstance(data, Tensor):
+        device = data.device
+    return _finish(array, device, requires_grad, d)
+
+
+@function
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """Return `data` as a Tensor, without a copy where it is a Tensor or a NumPy array of that dtype already.
+
+    Otherwise it is copied, with the errors of `tensor`.
+    """
+    if isinstance(data, Tensor):
+        return data if dtype is None and device is None else data.to(dtype=dtype, device=device)
+    if isinstance(data, np.ndarray):
+        own_dtype = dtypes.from_numpy_dtype(data.dtype)
+        if dtype is None or dtypes.as_dtype(dtype) is own_dtype:
+            return _finish(data, device, False)
+    return tensor(data, dtype=dtype, device=device)
+
+
+@function
+def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
+    """Return a Tensor that shares the memory of `array`.
+
+    Raises TypeError for anything but an array and for a dtype that this engine lacks, ValueError for negative
+    strides.
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    dtypes.from_numpy_dtype(array.dtype)
+    if any(step < 0 for step in array.strides):
+        raise ValueError("an array with a negative stride can't be shared: copy() it first")
+    return wrap(array)
+
+
+@function
+def zeros(
+    *shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return zeros of the shape `size`, given as ints or a tuple; float32 by default. RuntimeError for a
+    negative size."""
+    requested = sizes(shape if size is None else (size,))
+    return full(requested, 0.0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+@function
+def ones(
+    *shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return ones of the shape `size`, given as ints or a tuple; float32 by default. RuntimeError for a
+    negative size."""
+    requested = sizes(shape if size is None else (size,))
+    return full(requested, 1.0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+@function
+def empty(
+    *shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return zeros of the shape `size`, which stand for uninitialized memory; see `zeros`."""
+    return zeros(*shape, size=size, dtype=dtype, device=device, requires_grad=requires_grad)
+
+
+@function
+def full(
+    size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return `fill_value` in the shape `size`; the dtype is the value's by default.
+
+    Raises RuntimeError where the value is out of the range of `dtype`, and for a negative size.
+    """
+    value = _number(fill_value)
+    d = dtypes.scalar_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
+    shape = sizes((size,))
+    if any(n < 0 for n in shape):
+        raise RuntimeError(f"a Tensor can't have a negative dimension: {list(shape)}")
+    check_fits(value, d)
+    return _finish(np.full(shape, np.array(value).astype(d.carrier)), device, requires_grad, d)
+
+
+def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    value, d = _number(value), x.dtype if dtype is None else dtypes.as_dtype(dtype)
+    check_fits(value, d)
+    filled = numpy_memory.empty_like(namespace_of(x.array).to_numpy(x.array), d.carrier)
+    filled[...] = np.array(value).astype(d.carrier)
+    return _finish(filled, device or x.device, requires_grad, d)
+
+
+@function
+def zeros_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return zeros with the shape, dtype, device and strides of `input`."""
+    return _like(input, 0, dtype, device, requires_grad)
+
+
+@function
+def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Return ones with the shape, dtype, device and strides of `input`."""
+    return _like(input, 1, dtype, device, requires_grad)
+
+
+@function
+def empty_like(
+    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return zeros with the shape, dtype, device and strides of `input`, which stand for uninitialized
+    memory."""
+    return _like(input, 0, dtype, device, requires_grad)
+
+
+@function
+def full_like(
+    input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return `fill_value` with the shape, dtype, device and strides of `input`.
+
+    Raises RuntimeError where the value is out of the range of the dtype.
+    """
+    return _like(input, fill_value, dtype, device, requires_grad)
+
+
+def _number(x: Any) -> Any:
+    return x.item() if isinstance(x, Tensor) else x
+
+
+@function
+def arange(
+    *bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, **named: Any
+) -> Tensor:
+    """Return start (0), start + step, … up to but without `end`: arange(end), arange(start, end) or with a
+    step (1).
+
+    The shape is (⌈(end - start) / step⌉,), the dtype int64, or the default dtype where an argument is a
+    float. Raises TypeError for other arguments, RuntimeError for a step of 0 or of the wrong sign, and for
+    infinite bounds.
+    """
+    names = ("end",) if len(bounds) == 1 and "end" not in named else ("start", "end", "step")
+    arguments = {"start": 0, "step": 1, **dict(zip(names, bounds, strict=False)), **named}
+    if set(arguments) != {"start", "end", "step"} or len(bounds) > 3:
+        raise TypeError("arange takes end, or start and end, or start, end and step")
+    start, end, step = (_number(arguments[name]) for name in ("start", "end", "step"))
+    floating = any(isinstance(bound, float) for bound in (start, end, step))
+    d = (
+        dtypes.as_dtype(dtype)
+        if dtype is not None
+        else dtypes.get_default_dtype()
+        if floating
+        else dtypes.int64
+    )
+    if d is dtypes.int64:
+        start, end, step = int(start), int(end), int(step)
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if not math.isfinite(start) or not math.isfinite(end):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    n = math.ceil((end - start) / step)
+    numbers = (
+        _arithmetic_sequence(float(start), float(step), n, d)
+        if d.is_floating_point
+        else int(start) + int(step) * np.arange(n)
+    )
+    return _finish(numbers.astype(d.carrier), device, requires_grad, d)
+
+
+def _arithmetic_sequence(start: float, step: float, n: int, d: Dtype) -> np.ndarray[Any, Any]:
+    """Return start + i · step for each i below n, with the roundings of PyTorch's loop on a processor with
+    AVX2.
+
+    That loop adds to a number of the dtype as many steps as a vector holds, and computes the last ones one by
+    one.
+    """
+    i = np.arange(n)
+    if d not in (dtypes.float32, dtypes.float64):
+        return start + step * i
+    lanes = 32 // d.itemsize
+    vectorised = n - n % (2 * lanes)
+    starts = np.concatenate([i[:vectorised] // lanes * lanes, i[vectorised:]])
+    base = fused_multiply_add(starts.astype(np.float64), step, start)
+    base[:vectorised] = base[:vectorised].astype(d.carrier)
+    return fused_multiply_add((i - starts).astype(np.float64), step, base)
+
+
+@function
+def linspace(
+    start: Any, end: Any, steps: int, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return `steps` numbers at equal distances from `start` to `end`, both included: (steps,).
+
+    The dtype is the default dtype, or `dtype`. Raises RuntimeError for a negative number of steps.
+    """
+    d = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    start, end = d.carrier.type(_number(start)), d.carrier.type(_number(end))
+    step = (
+        d.carrier.type((end - start) / max(steps - 1, 1))
+        if d.is_floating_point
+        else (int(end) - int(start)) / max(steps - 1, 1)
+    )
+    # As in PyTorch, each half counts from its own end, in float64, so that each number is rounded once.
+    i, back = np.arange(steps), np.arange(steps)[::-1]
+    numbers = np.where(i < steps // 2, start + np.float64(step) * i, end - np.float64(step) * back)
+    return _finish(
+        numbers.astype(d.carrier) if steps > 1 else np.full(steps, start), device, requires_grad, d
+    )
+
+
+@function
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """Return an n × m (n × n) matrix of zeros with ones on the diagonal. RuntimeError for a negative size."""
+    if n < 0 or (m is not None and m < 0):
+        raise RuntimeError(f"eye: the sizes must not be negative, but are {n} and {m}")
+    d = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+    return _finish(np.eye(n, m, dtype=d.carrier), device, requires_grad, d)
+
+
+@method_only
+def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
+    """Return this Tensor in another dtype, on another device, or as another Tensor is; recorded.
+
+    It is the Tensor itself where nothing changes, unless `copy`. Raises RuntimeError where the device does
+    not exist.
+    """
+    for argument in args:
+        if isinstance(argument, Tensor):
+            dtype, device = argument.dtype, argument.device
+        elif isinstance(argument, (str, Device)):
+            device = argument
+        elif argument is not None:
+            dtype = argument
+    out = self
+    if device is not None and _place(device) != device_of(self.array):
+        out = shape.to_device(out, _place(device))
+    target = self.dtype if dtype is None else dtypes.as_dtype(dtype)
+    if target is not self.dtype:
+        out = out if target.is_floating_point else out.detach()
+        out = elementwise.cast(out, array_dtype(out.array, target))
+    return shape.clone(out, False) if copy and out is self else out
+
+
+def _place(on: Any) -> str:
+    place = Device(on)
+    return f"cuda:{place.index or 0}" if place.type == "cuda" else place.type
+
+
+def _converter(name: str, d: Dtype) -> None:
+    def convert(self: Tensor) -> Tensor:
+        return self.to(dtype=d)
+
+    convert.__name__ = name
+    convert.__doc__ = f"Return this Tensor in {d.name}; itself where it has that dtype already."
+    method_only(convert)
+
+
+for _name, _dtype in {
+    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "long": dtypes.int64,
+    "int": dtypes.int32, "bool": dtypes.bool, "bfloat16": dtypes.bfloat16,
+}.items():  # fmt: skip
+    _converter(_name, _dtype)
+
+
+@method_only
+def cpu(self: Tensor) -> Tensor:
+    """Return this Tensor with a NumPy array as data; itself where it has one already."""
+    return self.to(device="cpu")
+
+
+@method_only
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """Return this Tensor in the dtype of another."""
+    return self.to(dtype=other.dtype)
+
+
+@function
+def is_tensor(obj: Any) -> bool:
+    """Return whether `obj` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+@method_only
+def data_ptr(self: Tensor) -> int:
+    """Return the address of the first element in memory."""
+    return int(self.array.ctypes.data if isinstance(self.array, np.ndarray) else self.array.data_ptr())

@@ -1,0 +1,1 @@
+"""Derivatives of functions; `tinygrad_ninja.func` offers them."""

@@ -1,0 +1,91 @@
+"""Reductions: along `dim` (an int, several, or None for all), the dimension kept as one of size 1 on
+request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arrays import dtypes
+from ..arrays.dispatch import namespace_of
+from ..engine.tensor import Tensor
+from ..ops import product
+from ..ops import reduction as ops
+from ..ops import shape as shape_ops
+from ..ops.operation import Operation
+from .dimensions import dimension, dimensions
+from .register import method, numpy_names
+
+
+def floating_input(x: Tensor, name: str, dtype: Any) -> Tensor:
+    if dtype is not None:
+        x = x.to(dtype)
+    if namespace_of(x.array).is_integral(x.array):
+        raise RuntimeError(
+            f"{name}(): could not infer output dtype. Input dtype must be either a floating point or complex "
+            f"dtype. Got: {x.dtype}"
+        )
+    return x
+
+
+def axes_of(input: Any, dim: Any) -> tuple[int, ...] | None:
+    return None if dim is None else dimensions(dim, input.array.ndim)
+
+
+@method
+@numpy_names
+def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Return the sum along `dim`, of all elements by default, in `dtype`: int64 for integers and bools."""
+    if dtype is not None:
+        return sum(input.to(dtype), dim, keepdim).to(dtype)
+    return ops.sum.call(input, axes_of(input, dim), keepdim)
+
+
+@method
+@numpy_names
+def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Return the mean along `dim`, of all elements by default; NaN where there are none.
+
+    RuntimeError for integers: give dtype=.
+    """
+    return ops.mean.call(floating_input(input, "mean", dtype), axes_of(input, dim), keepdim)
+
+
+@method
+@numpy_names
+def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Return the product along `dim`, of all by default, in `dtype`: int64 for integers and bools."""
+    if dtype is not None:
+        return prod(input.to(dtype), dim, keepdim).to(dtype)
+    return product.prod.call(input, axes_of(input, dim), keepdim)
+
+
+def _truth(entry: Operation, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    nothing = isinstance(dim, (tuple, list)) and not dim  # is reduced then, unlike by the other reductions
+    truth = entry.call(input, () if nothing else axes_of(input, dim), keepdim)
+    return truth.to(dtypes.uint8) if input.dtype is dtypes.uint8 else truth
+
+
+@method
+@numpy_names
+def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Return whether all elements along `dim` are true, or not zero: a bool, but a uint8 of a uint8."""
+    return _truth(ops.all, input, dim, keepdim)
+
+
+@method
+@numpy_names
+def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Return whether any element along `dim` is true, or not zero: a bool, but a uint8 of a uint8."""
+    return _truth(ops.any, input, dim, keepdim)
+
+
+@method
+@numpy_names
+def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """Return the running sum along `dim`, of the input's shape, in `dtype`: int64 for integers and bools."""
+    if dtype is not None:
+        return cumsum(input.to(dtype), dim).to(dtype)
+    axis = dimension(dim, input.array.ndim)
+    if input.array.ndim:
+        return ops.cumsum.call(input, axis)
+    return shape_ops.clone.call(input if input.dtype.is_floating_point else input.to(dtypes.int64), False)

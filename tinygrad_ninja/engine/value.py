@@ -1,0 +1,312 @@
+"""Value: micrograd's scalar on this engine, with a Python float as data.
+
+What an operation computes, and the rule of each of its inputs, are the entries of `ops` that Tensors use. At
+the edges the results are IEEE 754's, as a Tensor's are: 1/0 is infinite, the logarithm of -1 is NaN, and
+nothing raises. Neurons, layers and networks of Values are in `micrograd`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from numbers import Real
+from threading import get_ident
+from traceback import FrameSummary
+from typing import Any
+
+import numpy as np
+
+from ..arrays import numpy_arrays, python_floats
+from ..arrays.dispatch import NAMESPACES
+from ..ops import elementwise as ops
+from ..ops import rounding, trigonometry
+from ..ops.operation import Operation
+from .anomaly import check_gradient, is_anomaly_check_nan_enabled
+from .grad_mode import paused
+from .hook import number, observers, observing
+from .node import ancestors, clock
+
+_new = object.__new__
+_RAISED = (ArithmeticError, ValueError)
+"""Python's errors where IEEE 754 has a result, as for 1/0 and sin ∞; NumPy then computes it."""
+
+
+def _record(op: Operation, result: float, a: Value, b: Value | None, x: float, y: float | None) -> Value:
+    if paused and get_ident() in paused:
+        return Value(result)
+    out = _new(Value)
+    out.op = op
+    out.order = next(clock)
+    out._data = result
+    out._grad = 0.0
+    out._a, out._b, out._x, out._y = a, b, x, y
+    if observers and (observer := observing()):
+        observer.recorded(out)
+    return out
+
+
+def _forward(op: Operation) -> Callable[..., float]:
+    """Return what computes the operation on floats."""
+    return partial(op.function, python_floats) if op.takes_xp else op.function
+
+
+def _observed(op: Operation, x: Any, *more: Any) -> Any:
+    """Return what the operation makes of what stands for floats where somebody observes."""
+    return op.forward(NAMESPACES[type(x)], x, *more)
+
+
+def _ieee(op: Operation, *numbers: float) -> float:
+    return float(op.silently(numpy_arrays, *map(np.asarray, numbers)))
+
+
+def _named(call: Callable[..., Value], op: Operation) -> Callable[..., Value]:
+    call.__name__, call.__qualname__, call.__doc__ = op.name, f"Value.{op.name}", op.__doc__
+    return call
+
+
+def _foreign(mine: Value, other: Any) -> Any:
+    """Return NotImplemented, so that Python's error names the two types; raise TypeError for an array."""
+    _ = mine.data  # an observer is to hear of it
+    if isinstance(other, np.ndarray):
+        raise TypeError("a Value and a NumPy array don't mix: use a Value for each number, or Tensors")
+    return NotImplemented
+
+
+def _unary(op: Operation) -> Callable[[Value], Value]:
+    forward = _forward(op)
+
+    def call(self: Value) -> Value:
+        x = self.data if observers else self._data
+        try:
+            result = forward(x) if type(x) is float else _observed(op, x)
+        except _RAISED:
+            result = _ieee(op, x)
+        return _record(op, result, self, None, x, None)
+
+    return _named(call, op)
+
+
+def _binary(op: Operation) -> Callable[[Value, Any], Value]:
+    forward = _forward(op)
+
+    def call(self: Value, other: Any) -> Value:
+        if type(other) is not Value and not isinstance(other, Value):
+            if not isinstance(other, Real):
+                return _foreign(self, other)
+            other = Value(other)
+        x, y = (self.data, other.data) if observers else (self._data, other._data)
+        try:
+            result = forward(x, y) if type(x) is float else _observed(op, x, y)
+        except _RAISED:
+            result = _ieee(op, x, y)
+        return _record(op, result, self, other, x, y)
+
+    return _named(call, op)
+
+
+def _reflected(call: Callable[[Value, Any], Value]) -> Callable[[Value, Any], Value]:
+    return lambda self, other: call(Value(other), self) if isinstance(other, Real) else _foreign(self, other)
+
+
+_pow = _binary(ops.pow)
+_power = _forward(ops.pow)
+
+
+def _number(given: Any) -> float:
+    if type(given) is float:
+        return given
+    if not isinstance(given, Real):
+        raise TypeError(f"a Value holds a real number, not {type(given).__name__}")
+    real: float = number(given)
+    return real
+
+
+class Value:
+    """A number, its gradient, and the operation and the Values that it came from.
+
+    data: a float. grad: the sum of the derivatives, with respect to this Value, of all results on which
+    `backward` was called. label: a name for drawings. Raises TypeError where `data` is no real number.
+
+    A Value is its own node of the record: `op`, `edges`, `values`, `order` and `lines` are those of
+    `node.Node`.
+    """
+
+    # A graph of Values has many small objects, each of which Python's garbage collector visits several times.
+    # So there is only one per node, which has in slots what a Node has in tuples.
+    __slots__ = (
+        "__weakref__", "_a", "_b", "_data", "_dout", "_grad", "_label", "_x", "_y", "lines", "op", "order",
+    )  # fmt: skip
+    __array_ufunc__ = None  # so that NumPy's numbers leave `number * Value` to Value
+
+    op: Operation | None
+    order: int
+    lines: list[FrameSummary]
+    _data: float
+    _grad: float
+    _dout: float  # in backward: the sum of the contributions from the Values that use this one, so far
+    _a: Any  # the inputs, Values; None where there are fewer
+    _b: Value | None
+    _x: float  # the inputs' data at that time
+    _y: float | None
+
+    def __init__(self, data: Any, label: str = "") -> None:
+        self._data = _number(data)
+        self._grad = 0.0
+        self._label = label
+        self.op = self._a = self._b = None
+        self.order = next(clock)
+        if observers and (observer := observing()):
+            observer.recorded(self)
+
+    @property
+    def data(self) -> float:
+        """Return the number; only a leaf's may be assigned.
+
+        Raises RuntimeError for the result of an operation, whose rule reads what was computed, and TypeError
+        where the new number is no real number.
+        """
+        if observers and (observer := observing()):
+            return observer.read(self, "_data")
+        return self._data
+
+    @data.setter
+    def data(self, number: Any) -> None:
+        if self.op is not None:
+            raise RuntimeError(
+                f"the data of what {self.op.name} computed can't be assigned, because backward reads it: "
+                f"assign to a leaf's, or make a new Value"
+            )
+        self._hold("_data", _number(number))
+
+    def _hold(self, slot: str, number: float) -> None:
+        if observers and (observer := observing()):
+            observer.write(self, slot, number)
+        else:
+            setattr(self, slot, number)
+
+    @property
+    def grad(self) -> float:
+        """Return the gradient so far; assign 0 to start again. TypeError where the new number is no real
+        number."""
+        if observers and (observer := observing()):
+            return observer.read(self, "_grad")
+        return self._grad
+
+    @grad.setter
+    def grad(self, number: Any) -> None:
+        self._hold("_grad", _number(number))
+
+    @property
+    def label(self) -> str:
+        """Return the name for drawings; empty until it is assigned."""
+        return getattr(self, "_label", "")
+
+    @label.setter
+    def label(self, text: str) -> None:
+        self._label = text
+
+    @property
+    def edges(self) -> tuple[Value, ...]:
+        """Return the Values that it was computed from, in order."""
+        return tuple(value for value in (self._a, self._b) if value is not None)
+
+    @property
+    def values(self) -> tuple[float, ...] | None:
+        """Return the output, the inputs and the parameters at the time of the computation; None for a
+        leaf."""
+        if self.op is None:
+            return None
+        return (self.data, self._x) if self._y is None else (self.data, self._x, self._y)
+
+    @property
+    def _prev(self) -> set[Value]:
+        """Return the Values that it was computed from."""
+        return set(self.edges)
+
+    @property
+    def _op(self) -> str:
+        """Return the sign or the name of the operation that computed it; empty for a leaf."""
+        if self.op is None:
+            return ""
+        sign = "ReLU" if self.op is ops.relu else self.op.operator or self.op.name
+        return f"{sign}{self._y:g}" if self._b is None and self._y is not None else sign
+
+    def backward(self) -> None:
+        """Add the derivative of this Value with respect to each Value that it was computed from to that
+        Value's `grad`.
+
+        Raises RuntimeError for NaN, where `detect_anomaly` checks for it.
+        """
+        checked = bool(observers) and is_anomaly_check_nan_enabled()
+        nodes = ancestors([self], lambda node: (node._a, node._b))
+        for node in nodes:
+            node._dout = 0.0
+        self._dout = 1.0
+        for node in reversed(nodes):  # the youngest first: whatever uses a Value is younger than it
+            dout = node._dout
+            if observers:
+                node.grad += dout
+            else:
+                node._grad += dout
+            op, b = node.op, node._b
+            if op is None:
+                continue
+            rules = op.rules
+            values = (node.data if observers else node._data, node._x, node._y)
+            if observers and op.takes_xp and type(node._x) is not float:
+                dout = number(dout)  # by its type the rule is given the functions that it calls
+            try:
+                da = rules[0](dout, values)
+                if b is not None:
+                    db = rules[1](dout, values)
+            except _RAISED:
+                with np.errstate(all="ignore"):
+                    arrays = np.asarray(dout), tuple(map(np.asarray, values))
+                    da = float(rules[0](*arrays))
+                    if b is not None:
+                        db = float(rules[1](*arrays))
+            if checked:
+                for i, contribution in enumerate((da,) if b is None else (da, db)):
+                    lines = getattr(node, "lines", None)
+                    check_gradient(op.name, i, contribution, (dout, *values), lines)
+            node._a._dout += da
+            if b is not None:
+                b._dout += db
+
+    __add__ = _binary(ops.add)
+    __sub__ = _binary(ops.sub)
+    __mul__ = _binary(ops.mul)
+    __truediv__ = _binary(ops.div)
+    __radd__ = _reflected(__add__)
+    __rsub__ = _reflected(__sub__)
+    __rmul__ = _reflected(__mul__)
+    __rtruediv__ = _reflected(__truediv__)
+    __neg__ = _unary(ops.neg)
+    __abs__ = _unary(rounding.abs)
+
+    def __pow__(self, other: Any) -> Value:
+        """Return selfᵇ, where b is the other; a number, unlike a Value, is a parameter of the operation and
+        gets no gradient."""
+        if not isinstance(other, Real):
+            return _pow(self, other)
+        exponent = float(other)
+        x = self.data
+        result = _power(x, exponent) if type(x) is float else _observed(ops.pow, x, exponent)
+        return _record(ops.pow, result, self, None, x, exponent)
+
+    __rpow__ = _reflected(_pow)
+
+    cos = _unary(trigonometry.cos)
+    exp = _unary(ops.exp)
+    log = _unary(ops.log)
+    relu = _unary(ops.relu)
+    sigmoid = _unary(ops.sigmoid)
+    sin = _unary(trigonometry.sin)
+    sqrt = _unary(ops.sqrt)
+    tanh = _unary(ops.tanh)
+
+    def __float__(self) -> float:
+        return self.data
+
+    def __repr__(self) -> str:
+        return f"Value(data={self.data}, grad={self.grad})"

@@ -1,0 +1,48 @@
+"""How often, and when last, the memory of an array was written to: what backward's check of changes asks."""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import ref
+
+from ..arrays.dispatch import namespace_of
+from .node import clock
+
+
+class Version:
+    """What is known of one storage: how often it was written to, and when last, on the clock of the nodes."""
+
+    __slots__ = ("count", "last", "storage")
+
+    def __init__(self, storage: Any) -> None:
+        self.count, self.last = 0, -1
+        key, forget = id(storage), _versions.pop
+        self.storage = ref(storage, lambda _: forget(key, None))
+
+
+_versions: dict[int, Version] = {}  # by the id of the storage, and no longer than it lives
+last_change = -1
+"""When any memory was last written to: a node that is younger need not be checked."""
+
+
+def note_change(array: Any) -> None:
+    """Remember that the memory of `array` has been written to."""
+    global last_change
+    storage = namespace_of(array).storage(array)
+    version = _versions.get(id(storage))
+    if version is None:
+        version = _versions[id(storage)] = Version(storage)
+    version.count += 1
+    version.last = last_change = next(clock)
+
+
+def changed_since(array: Any, time: int) -> bool:
+    """Return whether the memory of `array` was written to after `time`."""
+    version = _versions.get(id(namespace_of(array).storage(array)))
+    return version is not None and version.last > time
+
+
+def version_of(array: Any) -> int:
+    """Return how often the memory of `array` has been written to."""
+    version = _versions.get(id(namespace_of(array).storage(array)))
+    return 0 if version is None else version.count

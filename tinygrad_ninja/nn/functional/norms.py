@@ -1,0 +1,126 @@
+"""Normalization to mean 0 and deviation 1, over the batch or over the features; vectors to length 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ...engine.devices import same_device
+from ...engine.grad_mode import no_grad
+from ...engine.hook import arguments, observers
+from ...engine.tensor import Tensor
+from ...ops import Precision, losses
+from .arguments import check_floating, takes_tensors
+
+
+@takes_tensors
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return (input - mean) / √(variance + eps) · weight + bias, feature by feature, in the input's shape.
+
+    input: (n, features) or (n, features, d1, …); the others: (features). In training mean and variance are
+    the batch's, over n, and the running ones move towards them by `momentum` (the variance over n - 1);
+    otherwise the running ones are used. Raises ValueError in training where there is one value per feature or
+    eps is not above 0, RuntimeError for statistics or parameters of another size, IndexError for an input of
+    fewer than two dimensions.
+    """
+    same_device(losses.batch_norm.name, input, running_mean, running_var, weight, bias)
+    if _is_half(input) and any(x is not None and not _is_half(x) for x in (running_mean, weight)):
+        wide = batch_norm(input.float(), running_mean, running_var, weight, bias, training, momentum, eps)
+        return wide.to(input.dtype)
+    check_floating(losses.batch_norm.name, input, running_mean, running_var, weight, bias)
+    if input.ndim < 2:
+        raise IndexError(f"batch_norm: the input is (n, features) or more, and not {tuple(input.shape)}")
+    features = input.shape[1]
+    axis = (0, *range(2, input.ndim))
+    shape = (1, features, *(1 for _ in axis[1:]))
+    named = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, x in named.items():
+        if x is not None and tuple(x.shape) != (features,):
+            raise RuntimeError(f"{name} should contain {features} elements not {x.numel()}")
+    if not training:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("batch_norm: running_mean and running_var are needed where training is False")
+        inverse = (running_var.reshape(shape) + eps) ** -0.5
+        out = (input - running_mean.reshape(shape)) * inverse
+        out = out if weight is None else out * weight.reshape(shape)
+        return out if bias is None else out + bias.reshape(shape)
+    if input.numel() == features:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {input.shape}"
+        )
+    if not eps > 0:
+        raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
+    if running_mean is not None and running_var is not None and input.numel():
+        with no_grad():
+            running_mean.mul_(1 - momentum).add_(momentum * input.mean(axis))
+            running_var.mul_(1 - momentum).add_(momentum * input.var(axis))
+    w = 1.0 if weight is None else weight.reshape(shape)
+    b = 0.0 if bias is None else bias.reshape(shape)
+    return losses.batch_norm.call(input, w, b, axis, eps)
+
+
+@takes_tensors
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return (input - mean) / √(variance + eps) · weight + bias, example by example, in the input's shape.
+
+    normalized_shape: the last dimensions of the input, over which mean and variance (over n) are taken, and
+    the shape of weight and bias. Raises RuntimeError for an input, weight or bias of other dimensions.
+    Source: Ba, Kiros, Hinton (2016).
+    """
+    same_device(losses.layer_norm.name, input, weight, bias)
+    if observers:
+        input, weight, bias = arguments(Precision.FLOAT32_ON_CUDA, input, weight, bias)
+    if _is_half(input) and weight is not None and not _is_half(weight):
+        return layer_norm(input.float(), normalized_shape, weight, bias, eps).to(input.dtype)
+    check_floating(losses.layer_norm.name, input, weight, bias)
+    if isinstance(normalized_shape, int):
+        raise TypeError("layer_norm(): argument 'normalized_shape' must be a tuple of ints, not an int")
+    shape = tuple(normalized_shape)
+    if not shape:
+        raise RuntimeError("layer_norm: normalized_shape has to name at least one dimension")
+    if tuple(input.shape[-len(shape) :]) != shape:
+        raise RuntimeError(
+            f"Given normalized_shape={list(shape)}, expected input with shape "
+            f"[*, {', '.join(map(str, shape))}], but got input of size {list(input.shape)}"
+        )
+    for name, parameter in (("weight", weight), ("bias", bias)):
+        if parameter is not None and tuple(parameter.shape) != shape:
+            raise RuntimeError(
+                f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
+                f"{list(parameter.shape)} and normalized_shape = {list(shape)}"
+            )
+    axis = tuple(range(input.ndim - len(shape), input.ndim))
+    return losses.layer_norm.call(
+        input, 1.0 if weight is None else weight, 0.0 if bias is None else bias, axis, eps
+    )
+
+
+def _is_half(x: Tensor) -> bool:
+    """Return whether the dtype has 16 bits: with float32 parameters the result has the input's precision and
+    is computed in float32."""
+    return x.itemsize == 2
+
+
+@takes_tensors
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
+    """Return the input over its norm along `dim`, or over eps where that is larger: vectors of length 1.
+
+    p: 2, or infinity for the largest absolute value; NotImplementedError for another.
+    """
+    norm = input.abs().amax(dim, True) if p == math.inf else input.norm(p, dim, True)
+    return input / norm.clamp(min=eps)

@@ -1,0 +1,382 @@
+"""The backward pass of a recorded forward pass, line by line as a person would write it.
+
+The forward pass is first cut into lines: a value that has a name ends one, and a value without a name that
+is used once is written into the line that uses it. Then each line is answered, the last one first: its rules
+turn its gradient into a share for each value that it reads, in the order in which it reads them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+
+from ...arrays.dispatch import namespace_of
+from ...ops import Operation, comparison, elementwise, indexing, shape
+from ..decided import HOLD
+from ..instructions import Instruction, Program, Var, repeats, substitute
+from ..trace import XP, Tape, Traced, plain
+from .record import RESERVED, Forward, gradient_name, unused
+
+STEPWISE = frozenset((indexing.put, indexing.put_view, indexing.scatter, indexing.scatter_along))
+"""The operations that take more than an expression: first an array, and then what is written into it."""
+
+LIGHT = 2
+"""The most arithmetic operations that are written again rather than given a name."""
+
+
+@dataclass(eq=False)
+class Share:
+    """What one use of a value adds to its gradient.
+
+    of: the value; by: the forward instruction that used it, as input number `place`; contribution: the share
+    itself; total: the gradient with this share added, the same variable for the first share.
+    """
+
+    of: Var
+    by: Instruction
+    place: int
+    contribution: Var
+    total: Var
+
+
+@dataclass(eq=False)
+class Line:
+    """A line of the forward pass: the instructions written in it, of which the last computes its value, and
+    the shares that answer it."""
+
+    instructions: list[Instruction]
+    shares: list[Share] = field(default_factory=list)
+
+    @property
+    def var(self) -> Var:
+        """Return the variable whose value the line computes."""
+        return self.instructions[-1].output
+
+
+@dataclass
+class Backward:
+    """A backward pass. lines: those of the forward pass, in its order; program: the backward instructions;
+    gradients: the gradient of each value that has one; inner: the same for values written into a line."""
+
+    lines: list[Line]
+    program: Program
+    gradients: dict[Var, Var]
+    inner: dict[Var, Var]
+
+
+class RuleTape(Tape):
+    """A tape for rules, which records what a person would write.
+
+    What a rule does at a single point only, where one value is exactly another (the slope of a root at 0), is
+    left out where no recorded value is at that point. And an operation on repeated values is applied to the
+    values before they are repeated.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._makers: dict[Var, Instruction] = {}
+
+    def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Traced:
+        shapes = [np.shape(x) for x in inputs]
+        if operation is comparison.where and (known := self._known_beforehand(*parameters)) is not None:
+            taken, value = inputs[0 if known else 1], self.value(operation, inputs, parameters)
+            if not isinstance(taken, Traced):
+                return self.constant(value)
+            taken = taken if taken.dtype == value.dtype else XP.astype(taken, value.dtype)
+            return cast(Traced, taken if taken.shape == value.shape else XP.broadcast_to(taken, value.shape))
+        if operation in (shape.expand, shape.reshape) and parameters == (shapes[0],):
+            return cast(Traced, inputs[0])
+        if operation is indexing.scatter and all(map(_reads_all, parameters[1])):
+            return self.apply(shape.reshape, inputs, parameters[:1])
+        alone = operation.broadcasts and len(inputs) == 2 and not parameters
+        if alone and (fewer := self._before_repeated(inputs)):
+            made_of_fewer = self.apply(operation, fewer, parameters)
+            return cast(Traced, XP.broadcast_to(made_of_fewer, np.broadcast_shapes(*shapes)))
+        result = super().apply(operation, inputs, parameters)
+        if self.instructions:
+            self._makers[self.instructions[-1].output] = self.instructions[-1]
+        return result
+
+    def made_of(self, var: Var, known: set[Var]) -> set[Var]:
+        """Return the variable and those that its expression reads, except those that are known."""
+        variables: set[Var] = set()
+        stack = [var]
+        while stack:
+            last = stack.pop()
+            if last not in variables and last not in known:
+                variables.add(last)
+                stack += self._makers[last].reads() if last in self._makers else ()
+        return variables
+
+    def _known_beforehand(self, condition: Any) -> bool | None:
+        """Return the one value of a condition, whatever the inputs of the program are; False where it asks
+        for a single point at which no recorded value is. None where it depends."""
+        var = self.variable(condition)
+        if not isinstance(var, Var):
+            return bool(var)
+        maker = self._makers.get(var)
+        if maker is not None and maker.operation is comparison.eq and not plain(condition).any():
+            return False
+        return bool(var.number) if var.constant else None
+
+    def _before_repeated(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the inputs with a repeated one as it was before, if the other one is a number; else an empty
+        tuple."""
+        for x, other in (inputs, inputs[::-1]):
+            repeated, constant = self._makers.get(self.variable(x)), self.variable(other)
+            number = constant.number if isinstance(constant, Var) and constant.constant else constant
+            if repeated is not None and repeats(repeated) and not isinstance(number, Var):
+                before = self.operand(repeated.inputs[0])
+                return (before, number) if x is inputs[0] else (number, before)
+        return ()
+
+
+def is_zero(var: Var) -> bool:
+    """Return whether a variable is 0 throughout, whatever the inputs of the program are."""
+    return var.constant and not var.number
+
+
+def _reads_all(item: Any) -> bool:
+    """Return whether an item of an index reads everything along its dimension, in order."""
+    return item is None or item is Ellipsis or (isinstance(item, slice) and item == slice(None))
+
+
+def rules_of(instruction: Instruction) -> Sequence[Callable[[Any, tuple[Any, ...]], Any]]:
+    """Return the rule of each input of an instruction, as a function of the gradient and (output, *inputs,
+    *parameters)."""
+    operation, n = instruction.operation, len(instruction.inputs)
+    if not operation.variadic:
+        return operation.rules
+    (rule,) = operation.sources.values()
+
+    def at(place: int) -> Callable[[Any, tuple[Any, ...]], Any]:
+        return lambda dout, values: rule(
+            namespace_of(dout), dout, values[1 : n + 1], *values[n + 1 :], position=place
+        )
+
+    return [at(place) for place in range(n)]
+
+
+def apply_rule(tape: Tape, instruction: Instruction, place: int, dout: Traced) -> Traced:
+    """Apply the rule of one input of an instruction, on arrays that record to `tape` what is computed, and
+    return the input's share."""
+    tape.answers = instruction
+    tape.forget()
+    values = (instruction.output, *instruction.inputs, *instruction.parameters)
+    share = rules_of(instruction)[place](dout, substitute(values, tape.operand))
+    tape.answers = None
+    return share if isinstance(share, Traced) else tape.constant(np.asarray(share))
+
+
+def backward(forward: Forward, sparing: bool = False) -> Backward:
+    """Answer every line of the forward pass.
+
+    A value without a name gets a line of its own, and a name, where several instructions read it, or its
+    gradient, and that is too much to be written twice; where `sparing`, only where several read it.
+    Raise ValueError where the name of a gradient is also the name of another value.
+    """
+    theirs = {*RESERVED, *(var.name for var in forward.program.variables() if var.name)}
+    given: set[Var] = set()
+    taken = theirs
+    while True:
+        lines = _lines(forward.program)
+        answered = _answer(forward.loss, lines)
+        if sparing:
+            unnamed = [line.instructions[-1] for line in lines if not line.var.name]
+        else:
+            unnamed = _worth_a_name(lines, answered)
+        if not unnamed:
+            break
+        given.update(instruction.output for instruction in unnamed)
+        taken = set(theirs)
+        for instruction in forward.program.instructions:
+            if instruction.output in given:
+                instruction.output.name = unused(instruction.operation.name, taken)
+    for var, gradient in answered.gradients.items():
+        if gradient.name in taken:
+            raise ValueError(
+                f"the name {gradient.name} is given to two tensors: a value of the forward pass, and the "
+                f"gradient of {var.name}; call one of the two something else"
+            )
+    return answered
+
+
+# -- the lines -----------------------------------------------------------------------------------------------
+
+
+def _lines(program: Program) -> list[Line]:
+    """Return the forward pass cut into lines."""
+    uses = Counter(var for instruction in program.instructions for var in instruction.reads())
+    waiting: dict[
+        Var, list[Instruction]
+    ] = {}  # instructions that will be written into the line that reads them
+    lines = []
+    for instruction in program.instructions:
+        within = [inner for var in dict.fromkeys(instruction.reads()) for inner in waiting.pop(var, ())]
+        within.append(instruction)
+        once = uses[instruction.output] == 1 and instruction.operation not in STEPWISE
+        if once and not instruction.output.name and instruction.output not in program.outputs:
+            waiting[instruction.output] = within
+        else:
+            lines.append(Line(within))
+    return lines
+
+
+def _read_outside(line: Line) -> list[Var]:
+    """Return the values that the line reads, each as often as a gradient comes back from it."""
+    inside = {instruction.output for instruction in line.instructions}
+    reads = [
+        pair
+        for instruction in line.instructions
+        for pair in zip(instruction.inputs, instruction.flows, strict=True)
+    ]
+    return [var for var, flow in reads if flow and isinstance(var, Var) and var not in inside]
+
+
+def _uses_in_order(line: Line) -> list[tuple[Instruction, int]]:
+    """Return the inputs of the line's instructions in the order in which they are read from left to right:
+    (instruction, place)."""
+    makers = {instruction.output: instruction for instruction in line.instructions}
+    order: list[tuple[Instruction, int]] = []
+
+    def read(instruction: Instruction) -> None:
+        for place, var in enumerate(instruction.inputs):
+            order.append((instruction, place))
+            if var in makers:
+                read(makers[var])
+
+    read(line.instructions[-1])
+    return order
+
+
+# -- the answers ---------------------------------------------------------------------------------------------
+
+
+def _answer(loss: Var, lines: list[Line]) -> Backward:
+    """Return the backward pass of the lines."""
+    tape = RuleTape()
+    inside_lines: dict[Var, Var] = {}
+    gradients: dict[Var, Traced] = {loss: tape.constant(np.ones_like(loss.value))}
+    owned = {
+        var
+        for line in lines
+        for instruction in line.instructions
+        for var in (instruction.output, *instruction.reads())
+    }
+    uses = Counter(var for line in lines for var in _read_outside(line))
+
+    def own(share: Traced) -> Traced:
+        """Return a share as a variable of its own, which will have a name."""
+        var = tape.variable(share)
+        if var.constant:
+            share = tape.constant(var.value)
+        elif var in owned:
+            share = tape.apply(shape.clone, (share,), (False,))
+        owned.add(tape.variable(share))
+        return share
+
+    for line in reversed(lines):
+        if line.var not in gradients:
+            continue
+        inside = {instruction.output for instruction in line.instructions}
+        inner = {line.var: gradients[line.var]}
+        shares = {}
+        for instruction in reversed(line.instructions):
+            dout = inner.pop(instruction.output, None)
+            for place, var in enumerate(instruction.inputs):
+                if dout is None or not instruction.flows[place]:
+                    continue
+                assert isinstance(var, Var)
+                share = apply_rule(tape, instruction, place, dout)
+                if var in inside:
+                    inner[var] = share
+                    inside_lines[var] = tape.variable(share)
+                else:
+                    shares[instruction, place] = var, share
+        before: set[Var] = set()  # the variables that the shares so far depend on
+        for instruction, place in _uses_in_order(line):
+            if (instruction, place) not in shares:
+                continue
+            var, share = shares[instruction, place]
+            if uses[var] > 1 or tape.variable(share) in before:
+                # The name belongs to a sum that is not complete, or not there yet: nothing else may use it.
+                owned.update(inside_lines.values())
+            before |= tape.made_of(tape.variable(share), owned)
+            tape.answers = instruction
+            total = share = own(share)
+            if var in gradients and is_zero(tape.variable(share)):
+                total = gradients[var]
+            elif var in gradients:
+                # Without the simplification of sums, which would keep the share itself out of the program.
+                total = own(Tape.apply(tape, elementwise.add, (gradients[var], share), ()))
+            tape.answers = None
+            gradients[var] = total
+            line.shares.append(Share(var, instruction, place, tape.variable(share), tape.variable(total)))
+    variables = {var: tape.variable(array) for var, array in gradients.items()}
+    for line in lines:
+        for added in line.shares:
+            added.total.name = gradient_name(added.of.name)
+    variables[loss].name = gradient_name(loss.name)
+    return Backward(
+        lines, Program(tape.instructions, list(variables.values())).needed(), variables, inside_lines
+    )
+
+
+# -- what is worth a name ------------------------------------------------------------------------------------
+
+
+def _weight(instruction: Instruction) -> int:
+    """Return how much an operation adds to an expression: 1 for arithmetic, 0 for a view; more than LIGHT for
+    what nobody would compute twice."""
+    operation = instruction.operation
+    if operation.view or operation in (shape.clone, HOLD):
+        return 0
+    return 1 if operation.broadcasts or operation.light else LIGHT + 1
+
+
+def weigh(instruction: Instruction, weights: dict[Var, int]) -> int:
+    """Return the weight of the expression of an instruction's output, given the weights of the expressions of
+    what it reads; what has a name weighs nothing."""
+    return _weight(instruction) + sum(weights.get(var, 0) for var in instruction.reads() if not var.name)
+
+
+def _worth_a_name(lines: list[Line], answered: Backward) -> list[Instruction]:
+    """Return the instructions of the forward pass whose values lack a name that they should have."""
+    forward = [instruction for line in lines for instruction in line.instructions]
+    heavy: dict[Var, int] = {}
+    for instruction in (*forward, *answered.program.instructions):
+        heavy[instruction.output] = weigh(instruction, heavy)
+    read = Counter(var for instruction in answered.program.instructions for var in instruction.reads())
+    read.update(share.contribution for line in lines for share in line.shares)
+    makers = {instruction.output: instruction.operation for instruction in answered.program.instructions}
+    ends = {line.var for line in lines}
+
+    def lacks(var: Var) -> bool:
+        gradient = answered.inner.get(var, var)  # where it has none, no backward instruction computes it
+        return (
+            var in ends
+            or (read[var] > 0 and heavy[var] > LIGHT)
+            or (gradient in makers and not gradient.name and read[gradient] > 1 and heavy[gradient] > 1)
+            or makers.get(gradient) in STEPWISE
+        )
+
+    # Of several values with one and the same gradient, the last is enough.
+    lacking = {
+        answered.inner.get(instruction.output, instruction.output): instruction
+        for instruction in forward
+        if not instruction.output.name and lacks(instruction.output)
+    }
+    # What is heavy only because of a value inside it may be light once that value has a name.
+    chosen, waiting = [], set[Var]()
+    for instruction in forward:
+        var, wanted = instruction.output, instruction in lacking.values()
+        above = not waiting.isdisjoint(instruction.reads())
+        if wanted and (var in ends or not above):
+            chosen.append(instruction)
+        if not var.name and (above or wanted):
+            waiting.add(var)
+    return chosen

@@ -1,0 +1,109 @@
+"""`derive`: the backward pass of a recorded loss as the code that a person would have written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ...engine.tensor import Tensor
+from ..instructions import Array, Program, Var
+from .backward_lines import Backward, Line, backward
+from .explain import explain
+from .function import record_function
+from .listing import Writer
+from .record import Forward, record, refuse_reads
+from .script import Script, backward_lines, forward_lines, language, script
+from .simplify import simplify as shortened
+
+
+class Derivation:
+    """The forward and the backward pass of a loss, line by line.
+
+    program: both as instructions; gradients: the array of each named value's gradient, by the value's name.
+    """
+
+    def __init__(
+        self, forward: Forward, lines: list[Line], answered: Backward, chains: dict[Var, str]
+    ) -> None:
+        self.forward = forward
+        self.lines = lines
+        self.backward = answered
+        self.chains = chains
+        self.program = Program(
+            forward.program.instructions + answered.program.instructions,
+            [forward.loss, *answered.program.outputs],
+        )
+
+    @property
+    def simplifications(self) -> list[str]:
+        """Return a sentence for each chain that was recognised."""
+        return list(self.chains.values())
+
+    @property
+    def gradients(self) -> dict[str, Array]:
+        """Return the array of each named value's gradient, by the value's name."""
+        return {var.name: gradient.value for var, gradient in self.backward.gradients.items()}
+
+    @property
+    def values(self) -> list[str]:
+        """Return the names of the values that have a gradient, in the order in which a gradient reaches
+        them."""
+        return [var.name for var in self.backward.gradients]
+
+    def source(self, target: str = "torch") -> str:
+        """Return a complete script, in "torch" or "numpy", which needs only that library and prints the table
+        of its check. Raise ValueError for another target."""
+        return str(self.script(target))
+
+    def script(self, target: str = "torch") -> Script:
+        """Return the parts of the script that `source` returns."""
+        return script(self.forward, self.lines, self.backward, self.chains, target)
+
+    def explain(self, name: str) -> str:
+        """Return a page of Markdown with mathematics about one value: the lines that it takes part in, the
+        local rules, the chain rule with shapes, the sums and repeats, and a numeric slope. Raise ValueError
+        for another name."""
+        return explain(name, self.forward, self.backward, self.writer("torch"))
+
+    def writer(self, target: str) -> Writer:
+        """Return the writer of the lines in torch or numpy."""
+        return Writer(language(target), self.lines, self.backward, self.forward.numbers)
+
+    def __str__(self) -> str:
+        """Return the two passes as torch code."""
+        writer = self.writer("torch")
+        there = forward_lines(writer)
+        text = [text for lines in there.values() for text in lines]
+        return "\n".join([*text, "", *backward_lines(writer, there, self.chains)])
+
+
+def derive(
+    loss: Tensor | Callable[..., Tensor], *args: Any, names: Any = None, simplify: bool = False
+) -> Derivation:
+    """Return the forward and the backward pass of a loss as code.
+
+    loss: a Tensor of one element that requires a gradient, before `backward` has freed its history; or a
+    function that returns one, and `args` for it, which is then traced.
+    names: the names of the values, usually `locals()`; see `record`. simplify: chains whose gradient is
+    known from pen and paper, such as a softmax with cross-entropy, are answered in one go.
+    Raise RuntimeError where there is no history, or an operation has no rule; ReadOutError, a RuntimeError,
+    where a value was read out of a Tensor on the way to the loss; ValueError where a name is given to two
+    tensors.
+    """
+    names = {} if names is None else names
+    if isinstance(loss, Tensor):
+        if args:
+            raise TypeError(
+                "derive takes further arguments with a function only; give the names as names=locals()"
+            )
+        refuse_reads(loss)
+        forward = record(loss, names)
+    elif callable(loss):
+        forward = record_function(loss, args, names)
+    else:
+        raise TypeError(f"derive takes a Tensor or a function that returns one, not {type(loss).__name__}")
+    if simplify:
+        expanded, answered, chains = shortened(forward)
+        return Derivation(forward, expanded.lines, answered, chains)
+    answered = backward(forward)
+    return Derivation(forward, answered.lines, answered, {})

@@ -1,0 +1,78 @@
+"""A derivation as a file: a script, a page of Markdown, or a notebook."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from .derivation import Derivation
+
+SUFFIXES = (".py", ".md", ".ipynb")
+
+
+def write(derivation: Derivation, path: Path, target: str = "torch", explained: bool = False) -> None:
+    """Write the derivation to `path`: a script for .py, a page for .md, a notebook for .ipynb.
+
+    explained: with the page of every value that has a gradient; a script has no room for these.
+    Raise ValueError for another suffix, and OSError where the file cannot be written.
+    """
+    path.write_text(text(derivation, path.suffix, target, explained), encoding="utf-8", newline="\n")
+
+
+def text(derivation: Derivation, suffix: str, target: str = "torch", explained: bool = False) -> str:
+    """Return the text that `write` writes."""
+    if suffix == ".py":
+        return derivation.source(target)
+    if suffix == ".md":
+        shown = _cells(derivation, target, explained, runs=False)
+        return "\n".join(body if kind == "markdown" else f"```python\n{body}\n```\n" for kind, body in shown)
+    if suffix == ".ipynb":
+        return _notebook(_cells(derivation, target, explained, runs=True))
+    raise ValueError(
+        f"a derivation is written as {', '.join(SUFFIXES)}, not as {suffix or 'a file without suffix'}"
+    )
+
+
+def _cells(derivation: Derivation, target: str, explained: bool, runs: bool) -> list[tuple[str, str]]:
+    """Return the cells as (kind, text): Markdown or code. runs: include the inputs' numbers and the check, so
+    that the code runs."""
+    script = derivation.script(target)
+    recognised = "".join(f"- {sentence}\n" for sentence in derivation.simplifications)
+    cells = [("markdown", f"# The backward pass of `{derivation.forward.loss.name}`\n\n{script.title}\n")]
+    if recognised:
+        cells += [("markdown", f"Recognised, and answered in one go:\n\n{recognised}")]
+    if runs:
+        cells += [("code", script.head)]
+    cells += [
+        ("markdown", "## The forward pass\n"),
+        ("code", script.forward),
+        (
+            "markdown",
+            "## The backward pass\n\nFrom the last line to the first, each part under what it answers.\n",
+        ),
+        ("code", script.backward),
+    ]
+    if runs:
+        cells += [("markdown", "## The check\n"), ("code", script.check)]
+    if explained:
+        cells += [("markdown", derivation.explain(name)) for name in derivation.values]
+    return cells
+
+
+def _notebook(cells: list[tuple[str, str]]) -> str:
+    """Return the cells as a Jupyter notebook in format 4.5: https://nbformat.readthedocs.io"""
+    entries: list[dict[str, Any]] = []
+    for number, (kind, content) in enumerate(cells):
+        cell = {
+            "cell_type": kind,
+            "id": f"cell-{number}",
+            "metadata": {},
+            "source": content.splitlines(keepends=True),
+        }
+        entries.append(cell | ({"execution_count": None, "outputs": []} if kind == "code" else {}))
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    return (
+        json.dumps({"cells": entries, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}, indent=1)
+        + "\n"
+    )

@@ -1,0 +1,287 @@
+"""Mathematics from the table: what an operation computes, and its local rules, as LaTeX and as MathML.
+
+Nothing is typeset by hand. The operation's forward function and its rules run on pieces of mathematics, as
+elsewhere they run on arrays; so an entry of the table has its formulas from the day it is written.
+
+    step = formula.instruction(node.op, node.values, ["probs", "counts", "counts_sum_inv"])
+    formula.forward(step).latex             # \\mathrm{probs} = \\mathrm{counts} \\odot …
+    formula.rule(step, 0).mathml            # <math>…</math> of dcounts = dprobs ⊙ counts_sum_inv
+    formula.rule(step, 0, shapes=True)      # with the shape under each variable
+
+The variables in the middle of a rule are written out. A number or a shape is the recorded one: rules branch
+on them (the slope of x² is not that of x⁻¹).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...ops import Category, Operation, indexing
+from ...ops.shape import clone, expand, reshape, to_device
+from ...ops.standard import entry_called
+from ..instructions import Instruction, Var, evaluate, extreme, substitute
+from .backward_lines import RuleTape, apply_rule
+from .mathematics import (
+    POWER,
+    PREFIX,
+    SUM,
+    Math,
+    apply,
+    dims,
+    exponent,
+    fenced,
+    key_of,
+    math,
+    mo,
+    name,
+    op,
+    row,
+    size_of,
+    sup,
+)
+from .record import entry_of, is_range
+
+
+@dataclass(frozen=True)
+class Formula:
+    """One formula, twice: `latex` to stand between dollar signs, `mathml` as an element `<math>`."""
+
+    latex: str
+    mathml: str
+
+
+# -- the namespace that forward functions get ----------------------------------------------------------------
+
+
+class _Typeset:
+    """The namespace of formulas: what has no method here is an operator, or a function under its own name."""
+
+    def __getattr__(self, function: str) -> Any:
+        entry = entry_called(function)
+        if entry is None or entry.formula is None:
+            return lambda *arguments, **options: apply(function, *arguments, *options.values())
+        sign = entry.formula
+        if entry.category is Category.REDUCTION:
+            return lambda x, axis, keepdims: _over(*sign, axis, x)
+        return lambda x: row(op(*sign), x.at(POWER), level=PREFIX)
+
+    def exp(self, x: Math) -> Math:
+        return sup(Math("e", "<mi>e</mi>"), x)
+
+    def sqrt(self, x: Math) -> Math:
+        return Math(rf"\sqrt{{{x.latex}}}", f"<msqrt>{x.mathml}</msqrt>")
+
+    def abs(self, x: Math) -> Math:
+        return fenced("|", "|", x, "|", "|")
+
+    def floor(self, x: Math) -> Math:
+        return fenced(r"\lfloor", "⌊", x, r"\rfloor", "⌋")
+
+    def pow(self, a: Any, b: Any) -> Math:
+        return sup(math(a), exponent(b))
+
+    def one_minus_square(self, y: Math) -> Math:
+        formula: Math = 1 - y**2
+        return formula
+
+    def matmul(self, a: Math, b: Math) -> Math:
+        return a @ b
+
+    def permute_dims(self, x: Math, axes: tuple[int, ...]) -> Math:
+        return sup(x, op(r"\top", "⊤")) if axes == (1, 0) else sup(x, math(axes))
+
+    def index(self, x: Math, key: tuple[Any, ...]) -> Math:
+        return x[key]
+
+    def gather(self, x: Math, axis: int, index: Any) -> Math:
+        return apply(indexing.gather.name, x, below=key_of((index, dims(axis))))
+
+    def scatter(self, x: Math, shape: Any, key: tuple[Any, ...]) -> Math:
+        return apply(indexing.scatter.name, x, below=key_of(key), above=size_of(shape))
+
+    def scatter_along(self, x: Math, shape: Any, axis: int, index: Any) -> Math:
+        return apply(indexing.scatter.name, x, below=key_of((index, dims(axis))), above=size_of(shape))
+
+    def reshape(self, x: Math, shape: Any) -> Math:
+        return apply(reshape.name, x, below=size_of(shape))
+
+    def broadcast_to(self, x: Math, shape: Any) -> Math:
+        return x
+
+    expand = broadcast_to
+
+    def copy(self, x: Math, ordered: bool = False) -> Math:
+        return x
+
+    def astype(self, x: Math, dtype: Any) -> Math:
+        return x
+
+    def where(self, condition: Any, a: Any, b: Any) -> Math:
+        a, b, condition = math(a), math(b), math(condition)
+        table = "".join(
+            f"<mtr><mtd>{x.mathml}</mtd><mtd>{when}</mtd></mtr>"
+            for x, when in (
+                (a, f"<mtext>if&#160;</mtext>{condition.mathml}"),
+                (b, "<mtext>otherwise</mtext>"),
+            )
+        )
+        return Math(
+            rf"\begin{{cases}} {a.latex} & \text{{if }} {condition.latex} \\ "
+            rf"{b.latex} & \text{{otherwise}} \end{{cases}}",
+            f"<mrow>{mo('{')}<mtable>{table}</mtable></mrow>",
+            SUM,
+        )
+
+    def is_integral(self, x: Any) -> bool:
+        return False
+
+
+def _over(latex: str, sign: str, axis: Any, x: Math) -> Math:
+    """Return a reduction such as a sum, with its dimensions below the sign."""
+    x = x.at(PREFIX)
+    if axis is None:
+        return row(op(latex, sign), x, level=PREFIX)
+    along = dims(axis)
+    return Math(
+        rf"{latex}_{{{along.latex}}} {x.latex}",
+        f"<mrow><munder>{mo(sign)}{along.mathml}</munder>{x.mathml}</mrow>",
+        PREFIX,
+    )
+
+
+_XP = _Typeset()
+
+
+# -- formulas ------------------------------------------------------------------------------------------------
+
+
+def instruction(operation: Operation, values: Sequence[Any], names: Sequence[str]) -> Instruction:
+    """Return the instruction for an operation and the values it was applied to, as a node of the record holds
+    them.
+
+    values: (output, *inputs, *parameters), arrays or numbers; names: those of the output and the inputs,
+    empty for a number that is written as itself.
+    """
+    n = len(names) - 1
+
+    def var(x: Any, called: str = "") -> Any:
+        return (
+            Var(np.asarray(x), called) if hasattr(x, "__array__") or (called and isinstance(x, float)) else x
+        )
+
+    output, *inputs = (var(x, called) for x, called in zip(values, names, strict=False))
+    return Instruction(
+        entry_of(operation), tuple(inputs), substitute(tuple(values[n + 1 :]), var), output, (True,) * n
+    )
+
+
+def rule(step: Instruction, place: int) -> tuple[Var, list[Instruction]]:
+    """Return the local rule of input number `place`: the variable that is the input's share of the gradient,
+    computed from the output's gradient (named "d" and the output's name), and the instructions that compute
+    it. Raise RuntimeError where there is no rule."""
+    tape = RuleTape()
+    dout = Var(np.ones_like(step.output.value), "d" + step.output.name)
+    share = tape.variable(apply_rule(tape, step, place, tape.array(dout)))
+    return share, tape.instructions
+
+
+def equation(
+    called: str | Math, parts: Sequence[Var], makers: dict[Var, Instruction], shapes: bool = False
+) -> Formula:
+    """Return "called = …" with the expressions of the variables, added up.
+
+    called: a name, or a formula for it. makers: the instructions that may be written out, by their outputs; a
+    variable that has a name is not written out, but those of `parts` are.
+    """
+
+    def part(var: Var) -> Math:
+        expression = _expression(var, makers, shapes)
+        return expression if var.constant or expression.shown == var.shape else apply("repeat", expression)
+
+    total, *more = map(part, parts)
+    for term in more:
+        total = total + term
+    left = called if isinstance(called, Math) else name(called, parts[0].shape if shapes else None)
+    whole = row(left, op("="), total)
+    return Formula(whole.latex, f'<math xmlns="http://www.w3.org/1998/Math/MathML">{whole.mathml}</math>')
+
+
+def _expression(var: Any, makers: dict[Var, Instruction], shapes: bool, top: bool = True) -> Math:
+    """Return the expression of a variable; a variable with a name stands for itself, except at the top.
+
+    Broadcasting is not written where it meets something of the whole shape: `shown` is the shape that the
+    expression has as written.
+    """
+
+    def inner(x: Any) -> Any:
+        return _expression(x, makers, shapes, False) if isinstance(x, Var) else x
+
+    def whole(x: Any) -> Any:
+        """Return an expression in its full shape: with a repeat, if the expression does not have that
+        shape."""
+        expression = inner(x)
+        if not isinstance(x, Var) or expression.shown == x.shape:
+            return expression
+        return apply("repeat", expression, below=size_of(x.shape))
+
+    step = makers.get(var)
+    shown = var.shape
+    if var.constant:
+        expression, shown = math(var.number), ()
+    elif step is None or (var.name and not top):
+        unnamed = "0, 1, …" if is_range(var) else "i" if var.dtype.kind == "i" else "c"
+        expression = name(var.name or unnamed, var.shape if shapes else None)
+    elif (
+        step.operation is indexing.gather
+        and (extreme_entry := extreme(step, makers))
+        and extreme_entry.formula
+    ):
+        expression = _over(*extreme_entry.formula, step.parameters[0], whole(step.inputs[0]))
+    else:
+        meeting = _is_of_each(step.operation)
+        operands = [(inner if meeting else whole)(x) for x in step.inputs]
+        parameters = substitute(step.parameters, inner if meeting else whole)
+        if meeting:
+            read = [x for x in (*operands, *parameters) if isinstance(x, Math)]
+            shown = np.broadcast_shapes(*(x.shown for x in read))
+        if step.operation in (expand, to_device):
+            expression = operands[0]
+        elif step.operation.named:
+            expression = _by_name(step, operands)
+        else:
+            expression = _composed(step.operation, operands, parameters)
+    expression = Math(expression.latex, expression.mathml, expression.level, var.shape)
+    expression.shown = shown
+    return expression
+
+
+def _is_of_each(operation: Operation) -> bool:
+    """Return whether the operation is a function of each element by itself, so that its shape is that of its
+    inputs."""
+    in_place = (clone, expand, to_device)
+    return operation.broadcasts or operation.category is Category.ELEMENTWISE or operation in in_place
+
+
+def _composed(operation: Operation, operands: Sequence[Any], parameters: Sequence[Any]) -> Math:
+    """Return the formula of the forward function. Raise NotImplementedError where it can't be written."""
+    try:
+        return math(evaluate(operation, _XP, operands, parameters))
+    except (AttributeError, TypeError) as error:
+        raise NotImplementedError(
+            f"there is no formula for {operation.name}, whose forward function does what formulas cannot say "
+            f"({error}): let its entry say named=True"
+        ) from error
+
+
+def _by_name(step: Instruction, operands: list[Any]) -> Math:
+    """Return a function that is known by its name, with its parameters."""
+    given = dict(zip(step.operation.parameters, step.parameters, strict=True))
+    targets = [name(x.name or "i") for x in given.values() if isinstance(x, Var) and not is_range(x)]
+    along = [dims(given["axis"])] if given.get("axis") is not None else []
+    if given.get("correction", 1) != 1:  # 1 is the default of PyTorch's functions
+        along += [name("correction"), math(given["correction"])]
+    return apply(step.operation.name, *operands, *targets, below=key_of(tuple(along)) if along else None)

@@ -1,0 +1,398 @@
+"""A derivation as lines of Python: the forward pass, and under each forward line the lines that answer it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+
+from ...ops import Operation, comparison, elementwise, indexing, shape
+from ..expressions import Code, code, key_text
+from ..instructions import Instruction, Number, Var, extreme, reached, repeats
+from ..languages import Language
+from ..trace import lower
+from .backward_lines import LIGHT, STEPWISE, Backward, Line, Share, is_zero, weigh
+from .record import is_range, unused
+from .sizes import Sizes, usable
+from .statements import Statement, each_cell_once, notes
+
+_SUMS, _PRODUCTS = {elementwise.add, elementwise.sub}, {elementwise.mul, elementwise.div}
+_SCATTERING = {indexing.scatter, indexing.scatter_along}
+
+
+class Writer:
+    """Writes the lines of one derivation in one language: `lines` of the forward pass, and their answers.
+
+    numbers: the reader's names of whole numbers; those that were used are in `sizes.used` afterwards. wide:
+    the inputs may be doubles that nothing is to round: each dtype is written as an argument of `kind`.
+    """
+
+    def __init__(
+        self,
+        language: Language,
+        lines: list[Line],
+        backward: Backward,
+        numbers: dict[str, int],
+        wide: bool = False,
+    ) -> None:
+        self._wide = wide
+        self.lines = lines
+        self.backward = backward
+        forward = [instruction for line in lines for instruction in line.instructions]
+        steps = (*forward, *backward.program.instructions)
+        self._forward = set(forward)
+        self._reached = reached(forward, backward.gradients)
+        variables = {var for step in steps for var in (step.output, *step.reads())}
+        names = {var.name for var in (*variables, *backward.gradients.values()) if var.name}
+        sizes = usable({name: n for name, n in numbers.items() if name not in names}, forward)
+        names.update(sizes.values())
+        self.language: Any = language.beside({*language.taken, *names})
+        self.sizes = Sizes(self.language, sizes)
+        written = [part for step in steps for part in self._lowered(step)]
+        self._makers = {instruction.output: instruction for instruction in written}
+        self._shares = Counter(share.of for line in backward.lines for share in line.shares)
+        self._helpers: dict[Var, str] = {}
+        self._helpers = self._name_helpers(written, names)
+        self._ready: set[Var] = set()
+        self._pending: list[Statement] = []
+        self._like: tuple[str, tuple[int, ...]] = ("", ())
+
+    def forward(self, line: Line) -> list[Statement]:
+        """Return the statements that compute the value of a line."""
+        return self._with_helpers("", (), lambda: self._steps(line.var, line.var.name))
+
+    def answer(self, line: Line) -> list[Statement]:
+        """Return the statements that answer a line."""
+        return [statement for share in line.shares for statement in self.share(share)]
+
+    def share(self, share: Share) -> list[Statement]:
+        """Return the statements that add a share to its gradient, or begin it."""
+        name, first = share.total.name, share.total is share.contribution
+        if is_zero(share.contribution) and not first:
+            return []
+        statements = self._with_helpers(
+            share.of.name,
+            share.of.shape,
+            lambda: (
+                self._steps(share.contribution, name, self._shares[share.of] > 1)
+                if first
+                else self._add(share.contribution, name)
+            ),
+        )
+        statements[-1].notes = notes(share, first)
+        return statements
+
+    def _with_helpers(
+        self, like: str, shape: tuple[int, ...], write: Callable[[], list[str]]
+    ) -> list[Statement]:
+        """Return the lines of `write` as a statement, after the statements that they need. like: the name of
+        a value that has the shape `shape`."""
+        self._like = like, shape
+        lines = write()
+        statements, self._pending = [*self._pending, Statement(lines)], []
+        return statements
+
+    # -- statements ------------------------------------------------------------------------------------------
+
+    def _steps(self, var: Var, name: str, own: bool = False, top: bool = True) -> list[str]:
+        """Return the lines that assign a variable to `name`. own: in memory of its own, because it will be
+        added to. top: write the expression even of a variable that has a name."""
+        maker = self._makers.get(var)
+        if maker is None or (not top and (var.name or var in self._helpers)):
+            value = self._full(var, var.number) if var.constant else self.expr(var)
+            return [f"{name} = {self.language.copy(value) if own and not var.constant else value}"]
+        operation = maker.operation
+        x, *rest = cast(tuple[Any, ...], maker.inputs)
+        if operation in STEPWISE:
+            return self._stepwise(maker, name)
+        if operation in _SUMS and self._scattered(rest[0]):
+            return [*self._steps(x, name, True, False), *self._into(rest[0], name, operation.operator)]
+        if operation in _PRODUCTS and isinstance(x, Var) and self._in_steps(x):
+            return [*self._steps(x, name, True, False), self._scale(name, operation, rest[0])]
+        expression = self.expr(x) if operation is shape.clone else self._expression(maker)
+        if own and self._shares_memory(var):
+            expression = self.language.copy(expression)
+        return [f"{name} = {expression}"]
+
+    def _add(self, var: Var, name: str) -> list[str]:
+        """Return the lines that add a variable to `name`."""
+        if self._scattered(var):
+            return self._into(var, name, "+")
+        maker = self._makers.get(var)
+        x: Any = var
+        if maker is not None and (maker.operation is shape.clone or repeats(maker)):
+            *_, x = maker.inputs[0], *self._before_repeated(maker.inputs[0])
+        elif maker is not None and maker.operation is elementwise.neg:
+            return [f"{name} -= {self.expr(maker.inputs[0])}"]
+        return [f"{name} += {self.expr(x)}"]
+
+    def _stepwise(self, maker: Instruction, name: str) -> list[str]:
+        """Return the lines of an operation that takes several statements."""
+        if maker.operation in _SCATTERING:
+            zeros = f"{name} = {self._full(maker.output, 0)}"
+            return [zeros, *self._into(maker.output, name, "")]
+        x, value = cast(tuple[Any, ...], maker.inputs)
+        (place,) = maker.parameters
+        copied = f"{name} = {self._whole(x) if x.constant else self.language.copy(self.expr(x))}"
+        if maker.operation is indexing.put:
+            return [copied, f"{Code(name)[self._parameter(place, True)]} = {self.expr(value)}"]
+        part = Code(name, shape=maker.output.shape)
+        for operation, parameters in place:
+            if operation.parameters == ["key"]:
+                part = Code(f"{part}[{key_text(parameters[0], view=True)}]")
+            else:
+                part = operation.forward(self.language, part, *parameters)
+        return [copied, f"{part}[...] = {self.expr(value)}"]
+
+    def _into(self, var: Var, name: str, sign: str) -> list[str]:
+        """Return the lines that write what is scattered into `name`: they add it, subtract it, or set it."""
+        maker = self._makers[var]
+        values = maker.inputs[0]
+        if maker.operation is indexing.scatter and each_cell_once(maker.parameters[1]):
+            return [f"{Code(name)[self._parameter(maker.parameters[1], True)]} {sign}= {self.expr(values)}"]
+        whole = self._whole(values)
+        whole = -whole if sign == "-" else whole
+        if maker.operation is indexing.scatter:
+            return [self.language.add_at(name, self._parameter(maker.parameters[1]), whole)]
+        return [self.language.add_along(name, maker.parameters[1], self.expr(maker.parameters[2]), whole)]
+
+    def _scale(self, name: str, operation: Operation, x: Var | Number) -> str:
+        """Return the line that multiplies or divides `name`, by a whole number where there is one."""
+        number = x.number if isinstance(x, Var) and x.constant else x
+        of_number = operation is elementwise.mul and not isinstance(number, Var) and number
+        if of_number and 1 / of_number == round(1 / of_number):
+            operation, x = elementwise.div, round(1 / of_number)
+        return f"{name} {operation.operator}= {self.expr(x)}"
+
+    def _scattered(self, x: Any) -> bool:
+        """Return whether a variable is scattered values without a name."""
+        maker = self._makers.get(x)
+        return maker is not None and maker.operation in _SCATTERING and not x.name and x not in self._helpers
+
+    def _shares_memory(self, x: Any) -> bool:
+        """Return whether the expression of a variable shows the memory of something that has a name, or
+        repeats its own."""
+        maker = self._makers.get(x)
+        if maker is None or maker.operation is shape.expand:
+            return True
+        source = maker.inputs[0]
+        cast = maker.operation is elementwise.cast
+        same = cast and isinstance(source, Var) and source.dtype == maker.output.dtype
+        if not (same or maker.operation.view or maker.operation is shape.clone):
+            return False
+        return bool(getattr(source, "name", "")) or self._shares_memory(source)
+
+    def _in_steps(self, x: Var) -> bool:
+        """Return whether a variable is computed in several statements, and not in an expression."""
+        maker = self._makers.get(x)
+        if maker is None or x.name or x in self._helpers:
+            return False
+        operation, inputs = maker.operation, maker.inputs
+        return (
+            operation in STEPWISE
+            or (operation in _SUMS and self._scattered(inputs[1]))
+            or (operation in _PRODUCTS and isinstance(inputs[0], Var) and self._in_steps(inputs[0]))
+        )
+
+    # -- expressions -----------------------------------------------------------------------------------------
+
+    def expr(self, x: Any) -> Code:
+        """Return a variable, or a number, as it stands in an expression."""
+        if not isinstance(x, Var):
+            return self.sizes.code(x)
+        name = x.name or self._helpers.get(x, "")
+        if name and x in self._helpers and x not in self._ready:
+            self._ready.add(x)
+            self._pending.append(Statement(self._steps(x, name)))
+        if name and not x.constant:
+            return Code(name, shape=x.shape)
+        if x.constant:
+            return self.sizes.code(x.number, x.dtype.type)
+        if x not in self._makers:
+            assert is_range(x), "an input without a name"
+            return Code(f"{self.language.prefix}.arange({self.sizes.code(len(x.value))})", shape=x.shape)
+        return self._expression(self._makers[x])
+
+    def _expression(self, maker: Instruction) -> Code:
+        """Return the expression that computes an instruction's output."""
+        operation = maker.operation
+        if operation is indexing.gather and (which := extreme(maker, self._makers)):
+            x = self.expr(maker.inputs[0])
+            value: Code = self.language.extreme(which.standard, x, maker.parameters[0])
+            return value
+        values = {
+            name: self._parameter(x, name == "key")
+            for name, x in zip(operation.parameters, maker.parameters, strict=True)
+        }
+        name, like = self._like
+        if name and like and values.get("shape") == like:
+            values["shape"] = Code(f"{name}.shape")
+        if operation is shape.permute and (unpermuted := self._unpermuted(maker)):
+            return unpermuted
+        if operation is elementwise.mul and (below := self._below(maker.inputs[1])) is not None:
+            return self._expression(
+                replace(maker, operation=elementwise.div, inputs=(maker.inputs[0], below))
+            )
+        operands = self._operands(maker)
+        if operation is elementwise.mul and _negates(maker):
+            return -code(operands[1])
+        written = self.language.expression(maker, operands, tuple(values.values()))
+        written.shape = maker.output.shape
+        return written
+
+    def _below(self, x: Any) -> Any:
+        """Return x, where a variable is computed as 1 / x and has no name; else None."""
+        maker = None if isinstance(x, Var) and (x.name or x in self._helpers) else self._makers.get(x)
+        one_over = maker is not None and maker.operation is elementwise.div and maker.inputs[0] == 1
+        return maker.inputs[1] if maker is not None and one_over else None
+
+    def _unpermuted(self, maker: Instruction) -> Code | None:
+        """Return the variable that was permuted before, where this instruction permutes it back; else
+        None."""
+        (x,), (axes,) = maker.inputs, maker.parameters
+        before = self._makers.get(cast(Var, x))
+        if cast(Var, x).name or before is None or before.operation is not shape.permute:
+            return None
+        (first,) = before.parameters
+        back = tuple(first[i] for i in axes) == tuple(range(len(axes)))
+        return self.expr(before.inputs[0]) if back else None
+
+    def _operands(self, maker: Instruction) -> list[Any]:
+        """Return the inputs as code. One that was only repeated to meet the others is left for them to
+        broadcast; a constant is a number, if the shape does not depend on it. A value that a gradient
+        reaches, but not from here, is detached."""
+        operation = maker.operation
+        codes = self._meeting(maker) if operation.broadcasts else [self._whole(x) for x in maker.inputs]
+        for i, x in enumerate(maker.inputs) if maker in self._forward and operation.sources else ():
+            if not maker.flows[i] and x in self._reached:
+                codes[i] = self.language.detached(codes[i])
+        return codes
+
+    def _meeting(self, maker: Instruction) -> list[Any]:
+        """Return the inputs of an operation that broadcasts them, as code."""
+        operation = maker.operation
+        used: list[Any] = list(maker.inputs)
+        others = [x.shape for x in maker.parameters if isinstance(x, Var)]
+
+        def together(inputs: list[Any]) -> tuple[int, ...]:
+            return np.broadcast_shapes(
+                *others, *(x.shape for x in inputs if isinstance(x, Var) and not x.constant)
+            )
+
+        for i in range(len(used)):
+            for before in self._before_repeated(used[i]):
+                if together([*used[:i], before, *used[i + 1 :]]) == maker.output.shape:
+                    used[i] = before
+        codes = [self.expr(x) for x in used]
+        if together(used) != maker.output.shape:
+            codes = [self._whole(x) for x in used]
+        variables = [x for x in used if isinstance(x, Var) and not x.constant]
+        if operation is comparison.where and not variables:  # nothing else decides the dtype
+            i = next((i for i, x in enumerate(used) if isinstance(x, Var)), 0)
+            number = used[i].number if isinstance(used[i], Var) else used[i]
+            codes[i] = self._full(Var(np.empty((), maker.output.dtype)), number)
+        return codes
+
+    def _before_repeated(self, x: Any) -> Iterator[Any]:
+        """Yield the values from which a variable was repeated, one behind the other, as long as these have no
+        name."""
+        while not (isinstance(x, Var) and (x.name or x in self._helpers)):
+            maker = self._makers.get(x)
+            if maker is None or not repeats(maker):
+                return
+            x = maker.inputs[0]
+            yield x
+
+    def _whole(self, x: Any) -> Code:
+        """Return the same as `expr`, but a constant as an array of its shape."""
+        return self._full(x, x.number) if isinstance(x, Var) and x.constant else self.expr(x)
+
+    def _full(self, x: Var, number: Number) -> Code:
+        """Return the code of an array in which every element is this number."""
+        name, shape = self._like
+        array = self.language.full(name if shape == x.shape else "", x.shape, self._dtype(x.dtype), number)
+        array.shape = x.shape
+        return array
+
+    def _parameter(self, x: Any, key: bool = False) -> Any:
+        """Return a parameter with its variables as code. key: it stands between brackets, where `range` will
+        do."""
+        if isinstance(x, tuple):
+            return tuple(self._parameter(item, key) for item in x)
+        if isinstance(x, np.dtype | type):
+            return self._dtype(x)
+        if isinstance(x, Operation) or not isinstance(x, Var):
+            return self.language.number(x) if isinstance(x, float) and not np.isfinite(x) else x
+        if key and not x.name and x not in self._makers:
+            rows = "range" if self.language.own("range") == "range" else f"{self.language.prefix}.arange"
+            return Code(f"{rows}({self.sizes.code(len(x.value))})", shape=x.shape)
+        return self.expr(x)
+
+    def _dtype(self, dtype: Any) -> Code:
+        """Return a dtype as code."""
+        written: Code = self.language.dtype(dtype)
+        floating = np.issubdtype(dtype, np.floating)
+        return Code(f"{self.language.own('kind')}({written})") if self._wide and floating else written
+
+    # -- lowering and helpers --------------------------------------------------------------------------------
+
+    def _lowered(self, instruction: Instruction) -> list[Instruction]:
+        """Return the instruction as simpler ones, where the language has no function for it."""
+        if instruction.operation in STEPWISE:
+            return [instruction]
+        codes = [Code("x", shape=x.shape) if isinstance(x, Var) else x for x in instruction.inputs]
+        if self.language.written(instruction, codes, instruction.parameters) is not None:
+            return [instruction]
+        simpler = lower(instruction)
+        return (
+            simpler
+            if simpler == [instruction]
+            else [part for instruction_part in simpler for part in self._lowered(instruction_part)]
+        )
+
+    def _name_helpers(self, written: list[Instruction], taken: set[str]) -> dict[Var, str]:
+        """Return new names for the values that are needed more than once, or can't stand in an expression,
+        and have no name."""
+        uses = Counter(var for instruction in written for var in instruction.reads())
+        at_top: set[Var] = set()
+
+        def top(x: Any) -> None:
+            maker = self._makers.get(x)
+            if maker is None:
+                return
+            at_top.add(x)
+            if maker.operation in _SUMS and isinstance(maker.inputs[1], Var):
+                at_top.add(maker.inputs[1])
+            if maker.operation in _SUMS | _PRODUCTS and not getattr(maker.inputs[0], "name", "x"):
+                top(maker.inputs[0])
+
+        for line in self.lines:
+            top(line.var)
+        for line in self.backward.lines:
+            for share in line.shares:
+                if share.total is share.contribution:
+                    top(share.contribution)
+                elif self._scattered(share.contribution):
+                    at_top.add(share.contribution)
+        helpers: dict[Var, str] = {}
+        heavy: dict[Var, int] = {}
+        for instruction in written:
+            var = instruction.output
+            heavy[var] = weigh(instruction, heavy)
+            stepwise = instruction.operation in STEPWISE
+            if var.name or var.constant or var in [line.var for line in self.lines]:
+                continue
+            if (uses[var] > 1 and (heavy[var] > LIGHT or stepwise)) or (stepwise and var not in at_top):
+                helpers[var] = unused(instruction.operation.name, taken)
+                heavy[var] = 0
+        return helpers
+
+
+def _negates(maker: Instruction) -> bool:
+    """Return whether a product is that of -1 and something of its shape."""
+    minus, x = maker.inputs
+    number = minus.number if isinstance(minus, Var) and minus.constant else minus
+    return number == -1 and isinstance(x, Var) and x.shape == maker.output.shape

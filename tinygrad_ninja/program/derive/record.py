@@ -1,0 +1,338 @@
+"""From the graph that a loss has recorded to a program, with the reader's names."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import get_ident
+from typing import Any
+
+import numpy as np
+
+from ...arrays.dispatch import move
+from ...engine.node import Node, ancestors
+from ...engine.reads import lately
+from ...engine.tensor import Tensor
+from ...nn import Module
+from ...ops import TABLE, Operation, elementwise, indexing, reduction, shape
+from ..instructions import Array, Instruction, Program, Var, substitute
+from ..trace import ReadOutError, Tape, Traced, plain, source
+
+RESERVED = {"np", "torch"}
+"""The names of the libraries in the printed scripts."""
+
+
+def unused(name: str, taken: set[str]) -> str:
+    """Return "name_1", or the first such name with a higher number that is not taken, and take it."""
+    number = next(n for n in range(1, len(taken) + 2) if f"{name}_{n}" not in taken)
+    taken.add(f"{name}_{number}")
+    return f"{name}_{number}"
+
+
+def gradient_name(name: str) -> str:
+    """Return the name of a value's gradient: d and the value's name, unless that is a keyword of Python (for
+    a value `el`, `del`)."""
+    called = f"d{name}"
+    return f"{called}_" if keyword.iskeyword(called) else called
+
+
+@dataclass
+class Forward:
+    """A recorded forward pass. leaves: the variables whose gradients are wanted; numbers: the reader's names
+    of whole numbers, such as the batch size."""
+
+    program: Program
+    loss: Var
+    leaves: list[Var]
+    numbers: dict[str, int]
+
+
+def record(loss: Tensor, names: Any) -> Forward:
+    """Return the forward pass that led to `loss`.
+
+    names: the names of the values, as `locals()` gives them: Tensors, arrays, whole numbers, and Modules,
+    whose parameters go by their own names; anything else in it is ignored. Values that the loss does not
+    depend on need not be left out.
+    Raise ValueError where a name is given to two tensors or is no identifier, RuntimeError where there is no
+    history, or where backward has freed it, or where an operation has no rule.
+    """
+    if loss.edge is None or loss.edge.op is None:
+        raise RuntimeError(
+            "there is nothing to derive: the loss does not come from Tensors that require gradients"
+        )
+    if loss.numel() != 1:
+        raise RuntimeError(f"only a scalar can be derived; the loss has shape {tuple(loss.shape)}")
+    reading = _Reading()
+    nodes = ancestors([loss.edge])
+    for node in nodes:
+        reading.take(node)
+    final = reading.variables[loss.edge]
+    program = Program(list(reading.instructions.values()), [final]).needed()
+    numbers = reading.give_names(names, program)
+    program = _with_divisions(_without_whole_views(program))
+    recomputed = program.run({})
+    if _take_as_inputs(program, recomputed):
+        program = program.needed()
+        recomputed = program.run({})
+    if not np.allclose(recomputed[final], final.value, rtol=1e-4, equal_nan=True):
+        raise RuntimeError(
+            "a Tensor that the loss was computed from has been changed since: derive it before"
+        )
+    for var, value in recomputed.items():
+        var.value = value
+    leaves = [var for node, var in reading.variables.items() if node.op is None]
+    taken = {*RESERVED, *(var.name for var in program.variables())}
+    final.name = final.name or ("loss" if "loss" not in taken else unused("loss", taken))
+    _name_inputs(program, leaves, taken | {final.name})
+    return Forward(program, final, leaves, numbers)
+
+
+def refuse_reads(loss: Tensor) -> None:
+    """Raise ReadOutError where this thread, between the first operation that led to the loss and the last,
+    has read out a Tensor that requires a gradient, or, as a branch does, a bool: what was done with it is not
+    recorded."""
+    if loss.edge is None or not lately:
+        return
+    history = ancestors([loss.edge])
+    first = min((node.order for node in history if node.op is not None), default=loss.edge.order)
+    for read in lately:
+        if first < read.order < loss.edge.order and read.thread == get_ident():
+            raise ReadOutError(
+                f"{Path(read.file).name}:{read.line}: item(), or a branch on data, read a value out of a "
+                f"Tensor on the way to the loss, and what follows from it is not recorded; keep it a Tensor "
+                f"(with torch.where, for instance), or detach() it first if it is only looked at"
+            )
+
+
+def _take_as_inputs(program: Program, recomputed: dict[Var, Array]) -> bool:
+    """Make inputs of values that bypass the record (by `detach()`) after their memory was changed in place,
+    since no instruction says what they were. Return whether there are any."""
+    changed = {
+        var: Var(var.value.copy())
+        for var in (instruction.output for instruction in program.instructions)
+        if not np.allclose(recomputed[var], var.value, rtol=1e-4, equal_nan=True)
+    }
+    before = [instruction.inputs for instruction in program.instructions]
+    for instruction in program.instructions if changed else ():
+        flows = instruction.flows or (False,) * len(instruction.inputs)
+        instruction.inputs = tuple(
+            changed.get(x, x) if isinstance(x, Var) and not flow else x
+            for x, flow in zip(instruction.inputs, flows, strict=True)
+        )
+    return before != [instruction.inputs for instruction in program.instructions]
+
+
+def _without_whole_views(program: Program) -> Program:
+    """Return the program without unnamed views that show the whole of their input as it is."""
+    shown: dict[Var, Any] = {}
+    kept = []
+    for instruction in program.instructions:
+        instruction.inputs = tuple(shown.get(x, x) if isinstance(x, Var) else x for x in instruction.inputs)
+        instruction.parameters = substitute(
+            instruction.parameters, lambda x: shown.get(x, x) if isinstance(x, Var) else x
+        )
+        x, out = next(iter(instruction.inputs), None), instruction.output
+        dispensable = instruction.operation.view and not out.name and out not in program.outputs
+        moves = instruction.operation is shape.permute
+        if dispensable and not moves and isinstance(x, Var) and x.shape == out.shape:
+            shown[out] = x
+        else:
+            kept.append(instruction)
+    return Program(kept, program.outputs)
+
+
+def _with_divisions(program: Program) -> Program:
+    """Return the program with a number over a value written as a division, where it was recorded as the
+    reciprocal of the value times the number, unless the reciprocal has a name of its own."""
+    makers = {instruction.output: instruction for instruction in program.instructions}
+    for instruction in program.instructions:
+        before = makers.get(instruction.inputs[0]) if instruction.operation is elementwise.mul else None  # type: ignore[arg-type]
+        number = instruction.inputs[-1]
+        if before is None or before.operation is not elementwise.reciprocal or before.output.name:
+            continue
+        if number == 1:
+            instruction.operation, instruction.inputs, instruction.flows = (
+                before.operation,
+                before.inputs,
+                before.flows,
+            )
+        elif not isinstance(number, Var):
+            instruction.operation, instruction.inputs, instruction.flows = (
+                elementwise.div,
+                (number, *before.inputs),
+                (False, True),
+            )
+    return program.needed()
+
+
+def _name_inputs(program: Program, leaves: list[Var], taken: set[str]) -> None:
+    """Give each input a name that is not taken; but an index 0, 1, 2, … is written as a range, and a single
+    number that is no leaf as a number."""
+    for var in program.inputs:
+        var.constant = not (var.shape or var.name or var in leaves) and var.dtype.kind == "f"
+    program.inputs = [var for var in program.inputs if not var.constant]
+    for kind, inputs in (("leaf", leaves), ("input", [var for var in program.inputs if var not in leaves])):
+        for number, var in enumerate(inputs, 1):
+            if not var.name and not is_range(var):
+                called = f"{kind}_{number}"
+                var.name = unused(called, taken) if called in taken else called
+
+
+def entry_of(operation: Operation) -> Operation:
+    """Return the entry of the table for a node's operation: where an operation takes any number of inputs,
+    the node has a version of it for its number."""
+    entry = TABLE.get(operation.name)
+    return entry if entry is not None and entry.variadic else operation
+
+
+def is_range(var: Var) -> bool:
+    """Return whether a variable holds the integers 0, 1, 2, …"""
+    return (
+        len(var.shape) == 1 and var.dtype.kind == "i" and np.array_equal(var.value, np.arange(var.shape[0]))
+    )
+
+
+class _Reading:
+    """Turns arrays into variables, and nodes into instructions."""
+
+    def __init__(self) -> None:
+        self.variables: dict[Node, Var] = {}
+        self.instructions: dict[Var, Instruction] = {}
+        self._arrays: dict[
+            int, tuple[Any, Var]
+        ] = {}  # by the array's id; the array is kept, so that its id is not reused
+        self._traced: dict[Var, Instruction] = {}
+
+    def take(self, node: Node) -> None:
+        """Add the instruction of a node; a leaf waits until an operation shows its array."""
+        if node.op is None:
+            return
+        if node.values is None:
+            raise RuntimeError(
+                f"the values of {node.op.name} were freed by backward(): derive the loss before it, or call "
+                f"backward(retain_graph=True)"
+            )
+        n = len(node.edges)
+        result, inputs, parameters = node.values[0], node.values[1 : n + 1], node.values[n + 1 :]
+        operands = []
+        for edge, array in zip(node.edges, inputs, strict=True):
+            if edge is not None and edge not in self.variables:
+                self.variables[edge] = self._variable(_array(array))
+            operands.append(self._variable(array) if edge is None else self.variables[edge])
+        operation = entry_of(node.op)
+        if operation is shape.to_device:  # a program has one device only
+            operation, parameters = shape.clone, (False,)
+        flows = tuple(edge is not None for edge in node.edges)
+        line = source(node.metadata.get("traceback_", ()))
+        where, hint = (f"{line}: ", "") if line else ("", " (detect_anomaly records the line)")
+        for name, flowing in zip(operation.inputs, flows, strict=False):
+            if flowing and not operation.variadic and name not in operation.sources:
+                raise RuntimeError(f"{where}{operation.name} has no rule for its input {name}{hint}")
+        parameters = substitute(parameters, self._variable)
+        if operation is indexing.gather:
+            parameters = self._searched(operands[0], *parameters)
+        result = _array(result)
+        output = self._variable(result)
+        if output in self.instructions or output in operands or output in self.variables.values():
+            output = Var(output.value)  # the same memory again: from an identity, or changed in place
+            self._arrays[id(result)] = (result, output)
+        self.variables[node] = output
+        self._add(Instruction(operation, tuple(operands), parameters, output, flows, source=line))
+
+    def _add(self, instruction: Instruction) -> None:
+        """Add the instruction, after those that compute what it reads and were only traced."""
+        waiting = [instruction]
+        while waiting:
+            last = waiting[-1]
+            before = [
+                self._traced[v] for v in last.reads() if v in self._traced and v not in self.instructions
+            ]
+            if before and last.output not in self.instructions:
+                waiting += before
+            else:
+                self.instructions.setdefault(last.output, last)
+                waiting.pop()
+
+    def _variable(self, x: Any) -> Any:
+        """Return the variable of an array; anything else, a Python number among them, unchanged."""
+        if isinstance(x, Traced) and x.var is not None:
+            if x.var not in self._traced:
+                self._traced.update((instruction.output, instruction) for instruction in x.tape.instructions)
+            return self._arrays.get(id(x), (x, x.var))[1]
+        if not hasattr(x, "__array__"):
+            return x
+        if id(x) not in self._arrays:
+            self._arrays[id(x)] = (x, Var(np.asarray(move(x, "cpu"))))
+        return self._arrays[id(x)][1]
+
+    def _searched(self, x: Var, axis: int, index: Any) -> tuple[Any, ...]:
+        """Return the parameters of a `gather`, with an instruction for its index where that is the index
+        of the largest or of the smallest: `max(dim)` leaves the index in the record, but not where it came
+        from."""
+        tape = Tape()
+        for search in (reduction.argmax, reduction.argmin) if index not in self._traced else ():
+            index_found = tape.apply(search, (tape.array(x),), (axis, True))
+            if np.array_equal(plain(index_found), index.value):
+                index = index_found.var
+                self._add(tape.instructions[-1])
+        return axis, index
+
+    def give_names(self, names: Any, program: Program) -> dict[str, int]:
+        """Name the variables of the program, and return the whole numbers among the names."""
+        variables = {*program.inputs, *(instruction.output for instruction in program.instructions)}
+        numbers: dict[str, int] = {}
+        given: dict[str, Var] = {}
+        for name, value in _pairs(names):
+            if isinstance(value, int) and not isinstance(value, bool):
+                numbers[name] = value
+                continue
+            array = value.array if isinstance(value, Tensor) else value
+            node = value.edge if isinstance(value, Tensor) else None
+            var = self.variables.get(node) if node is not None else self._variable(array)
+            if not isinstance(var, Var):
+                continue
+            if var not in variables and node is None:  # it may have been reshaped or moved, and back
+                var = next(
+                    (
+                        candidate
+                        for candidate in program.inputs
+                        if not candidate.name and _equal(candidate, var)
+                    ),
+                    var,
+                )
+            if var not in variables:
+                continue
+            if given.setdefault(name, var) is not var:
+                raise ValueError(
+                    f"the name {name} is given to two tensors, of shape {given[name].shape} and {var.shape}: "
+                    f"give each value a name of its own"
+                )
+            if not name.isidentifier() or keyword.iskeyword(name) or name in RESERVED:
+                raise ValueError(f"{name!r} can't be the name of a variable in the printed code")
+            var.name = var.name or name
+        return numbers
+
+
+def _equal(a: Var, b: Var) -> bool:
+    """Return whether two variables hold the same array."""
+    return a.shape == b.shape and a.dtype == b.dtype and np.array_equal(a.value, b.value)
+
+
+def _array(x: Any) -> Any:
+    """Return the array of a Tensor, which may hold a Python float."""
+    return np.asarray(x) if isinstance(x, float) else x
+
+
+def _pairs(names: Any) -> Iterator[tuple[str, Any]]:
+    """Yield names and values. The parameters of a module go by their own names, with underscores for dots;
+    names that begin with an underscore (IPython keeps results under such) come last."""
+    pairs = list(names.items() if isinstance(names, Mapping) else names)
+    for name, value in sorted(pairs, key=lambda pair: str(pair[0]).startswith("_")):
+        if isinstance(value, Module):
+            for inner, tensor in (*value.named_parameters(), *value.named_buffers()):
+                yield re.sub(r"\W", "_", inner if inner[:1].isalpha() else f"{name}_{inner}"), tensor
+        else:
+            yield name, value

@@ -1,0 +1,152 @@
+"""A derivation as a complete script: the inputs' numbers, the two passes, and a check by small steps."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from ..expressions import call
+from ..instructions import Var
+from ..languages import BUILTINS, LANGUAGES, Language
+from .backward_lines import Backward, Line
+from .listing import Writer
+from .record import Forward
+from .slopes import check
+from .statements import written
+
+WRITTEN_OUT = {"f": 20}
+"""The most floats, and OTHERS the most of all else, that are written as numbers; more are packed."""
+OTHERS = 200
+
+_UNPACK = Template('''
+
+def ${unpack}(text, dtype, *shape):
+    """An array from the bytes of its memory, which are written in base 85."""
+    return $array
+
+''')
+
+_ARRAY = {
+    "torch": "torch.frombuffer($bytearray($base64.b85decode(text)), dtype=dtype).reshape(shape)",
+    "numpy": "np.frombuffer($base64.b85decode(text), dtype).reshape(shape)",
+}
+
+
+def language(target: str) -> Language:
+    """Return the language called `target`. Raise ValueError where there is none."""
+    if target not in LANGUAGES:
+        raise ValueError(f"there is no source for {target!r}: give {' or '.join(map(repr, LANGUAGES))}")
+    return LANGUAGES[target]
+
+
+def forward_lines(writer: Writer) -> dict[Var, list[str]]:
+    """Return the code of each line of the forward pass, by the value that it computes."""
+    return {line.var: written(writer.forward(line)) for line in writer.lines}
+
+
+def backward_lines(writer: Writer, there: dict[Var, list[str]], chains: dict[Var, str]) -> list[str]:
+    """Return the backward pass, each part under a comment: the forward lines that it answers, or what is
+    known about them as a whole."""
+    text: list[str] = []
+    for line in reversed(writer.backward.lines):
+        answers = written(writer.answer(line))
+        if answers:
+            known = [
+                chains[instruction.output]
+                for instruction in line.instructions
+                if instruction.output in chains
+            ]
+            head = known or there.get(line.var, [])
+            text += [
+                "",
+                *(comment if comment.startswith("#") else f"# {comment}" for comment in head),
+                *answers,
+            ]
+    return text[1:]
+
+
+@dataclass(frozen=True)
+class Script:
+    """A derivation that runs alone. head: imports and the inputs' numbers; forward, backward: the two passes;
+    check: the code that prints the lecture's table."""
+
+    title: str
+    head: str
+    forward: str
+    backward: str
+    check: str
+
+    def __str__(self) -> str:
+        return (
+            f'"""{self.title}"""\n\n{self.head}\n\n# The forward pass.\n{self.forward}\n\n'
+            f"# The backward pass, from the last line to the first.\n{self.backward}\n\n\n{self.check}"
+        )
+
+
+def script(
+    forward: Forward, lines: list[Line], backward: Backward, chains: dict[Var, str], target: str
+) -> Script:
+    """Return the script in torch or numpy. It needs only that library, and holds the inputs' numbers."""
+    writer = Writer(language(target), lines, backward, forward.numbers)
+    there = forward_lines(writer)
+    back = backward_lines(writer, there, chains)
+    inputs = [var for var in forward.program.inputs if var.name]
+    checked, used = check(forward, writer)
+    there_text = "\n".join(text for code_lines in there.values() for text in code_lines)
+    own = writer.language.own
+    literals = [f"{var.name} = {_literal(var, writer.language)}" for var in inputs]
+    numbers = [f"{name} = {n}" for name, n in {**writer.sizes.used, **used}.items()]
+    return Script(
+        f"The gradient of every value on the way to a loss of {forward.loss.value.item():.4f}, and a check "
+        f"of each by small steps.",
+        _head(target, writer.language, numbers + literals, there_text + checked),
+        there_text + f'\n{own("print")}(f"loss {{{forward.loss.name}.item():.4f}}")',
+        "\n".join(back),
+        checked,
+    )
+
+
+def _head(target: str, language: Language, inputs: list[str], code: str) -> str:
+    """Return the imports that the code needs, other names for what the variables hide, and the inputs."""
+    own = language.own
+    packed = any(f"= {own('unpack')}(" in line for line in inputs)
+    names = {name: own(name) for name in ("unpack", "bytearray", "base64")}
+    array = Template(_ARRAY[target]).substitute(names)
+    unpack = _UNPACK.substitute(names, array=array) if packed else ""
+
+    def imported(name: str) -> str:
+        return f"import {name}" if own(name) == name else f"import {name} as {own(name)}"
+
+    standard = [imported(name) for name in ("base64", "math") if f"{own(name)}." in unpack + code]
+    library = {"torch": "import torch", "numpy": "import numpy as np"}[target]
+    imports = "\n".join([*standard, *([""] if standard else []), library])
+    renamed = [f"{own(name)} = {name}" for name in BUILTINS if own(name) != name]
+    apart = ["\n# Python's own, whose names are values here.", *renamed, ""] if renamed else []
+    return "\n".join([imports, *apart, unpack, "# The inputs.", *inputs])
+
+
+def _literal(var: Var, language: Language) -> str:
+    """Return the expression of an input: its numbers written out, or packed."""
+    value = np.array(var.value, order="C")
+    dtype = language.dtype(value.dtype)
+    if value.size <= WRITTEN_OUT.get(value.dtype.kind, OTHERS) and np.isfinite(value).all():
+        literal = str(call(f"{language.prefix}.{language.from_list}", _Listed(value), dtype=dtype))
+        return f"{literal}.reshape({value.shape})" if not value.size else literal
+    packed = base64.b85encode(value.tobytes()).decode()
+    return f'{language.own("unpack")}("{packed}", {dtype}, {", ".join(map(str, value.shape))})'
+
+
+class _Listed:
+    """An array as nested lists of its numbers, each as short as its dtype allows."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        if self.value.ndim:
+            return f"[{', '.join(repr(_Listed(np.asarray(row))) for row in self.value)}]"
+        return str(self.value[()])

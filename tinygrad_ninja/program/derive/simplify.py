@@ -1,0 +1,186 @@
+"""The shorter backward pass: chains whose gradient is known from pen and paper are recognised, and answered
+in one step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+
+from ...ops import elementwise, shape
+from ..instructions import Instruction, Program, Var, double, reached, substitute, widened
+from .backward_lines import Backward, backward
+from .candidates import Shapes
+from .chains import CHAINS, Chain
+from .record import Forward
+from .terms import Algebra, UnknownTermError
+
+Found = dict[Var, tuple[Chain, tuple[Any, ...], tuple[Any, ...]]]
+"""Chains, by the value in which each ends, with the inputs and parameters that they are applied to."""
+
+TOLERANCE = 1e-6
+"""The allowed difference as a share of a gradient's greatest element, in double precision: the constants were
+rounded as they were recorded."""
+
+
+def simplify(forward: Forward) -> tuple[Backward, Backward, dict[Var, str]]:
+    """Return the whole backward pass, the one with a single answer for each chain, and a sentence about each
+    chain that was recognised, by the value in which it ends.
+
+    Each gradient is computed in both ways, in double precision. Raise RuntimeError where they differ.
+    """
+    algebra = Algebra(reached(forward.program.instructions, forward.leaves))
+    for var in forward.program.inputs:
+        algebra.term(var)
+    for step in forward.program.instructions:
+        algebra.take(step)
+    chains = recognised(forward.program, algebra)
+    shorter = _shorter(forward, chains)
+    used = {instruction.output for instruction in shorter.program.instructions}
+    short = backward(shorter)  # this gives the names
+    expanded = backward(forward, sparing=True)
+    short = _reusing(short, algebra)
+    _check(forward, expanded, short)
+    sentences = {end: _sentence(end, *chain) for end, chain in chains.items() if end in used}
+    return expanded, short, sentences
+
+
+def recognised(program: Program, algebra: Algebra) -> Found:
+    """Return the chains in a program, by the value in which each ends."""
+    chains: Found = {}
+    occurring = Shapes.of(program)
+    makers = {instruction.output: instruction for instruction in program.instructions}
+
+    def stops(end: Var, inputs: tuple[Any, ...]) -> bool:
+        """Return whether a gradient that goes back from the end reaches exactly the inputs."""
+        seen = _within(end, inputs, makers)
+        wanted = {x for x in inputs if x in algebra.reached}
+        return wanted == {x for x in seen if x in inputs or x not in makers}
+
+    algebra.closed = True
+    for chain in CHAINS:
+        for inputs, parameters in chain.candidates(occurring):
+            for way in chain.ways:
+                try:
+                    term = way(algebra, *(algebra.term(x) for x in inputs), *parameters)
+                except UnknownTermError:
+                    continue
+                end = algebra.variables.get((term.key, term.shape, inputs[0].dtype))
+                if end not in makers or end in chains or term.constant:
+                    continue
+                if makers[end].operation is not chain.operation and stops(end, inputs):
+                    chains[end] = chain, inputs, parameters
+    algebra.closed = False
+    return chains
+
+
+def _shorter(forward: Forward, chains: Found) -> Forward:
+    """Return the forward pass with one instruction for each chain.
+
+    A chain is taken out of `chains` where a value in the middle of it is also used elsewhere: its gradient
+    would lack what comes through the chain.
+    """
+    makers = {instruction.output: instruction for instruction in forward.program.instructions}
+    wanted = reached(makers.values(), forward.leaves)
+    while True:
+        chosen = dict(makers)
+        for end, (chain, inputs, parameters) in chains.items():
+            flows = tuple(x in wanted for x in inputs)
+            chosen[end] = Instruction(chain.operation, inputs, parameters, end, flows)
+        program = Program([chosen[var] for var in makers], [forward.loss]).needed()
+        steps = program.instructions
+        used = {x for step in steps for x, flow in zip(step.inputs, step.flows, strict=True) if flow}
+        ends = [step.output for step in steps if step.output in chains]
+        middles = {end: _within(end, chains[end][1], makers).difference(chains[end][1]) for end in ends}
+        shared = [end for end, middle in middles.items() if not used.isdisjoint(middle)]
+        if not shared:
+            return replace(forward, program=program)
+        for end in shared:
+            del chains[end]
+
+
+def _within(end: Var, inputs: tuple[Any, ...], makers: dict[Var, Instruction]) -> set[Any]:
+    """Return the values to which a gradient goes from the end of a chain: those in the middle, and its
+    inputs, where it stops."""
+    seen: set[Any] = set()
+    stack: list[Any] = [end]
+    while stack:
+        step = makers.get(stack.pop())
+        for x, flow in zip(step.inputs, step.flows, strict=True) if step else ():
+            if flow and x not in seen:
+                seen.add(x)
+                stack += [] if x in inputs else [x]
+    return seen
+
+
+def _sentence(end: Var, chain: Chain, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> str:
+    """Return the sentence about a chain that was recognised."""
+    given = dict(zip(chain.operation.parameters, parameters, strict=True))
+    more = []
+    if "correction" in given:
+        more.append("with Bessel's correction" if given["correction"] else "without Bessel's correction")
+        more.append(f"epsilon {given['eps']:g}" if given["eps"] else "no epsilon")
+    return ", ".join(
+        [f"{end.name or 'a value'} is the {chain.title} of {inputs[0].name or 'a value'}", *more]
+    )
+
+
+def _reusing(answered: Backward, algebra: Algebra) -> Backward:
+    """Return the backward pass without computing again what was computed before, in the forward pass above
+    all."""
+    same: dict[Var, Var] = {}
+    shares = {share.contribution for line in answered.lines for share in line.shares}
+    kept = []
+
+    def seen(x: Any) -> Any:
+        return same.get(x, x) if isinstance(x, Var) else x
+
+    for step in answered.program.instructions:
+        step.inputs = tuple(seen(x) for x in step.inputs)
+        step.parameters = substitute(step.parameters, seen)
+        term = algebra.of[step.output] = algebra.compute(step)
+        if step.output.name or step.output in shares:
+            kept.append(step)
+            continue
+        known, inverse = None, None
+        if not term.constant:
+            known = algebra.lookup(term, step.output.dtype)
+            inverse = algebra.lookup(term**-1, step.output.dtype) if known is None else None
+        source = known or inverse
+        if source is not None and source.shape != term.shape:
+            shaped = Var(source.value.reshape(term.shape))
+            kept.append(
+                replace(
+                    step, operation=shape.reshape, inputs=(source,), parameters=(term.shape,), output=shaped
+                )
+            )
+            source, algebra.of[shaped] = shaped, algebra.broadcast_to(algebra.term(source), term.shape)
+        if known is not None:
+            same[step.output] = cast(Var, source)
+            continue
+        if inverse is not None:
+            step.operation, step.inputs, step.parameters = elementwise.reciprocal, (cast(Var, source),), ()
+        algebra.find(term, step.output)
+        kept.append(step)
+    return replace(answered, program=Program(kept, answered.program.outputs).needed())
+
+
+def _check(forward: Forward, expanded: Backward, short: Backward) -> None:
+    """Compare the gradients of both backward passes in double precision. Raise RuntimeError where they
+    differ."""
+    inputs = {var: double(var.value) for var in forward.program.inputs}
+    there = widened(forward.program).run(inputs)
+    first, other = (widened(passed.program).run(there) for passed in (expanded, short))
+    # Where a gradient is not finite there is no slope to compare.
+    known = {var: np.isfinite(first[var]) for var in expanded.gradients.values()}
+    greatest = max(abs(first[var][there]).max(initial=0) for var, there in known.items())
+    for var, gradient in short.gradients.items():
+        long = expanded.gradients[var]
+        mine, whole = other[gradient][known[long]], first[long][known[long]]
+        allowed = TOLERANCE * (abs(whole).max(initial=0) + 1e-3 * greatest)
+        if not np.allclose(mine, whole, rtol=0, atol=allowed):
+            worst = abs(mine - whole).max()
+            raise RuntimeError(
+                f"the simplified gradient of {var.name} differs from the expanded one by {worst:g}"
+            )

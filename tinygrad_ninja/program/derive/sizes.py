@@ -1,0 +1,69 @@
+"""Numbers in the reader's own terms: the size of the batch by its name."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from ..expressions import SUM, Code, code
+from ..instructions import Instruction, Number
+from ..languages import Language
+from .record import RESERVED
+
+
+def usable(numbers: dict[str, int], instructions: Sequence[Instruction]) -> dict[int, str]:
+    """Return the names of the numbers that are the size of some dimension: for each number the shortest
+    name.
+
+    Numbers of one digit are left out: not every 2 is that size.
+    """
+    sizes = {n for instruction in instructions for n in instruction.output.shape}
+    names: dict[int, str] = {}
+    for name, n in sorted(numbers.items(), key=lambda pair: len(pair[0])):
+        usual = name.isidentifier() and not name.startswith("_") and not keyword.iskeyword(name)
+        if n > 9 and n in sizes and usual and name not in RESERVED:
+            names.setdefault(n, name)
+    return names
+
+
+class Sizes:
+    """Writes numbers. names: the reader's names of whole numbers; those that were needed are afterwards in
+    `used`."""
+
+    def __init__(self, language: Language, names: dict[int, str]) -> None:
+        self._language = language
+        self._names = names
+        self.used: dict[str, int] = {}
+
+    def code(self, x: Number, dtype: Any = np.float64) -> Code:
+        """Return a number in the reader's terms: 32 as n, 31 as n - 1, 0.03125 as 1 / n, 1/31 as 1 / (n -
+        1)."""
+        if isinstance(x, int) and x in self._names:
+            return self._named(x)
+        if isinstance(x, int) and x + 1 in self._names:
+            return self._less_one(x + 1)
+        if isinstance(x, float) and len(str(dtype(x))) > 5 and not x.is_integer():
+            for n in self._names:
+                for over, under in ((1, n), (1, n - 1), (n, n - 1), (2, n), (2, n - 1)):
+                    if abs(x) == dtype(over / under):
+                        top = self._named(n) if over == n else code(over)
+                        below = self._named(n) if under == n else self._less_one(n)
+                        return (top if x > 0 else -top) / below
+            ratio = Fraction(x).limit_denominator(1000)
+            if x == dtype(ratio.numerator / ratio.denominator) and len(str(dtype(x))) > 6:
+                return code(ratio.numerator) / ratio.denominator
+        # As short as its dtype allows.
+        return self._language.number(float(str(dtype(x))) if isinstance(x, float) else x)
+
+    def _named(self, n: int) -> Code:
+        """Return a number by its name."""
+        self.used[self._names[n]] = n
+        return Code(self._names[n])
+
+    def _less_one(self, n: int) -> Code:
+        """Return a number that is one less than a named one."""
+        return Code(f"{self._named(n)} - 1", SUM)

@@ -1,0 +1,1 @@
+"""Random numbers: PyTorch's streams, and the functions that draw from them."""
