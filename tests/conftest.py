@@ -1,11 +1,12 @@
 """What all tests share: the processes that they run in; a cache of compiled steps that is not the user's;
 sanitizers; and those marked `gpu` are skipped, and say so, where there is none."""
 
+import functools
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
+
+from tinygrad_ninja.program.compile.build import NoCompilerError, compiler
 
 MOST_WORKERS = 8
 """Each imports torch, and grows to half a gigabyte."""
@@ -75,3 +78,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="PyTorch sees no CUDA GPU here"))
+
+
+@functools.cache
+def has_compiler() -> bool:
+    try:
+        return bool(compiler())
+    except NoCompilerError:
+        return False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where there is no C compiler, skip what fails by saying so."""
+    report = yield
+    said = f"{report.longreprtext}{report.capstderr}"
+    if report.failed and "there is no C compiler" in said and not has_compiler():
+        file, line, _ = item.location
+        report.outcome = "skipped"
+        report.longrepr = file, line, "there is no C compiler here"
+    return report

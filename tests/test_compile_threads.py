@@ -154,11 +154,8 @@ def test_two_threads_that_record_at_once_do_not_meet() -> None:
             compiled()
         found.append(W.tolist())
 
-    threads = [threading.Thread(target=train, args=(wait,)) for wait in (False, True)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(train, (False, True)))
     assert found == [[0.125] * 4] * 2
     assert torch.Tensor.__dict__["array"] is array
 
