@@ -5,7 +5,19 @@ Each is written once, brings its arguments into a regular form, and calls the ta
 """
 
 from ..engine.tensor import Tensor
-from . import arithmetic, creation, extremes, layout, readout, reshaping, selection, statistics, sums
+from . import (
+    arithmetic,
+    creation,
+    extremes,
+    joining,
+    layout,
+    matrices,
+    readout,
+    reshaping,
+    selection,
+    statistics,
+    sums,
+)
 from .missing import mark_missing
 from .register import OFFERED
 
@@ -18,7 +30,9 @@ __all__ = [
     "creation",
     "extremes",
     "inplace",
+    "joining",
     "layout",
+    "matrices",
     "printing",
     "readout",
     "reshaping",

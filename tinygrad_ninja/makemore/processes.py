@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..api.creation import full, tensor, zeros
-from ..api.reshaping import cat
+from ..api.joining import cat
 from ..arrays.dtypes import float64
 from ..engine.node import Node, ancestors
 from ..engine.tensor import Tensor, wrap

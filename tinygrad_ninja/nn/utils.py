@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..api.creation import tensor
+from ..api.joining import cat, stack
 from ..api.missing import explain
-from ..api.reshaping import cat, stack
 from ..engine.grad_mode import no_grad
 from ..engine.tensor import Tensor
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 from ...engine.grad_mode import is_grad_enabled, set_grad_enabled
 from ...engine.tensor import Tensor
 from ..creation import eye, ones_like, zeros
-from ..reshaping import stack
+from ..joining import stack
 from .call import Argnums, Call, positions, pull
 from .nested import filled, matching
 

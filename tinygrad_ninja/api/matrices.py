@@ -1,0 +1,121 @@
+"""Triangles and diagonals of matrices, and their products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..arrays import dtypes
+from ..arrays.numpy_memory import FLOATS
+from ..engine.devices import same_device
+from ..engine.hook import arguments, observers
+from ..engine.tensor import Tensor, wrap
+from ..ops import Precision, linalg
+from ..ops import shape as ops
+from .register import method
+
+
+def _matrix(input: Tensor, name: str) -> Tensor:
+    if input.ndim < 2:
+        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
+    return input
+
+
+@method
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Return the lower triangle of the last two dimensions, up to the diagonal, and zeros above it.
+
+    Raises RuntimeError for fewer than two dimensions.
+    """
+    return ops.tril.call(_matrix(input, "tril"), diagonal)
+
+
+@method
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Return the upper triangle of the last two dimensions, down to the diagonal, and zeros below it.
+
+    Raises RuntimeError for fewer than two dimensions.
+    """
+    return ops.triu.call(_matrix(input, "triu"), diagonal)
+
+
+@method
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Return the diagonal of a matrix, or the square matrix with a vector on its diagonal.
+
+    Raises RuntimeError for another number of dimensions.
+    """
+    if input.ndim == 1:
+        return ops.diag_embed.call(input, diagonal)
+    if input.ndim != 2:
+        raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
+    return ops.diagonal.call(input, diagonal)
+
+
+@method
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """Return the matrix product of vectors, matrices, and batches of them (leading dimensions are broadcast).
+
+    (…, n, k) and (…, k, m) give (…, n, m); a vector is a row as the first and a column as the second operand,
+    and loses that dimension. Raises RuntimeError where the inner sizes differ, an operand is 0-dimensional,
+    or the dtypes differ; TypeError for anything but Tensors.
+    """
+    for operand in (input, other):
+        if not isinstance(operand, Tensor):
+            raise TypeError(f"matmul(): both operands must be Tensors, not {type(operand).__name__}")
+    if observers:
+        input, other = arguments(Precision.HALF, input, other)
+    _check_product(input, other)
+    return linalg.matmul.call(input, other)
+
+
+def _check_product(a: Tensor, b: Tensor) -> None:
+    same_device("matmul", a, b)
+    if not a.ndim or not b.ndim:
+        raise RuntimeError(
+            f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D"
+        )
+    if a.dtype is not b.dtype:
+        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {a.dtype} != {b.dtype}")
+    if a.dtype is dtypes.bool:
+        raise NotImplementedError("matmul is not implemented for torch.bool")
+    if a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
+        raise RuntimeError(
+            f"mat1 and mat2 shapes cannot be multiplied ({tuple(a.shape)} and {tuple(b.shape)})"
+        )
+
+
+def _operator_matmul(self: Tensor, other: Any) -> Any:
+    try:
+        a, b = self.array, other.array
+        if a.ndim == 2 and b.ndim == 2 and a.dtype is b.dtype and a.dtype in FLOATS:
+            return linalg.matmul.call(self, other)
+    except AttributeError:
+        if not isinstance(other, Tensor):
+            return NotImplemented
+    return matmul(self, other)
+
+
+def _reflected_matmul(self: Tensor, other: Any) -> Any:
+    return matmul(wrap(other), self) if isinstance(other, np.ndarray) else NotImplemented
+
+
+Tensor.__matmul__ = _operator_matmul
+Tensor.__rmatmul__ = _reflected_matmul
+
+
+@method
+def dot(input: Tensor, other: Tensor) -> Tensor:
+    """Return the product of two vectors of one length, of shape (). RuntimeError for anything else."""
+    if input.ndim != 1 or other.ndim != 1:
+        raise RuntimeError(f"1D tensors expected, but got {input.ndim}D and {other.ndim}D tensors")
+    return matmul(input, other)
+
+
+@method
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """Return the product of two matrices, (n, k) and (k, m): (n, m). RuntimeError for anything else."""
+    if input.ndim != 2 or mat2.ndim != 2:
+        raise RuntimeError(f"mm expects two matrices, but got {input.ndim}D and {mat2.ndim}D tensors")
+    return matmul(input, mat2)
