@@ -45,7 +45,7 @@ def _binary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> N
     def reflected_call(self: Tensor, other: Any) -> Any:
         return entry.call(other, self)
 
-    call.__doc__ = entry.__doc__
+    call.__doc__ = f"Return a Tensor, computed element by element of two that are broadcast: {entry.__doc__}"
     for name in (entry.name, *names):
         _offer(call, name)
     for name in operators:
@@ -58,7 +58,8 @@ def _unary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> No
             raise no_tensor(entry.name, "input", input)
         return entry.call(input)
 
-    call.__doc__ = entry.__doc__
+    call.__doc__ = f"Return a Tensor of the input's shape, computed element by element: {entry.__doc__}"
+    entry.call.__doc__ = call.__doc__
     for name in names or (entry.name,):
         _offer(call, name)
         setattr(Tensor, name, entry.call)
@@ -330,6 +331,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
 
 @method_only
 def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """Return this Tensor's elements where the condition holds, else those of `other`; all are broadcast."""
     return where(condition, self, other)
 
 

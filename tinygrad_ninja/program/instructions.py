@@ -80,6 +80,17 @@ class Instruction:
         )
 
 
+def needed(instructions: list[Instruction], outputs: Iterable[Var]) -> list[Instruction]:
+    """Return the instructions without dead code: those that the outputs do not depend on."""
+    wanted = set(outputs)
+    kept = []
+    for instruction in reversed(instructions):
+        if instruction.output in wanted:
+            wanted.update(instruction.reads())
+            kept.append(instruction)
+    return kept[::-1]
+
+
 @dataclass
 class Program:
     """Instructions in order. inputs: the variables that none of them computes; outputs: those that are
@@ -100,13 +111,7 @@ class Program:
 
     def needed(self) -> Program:
         """Return the program without the instructions that the outputs do not depend on."""
-        wanted = set(self.outputs)
-        kept = []
-        for instruction in reversed(self.instructions):
-            if instruction.output in wanted:
-                wanted.update(instruction.reads())
-                kept.append(instruction)
-        return Program(kept[::-1], self.outputs)
+        return Program(needed(self.instructions, self.outputs), self.outputs)
 
     def run(self, values: dict[Var, Array], xp: Any = numpy_arrays) -> dict[Var, Array]:
         """Return every variable's array, with those of `values` for the inputs; where one is missing, the

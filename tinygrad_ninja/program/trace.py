@@ -325,9 +325,6 @@ class _Namespace:
     def move(self, x: Traced, device: str) -> Any:
         return _tape((x,)).apply(shape.to_device, (x,), (device,))
 
-    def owned(self, x: Any) -> bool:
-        return False
-
     def storage(self, x: Any) -> Any:
         return x.memory() if isinstance(x, Traced) else numpy_arrays.storage(x)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ... import ops
 from ...ops import Operation
-from ..instructions import Instruction, Var, flatten, substitute
+from ..instructions import Instruction, Var, flatten, needed, substitute
 from ..trace import Tape, lower
 from .entries import FIRST_EQUAL
 from .identities import simpler, unknown
@@ -130,17 +130,6 @@ def _instruction_of(
 ) -> Instruction:
     """Return an instruction whose output has this shape and dtype, and no recorded value."""
     return Instruction(operation, inputs, parameters, unknown(shape, dtype))
-
-
-def needed(instructions: list[Instruction], outputs: Iterable[Var]) -> list[Instruction]:
-    """Return the instructions without dead code: those that the outputs do not depend on."""
-    wanted = set(outputs)
-    kept = []
-    for instruction in reversed(instructions):
-        if instruction.output in wanted:
-            wanted.update(instruction.reads())
-            kept.append(instruction)
-    return kept[::-1]
 
 
 def merge(instructions: list[Instruction]) -> tuple[list[Instruction], dict[Var, Var]]:
