@@ -53,10 +53,11 @@ class Lines(Torch):
 
     def pow(self, a: Any, b: Any) -> Any:
         # torch itself computes such powers as roots, its compiler only where the code says so.
-        if isinstance(a, Code) and b == 0.5:
-            return self.sqrt(a)
-        if isinstance(a, Code) and b == -0.5:
-            return a.method("rsqrt")
+        if isinstance(a, Code) and isinstance(b, float):
+            if b == 0.5:
+                return self.sqrt(a)
+            if b == -0.5:
+                return a.method("rsqrt")
         return super().pow(a, b)
 
     def sign(self, x: Code) -> Code:
