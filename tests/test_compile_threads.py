@@ -1,6 +1,7 @@
 """Compiled functions that several threads call at once, and that call each other."""
 
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -128,6 +129,24 @@ def test_what_can_not_be_compiled_is_told_once() -> None:
         found = at_once(lambda i: step(torch.ones(2) * i).tolist())
     assert found == [[2.0 * i * i] * 2 for i in range(THREADS)]
     assert [each.category for each in told] == [CompileWarning]
+
+
+def test_another_thread_may_compile_while_one_records() -> None:
+    """Temporary files are named by random numbers of Python's, which the step can reach here; their names are
+    none of its draws."""
+    x = torch.ones(3)
+
+    def other() -> Any:
+        return compile(lambda: x * 1.0625, fullgraph=True, backend="c")()
+
+    def step() -> Any:
+        assert tempfile.mkdtemp
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(other).result()
+        return x * 2
+
+    with tempfile.TemporaryDirectory():  # from now on there is such a generator
+        assert compile(step, fullgraph=True, backend="c")().tolist() == [2.0, 2.0, 2.0]
 
 
 def test_two_threads_that_record_at_once_do_not_meet() -> None:

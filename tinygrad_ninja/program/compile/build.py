@@ -14,11 +14,11 @@ import hashlib
 import importlib.util
 import os
 import platform
+import secrets
 import shlex
 import shutil
 import subprocess
 import sys
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,6 +103,20 @@ def cache_folder() -> Path:
     return base / "tinygrad_ninja" / "compiled"
 
 
+def _compile(source: str, scratch: Path, library: Path) -> None:
+    text, built = scratch / "step.c", scratch / library.name
+    text.write_text(source, encoding="utf-8")
+    maths = [] if sys.platform == "win32" else ["-lm"]
+    result = _run([*target().command, str(text), "-o", str(built), *maths])
+    if result.returncode != 0:
+        raise NoCompilerError(f"{compiler()[0]} failed: {result.stderr.strip()[:2000]}")
+    try:
+        built.replace(library)
+    except OSError:
+        if not library.exists():  # Windows refuses where another process has the same library open
+            raise
+
+
 def build(source: str) -> Any:
     """Return the library that `source` compiles to, from the cache where it is there already.
 
@@ -116,16 +130,11 @@ def build(source: str) -> Any:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     library = folder / f"{name}{'.dll' if sys.platform == 'win32' else '.so'}"
     if not library.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            text, built = Path(scratch, "step.c"), Path(scratch, library.name)
-            text.write_text(source, encoding="utf-8")
-            maths = [] if sys.platform == "win32" else ["-lm"]
-            result = _run([*target().command, str(text), "-o", str(built), *maths])
-            if result.returncode != 0:
-                raise NoCompilerError(f"{compiler()[0]} failed: {result.stderr.strip()[:2000]}")
-            try:
-                built.replace(library)
-            except OSError:
-                if not library.exists():  # Windows refuses where another process has the same library open
-                    raise
+        # Not a name of tempfile's: another thread may be recording, and would take it for a number it drew.
+        scratch = folder / secrets.token_hex(16)
+        scratch.mkdir(mode=0o700)
+        try:
+            _compile(source, scratch, library)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     return ctypes.CDLL(str(library))
