@@ -114,9 +114,9 @@ def several(items: list[tuple[Call, int]]) -> Call:
     def step(*tensors: Any) -> Any:
         results = []
         left = list(tensors)
-        for call, n in items:
+        for apply, n in items:
             mine, left = left[:n], left[n:]
-            out = call(torch, *mine)
+            out = apply(*mine)
             results.append(out.detach().clone())
             if out.requires_grad:
                 weight = (
@@ -145,7 +145,7 @@ def drawn_step(entry: Operation) -> tuple[Call, list[Array]]:
             answer(call, inputs)
         except NoExampleError:
             continue
-        items.append((call, len(inputs)))
+        items.append((call.apply, len(inputs)))  # type: ignore[attr-defined]
         arrays += inputs
         if len(items) == EXAMPLES:
             return several(items), arrays

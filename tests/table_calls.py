@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from tinygrad_ninja import Tensor
 from tinygrad_ninja.arrays import dtypes, numpy_arrays
 from tinygrad_ninja.arrays.dispatch import array_dtype, device_of, move
 from tinygrad_ninja.ops import TABLE, Operation
@@ -337,8 +338,9 @@ def draw_call(
 ) -> tuple[Call, list[Array]]:
     """A function that applies the entry, or PyTorch's counterpart, and arrays of float64 to call it with.
 
-    The function takes the module and Tensors of it. special: the numbers are among SPECIAL, and there may be
-    none; otherwise they are ordinary ones, no two alike. scalars: they are 0-dimensional.
+    The function takes the module and Tensors of it; its attribute `apply` takes the engine's alone, and can
+    reach nothing of PyTorch's, which a recording would look through. special: the numbers are among SPECIAL,
+    and there may be none; otherwise they are ordinary ones, no two alike. scalars: they are 0-dimensional.
     """
     shape = () if scalars else draw_shape(draw, entry, special)
     parameters: dict[str, Any] = {}
@@ -351,16 +353,23 @@ def draw_call(
             return np.asarray(generator.choice(SPECIAL, shape))
         return np.asarray(generator.uniform(0.3, 2.3, shape) * generator.choice([-1.0, 1.0], shape))
 
-    def call(module: Any, *tensors: Any) -> Any:
+    def operands(tensors: tuple[Any, ...], kind: type) -> tuple[Any, ...]:
         if not entry.sources:  # there is nothing to differentiate
-            tensors = tuple(each.detach() if isinstance(each, module.Tensor) else each for each in tensors)
-        operands = [tensors] if entry.variadic else tensors
-        if module is torch:
-            device = tensors[0].device if isinstance(tensors[0], torch.Tensor) else tensors[1].device
-            return counterpart(entry)(*operands, *(theirs(each, device) for each in parameters.values()))
-        like = next(each.array for each in tensors if isinstance(each, module.Tensor))
-        return entry(*operands, *(ours(each, like) for each in parameters.values()))
+            tensors = tuple(each.detach() if isinstance(each, kind) else each for each in tensors)
+        return (tensors,) if entry.variadic else tensors
 
+    def apply(*tensors: Any) -> Any:
+        like = next(each.array for each in tensors if isinstance(each, Tensor))
+        return entry(*operands(tensors, Tensor), *(ours(each, like) for each in parameters.values()))
+
+    def call(module: Any, *tensors: Any) -> Any:
+        if module is not torch:
+            return apply(*tensors)
+        device = next(each.device for each in tensors if isinstance(each, torch.Tensor))
+        given = (theirs(each, device) for each in parameters.values())
+        return counterpart(entry)(*operands(tensors, torch.Tensor), *given)
+
+    call.apply = apply  # type: ignore[attr-defined]
     return call, [numbers(each) for each in input_shapes(draw, entry, shape, parameters)]
 
 
