@@ -190,7 +190,7 @@ def test_a_rate_of_the_search_is_the_trainings(folder: Path) -> None:
     assert checkpoint.load(folder / OUT / "model.safetensors").settings.lr == 0.1
 
 
-@pytest.mark.parametrize("model", ["bn-mlp", "gpt"])
+@pytest.mark.parametrize("model", ["bn-mlp", pytest.param("gpt", marks=pytest.mark.slow)])
 def test_plots(folder: Path, model: str) -> None:
     sizes = ("--embedding", "8", "--layers", "1", "--heads", "2") if model == "gpt" else ("--hidden", "16")
     arguments = ("train", "--data", "names.txt", "--model", model, *sizes, "--steps", "60")
