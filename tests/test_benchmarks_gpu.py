@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 
+@pytest.mark.slow
 def test_it_runs_on_the_cpu_and_says_so() -> None:
     script = [sys.executable, "benchmarks/gpu.py", "--device", "cpu", "--seconds", "0.05"]
     found = subprocess.run(

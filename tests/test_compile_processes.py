@@ -53,6 +53,7 @@ STEP = """
 """
 
 
+@pytest.mark.slow
 def test_sanitizers_find_nothing(sanitizers: dict[str, str]) -> None:
     """In a step, whose memory is Python's own."""
     sanitized = run(STEP, **sanitizers)

@@ -467,6 +467,7 @@ def test_onnx_gives_the_same_outputs(name: str) -> None:
         np.testing.assert_allclose(out, ours(X[:n]).detach().numpy(), rtol=0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_example_continues_in_pytorch(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-W", "error", ROOT / "examples" / "continue_in_pytorch.py", "60"],

@@ -90,6 +90,7 @@ def test_the_exercise_shows_the_lectures_loss() -> None:
     assert any("tensor(3.3482" in text for text in printed(read(EXERCISE)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["torch", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_the_derivations_hold_on_other_devices(device: str, tmp_path: Path) -> None:
     pytest.importorskip("nbclient", reason="needs nbclient and ipykernel, which run notebooks")
