@@ -191,10 +191,14 @@ def test_singular_points(case: Case) -> None:
     lambda t: t.tensor([1.0]) % 0,
     lambda t: t.tensor([NAN, 300.0]).long(),
     lambda t: t.tensor([NAN, 1.0]).max(),
+    gradients(lambda t, x: (x * INF).sum() + (x * -INF).sum(), [1.0]),
+    gradients(lambda t, x: ((y := x * 1) * INF).sum() + (y * -INF).sum() + (y * INF).sum(), [1.0]),
+    gradients(lambda t, x: t.autograd.grad((x**2 * INF).sum(), x, create_graph=True)[0] - x * INF, [1.0]),
 )
-def test_nothing_is_warned_of(case: Case) -> None:
+@pytest.mark.parametrize("error", ["warnings", "errstate"])
+def test_nothing_is_warned_of(case: Case, error: str) -> None:
     """PyTorch gives infinity and NaN without a word; so must this, whatever NumPy says on its way."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(all="raise" if error == "errstate" else "warn"):
         warnings.simplefilter("error")
         case(tinygrad_ninja)
 

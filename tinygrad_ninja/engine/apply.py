@@ -21,7 +21,8 @@ from .tensor import Tensor, bare
 from .view import View
 
 _NUMBERS = frozenset((float, int))
-_UNUSUAL = (AttributeError, KeyError, RuntimeWarning, ValueError, TypeError, IndexError, OverflowError)
+_COMPLAINTS = (RuntimeWarning, FloatingPointError)  # NumPy's, where the caller made errors of its warnings
+_UNUSUAL = (*_COMPLAINTS, AttributeError, KeyError, ValueError, TypeError, IndexError, OverflowError)
 _new = object.__new__
 
 
@@ -121,7 +122,7 @@ def _general(op: Operation) -> Callable[..., Any]:
         xp = NAMESPACES[type(tensor.array)]
         try:
             result = op.forward(xp, *arrays)
-        except RuntimeWarning:
+        except _COMPLAINTS:
             result = op.silently(xp, *arrays)
         except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise _explained(op, error, arrays[:n]) from None

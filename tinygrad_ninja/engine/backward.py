@@ -93,7 +93,8 @@ def start_from(
             raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
         start = _first_gradient(tensor) if weight is None else _given_gradient(tensor, weight)
         gradient = start if create_graph else start.array
-        starts[edge] = starts[edge] + gradient if edge in starts else gradient
+        with np.errstate(all="ignore"):
+            starts[edge] = starts[edge] + gradient if edge in starts else gradient
     return starts
 
 
@@ -213,10 +214,12 @@ def _run(
             if edge not in received:
                 received[edge] = contribution
                 heappush(heap, (-edge.order, edge))
-            elif edge in own:
-                received[edge] += contribution
             else:
-                received[edge] = received[edge] + contribution
+                with np.errstate(all="ignore"):  # infinities may meet: the sum is NaN, as in PyTorch
+                    if edge in own:
+                        received[edge] += contribution
+                    else:
+                        received[edge] = received[edge] + contribution
                 if type(contribution) is np.ndarray:
                     own.add(edge)
         # 6. Free what only this pass needed, and without the edges what lies below.
@@ -279,14 +282,16 @@ def _after_hooks(node: Node, grad: Any, recorded: bool) -> Any:
 
 def accumulate(node: Node, grad: Any, recorded: bool) -> None:
     """Add to the gradient that the node keeps: that of a leaf in place, in memory that is its alone."""
-    if recorded:
-        node.grad = clone.call(grad, True) if node.grad is None else node.grad + grad
-    elif node.grad is None:
-        node.grad = wrap(namespace_of(grad).copy(grad, True))
-    elif node.op is not None:  # of a result, whose gradient is replaced as in PyTorch
-        node.grad = wrap(node.grad.array + grad)
-    else:
-        refuse_repeated(node.grad.array)  # of one that the user assigned
-        node.grad.array += grad
-        if type(grad) is not float:
-            node.grad._note_change()
+    if node.grad is None:
+        node.grad = clone.call(grad, True) if recorded else wrap(namespace_of(grad).copy(grad, True))
+        return
+    with np.errstate(all="ignore"):
+        if recorded:
+            node.grad = node.grad + grad
+        elif node.op is not None:  # of a result, whose gradient is replaced as in PyTorch
+            node.grad = wrap(node.grad.array + grad)
+        else:
+            refuse_repeated(node.grad.array)  # of one that the user assigned
+            node.grad.array += grad
+            if type(grad) is not float:
+                node.grad._note_change()
