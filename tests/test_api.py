@@ -283,6 +283,7 @@ def test_tests_of_values(case: Case) -> None:
     lambda t: t.allclose(t.tensor(X), t.tensor(X).float()),
     lambda t: t.tensor(X).sum(2),
     lambda t: t.tensor(X).sum(dim=0, axis=1),
+    lambda t: t.tensor(X).cumsum(0, keepdims=True),
     lambda t: t.tensor(X).sum(nonsense=1),
     lambda t: t.tensor(X).sum("a"),
     lambda t: t.tensor(X).softmax(),

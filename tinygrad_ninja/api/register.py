@@ -16,23 +16,29 @@ OFFERED: dict[str, Any] = {}
 
 
 def function(f: _F) -> _F:
-    """Export `f` from the package under its own name. Called so, it takes nothing but a Tensor for a first
+    """Export `f` from the package under its own name. As a function it takes nothing but a Tensor for a first
     parameter that is annotated as one."""
     first = next(iter(inspect.signature(f).parameters), "")
-    told = hasattr(f, "__wrapped__")  # by `numpy_names`
-    OFFERED[f.__name__] = f if told or f.__annotations__.get(first) != "Tensor" else _refusing(f, first)
+    checks_itself = hasattr(f, "__wrapped__")  # under `numpy_names`
+    plain = checks_itself or f.__annotations__.get(first) != "Tensor"
+    OFFERED[f.__name__] = f if plain else _refusing(f, first)
     return f
 
 
 def _refusing(f: Callable[..., Any], first: str) -> Callable[..., Any]:
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = args[0] if args else kwargs.get(first)
-        if not isinstance(given, Tensor):
-            raise no_tensor(f.__name__, first, given)
+        _require_tensor(f.__name__, first, args, kwargs)
         return f(*args, **kwargs)
 
     return call
+
+
+def _require_tensor(function: str, first: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise TypeError where the first argument of a function is no Tensor."""
+    given = args[0] if args else kwargs.get(first)
+    if not isinstance(given, Tensor):
+        raise no_tensor(function, first, given)
 
 
 def method(f: _F) -> _F:
@@ -61,17 +67,16 @@ def numpy_names(f: _F) -> _F:
     """Let `f` also be called with NumPy's `axis=` and `keepdims=` for `dim=` and `keepdim=`, as PyTorch
     does. TypeError where both are given, and where the first argument is no Tensor."""
     places = {name: place for place, name in enumerate(inspect.signature(f).parameters)}
+    renamed = [(theirs, ours, places[ours]) for theirs, ours in _NUMPY.items() if ours in places]
 
     @functools.wraps(f)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        for theirs in _NUMPY.keys() & kwargs:
-            ours = _NUMPY[theirs]
-            if ours in kwargs or len(args) > places[ours]:
-                raise TypeError(f"{f.__name__}() got both {ours!r} and {theirs!r}, which are the same")
-            kwargs[ours] = kwargs.pop(theirs)
-        tensor = args[0] if args else kwargs.get("input")
-        if not isinstance(tensor, Tensor):
-            raise no_tensor(f.__name__, "input", tensor)
+        for theirs, ours, place in renamed:
+            if theirs in kwargs:
+                if ours in kwargs or len(args) > place:
+                    raise TypeError(f"{f.__name__}() got both {ours!r} and {theirs!r}, which are the same")
+                kwargs[ours] = kwargs.pop(theirs)
+        _require_tensor(f.__name__, "input", args, kwargs)
         return f(*args, **kwargs)
 
     return wrapper  # type: ignore[return-value]
