@@ -17,6 +17,7 @@ from .register import method, numpy_names
 
 
 def floating_input(x: Tensor, name: str, dtype: Any) -> Tensor:
+    """Return the input of the function `name` in `dtype`, if one is given. RuntimeError for integers."""
     if dtype is not None:
         x = x.to(dtype)
     if namespace_of(x.array).is_integral(x.array):
@@ -28,6 +29,7 @@ def floating_input(x: Tensor, name: str, dtype: Any) -> Tensor:
 
 
 def axes_of(input: Any, dim: Any) -> tuple[int, ...] | None:
+    """Return the dimensions that `dim` names, counted from the front; None for all of them."""
     return None if dim is None else dimensions(dim, input.array.ndim)
 
 

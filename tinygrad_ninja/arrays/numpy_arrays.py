@@ -1,8 +1,8 @@
 """NumPy arrays: NumPy's own functions, and our own kernels where NumPy has none or a slow one. What is not
 here is NumPy's function of that name.
 
-Several kernels take a detour because it is faster at the sizes of small networks: a column sum is a product
-with a row of ones, rows are added up by a product with a one-hot matrix. Each says so.
+Several kernels take a detour because it is faster at the sizes of small networks, as a column sum by a
+product with a row of ones. Each says so.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from numpy import asarray
 
 from .numpy_functions import cumulative_sum, erf, matmul, pow, sign  # noqa: F401 - the namespace has them
 from .numpy_indexing import arange, gather, index, scatter, scatter_along  # noqa: F401 - the namespace has them
-from .numpy_memory import FLOATS, HALF, deepcopy, empty_like, storage  # noqa: F401 - the namespace has them
-
-Array = np.ndarray[Any, Any]
+from .numpy_memory import FLOATS, HALF, Array, deepcopy, empty_like, storage  # noqa: F401 - as above
 
 
 def __getattr__(name: str) -> Any:
@@ -32,9 +30,6 @@ def __getattr__(name: str) -> Any:
 # torch is silent about log(0) and 0/0: the result says it. The filter names the engine's own modules, so a
 # warning about the caller's own NumPy code is still given.
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"tinygrad_ninja\.")
-
-_FIRST, _SECOND = (0,), (1,)
-
 
 BLOCK = 512
 """The most rows that a product with a row of ones adds up: more, one after another, would lose digits."""
@@ -62,10 +57,10 @@ def sum(x: Array, axis: tuple[int, ...] | None, keepdims: bool) -> Array:
     dtype = x.dtype
     if x.ndim == 2 and axis is not None and dtype in ONES:
         # A product with ones takes a third of the time of add.reduce on a small matrix.
-        if axis == _FIRST:
+        if axis == (0,):
             few = x if len(x) <= BLOCK else _few_rows(x)
             return (ROWS if keepdims else ONES)[dtype][len(few)].dot(few)
-        if axis == _SECOND:
+        if axis == (1,):
             out = x.dot(ONES[dtype][x.shape[1]])
             return out.reshape(-1, 1) if keepdims else out
     if dtype is HALF:  # as PyTorch does: in half precision 2048 + 1 is 2048

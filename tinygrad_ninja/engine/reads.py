@@ -1,4 +1,4 @@
-"""Which lines have lately read a Tensor out as a Python number, from which nothing is recorded."""
+"""The lines that read a Tensor out as a Python number, from which nothing is recorded."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import NamedTuple
 from .callers import PACKAGE
 from .node import clock
 
-REMEMBERED = 1000
-
 
 class Read(NamedTuple):
     """order: as a node's; thread: the one that read; file, line: where."""
@@ -22,7 +20,7 @@ class Read(NamedTuple):
     line: int
 
 
-lately: deque[Read] = deque(maxlen=REMEMBERED)
+recent_reads: deque[Read] = deque(maxlen=1000)
 
 
 def note_read() -> None:
@@ -30,4 +28,4 @@ def note_read() -> None:
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
-    lately.append(Read(next(clock), get_ident(), frame.f_code.co_filename, frame.f_lineno))
+    recent_reads.append(Read(next(clock), get_ident(), frame.f_code.co_filename, frame.f_lineno))

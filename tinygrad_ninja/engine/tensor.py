@@ -190,7 +190,7 @@ class Tensor(metaclass=Offering):
 
     if TYPE_CHECKING:  # the methods that `api` adds
         data: Any  # in `view`
-        backward: Callable[..., None]  # in `gradients`
+        backward: Callable[..., None]  # in `backward`
 
         def __getattr__(self, name: str) -> Any: ...
 

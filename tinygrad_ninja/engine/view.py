@@ -16,8 +16,8 @@ _new = object.__new__
 
 
 class Data(Tensor):
-    """What `.data` gives: the memory of another Tensor, which is not told of changes made through this
-    one."""
+    """The memory of another Tensor, as `.data` gives it: a change through this one counts as none of that
+    one's."""
 
     __slots__ = ()
 
@@ -26,7 +26,7 @@ class Data(Tensor):
         return 0
 
     def _note_change(self) -> None:
-        """Nobody is told."""
+        """Leave the change unnoted."""
 
 
 def _data(self: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def _data(self: Tensor) -> Tensor:
 
 
 def _set_data(self: Tensor, value: Tensor) -> None:
-    if type(value) is not Data and not isinstance(value, Tensor):  # the first is told at once
+    if type(value) is not Data and not isinstance(value, Tensor):  # the common case first
         raise TypeError(f"data must be a Tensor, not {type(value).__name__}")
     if self.edge is not None and not value.dtype.is_floating_point:
         raise RuntimeError("data set to a tensor that requires gradients must be of a floating point dtype")
@@ -84,7 +84,7 @@ class View(Tensor):
     @property
     def edge(self) -> Node | None:
         source = self.root.edge
-        if source is not self._seen:  # the root was changed, or told to require a gradient, since
+        if source is not self._seen:  # since then the root was changed, or began to require a gradient
             if source is not None and self._shares_memory():
                 if self.one_of_several and source.op is not None:
                     raise self._several()
@@ -138,7 +138,7 @@ class View(Tensor):
     def _history_before(self) -> Node | None:
         if self.root.edge is None or not self._shares_memory():
             return self.edge
-        return self._shown()  # past the hooks of the views, which are not told of what a change makes of them
+        return self._shown()  # past the hooks of the views, which a change does not call
 
     def _refuse_history(self) -> None:
         if self.one_of_several:

@@ -8,6 +8,7 @@ never has to be inferred; but it refuses to let the traced code read its values.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from traceback import FrameSummary
 from typing import Any, NoReturn
@@ -262,6 +263,7 @@ _GUARDED = {
 """NumPy's functions, and the operations that equal them but for what they refuse, or their answer to NaN."""
 
 
+@cache  # each operator of a traced function asks
 def _entry_of(ufunc: np.ufunc) -> Operation:
     """Return the entry of the table for NumPy's function, or Python's operator. Raise ReadOutError where
     there is none."""

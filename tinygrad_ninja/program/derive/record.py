@@ -14,7 +14,7 @@ import numpy as np
 
 from ...arrays.dispatch import move
 from ...engine.node import Node, ancestors
-from ...engine.reads import lately
+from ...engine.reads import recent_reads
 from ...engine.tensor import Tensor
 from ...nn import Module
 from ...ops import TABLE, Operation, elementwise, indexing, reduction, shape
@@ -94,11 +94,11 @@ def refuse_reads(loss: Tensor) -> None:
     """Raise ReadOutError where this thread, between the first operation that led to the loss and the last,
     has read out a Tensor that requires a gradient, or, as a branch does, a bool: what was done with it is not
     recorded."""
-    if loss.edge is None or not lately:
+    if loss.edge is None or not recent_reads:
         return
     history = ancestors([loss.edge])
     first = min((node.order for node in history if node.op is not None), default=loss.edge.order)
-    for read in lately:
+    for read in recent_reads:
         if first < read.order < loss.edge.order and read.thread == get_ident():
             raise ReadOutError(
                 f"{Path(read.file).name}:{read.line}: item(), or a branch on data, read a value out of a "
