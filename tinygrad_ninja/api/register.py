@@ -19,9 +19,8 @@ def function(f: _F) -> _F:
     """Export `f` from the package under its own name. As a function it takes nothing but a Tensor for a first
     parameter that is annotated as one."""
     first = next(iter(inspect.signature(f).parameters), "")
-    checks_itself = hasattr(f, "__wrapped__")  # under `numpy_names`
-    plain = checks_itself or f.__annotations__.get(first) != "Tensor"
-    OFFERED[f.__name__] = f if plain else _refusing(f, first)
+    checked = hasattr(f, "__wrapped__") or f.__annotations__.get(first) != "Tensor"  # `numpy_names` does
+    OFFERED[f.__name__] = f if checked else _refusing(f, first)
     return f
 
 

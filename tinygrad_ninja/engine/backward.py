@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heapify, heappop, heappush
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -93,8 +94,7 @@ def start_from(
             raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
         start = _first_gradient(tensor) if weight is None else _given_gradient(tensor, weight)
         gradient = start if create_graph else start.array
-        with np.errstate(all="ignore"):
-            starts[edge] = starts[edge] + gradient if edge in starts else gradient
+        starts[edge] = _quietly(add, starts[edge], gradient) if edge in starts else gradient
     return starts
 
 
@@ -203,29 +203,34 @@ def _run(
         for place, edge in enumerate(edges):
             if edge is None:
                 continue
-            try:
-                contribution = op.rules[place](grad, values)
-            except (RuntimeWarning, FloatingPointError):  # the caller made errors of NumPy's warnings
-                with np.errstate(all="ignore"):
-                    contribution = op.rules[place](grad, values)
+            contribution = _quietly(op.rules[place], grad, values)
             if checked:
                 lines = node.metadata.get("traceback_")
                 check_gradient(op.name, place, contribution, (grad, *values), lines)
             if edge not in received:
                 received[edge] = contribution
                 heappush(heap, (-edge.order, edge))
+            elif edge in own:
+                with np.errstate(all="ignore"):  # to try twice might add it twice
+                    received[edge] += contribution
             else:
-                with np.errstate(all="ignore"):  # infinities may meet: the sum is NaN, as in PyTorch
-                    if edge in own:
-                        received[edge] += contribution
-                    else:
-                        received[edge] = received[edge] + contribution
+                received[edge] = _quietly(add, received[edge], contribution)
                 if type(contribution) is np.ndarray:
                     own.add(edge)
         # 6. Free what only this pass needed, and without the edges what lies below.
         if not retain_graph and op.frees(node.edges, values):
             node.values, node.edges = None, ()
     return result
+
+
+def _quietly(compute: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+    """Return compute(x, y), in which infinities may meet; where the caller made errors of NumPy's warnings,
+    compute it once more without them."""
+    try:
+        return compute(x, y)
+    except (RuntimeWarning, FloatingPointError):
+        with np.errstate(all="ignore"):
+            return compute(x, y)
 
 
 def _check_unchanged(node: Node) -> None:
@@ -282,16 +287,16 @@ def _after_hooks(node: Node, grad: Any, recorded: bool) -> Any:
 
 def accumulate(node: Node, grad: Any, recorded: bool) -> None:
     """Add to the gradient that the node keeps: that of a leaf in place, in memory that is its alone."""
-    if node.grad is None:
+    kept = node.grad
+    if kept is None:
         node.grad = clone.call(grad, True) if recorded else wrap(namespace_of(grad).copy(grad, True))
-        return
-    with np.errstate(all="ignore"):
-        if recorded:
-            node.grad = node.grad + grad
-        elif node.op is not None:  # of a result, whose gradient is replaced as in PyTorch
-            node.grad = wrap(node.grad.array + grad)
-        else:
-            refuse_repeated(node.grad.array)  # of one that the user assigned
-            node.grad.array += grad
-            if type(grad) is not float:
-                node.grad._note_change()
+    elif recorded:
+        node.grad = kept + grad
+    elif node.op is not None:  # of a result, whose gradient is replaced as in PyTorch
+        node.grad = wrap(_quietly(add, kept.array, grad))
+    else:
+        refuse_repeated(kept.array)  # of one that the user assigned
+        with np.errstate(all="ignore"):
+            kept.array += grad
+        if type(grad) is not float:
+            kept._note_change()

@@ -151,9 +151,8 @@ class Tensor(metaclass=Offering):
             if value.device != self.device:
                 raise RuntimeError(f"assigned grad is on {value.device}, the tensor on {self.device}")
             if value.shape != self.shape:
-                raise RuntimeError(
-                    f"assigned grad has another shape: {tuple(value.shape)} for {tuple(self.shape)}"
-                )
+                shapes = f"{tuple(value.shape)} for {tuple(self.shape)}"
+                raise RuntimeError(f"assigned grad has another shape: {shapes}")
         if self.edge is None:
             self._parked_grad = value
         else:

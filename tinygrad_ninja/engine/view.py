@@ -40,9 +40,12 @@ def _data(self: Tensor) -> Tensor:
 def _set_data(self: Tensor, value: Tensor) -> None:
     if type(value) is not Data and not isinstance(value, Tensor):  # the common case first
         raise TypeError(f"data must be a Tensor, not {type(value).__name__}")
+    array = value.array
+    if array is self.array:  # `p.data += …` has changed it already
+        return
     if self.edge is not None and not value.dtype.is_floating_point:
         raise RuntimeError("data set to a tensor that requires gradients must be of a floating point dtype")
-    self.array = value.array
+    self.array = array
 
 
 Tensor.data = property(_data, _set_data)

@@ -182,7 +182,6 @@ def _may_hold(parameter: inspect.Parameter) -> bool:
 def _bound(rule: Callable[..., Any], with_xp: bool, wanted: list[int], like: int | None) -> Rule:
     """Return `rule` as a function of (dout, values), which gets what it asks for. `like` is the place of an
     input that may have been broadcast: its gradient is summed back to its shape."""
-
     first = wanted[0] if wanted else 0
     pick = itemgetter(*wanted) if len(wanted) > 1 else itemgetter(slice(first, first + len(wanted)))
 
