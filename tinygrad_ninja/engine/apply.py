@@ -21,7 +21,7 @@ from .tensor import Tensor, bare
 from .view import View
 
 _NUMBERS = frozenset((float, int))
-_COMPLAINTS = (RuntimeWarning, FloatingPointError)  # NumPy's, where the caller made errors of its warnings
+_COMPLAINTS = (RuntimeWarning, FloatingPointError)  # NumPy's warnings, made errors
 _UNUSUAL = (*_COMPLAINTS, AttributeError, KeyError, ValueError, TypeError, IndexError, OverflowError)
 _new = object.__new__
 
@@ -121,9 +121,7 @@ def _general(op: Operation) -> Callable[..., Any]:
             raise TypeError(f"{op.name}(): expected a Tensor, not {type(args[0]).__name__}")
         xp = NAMESPACES[type(tensor.array)]
         try:
-            result = op.forward(xp, *arrays)
-        except _COMPLAINTS:
-            result = op.silently(xp, *arrays)
+            result = quietly(op.forward, xp, *arrays)
         except (ValueError, TypeError, IndexError, OverflowError) as error:
             raise _explained(op, error, arrays[:n]) from None
         if type(result) is ndarray:
@@ -138,6 +136,16 @@ def _general(op: Operation) -> Callable[..., Any]:
         return View.of(out, op, args[0], args[1:]) if op.view else out
 
     return call
+
+
+def quietly(compute: Callable[..., Any], *args: Any) -> Any:
+    """Return compute(*args), in which infinities may meet; where the caller made errors of NumPy's warnings,
+    compute it once more without them."""
+    try:
+        return compute(*args)
+    except _COMPLAINTS:
+        with np.errstate(all="ignore"):
+            return compute(*args)
 
 
 def _explained(op: Operation, error: Exception, arrays: tuple[Any, ...]) -> Exception:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from operator import add
 from typing import Any
@@ -14,6 +14,7 @@ from ..ops.operation import parts
 from ..ops.shape import clone
 from . import versions
 from .anomaly import check_gradient, is_anomaly_check_nan_enabled
+from .apply import quietly
 from .change import refuse_repeated
 from .devices import same_device
 from .grad_mode import enable_grad
@@ -94,7 +95,7 @@ def start_from(
             raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
         start = _first_gradient(tensor) if weight is None else _given_gradient(tensor, weight)
         gradient = start if create_graph else start.array
-        starts[edge] = _quietly(add, starts[edge], gradient) if edge in starts else gradient
+        starts[edge] = quietly(add, starts[edge], gradient) if edge in starts else gradient
     return starts
 
 
@@ -203,7 +204,7 @@ def _run(
         for place, edge in enumerate(edges):
             if edge is None:
                 continue
-            contribution = _quietly(op.rules[place], grad, values)
+            contribution = quietly(op.rules[place], grad, values)
             if checked:
                 lines = node.metadata.get("traceback_")
                 check_gradient(op.name, place, contribution, (grad, *values), lines)
@@ -214,23 +215,13 @@ def _run(
                 with np.errstate(all="ignore"):  # to try twice might add it twice
                     received[edge] += contribution
             else:
-                received[edge] = _quietly(add, received[edge], contribution)
+                received[edge] = quietly(add, received[edge], contribution)
                 if type(contribution) is np.ndarray:
                     own.add(edge)
         # 6. Free what only this pass needed, and without the edges what lies below.
         if not retain_graph and op.frees(node.edges, values):
             node.values, node.edges = None, ()
     return result
-
-
-def _quietly(compute: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
-    """Return compute(x, y), in which infinities may meet; where the caller made errors of NumPy's warnings,
-    compute it once more without them."""
-    try:
-        return compute(x, y)
-    except (RuntimeWarning, FloatingPointError):
-        with np.errstate(all="ignore"):
-            return compute(x, y)
 
 
 def _check_unchanged(node: Node) -> None:
@@ -293,7 +284,7 @@ def accumulate(node: Node, grad: Any, recorded: bool) -> None:
     elif recorded:
         node.grad = kept + grad
     elif node.op is not None:  # of a result, whose gradient is replaced as in PyTorch
-        node.grad = wrap(_quietly(add, kept.array, grad))
+        node.grad = wrap(quietly(add, kept.array, grad))
     else:
         refuse_repeated(kept.array)  # of one that the user assigned
         with np.errstate(all="ignore"):

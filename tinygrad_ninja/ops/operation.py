@@ -95,7 +95,7 @@ class Operation(Facts):
         return self.call(*args)
 
     def silently(self, xp: Any, *args: Any) -> Any:
-        """Return `forward` once more, where the caller made errors of NumPy's warnings: torch never warns of
+        """Return `forward` without NumPy's warnings, and what the caller made of them: torch never warns of
         0/0."""
         with np.errstate(all="ignore"):
             return self.forward(xp, *args)
