@@ -10,9 +10,10 @@ import numpy as np
 from ... import ops
 from ...ops import Category, Operation
 from ..instructions import Instruction, Var
+from .buffers import Address, Buffer, Place, contiguous, loops, uncompiled
 from .checks import divides
 from .entries import RESHAPES
-from .plan import Address, Buffer, Place, Storage, contiguous, loops, uncompiled
+from .plan import Storage
 from .scalars import c_type, common, converted, expression, literal, power
 
 Index = tuple[str, ...]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+import sys
+from bisect import bisect_left
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...ops import linalg
 from .blas import Blas
 from .body import Body
+from .buffers import Address, Buffer, scratch
 from .fuse import Fusion
 from .loops import Loops
-from .plan import Address, Buffer, Group, Kernel, scratch
+from .plan import Group, Kernel
 from .products import FUSED, SEPARATE, Product, tile_source, vector_types
 from .scalars import c_type
 
@@ -84,28 +87,29 @@ class Emitter:
         return list(used)
 
     def _place_scratch(self) -> int:
-        """Give each buffer a place in the scratch memory, which is free for others after its last use."""
+        """Give each buffer the first place in the scratch memory that is free from its first use to its last,
+        and return how many bytes all of them take."""
         last: dict[Buffer, int] = {}
         for number, group in enumerate(self.groups):
             last.update((buffer, number) for buffer in group.buffers if buffer.slot is None)
-        live: list[tuple[int, int, int]] = []  # (offset, end, last use)
+        ending: dict[int, list[tuple[int, int]]] = {}  # the places, by the group that uses them last
+        free: list[tuple[int, int]] = [(0, sys.maxsize)]
         total = 0
         placed: set[Buffer] = set()
         for number, group in enumerate(self.groups):
-            live = [interval for interval in live if interval[2] >= number]
+            for place in ending.pop(number - 1, ()):
+                _give_back(free, *place)
             for buffer in group.buffers:
                 if buffer.slot is not None or buffer in placed:
                     continue
                 size = -(-max(1, buffer.elements) * buffer.dtype.itemsize // 64) * 64
-                at = 0
-                for start, end, _ in sorted(live):
-                    if at + size <= start:
-                        break
-                    at = max(at, end)
-                buffer.offset = at
+                at = next(i for i, (start, end) in enumerate(free) if size <= end - start)
+                start, end = free[at]
+                free[at : at + 1] = [(start + size, end)] if start + size < end else []
+                buffer.offset = start
                 placed.add(buffer)
-                live.append((at, at + size, last[buffer]))
-                total = max(total, at + size)
+                ending.setdefault(last[buffer], []).append((start, start + size))
+                total = max(total, start + size)
         return total
 
     def _function(self, group: Group) -> str:
@@ -232,6 +236,17 @@ class Emitter:
                 f"{c}[r * {padded} + q];"
             )
         return [*lines, "  }"], copies
+
+
+def _give_back(free: list[tuple[int, int]], start: int, end: int) -> None:
+    """Add a place to the free ones, which are in order, and join it to those beside it."""
+    at = bisect_left(free, (start, end))
+    if at < len(free) and free[at][0] == end:
+        end = free.pop(at)[1]
+    if at and free[at - 1][1] == start:
+        at -= 1
+        start = free.pop(at)[0]
+    free.insert(at, (start, end))
 
 
 def _takes_vectors(address: Address, row: int, write: bool) -> bool:

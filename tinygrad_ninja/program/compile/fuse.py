@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,9 +13,13 @@ from ... import ops
 from ...ops import Category
 from ..instructions import Instruction, Var
 from .body import Body
+from .buffers import Address, Buffer, Place, contiguous, loops, uncompiled
 from .checks import Check, divisor_checks, index_checks
 from .loops import indices, write_point
-from .plan import Address, Buffer, Group, Kernel, Place, Storage, contiguous, is_alone, loops, uncompiled
+from .plan import Group, Kernel, Storage, is_alone
+
+ROOM = 1000
+"""The most lines that the body of one loop has: compilers take more than twice as long for twice as many."""
 
 
 class Fusion:
@@ -40,6 +45,7 @@ class Fusion:
         self._ready: dict[Buffer, int] = {}  # the group from which on a buffer can be read
         self._checked: set[tuple[Buffer, int, int, int]] = set()
         self._barrier = 0
+        self._open: dict[tuple[int, ...], list[int]] = {}  # by their loops, the groups that may be joined
         wanted: dict[Var, list[Check]] = {}
         for check in checks:
             wanted.setdefault(check.var, []).append(check)
@@ -149,9 +155,10 @@ class Fusion:
         return Body(self.storage).at(address, indices(var.shape))
 
     def _loads(self, kernel: Kernel) -> dict[Buffer, set[Place]]:
-        """Return the places that a kernel reads, by buffer."""
+        """Return the places that a kernel reads, by buffer, and note how long its loop's body is."""
         body = Body(self.storage)
         write_point(self.storage, kernel, body)
+        kernel.lines = len(body.lines)
         return body.loads
 
     def _join(self, kernel: Kernel, fresh: bool = False) -> int:
@@ -159,27 +166,38 @@ class Fusion:
         position."""
         loads = self._loads(kernel)
         assert kernel.target is not None
-        needed = [self._ready.get(buffer, 0) for buffer in loads]
-        first = max([self._barrier, *needed])
+        first = max([self._barrier, *(self._ready.get(buffer, 0) for buffer in loads)])
         target = kernel.target.buffer
         own = self._probe(kernel.target, kernel.var) if kernel.kind == "store" else None
-        position = len(self.groups)
+        position = None
         if math.prod(kernel.domain) and not fresh:
-            for at in range(max(self._barrier, first - 1), len(self.groups)):
-                group = self.groups[at]
-                if (
-                    not group.kernels[0].alone
-                    and group.loops == loops(kernel.domain)
-                    and (at >= first or self._flows(group, loads, at))
-                ):
-                    position = at
-                    break
-        if position == len(self.groups):
+            position = self._joined(kernel, first, loads)
+        if position is None:
+            position = len(self.groups)
             self.groups.append(Group([]))
-        self.groups[position].kernels.append(kernel)
+            self._open.setdefault(loops(kernel.domain), []).append(position)
+        self.groups[position].add(kernel)
         kernel.own = own
         self._ready[target] = max(self._ready.get(target, 0), position + 1)
         return position
+
+    def _joined(self, kernel: Kernel, first: int, loads: dict[Buffer, set[Place]]) -> int | None:
+        """Return the position of the first group that the kernel may join, where there is one. first: from
+        which group on all that it reads is there, so that the group before is one that it may flow from.
+
+        A group that has no room for a kernel is closed: a search among the groups takes no longer, the more
+        of them there are."""
+        positions = self._open.get(loops(kernel.domain), [])
+        at = bisect_left(positions, max(self._barrier, first - 1))
+        while at < len(positions):
+            group = self.groups[positions[at]]
+            if positions[at] < first and not self._flows(group, loads, positions[at]):
+                at += 1
+            elif group.lines + kernel.lines > ROOM:
+                del positions[at]
+            else:
+                return positions[at]
+        return None
 
     def _flows(self, group: Group, loads: dict[Buffer, set[Place]], at: int) -> bool:
         """Return whether what the group itself computes is read only where it was just stored."""

@@ -12,8 +12,9 @@ from ... import ops
 from ...ops import Category, Operation
 from ..instructions import Instruction, Var
 from .body import Body, Index
+from .buffers import ANYWHERE, Address, Buffer, Place, contiguous, uncompiled
 from .entries import FIRST_EQUAL
-from .plan import ANYWHERE, Address, Buffer, Group, Kernel, Place, Storage, contiguous, uncompiled
+from .plan import Group, Kernel, Storage
 from .scalars import accumulator, c_type, converted, expression, literal
 
 LANES = 16

@@ -20,10 +20,14 @@ from ..instructions import Instruction, Var, flatten, needed, substitute
 from ..trace import Tape, lower
 from .entries import FIRST_EQUAL
 from .identities import simpler, unknown
+from .tape import UnsupportedError
 
 MANY = 2**12
 """A float32 sum of more terms than this is accumulated in float64: added one after the other they would lose
 digits that NumPy and PyTorch keep, which add pairwise."""
+
+MOST = 50_000
+"""The most operations of a step that is compiled: they take some half a minute, and their C a few MB."""
 
 
 def primitives(
@@ -33,8 +37,14 @@ def primitives(
 ) -> tuple[list[Instruction], dict[Var, Var]]:
     """Return the instructions that `outputs` need, in primitive operations, and a mapping from each variable
     that equals another to the one that replaces it. parts: gives the primitive instructions of an
-    instruction."""
-    simple = [part for instruction in needed(instructions, outputs) for part in parts(instruction)]
+    instruction. Raise UnsupportedError where there are more than `MOST`."""
+    instructions = needed(instructions, outputs)
+    if len(instructions) > MOST:
+        raise UnsupportedError(
+            f"the step has {len(instructions)} operations; more than {MOST}, which would take minutes, are not "
+            "compiled: compile the body of its loop instead"
+        )
+    simple = [part for instruction in instructions for part in parts(instruction)]
     simple, instead = merge(simple)
     return needed(simple, [instead.get(var, var) for var in outputs]), instead
 

@@ -13,8 +13,8 @@ from numpy.lib.array_utils import byte_bounds
 
 from ...ops import TABLE, C
 from ..instructions import Array, Var
+from .buffers import Address, Buffer
 from .capture import Captured
-from .plan import Address, Buffer
 from .tape import UnsupportedError
 
 

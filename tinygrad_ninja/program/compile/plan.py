@@ -1,4 +1,4 @@
-"""Which variables are kept in memory, where, and which loops run together.
+"""Which variables are kept in memory, and which loops run together.
 
 A variable is kept if it must lie in memory (an operand of a product, an index, the result of a reduction, an
 output) or if it costs more to compute again than to read. All others are computed inside the loops that use
@@ -9,7 +9,6 @@ parameters.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -19,15 +18,18 @@ from ... import ops
 from ...ops import Category, Operation
 from ..instructions import Instruction, Var, flatten
 from ..trace import plain
+from .buffers import Address, Buffer, Place, loops, scratch
 from .checks import divides
 from .entries import RESHAPES
 from .lower import reads
 from .scalars import cost
-from .tape import UnsupportedError
 
 _ALONE = (Category.PRODUCT, Category.SCATTER, Category.SCAN, Category.JOIN)
 CHEAP = 6
 """The most instructions that a variable may cost to be computed again at each of several uses."""
+DEEP, LONG = 40, 200
+"""Of so many operations on top of each other, or in all, the last one's result is kept in memory: no
+expression grows with the program, and reading a number back costs little beside them."""
 
 
 def is_alone(operation: Operation) -> bool:
@@ -35,146 +37,13 @@ def is_alone(operation: Operation) -> bool:
     return operation.category in _ALONE
 
 
-def uncompiled(instruction: Instruction) -> UnsupportedError:
-    """Return the error of an operation for which there is neither a C expression nor a loop."""
-    return UnsupportedError(
-        f"{instruction.source or 'the step'}: the operation {instruction.operation.name} is not compiled: "
-        "its entry says no C, and its forward function calls nothing simpler"
-    )
+class Inline(NamedTuple):
+    """What it takes to compute an element where it is used: about how many simple instructions, how many
+    operations, and how many of those on top of each other."""
 
-
-@dataclass(eq=False)
-class Buffer:
-    """Memory in C.
-
-    slot: its place in the table of pointers; None for scratch memory, which begins at `offset`. That consists
-    of rows of `room` elements, of which the first `width` hold the values, and the others are free: they
-    may be read, as numbers of any kind, and written. Memory of the caller's has no such room (0).
-    """
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    slot: int | None = None
-    width: int = 0
-    room: int = 0
-    offset: int = 0
-    written: bool = False
-
-    @property
-    def elements(self) -> int:
-        """Return the number of elements that the buffer spans."""
-        if 0 in self.shape:
-            return 0
-        if self.room:
-            return math.prod(self.shape) // self.width * self.room
-        return 1 + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
-
-    def has_room(self, row: int, n: int, starts: Iterable[int], write: bool) -> bool:
-        """Return whether `row` elements may be read or written where `n` are meant, at each sum of multiples
-        of `starts`: all of them lie in one row, and what is written beyond the n belongs to nothing else."""
-        inside = self.room >= row and not any(start % self.room for start in starts)
-        return inside and (n == self.width or not write)
-
-
-def scratch(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], lanes: int, pad: bool) -> Buffer:
-    """Return a buffer in scratch memory, in which each row has room for whole vectors of `lanes` elements,
-    if `pad`, or if there is a single row."""
-    strides = contiguous(shape, lanes if pad else 1)
-    width = shape[-1] if pad else math.prod(shape)
-    if not pad and len(loops(shape)) > 1:
-        return Buffer(name, dtype, shape, strides)
-    return Buffer(name, dtype, shape, strides, width=width, room=-(-width // lanes) * lanes)
-
-
-@dataclass(eq=False)
-class Address:
-    """Where the elements of a variable lie: buffer[offset + Σ index · stride]."""
-
-    buffer: Buffer
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    def dummy(self) -> np.ndarray[Any, Any]:
-        """Return an array of bytes with these strides, which is never read: NumPy does the arithmetic of
-        views on it."""
-        return np.lib.stride_tricks.as_strided(_ORIGIN, self.shape, self.strides)
-
-    def viewed(self, instruction: Instruction) -> Address | None:
-        """Return the address of a view of this; None where strides can't express it."""
-        if instruction.operation not in _VIEWS:
-            raise uncompiled(instruction)
-        dummy = self.dummy()
-        seen = _VIEWS[instruction.operation](dummy, *instruction.parameters)
-        if seen is None:
-            return None
-        shift = seen.__array_interface__["data"][0] - dummy.__array_interface__["data"][0] if seen.size else 0
-        return Address(self.buffer, self.offset + shift, seen.shape, seen.strides)
-
-
-_ORIGIN = np.zeros(1, np.int8)
-
-
-def _reshaped(x: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any] | None:
-    """Return the array in another shape as a view; None where strides can't express it."""
-    try:
-        return x.reshape(shape, copy=False)
-    except ValueError:
-        return None
-
-
-def _flipped(x: np.ndarray[Any, Any], axes: tuple[int, ...]) -> np.ndarray[Any, Any]:
-    """Return a view of the array with these axes reversed."""
-    key = tuple(slice(None, None, -1 if i in axes else 1) for i in range(x.ndim))
-    return _part(x, (*key, ...))
-
-
-def _part(x: np.ndarray[Any, Any], key: tuple[Any, ...]) -> np.ndarray[Any, Any]:
-    """Return x[key] as a view. With an ellipsis even an element is an array that shows where it lies, and not
-    a copy."""
-    part: np.ndarray[Any, Any] = x[key if any(item is Ellipsis for item in key) else (*key, ...)]
-    return part
-
-
-_VIEWS: dict[Operation, Callable[..., np.ndarray[Any, Any] | None]] = {
-    **dict.fromkeys(RESHAPES, _reshaped),
-    ops.shape.expand: np.broadcast_to,
-    ops.shape.permute: np.transpose,
-    ops.shape.flip: _flipped,
-    ops.shape.diagonal: np.diagonal,
-    ops.indexing.slice: _part,
-    ops.indexing.select: _part,
-}
-"""For an operation, a function of an array and the parameters that returns the same elements as a view; None
-where strides can't express it."""
-
-
-def contiguous(shape: tuple[int, ...], pad: int = 1) -> tuple[int, ...]:
-    """Return the strides of rows that lie one after the other, each padded to a multiple of `pad`."""
-    steps = []
-    step = 1
-    for n in reversed(shape):
-        steps.append(step)
-        step *= -(-n // pad) * pad if len(steps) == 1 else n
-    return tuple(reversed(steps))
-
-
-class Place(NamedTuple):
-    """The number of an element in its buffer: offset + Σ index · step, over (index, step) in `terms`."""
-
-    offset: int
-    terms: tuple[tuple[str, int], ...]
-
-    def __str__(self) -> str:
-        texts = [str(self.offset)] if self.offset or not self.terms else []
-        texts += [index if step == 1 else f"{index} * {step}" for index, step in self.terms]
-        return " + ".join(texts)
-
-
-ANYWHERE = Place(0, (("*", 1),))
-"""The place that a kernel with loops of its own reads: any element."""
+    cost: int
+    size: int
+    depth: int
 
 
 @dataclass(eq=False)
@@ -192,6 +61,7 @@ class Kernel:
     bounds: tuple[int, int] = (0, 0)  # a check's [low, high); where these are equal, all but low is allowed
     code: int = 0  # the answer of a check that fails
     own: Place | None = None  # the place to which a store writes its value
+    lines: int = 0  # those of C that compute it at a point
 
     @property
     def alone(self) -> bool:
@@ -211,6 +81,12 @@ class Group:
     kernels: list[Kernel]
     name: str = ""
     buffers: list[Buffer] = field(default_factory=list)
+    lines: int = 0  # those of all kernels
+
+    def add(self, kernel: Kernel) -> None:
+        """Add a kernel that runs in the same loops."""
+        self.kernels.append(kernel)
+        self.lines += kernel.lines
 
     @property
     def loops(self) -> tuple[int, ...]:
@@ -218,13 +94,43 @@ class Group:
         return loops(self.kernels[0].domain)
 
 
-def loops(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the sizes of the loops over a shape: the dimensions that are not 1."""
-    return tuple(n for n in shape if n != 1)
+@dataclass
+class Uses:
+    """How a variable, or a view of it, is read. rows: a view needs rows that are not padded; unmapped: a view
+    for whose elements an index does not say where they lie without a division; stored: what reads it needs it
+    in memory; count: the instructions that compute with it; largest: the most points at which one of them
+    does."""
+
+    rows: bool = False
+    unmapped: bool = False
+    stored: bool = False
+    count: int = 0
+    largest: int = 0
+
+    def add(self, var: Var, user: Instruction, seen: Uses) -> None:
+        """Add an instruction that reads the variable. seen: how that instruction's output is read."""
+        kind = user.operation.category
+        if kind is Category.MOVEMENT:
+            unmapped = not maps_index(user)
+            self.rows |= seen.rows or (unmapped and not (user.operation in RESHAPES and _splits_rows(user)))
+            self.unmapped |= seen.unmapped or unmapped
+            self.stored |= seen.stored
+            self.count += seen.count
+            self.largest = max(self.largest, seen.largest)
+            return
+        source = user.inputs[0] if kind is Category.REDUCTION else user.output
+        self.stored |= kind is Category.PRODUCT or var in reads_of(user.parameters) or _divides(user, var)
+        self.count += 1
+        self.largest = max(self.largest, math.prod(source.shape) if isinstance(source, Var) else 1)
 
 
 class Storage:
-    """Decides which variables are kept, and gives each its buffer."""
+    """Decides which variables are kept, and gives each its buffer.
+
+    Everything is decided in one walk over the instructions, of which each finds its operands decided. What is
+    not kept is computed inside the loops that use it, by expressions of at most `DEEP` operations on each
+    other and `LONG` in all.
+    """
 
     def __init__(
         self,
@@ -246,20 +152,40 @@ class Storage:
         self.positive = {var for var, (low, _) in ranges.items() if low >= 0}
         self.buffers: list[Buffer] = []
         self._homes, self._checked, self._width = homes, checked, width
-        self._addresses: dict[Var, Address | None] = {}
-        self._costs: dict[Var, int] = {}
-        self._users: dict[Var, list[Instruction]] = {}
-        for instruction in instructions:
+        self._views: dict[Var, Address] = {}
+        self._inline: dict[Var, Inline] = {}
+        self._uses: dict[Var, Uses] = {}
+        for instruction in reversed(instructions):
+            seen = self._uses.setdefault(instruction.output, Uses())
             for var in dict.fromkeys(reads(instruction)):
-                self._users.setdefault(var, []).append(instruction)
+                self._uses.setdefault(var, Uses()).add(var, instruction, seen)
         self._right = {
             instruction.inputs[1]
             for instruction in instructions
             if instruction.operation is ops.linalg.matmul
         }
         for instruction in instructions:
-            if self._is_kept(instruction):
-                self.keep(instruction.output)
+            self._decide(instruction)
+
+    def _decide(self, instruction: Instruction) -> None:
+        """Keep an instruction's output, or note where it is seen, or what it takes to compute it again."""
+        var, x = instruction.output, instruction.inputs[0] if instruction.inputs else None
+        if instruction.operation.category is Category.MOVEMENT and isinstance(x, Var):
+            base = self.address(x)
+            seen = base.viewed(instruction) if base is not None else None
+            if seen is not None:
+                self._views[var] = seen
+                return
+        operands = [self._inline[x] for x in dict.fromkeys(reads(instruction)) if x in self._inline]
+        inline = Inline(
+            cost(instruction.operation, instruction.inputs) + sum(operand.cost for operand in operands),
+            1 + sum(operand.size for operand in operands),
+            1 + max((operand.depth for operand in operands), default=0),
+        )
+        if self._is_kept(instruction, inline):
+            self.keep(var)
+        else:
+            self._inline[var] = inline
 
     def keep(self, var: Var) -> Address:
         """Give the variable memory, and return its address."""
@@ -269,87 +195,39 @@ class Storage:
                 lanes = self._width // var.dtype.itemsize
                 rows = len(var.shape) >= 2 and (self._multiplied(var) or var.shape[-1] > lanes)
                 name = var.name or f"t{len(self.buffers) + 1}"
-                buffer = scratch(name, var.dtype, var.shape, lanes, rows and not self._reshaped(var))
+                buffer = scratch(name, var.dtype, var.shape, lanes, rows and not self._uses[var].rows)
                 self.buffers.append(buffer)
                 home = Address(buffer, 0, buffer.shape, buffer.strides)
             self.kept[var] = home
-            self._addresses.clear()
         return self.kept[var]
 
     def _multiplied(self, var: Var) -> bool:
         """Return whether the variable is the right factor of a product, or a product."""
         return var in self._right or (var in self.by and self.by[var].operation is ops.linalg.matmul)
 
-    def _reshaped(self, var: Var) -> bool:
-        """Return whether the variable is viewed in a way for which its rows must not be padded."""
-        for _, user in self._uses(var):
-            if user.operation.category is Category.MOVEMENT and not maps_index(user):
-                if user.operation in RESHAPES and _splits_rows(user):
-                    continue
-                return True
-        return False
-
     def address(self, var: Var) -> Address | None:
         """Return the address of a variable, or of what it is a view of; None for one that is computed where
         it is used."""
-        if var in self.kept:
-            return self.kept[var]
-        if var not in self._addresses:
-            instruction, address = self.by.get(var), None
-            moved = instruction is not None and instruction.operation.category is Category.MOVEMENT
-            if instruction is not None and moved and isinstance(instruction.inputs[0], Var):
-                base = self.address(instruction.inputs[0])
-                address = base.viewed(instruction) if base is not None else None
-            self._addresses[var] = address
-        return self._addresses[var]
+        return self.kept.get(var) or self._views.get(var)
 
-    def cost(self, var: Any) -> int:
-        """Return how many instructions it takes to compute an element again."""
-        if not isinstance(var, Var) or var.constant or self.address(var) is not None:
-            return 0
-        if var not in self._costs:
-            instruction = self.by[var]
-            own = cost(instruction.operation, instruction.inputs)
-            self._costs[var] = own + sum(self.cost(operand) for operand in reads(instruction))
-        return self._costs[var]
-
-    def _uses(self, var: Var) -> Iterator[tuple[Var, Instruction]]:
-        """Yield (variable, instruction that reads it) for the variable and for views of it."""
-        for user in self._users.get(var, ()):
-            yield var, user
-            if user.operation.category is Category.MOVEMENT:
-                yield from self._uses(user.output)
-
-    def _is_kept(self, instruction: Instruction) -> bool:
-        """Return whether an instruction's output is kept in memory."""
+    def _is_kept(self, instruction: Instruction, inline: Inline) -> bool:
+        """Return whether an instruction's output, which is no view of memory, is kept in memory."""
         var, category = instruction.output, instruction.operation.category
+        uses = self._uses[var]
+        if inline.depth >= DEEP or inline.size >= LONG or var in self._checked:
+            return True
         if category is Category.MOVEMENT:
-            return self.address(var) is None and (var in self._checked or not maps_index(instruction))
+            return uses.stored or not maps_index(instruction)
         if (
             category is Category.REDUCTION
             or (is_alone(instruction.operation) and not self.is_onehot(instruction))
-            or (var in self._homes or var in self._checked)
+            or var in self._homes
+            or uses.stored
+            or uses.unmapped
         ):
             return True
-        size, price = math.prod(var.shape), self.cost(var)
-        count = 0
-        for seen, user in self._uses(var):
-            kind = user.operation.category
-            if kind is Category.MOVEMENT:
-                if not maps_index(user):
-                    return True
-                continue
-            count += 1
-            if kind is Category.PRODUCT or seen in reads_of(user.parameters) or _divides(user, seen):
-                return True
-            domain = (
-                user.inputs[0].shape
-                if kind is Category.REDUCTION and isinstance(user.inputs[0], Var)
-                else user.output.shape
-            )
-            if price > 2 and math.prod(domain) > size:
-                return True
-        return count > 1 and price > CHEAP
+        again = uses.largest > math.prod(var.shape) and inline.cost > 2
+        return again or (uses.count > 1 and inline.cost > CHEAP)
 
     def is_onehot(self, instruction: Instruction) -> bool:
         """Return whether an instruction scatters at most one value to each cell, as `is_onehot` says."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ def cost(operation: Operation, inputs: tuple[Any, ...]) -> int:
     return operation.cost
 
 
+@cache  # NumPy makes the name of a dtype anew
 def c_type(dtype: np.dtype[Any]) -> str:
     """Return the C type of a dtype. Raise UnsupportedError where there is none."""
     if dtype.name not in C_TYPES:

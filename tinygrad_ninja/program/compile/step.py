@@ -14,6 +14,7 @@ from ...ops import Category, linalg
 from ...rng.generator import Generator
 from ..instructions import Array, Instruction, Program, Var
 from .blas import loaded
+from .buffers import Address
 from .build import build, vector_bytes
 from .caller import caller
 from .capture import Captured, Draw
@@ -23,7 +24,7 @@ from .entries import FIRST_EQUAL, WORDS_BELOW
 from .fuse import Fusion
 from .lower import forget_values, parts_for_c, primitives
 from .memory import OURS, Table, aligned, names_for
-from .plan import Address, Storage
+from .plan import Storage
 from .results import mapped
 from .straight import Straight
 from .tape import Cell, UnsupportedError, refuse

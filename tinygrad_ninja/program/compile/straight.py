@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,10 @@ import numpy as np
 from ...arrays import numpy_arrays
 from ...ops import Category, Operation
 from ..instructions import Array, Instruction, Var
+from .buffers import Address
 from .checks import Check
 from .lower import reads
 from .memory import Table
-from .plan import Address
 
 
 class Straight:
@@ -37,6 +38,7 @@ class Straight:
         self._instructions = instructions
         self._free: dict[Any, list[Array]] = {}
         self._held: dict[Var, list[Array]] = {}  # memory that a variable lies in, or is a view of
+        self._holders: Counter[int] = Counter()  # how many variables hold a memory, by its id
         for var, at in inputs.items():
             self._called[var] = self._line(_reading(var, at))
         self._checks: dict[Var, list[Check]] = {}
@@ -84,13 +86,13 @@ class Straight:
         function: Callable[..., Array] | None = instruction.operation.ufunc
         if function is not None and var.value.size:
             memory = self._memory(var)
-            self._held[var] = [memory]
+            self._hold(var, [memory])
             inputs = [*map(self._operand, instruction.inputs), f"out={self._bind(memory)}"]
         else:
             inputs = [self._operand(operand) for operand in read]
             # The result may be a view of its inputs.
             held = {id(memory): memory for operand in read for memory in self._held.get(operand, ())}
-            self._held[var] = list(held.values())
+            self._hold(var, list(held.values()))
             function = _calling(instruction, read)
         self._called[var] = self._line(f"{self._bind(function)}({', '.join(inputs)})")
         self._look(var)
@@ -100,6 +102,11 @@ class Straight:
         for check in self._checks.get(var, ()):
             self._lines.append(f"{self._bind(check.look)}({self._called[var]})")
 
+    def _hold(self, var: Var, memories: list[Array]) -> None:
+        """Note in which memory a variable lies."""
+        self._held[var] = memories
+        self._holders.update(map(id, memories))
+
     def _memory(self, var: Var) -> Array:
         """Return memory for a variable: freed memory, where some has the same shape and dtype."""
         kept = self._free.get((var.shape, var.dtype))
@@ -107,9 +114,9 @@ class Straight:
 
     def _give_back(self, var: Var) -> None:
         """Let other variables use the memory in which this was the last one to lie."""
-        held = self._held.pop(var, [])
-        for memory in held:
-            if not any(memory is used for others in self._held.values() for used in others):
+        for memory in self._held.pop(var, ()):
+            self._holders[id(memory)] -= 1
+            if not self._holders[id(memory)]:
                 self._free.setdefault((memory.shape, memory.dtype), []).append(memory)
 
     def _write_out(self, targets: list[tuple[Address, Var]]) -> None:
