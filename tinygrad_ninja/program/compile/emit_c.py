@@ -166,9 +166,7 @@ class Emitter:
         instruction, target = kernel.instruction, kernel.target
         assert instruction is not None
         assert target is not None
-        left, right = (self.storage.address(factor) for factor in instruction.inputs)  # type: ignore[arg-type]
-        assert left is not None
-        assert right is not None
+        left, right = map(self.storage.stored, instruction.inputs)
         body.loads.update({left.buffer: set(), right.buffer: set()})
         (m, k), n = left.shape[-2:], right.shape[-1]
         kind = c_type(kernel.var.dtype)

@@ -75,8 +75,9 @@ class Fusion:
     def _add_check(self, var: Var, low: int, high: int, error: type[Exception], what: str) -> None:
         """Add a kernel that checks whether all elements are in [low, high), or where these are equal, whether
         any is."""
-        address = self.storage.address(var)
-        assert address is not None, f"{var} is to be checked and was not kept"
+        if var.constant:
+            return  # the same at every call: it was checked while the step was recorded
+        address = self.storage.stored(var)
         if (address.buffer, address.offset, low, high) in self._checked or not math.prod(var.shape):
             return
         self._checked.add((address.buffer, address.offset, low, high))

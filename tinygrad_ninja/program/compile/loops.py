@@ -325,9 +325,7 @@ def write_point(storage: Storage, kernel: Kernel, body: Body) -> str:
     x, operation = kernel.instruction.inputs[0], kernel.instruction.operation
     if operation is ops.linalg.matmul:
         for factor in kernel.instruction.inputs:
-            address = storage.address(factor)  # type: ignore[arg-type]
-            assert address is not None
-            body.loads.setdefault(address.buffer, set()).add(ANYWHERE)
+            body.loads.setdefault(storage.stored(factor).buffer, set()).add(ANYWHERE)
         return ""
     if operation is FIRST_EQUAL:
         best, (axis, _) = kernel.instruction.inputs[1], kernel.instruction.parameters

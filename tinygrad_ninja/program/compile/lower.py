@@ -41,7 +41,7 @@ def primitives(
     instructions = needed(instructions, outputs)
     if len(instructions) > MOST:
         raise UnsupportedError(
-            f"the step has {len(instructions)} operations; more than {MOST}, which would take minutes, are not "
+            f"the step has {len(instructions)} operations; more than {MOST} would take minutes and are not "
             "compiled: compile the body of its loop instead"
         )
     simple = [part for instruction in instructions for part in parts(instruction)]
@@ -54,7 +54,12 @@ def lowered(instruction: Instruction, tape: Callable[[], Tape] = Tape) -> list[I
     says what is computed."""
     if instruction.operation.c is not None or instruction.operation.folds is not None:
         return [instruction]
-    parts = lower(instruction, tape())
+    try:
+        parts = lower(instruction, tape())
+    except UnsupportedError:
+        raise
+    except Exception:  # it calls what no traced array has: left to what runs or writes it as a whole
+        return [instruction]
     if len(parts) == 1 and parts[0].operation is instruction.operation:
         return parts
     return [simple for part in parts for simple in lowered(part, tape)]
@@ -104,34 +109,44 @@ def _search(best: Operation) -> Callable[[Instruction], list[Instruction]]:
     return plainer
 
 
-def _vector_product(instruction: Instruction) -> list[Instruction]:
-    """Return a product with a vector as a product of elements and a sum."""
+def _plain_product(instruction: Instruction) -> list[Instruction]:
+    """Return a product with a vector, or of integers, as a product of elements and a sum: the loops of
+    matrices are for floating point numbers."""
     a, b = instruction.inputs
     assert isinstance(a, Var)
     assert isinstance(b, Var)
-    column: list[Instruction] = []
-    if len(a.shape) == 1 and len(b.shape) > 1:
-        column = [_instruction_of(ops.shape.reshape, (a,), ((*a.shape, 1),), (*a.shape, 1), a.dtype)]
-        product = _instruction_of(
-            ops.elementwise.mul, (column[0].output, b), (), b.shape, instruction.output.dtype
-        )
-        axis = len(b.shape) - 2
-    elif len(b.shape) == 1:
-        product = _instruction_of(ops.elementwise.mul, (a, b), (), a.shape, instruction.output.dtype)
+    dtype, parts = instruction.output.dtype, []
+
+    def shaped(x: Var, shape: tuple[int, ...]) -> Var:
+        if x.shape == shape:
+            return x
+        parts.append(_instruction_of(ops.shape.reshape, (x,), (shape,), shape, x.dtype))
+        return parts[-1].output
+
+    if len(b.shape) == 1:
         axis = len(a.shape) - 1
-    else:
+    elif len(a.shape) == 1:
+        a, axis = shaped(a, (*a.shape, 1)), len(b.shape) - 2
+    elif dtype.kind == "f":
         return [instruction]
-    total = replace(
-        instruction, operation=ops.reduction.sum, inputs=(product.output,), parameters=((axis,), False)
-    )
-    return [*column, product, total]
+    else:
+        a, b = shaped(a, (*a.shape, 1)), shaped(b, (*b.shape[:-2], 1, *b.shape[-2:]))
+        axis = max(len(a.shape), len(b.shape)) - 2
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    product = _instruction_of(ops.elementwise.mul, (a, b), (), shape, dtype)
+    total = ops.reduction.any if dtype.kind == "b" else ops.reduction.sum
+    return [
+        *parts,
+        product,
+        replace(instruction, operation=total, inputs=(product.output,), parameters=((axis,), False)),
+    ]
 
 
 _PLAINER: dict[Operation, Callable[[Instruction], list[Instruction]]] = {
     ops.reduction.sum: _wide_sum,
     ops.reduction.argmax: _search(ops.reduction.amax),
     ops.reduction.argmin: _search(ops.reduction.amin),
-    ops.linalg.matmul: _vector_product,
+    ops.linalg.matmul: _plain_product,
 }
 
 

@@ -23,6 +23,7 @@ from .checks import divides
 from .entries import RESHAPES
 from .lower import reads
 from .scalars import cost
+from .tape import UnsupportedError
 
 _ALONE = (Category.PRODUCT, Category.SCATTER, Category.SCAN, Category.JOIN)
 CHEAP = 6
@@ -209,6 +210,14 @@ class Storage:
         """Return the address of a variable, or of what it is a view of; None for one that is computed where
         it is used."""
         return self.kept.get(var) or self._views.get(var)
+
+    def stored(self, var: Any) -> Address:
+        """Return the address of a variable that is read where it lies in memory."""
+        address = self.address(var) if isinstance(var, Var) else None
+        if address is None:
+            reason = f"{var.name or 'a value' if isinstance(var, Var) else var} is not in memory"
+            raise UnsupportedError(f"the step is not compiled: {reason} where it is to be read")
+        return address
 
     def _is_kept(self, instruction: Instruction, inline: Inline) -> bool:
         """Return whether an instruction's output, which is no view of memory, is kept in memory."""
