@@ -24,6 +24,14 @@ def uncompiled(instruction: Instruction) -> UnsupportedError:
     )
 
 
+def unviewed(instruction: Instruction) -> UnsupportedError:
+    """Return the error of a change through a view that there is of other strides than those of rows."""
+    return UnsupportedError(
+        f"{instruction.source or 'the step'}: {instruction.operation.name} is not compiled for a view that "
+        "only the strides of a Tensor's memory allow: change a part of a contiguous() Tensor"
+    )
+
+
 @dataclass(eq=False)
 class Buffer:
     """Memory in C.

@@ -75,6 +75,11 @@ def vector_bytes() -> int:
     return 64 if "__AVX512F__" in macros else 32 if "__AVX__" in macros else 16
 
 
+def has_half() -> bool:
+    """Return whether the compiler has a type of floating point numbers of 16 bits."""
+    return "__FLT16_MAX__" in target().macros
+
+
 # Ctrl-C is to reach this program only, not the compiler: the program decides what becomes of the step.
 _OWN_GROUP: dict[str, Any] = {"process_group": 0}
 if sys.platform == "win32":

@@ -22,7 +22,7 @@ from ..expressions import Code, call, code
 from ..instructions import Instruction, Var
 from ..languages import Torch
 from .checks import Check, divisor_checks, index_checks
-from .lower import reads
+from .lower import reads, shown
 from .plan import is_onehot, is_range
 from .tape import UnsupportedError
 
@@ -266,6 +266,16 @@ class Emitter:
         key = self._safe_key(instruction, instruction.parameters[0])
         self._let(instruction.output, self.language.copy(x), [f"{Code(ITSELF)[key]} = {code(value)}"])
 
+    def _write_put_view(self, instruction: Instruction) -> None:
+        (x, value), (chain,) = map(self.value, instruction.inputs), instruction.parameters
+        seen = Code(ITSELF, shape=instruction.output.shape)
+        for i, (entry, parameters) in enumerate(chain, 1):
+            seen = entry.forward(self.language, seen, *parameters)
+            seen.shape = shown(instruction, chain[:i]).shape
+        change = seen.method("copy_", value) if isinstance(value, Code) else seen.method("fill_", value)
+        rows = x.method(ops.shape.clone.name, memory_format=Code("torch.contiguous_format"))
+        self._let(instruction.output, rows, [str(change)])
+
     def _write_scatter(self, instruction: Instruction) -> None:
         values, (shape, key) = instruction.inputs[0], instruction.parameters
         empty = self.language.full("", shape, instruction.output.dtype, 0)
@@ -391,6 +401,7 @@ _SPECIAL: dict[Operation, Callable[[Emitter, Instruction], None]] = {
     ops.indexing.index: Emitter._write_index,
     ops.indexing.gather: Emitter._write_gather,
     ops.indexing.put: Emitter._write_put,
+    ops.indexing.put_view: Emitter._write_put_view,
     ops.indexing.scatter: Emitter._write_scatter,
     ops.indexing.scatter_along: Emitter._write_scatter_along,
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
@@ -13,9 +12,10 @@ from ... import ops
 from ...ops import Category
 from ..instructions import Instruction, Var
 from .body import Body
-from .buffers import Address, Buffer, Place, contiguous, loops, uncompiled
+from .buffers import Address, Buffer, Place, contiguous, loops, uncompiled, unviewed
 from .checks import Check, divisor_checks, index_checks
 from .loops import indices, write_point
+from .lower import known
 from .plan import Group, Kernel, Storage, is_alone
 
 ROOM = 1000
@@ -96,11 +96,13 @@ class Fusion:
             self._join(Kernel(operation, var, domain, address, instruction))
         elif operation.category is Category.JOIN:
             self._pieces(instruction, address)
+        elif operation is ops.indexing.put_view:
+            self._overwrite(instruction, address)
         elif is_alone(operation) and not self.storage.is_onehot(instruction):
             domain = var.shape
             if operation is ops.indexing.put:
                 self._join(Kernel("store", instruction.inputs[0], var.shape, address), fresh=True)  # type: ignore[arg-type]
-                domain = np.empty(var.shape, np.int8)[_shown(instruction.parameters[0])].shape
+                domain = np.empty(var.shape, np.int8)[known(instruction.parameters[0])].shape
             elif operation.category is Category.SCATTER:
                 domain = instruction.inputs[0].shape  # type: ignore[union-attr]
             position = self._alone(Kernel(operation, var, domain, address, instruction))
@@ -125,6 +127,19 @@ class Fusion:
             assert shown is not None
             self._join(Kernel("store", x, x.shape, shown), fresh=True)
         self._ready[address.buffer] = len(self.groups)
+
+    def _overwrite(self, instruction: Instruction, address: Address) -> None:
+        """Add the kernels that store an array, and then a value of the right shape and dtype where a chain of
+        views shows it."""
+        (x, value), (chain,) = instruction.inputs, instruction.parameters
+        shown: Address | None = address
+        for entry, parameters in chain:
+            view = Instruction(entry, (instruction.output,), parameters, instruction.output)
+            shown = shown.viewed(view) if shown is not None else None
+        if shown is None:
+            raise unviewed(instruction)
+        for part, place in ((x, address), (value, shown)):
+            self._join(Kernel("store", part, place.shape, place), fresh=True)  # type: ignore[arg-type]
 
     def _write_out(self, outputs: list[tuple[Address, Var]], cells: list[tuple[Address, Var]]) -> None:
         """Add the kernels that write the caller's outputs, and last of all the memory that was read: no
@@ -219,8 +234,3 @@ class Fusion:
         """Put the kernel into a group of its own, and return its position."""
         self.groups.append(Group([kernel]))
         return len(self.groups) - 1
-
-
-def _shown(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a key of the same kinds and shapes with which NumPy gives the shape of the selection."""
-    return tuple(np.zeros(item.shape, int) if isinstance(item, Var) else item for item in key)

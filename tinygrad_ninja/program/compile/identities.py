@@ -41,6 +41,13 @@ def unknown(shape: Any, dtype: Any) -> Var:
     return Var(np.broadcast_to(np.zeros((), dtype), shape))
 
 
+def instruction_of(
+    operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...], shape: Any, dtype: Any
+) -> Instruction:
+    """Return an instruction whose output has this shape and dtype, and no recorded value."""
+    return Instruction(operation, inputs, parameters, unknown(shape, dtype))
+
+
 def _of(x: Any, maker: Maker, *operations: Operation) -> Var | None:
     """Return the input of the instruction that makes `x`, if it is one of these operations; else None."""
     before = maker(x)

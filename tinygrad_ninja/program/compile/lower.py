@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from ... import ops
+from ...arrays import numpy_arrays
 from ...ops import Operation
-from ..instructions import Instruction, Var, flatten, needed, substitute
+from ..instructions import Array, Instruction, Var, flatten, needed, substitute
 from ..trace import Tape, lower
+from .buffers import unviewed
 from .entries import FIRST_EQUAL
-from .identities import simpler, unknown
+from .halves import in_float
+from .identities import instruction_of, simpler, unknown
 from .tape import UnsupportedError
 
 MANY = 2**12
@@ -65,13 +68,20 @@ def lowered(instruction: Instruction, tape: Callable[[], Tape] = Tape) -> list[I
     return [simple for part in parts for simple in lowered(part, tape)]
 
 
+def parts_for_numpy(instruction: Instruction) -> list[Instruction]:
+    """Return an instruction as those that NumPy runs one after the other."""
+    return [plain for part in lowered(instruction) for plain in _plainer(part)]
+
+
 def parts_for_c(instruction: Instruction) -> list[Instruction]:
     """Return an instruction as those for which there are loops in C."""
-    parts = []
-    for part in lowered(instruction):
-        plainer = _PLAINER.get(part.operation)
-        parts += [part] if plainer is None else plainer(part)
-    return parts
+    return [plain for part in lowered(instruction) for single in in_float(part) for plain in _plainer(single)]
+
+
+def _plainer(instruction: Instruction) -> list[Instruction]:
+    """Return a primitive instruction as others, where these are what is computed."""
+    plainer = _PLAINER.get(instruction.operation)
+    return [instruction] if plainer is None else plainer(instruction)
 
 
 def _wide_sum(instruction: Instruction) -> list[Instruction]:
@@ -81,8 +91,8 @@ def _wide_sum(instruction: Instruction) -> list[Instruction]:
     terms = math.prod(x.shape[i] for i in (range(len(x.shape)) if axes is None else axes))
     if instruction.output.dtype != np.float32 or terms <= MANY:
         return [instruction]
-    wide = _instruction_of(ops.elementwise.cast, (x,), (np.dtype(np.float64),), x.shape, np.float64)
-    total = _instruction_of(
+    wide = instruction_of(ops.elementwise.cast, (x,), (np.dtype(np.float64),), x.shape, np.float64)
+    total = instruction_of(
         ops.reduction.sum, (wide.output,), (axes, keepdims), instruction.output.shape, np.float64
     )
     narrow = replace(
@@ -103,7 +113,7 @@ def _search(best: Operation) -> Callable[[Instruction], list[Instruction]]:
         assert isinstance(x, Var)
         axes = None if axis is None else (axis,)
         shape = tuple(1 if axes is None or i in axes else n for i, n in enumerate(x.shape))
-        extreme = _instruction_of(best, (x,), (axes, True), shape, x.dtype)
+        extreme = instruction_of(best, (x,), (axes, True), shape, x.dtype)
         return [extreme, replace(instruction, operation=FIRST_EQUAL, inputs=(x, extreme.output))]
 
     return plainer
@@ -120,7 +130,7 @@ def _plain_product(instruction: Instruction) -> list[Instruction]:
     def shaped(x: Var, shape: tuple[int, ...]) -> Var:
         if x.shape == shape:
             return x
-        parts.append(_instruction_of(ops.shape.reshape, (x,), (shape,), shape, x.dtype))
+        parts.append(instruction_of(ops.shape.reshape, (x,), (shape,), shape, x.dtype))
         return parts[-1].output
 
     if len(b.shape) == 1:
@@ -133,7 +143,7 @@ def _plain_product(instruction: Instruction) -> list[Instruction]:
         a, b = shaped(a, (*a.shape, 1)), shaped(b, (*b.shape[:-2], 1, *b.shape[-2:]))
         axis = max(len(a.shape), len(b.shape)) - 2
     shape = np.broadcast_shapes(a.shape, b.shape)
-    product = _instruction_of(ops.elementwise.mul, (a, b), (), shape, dtype)
+    product = instruction_of(ops.elementwise.mul, (a, b), (), shape, dtype)
     total = ops.reduction.any if dtype.kind == "b" else ops.reduction.sum
     return [
         *parts,
@@ -142,19 +152,71 @@ def _plain_product(instruction: Instruction) -> list[Instruction]:
     ]
 
 
+def shown(instruction: Instruction, chain: tuple[Any, ...]) -> Array:
+    """Return what a chain of views shows of the instruction's output, as an array that is never read. Raise
+    UnsupportedError where that is no view of rows that lie one after the other."""
+    rows = np.empty(instruction.output.shape, np.int8)
+    seen: Array = ops.indexing.read_chain(numpy_arrays, rows, chain)
+    if seen.size and not np.may_share_memory(rows, seen):
+        raise unviewed(instruction)
+    return seen
+
+
+def _put(instruction: Instruction) -> list[Instruction]:
+    """Return a change of a part with a value that has no dimensions of size 1 in front of those of the
+    part."""
+    x, value = instruction.inputs
+    (key,) = instruction.parameters
+    assert isinstance(x, Var)
+    return _with_value(instruction, value, np.empty(x.shape, np.int8)[known(key)].ndim)
+
+
+def _put_view(instruction: Instruction) -> list[Instruction]:
+    """Return a change through a view with a value of the view's shape and the array's dtype."""
+    x, value = instruction.inputs
+    (chain,) = instruction.parameters
+    assert isinstance(x, Var)
+    seen = shown(instruction, chain)
+    if not seen.size:
+        return [replace(instruction, operation=ops.shape.clone, inputs=(x,), parameters=(False,))]
+    if not isinstance(value, Var) or value.constant:
+        number = value.number if isinstance(value, Var) else value
+        constant = Var(np.full(seen.shape, number, x.dtype), constant=True)
+        return [replace(instruction, inputs=(x, constant))]
+    parts = _with_value(instruction, value, seen.ndim)
+    (*before, last), value = parts, parts[-1].inputs[1]
+    assert isinstance(value, Var)
+    if value.dtype != x.dtype:
+        before.append(instruction_of(ops.elementwise.cast, (value,), (x.dtype,), value.shape, x.dtype))
+        value = before[-1].output
+    if value.shape != seen.shape:
+        before.append(instruction_of(ops.shape.expand, (value,), (seen.shape,), seen.shape, x.dtype))
+        value = before[-1].output
+    return [*before, replace(last, inputs=(x, value))]
+
+
+def known(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return a key of the same kinds and shapes with which NumPy gives the shape of the selection."""
+    return tuple(np.zeros(item.shape, int) if isinstance(item, Var) else item for item in key)
+
+
+def _with_value(instruction: Instruction, value: Any, most: int) -> list[Instruction]:
+    """Return a change with a value of `most` dimensions at most: NumPy takes more of size 1 in front."""
+    if not isinstance(value, Var) or len(value.shape) <= most:
+        return [instruction]
+    shape = value.shape[len(value.shape) - most :]
+    fewer = instruction_of(ops.shape.reshape, (value,), (shape,), shape, value.dtype)
+    return [fewer, replace(instruction, inputs=(instruction.inputs[0], fewer.output))]
+
+
 _PLAINER: dict[Operation, Callable[[Instruction], list[Instruction]]] = {
     ops.reduction.sum: _wide_sum,
     ops.reduction.argmax: _search(ops.reduction.amax),
     ops.reduction.argmin: _search(ops.reduction.amin),
     ops.linalg.matmul: _plain_product,
+    ops.indexing.put: _put,
+    ops.indexing.put_view: _put_view,
 }
-
-
-def _instruction_of(
-    operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...], shape: Any, dtype: Any
-) -> Instruction:
-    """Return an instruction whose output has this shape and dtype, and no recorded value."""
-    return Instruction(operation, inputs, parameters, unknown(shape, dtype))
 
 
 def merge(instructions: list[Instruction]) -> tuple[list[Instruction], dict[Var, Var]]:

@@ -196,11 +196,19 @@ class Storage:
                 lanes = self._width // var.dtype.itemsize
                 rows = len(var.shape) >= 2 and (self._multiplied(var) or var.shape[-1] > lanes)
                 name = var.name or f"t{len(self.buffers) + 1}"
-                buffer = scratch(name, var.dtype, var.shape, lanes, rows and not self._uses[var].rows)
+                buffer = scratch(name, var.dtype, var.shape, lanes, rows and not self._is_contiguous(var))
                 self.buffers.append(buffer)
                 home = Address(buffer, 0, buffer.shape, buffer.strides)
             self.kept[var] = home
         return self.kept[var]
+
+    def _is_contiguous(self, var: Var) -> bool:
+        """Return whether a view of the variable, or one through which it was changed, needs rows that lie one
+        after the other."""
+        maker = self.by.get(var)
+        if maker is not None and maker.operation is ops.indexing.put_view:
+            return True
+        return self._uses[var].rows
 
     def _multiplied(self, var: Var) -> bool:
         """Return whether the variable is the right factor of a product, or a product."""

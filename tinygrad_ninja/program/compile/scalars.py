@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from ...ops import C, Operation, elementwise
+from .build import has_half
 from .tape import UnsupportedError
 
 C_TYPES = {
     "float32": "float", "float64": "double", "int64": "int64_t", "int32": "int32_t", "int16": "int16_t",
-    "int8": "int8_t", "uint8": "uint8_t", "bool": "uint8_t", "uint64": "uint64_t",
+    "int8": "int8_t", "uint8": "uint8_t", "bool": "uint8_t", "uint64": "uint64_t", "float16": "_Float16",
 }  # fmt: skip
 
 
@@ -30,9 +31,15 @@ def cost(operation: Operation, inputs: tuple[Any, ...]) -> int:
 @cache  # NumPy makes the name of a dtype anew
 def c_type(dtype: np.dtype[Any]) -> str:
     """Return the C type of a dtype. Raise UnsupportedError where there is none."""
-    if dtype.name not in C_TYPES:
-        raise UnsupportedError(f"a Tensor of {dtype} can't be compiled")
-    return C_TYPES[dtype.name]
+    name = dtype.name
+    if name == "float16" and not has_half():
+        raise UnsupportedError(
+            "a Tensor of float16 is not compiled to C, for the compiler has no _Float16 (gcc 12 and clang 15 "
+            'have it); use backend="numpy", or compute in float32'
+        )
+    if name not in C_TYPES:
+        raise UnsupportedError(f"a Tensor of {dtype} is not compiled; compute in float32")
+    return C_TYPES[name]
 
 
 def literal(x: Any, dtype: np.dtype[Any]) -> str:
@@ -41,7 +48,7 @@ def literal(x: Any, dtype: np.dtype[Any]) -> str:
         x = float(x)
         if not math.isfinite(x):
             return "NAN" if math.isnan(x) else "INFINITY" if x > 0 else "-INFINITY"
-        return repr(x) + ("f" if dtype.itemsize == 4 else "")
+        return repr(x) + ("" if dtype.itemsize == 8 else "f")
     if dtype.kind == "b":
         return str(int(bool(x)))
     if dtype.kind == "i" and int(x) == np.iinfo(dtype).min:  # no literal: in C its minus is an operation
@@ -56,7 +63,7 @@ def converted(text: str, source: np.dtype[Any], to: np.dtype[Any]) -> str:
     if to.kind == "b":
         return f"({text} != 0)"
     if source.kind == "f" and to.kind in "iu":
-        text = f"int{64 if to.itemsize == 8 else 32}_of_{_kind(source)}({text})"
+        text = f"int{64 if to.itemsize == 8 else 32}_of_{_kind(source)}({text})"  # float16 is a float here
     return f"({c_type(to)}){text}"
 
 

@@ -22,7 +22,7 @@ from .checks import Check, divisor_checks
 from .emit_c import ENTRY, Emitted, Emitter
 from .entries import FIRST_EQUAL, WORDS_BELOW
 from .fuse import Fusion
-from .lower import forget_values, parts_for_c, primitives
+from .lower import forget_values, parts_for_c, parts_for_numpy, primitives
 from .memory import OURS, Table, aligned, names_for
 from .plan import Storage
 from .results import mapped
@@ -229,9 +229,10 @@ class Step:
 
         return run
 
-    def _simplified(self) -> Simplified:
-        """Return the program in primitive operations, with what it checks and writes."""
-        instructions, instead = primitives(self.program.instructions, self._wanted(), parts_for_c)
+    def _simplified(self, parts: Callable[[Instruction], list[Instruction]]) -> Simplified:
+        """Return the program in primitive operations, with what it checks and writes. parts: gives those of
+        an instruction."""
+        instructions, instead = primitives(self.program.instructions, self._wanted(), parts)
         for old, new in instead.items():
             new.name = new.name or old.name
         return Simplified(
@@ -244,7 +245,7 @@ class Step:
     def emit(self) -> Emitted:
         """Return the C of the step."""
         width = vector_bytes()
-        instructions, checks, outputs, stores = self._simplified()
+        instructions, checks, outputs, stores = self._simplified(parts_for_c)
         for instruction in instructions:
             if instruction.operation is FIRST_EQUAL:
                 self.ranges[instruction.output] = (0, reduced_size(instruction))
@@ -271,7 +272,7 @@ class Step:
     def _interpreted(self) -> Callable[[], None]:
         """Return the function that runs the step as straight-line NumPy."""
         self.table.finish()
-        instructions, checks, outputs, stores = self._simplified()
+        instructions, checks, outputs, stores = self._simplified(parts_for_numpy)
         return Straight(instructions, checks, self.inputs, [*outputs, *stores], self.table).function()
 
 

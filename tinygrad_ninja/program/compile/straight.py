@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ... import ops
 from ...arrays import numpy_arrays
 from ...ops import Category, Operation
 from ..instructions import Array, Instruction, Var
@@ -148,14 +149,24 @@ def _reading(var: Var, at: Address) -> str:
     return f"{whole}.reshape(-1)[{at.offset}:{at.offset + var.value.size}].reshape({var.shape})"
 
 
+def _overwritten(x: Array, value: Array, chain: tuple[Any, ...]) -> Array:
+    """Return a copy of x with the value where a chain of views shows it: in order, as its views need it."""
+    out = np.array(x, order="C")
+    ops.indexing.read_chain(numpy_arrays, out, chain)[...] = value
+    return out
+
+
 def _calling(instruction: Instruction, read: list[Var]) -> Callable[..., Array]:
     """Return the instruction as a function of the arrays that it reads."""
 
     def call(*arrays: Array) -> Array:
         values = dict(zip(read, arrays, strict=True))
-        result = instruction.compute(
-            numpy_arrays, lambda x: values.get(x, x.value) if isinstance(x, Var) else x
-        )
-        return np.asarray(result)
+
+        def value(x: Any) -> Any:
+            return values.get(x, x.value) if isinstance(x, Var) else x
+
+        if instruction.operation is ops.indexing.put_view:
+            return _overwritten(*map(value, instruction.inputs), *instruction.parameters)
+        return np.asarray(instruction.compute(numpy_arrays, value))
 
     return call
