@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
 from tinygrad_ninja.ops import Operation
 from tinygrad_ninja.program.compile.build import build, vector_bytes
-from tinygrad_ninja.program.compile.emit_c import ENTRY, Emitter
+from tinygrad_ninja.program.compile.emit_c import ENTRY
+from tinygrad_ninja.program.compile.emit_c import Emitter as CEmitter
+from tinygrad_ninja.program.compile.emit_torch import Emitter
 from tinygrad_ninja.program.compile.fuse import Fusion
-from tinygrad_ninja.program.compile.lower import parts_for_c, parts_for_numpy, primitives
+from tinygrad_ninja.program.compile.lower import lowered, parts_for_c, parts_for_numpy, primitives
 from tinygrad_ninja.program.compile.memory import Table, aligned
 from tinygrad_ninja.program.compile.plan import Storage
+from tinygrad_ninja.program.compile.replay import function_of
+from tinygrad_ninja.program.compile.shapes import ShapeTape
 from tinygrad_ninja.program.compile.straight import Straight
 from tinygrad_ninja.program.instructions import Array, Instruction, Program, Var
 
@@ -60,7 +66,7 @@ class Written:
         table, inputs = self.table()
         places = [table.add(aligned(var.shape, var.dtype), f"out{i}") for i, var in enumerate(wanted)]
         storage = Storage(instructions, inputs, set(), {}, {}, set(), vector_bytes())
-        emitted = Emitter(
+        emitted = CEmitter(
             Fusion(storage, instructions, [], list(zip(places, wanted, strict=True)), []), vector_bytes()
         ).emit()
         function = getattr(build(emitted.source), ENTRY)
@@ -77,3 +83,19 @@ class Written:
         table.finish()
         Straight(instructions, [], inputs, list(zip(places, wanted, strict=True)), table).function()()
         return [table.arrays[place.buffer.slot or 0] for place in places]
+
+    def as_torch(self, *outputs: Var) -> list[Array]:
+        """Return the outputs, computed by torch code on the CPU."""
+        instructions, wanted = self.simple(list(outputs), lambda part: lowered(part, ShapeTape))
+        names = {var: f"x{i}" for i, var in enumerate(self.inputs)}
+        stores = [(f"out{i}", var) for i, var in enumerate(wanted)]
+        emitter = Emitter(names, set(), {}, "cpu")
+        function = function_of(emitter.emit(instructions, [], stores))
+        given = {names[var]: torch.tensor(array) for var, array in self.inputs.items()}
+        given |= {
+            name: torch.from_numpy(np.zeros_like(var.value)).reshape(var.shape or 1) for name, var in stores
+        }
+        given["wrong"] = torch.zeros((), dtype=torch.int64)
+        function(**{name: given[name] for name in inspect.signature(function).parameters})
+        assert not given["wrong"]
+        return [given[name].reshape(var.shape).numpy() for name, var in stores]

@@ -57,6 +57,8 @@ def lowered(instruction: Instruction, tape: Callable[[], Tape] = Tape) -> list[I
     says what is computed."""
     if instruction.operation.c is not None or instruction.operation.folds is not None:
         return [instruction]
+    if instruction.operation in _CHANGES:
+        return _CHANGES[instruction.operation](instruction)
     try:
         parts = lower(instruction, tape())
     except UnsupportedError:
@@ -162,60 +164,61 @@ def shown(instruction: Instruction, chain: tuple[Any, ...]) -> Array:
     return seen
 
 
-def _put(instruction: Instruction) -> list[Instruction]:
-    """Return a change of a part with a value that has no dimensions of size 1 in front of those of the
-    part."""
-    x, value = instruction.inputs
-    (key,) = instruction.parameters
-    assert isinstance(x, Var)
-    return _with_value(instruction, value, np.empty(x.shape, np.int8)[known(key)].ndim)
-
-
-def _put_view(instruction: Instruction) -> list[Instruction]:
-    """Return a change through a view with a value of the view's shape and the array's dtype."""
-    x, value = instruction.inputs
-    (chain,) = instruction.parameters
-    assert isinstance(x, Var)
-    seen = shown(instruction, chain)
-    if not seen.size:
-        return [replace(instruction, operation=ops.shape.clone, inputs=(x,), parameters=(False,))]
-    if not isinstance(value, Var) or value.constant:
-        number = value.number if isinstance(value, Var) else value
-        constant = Var(np.full(seen.shape, number, x.dtype), constant=True)
-        return [replace(instruction, inputs=(x, constant))]
-    parts = _with_value(instruction, value, seen.ndim)
-    (*before, last), value = parts, parts[-1].inputs[1]
-    assert isinstance(value, Var)
-    if value.dtype != x.dtype:
-        before.append(instruction_of(ops.elementwise.cast, (value,), (x.dtype,), value.shape, x.dtype))
-        value = before[-1].output
-    if value.shape != seen.shape:
-        before.append(instruction_of(ops.shape.expand, (value,), (seen.shape,), seen.shape, x.dtype))
-        value = before[-1].output
-    return [*before, replace(last, inputs=(x, value))]
-
-
 def known(key: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return a key of the same kinds and shapes with which NumPy gives the shape of the selection."""
     return tuple(np.zeros(item.shape, int) if isinstance(item, Var) else item for item in key)
 
 
-def _with_value(instruction: Instruction, value: Any, most: int) -> list[Instruction]:
-    """Return a change with a value of `most` dimensions at most: NumPy takes more of size 1 in front."""
-    if not isinstance(value, Var) or len(value.shape) <= most:
-        return [instruction]
-    shape = value.shape[len(value.shape) - most :]
-    fewer = instruction_of(ops.shape.reshape, (value,), (shape,), shape, value.dtype)
-    return [fewer, replace(instruction, inputs=(instruction.inputs[0], fewer.output))]
+def _put(instruction: Instruction) -> list[Instruction]:
+    """Return a change of a part with a value of the array's dtype, and of no more dimensions than the
+    part's."""
+    (key,) = instruction.parameters
+    return _changed(instruction, np.empty(instruction.output.shape, np.int8)[known(key)].ndim)
 
 
+def _put_view(instruction: Instruction) -> list[Instruction]:
+    """Return a change through a view with a value of the array's dtype and the view's shape."""
+    x, (chain,) = instruction.inputs[0], instruction.parameters
+    seen = shown(instruction, chain)
+    if not seen.size:
+        return [replace(instruction, operation=ops.shape.clone, inputs=(x,), parameters=(False,))]
+    *parts, change = _changed(instruction, seen.ndim)
+    value, dtype = change.inputs[1], instruction.output.dtype
+    if not isinstance(value, Var) or value.constant:
+        number = value.number if isinstance(value, Var) else value
+        value = Var(np.full(seen.shape, number, dtype), constant=True)
+    elif value.shape != seen.shape:
+        parts.append(instruction_of(ops.shape.expand, (value,), (seen.shape,), seen.shape, dtype))
+        value = parts[-1].output
+    return [*parts, replace(change, inputs=(x, value))]
+
+
+def _changed(instruction: Instruction, most: int) -> list[Instruction]:
+    """Return a change with a value of the array's dtype and of `most` dimensions at most: NumPy takes more of
+    size 1 in front."""
+    x, value = instruction.inputs
+    dtype, parts = instruction.output.dtype, []
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Var) and len(value.shape) > most:
+        shape = value.shape[len(value.shape) - most :]
+        parts.append(instruction_of(ops.shape.reshape, (value,), (shape,), shape, value.dtype))
+        value = parts[-1].output
+    if isinstance(value, Var) and value.dtype != dtype:
+        parts.append(instruction_of(ops.elementwise.cast, (value,), (dtype,), value.shape, dtype))
+        value = parts[-1].output
+    return [*parts, replace(instruction, inputs=(x, value))]
+
+
+_CHANGES: dict[Operation, Callable[[Instruction], list[Instruction]]] = {
+    ops.indexing.put: _put,
+    ops.indexing.put_view: _put_view,
+}
 _PLAINER: dict[Operation, Callable[[Instruction], list[Instruction]]] = {
     ops.reduction.sum: _wide_sum,
     ops.reduction.argmax: _search(ops.reduction.amax),
     ops.reduction.argmin: _search(ops.reduction.amin),
     ops.linalg.matmul: _plain_product,
-    ops.indexing.put: _put,
-    ops.indexing.put_view: _put_view,
 }
 
 
