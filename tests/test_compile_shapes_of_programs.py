@@ -140,6 +140,26 @@ def test_no_function_of_the_c_grows_with_the_program() -> None:
     assert longest(2000) == longest(1000) > 1000
 
 
+def test_iterations_that_differ_in_numbers_have_one_function() -> None:
+    torch.manual_seed(0)
+    x, w = torch.randn(6, 8, dtype=torch.float64), torch.randn(8, 8, dtype=torch.float64)
+
+    def step(n: int) -> Any:
+        h = x
+        for i in range(n):
+            y = h @ w
+            h = h + (y - y.mean(1, keepdim=True) * -0.0).tanh() * (0.01 * i) + 1e-30 * i
+        return (h,)
+
+    sources = []
+    for n in (12, 24):
+        agrees(lambda n=n: step(n), "c", 1e-13)
+        fast = compile(lambda n=n: step(n), fullgraph=True)
+        fast()
+        sources.append(fast.source().count("static __attribute__((noinline)) void step"))
+    assert sources[0] == sources[1]
+
+
 @BACKENDS
 def test_more_operations_than_can_be_compiled_are_refused_at_once(
     monkeypatch: pytest.MonkeyPatch, backend: str

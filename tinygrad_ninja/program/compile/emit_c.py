@@ -20,6 +20,10 @@ from .scalars import c_type
 
 PRELUDE = Path(__file__).with_name("prelude.h")
 ENTRY = "ninja_step"
+PARAMETERS = 127
+"""So many parameters of a function every C compiler takes."""
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)f?")
+"""A number with a fraction or an exponent, as `literal` writes it."""
 
 
 @dataclass
@@ -41,7 +45,9 @@ class Emitter:
         self.storage, self.groups, self.width = fusion.storage, fusion.groups, width
         self.complaints = fusion.complaints
         self._functions: list[str] = []
-        self._alike: dict[str, str] = {}
+        self._alike: dict[str, str] = {}  # the names of functions, by their text without names
+        # By that text without numbers: the name of the function that takes these, None before there is one.
+        self._patterns: dict[str, str | None] = {}
         self._summary: list[str] = []
         self._products: dict[str, Product] = {}
         self._blas = blas
@@ -131,19 +137,43 @@ class Emitter:
             f"{'' if buffer in written else 'const '}{c_type(buffer.dtype)} *restrict {buffer.name}"
             for buffer in group.buffers
         ]
-        kind = "int" if first.kind == "check" else "void"
-        arguments = f"({', '.join(buffer.name for buffer in group.buffers)})"
-        alike = _without_names(lines, parameters, [buffer.name for buffer in group.buffers])
-        if alike in self._alike:  # such as the layers of a deep network: compiled once
-            group.name = self._alike[alike]
-        else:
-            self._alike[alike] = group.name
-            notes = [f"/* {note} */" for note in dict.fromkeys(_comment(kernel) for kernel in group.kernels)]
-            head = f"static __attribute__((noinline)) {kind} {group.name}({', '.join(parameters)}) {{"
-            self._functions.append("\n".join([*notes, head, *lines, "}"]))
+        arguments = [buffer.name for buffer in group.buffers]
+        arguments += self._defined(group, parameters, lines)
         self._summary.append(self._summary_line(group, body))
-        call = group.name + arguments
+        call = f"{group.name}({', '.join(arguments)})"
         return f"  if ({call}) return {first.code};" if first.kind == "check" else f"  {call};"
+
+    def _defined(self, group: Group, parameters: list[str], lines: list[str]) -> list[str]:
+        """Add the function of a group, unless there is one that differs only in the names of its buffers,
+        such as that of another layer of a deep network; then the group takes its name.
+
+        A second function that differs in numbers, too, such as that of another iteration of a loop, takes
+        these as parameters, and stands for all that follow. Return these arguments.
+        """
+        alike = _without_names(lines, parameters, [buffer.name for buffer in group.buffers])
+        if alike in self._alike:
+            group.name = self._alike[alike]
+            return []
+        pattern = _NUMBER.sub(lambda number: "@f" if number[0].endswith("f") else "@", alike)
+        numbers = _NUMBER.findall(alike)
+        if pattern in self._patterns and 0 < len(numbers) <= PARAMETERS - len(parameters):
+            if (known := self._patterns[pattern]) is not None:
+                group.name = known
+                return numbers
+            self._patterns[pattern] = group.name
+            counter = iter(range(len(numbers)))
+            lines = [_NUMBER.sub(lambda _: f"number{next(counter)}", _uncommented(line)) for line in lines]
+            kinds = ["float" if number.endswith("f") else "double" for number in numbers]
+            parameters = [*parameters, *(f"{kind} number{i}" for i, kind in enumerate(kinds))]
+        else:
+            numbers = []
+            self._patterns[pattern] = None
+            self._alike[alike] = group.name
+        kind = "int" if group.kernels[0].kind == "check" else "void"
+        notes = [f"/* {note} */" for note in dict.fromkeys(_comment(kernel) for kernel in group.kernels)]
+        head = f"static __attribute__((noinline)) {kind} {group.name}({', '.join(parameters)}) {{"
+        self._functions.append("\n".join([*notes, head, *lines, "}"]))
+        return numbers
 
     def _summary_line(self, group: Group, body: Body) -> str:
         """Return a group in a line: its domain, and what its loops compute, in that order."""
@@ -260,9 +290,14 @@ def _takes_vectors(address: Address, row: int, write: bool) -> bool:
 def _without_names(lines: list[str], parameters: list[str], names: list[str]) -> str:
     """Return the text of a function with numbers in place of the names of its buffers, and without
     comments."""
-    text = re.sub(r"  /\*.*?\*/", "", "\n".join([*parameters, *lines]))
+    text = "\n".join([*parameters, *map(_uncommented, lines)])
     places = {name: f"#{i}" for i, name in enumerate(names)}
     return re.sub(r"\b[A-Za-z_]\w*", lambda match: places.get(match[0].removesuffix("_row"), match[0]), text)
+
+
+def _uncommented(line: str) -> str:
+    """Return a line of a function without its comment."""
+    return re.sub(r"  /\*.*?\*/", "", line)
 
 
 def _label(kernel: Kernel) -> str:
