@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import operator
 import re
 from typing import Any
 
@@ -233,6 +234,10 @@ def test_python_protocols_that_raise(case: Case) -> None:
     lambda t: [t.Size([2, 3])[0], t.Size([2, 3])[-1], t.Size([2, 3, 4])[1:], t.Size([2, 3])[::-1]],
     lambda t: [t.Size([2]) + t.Size([3]), t.Size([2]) + (3,), (3,) + t.Size([2])],  # noqa: RUF005
     lambda t: [t.Size([2]) * 2, [*t.Size([2])], (*t.Size([2]), 3)],
+    lambda t: [
+        operator.iadd([1], t.Size([2])),
+        *(attempt(operator.add, *x) for x in (([1], t.Size()), (t.Size(), [1]))),
+    ],
     lambda t: [
         t.Size([2, 3]) == (2, 3),
         (2, 3) == t.Size([2, 3]),  # noqa: SIM300 - the reflected operator

@@ -22,10 +22,10 @@ class Size(tuple[int, ...]):
         return Size(sizes) if type(sizes) is tuple else sizes
 
     def __add__(self, other: tuple[int, ...]) -> Size:  # type: ignore[override]
-        return Size((*self, *other))
+        return Size((*self, *other)) if isinstance(other, tuple) else NotImplemented
 
     def __radd__(self, other: tuple[int, ...]) -> Size:
-        return Size((*other, *self))
+        return Size((*other, *self)) if isinstance(other, tuple) else NotImplemented
 
     def __mul__(self, times: Any) -> Size:
         return Size(super().__mul__(times))
