@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from both import Case, assert_same, assert_same_error, cases
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tinygrad_ninja
@@ -473,3 +473,15 @@ def test_torchs_arrays_get_the_same_numbers(draw: Any) -> None:
     assert there.device.type == "torch"
     assert there.dtype is here.dtype
     np.testing.assert_array_equal(there.cpu().numpy(), here.numpy())
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 1500), st.integers(0, 2000))
+@settings(max_examples=40)
+def test_a_stream_returns_to_a_mark(seed: int, before: int, after: int) -> None:
+    generator = tinygrad_ninja.Generator().manual_seed(seed)
+    tinygrad_ninja.randn(before, generator=generator)
+    mark, state = generator.mark(), generator.get_state()
+    first = tinygrad_ninja.randn(after, generator=generator)
+    generator.return_to(mark)
+    np.testing.assert_array_equal(generator.get_state().numpy(), state.numpy())
+    np.testing.assert_array_equal(tinygrad_ninja.randn(after, generator=generator).numpy(), first.numpy())

@@ -68,6 +68,21 @@ def observed(method: _F) -> _F:
     return call  # type: ignore[return-value]
 
 
+def _untempered(words: Array) -> Array:
+    """Return the twister's state from the words that it has given: each tempering undone, the last one first
+    (Matsumoto and Nishimura, "Mersenne Twister", 1998)."""
+    x: Array = words.astype(np.uint32)
+    x = x ^ (x >> 18)
+    x = x ^ ((x << 15) & np.uint32(0xEFC60000))
+    y = x.copy()
+    for _ in range(4):  # seven more bits are known each time
+        y = x ^ ((y << 7) & np.uint32(0x9D2C5680))
+    z = y.copy()
+    for _ in range(2):  # and eleven here
+        z = y ^ (z >> 11)
+    return z
+
+
 class Generator:
     """A stream of random numbers, as `torch.Generator`: the same seed gives the same numbers.
 
@@ -168,6 +183,20 @@ class Generator:
         self._twister.state = {"bit_generator": "MT19937", "state": state}
         self._block = np.zeros(_TWISTER_SIZE, np.uint64)
         self._block[self._position :] = self._twister.random_raw(_TWISTER_SIZE - self._position)
+        self._first = self._block, state["key"]
+
+    def mark(self) -> Any:
+        """Return where the stream is, for `return_to`. It costs next to nothing, unlike `get_state`."""
+        return self._block, self._position, self._spare_normal
+
+    def return_to(self, mark: Any) -> None:
+        """Continue from where the stream was when `mark` was called."""
+        block, self._position, self._spare_normal = mark
+        if block is not self._block:
+            first, key = self._first
+            state: Any = {"key": key if block is first else _untempered(block), "pos": _TWISTER_SIZE}
+            self._twister.state = {"bit_generator": "MT19937", "state": state}
+            self._block = block
 
     def _words(self, n: int) -> Array:
         """Return the next `n` words of the stream, of 32 bits each, as uint64."""

@@ -62,6 +62,14 @@ class TorchGenerator(Generator):
         self._generator.set_state(self._torch.from_numpy(state.copy()))
         return self
 
+    def mark(self) -> Any:
+        """Return where the stream is, for `return_to`."""
+        return self._generator.get_state()
+
+    def return_to(self, mark: Any) -> None:
+        """Continue from where the stream was when `mark` was called."""
+        self._generator.set_state(mark)
+
     @observed
     def uniform(
         self, n: int, dtype: npt.DTypeLike = np.float32, low: float = 0.0, high: float = 1.0
