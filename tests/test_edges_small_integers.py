@@ -54,6 +54,16 @@ def test_a_number_wraps_around_in_an_integer_dtype(name: str, dtype: str) -> Non
     assert_same(lambda t: answers(OPERATIONS[name], t.tensor(VALUES[dtype], dtype=getattr(t, dtype))))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_integer_of_more_than_64_bits_is_refused_beside_every_dtype(name: str, dtype: str) -> None:
+    def case(t: Any) -> Any:
+        x = t.tensor([1.0, -0.5], dtype=getattr(t, dtype))
+        return [attempt(OPERATIONS[name], x.clone(), n) for n in (2**63, 2**64, -(2**70), 1e30)]
+
+    assert_same(lambda t: [isinstance(answer, Exception) or answer for answer in case(t)])
+
+
 @pytest.mark.parametrize("dtype", VALUES)
 def test_where_takes_what_the_dtype_reaches(dtype: str) -> None:
     def case(t: Any) -> Any:

@@ -41,10 +41,12 @@ def check_fits(value: Any, d: dtypes.dtype) -> None:
 def as_element(x: Any, of: Tensor) -> Tensor:
     """Return `x` as a Tensor that can be written into `of`; a number as a 0-dimensional one of its dtype.
 
-    RuntimeError where that dtype does not reach so far.
+    Raises RuntimeError where that dtype does not reach so far, OverflowError beyond 64 bits.
     """
     if isinstance(x, Tensor):
         return x
     from .creation import full
+
+    dtypes.check_width(x)
 
     return full((), x, dtype=of.dtype, device=of.device)

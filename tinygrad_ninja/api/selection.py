@@ -207,6 +207,8 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         index = None
     if not isinstance(value, (Tensor, int, float)):
         raise TypeError(f"can't assign a {type(value).__name__} to a Tensor: a Tensor or a number is needed")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"the number {value} is too big to convert to 63 bits and a sign")
     basic, advanced = _split(self.array, index)
     target = self if _is_whole(basic, self.array.shape) else _view(self, basic)
     if advanced and is_grad_enabled():

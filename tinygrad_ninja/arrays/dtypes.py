@@ -123,6 +123,12 @@ def scalar_dtype(value: Any) -> dtype:
     return _default if code == "f" else _SCALARS[code]
 
 
+def check_width(number: Any) -> None:
+    """Raise OverflowError for an integer of more than 64 bits, which PyTorch takes beside no Tensor."""
+    if isinstance(number, builtins.int) and not -(2**63) <= number < 2**64:
+        raise OverflowError(f"the number {number} is too big to convert to 64 bits")
+
+
 def wrapped(number: Any, d: dtype) -> Any:
     """Return the Python number as an operand beside a tensor of dtype `d`.
 
@@ -131,8 +137,7 @@ def wrapped(number: Any, d: dtype) -> Any:
     """
     if type(number) is not builtins.int:
         return number
-    if not -(2**63) <= number < 2**64:
-        raise OverflowError(f"the number {number} is too big to convert to 64 bits")
+    check_width(number)
     if d.category != 1:
         return number
     return np.array((number + 2**63) % 2**64 - 2**63).astype(d.carrier).item()

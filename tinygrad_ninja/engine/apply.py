@@ -21,6 +21,7 @@ from .tensor import Tensor, bare
 from .view import View
 
 _NUMBERS = frozenset((float, int))
+_LARGE = 2.0**62  # a number beyond goes the general way, which refuses integers of more than 64 bits
 _COMPLAINTS = (RuntimeWarning, FloatingPointError)  # NumPy's warnings, made errors
 _UNUSUAL = (*_COMPLAINTS, AttributeError, KeyError, ValueError, TypeError, IndexError, OverflowError)
 _new = object.__new__
@@ -78,8 +79,8 @@ def _of_two(op: Operation, general: Callable[..., Any]) -> Callable[..., Any]:
         if observers:
             return general(a, b)
         try:
-            x, first = (a, None) if type(a) in _NUMBERS else (a._array, a.edge)
-            y, second = (b, None) if type(b) in _NUMBERS else (b._array, b.edge)
+            x, first = (a, None) if type(a) in _NUMBERS and -_LARGE < a < _LARGE else (a._array, a.edge)
+            y, second = (b, None) if type(b) in _NUMBERS and -_LARGE < b < _LARGE else (b._array, b.edge)
             array = y if x is a else x
             if broadcasts and (array.dtype not in FLOATS or not (x is a or y is b or y.dtype is x.dtype)):
                 return general(a, b)  # which promotes one to the dtype of the other

@@ -45,7 +45,8 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
     if op.floating and not dtype.is_floating_point:
         dtype = dtypes.get_default_dtype()
     a, b = _cast(a, dtype), _cast(b, dtype)
-    return (a, b) if op is elementwise.pow else (dtypes.wrapped(a, dtype), dtypes.wrapped(b, dtype))
+    wrapped = dtypes.wrapped(a, dtype), dtypes.wrapped(b, dtype)
+    return (a, b) if op is elementwise.pow else wrapped
 
 
 def _common_dtype(
