@@ -11,7 +11,6 @@ from compiled_steps import OPTIMIZERS, close, compare_training
 
 import tinygrad_ninja as torch
 from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, compile
-from tinygrad_ninja.program.trace import ReadOutError
 
 BACKENDS = pytest.mark.parametrize("backend", ["c", "numpy"])
 
@@ -93,7 +92,7 @@ def test_only_a_methods_own_attributes_are_looked_at() -> None:
         mine.step += 1
         if i == 3:
             mine.scale = theirs.scale = 3.0
-            with pytest.warns(CompileWarning, match="a value that the function reads was changed"):
+            with pytest.warns(CompileWarning, match="`self.scale` was 2.0 and is 3.0"):
                 close(step(), theirs.descend())
     close(mine.w, theirs.w)
 
@@ -122,7 +121,7 @@ def test_arguments_are_read_anew_and_shapes_recorded_anew() -> None:
         for mine, theirs in zip(step(x, factor, shift), f(x, factor, shift), strict=True):
             close(mine, theirs)
     source = step.source()
-    with pytest.warns(CompileWarning, match="other shapes or dtypes") as told:  # noqa: PT031 - one for both
+    with pytest.warns(CompileWarning, match="other shapes, dtypes or types") as told:  # noqa: PT031 - one for both
         step(x[:1], 2.0, 1)
         step(x.to(torch.float64), 2.0, 1)
     assert len(told) == 1
@@ -141,7 +140,7 @@ def test_a_value_read_out_is_refused_by_its_line_or_runs_as_eager_code() -> None
         return w.detach() - 1
 
     line = f.__code__.co_firstlineno + 1
-    with pytest.raises(ReadOutError, match=rf"test_compile.py:{line}: item\(\) reads a value"):
+    with pytest.raises(UnsupportedError, match=rf"test_compile.py:{line}: item\(\) reads a value"):
         compile(f, fullgraph=True)(torch.ones(2))
     step = compile(f)
     with pytest.warns(CompileWarning, match=f"eager code.*test_compile.py:{line}"):
@@ -160,16 +159,11 @@ def test_what_is_not_compiled_says_so() -> None:
     def history() -> Any:
         return torch.ones(3, requires_grad=True) * 2
 
-    def part() -> Any:
-        y = x * 2
-        y[0] = 1.0
-        return y
-
     def numpy_function() -> Any:
         return torch.tensor(np.mean(x.numpy()))
 
-    for f, why in ((history, "history"), (part, "in place"), (numpy_function, "numpy.mean takes")):
-        with pytest.raises((UnsupportedError, ReadOutError), match=why):
+    for f, why in ((history, "history"), (numpy_function, r"numpy\(\) reads a value")):
+        with pytest.raises(UnsupportedError, match=why):
             compile(f, fullgraph=True)()
     step = compile(keeps)
     with pytest.warns(CompileWarning, match="keeps runs as eager code"):  # noqa: PT031 - the third time

@@ -120,7 +120,7 @@ def test_what_is_held_or_replaced_is_captured_again(captures: list[Graph]) -> No
     assert len(captures) == 3
 
 
-def test_wrong_indices_change_nothing(captures: list[Graph]) -> None:
+def test_wrong_indices_raise_as_in_eager_code(captures: list[Graph]) -> None:
     f, C = reading("torch")
     step = compile(lambda ix: f(ix * 2 - ix), fullgraph=True, backend="torch")
     wrong_indices(step, lambda ix: torch.tensor(ix, device="torch"), C)

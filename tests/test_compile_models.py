@@ -16,7 +16,6 @@ from tinygrad_ninja.makemore.models import MODELS
 from tinygrad_ninja.makemore.settings import Settings
 from tinygrad_ninja.nn import functional as F
 from tinygrad_ninja.program.compile import UnsupportedError, compile
-from tinygrad_ninja.program.trace import ReadOutError
 
 WORDS = ["emma", "olivia", "ava", "isabella", "sophia", "charlotte", "mia", "amelia", "harper", "evelyn"]
 
@@ -121,22 +120,6 @@ def test_an_optimizer_is_the_same_by_whatever_name_its_step_is_called() -> None:
     assert trained(lambda f: compile(f, fullgraph=True)) == pytest.approx(trained(lambda f: f), rel=1e-5)
 
 
-def test_a_scheduler_within_the_step_is_refused_before_it_moves() -> None:
-    w = torch.ones(2, requires_grad=True)
-    optimizer = torch.optim.SGD([w], lr=0.5)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.1)
-
-    def step() -> None:
-        (w * w).sum().backward()
-        optimizer.step()
-        scheduler.step()
-
-    with pytest.raises(UnsupportedError, match="a scheduler's step is not compiled"):
-        compile(step, fullgraph=True)()
-    assert optimizer.param_groups[0]["lr"] == 0.5
-    assert w.tolist() == [1.0, 1.0]
-
-
 @pytest.mark.parametrize("backend", ["c", "numpy"])
 def test_targets_may_be_ignored_in_some_calls_and_are_looked_at_in_all(backend: str) -> None:
     """How many there are is no number of the recording's, and a class that there is not is told each time."""
@@ -154,8 +137,8 @@ def test_targets_may_be_ignored_in_some_calls_and_are_looked_at_in_all(backend: 
         want, gradient = f(x, torch.tensor(y)), W.grad
         close(step(x, torch.tensor(y)), want)
         close(W.grad, gradient)
-    for wrong in ([0, 1, 4], [0, -1, 3]):
-        with pytest.raises(IndexError, match="target is out of bounds: there are 4 classes"):
+    for wrong, target in (([0, 1, 4], 4), ([0, -1, 3], -1)):
+        with pytest.raises(IndexError, match=f"Target {target} is out of bounds: there are 4 classes"):
             step(x, torch.tensor(wrong))
     one_hot = compile(lambda y: F.one_hot(y, 4), fullgraph=True, backend=backend)
     gathered = compile(lambda y: x.gather(1, y.view(3, 1)), fullgraph=True, backend=backend)
@@ -167,7 +150,7 @@ def test_targets_may_be_ignored_in_some_calls_and_are_looked_at_in_all(backend: 
         (gathered, [0, -1, 2]),
         (gathered, [0, 5, 2]),
     ):
-        with pytest.raises(RuntimeError, match=r"out of bounds|smaller than 4"):
+        with pytest.raises(RuntimeError, match=r"out of bounds|smaller than num_classes|non-negative"):
             step(torch.tensor(wrong))
 
 
@@ -178,7 +161,5 @@ def test_what_the_engine_reads_out_of_a_tensor_is_no_number_of_the_recordings() 
         lambda: torch.ones(3) * (2.0 if torch.equal(x, x + 0) else 3.0),
         lambda: torch.ones(3) * (2.0 if torch.allclose(x.float(), x.float()) else 3.0),
     ):
-        with pytest.raises(
-            (ReadOutError, UnsupportedError), match=r"reads a value out|takes a Tensor's values"
-        ):
+        with pytest.raises(UnsupportedError, match=r"reads a value out|takes a Tensor's values"):
             compile(f, fullgraph=True)()

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compiled_steps import close
+from compiled_steps import close, second
 
 import tinygrad_ninja as torch
-from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, compile
+from tinygrad_ninja.program.compile import compile
 
 
 def test_nan_and_infinity_are_kept() -> None:
@@ -41,7 +41,7 @@ def test_nan_and_infinity_are_kept() -> None:
             x[1:].argmin(),
         )
 
-    for mine, theirs in zip(compile(f, fullgraph=True)(x), f(x), strict=True):
+    for mine, theirs in zip(second(f, x), f(x), strict=True):
         np.testing.assert_array_equal(np.isnan(mine.numpy()), np.isnan(theirs.numpy()))
         np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-6)
 
@@ -56,7 +56,7 @@ def test_functions_are_within_four_units_in_the_last_place(name: str, dtype: str
         x = np.concatenate([bits, *(rng.uniform(-r, r, 100_000) for r in (1, 10, 110)), special]).astype(
             dtype
         )
-    have = compile(lambda x: getattr(x, name)(), fullgraph=True)(torch.tensor(x)).numpy()
+    have = second(lambda x: getattr(x, name)(), torch.tensor(x)).numpy()
     with np.errstate(all="ignore"):
         truth = getattr(np, name)(x.astype(exact))
         want = truth.astype(dtype)
@@ -76,7 +76,7 @@ def test_division_of_the_least_and_largest_integers(dtype: str) -> None:
     def f(a: Any, b: Any) -> Any:
         return a // b, a % b, a // 7, a % -3, 100 // b
 
-    for mine, eager in zip(compile(f, fullgraph=True)(a, b), f(a, b), strict=True):
+    for mine, eager in zip(second(f, a, b), f(a, b), strict=True):
         np.testing.assert_array_equal(mine.numpy(), eager.numpy())
 
 
@@ -92,8 +92,7 @@ def test_what_is_placed_keeps_the_sign_of_zero_and_bools_stay_bools() -> None:
         twice = mask.index_add(0, ix, mask | ~mask)
         return x.diag(1), x.diag(), p.grad.clone(), twice, twice & ~mask, twice.sum()
 
-    step = compile(f, fullgraph=True)
-    for mine, eager in zip(step(x), f(x), strict=True):
+    for mine, eager in zip(second(f, x), f(x), strict=True):
         np.testing.assert_array_equal(mine.numpy(), eager.numpy())
         if mine.is_floating_point():
             np.testing.assert_array_equal(np.signbit(mine.numpy()), np.signbit(eager.numpy()))
@@ -107,7 +106,7 @@ def test_a_sum_of_negative_zeros_is_that_of_eager_code(shape: Any, backend: str)
     def f(x: Any) -> Any:
         return [x.sum(), x.mean(), *(x.sum(d) for d in range(-1, x.ndim)), x.sum(-1, keepdim=True) * 2]
 
-    for mine, eager in zip(compile(f, fullgraph=True, backend=backend)(x), f(x), strict=True):
+    for mine, eager in zip(second(f, x, backend=backend), f(x), strict=True):
         np.testing.assert_array_equal(np.signbit(mine.numpy()), np.signbit(eager.numpy()))
 
 
@@ -121,7 +120,7 @@ def test_a_number_among_the_arguments_counts_as_little_as_a_number(dtype: str, s
         return *both, k * x, x.sum() * k, x / k, k - x, k**x, k // x, torch.where(x > 0, x, k), x.clamp(0, k)
 
     step = compile(f, fullgraph=True)
-    for k, n in ((0.1, 3), (2.5, 2)):
+    for k, n in ((0.1, 3), (2.5, 2), (-0.3, 5), (0.7, 4)):
         for mine, eager in zip(step(x, k, n), f(x, k, n), strict=True):
             assert mine.dtype is eager.dtype
             close(mine, eager, 1e-15 if mine.dtype is torch.float64 else 1e-7)
@@ -133,30 +132,23 @@ def test_a_number_among_the_arguments_counts_as_little_as_a_number(dtype: str, s
 def test_long_sums_keep_their_digits(shape: Any, dim: Any) -> None:
     x = torch.full(shape, 0.1)  # all rounded to the same side
     truth = x.double()
-    have = compile(lambda x: [x.sum(dim), (x * x).mean(dim), x.sum()], fullgraph=True)(x)
+    have = second(lambda x: [x.sum(dim), (x * x).mean(dim), x.sum()], x)
     want = truth.sum(dim), (truth * truth).mean(dim), truth.sum()
     for mine, exact in zip(have, want, strict=True):
         np.testing.assert_allclose(mine.numpy(), exact.numpy(), rtol=5e-7)
 
 
+@pytest.mark.filterwarnings("ignore:.*is recorded again")
 @pytest.mark.parametrize(
-    ("power", "why"),
-    [
-        (lambda x, k: x**k, "is an exponent"),
-        (lambda x, k: x.pow(k), "is an exponent"),
-        (lambda x, k: 2**k * x, "is an exponent"),
-        (lambda x, k: k**25 * x, "is raised to a power"),
-    ],
+    "power",
+    [lambda x, k: x**k, lambda x, k: x.pow(k), lambda x, k: 2**k * x, lambda x, k: k**20 * x],
+    ids=["x**k", "x.pow(k)", "2**k", "k**20"],
 )
-def test_a_power_of_a_number_among_the_arguments_is_eager_codes(power: Any, why: str) -> None:
+def test_a_power_of_a_number_among_the_arguments_is_that_of_eager_code(power: Callable[..., Any]) -> None:
     x = torch.tensor([-0.0, 0.0, -np.inf, 4.0, 1e30], dtype=torch.float64)
     fast = compile(power)
-    with pytest.warns(CompileWarning, match=why):
-        fast(x, 7)
-    for k in (0.5, -0.5, 7, 0):
+    for k in (0.5, -0.5, 0.5, 2, 0, 7, 2):
         np.testing.assert_array_equal(fast(x, k).numpy(), power(x, k).numpy())
-    with pytest.raises(UnsupportedError, match=why):
-        compile(power, fullgraph=True)(x, 7)
 
 
 def random_program(rng: np.random.Generator) -> Callable[..., Any]:
@@ -206,7 +198,7 @@ def test_random_programs_three_ways(seed: int) -> None:
     leaves = [torch.tensor(rng.normal(size=(4, 6)).astype(dtype), requires_grad=True) for _ in range(3)]
     want = program(*leaves)
     for backend in ("c", "numpy"):
-        have = compile(program, fullgraph=True, backend=backend)(*leaves)
+        have = second(program, *leaves, backend=backend)
         for mine, theirs in zip(have, want, strict=True):
             if theirs is None:
                 assert mine is None

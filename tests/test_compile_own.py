@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as real
-from compiled_steps import same
+from compiled_steps import same, second
 
 import tinygrad_ninja as torch
 from tinygrad_ninja.arrays import numpy_arrays, torch_arrays
@@ -75,7 +75,7 @@ def test_a_primitive_by_the_c_on_its_entry(log1p: Any, dtype: Any, backend: str,
 
 def test_integers_become_floating_point_numbers_first(log1p: Any) -> None:
     x = torch.arange(6)
-    same([compile(lambda: log1p(x), fullgraph=True, backend="c")()], [log1p(x)])
+    same([second(lambda: log1p(x), backend="c")], [log1p(x)])
 
 
 def test_a_variable_may_be_called_as_what_the_c_calls(log1p: Any) -> None:
@@ -85,7 +85,7 @@ def test_a_variable_may_be_called_as_what_the_c_calls(log1p: Any) -> None:
         log1pf = log1p(x) * 2
         return log1p(log1pf) + log1pf
 
-    same([compile(step, fullgraph=True, backend="c")()], [step()])
+    same([second(step, backend="c")], [step()])
 
 
 @BACKENDS

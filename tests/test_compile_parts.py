@@ -8,7 +8,7 @@ from programs import Written
 
 from tinygrad_ninja.arrays import numpy_arrays
 from tinygrad_ninja.ops import elementwise, indexing, reduction, shape
-from tinygrad_ninja.program.compile.tape import UnsupportedError
+from tinygrad_ninja.program.compile.refusals import UnsupportedError
 from tinygrad_ninja.program.instructions import Var, flatten
 
 X = np.arange(24.0, dtype=np.float32).reshape(4, 6)

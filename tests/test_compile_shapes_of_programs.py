@@ -13,7 +13,7 @@ from tinygrad_ninja.ops import Category, elementwise, indexing, linalg, reductio
 from tinygrad_ninja.ops.operation import TABLE, Operation, operation
 from tinygrad_ninja.program.compile import compile
 from tinygrad_ninja.program.compile import lower as lower_module
-from tinygrad_ninja.program.compile.tape import UnsupportedError
+from tinygrad_ninja.program.compile.refusals import UnsupportedError
 
 BACKENDS = pytest.mark.parametrize("backend", ["c", "numpy"])
 DTYPES = ["float32", "float64", "int64", "int32", "bool", "float16"]

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as pytorch
-from compiled_steps import OPTIMIZERS, close, compare_training
+from compiled_steps import OPTIMIZERS, close, compare_training, second
 
 import tinygrad_ninja as torch
 from tinygrad_ninja.nn import functional as F
 from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, compile
-from tinygrad_ninja.program.trace import ReadOutError
 from tinygrad_ninja.rng.torch_generator import TorchGenerator
 
 PLAIN = [
@@ -167,7 +166,7 @@ def test_arguments_are_read_anew(device: str, backend: str) -> None:
         close(step(x, factor), (w * x) * factor)
     same *= 2.0
     close(step(same, 1.0), w * same)
-    with pytest.warns(CompileWarning, match="other shapes or dtypes"):
+    with pytest.warns(CompileWarning, match="other shapes, dtypes or types"):
         step(same[:1], 1.0)
     w.data = torch.tensor([5.0, 5.0, 5.0], device=device)
     for _ in range(3):
@@ -206,20 +205,21 @@ def reading(device: str) -> tuple[Callable[[Any], Any], Any]:
 
 
 def wrong_indices(step: Any, given: Callable[[Any], Any], C: Any) -> None:
-    """It works; then three calls are refused and change nothing; then it works again."""
+    """It works; then three calls are refused, and change only what eager code has changed by then; then it
+    works again."""
     for _ in range(3):
         step(given([0, 4, -5, 4]))
-    before, slope = C.tolist(), C.grad.tolist()
+    before = C.tolist()
     for wrong in ([0, 5, 1, 1], [0, -6, 1, 1], [2**40, 0, 0, 0]):
         with pytest.raises(IndexError, match="out of bounds"):
             step(given(wrong))
     assert C.tolist() == before
-    assert C.grad.tolist() == slope
+    assert C.grad is None
     assert step(given([0, 0, 0, 0])).item() == pytest.approx(4 * sum(before[0]), rel=1e-6)
 
 
 @FUSED_TOO
-def test_an_index_out_of_range_changes_nothing(device: str, backend: str) -> None:
+def test_an_index_out_of_range_raises_as_in_eager_code(device: str, backend: str) -> None:
     """Given as a Tensor on the device, as an array of the host's, or computed of either."""
     for given in (lambda ix: torch.tensor(ix, device=device), np.array):
         for compute in (lambda ix: ix, lambda ix: ix * 2 - ix):
@@ -240,7 +240,7 @@ def test_an_index_out_of_range_in_data_that_is_read_by_an_index(device: str) -> 
     with pytest.warns(CompileWarning, match=r"recorded again, for an index that is not in \[-5, 5\)"):
         assert step(np.arange(4)).item() != 0
     before = C.tolist()
-    with pytest.raises(IndexError, match="out of bounds for a dimension of size 5"):
+    with pytest.raises(IndexError, match="out of bounds for dimension 0 with size 5"):
         step(np.arange(4) + 4)
     assert C.tolist() == before
 
@@ -275,7 +275,7 @@ def test_what_is_not_compiled_says_so(device: str) -> None:
         return x * x.sum().item()
 
     line = item.__code__.co_firstlineno + 1
-    with pytest.raises(ReadOutError, match=rf"test_compile_torch.py:{line}: item\(\) reads a value"):
+    with pytest.raises(UnsupportedError, match=rf"test_compile_torch.py:{line}: item\(\) reads a value"):
         compile(item, fullgraph=True, backend="torch")()
     with pytest.raises(RuntimeError, match="expected all tensors to be on the same device"):
         compile(lambda: x + torch.ones(3), backend="torch")()
@@ -342,7 +342,7 @@ def test_nan_and_infinity_are_kept(device: str, backend: str) -> None:
         made = (x.exp(), x.log(), x.tanh(), x.sqrt(), x**-0.5, 1 / x, x - x, flipped, x.isnan(), *sums)
         return made if backend == "inductor" else (*made, x * 0)  # which torch.compile takes for 0
 
-    for mine, theirs in zip(compile(f, fullgraph=True, backend=backend)(x), f(x), strict=True):
+    for mine, theirs in zip(second(f, x, backend=backend), f(x), strict=True):
         np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-6)
 
 
@@ -361,9 +361,7 @@ def test_random_programs(seed: int, device: str) -> None:
         torch.tensor(rng.normal(size=(4, 6)).astype(dtype), device=device, requires_grad=True)
         for _ in range(3)
     ]
-    for mine, theirs in zip(
-        compile(program, fullgraph=True, backend="torch")(*leaves), program(*leaves), strict=True
-    ):
+    for mine, theirs in zip(second(program, *leaves, backend="torch"), program(*leaves), strict=True):
         assert (mine is None) == (theirs is None)
         if theirs is not None:
             close(mine, theirs, tolerance)
@@ -376,3 +374,27 @@ def test_without_tools_the_lines_run_as_they_are(monkeypatch: pytest.MonkeyPatch
     step = compile(lambda: x * 2, fullgraph=True)
     with pytest.warns(CompileWarning, match=r"needs a C\+\+ compiler.* straight-line torch code"):
         assert step().tolist() == [2.0, 2.0, 2.0]
+
+
+def test_half_precision_meets_a_number_unrounded() -> None:
+    def f(x: Any, scale: float) -> Any:
+        return x * scale, x + scale, x / scale
+
+    fast, x = compile(f, backend="torch"), torch.tensor([1e-3, 1.0], device="torch").half()
+    for scale in (2.0, 4.0, 65536.0, 1e-8, 3.0):
+        for mine, eager in zip(fast(x, scale), f(x, scale), strict=True):
+            np.testing.assert_array_equal(mine.numpy(force=True), eager.numpy(force=True))
+
+
+def test_functions_that_read_values_see_those_of_the_tensor() -> None:
+    def f(i: Any, p: Any) -> Any:
+        return F.one_hot(i, 4), torch.multinomial(p, 2)
+
+    i, p = torch.tensor([1, 2], device="torch"), torch.tensor([0.0, 0.5, 0.5], device="torch")
+    torch.manual_seed(0)
+    want = f(i, p)
+    torch.manual_seed(0)
+    with pytest.warns(CompileWarning, match="runs as eager code"):
+        have = compile(f, backend="torch")(i, p)
+    for mine, eager in zip(have, want, strict=True):
+        close(mine, eager, 0.0)

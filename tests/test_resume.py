@@ -74,9 +74,8 @@ def assert_same_end(out: Path, printed: str, expected_out: Path, expected: str) 
     for name in ours:
         np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
     assert metrics(out) == metrics(expected_out)
-    assert re.sub(r"\d[\d,]* steps in .*\n|saved .*\n", "", printed) == re.sub(
-        r"\d[\d,]* steps in .*\n|saved .*\n", "", expected
-    )
+    passing = re.compile(r"(compiling the step|\d[\d,]* steps in|saved ).*\n")  # as the machine's speed is
+    assert passing.sub("", printed) == passing.sub("", expected)
 
 
 @contextlib.contextmanager

@@ -295,7 +295,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 def _bound(number: Any, d: dtypes.dtype) -> Any:
     """Return a bound beside a Tensor of the dtype; RuntimeError where it is out of the dtype's range."""
     bound = dtypes.wrapped(number, d)
-    if type(number) is int and not d.is_floating_point:
+    if isinstance(number, int) and not d.is_floating_point:
         check_fits(number, d)
     return bound
 

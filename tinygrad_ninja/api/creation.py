@@ -39,7 +39,7 @@ def _first_leaf(data: Any) -> Any:
 
 def _to_array(data: Any, dtype: Dtype | None) -> np.ndarray[Any, Any]:
     if observers and (observer := observing()):
-        observer.read_out("tensor()", data)
+        data = observer.read_out("tensor()", data)
     if isinstance(data, Tensor):
         data = data.numpy(force=True)
     types = _types(data)
@@ -424,4 +424,6 @@ def is_tensor(obj: Any) -> bool:
 @method_only
 def data_ptr(self: Tensor) -> int:
     """Return the address of the first element in memory."""
+    if observers and (observer := observing()):
+        observer.unrecorded("data_ptr()")
     return int(self.array.ctypes.data if isinstance(self.array, np.ndarray) else self.array.data_ptr())

@@ -11,6 +11,7 @@ from ..engine.grad_mode import is_grad_enabled
 from ..engine.hook import observers, observing
 from ..engine.reads import note_read
 from ..engine.tensor import Tensor, wrap
+from ..engine.versions import version_of
 from ..engine.view import Data, View
 from ..ops import comparison
 from .register import method_only
@@ -45,6 +46,8 @@ def numpy(self: Tensor, *, force: bool = False) -> np.ndarray[Any, Any]:
         raise RuntimeError(
             "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
         )
+    if observers and (observer := observing()):
+        observer.read_out("numpy()", self)
     result: np.ndarray[Any, Any] = namespace_of(self.array).to_numpy(self.array)
     return result
 
@@ -99,6 +102,16 @@ def __format__(self: Tensor, spec: str) -> str:
     return object.__format__(self, spec) if self.ndim else format(self.item(), spec)
 
 
+def _version(self: Tensor) -> int:
+    """Return how often the memory of a Tensor was changed in place."""
+    if observers and (observer := observing()):
+        observer.unrecorded("_version")
+    return version_of(self.array)
+
+
+Tensor._version = property(_version)  # which the engine itself does not read
+
+
 @method_only
 def __copy__(self: Tensor) -> Tensor:
     copied = wrap(self.array)
@@ -112,6 +125,8 @@ def __deepcopy__(self: Tensor, memo: dict[int, Any]) -> Tensor:
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
             "at the moment: detach() this one first"
         )
+    if observers and (observer := observing()):
+        observer.unrecorded("a deep copy of a Tensor", "clone() it")
     copied: Tensor = object.__new__(Tensor if isinstance(self, (View, Data)) else type(self))
     copied.array = namespace_of(self.array).deepcopy(self.array, memo)
     copied.edge = None

@@ -209,6 +209,11 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         raise TypeError(f"can't assign a {type(value).__name__} to a Tensor: a Tensor or a number is needed")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise ValueError(f"the number {value} is too big to convert to 63 bits and a sign")
+    observer = observing() if observers else None
+    if observer is not None and _fills(self, index, value) and observer.unknown(index.array):
+        # By where(), for positions would be those of this mask alone.
+        self.masked_fill_(index, value.reshape(()) if isinstance(value, Tensor) else value)
+        return
     basic, advanced = _split(self.array, index)
     target = self if _is_whole(basic, self.array.shape) else _view(self, basic)
     if advanced and is_grad_enabled():
@@ -225,6 +230,13 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     if extra > 0 and all(n == 1 for n in source.shape[:extra]):
         source = source.reshape(source.shape[extra:])
     assign(target, source, advanced or EVERYWHERE, shape)
+
+
+def _fills(self: Tensor, index: Any, value: Any) -> bool:
+    """Return whether one number is assigned where a mask of the Tensor's own shape is true."""
+    single = not isinstance(value, Tensor) or value.numel() == 1
+    mask = isinstance(index, Tensor) and index.dtype is dtypes.bool and index.shape == self.shape
+    return single and mask
 
 
 def _is_whole(basic: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
@@ -296,10 +308,9 @@ def _check_integers(index: Tensor, name: str) -> None:
 
 def _check_bounds(index: Tensor, n: int, dim: int, error: type[Exception] = RuntimeError) -> None:
     array = index.array
-    if observers and (observer := observing()) and observer.unknown(array):
+    if observers and (observer := observing()):
         what = f"an index is out of bounds for dimension {dim} with size {n}"
-        observer.check(array, 0, n, error, what)
-        return
+        array = observer.check(array, 0, n, error, what)
     if index.numel() and (int(array.min()) < 0 or int(array.max()) >= n):
         invalid = int(array.min()) if int(array.min()) < 0 else int(array.max())
         raise error(f"index {invalid} is out of bounds for dimension {dim} with size {n}")
@@ -391,10 +402,9 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
 
 def _check_classes(array: Any, n: int) -> None:
-    if observers and (observer := observing()) and observer.unknown(array):
+    if observers and (observer := observing()):
         what = f"class values must be non-negative and smaller than {n}"
-        observer.check(array, 0, n, RuntimeError, what)
-        return
+        array = observer.check(array, 0, n, RuntimeError, what)
     if int(array.min()) < 0:
         raise RuntimeError("Class values must be non-negative.")
     if int(array.max()) >= n:

@@ -119,7 +119,7 @@ def as_dtype(d: Any) -> dtype:
 
 def scalar_dtype(value: Any) -> dtype:
     """Return the dtype of a tensor built from this Python number."""
-    code = np.dtype(type(value)).kind
+    code = np.dtype(value.__class__).kind
     return _default if code == "f" else _SCALARS[code]
 
 
@@ -135,7 +135,7 @@ def wrapped(number: Any, d: dtype) -> Any:
     An integer out of the range of an integer dtype wraps around, as in PyTorch. Raises OverflowError beyond
     64 bits.
     """
-    if type(number) is not builtins.int:
+    if not isinstance(number, builtins.int) or isinstance(number, builtins.bool):
         return number
     check_width(number)
     if d.category != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,9 +65,13 @@ def follow(
         for done in range(1, first + 1):
             report(done)
     started = shown = now = time.perf_counter()
+    patience = threading.Timer(1.0, console.out, ["compiling the step …"])
+    if training.compiled and not quiet:
+        patience.start()
     with progress, signals() as received:
         task = progress.add_task("", total=steps, completed=first, status="time")
         for done in run.train(save_every, lambda: bool(received)):
+            patience.cancel()  # the first step is done
             if watch is not None:
                 watch(done)
             if not quiet:
@@ -80,6 +85,7 @@ def follow(
                 recent = training.losses[max(0, done - 1000) : done].mean()
                 status = f"loss {recent:.4f}, {(done - first) / (now - started):,.0f} steps/s,"
                 progress.update(task, completed=done, status=status, refresh=True)
+    patience.cancel()
     if received:  # also after the last step, while the checkpoint was written
         return received[0]
     if not training.done:  # another rank has received the signal

@@ -16,7 +16,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
-    from ..ops import Precision
+    from ..ops import Operation, Precision
     from .node import Node
     from .value import Value
 
@@ -94,6 +94,10 @@ class Observer:
         that autocast computes it in, None where any will do."""
         return args if self.outer is None else self.outer.arguments(precision, args)
 
+    def operand(self, op: Operation, x: Any) -> Any:
+        """Return what a number, or a Tensor, is to be as the operand of an operation with a Tensor."""
+        return x if self.outer is None else self.outer.operand(op, x)
+
     def recorded(self, node: Node | Value) -> None:
         """Take notice of a new node of the record."""
         if self.outer is not None:
@@ -113,18 +117,19 @@ class Observer:
     # -- what is decided by values ---------------------------------------------------------------------------
 
     def unknown(self, array: Any) -> bool:
-        """Return whether the values are to be looked at later, by `check`, and not now."""
+        """Return whether the values may be others the next time, so that nothing else may be decided by
+        them."""
         return self.outer is not None and self.outer.unknown(array)
 
-    def check(self, array: Any, low: int, high: int, error: type[Exception], message: str) -> None:
-        """Look at unknown values later: where one is not an integer of [low, high), raise error(message)."""
-        if self.outer is not None:
-            self.outer.check(array, low, high, error, message)
+    def check(self, array: Any, low: int, high: int, error: type[Exception], message: str) -> Any:
+        """Take notice that each value must be an integer of [low, high), or else error(message) is raised.
+        Return the array with the values to look at now."""
+        return array if self.outer is None else self.outer.check(array, low, high, error, message)
 
-    def read_out(self, how: str, data: Any) -> None:
-        """Take notice that what calls itself `how` copies the values of data, or of what lists hold."""
-        if self.outer is not None:
-            self.outer.read_out(how, data)
+    def read_out(self, how: str, data: Any) -> Any:
+        """Take notice that what calls itself `how` copies the values of data, or of what lists hold; return
+        the data to copy."""
+        return data if self.outer is None else self.outer.read_out(how, data)
 
     def number(self, x: Any) -> Any:
         """Return x, of one element, as a Python number that the engine computes with."""
@@ -143,11 +148,7 @@ class Observer:
         else:
             self.outer.write(holder, slot, value)
 
-    def set_attribute(self, module: Any, name: str) -> None:
-        """Take notice that an attribute of a Module is about to be set."""
+    def changed(self, array: Any) -> None:
+        """Take notice that a change of the memory of an array is counted."""
         if self.outer is not None:
-            self.outer.set_attribute(module, name)
-
-    def param_groups(self, optimizer: Any) -> list[dict[str, Any]]:
-        """Return an optimizer's groups."""
-        return optimizer._param_groups if self.outer is None else self.outer.param_groups(optimizer)
+            self.outer.changed(array)

@@ -10,6 +10,7 @@ from ..arrays import dtypes
 from ..arrays.dispatch import NAMESPACES, array_dtype, check_device, dtype_of
 from ..ops import elementwise
 from ..ops.operation import Operation
+from .hook import observers, observing
 from .tensor import Tensor, bare
 
 
@@ -28,7 +29,7 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
     not a number. Raise RuntimeError where the devices differ.
     """
     foreign = isinstance(a, np.ndarray) or isinstance(b, np.ndarray)
-    a, b = _operand(a), _operand(b)
+    a, b = _operand(op, a), _operand(op, b)
     if a is NotImplemented or b is NotImplemented:
         return NotImplemented, NotImplemented
     tensors = [x for x in (a, b) if isinstance(x, Tensor)]
@@ -71,13 +72,15 @@ def _common_dtype(
 def _cast(x: Any, dtype: dtypes.dtype) -> Any:
     if not isinstance(x, Tensor) or dtype_of(x.array) is dtype:
         return x
+    if dtype.itemsize == 2 and (number := getattr(x.array, "settled", None)) is not None:
+        return number  # which is not rounded to half precision where it meets a Tensor
     return elementwise.cast(x, array_dtype(x.array, dtype))
 
 
-def _operand(x: Any) -> Any:
+def _operand(op: Operation, x: Any) -> Any:
     """Return an operand as a Tensor or a Python number; NotImplemented where it is neither."""
     if isinstance(x, np.generic):  # np.float64 is a float too
         return x.item()
     if isinstance(x, (Tensor, float, int)):
-        return x
+        return observer.operand(op, x) if observers and (observer := observing()) else x
     return bare(x) if isinstance(x, np.ndarray) else NotImplemented

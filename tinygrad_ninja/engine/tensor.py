@@ -14,7 +14,7 @@ from .absent import Offering
 from .attributes import Size, device
 from .hook import observers, observing
 from .node import Node, succeed
-from .versions import note_change, version_of
+from .versions import note_change
 
 
 class Tensor(metaclass=Offering):
@@ -35,7 +35,7 @@ class Tensor(metaclass=Offering):
             self.array = np.zeros((data, *more), np.float32)
         else:
             if observers and (observer := observing()):
-                observer.read_out("Tensor()", data)
+                data = observer.read_out("Tensor()", data)
             self.array = np.array(
                 data.array if isinstance(data, Tensor) else data, dtypes.get_default_dtype().numpy
             )
@@ -210,13 +210,9 @@ class Tensor(metaclass=Offering):
         __pos__: Any
         __getitem__: Any
         __setitem__: Any
+        _version: Any
 
     # -- changes in place ------------------------------------------------------------------------------------
-
-    @property
-    def _version(self) -> int:
-        """Return how often its memory was changed in place."""
-        return version_of(self.array)
 
     def _write(self, array: Any) -> None:
         mine = self.array

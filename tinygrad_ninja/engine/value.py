@@ -306,7 +306,7 @@ class Value:
     tanh = _unary(ops.tanh)
 
     def __float__(self) -> float:
-        return self.data
+        return float(self.data)
 
     def __repr__(self) -> str:
         return f"Value(data={self.data}, grad={self.grad})"

@@ -6,6 +6,7 @@ from typing import Any
 from weakref import ref
 
 from ..arrays.dispatch import namespace_of
+from .hook import observers, observing
 from .node import clock
 
 
@@ -28,6 +29,8 @@ last_change = -1
 def note_change(array: Any) -> None:
     """Remember that the memory of `array` has been written to."""
     global last_change
+    if observers and (observer := observing()):
+        observer.changed(array)
     storage = namespace_of(array).storage(array)
     version = _versions.get(id(storage))
     if version is None:

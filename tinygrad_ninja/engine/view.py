@@ -77,7 +77,7 @@ class View(Tensor):
         if not _share_memory(out.array, base.array):
             return out
         view = _new(cls)
-        view._array, view.base, view.how = out._array, base, (operation, parameters)
+        view.array, view.base, view.how = out._array, base, (operation, parameters)
         several = type(base) is cls
         view.root = base.root if several else base
         view.one_of_several = several and base.one_of_several

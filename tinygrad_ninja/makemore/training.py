@@ -58,7 +58,8 @@ class Training:
         )
         model.train()
         self._descend = self._descent()
-        if train[0].device.type == "cpu" and not eager:
+        self.compiled = train[0].device.type == "cpu" and not eager
+        if self.compiled:
             self._descend = compile(self._descend)
 
     @property
@@ -80,12 +81,40 @@ class Training:
 
         Raises TrainingError where the loss is infinite or not a number.
         """
+        if self.compiled and not self.done:
+            self._record()
         while not self.done:
             self.losses[self.step] = self.update(self.settings.learning_rate(self.step))
             self.step += 1
             if self.settings.eval_every and self.step % self.settings.eval_every == 0:
                 self._evaluate()
             yield self.step
+
+    def _record(self) -> None:
+        """Let the step be recorded, at several learning rates, and undo what these calls have done.
+
+        A call that is recorded computes as eager code does, and its last digits are others than those of a
+        compiled one. A training that is resumed would record at other steps than one that was not.
+        """
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        before = [tensor.detach().clone() for tensor in tensors]
+        known = {p: {name: x.clone() for name, x in kept.items()} for p, kept in self.optimizer.state.items()}
+        stream = self.generator.get_state()
+        rate = self.settings.learning_rate(self.step)
+        for part in (1.0, 0.5, 0.25, 0.125):
+            for group in self.optimizer.param_groups:
+                group["lr"] = part * rate
+            self._descend()
+        self.generator.set_state(stream)
+        self.optimizer.zero_grad()
+        for tensor, was in zip(tensors, before, strict=True):
+            tensor.data.copy_(was)
+        for p, kept in self.optimizer.state.items():
+            for name, x in kept.items():
+                if p in known:
+                    x.data.copy_(known[p][name])
+                else:  # a new state of SGD's, or of Adam's, is zero
+                    x.data.zero_()
 
     def update(self, lr: float) -> float:
         """Take one step of gradient descent at rate `lr` and return the loss of its batch, in nats.
@@ -105,9 +134,9 @@ class Training:
     def _descent(self) -> Callable[[], Tensor]:
         """Return a function that takes one step and returns the loss before it.
 
-        It reads no attributes, so that the compiled step need not check whether they have changed.
+        It reads no attributes of this object, which change with every step.
         """
-        model, optimizer, generator, backward = self.model, self.optimizer, self.generator, self._backward
+        model, optimizer, generator, backward = self.model, self.optimizer, self.generator, self._backward()
         (X, Y), batch = self._share(self.train), self._batch
 
         def step() -> Tensor:
@@ -130,9 +159,9 @@ class Training:
     def _share(self, examples: Examples) -> Examples:
         return examples
 
-    def _backward(self, loss: Tensor, targets: Tensor) -> Tensor:
-        loss.backward()
-        return loss
+    def _backward(self) -> Callable[[Tensor, Tensor], Tensor]:
+        """Return a function of a loss and its targets that goes back and returns the loss of all."""
+        return _go_back
 
     def _dev_loss(self) -> float:
         return evaluate(self.model, *self.dev)
@@ -211,3 +240,8 @@ def count_targets(Y: Tensor) -> int:
     """Return the number of letters of Y that are not -100."""
     count: int = Y.ne(-100).sum().item()
     return count
+
+
+def _go_back(loss: Tensor, targets: Tensor) -> Tensor:
+    loss.backward()
+    return loss

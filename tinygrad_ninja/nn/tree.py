@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..arrays.dispatch import namespace_of
-from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor, wrap
 
 if TYPE_CHECKING:
@@ -58,8 +57,6 @@ class Tree:
             raise AttributeError(
                 f"cannot set {name!r} before Module.__init__() was called: call super().__init__()"
             )
-        if observers and (observer := observing()):
-            observer.set_attribute(self, name)
         type_name = type(value).__name__
         if isinstance(value, Parameter):
             self._forget(name, but=self._parameters)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays.dispatch import NAMESPACES
 from .elementwise import pointwise
 from .facts import C
 
@@ -48,11 +49,18 @@ def trunc(xp: Any, x: Any, /) -> Any:
     return xp.trunc(x)
 
 
+def _holds(condition: Any) -> bool:
+    """Return the truth of an array of one element, which decides only whether an error is raised: a recording
+    leaves this check to what it records."""
+    xp = NAMESPACES[type(condition)]
+    return bool(xp.checked(condition) if hasattr(xp, "checked") else condition)
+
+
 def _refuse_zero(xp: Any, a: Any, b: Any) -> None:
     """Raise RuntimeError for a division of integers by zero, which unlike that of floats has no result."""
     integral = xp.is_integral(a if hasattr(a, "dtype") else b)
     empty = 0 in (*getattr(a, "shape", ()), *getattr(b, "shape", ()))
-    if integral and not empty and not (b if isinstance(b, (int, float)) else xp.all(b, None, False)):
+    if integral and not empty and not _holds(b if isinstance(b, (int, float)) else xp.all(b, None, False)):
         raise RuntimeError("integer division by zero (ZeroDivisionError)")
 
 

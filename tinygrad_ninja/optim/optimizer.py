@@ -41,8 +41,6 @@ class Optimizer:
     @property
     def param_groups(self) -> list[dict[str, Any]]:
         """Return the groups: dicts of "params" and settings."""
-        if observers and (observer := observing()):
-            return observer.param_groups(self)
         return self._param_groups
 
     @param_groups.setter
@@ -83,7 +81,7 @@ class Optimizer:
         """Raise ValueError for a setting that is out of its range, TypeError for one that is no number."""
         for name, label in (("lr", "learning rate"), ("weight_decay", "weight_decay value")):
             value = group[name]
-            if type(value) not in (int, float):  # NumPy's numbers would decide the parameters' dtype
+            if value.__class__ not in (int, float):  # NumPy's numbers would decide the parameters' dtype
                 raise TypeError(f"{label} must be a Python number, not a {type(value).__name__}")
             if not value >= 0:
                 raise ValueError(f"Invalid {label}: {value}")

@@ -16,11 +16,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..arrays import numpy_arrays
-from ..arrays.dispatch import NAMESPACES
+from ..arrays.dispatch import NAMESPACES, array_dtype, namespace_of
+from ..arrays.dtypes import from_numpy_dtype
 from ..engine.callers import callers
 from ..ops import TABLE, Operation, comparison, elementwise, indexing, reduction, rounding, shape
 from ..ops.standard import entry_called
-from .instructions import Array, Instruction, Var, evaluate, substitute
+from .instructions import Array, Instruction, Var, evaluate, flatten, substitute
 
 
 class ReadOutError(RuntimeError):
@@ -66,8 +67,8 @@ class Tape:
         """Return a variable as its array; anything else unchanged."""
         return self.array(x) if isinstance(x, Var) else x
 
-    def constant(self, value: Array) -> Traced:
-        """Return the array of a constant: all its elements are equal."""
+    def constant(self, value: Array, like: Any = None) -> Traced:
+        """Return the array of a constant: all its elements are equal. like: an array of the kind wanted."""
         return self.array(Var(value, constant=True))
 
     def value(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Array:
@@ -89,6 +90,10 @@ class Tape:
         """Return a() where the condition holds, else b(): as it was when this was recorded."""
         return a() if condition else b()
 
+    def checked(self, condition: Traced) -> Any:
+        """Return the truth of what decides only whether an error is raised."""
+        return plain(condition)
+
     def device(self, x: Traced) -> str:
         """Return the device of the numbers that a traced array stands for."""
         return "cpu"
@@ -98,25 +103,35 @@ class Tape:
         return x
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Traced:
-        """Compute the operation and record it, unless that was done before, or its result is a constant, or
-        one of its inputs."""
+        """Compute the operation and record it, and return its result."""
         value = self.value(operation, inputs, parameters)
         if self.closed:
             return value.view(Traced)
+        array = self.array(self.record(operation, inputs, parameters, value))
+        if operation.view:
+            array.origin = (inputs[0], operation, parameters)
+        return array
+
+    def record(
+        self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...], value: Array
+    ) -> Var:
+        """Record an operation with its result, and return the variable of that: a new one, unless the same
+        was computed before, or it is a constant, or one of the inputs."""
         variables = tuple(self.variable(x) for x in inputs)
         if self.depends_on_constants(variables, parameters) and value.size and (value == value.flat[0]).all():
-            return self._result(Var(value, constant=True), operation, inputs, parameters)
+            return Var(value, constant=True)
         neutral = self.neutral(operation)
         if neutral is not None:
             swap = operation.commutative and not _is(variables[1], neutral)
             x, what = (inputs[1], variables[0]) if swap else (inputs[0], variables[1])
             if _is(what, neutral) and np.shape(x) == value.shape and np.asarray(x).dtype == value.dtype:
-                return self.array(self.variable(x))
-        options = substitute(parameters, self.variable)
+                var: Var = self.variable(x)
+                return var
         if operation is shape.reshape and (summed := self._summed.get(variables[0])) is not None:
             x, axes = summed  # the dimensions of size 1 that the sum kept are dropped now
             if value.shape == tuple(n for i, n in enumerate(x.shape) if i not in axes):
-                return self.apply(reduction.sum, (self.array(x),), (axes, False))
+                operation, variables, parameters = reduction.sum, (x,), (axes, False)
+        options = substitute(parameters, self.variable)
         same = (operation, repr(tuple(map(_identity, variables))), repr(substitute(options, _identity)))
         result = self._computed.get(same)
         if result is None or operation is shape.clone:  # a clone is always another array
@@ -127,16 +142,7 @@ class Tape:
             )
             if operation is reduction.sum and options[0] is not None and options[1]:
                 self._summed[result] = variables[0], options[0]
-        return self._result(result, operation, inputs, parameters)
-
-    def _result(
-        self, var: Var, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]
-    ) -> Traced:
-        """Return the array of a result, and for a view, from what it was taken."""
-        array = self.array(var)
-        if operation.view:
-            array.origin = (inputs[0], operation, parameters)
-        return array
+        return result
 
 
 class Traced(np.ndarray[Any, Any]):
@@ -154,7 +160,7 @@ class Traced(np.ndarray[Any, Any]):
         traced = [x for x in inputs if isinstance(x, Traced) and x.var is not None]
         if method != "__call__" or not traced:
             return getattr(ufunc, method)(*map(plain, inputs), **options)
-        entry, *more = _POWERS.get(ufunc) or (_entry_of(ufunc),)
+        entry, *more = operation_of(ufunc) or refuse(f"numpy.{ufunc.__name__}")
         return traced[0].tape.apply(entry, (*inputs, *more), ())
 
     def __getitem__(self, key: Any) -> Any:
@@ -264,11 +270,11 @@ _GUARDED = {
 
 
 @cache  # each operator of a traced function asks
-def _entry_of(ufunc: np.ufunc) -> Operation:
-    """Return the entry of the table for NumPy's function, or Python's operator. Raise ReadOutError where
-    there is none."""
+def operation_of(ufunc: np.ufunc) -> tuple[Any, ...]:
+    """Return the operation that NumPy's function, or Python's operator, is, and its further operands; an
+    empty tuple where there is none."""
     entry = _GUARDED.get(ufunc) or next((entry for entry in TABLE.values() if entry.ufunc is ufunc), None)
-    return entry or refuse(f"numpy.{ufunc.__name__}")
+    return _POWERS.get(ufunc) or (() if entry is None else (entry,))
 
 
 class _Namespace:
@@ -294,6 +300,9 @@ class _Namespace:
     def either(self, condition: Traced, a: Callable[[], Any], b: Callable[[], Any]) -> Any:
         return _tape((condition,)).either(condition, a, b)
 
+    def checked(self, condition: Any) -> bool:
+        return bool(_tape((condition,)).checked(condition))
+
     def index(self, x: Traced, key: tuple[Any, ...]) -> Any:
         advanced = any(hasattr(item, "shape") for item in key)
         if advanced and key[-1] is Ellipsis:
@@ -307,10 +316,10 @@ class _Namespace:
         return _tape(arrays).apply(shape.stack, tuple(arrays), (axis,))
 
     def zeros_like(self, x: Traced) -> Any:
-        return x.tape.constant(np.zeros(x.shape, x.dtype))
+        return x.tape.constant(np.zeros(x.shape, x.dtype), x)
 
     def ones_like(self, x: Traced) -> Any:
-        return x.tape.constant(np.ones(x.shape, x.dtype))
+        return x.tape.constant(np.ones(x.shape, x.dtype), x)
 
     def asarray(self, x: Any) -> Any:
         return np.asarray(x).view(Traced) if not isinstance(x, Traced) else x
@@ -328,19 +337,35 @@ class _Namespace:
         return _tape((x,)).apply(shape.to_device, (x,), (device,))
 
     def storage(self, x: Any) -> Any:
-        return x.memory() if isinstance(x, Traced) else numpy_arrays.storage(x)
+        return x.memory() if isinstance(x, Traced) else namespace_of(x).storage(x)
 
     def arange(self, n: int) -> Array:
         return numpy_arrays.arange(n)
 
 
-_CLOSED = Tape()
-_CLOSED.closed = True
+class _Untraced(Tape):
+    """What stands for the tape where nothing is traced any more."""
+
+    def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
+        array = next(x for x in flatten((*inputs, *parameters)) if hasattr(x, "dtype"))
+        kind = plain(array)
+
+        def known(x: Any) -> Any:
+            return array_dtype(kind, from_numpy_dtype(x)) if isinstance(x, np.dtype) else plain(x)
+
+        return evaluate(operation, namespace_of(kind), map(plain, inputs), substitute(parameters, known))
+
+    def device(self, x: Any) -> str:
+        return namespace_of(plain(x)).device(x)
+
+
+_UNTRACED = _Untraced()
 
 
 def _tape(args: Any) -> Tape:
-    """Return the tape of the first traced argument; where there is none, a closed one."""
-    return next((x.tape for x in args if isinstance(x, Traced) and x.var is not None), _CLOSED)
+    """Return the tape of the first traced argument; where there is none, one that records
+    nothing."""
+    return next((x.tape for x in args if isinstance(x, Traced) and x.var is not None), _UNTRACED)
 
 
 XP = _Namespace()

@@ -73,8 +73,8 @@ class BatchNormMLP(MLP):
             bnmeani, bnstdi = self._statistics(hprebn)
             with no_grad():
                 decay = 1 - self.momentum
-                self.bnmean_running = decay * self.bnmean_running + self.momentum * bnmeani
-                self.bnstd_running = decay * self.bnstd_running + self.momentum * bnstdi
+                self.bnmean_running.copy_(decay * self.bnmean_running + self.momentum * bnmeani)
+                self.bnstd_running.copy_(decay * self.bnstd_running + self.momentum * bnstdi)
         else:
             bnmeani, bnstdi = self.bnmean_running, self.bnstd_running
         return self.bngain * (hprebn - bnmeani) / bnstdi + self.bnbias

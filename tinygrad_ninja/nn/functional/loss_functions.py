@@ -166,18 +166,24 @@ def _sorted_out(classes: Any, n: int, ignore_index: int) -> tuple[Any, Any]:
     if observers and (observer := observing()) and observer.unknown(classes):
         ignored = classes == ignore_index  # even where none is: there may be some in later calls
         classes = namespace_of(classes).where(ignored, 0, classes)
-        observer.check(classes, 0, n, IndexError, f"a target is out of bounds: there are {n} classes")
+        what = f"a target is out of bounds: there are {n} classes"
+        _check_classes(observer.check(classes, 0, n, IndexError, what), n)
         return classes, ignored
     ignored = None
     lowest, highest = int(classes.min()), int(classes.max())
     if lowest <= ignore_index <= highest and (classes == ignore_index).any():
         ignored = classes == ignore_index
         classes = classes * ~ignored
-        lowest, highest = int(classes.min()), int(classes.max())
+    if lowest < 0 or highest >= n:
+        _check_classes(classes, n)
+    return classes, ignored
+
+
+def _check_classes(classes: Any, n: int) -> None:
+    lowest, highest = int(classes.min()), int(classes.max())
     if lowest < 0 or highest >= n:
         invalid = lowest if lowest < 0 else highest
         raise IndexError(f"Target {invalid} is out of bounds: there are {n} classes")
-    return classes, ignored
 
 
 def _check_target(input: Tensor, target: Tensor) -> None:

@@ -13,7 +13,7 @@ from ... import ops
 from ...ops import Operation
 from ..instructions import Instruction
 from .entries import RESHAPES
-from .tape import UnsupportedError
+from .refusals import UnsupportedError
 
 
 def uncompiled(instruction: Instruction) -> UnsupportedError:

@@ -13,8 +13,12 @@ from operator import le
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ...engine.tensor import Tensor, wrap
+from ...engine.versions import note_change
 from ...rng.generator import _TWISTER_SIZE
+from .checks import CheckError
 from .memory import pointer
 from .shapes import is_torch
 
@@ -40,6 +44,7 @@ class Caller:
 
     def __init__(self, step: Step) -> None:
         self.step = step
+        self.generators = [*dict.fromkeys(draw.generator for draw in step.captured.draws)]
         self.moves: set[int] = set()  # the slots that got other memory since the last call of `apart`
         self.changed = {address.buffer.slot for address, _ in step.stores}
         table = step.table
@@ -84,6 +89,11 @@ class Caller:
         self._starts, self._ends = [start for start, _ in spans], [end for _, end in spans]
         _same(all(map(le, self._ends, self._starts[1:])), _SHARED)
 
+    def give_back(self, *marks: Any) -> None:
+        """Return the generators to where they were before the step drew."""
+        for generator, mark in zip(self.generators, marks, strict=True):
+            generator.return_to(mark)
+
     def words(self, number: int, slot: int) -> tuple[Any, int]:
         """Draw random words beyond those in the generator's memory; return its new memory, and the address of
         that."""
@@ -94,6 +104,17 @@ class Caller:
     def fresh(self, slot: int) -> Tensor:
         """Return a new gradient, where somebody holds the last one: its memory is theirs from now on."""
         return wrap(self.step.table.renew(slot))
+
+
+def arranged(array: Any, strides: tuple[int, ...]) -> Any:
+    """Return a copy of an array with these strides, counted in elements."""
+    if is_torch(array):
+        return array.new_empty_strided(array.shape, strides).copy_(array)
+    span = 1 + sum((n - 1) * step for n, step in zip(array.shape, strides, strict=True))
+    steps = tuple(step * array.itemsize for step in strides)
+    copied = np.lib.stride_tricks.as_strided(np.empty(span, array.dtype), array.shape, steps)
+    copied[...] = array
+    return copied
 
 
 def caller(step: Step) -> Any:
@@ -115,19 +136,6 @@ def caller(step: Step) -> Any:
             f"if {bind(f'needs{i}', node)}._grad is not {bind(f'had{i}', grad)}: "
             "same(False, 'a gradient is there that was not, or the reverse')"
         )
-    for i, (group, fixed) in enumerate(step.captured.settings):
-        settings = ", ".join(f"{bind(f'group{i}', group)}[{name!r}]" for name in fixed)
-        checks.append(
-            f"if ({settings},) != {bind(f'fixed{i}', tuple(fixed.values()))}: "
-            "same(False, 'a setting of the optimizer was changed')"
-        )
-    for i, optimizer in enumerate(step.captured.optimizers):
-        mine = bind(f"optimizer{i}", optimizer)
-        for name, kept in (("state", optimizer.state), ("param_groups", optimizer.param_groups)):
-            checks.append(
-                f"if {mine}.{name} is not {bind(f'{name}{i}', kept)} or len({name}{i}) != {len(kept)}: "
-                "same(False, 'the state or the groups of the optimizer were replaced')"
-            )
 
     def named(owner: Tensor, place: int) -> str:
         """Return the text for a Tensor, or for the array that is given in its place."""
@@ -137,23 +145,24 @@ def caller(step: Step) -> Any:
         """Return the text for the array that it holds now."""
         return name if place in step.bare else f"{name}._array"
 
+    def copied(slot: int) -> str:
+        """Return the text for a copy of what was computed, with the strides that eager code gives it."""
+        array, layout = step.table.arrays[slot], step.layouts.get(slot)
+        name = bind(f"out{slot}", array)
+        if layout is None:
+            return f"{name}.{'clone' if is_torch(array) else 'copy'}()"
+        return f"{bind('arranged', arranged)}({name}, {layout})"
+
+    def taken(name: str, slot: int) -> list[str]:
+        """Return the lines that make a Tensor of it."""
+        return [f"{name} = new(Tensor)", f"{name}._array = {copied(slot)}", f"{name}.edge = None"]
+
     for i, (owner, array, slot, place) in enumerate(step.owners):
         name = named(owner, place)
         source = held(name, place)
         state.append(f"a{i}")
         names[f"first_a{i}"] = array
-        if place < 0:
-            checks.append(
-                f"if {name}.edge is not {bind(f'edge{i}', owner.edge)}: "
-                "same(False, 'whether a Tensor requires a gradient was changed')"
-            )
         checks.append(f"if {source} is not a{i}: a{i} = own.moved({slot}, {source})")
-    leaves = [owner.edge for owner, *_, place in step.owners if place < 0 and owner.edge is not None]
-    for i, leaf in enumerate(dict.fromkeys([*leaves, *(node for node, _ in step.captured.gradients)])):
-        hooks = tuple((leaf.hooks or {}).values())
-        now = f"{bind(f'leaf{i}', leaf)}.hooks"
-        changed = f"tuple({now}.values()) != {bind(f'hooks{i}', hooks)}" if hooks else now
-        checks.append(f"if {changed}: same(False, 'a hook was added or removed')")
     for i, owner, place in step.shared:
         checks.append(f"if {held(named(owner, place), place)} is not a{i}: same(False, {_SHARED!r})")
     if own.changed:
@@ -166,9 +175,23 @@ def caller(step: Step) -> Any:
         others = [f"is args[{j}].edge" for j, other in step.leaves.items() if j < i and other is not leaf]
         others += ["in known"] if leaf not in known else []
         checks += [f"if args[{i}].edge {other}: same(False, {_SHARED!r})" for other in others]
+    # A Tensor that gets other memory leaves those behind that shared the old one, but not itself.
+    for tensor, _ in step.rebound_slots:
+        mine = named(tensor, step.given.get(tensor, -1))
+        for other, place in holders:
+            if place >= 0 or tensor in step.given:
+                is_ = "is not" if other is tensor else "is"
+                checks.append(f"if {mine} {is_} {named(other, place)}: same(False, {_SHARED!r})")
     checks += [f"{bind(f'guard{i}', guard)}()" for i, guard in enumerate(step.guards)]
-    for i, (holder, read) in enumerate(step.numbers):
-        before.append(f"{bind(f'number{i}', holder)}[()] = {bind(f'read{i}', read)}(args)")
+    for i, (number, read) in enumerate(step.numbers):
+        before.append(f"{bind(f'number{i}', number)}[()] = {bind(f'read{i}', read)}(args)")
+    run, marks = ["run()"], [f"mark{i}" for i in range(len(own.generators))]
+    if step.complains and marks:  # it draws before it finds an error, and eager code draws anew
+        before += [
+            f"{mark} = {bind(f'g_{mark}', g)}.mark()" for mark, g in zip(marks, own.generators, strict=True)
+        ]
+        run = ["try: run()", "except CheckError:", f"    own.give_back({', '.join(marks)})", "    raise"]
+        names["CheckError"] = CheckError
     for i, (generator, n, slot) in enumerate(
         (*word, slot) for word, slot in zip(step.words, step.word_slots, strict=True)
     ):
@@ -184,10 +207,10 @@ def caller(step: Step) -> Any:
             f"else: {slow}",
         ]
         before += fast if step.source else [slow]
-    for i, (draw, holder) in enumerate(step.draws):
+    for i, (draw, drawn) in enumerate(step.draws):
         method = bind(f"draw{i}", getattr(draw.generator, draw.method))
         before.append(
-            f"{bind(f'holder{i}', holder)}[...] = {method}"
+            f"{bind(f'holder{i}', drawn)}[...] = {method}"
             f"(*{bind(f'with{i}', draw.arguments)}, **{bind(f'options{i}', draw.options)})"
         )
     for i, (node, place_of) in enumerate(step.gradient_slots):
@@ -195,27 +218,34 @@ def caller(step: Step) -> Any:
         if place_of is None:
             after.append(f"{target}._grad = None")
             continue
+        if place_of in step.layouts:
+            after += [*taken(f"t{i}", place_of), f"{target}._grad = t{i}"]
+            continue
         state.append(f"t{i}")
         names[f"first_t{i}"] = wrap(step.table.arrays[place_of])
         # Held by the node, by t, and by the call of count; its array by the table and by the Tensor.
         before.append(
-            f"if count(t{i}) > (3 if {target}._grad is t{i} else 2) or count(t{i}._array) > 3: "
+            f"if count(t{i}) > (3 if {target}._grad is t{i} else 2) or count(t{i}._array) > 3"
+            f"{'' if is_torch(step.table.arrays[place_of]) else f' or count(t{i}._array.base) > 2'}: "
             f"t{i} = own.fresh({place_of})"
         )
         after.append(f"{target}._grad = t{i}")
+    for owner, place_of in step.rebound_slots:
+        place = step.given.get(owner, -1)
+        if place not in step.bare:  # the Tensor that an array is given in is the function's own
+            after.append(f"{named(owner, place)}._array = {copied(place_of)}")
+    number_of = {slot: i for i, (_, _, slot, _) in enumerate(step.owners)}
+    for memory in step.captured.noted:
+        names["note_change"] = note_change
+        after.append(f"note_change(a{number_of[memory.address.buffer.slot]})")
     results = []
     for i, slot in enumerate(step.result_slots):
-        copy = "clone" if is_torch(step.table.arrays[slot]) else "copy"
-        after += [
-            f"r{i} = new(Tensor)",
-            f"r{i}._array = {bind(f'out{i}', step.table.arrays[slot])}.{copy}()",
-            f"r{i}.edge = None",
-        ]
+        after += taken(f"r{i}", slot)
         results.append(f"r{i}")
-    answer = results[0] if step.plain_result else f"fill([{', '.join(results)}])"
+    answer = results[0] if step.plain_result else f"fill([{', '.join(results)}], args)"
     if not step.plain_result:
         names["fill"] = step.fill
-    body = [*checks, *before, "run()", *after, f"return {answer}"]
+    body = [*checks, *before, *run, *after, f"return {answer}"]
     lines = ["def make():", *(f"    {name} = first_{name}" for name in state), "    def call(args):"]
     lines += [f"        nonlocal {', '.join(state)}"] if state else []
     lines += [f"        {line}" for line in body]

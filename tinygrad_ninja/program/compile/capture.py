@@ -1,11 +1,9 @@
-"""Recording a whole step: what it computes, what it draws, and what it leaves changed.
+"""Recording a whole step while it runs: what it computes, what it draws, and what it leaves changed.
 
-While a function runs under `Recording`, an observer of its thread, every Tensor it touches shows a `Recorded`
-array, however the function reached that Tensor; the engine's operations and rules run on
-these as on any other kind of array and leave instructions on a tape. Nothing is written to memory: a change
-in place only says which variable that memory holds from then on. What Tensors, nodes and generators hold is
-kept in the recording, and gone with it; attributes of Modules and an optimizer's state are restored. So a
-recording leaves no trace, whether it succeeds or not.
+The recording is the first call. A function runs under `Recording`, an observer of its thread, and does what
+it does: Tensors hold real arrays, memory, gradients and generators change. What the engine computes with are
+recorded arrays, which stand for the real ones and leave instructions on a tape. Where something can't be
+recorded, the tape is closed with the reason, and the call goes on as eager code.
 """
 
 from __future__ import annotations
@@ -15,25 +13,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import get_ident
 from typing import Any, Self
+from weakref import WeakSet, ref
 
 import numpy as np
 
 from ...arrays.dispatch import namespace_of
 from ...engine.hook import Observer, observers
-from ...engine.node import Node, clock
+from ...engine.node import Node, ancestors, clock
 from ...engine.tensor import Tensor, wrap
 from ...engine.value import Value
-from ...nn.module import Module
-from ...optim.optimizer import Optimizer
+from ...ops import Operation, elementwise
 from ...rng.generator import Generator
-from ..instructions import Array, Instruction, Var
-from ..trace import XP, ReadOutError
+from ..instructions import Instruction, Var, substitute
+from ..trace import XP, plain
 from .checks import Check, is_unknown, unknown_within
-from .collector import still_held
+from .outputs import Outputs
+from .recorded import Handle, Memory, Recorded, in_numpy, real
+from .refusals import read_out_message
 from .results import mapped
 from .shapes import is_torch, stand_in_for
-from .tape import Cell, Recorded, StepTape, UnsettledError, read_out_message, refuse
-from .values import ValuesMetError
+from .symbols import Number, Source, Symbol, Symbols, leave_numbers, number_of
+from .tape import StepTape
 
 
 @dataclass(eq=False)
@@ -47,34 +47,30 @@ class Draw:
     var: Var
 
 
-@dataclass(eq=False)
-class Number:
-    """A Python number that the step reads anew at every call: `read(arguments)`, as the variable `var`."""
-
-    read: Callable[[tuple[Any, ...]], float]
-    var: Var
-
-
 @dataclass
 class Captured:
     """What a step does. instructions: in order. cells: the memory of Tensors that it found, with its value
-    afterwards. checks: those to be made before. gradients: nodes, and their gradients afterwards (None: no
-    gradient); needs: the gradient that a node must have (or None) for this recording to hold. result: what
-    the function returned, with variables for Tensors. elsewhere: the arguments that the function can also
-    reach in another way. place: the device of its torch tensors, "cpu" where there are none; places: those of
-    the variables that are torch tensors.
+    afterwards. checks: those to be made before.
+    gradients: nodes, and their gradients afterwards (None: no gradient); layouts: the strides of gradients
+    and of data, by their variable, where they are not the usual ones; needs: the gradient that a node must
+    have (or None) for this recording to hold. rebound: Tensors that hold other memory afterwards, with its
+    value. noted: the memory whose changes were counted. result: what the function returned, with a `Returned`
+    for each Tensor. elsewhere: the arguments that the
+    function can also reach in another way. place: the device of its torch tensors, "cpu" where there are
+    none; places: those of the variables that are torch tensors.
     """
 
     instructions: list[Instruction]
-    cells: list[Cell]
+    cells: list[Memory]
     draws: list[Draw]
     numbers: list[Number]
     checks: list[Check]
     gradients: list[tuple[Node, Var | None]]
     needs: list[tuple[Node, Tensor | None]]
-    settings: list[tuple[dict[str, Any], dict[str, Any]]]
-    optimizers: list[Optimizer]
+    rebound: list[tuple[Tensor, Var | None]]
+    noted: list[Memory]
     result: Any = None
+    layouts: dict[Var, tuple[int, ...]] = field(default_factory=dict)
     names: dict[Var, str] = field(default_factory=dict)
     elsewhere: set[Tensor] = field(default_factory=set)
     place: str = "cpu"
@@ -89,12 +85,6 @@ def _is_memory(array: Any) -> bool:
     return type(array) is np.ndarray or is_torch(array)
 
 
-def _require_memory(array: Any) -> None:
-    """Raise UnsupportedError where a Tensor holds something other than such an array."""
-    if not _is_memory(array):
-        refuse(f"a Tensor that holds a {type(array).__name__} is not compiled")
-
-
 @contextmanager
 def _unobserved() -> Iterator[None]:
     """Let this thread run without an observer inside."""
@@ -107,315 +97,274 @@ def _unobserved() -> Iterator[None]:
 
 @dataclass(eq=False)
 class _Gradient:
-    """The gradient of a node that was there before the recording: the real one (`before`), and the one that
-    the recording sees (`now`). read: whether it was read before it was written."""
+    """The gradient that a node had before the recording; read: whether it was read before it was written."""
 
     read: bool
     before: Tensor | None
-    now: Tensor | None
-
-
-class _Group(dict[str, Any]):
-    """An optimizer's group, with the learning rate as a number that is read at each call. Settings that are
-    changed here are changed in the group, too."""
-
-    def __init__(self, recording: Recording, group: dict[str, Any]) -> None:
-        super().__init__({**group, "lr": recording.rate(group)})
-        self._recording, self._group = recording, group
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        self._group[name] = value
-        super().__setitem__(name, self._recording.rate(self._group) if name == "lr" else value)
 
 
 class Recording(Observer):
-    """A context in which the functions that this thread runs are recorded."""
+    """A context in which the functions that this thread runs are recorded. at_once: raise UnsupportedError
+    where something can't be. rates: the learning rates that are read anew at every call."""
 
-    def __init__(self) -> None:
-        self.tape = StepTape()
-        self.cells: dict[int, Cell] = {}
+    def __init__(self, at_once: bool = False, rates: Iterable[Source] = ()) -> None:
+        self.tape = StepTape(at_once)
+        self.tape.on_close = self._let_go
+        self.symbols = Symbols(self.tape)
+        self._rates = [*rates]
+        self._given: list[tuple[dict[str, Any], Symbol]] = []  # the groups that hold Symbols meanwhile
+        self.cells: list[Memory] = []
         self.draws: list[Draw] = []
-        self.numbers: list[Number] = []
         self.checks: list[Check] = []
-        self.settings: list[tuple[dict[str, Any], dict[str, Any]]] = []
-        self._born: dict[int, Array] = {}
-        # What Tensors and nodes from before hold, for this recording alone: others see the real values.
-        self._arrays: dict[Tensor, Any] = {}
+        self.met_values = False
+        self._own: dict[int, ref[Tensor]] = {}  # the Tensors that the step makes, by id
+        self._nodes: WeakSet[Node] = WeakSet()  # and its nodes
+        self._arrays: dict[Tensor, Any] = {}  # what Tensors held that hold other memory now
         self._grads: dict[Node, _Gradient] = {}
-        self._attributes: dict[tuple[Module, str], Any] = {}
-        self._optimizers: dict[Optimizer, Any] = {}
-        self._groups: dict[Optimizer, list[dict[str, Any]]] = {}
-        self._generators: dict[Generator, Generator] = {}  # for each the copy that is drawn from in its place
+        self._noted: list[Memory] = []
 
     def __enter__(self) -> Self:
         self._start = next(clock)
+        for source in self._rates:
+            assert source.group is not None
+            symbol = source.group["lr"] = self.symbols.symbol(source, source.group["lr"])
+            self._given.append((source.group, symbol))
         return super().__enter__()
 
-    def __exit__(self, *exc: Any) -> None:
+    def __exit__(self, *exc: object) -> None:
         super().__exit__()
-        self._arrays.clear()
-        self._grads.clear()
-        self._groups.clear()
-        for (module, name), value in self._attributes.items():
-            setattr(module, name, value)
-        for optimizer, state in self._optimizers.items():
-            optimizer.state = state
+        self.leave_rates()
+        if not self.tape.closed:
+            self.tape.closed = True
+            self._let_go()
+
+    def leave_rates(self) -> None:
+        """Put the learning rates back that were Symbols meanwhile, and are not set."""
+        for group, symbol in self._given:
+            if group.get("lr") is symbol:
+                group["lr"] = symbol.number
+        self._given.clear()
+
+    def _let_go(self) -> None:
+        """Leave real arrays in the place of recorded ones."""
+        for node in self._nodes:
+            if node.values is not None:
+                node.values = substitute(node.values, lambda x: plain(real(x)))
 
     # -- what it observes ------------------------------------------------------------------------------------
 
     def read(self, holder: Any, slot: str) -> Any:
+        if isinstance(holder, Value):
+            self.met_values = True
+            return super().read(holder, slot)
+        if self.tape.closed:
+            return super().read(holder, slot)
         if isinstance(holder, Tensor):
             return self._read_array(holder)
-        if isinstance(holder, Value):
-            raise ValuesMetError
-        return self._gradient(holder, True).now if self._is_older(holder) else holder._grad
+        if self._is_older(holder):
+            self._grads.setdefault(holder, _Gradient(True, holder._grad))
+        return super().read(holder, slot)
 
     def write(self, holder: Any, slot: str, value: Any) -> None:
-        if slot == "edge":
+        if isinstance(holder, Value):
+            self.met_values = True
+        elif self.tape.closed:
+            value = plain(real(value))
+        elif slot == "edge":
             if not self._is_own(holder):
-                refuse(
+                self.tape.stop(
                     "the history of a Tensor that was there before is changed; use no_grad(), or a clone()"
                 )
-            holder.edge = value
         elif isinstance(holder, Tensor):
-            self._write_array(holder, value)
-        elif isinstance(holder, Value):
-            raise ValuesMetError
+            value = self._written(holder, value)
         elif self._is_older(holder):
-            self._gradient(holder, False).now = value
-        else:
-            holder._grad = value
+            self._grads.setdefault(holder, _Gradient(False, holder._grad))
+        super().write(holder, slot, value)
 
     def _read_array(self, tensor: Tensor) -> Any:
-        array = self._held(tensor)
-        if isinstance(array, Recorded):
-            return self.tape.of(array.cell) if array.cell is not None else array
-        _require_memory(array)
-        return self.tape.of(self.cell(tensor, array))
-
-    def _held(self, tensor: Tensor) -> Any:
-        """Return what a Tensor holds for this recording: a recorded array, or memory that it has not met
-        yet."""
-        return self._arrays.get(tensor, tensor._array)
-
-    def cell(self, tensor: Tensor, array: Array) -> Cell:
-        """Return the memory of a Tensor that is no result of the step's."""
-        cell = self.cells.get(id(array))
-        if cell is None:
-            owner = None if id(array) in self._born else tensor
-            value = array
-            if is_torch(array):
-                value = stand_in_for(array) if owner is not None else namespace_of(array).to_numpy(array)
-            cell = self.cells[id(array)] = Cell(array, Var(value), owner)
-            if owner is None:
-                self.tape.fixed.add(cell.var)
-            if is_torch(array):
-                self.tape.put(cell.var, namespace_of(array).device(array))
-        elif all(tensor is not holder for holder in (cell.owner, *cell.others)) and cell.owner is not None:
-            cell.others.append(tensor)
-        return cell
-
-    def _write_array(self, tensor: Tensor, array: Any) -> None:
-        if self._is_own(tensor):
-            tensor._array = array
+        array = tensor._array
+        if not _is_memory(array):
+            self.tape.stop(f"a Tensor that holds a {type(array).__name__} is not compiled")
+            return array
+        handle = self.tape.handle_of(array)
+        if handle is None:
+            handle = self._meet(tensor, array)
         else:
-            _require_memory(tensor._array)
-            self._arrays[tensor] = array
-        if _is_memory(array) and id(array) not in self.cells:
-            self._born[id(array)] = array
+            memory = handle.memory
+            known = memory.array is not array or memory.owner is None or self._is_own(tensor)
+            if not known and all(tensor is not holder for holder in (memory.owner, *memory.others)):
+                memory.others.append(tensor)
+        return self.tape.shown(array, handle)
+
+    def _meet(self, tensor: Tensor, array: Any) -> Handle:
+        """Take memory that was there before the step."""
+        var = Var(stand_in_for(array) if is_torch(array) else array)
+        memory = Memory(var, array, before=var, owner=tensor)
+        self.cells.append(memory)
+        handle = Handle(memory, (), var)
+        self.tape.know(array, handle)
+        if is_torch(array):
+            self.tape.put(var, namespace_of(array).device(array))
+        return handle
+
+    def _written(self, tensor: Tensor, value: Any) -> Any:
+        """Return the real array that a Tensor is to hold."""
+        array = plain(real(value))
+        if not _is_memory(array):
+            self.tape.stop(f"a Tensor that holds a {type(array).__name__} is not compiled")
+        elif not hasattr(tensor, "_array"):
+            self._own[id(tensor)] = ref(tensor)
+        elif not self._is_own(tensor) and array is not tensor._array:
+            self._read_array(tensor)
+            self._arrays.setdefault(tensor, tensor._array)
+        if not self.tape.closed and self.tape.handle_of(array) is None:
+            self.tape.born(array)
+        return array
 
     def _is_own(self, tensor: Tensor) -> bool:
-        """Return whether the step made the Tensor."""
-        array = getattr(tensor, "_array", None)
-        return array is None or isinstance(array, Recorded) or id(array) in self._born
+        """Return whether the step has made the Tensor."""
+        known = self._own.get(id(tensor))
+        return known is not None and known() is tensor
 
     def _is_older(self, node: Node) -> bool:
         """Return whether the node was there before the recording."""
         return node.order < self._start
-
-    def _gradient(self, node: Node, read: bool) -> _Gradient:
-        """Return the recording's entry for the gradient of a node."""
-        return self._grads.setdefault(node, _Gradient(read, node._grad, node._grad))
 
     def draw(
         self, generator: Generator, method: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
     ) -> Any:
         name = method.__name__
         if name not in _DRAWS:
-            refuse(f"Generator.{name} is not compiled")
+            self.tape.stop(f"Generator.{name} is not compiled")
+        if self.tape.closed:
+            return super().draw(generator, method, tuple(map(in_numpy, args)), options)
         with _unobserved():
-            if generator not in self._generators:
-                self._generators[generator] = generator.clone_state()
-            value = method(self._generators[generator], *args, **options)
-        drawn = Draw(generator, name, args, options, Var(np.asarray(value)))
-        self.draws.append(drawn)
-        return self.tape.array(drawn.var)
+            value = method(generator, *args, **options)
+        var = Var(stand_in_for(value) if is_torch(value) else np.asarray(value))
+        self.draws.append(Draw(generator, name, args, options, var))
+        if is_torch(value):
+            self.tape.put(var, namespace_of(value).device(value))
+        return self.tape.fresh(var, value if is_torch(value) else np.asarray(value))
 
     def unrecorded(self, what: str, instead: str = "") -> None:
-        refuse(f"{what} is not compiled; {instead}" if instead else f"{what} is not compiled")
+        self.tape.stop(f"{what} is not compiled; {instead}" if instead else f"{what} is not compiled")
 
     def unknown(self, array: Any) -> bool:
         return is_unknown(array)
 
-    def check(self, array: Any, low: int, high: int, error: type[Exception], message: str) -> None:
-        if array.size:
+    def check(self, array: Any, low: int, high: int, error: type[Exception], message: str) -> Any:
+        if is_unknown(array) and array.size:
             self.checks.append(Check(self.tape.variable(array), low, high, error, message))
+        return plain(real(array))
 
-    def read_out(self, how: str, data: Any) -> None:
+    def read_out(self, how: str, data: Any) -> Any:
         if unknown_within(data):
-            raise ReadOutError(read_out_message(how))
+            self.tape.stop(read_out_message(how))
+        return mapped(data, number_of) if isinstance(data, (list, tuple, Symbol)) else data
+
+    def changed(self, array: Any) -> None:
+        if isinstance(array, Recorded) and array.handle is not None:
+            self._noted.append(array.handle.memory)
+        super().changed(array)
 
     def number(self, x: Any) -> Any:
         if not isinstance(x, Tensor):
-            raise ValuesMetError
+            self.met_values = True
+            return super().number(x)
+        if self.tape.closed:
+            return float(x)
         return self._as_number(XP.astype(x.array, np.dtype(np.float64)))
 
     def recorded(self, node: Node | Value) -> None:
         if isinstance(node, Value):
-            raise ValuesMetError
+            self.met_values = True
+        else:
+            self._nodes.add(node)
+            if any(edge is not None and edge.op is not None and self._is_older(edge) for edge in node.edges):
+                self.tape.stop("a Tensor with a history from before the step; detach() it before")
         super().recorded(node)
-
-    def set_attribute(self, module: Module, name: str) -> None:
-        if (module, name) not in self._attributes and hasattr(module, name):
-            self._attributes[module, name] = getattr(module, name)
-
-    def param_groups(self, optimizer: Optimizer) -> list[dict[str, Any]]:
-        if optimizer not in self._optimizers:
-            groups = optimizer._param_groups
-            self._optimizers[optimizer] = {p: {**kept} for p, kept in optimizer.state.items()}
-            for group in groups:
-                fixed = {name: value for name, value in group.items() if name not in ("lr", "params")}
-                self.settings.append((group, fixed))
-            self._groups[optimizer] = [_Group(self, group) for group in groups]
-        return self._groups[optimizer]
 
     # -- numbers ---------------------------------------------------------------------------------------------
 
-    def rate(self, group: dict[str, Any]) -> Recorded:
-        """Return a group's learning rate, which is read anew at every call."""
+    def operand(self, op: Operation, x: Any) -> Any:
+        if type(x) is Symbol:  # how a power is computed depends on the exponent
+            known = self.tape.closed or op is elementwise.pow
+            x = number_of(x) if known else wrap(x.recorded_number)
+        return super().operand(op, x)
 
-        if isinstance(group["lr"], Tensor):
-            return self._as_number(group["lr"].array)
-        return self.number_of(lambda _: group["lr"], np.array(group["lr"], np.float64))
-
-    def number_of(self, read: Callable[[tuple[Any, ...]], float], value: Array) -> Recorded:
-        """Return a Python number that is read anew at every call."""
-        number = Number(read, Var(value))
-        self.numbers.append(number)
-        return self._as_number(self.tape.array(number.var))
-
-    def argument(self, place: int, value: float) -> Tensor:
-        """Return a number among the function's arguments, as a Tensor without dimensions."""
-        kind = np.float64 if isinstance(value, float) else np.int64
-        return wrap(self.number_of(lambda args: args[place], np.array(value, kind)))
-
-    def _as_number(self, array: Any) -> Recorded:
-        """Mark an array as a Python number, and return it."""
-        array.number = True
+    def _as_number(self, array: Any) -> Any:
+        """Mark a recorded array as a Python number, and return it."""
+        if isinstance(array, Recorded) and array.handle is not None:
+            array.handle.number = True
         return array
 
     # -- what was recorded -----------------------------------------------------------------------------------
 
-    def captured(self, result: Any, arguments: Iterable[Tensor]) -> Captured:
-        """Return what the step did, its result included; called inside, after the function. UnsupportedError
-        where it left something behind that a compiled call would not leave."""
-        for optimizer, state in self._optimizers.items():
-            if any(state.get(p) != kept for p, kept in optimizer.state.items()):
-                raise UnsettledError
-        for (module, name), before in self._attributes.items():
-            self._rebound(f"{type(module).__name__}.{name}", before, getattr(module, name))
-        for tensor, now in self._arrays.items():
-            before = tensor._array
-            if isinstance(now, Recorded) and not (now.cell is not None and now.cell.array is before):
-                self._take_over(self.cell(tensor, before), now, "a Tensor's data")
+    def captured(self, result: Any, arguments: Iterable[Tensor]) -> Captured | None:
+        """Return what the step did, its result included; called inside, after the function. None, and the
+        tape is closed, where a compiled call could not do the same."""
         gradients: list[tuple[Node, Var | None]] = []
         needs = []
+        arguments = [*arguments]
         given = {argument.edge for argument in arguments}
+        outputs = Outputs(self)
         for node, kept in self._grads.items():
             if node in given:
-                refuse("the gradient of an argument is read or written; return what autograd.grad() gives")
-            read, before, now = kept.read, kept.before, kept.now
-            if read:
-                needs.append((node, before))
-            if now is before and (now is None or not read):
-                gradients += [(node, None)] if now is None else []
-            elif now is not before:
-                gradients.append((node, None if now is None else self.tape.variable(now.array)))
+                self.tape.stop("the gradient of an argument is read or written; return autograd.grad()'s")
+            now = node._grad
+            if kept.read:
+                needs.append((node, kept.before))
+            if now is not kept.before:
+                gradients.append((node, None if now is None else outputs.gradient(node, now)))
+            elif now is None and not kept.read:
+                gradients.append((node, None))
+        rebound = [
+            (tensor, outputs.add(tensor, "the data of a Tensor"))
+            for tensor in self._arrays
+            if self.rebound(tensor)
+        ]
+        returned = mapped(mapped(result, number_of), outputs.returned)
+        self.leave_rates()
+        leave_numbers(self.symbols)
+        if self.tape.closed:
+            return None
+        fixed = self.tape.fixed
         return Captured(
-            [
-                instruction
-                for instruction in self.tape.instructions
-                if instruction.output not in self.tape.fixed
-            ],
-            list(self.cells.values()),
+            [instruction for instruction in self.tape.instructions if instruction.output not in fixed],
+            self.cells,
             self.draws,
-            self.numbers,
+            self.symbols.numbers,
             self.checks,
             gradients,
             needs,
-            self.settings,
-            [*self._optimizers],
-            mapped(result, self._output),
-            place=self.tape.place,
+            rebound,
+            [memory for memory in self._noted if memory.before is not None],
+            returned,
+            outputs.layouts,
+            place=self._place([*arguments, *outputs.tensors]),
             places=self.tape.places,
         )
 
-    def _rebound(self, what: str, before: Any, now: Any) -> None:
-        """Record that an attribute was set to another Tensor, as a change of the memory of the one before."""
-        if now is before:
-            return
-        if not isinstance(now, Tensor) or not isinstance(before, Tensor):
-            refuse(f"{what} is set to something that is no Tensor, or was none before")
-        self._take_over(self.cell(before, before._array), now.array, what)
+    def _place(self, handed: list[Tensor]) -> str:
+        """Return the device of the step's torch tensors; where it computes nothing, of those that it hands
+        through."""
+        if self.tape.place != "cpu" or self.tape.instructions:
+            return self.tape.place
+        places = (namespace_of(tensor._array).device(tensor._array) for tensor in handed)
+        return next((place for place in places if place != "cpu"), "cpu")
 
-    def _take_over(self, cell: Cell, now: Any, what: str) -> None:
-        """Let a memory hold a new value from now on. Raise UnsupportedError where its shape or dtype
-        changes."""
-        if cell.before.shape != now.shape or cell.before.dtype != now.dtype:
-            refuse(f"{what} changes its shape or dtype")
-        cell.var = self.tape.variable(now)
-        cell.version += 1
+    def rebound(self, tensor: Tensor) -> bool:
+        """Return whether a Tensor that was there before holds other memory now."""
+        return tensor in self._arrays and tensor._array is not self._arrays[tensor]
 
-    def _output(self, result: Any) -> Any:
-        """Return the variable of a Tensor that the step computed; anything else as it is."""
-        if isinstance(result, Tensor):
-            array = self._held(result)
-            if _is_memory(array):
-                if id(array) in self._born:
-                    return self.tape.variable(result.array)
-                refuse("the function returns a Tensor that it has not computed; return a clone() of it")
-            if array.seen is not None and array.seen[0].owner is not None:
-                refuse("the function returns a view of a Tensor that it has not computed; clone() it")
-            if result.edge is not None and not self._went_back():
-                refuse(
-                    "the result still needs its history; call backward() inside the function, or use "
-                    "no_grad()"
-                )
-            var = self.tape.variable(result.array)
-            if var in self._computed_numbers():
-                refuse("the function returns a Python number that it has computed; return a Tensor")
-            return var
-        if result is None or isinstance(result, (bool, int, float, str)):
-            return result
-        kind = "NumPy array" if isinstance(result, np.ndarray) else type(result).__name__
-        return refuse(f"the function returns a {kind}; Tensors, numbers and tuples can be compiled")
+    def made(self, tensor: Tensor) -> bool:
+        """Return whether a Tensor, or what it shows, is the step's own."""
+        handle = self.tape.handle_of(tensor._array)
+        return self._is_own(tensor) or (handle is not None and handle.memory.before is None)
 
-    def _computed_numbers(self) -> set[Var]:
-        """Return what is computed of Python's numbers alone, and is no Tensor in eager code."""
-        numbers = {number.var for number in self.numbers}
-        for instruction in self.tape.instructions:
-            read = [var for var in instruction.reads() if not (var.constant and var.shape == ())]
-            if read and numbers.issuperset(read):
-                numbers.add(instruction.output)
-        return numbers
-
-    def _went_back(self) -> bool:
-        """Return whether a gradient was computed."""
-        return any(
-            isinstance(kept.now, Tensor) and kept.now is not kept.before for kept in self._grads.values()
+    def went_back(self, edge: Node) -> bool:
+        """Return whether a gradient was computed, or the values that it needs are gone."""
+        return any(node.op is not None and node.values is None for node in ancestors([edge])) or any(
+            isinstance(node._grad, Tensor) and node._grad is not kept.before
+            for node, kept in self._grads.items()
         )
-
-    def escaped(self) -> bool:
-        """Return whether something that the step computed is still held; call it after the step, within
-        `resting_collector`."""
-        return still_held(lambda: any(array() is not None for array in self.tape.arrays))

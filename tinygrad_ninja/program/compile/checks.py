@@ -7,13 +7,22 @@ check instead, and the compiled step makes it before it changes anything.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from ...ops import Category, Operation, indexing, rounding
 from ..instructions import Array, Instruction, Var
-from .tape import Recorded
+from .recorded import Recorded
+
+
+class CheckError(Exception):
+    """A check has failed, before anything was changed: eager code raises `error`, and may say more than
+    `message` does."""
+
+    def __init__(self, error: type[Exception], message: str) -> None:
+        super().__init__(error, message)
+        self.error, self.message = error, message
 
 
 @dataclass(eq=False)
@@ -29,7 +38,11 @@ class Check:
     def look(self, array: Array) -> None:
         """Raise the error where an element of the array is out of range."""
         if ((array < self.low) | (array >= self.high)).any():
-            raise self.error(self.message)
+            self.fail()
+
+    def fail(self) -> NoReturn:
+        """Raise the error."""
+        raise CheckError(self.error, self.message)
 
 
 def is_unknown(x: Any) -> bool:

@@ -3,43 +3,42 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
 import types
 import warnings
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
+from copy import deepcopy
+from operator import attrgetter
 from threading import RLock
 from typing import Any
 
-import numpy as np
-
-from ...arrays.dtypes import dtype
 from ...engine.anomaly import Anomaly
 from ...engine.callers import PACKAGE
 from ...engine.hook import find, observers
-from ...engine.tensor import Tensor, wrap
 from ...nn.module import Module
-from ...rng.generator import Generator
-from ...rng.torch_generator import TorchGenerator
-from ..instructions import Program, Var
-from ..trace import ReadOutError
+from ..instructions import Program
 from .build import NoCompilerError, compiler
 from .caller import ChangedError
 from .capture import Captured, Recording
-from .collector import resting_collector
-from .foreign import ForeignStreams
-from .guard import PLAIN, Guard
-from .reachable import reachable
-from .shapes import is_torch
+from .checks import CheckError
+from .compiled_module import as_module
+from .first_call import FirstCall, beginning
+from .kept import Kept
+from .refusals import UnsupportedError
+from .signature import as_tensor, flat, is_container, signature
 from .step import Step
-from .tape import Recorded, UnsettledError, UnsupportedError, refuse
-from .value_step import ValueStep
-from .values import ValueRecording, ValuesMetError
+from .symbols import Source
 
 _FOR_NUMPY, _FOR_TORCH = ("c", "numpy"), ("inductor", "torch")
-_NUMBERS = (float, int)
-_ARGUMENTS = {*PLAIN, dtype, Generator, TorchGenerator}
-_COMPARED_BY_VALUE = _ARGUMENTS.difference(_NUMBERS)
+_SETTLING = 3
+"""How many calls may change Python's state before the function is given up."""
+_RAISING = 8
+"""How many calls in a row may raise while they are recorded before the function is given up."""
+_NUMBER = "another number among the arguments, or another learning rate"
+_APART = "other containers among the arguments, whose elements are arguments from now on"
+_PLACED = re.compile(r"\S+:\d+: ")
 _EAGERLY = object()  # in place of a result: eager code has to compute it
 
 
@@ -55,19 +54,30 @@ def compile(
     backend: str = "auto",
     recompile_limit: int = 8,
 ) -> Any:
-    """Return `fn`, a function over Tensors, compiled: forward, backward and update, run as C; on
+    """Return `fn`, a function over Tensors or a Module, compiled: forward, backward and update, run as C; on
     torch's tensors as torch code.
 
-    The first call records it; results, parameters, gradients and the states of generators are those of eager
-    code. Arguments may be Tensors, NumPy arrays (which the function sees as Tensors) and Python numbers,
-    which are read anew at each call; Tensors that it finds elsewhere are changed in place. Another shape or
-    dtype, another number among the function's globals or closure, another setting of an optimizer records
-    it again, up to `recompile_limit` recordings, with one warning.
+    The contract: for every sequence of calls, and of changes made between them, results, exceptions, Tensors,
+    gradients, optimizers, generators and Python's own objects are those of eager code; or the function runs
+    as eager code, and says so once, with the cause and its line. The first call is eager code, recorded while
+    it runs. A later call runs compiled if nothing has changed that the recording depends on; otherwise it is
+    recorded again, up to `recompile_limit` times.
 
-    What can't be compiled runs as eager code, with one warning that says why; with fullgraph=True it raises
-    that sentence, which names the line: a value read out with item(), another argument (a list, a NumPy
-    scalar, a model), a Module itself, random numbers of Python's or NumPy's, a result that is an argument or
-    a view of one, a gradient that goes to an argument.
+    What it depends on (`guards` lists it): shapes, dtypes and layouts, and who shares memory with whom; all
+    that the function can reach, through arguments, closures, globals, attributes and elements: numbers,
+    strings, containers, Modules, optimizers, hooks, functions; and the modes, such as no_grad(). Numbers
+    among the arguments, and learning rates, are read anew once a second value is seen, as far as they meet
+    arithmetic; comparisons with them are remembered. What is replayed: the memory of Tensors, gradients, an
+    optimizer's state, random numbers of this package, the counts of changes in place.
+
+    What makes it run as eager code: a value that is read out (item(), a branch, numpy()), random numbers of
+    Python's or NumPy's, files, time, iterators, printing, a list that grows, an attribute that is set anew, a
+    result in memory that was there before. With fullgraph=True it raises that sentence as UnsupportedError.
+    `explain()` says how it runs, how often it was recorded, and why.
+
+    Arguments may be Tensors, NumPy arrays (which the function sees as Tensors), numbers, tuples, lists and
+    dicts of Tensors and numbers, which may be others at each call, and other objects. A Tensor that it has
+    computed is returned without its history.
 
     backend: "c", "numpy" (the same program as straight-line NumPy), or "auto": C where there is a compiler,
     else NumPy, with a warning. For Tensors on "torch" or "cuda": "torch", straight-line torch code,
@@ -75,11 +85,7 @@ def compile(
     with a warning. On a GPU either is replayed as one CUDA graph.
 
     Threads may call it at the same time; they take turns. Within another function that is recorded it is a
-    part of that one.
-
-    A Tensor that the function returns has no history. What is neither a Tensor, an argument, a Generator
-    nor a number that the function names (an array, a list of numbers) is read once, when it is recorded.
-    Raise ValueError for another backend.
+    part of that one. Raise ValueError for another backend.
     """
     if fn is None:
         return functools.partial(
@@ -87,47 +93,70 @@ def compile(
         )
     if backend not in ("auto", *_FOR_NUMPY, *_FOR_TORCH):
         raise ValueError(f'backend must be "auto", "c", "numpy", "inductor" or "torch", not {backend!r}')
-    return Compiled(fn._fn if isinstance(fn, Compiled) else fn, fullgraph, backend, recompile_limit)
+    compiled = Compiled(fn._fn if isinstance(fn, Compiled) else fn, fullgraph, backend, recompile_limit)
+    if not isinstance(fn, Module):
+        return compiled
+    again = functools.partial(compile, fullgraph=fullgraph, backend=backend, recompile_limit=recompile_limit)
+    return as_module(fn, compiled, again)
+
+
+_OWN = {
+    *functools.WRAPPER_ASSIGNMENTS, "__wrapped__", "_fn", "_fullgraph", "_limit", "_backend", "_kept",
+    "_by_value", "_count", "_unsettled", "_raised", "_apart", "_told", "_reasons", "_eager", "_of_values",
+    "_last", "_guarded", "_lock",
+}  # fmt: skip
+"""The attributes of a compiled function that are not those of the function."""
 
 
 class Compiled:
-    """A compiled function, as `compile` returns it: it is called like the function itself."""
+    """A compiled function, as `compile` returns it: it is called like the function itself, whose attributes
+    are its own."""
 
     def __init__(self, fn: Callable[..., Any], fullgraph: bool, backend: str, limit: int) -> None:
-        functools.update_wrapper(self, fn)
+        functools.update_wrapper(self, fn, updated=())
         self._fn, self._fullgraph, self._limit = fn, fullgraph, limit
         self._backend = backend
-        self._steps: dict[Any, list[tuple[Step, Callable[[], bool]]]] = {}
-        self._count = self._retries = 0
+        self._kept: dict[Any, list[Kept]] = {}
+        self._by_value: set[Source] = set()  # the numbers of which more is used than arithmetic
+        self._count = self._unsettled = self._raised = 0
+        self._apart = False  # whether containers among the arguments are seen as their elements
+        self._told = False  # that it is recorded again
+        self._reasons: list[str] = []  # why it was recorded
         self._eager = ""
-        self._of_values = False
+        self._of_values = False  # to which arrays are given as they are
         self._last: Step | None = None
-        # A step has one memory, and a recording changes what it finds and restores it. Reentrant, for eager
-        # code that calls the function itself.
+        self._guarded: Kept | None = None  # the last recording
+        # A step has one memory. Reentrant, for a function that calls itself.
         self._lock = RLock()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the recorded step that fits the arguments; where there is none, record one or run eager
-        code."""
+        """Run the recorded step that fits the arguments; where there is none, run the function itself, and
+        record it meanwhile."""
         if self._eager or (observers and _is_watched()):
             return self._run_eagerly(args, kwargs)
         self._lock.acquire()  # `with` takes twice as long
         try:
-            key = None if not args and not kwargs else _signature(args, kwargs)
-            values = (*args, *kwargs.values()) if kwargs else args
-            known = self._steps.get(key)
-            if known is not None:
-                for step, holds in known:
-                    if holds():
-                        try:
-                            return step.call(values)
-                        except ChangedError as error:
-                            reason = str(error)
-                            continue
-                    reason = "a value that the function reads was changed"
+            key, values, changed = None, args, ""
+            if args or kwargs:
+                key = signature(args, kwargs, self._apart)
+                values = (*args, *kwargs.values()) if kwargs else args
+                if self._apart:
+                    values = flat(values)
+            for kept in self._kept.get(key, ()):
+                if kept.holds() and not (
+                    (kept.numbered and kept.others(values)) or (kept.given and kept.swapped(values))
+                ):
+                    try:
+                        return kept.call(values)
+                    except ChangedError as error:
+                        changed = str(error)
+                    except CheckError:  # which eager code raises in its words, or catches
+                        return self._run_eagerly(args, kwargs)
+            if self._takes_apart(key, values):
+                key = signature(args, kwargs, True)
+                result = self._record(key, args, kwargs, _APART, set())
             else:
-                reason = "arguments of other shapes or dtypes"
-            result = self._record(key, args, kwargs, reason)
+                result = self._record(key, args, kwargs, *self._why(key, values, changed))
         finally:
             self._lock.release()
         return self._run_eagerly(args, kwargs) if result is _EAGERLY else result
@@ -136,9 +165,35 @@ class Compiled:
         """Return a method, as a function that stands in a class does."""
         return self if instance is None else types.MethodType(self, instance)
 
-    def __reduce__(self) -> str:
-        """Return the name of the function, by which it is copied and pickled."""
-        return getattr(self, "__qualname__", self._name)
+    def __getattr__(self, name: str) -> Any:
+        if name == "_fn":  # before __init__
+            raise AttributeError(name)
+        return getattr(self._fn, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _OWN:
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._fn, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._fn, name)
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        fn = deepcopy(self._fn, memo)  # of a method, that of a copied object
+        return self if fn is self._fn else Compiled(fn, self._fullgraph, self._backend, self._limit)
+
+    def __reduce__(self) -> Any:
+        """Return the name by which it is found, as a decorated function is; or what makes it of the function
+        anew."""
+        name = getattr(self._fn, "__qualname__", "")
+        with suppress(AttributeError, KeyError):
+            if attrgetter(name)(sys.modules[self._fn.__module__]) is self:
+                return name
+        return Compiled, (self._fn, self._fullgraph, self._backend, self._limit)
 
     def source(self) -> str:
         """Return the C of the last recording, or its torch code. RuntimeError where nothing was recorded, or
@@ -158,183 +213,165 @@ class Compiled:
         """Return the loops of the C, each with what is computed in it."""
         return self._recorded().fused
 
+    @property
+    def guards(self) -> list[str]:
+        """Return what the last recording depends on, in words: where one of these is another at a later call,
+        the function is recorded again."""
+        self._recorded()
+        assert self._guarded is not None
+        numbers = [f"{source.name}: {number!r}" for source, number in self._guarded.numbers]
+        return [*numbers, *self._guarded.world.describe()]
+
+    @property
+    def unguarded(self) -> Callable[[tuple[Any, ...]], Any]:
+        """Return the last recording as a function of the tuple of arguments that looks at nothing outside the
+        Tensors, to be measured."""
+        return self._recorded().call
+
+    def explain(self) -> str:
+        """Return, in words, how calls run: compiled or as eager code and why, how often the function was
+        recorded and for what, and what the last recording depends on."""
+        if self._eager:
+            return f"{self._name} runs as eager code: {self._eager}"
+        if not self._count:
+            return f"{self._name} is not recorded yet: call it"
+        lines = [f"{self._name} runs compiled ({self._backend}), recorded {self._count} times:"]
+        lines += [f"  {i}. for {reason}" for i, reason in enumerate(self._reasons, 1)]
+        return "\n".join([*lines, "it depends on", *(f"  {guard}" for guard in self.guards)])
+
     def _recorded(self) -> Step:
         """Return the last recorded step. Raise RuntimeError where there is none."""
         if self._last is None:
             raise RuntimeError(f"nothing is compiled: {self._eager or 'call the function once'}")
         return self._last
 
+    def _why(self, key: Any, values: tuple[Any, ...], changed: str) -> tuple[str, set[Source]]:
+        """Return, in words, why no recording fits, and the numbers that are others than in one. changed: what
+        a step found changed."""
+        others: set[Source] = set()
+        reason = changed or "arguments of other shapes, dtypes or types"
+        for kept in self._kept.get(key, ()):
+            if kept.holds() and kept.given and kept.swapped(values):
+                reason = "a Tensor that is an argument and found elsewhere too, or no longer"
+            elif kept.holds():
+                others.update(kept.others(values))
+                reason = changed or _NUMBER
+            else:
+                reason = kept.world.difference()
+        return reason, others
+
+    def _takes_apart(self, key: Any, values: tuple[Any, ...]) -> bool:
+        """Return whether the containers among the arguments are seen as their elements from now on: those
+        that are others at each call. A tuple is so from the start."""
+        if self._apart or self._of_values or key in self._kept:
+            return False
+        self._apart = any(type(x) is tuple or (self._count and is_container(x)) for x in values)
+        return self._apart
+
     # -- recording -------------------------------------------------------------------------------------------
 
-    def _record(self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str) -> Any:
-        """Record a call and return its result, or _EAGERLY where eager code has to compute it."""
+    def _record(
+        self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str, symbolic: set[Source]
+    ) -> Any:
+        """Run the function, record it meanwhile, and return its result; _EAGERLY where it is not to be
+        recorded. symbolic: the numbers that have changed."""
         if self._eager:  # another thread has tried meanwhile
             return _EAGERLY
         if self._count >= self._limit:
-            return self._give_up(f"it was recorded {self._limit} times, the last time for {reason}")
-        step = None
+            self._give_up(f"it was recorded {self._limit} times, the last time for {reason}")
+            return _EAGERLY
+        call = FirstCall(self._fn, args, kwargs, self._apart)
+        self._of_values |= bool(call.world.values)
+        if call.reason:
+            self._give_up(call.reason)
+            return _EAGERLY
         try:
-            step, holds = self._capture(args, kwargs)
-        except UnsettledError:
-            pass
-        except (UnsupportedError, ReadOutError, NoCompilerError) as error:
-            return self._give_up(str(error), error)
-        except Exception:
-            # Either the caller's mistake, which eager code will name, or what only eager code can do.
-            result = self._run_eagerly(args, kwargs)
-            self._give_up_after(sys.exc_info()[1])
-            return result
-        if step is None:  # a first call that creates what later ones use, such as an optimizer's state
-            if self._retries >= 2:
-                return self._give_up("it keeps a Tensor that it computed, for instance in a list; return it")
-            self._retries += 1
-            return self._run_eagerly(args, kwargs)  # within the lock: a recording would undo its changes
-        if self._count == 1:
+            result = call.run(symbolic - self._by_value, self._fullgraph)
+        except Exception as error:
+            self._raised += 1
+            if self._raised == _RAISING and not self._fullgraph:
+                self._give_up(f"each of the last {_RAISING} calls that were recorded raised, {error!r} last")
+            raise
+        if call.reason:
+            self._give_up(call.reason)
+        elif call.changed:
+            self._settle(call.changed, call.line)
+        else:
+            self._by_value |= call.by_value
+            self._keep(key, call, reason)
+        return result
+
+    def _settle(self, changed: str, line: str) -> None:
+        """Take notice that the function has changed Python's state: the first call may create what later ones
+        find ready, as an optimizer's state, but not every call."""
+        self._unsettled += 1
+        if self._unsettled >= _SETTLING:
+            self._give_up(f"{line or beginning(self._fn) + ': '}it changes what it reads: {changed}")
+
+    def _keep(self, key: Any, call: FirstCall, reason: str) -> None:
+        """Compile what was recorded, and keep it."""
+        try:
+            step = self._step(call)
+        except (UnsupportedError, NoCompilerError) as error:
+            self._give_up(str(error), error)
+            return
+        except RecursionError as error:
+            self._give_up("it computes in chains that are too deep to be compiled", error)
+            return
+        if self._count and reason not in (_NUMBER, _APART) and not self._told:
+            self._told = True
             _warn(f"{self._name} is recorded again, for {reason}; at most {self._limit} recordings are kept")
         self._count += 1
+        self._unsettled = self._raised = 0
+        self._reasons.append(reason if self._count > 1 else "the first call")
         self._last = step
-        self._steps.setdefault(key, []).insert(0, (step, holds))
-        return step.call((*args, *kwargs.values()))
+        self._guarded = kept = Kept(step, call)
+        self._kept.setdefault(key, []).insert(0, kept)
 
-    def _capture(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        """Return a step, or None where something that it computed is still held; and its guard."""
-        self._refuse_what_may_change(args, kwargs)
-        build: Callable[[], Any] | None
-        within_reach = list(reachable(self._fn))
-        with resting_collector(), ForeignStreams(within_reach) as streams:
-            try:
-                build, guard = self._capture_tensors(args, kwargs, within_reach)
-            except ValuesMetError:
-                self._of_values = True
-                build, guard = self._capture_values(args, kwargs)
-        if streams.moved:
-            raise UnsupportedError(
-                f"{self._line}: {self._name} draws random numbers from {streams.moved[0]}, which would be "
-                f"the same at every call; draw them with this package, or give them as an argument"
-            )
-        return None if build is None else build(), guard.holds
-
-    def _refuse_what_may_change(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """UnsupportedError where no later call could tell whether the function, or one of its arguments, is
-        what it was when it was recorded."""
-        for module in (self._fn, getattr(self._fn, "__self__", None)):
-            if isinstance(module, Module):
-                refuse(f"a {type(module).__name__} itself is not compiled, only a function that calls it")
-        if not isinstance(getattr(self._fn, "__func__", self._fn), types.FunctionType):
-            refuse(f"a {type(self._fn).__name__} is not compiled, only a function that calls it")
-        for name, value in (*enumerate(args), *kwargs.items()):
-            if type(value) not in _ARGUMENTS and not isinstance(value, (Tensor, np.ndarray)):
-                refuse(
-                    f"argument {name!r} of {self._name} is a {type(value).__name__}, which may be another at "
-                    f"every call; Tensors, arrays, numbers and strings can be compiled"
-                )
-            if isinstance(value, Tensor) and not value.is_leaf:
-                refuse(f"argument {name!r} of {self._name} has a history of its own; detach() it")
-
-    def _capture_values(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Callable[[], ValueStep] | None, Guard]:
-        """Record a call on Values; return a function that builds the step, None where a Value that it made is
-        still held, and the guard."""
-        if self._backend == "auto":
-            self._backend = _available("cpu")
-        if self._backend != "c":
-            raise UnsupportedError(f'Values are compiled to C only, not by the backend "{self._backend}"')
-        recording = ValueRecording()
-        guard = Guard(self._fn)
-        with recording:
-            values = [recording.argument(i, value) for i, value in enumerate((*args, *kwargs.values()))]
-            result = self._fn(*values[: len(args)], **dict(zip(kwargs, values[len(args) :], strict=True)))
-            result, changed = recording.outputs(result), recording.changed()
-        if not guard.holds():
-            raise UnsupportedError(f"{self._name} changes a global or a closure's variable that it reads")
-        del values
-        if recording.escaped():
-            return None, guard
-        return lambda: ValueStep(recording, changed, result), guard
-
-    def _capture_tensors(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], within_reach: list[Any]
-    ) -> tuple[Callable[[], Step] | None, Guard]:
-        """Record a call on Tensors; return a function that builds the step, None where a Tensor that it
-        computed is still held, and the guard."""
-        arguments: dict[int, Tensor] = {}
-        recording = Recording()
-        elsewhere = {x for x in within_reach if isinstance(x, Tensor)}
-        guard = Guard(self._fn)
-        values = [*args, *kwargs.values()]
-        for i, value in enumerate(values):
-            if isinstance(value, (Tensor, np.ndarray)):
-                values[i] = arguments[i] = _as_tensor(value)
-        with recording:
-            for i, value in enumerate(values):
-                if type(value) in _NUMBERS:
-                    values[i] = recording.argument(i, value)
-            given, named = values[: len(args)], dict(zip(kwargs, values[len(args) :], strict=True))
-            recording.tape.code = getattr(getattr(self._fn, "__func__", self._fn), "__code__", None)
-            result = self._fn(*given, **named)
-            captured = recording.captured(result, arguments.values())
-            captured.names = _names(recording.tape.frame)
-            captured.elsewhere = elsewhere.intersection(arguments.values())
-            recording.tape.frame = None
-        if not guard.holds():
-            raise UnsupportedError(f"{self._name} changes a global or a closure's variable that it reads")
-        del result, given, named, values
-        if recording.escaped():
-            return None, guard
-        bare = {i for i, value in enumerate((*args, *kwargs.values())) if isinstance(value, np.ndarray)}
-        return lambda: self._step(captured, arguments, bare), guard
-
-    def _step(self, captured: Captured, arguments: dict[int, Tensor], bare: set[int]) -> Step:
+    def _step(self, call: FirstCall) -> Any:
         """Return the recording as a step of the backend that is asked for and can be had."""
-        here, kinds = captured.place, _FOR_NUMPY if captured.place == "cpu" else _FOR_TORCH
+        captured = call.captured
+        here = captured.place if isinstance(captured, Captured) else "cpu"
+        kinds = _FOR_NUMPY if here == "cpu" else _FOR_TORCH
         if self._backend == "auto":
             self._backend = _available(here)
         if self._backend not in kinds:
             raise UnsupportedError(f'the backend "{self._backend}" is not for Tensors on {here}')
+        if not isinstance(captured, Captured):
+            if self._backend != "c":
+                raise UnsupportedError(f'Values are compiled to C only, not by the backend "{self._backend}"')
+            assert captured is not None
+            return captured()
         if here == "cpu":
-            return Step(captured, arguments, bare, self._backend)
+            return Step(captured, call.arguments, call.bare, self._backend)
         from .torch_step import TorchStep  # which imports torch
 
-        return TorchStep(captured, arguments, bare, self._backend)
+        return TorchStep(captured, call.arguments, call.bare, self._backend)
 
     def _run_eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the result of the function itself, with Tensors in the place of arrays."""
         if self._of_values:
             return self._fn(*args, **kwargs)
-        return self._fn(*map(_as_tensor, args), **{name: _as_tensor(value) for name, value in kwargs.items()})
+        return self._fn(*map(as_tensor, args), **{name: as_tensor(value) for name, value in kwargs.items()})
 
-    def _give_up(self, why: str, error: Exception | None = None) -> Any:
+    def _give_up(self, why: str, error: Exception | None = None) -> None:
         """Run eager code from now on, and warn why. Raise the error instead where fullgraph was asked for."""
+        if not _PLACED.match(why):
+            why = f"{beginning(self._fn)}: {why}"
         if self._fullgraph:
-            raise error or UnsupportedError(f"{self._name} can't be compiled: {why}")
+            raise UnsupportedError(why) from error
         self._eager = why
         _warn(f"{self._name} runs as eager code, because it can't be compiled: {why}")
-        return _EAGERLY
-
-    def _give_up_after(self, error: BaseException | None) -> None:
-        """Run eager code from now on, because recording failed with an error. Raise it instead where
-        fullgraph was asked for."""
-        if self._fullgraph:
-            raise UnsupportedError(f"{self._name} can't be compiled: {error}") from error
-        self._eager = str(error)
-        _warn(f"{self._name} runs as eager code, because recording it failed: {error}")
 
     @property
     def _name(self) -> str:
         return getattr(self._fn, "__name__", type(self._fn).__name__)
 
-    @property
-    def _line(self) -> str:
-        """Return where the function begins."""
-        code = self._fn.__code__
-        return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
-
 
 def _is_watched() -> bool:
     """Return whether this thread records, or detects anomalies: then the function's own operations must be
     seen."""
-    return any(map(find, (Recording, ValueRecording, Anomaly)))
+    return any(map(find, (Recording, Anomaly)))
 
 
 def _available(place: str) -> str:
@@ -360,42 +397,3 @@ def _warn(message: str) -> None:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, CompileWarning, stacklevel=level)
-
-
-def _signature(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Return what a recording depends on: the kinds of the arguments, and the values of those that have no
-    kind."""
-    kinds = tuple(map(_kind, args))
-    return kinds if not kwargs else (kinds, tuple((name, _kind(value)) for name, value in kwargs.items()))
-
-
-def _as_tensor(value: Any) -> Any:
-    """Return a NumPy array as a Tensor; anything else unchanged."""
-    return wrap(value) if isinstance(value, np.ndarray) else value
-
-
-def _kind(value: Any) -> Any:
-    """Return what a recording depends on in an argument."""
-    if isinstance(value, Tensor):
-        array = value.array
-        if is_torch(array):
-            layout = array.stride(), array.device
-        else:
-            layout = getattr(array, "strides", None), None
-        kind = getattr(array, "shape", ()), getattr(array, "dtype", None)
-        edge = value.edge
-        return ("tensor", *kind, *layout, edge and ("a leaf" if edge.op is None else "a result"))
-    if isinstance(value, np.ndarray):
-        return "array", value.shape, value.dtype, value.strides
-    return (type(value), value) if type(value) in _COMPARED_BY_VALUE else (type(value),)
-
-
-def _names(frame: types.FrameType | None) -> dict[Var, str]:
-    """Return the names of the local variables of a function that has returned."""
-    names: dict[Var, str] = {}
-    for name, value in frame.f_locals.items() if frame is not None else ():
-        if isinstance(value, Tensor) and name.isidentifier() and name.isascii():
-            array = value.array
-            if isinstance(array, Recorded) and array.var is not None and not array.var.constant:
-                names.setdefault(array.cell.before if array.cell is not None else array.var, name)
-    return names

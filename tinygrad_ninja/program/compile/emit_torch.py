@@ -24,7 +24,7 @@ from ..languages import Torch
 from .checks import Check, divisor_checks, index_checks
 from .lower import reads, shown
 from .plan import is_onehot, is_range
-from .tape import UnsupportedError
+from .refusals import UnsupportedError
 
 torch: Any = import_module("torch")
 

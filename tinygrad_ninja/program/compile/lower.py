@@ -23,7 +23,7 @@ from .buffers import unviewed
 from .entries import FIRST_EQUAL
 from .halves import in_float
 from .identities import instruction_of, simpler, unknown
-from .tape import UnsupportedError
+from .refusals import UnsupportedError
 
 MANY = 2**12
 """A float32 sum of more terms than this is accumulated in float64: added one after the other they would lose

@@ -15,7 +15,8 @@ from ...ops import TABLE, C
 from ..instructions import Array, Var
 from .buffers import Address, Buffer
 from .capture import Captured
-from .tape import UnsupportedError
+from .refusals import UnsupportedError
+from .shapes import is_torch
 
 
 def aligned(shape: tuple[int, ...], dtype: Any, least: int = 0) -> Array:
@@ -71,6 +72,18 @@ class Table:
             start = pointer(array)
             return start, start + array.nbytes
         return byte_bounds(array)
+
+    def overlaps_itself(self, array: Any) -> bool:
+        """Return whether two elements of an array may lie in one place."""
+        if 0 in array.shape:
+            return False
+        reach = 0
+        steps = array.stride() if is_torch(array) else [step // array.itemsize for step in array.strides]
+        for step, n in sorted((abs(step), n) for step, n in zip(steps, array.shape, strict=True) if n > 1):
+            if step <= reach:
+                return True
+            reach += step * (n - 1)
+        return False
 
     def may_write(self, array: Array) -> bool:
         """Return whether the array's memory may be changed."""

@@ -22,8 +22,8 @@ from .buffers import Address, Buffer, Place, loops, scratch
 from .checks import divides
 from .entries import RESHAPES
 from .lower import reads
+from .refusals import UnsupportedError
 from .scalars import cost
-from .tape import UnsupportedError
 
 _ALONE = (Category.PRODUCT, Category.SCATTER, Category.SCAN, Category.JOIN)
 CHEAP = 6

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...ops import C, Operation, elementwise
 from .build import has_half
-from .tape import UnsupportedError
+from .refusals import UnsupportedError
 
 C_TYPES = {
     "float32": "float", "float64": "double", "int64": "int64_t", "int32": "int32_t", "int16": "int16_t",

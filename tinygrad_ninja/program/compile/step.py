@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...engine.tensor import Tensor
+from ...engine.tensor import Tensor, wrap
 from ...ops import Category, linalg
 from ...rng.generator import Generator
 from ..instructions import Array, Instruction, Program, Var
@@ -18,16 +18,18 @@ from .buffers import Address
 from .build import build, vector_bytes
 from .caller import caller
 from .capture import Captured, Draw
-from .checks import Check, divisor_checks
+from .checks import Check, CheckError, divisor_checks
 from .emit_c import ENTRY, Emitted, Emitter
 from .entries import FIRST_EQUAL, WORDS_BELOW
 from .fuse import Fusion
 from .lower import forget_values, parts_for_c, parts_for_numpy, primitives
 from .memory import OURS, Table, aligned, names_for
+from .outputs import Returned
 from .plan import Storage
+from .recorded import Memory
+from .refusals import UnsupportedError, refuse
 from .results import mapped
 from .straight import Straight
-from .tape import Cell, UnsupportedError, refuse
 
 
 class Step:
@@ -50,6 +52,7 @@ class Step:
         self._gather(captured, arguments)
         self.leaves = {i: tensor.edge for i, tensor in arguments.items() if tensor.edge is not None}
         self.program = Program(captured.instructions, self._wanted()).needed()
+        self.complains = True  # whether it may find an error
         self.run = self._runner(backend)
         forget_values(captured.instructions)
         self.call = caller(self)
@@ -69,10 +72,22 @@ class Step:
         """Return the function that runs the step."""
         return self._compiled() if backend == "c" else self._interpreted()
 
-    def fill(self, tensors: list[Tensor]) -> Any:
-        """Return the step's result with these Tensors in their places."""
-        left = iter(tensors)
-        return mapped(self.result, lambda x: next(left) if x is _Slot else x)
+    def fill(self, tensors: list[Tensor], args: tuple[Any, ...]) -> Any:
+        """Return the step's result with these Tensors in their places, and the arguments that it returned."""
+
+        def place(x: Any) -> Any:
+            if not isinstance(x, Returned):
+                return x
+            if x.node is not None:
+                return x.node._grad
+            if x.var is not None:
+                return tensors[self.returned.index(x)]
+            if x.tensor not in self.given:
+                return x.tensor
+            argument = args[self.given[x.tensor]]
+            return argument if isinstance(argument, Tensor) else wrap(argument)
+
+        return mapped(self.captured.result, place)
 
     # -- memory ----------------------------------------------------------------------------------------------
 
@@ -89,10 +104,11 @@ class Step:
     def _gather(self, captured: Captured, arguments: dict[int, Tensor]) -> None:
         """Collect the memory of everything that is read and written."""
         names = names_for(captured, self.reserved)
-        outputs: list[Var] = []
-        self.result = _collect(captured.result, outputs)
-        results = len(outputs)
+        self.returned = _returned(captured.result)
+        self.given = {tensor: i for i, tensor in arguments.items()}
+        outputs: list[Var] = [x.var for x in self.returned if x.var is not None]
         outputs += [var for _, var in captured.gradients if var is not None]
+        outputs += [var for _, var in captured.rebound if var is not None]
         cells = [cell for cell in captured.cells if cell.var is not cell.before]
         wanted = [*outputs, *(cell.var for cell in cells), *self._looked_at()]
         needed = Program(captured.instructions, wanted).needed()
@@ -107,31 +123,25 @@ class Step:
         # The number of an owner, and another Tensor that holds the same array, with its position.
         self.shared: list[tuple[int, Tensor, int]] = []
         for number, cell in enumerate(captured.cells):
-            if cell.before not in read and cell not in cells:
-                continue
-            if cell.owner is None:
-                if cell in cells:
-                    continue  # made and changed within the step; its value before is constant
-                self._constant(cell.before, cell.before.value)
-                continue
+            assert cell.before is not None
+            assert cell.owner is not None  # it was there before
             name = names.get(cell.before, f"x{number}")
             if cell in cells and not self.table.may_write(cell.array):
                 raise UnsupportedError("a Tensor is changed in place whose memory is read-only")
+            if cell in cells and self.table.overlaps_itself(cell.array):
+                raise UnsupportedError("a Tensor is changed in place whose elements share their memory")
             self.inputs[cell.before] = address = self.table.add(cell.array, name)
             first, *more = _holders(cell, arguments, captured.elsewhere)
             self.shared += [(len(self.owners), *holder) for holder in more]
             self.owners.append((first[0], cell.array, address.buffer.slot or 0, first[1]))
             cell.address = address
-        for cell in captured.cells:
-            if cell.owner is None and cell in cells and cell.before in read:
-                self._constant(cell.before, cell.before.value)
-        self._refuse_shared([cell for cell in captured.cells if cell.owner is not None], cells)
+        self._refuse_shared(captured.cells, cells)
         self.numbers = []
         for number, number_read in enumerate(captured.numbers):
             if number_read.var in read:
                 holder = aligned((), number_read.var.dtype)
                 self.inputs[number_read.var] = self.table.add(holder, f"number{number}")
-                self.numbers.append((holder, number_read.read))
+                self.numbers.append((holder, number_read.source.read))
         self._draw_inputs(captured, read, names)
         drawn = {draw.var for draw in captured.draws}
         for var in read:
@@ -141,13 +151,16 @@ class Step:
         for var in outputs:
             name = f"out{len(self.outputs)}" + (f"_{names[var]}" if var in names else "")
             self.outputs.append((self.table.add(self._home(var), name), var))
-        slots = [address.buffer.slot or 0 for address, _ in self.outputs]
-        self.result_slots, grads = slots[:results], iter(slots[results:])
+        slots = iter([address.buffer.slot or 0 for address, _ in self.outputs])
+        self.result_slots = [next(slots) for _ in self.returned]
         self.gradient_slots = [
-            (node, None if var is None else next(grads)) for node, var in captured.gradients
+            (node, None if var is None else next(slots)) for node, var in captured.gradients
         ]
-        self.plain_result = self.result is _Slot
-        self.stores = [(cell.address, cell.var) for cell in cells if cell.owner is not None]
+        self.rebound_slots = [(tensor, next(slots)) for tensor, _ in captured.rebound]
+        layouts = captured.layouts
+        self.layouts = {address.buffer.slot: layouts[var] for address, var in self.outputs if var in layouts}
+        self.plain_result = self.returned == [captured.result]
+        self.stores = [(cell.address, cell.var) for cell in cells]
         for var, name in names.items():
             var.name = name
 
@@ -160,7 +173,7 @@ class Step:
         if array.dtype.kind in "iu" and array.size:
             self.ranges[var] = (int(array.min()), int(array.max()) + 1)
 
-    def _refuse_shared(self, cells: list[Cell], written: list[Cell]) -> None:
+    def _refuse_shared(self, cells: list[Memory], written: list[Memory]) -> None:
         """Raise UnsupportedError where memory that is written overlaps with other memory of the step."""
         for cell in written:
             for other in cells:
@@ -220,12 +233,12 @@ class Step:
         # Converted once, which takes as long as the call.
         place = ctypes.c_void_p(ctypes.addressof(self.table.slots))
         complaints = emitted.complaints
+        self.complains = bool(complaints)
 
         def run() -> None:
             answer = function(place)
             if answer:
-                error, message = complaints[answer - 1]
-                raise error(message)
+                raise CheckError(*complaints[answer - 1])
 
         return run
 
@@ -273,7 +286,15 @@ class Step:
         """Return the function that runs the step as straight-line NumPy."""
         self.table.finish()
         instructions, checks, outputs, stores = self._simplified(parts_for_numpy)
-        return Straight(instructions, checks, self.inputs, [*outputs, *stores], self.table).function()
+        function = Straight(instructions, checks, self.inputs, [*outputs, *stores], self.table).function()
+
+        def run() -> None:
+            try:
+                function()
+            except (IndexError, RuntimeError) as error:  # the memory of Tensors is written to at the end
+                raise CheckError(type(error), str(error)) from None
+
+        return run
 
 
 class Simplified(NamedTuple):
@@ -299,7 +320,7 @@ def _bounds(draw: Draw) -> tuple[int, int] | None:
     return draw.arguments[:2]
 
 
-def _holders(cell: Cell, arguments: dict[int, Tensor], elsewhere: set[Tensor]) -> list[tuple[Tensor, int]]:
+def _holders(cell: Memory, arguments: dict[int, Tensor], elsewhere: set[Tensor]) -> list[tuple[Tensor, int]]:
     """Return the Tensors that hold a memory, each with its positions among the arguments, and -1 where the
     function reaches it in another way."""
     holders = []
@@ -310,17 +331,13 @@ def _holders(cell: Cell, arguments: dict[int, Tensor], elsewhere: set[Tensor]) -
     return holders
 
 
-class _Slot:
-    """A placeholder for a Tensor in a result."""
+def _returned(result: Any) -> list[Returned]:
+    """Return the Tensors in a result that the step has computed, each once, but gradients that it leaves."""
+    computed: dict[Returned, None] = {}
 
+    def collect(x: Any) -> None:
+        if isinstance(x, Returned) and x.var is not None and x.node is None:
+            computed[x] = None
 
-def _collect(result: Any, outputs: list[Var]) -> Any:
-    """Return the result with a placeholder for each variable; the variables are appended to `outputs`."""
-
-    def convert(x: Any) -> Any:
-        if not isinstance(x, Var):
-            return x
-        outputs.append(x)
-        return _Slot
-
-    return mapped(result, convert)
+    mapped(result, collect)
+    return list(computed)

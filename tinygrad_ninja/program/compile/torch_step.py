@@ -21,7 +21,7 @@ from ...arrays import numpy_arrays
 from ..instructions import Array, Instruction, Program, Var
 from .caller import ChangedError
 from .capture import Captured, Draw
-from .checks import Check, index_checks
+from .checks import Check, CheckError, index_checks
 from .emit_torch import Emitter, elements_of, moves
 from .lower import lowered, primitives
 from .memory import Table, aligned, pointer
@@ -107,6 +107,7 @@ class TorchStep(Step):
         for cell in self.captured.cells:
             for node, grad in self.captured.gradients:
                 if grad is not None and cell.owner is not None and node is cell.owner.edge:
+                    assert cell.before is not None
                     names.setdefault(grad, f"{names.get(cell.before, 'x')}_grad")
         return TorchTable(self.captured.place)
 
@@ -206,7 +207,9 @@ class TorchStep(Step):
         fresh = {slot for slot, (array, version) in now.items() if not self._is_seen(slot, array, version)}
         for slot, check in self._looks:
             if slot in fresh and not _lies_in(arrays[slot], check):
-                raise check.error(check.message)
+                if check.error is ChangedError:
+                    raise ChangedError(check.message)
+                check.fail()
         self._seen = now
 
     def _is_seen(self, slot: int, array: Any, version: int) -> bool:
@@ -261,8 +264,7 @@ class TorchStep(Step):
                 given[i] = given[i].view(1)
             replay(given)
             if emitter.complaints and (answer := int(tensors["wrong"])):
-                error, message = emitter.complaints[answer - 1]
-                raise error(message)
+                raise CheckError(*emitter.complaints[answer - 1])
             for slot, var in self._host_targets.items():
                 table.arrays[slot][...] = known[var]
             for slot, tensor in self._copies.items():

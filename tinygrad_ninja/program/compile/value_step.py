@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any
 
@@ -31,7 +31,8 @@ class ValueStep:
         outputs: list[Output] = []
         mapped(result, lambda x: outputs.append(x) if isinstance(x, Output) else None)
         self._kinds = [output.kind for output in outputs]
-        self._codes = [output.code for output in outputs] + [code for _, _, code in changed]
+        codes = [code for output in outputs for code in output.codes]
+        self._codes = codes + [code for _, _, code in changed]
         emitted = ValueEmitter(self._tape, self._codes).emit()
         self.source, self.fused = emitted.source, emitted.summary
         self._run = getattr(build(emitted.source), ENTRY)
@@ -53,10 +54,18 @@ class ValueStep:
         self._memory[: len(self._reads)] = [read(args) for read in self._reads]
         self._run(self._pointers)
         numbers = iter(self._memory[self._places].tolist())
-        values = iter([kind(number) for kind, number in zip(self._kinds, numbers, strict=False)])
+        values = iter([_output(kind, numbers) for kind in self._kinds])
         for (value, name), number in zip(self._targets, numbers, strict=True):
             setattr(value, name, number)
         return mapped(self._result, lambda x: next(values) if isinstance(x, Output) else x)
+
+
+def _output(kind: type, numbers: Iterator[float]) -> Any:
+    """Return a number that the step has computed, or a Value with its gradient, from those that follow."""
+    number = kind(next(numbers))
+    if isinstance(number, Value):
+        number._grad = next(numbers)
+    return number
 
 
 def _reader(source: tuple[Any, Any]) -> Callable[[tuple[Any, ...]], float]:

@@ -1,0 +1,228 @@
+"""The first call of a function, which is its recording: what it is given, what it returns, and what a later
+call depends on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...engine.tensor import Tensor
+from ..instructions import Var
+from .capture import Captured, Recording
+from .results import containers, mapped
+from .signature import DEPTH, Leaf, rebuilt
+from .symbols import MOST, NUMBERS, Condition, Source, leave_numbers, number_of, same
+from .tape import StepTape
+from .trusted import a, is_constant
+from .value_step import ValueStep
+from .values import ValueRecording
+from .values import number_of as value_of
+from .world import World, code_of
+
+
+def beginning(fn: Any) -> str:
+    """Return the line at which a function begins, as "file:line"; its name, where there is none."""
+    code = code_of(fn)
+    if code is None:
+        return str(getattr(fn, "__name__", type(fn).__name__))
+    return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+
+
+class FirstCall:
+    """A call of a function that is recorded meanwhile.
+
+    world: what the function reads besides; numbers: those that a recording depends on, with their sources;
+    conditions: what comparisons with other numbers gave; by_value: the numbers of which more is used than
+    arithmetic. reason: why it can't be compiled; changed: what the function itself has changed of what it
+    reads, and the line.
+    """
+
+    def __init__(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], apart: bool
+    ) -> None:
+        self._fn, self._names = fn, tuple(kwargs)
+        self._args, self._depth = (*args, *kwargs.values()), DEPTH if apart else 0
+        self._leaves = self._flat()
+        self._values = tuple([leaf.value for leaf in self._leaves])
+        self.world = World(fn, self._objects())
+        self.reason = self.world.refusal or self._refused()
+        self.changed = self.line = ""
+        self.numbers = [
+            (Source(leaf.name, i), leaf.value)
+            for i, leaf in enumerate(self._leaves)
+            if type(leaf.value) in NUMBERS
+        ]
+        self.numbers += _rates(self.world)
+        self.conditions: list[Condition] = []
+        self.by_value: set[Source] = set()
+        self.arguments: dict[int, Tensor] = {}
+        self.captured: Captured | Callable[[], ValueStep] | None = None
+
+    def _flat(self) -> list[Leaf]:
+        """Return the leaves of the arguments, as they are now."""
+        first = len(self._args) - len(self._names)
+        names = [*range(first), *map(repr, self._names)]
+        pairs = zip(self._args, names, strict=True)
+        return [leaf for x, name in pairs for leaf in Leaf(x, f"argument {name}").leaves(self._depth)]
+
+    def _objects(self) -> list[tuple[str, Any]]:
+        """Return the arguments that are neither memory nor compared by value, with what to call them."""
+        return [(leaf.name, leaf.value) for leaf in self._leaves if leaf.is_object]
+
+    def _refused(self) -> str:
+        """Return why the arguments can't be compiled; "" where they can."""
+        for leaf in self._leaves:
+            if leaf.tensor is not None and not leaf.tensor.is_leaf:
+                return f"{leaf.name} has a history of its own; detach() it"
+            if leaf.tensor is not None and leaf.tensor.edge is not None and leaf.tensor.edge.hooks:
+                return f"{leaf.name} has hooks of its own; register them inside the function"
+        return ""
+
+    @property
+    def bare(self) -> set[int]:
+        """Return the positions of the arguments that are arrays."""
+        return {i for i, tensor in self.arguments.items() if tensor is not self._values[i]}
+
+    def run(self, symbolic: set[Source], at_once: bool) -> Any:
+        """Call the function, record it meanwhile, and return its result. symbolic: the numbers to be read
+        anew at every call. Raises UnsupportedError where it can't be recorded, if at_once."""
+        run = self._on_values if self.world.values else self._on_tensors
+        result = run(symbolic, at_once)
+        if not self.reason:
+            self.changed = self.world.difference()
+            self.line = self.world.line
+            moved = (_moved(source, number) for source, number in self.numbers if source.group is not None)
+            self.changed = self.changed or next(filter(None, moved), "") or self._replaced()
+        return result
+
+    def _replaced(self) -> str:
+        """Return, in words, that a list or a dict among the arguments has changed; "" where none has."""
+        after = self._flat()
+        if len(after) != len(self._leaves):
+            return "a list or a dict among the arguments has another number of elements"
+        pairs = zip(self._leaves, after, strict=True)
+        other = next((y for x, y in pairs if x.value is not y.value or x.name != y.name), None)
+        return f"{other.name} is another" if other is not None else ""
+
+    def _call(self, given: list[Any]) -> Any:
+        """Return the function's result for the arguments given, and let go of these: its frame, which is
+        kept, leads here."""
+        parts = iter(given)
+        args = [rebuilt(x, parts, self._depth) for x in self._args]
+        first = len(args) - len(self._names)
+        named = dict(zip(self._names, args[first:], strict=True))
+        del args[first:], parts
+        given.clear()
+        try:
+            return self._fn(*args, **named)
+        finally:
+            args.clear()
+            named.clear()
+
+    def _on_tensors(self, symbolic: set[Source], at_once: bool) -> Any:
+        tensors = enumerate(leaf.tensor for leaf in self._leaves)
+        self.arguments = {i: tensor for i, tensor in tensors if tensor is not None}
+        given = [self.arguments.get(i, x) for i, x in enumerate(self._values)]
+        recording = Recording(at_once, [source for source in symbolic if source.group is not None])
+        for source, number in self.numbers:
+            if source in symbolic and self._takes_symbol(source, number):
+                given[source.place] = recording.symbols.symbol(source, number)
+        recording.tape.code = self.world.code
+        with recording:
+            try:
+                result = self._call(given)
+            except Exception as error:
+                error.args = tuple(map(number_of, error.args))
+                recording.leave_rates()
+                leave_numbers(recording.symbols)
+                raise
+            recording.tape.line = beginning(self._fn)
+            tree = self._look_at(result, recording.tape)
+            captured = recording.captured(result if tree else None, self.arguments.values())
+        self.reason = recording.tape.reason
+        if captured is not None:
+            captured.names = _names(recording.tape)
+            captured.elsewhere = {*self.world.tensors}.intersection(self.arguments.values())
+            read_anew = {number.source for number in captured.numbers} - recording.symbols.turned_back
+            self.by_value = recording.symbols.turned_back
+            self.numbers = [(source, number) for source, number in self.numbers if source not in read_anew]
+            self.conditions = [c for c in recording.symbols.conditions if c.source in read_anew]
+            self.captured = captured
+        if not tree:
+            return result
+        return mapped(result, partial(_handed_out, recording if captured is not None else None), anew=False)
+
+    def _look_at(self, result: Any, tape: StepTape) -> bool:
+        """Close the tape where the function returns a container that was there before, or one list or dict in
+        two places. Return whether it is a tree, as it is but for the latter."""
+        given = {id(x) for argument in self._args for x in containers(argument)[0]}
+        parts, repeated = containers(result)
+        for x in parts:
+            known = id(x) in given or self.world.reaches(x)
+            if known and not (isinstance(x, tuple) and all(map(is_constant, x))):
+                tape.stop(f"the function returns {a(type(x))} that was there before; return a copy")
+        if repeated is not None:
+            tape.stop(f"the function returns one {type(repeated).__name__} in two places; return a copy")
+        return repeated is None
+
+    def _takes_symbol(self, source: Source, number: Any) -> bool:
+        """Return whether a Symbol may stand in the place of an argument."""
+        plain = source.group is None and not self.world.asks_for_types
+        return plain and not self._leaves[source.place].fixed and not _is_large(number)
+
+    def _on_values(self, symbolic: set[Source], at_once: bool) -> Any:
+        recording = ValueRecording(at_once)
+        with recording:
+            result = self._call([recording.argument(i, value) for i, value in enumerate(self._values)])
+            outputs = recording.outputs(result)
+            changed = [] if recording.tape.reason else recording.numbers_changed()
+        self.reason = recording.tape.reason
+        self.numbers = []
+        self.captured = lambda: ValueStep(recording, changed, outputs)
+        return mapped(result, value_of, anew=False)
+
+
+def _handed_out(recording: Recording | None, x: Any) -> Any:
+    """Return a part of what the call returns: a number in the place of a Symbol, and a Tensor that the step
+    has computed without its history, if it can be compiled."""
+    if recording is None or not isinstance(x, Tensor) or x.edge is None:
+        return number_of(x)
+    return x.detach() if recording.made(x) else x
+
+
+def _rates(world: World) -> list[tuple[Source, Any]]:
+    """Return the learning rates of the optimizers that are reached."""
+    groups = enumerate(group for group, _ in world.rates)
+    return [
+        (Source("the learning rate", i, group), group["lr"])
+        for i, group in groups
+        if type(group["lr"]) in NUMBERS
+    ]
+
+
+def _moved(source: Source, before: Any) -> str:
+    """Return, in words, that the step has set a learning rate; "" where it has not."""
+    assert source.group is not None
+    now = source.group["lr"]
+    return "" if same(now, before) else f"a learning rate was {before} and is {now}"
+
+
+def _is_large(number: Any) -> bool:
+    """Return whether a number is too large an integer to be computed with in 64 bits."""
+    return isinstance(number, int) and not -MOST < number < MOST
+
+
+def _names(tape: StepTape) -> dict[Var, str]:
+    """Return the names of the local variables of the function that the tape has recorded."""
+    names: dict[Var, str] = {}
+    frame, tape.frame = tape.frame, None
+    for name, value in frame.f_locals.items() if frame is not None else ():
+        if isinstance(value, Tensor) and name.isidentifier() and name.isascii():
+            handle = tape.handle_of(value._array)
+            if handle is not None:
+                var = handle.memory.before or handle.var(tape)
+                if not var.constant:
+                    names.setdefault(var, name)
+    return names

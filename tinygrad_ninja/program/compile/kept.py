@@ -1,0 +1,44 @@
+"""Recordings that are kept, and whether one holds for the arguments of a call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .first_call import FirstCall
+from .symbols import Source, same
+
+
+class Kept:
+    """A recording that is kept: its step, what the function read besides, the numbers that it depends on, and
+    what comparisons with other numbers gave. holds, call: those of the world and the step; numbered: whether
+    there are numbers to be compared; given: the positions of Tensors among the arguments, each with that
+    which the function reaches in another way too, if it does."""
+
+    __slots__ = ("call", "conditions", "given", "holds", "numbered", "numbers", "step", "world")
+
+    def __init__(self, step: Any, first: FirstCall) -> None:
+        self.step, self.call, self.world, self.holds = step, step.call, first.world, first.world.holds
+        self.numbers, self.conditions = first.numbers, first.conditions
+        self.numbered = bool(self.numbers or self.conditions)
+        reached, bare = first.world.tensors, first.bare
+        given = first.arguments.items() if reached else ()
+        self.given = [(i, x if x in reached else None) for i, x in given if i not in bare]
+
+    def swapped(self, values: tuple[Any, ...]) -> bool:
+        """Return whether an argument is a Tensor that the function reaches in another way too, and was none,
+        or the reverse."""
+        reached = self.world.tensors
+        return any(values[i] is not x if x is not None else values[i] in reached for i, x in self.given)
+
+    def others(self, values: tuple[Any, ...]) -> list[Source]:
+        """Return the numbers that are others than the recording depends on."""
+        others = []
+        for source, number in self.numbers:
+            now = source.read(values)
+            equal = now is number or (now and now == number) or same(now, number)  # mostly at once
+            if not equal:
+                others.append(source)
+        for condition in self.conditions:
+            if not condition.holds(values):
+                others.append(condition.source)  # noqa: PERF401 - a loop is faster for a few
+        return others
