@@ -13,8 +13,8 @@ SEEDS, SANITIZED = range(324), range(324, 354)
 JOBS = os.cpu_count() or 1
 
 
-def nothing_found(seeds: Iterable[int]) -> None:
-    runs = runner.search("compile", iter(seeds), JOBS, size=12)
+def nothing_found(seeds: Iterable[int], fuzzer: str = "compile") -> None:
+    runs = runner.search(fuzzer, iter(seeds), JOBS, size=12)
     found = [f"# ---- seed {each.seed}\n{each.text}" for _, several in runs for each in several]
     assert not found, "\n".join(found)
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,8 +149,18 @@ def differing(have: Any, want: Any, moved: list[Any], signed: bool) -> Any:
     return ~close & settled
 
 
-def disagreement(program: Program) -> str:
-    """Return what a backend does otherwise than eager code; nothing where all agree."""
+def acceptable(sentence: str) -> bool:
+    """Return whether it is a warning that compile may give of these programs."""
+    return "is recorded again" in sentence or any(each in sentence for each in REFUSALS)
+
+
+def disagreement(
+    program: Program,
+    outcome: Callable[..., Outcome] = outcome,
+    acceptable: Callable[[str], bool] = acceptable,
+) -> str:
+    """Return what a backend does otherwise than eager code; nothing where all agree. outcome: how a program
+    is run. acceptable: whether a warning may be given."""
     want = outcome(program, None)
     moved: list[Outcome] = []
     # -Σ and Σ- of zeros differ in their sign: a gradient is the one in eager code, and the other recorded.
@@ -171,11 +182,6 @@ def disagreement(program: Program) -> str:
             if found:
                 return f"{backend}, call {key[0]}: {key[1]}: {found}"
     return ""
-
-
-def acceptable(sentence: str) -> bool:
-    """Return whether it is a warning that compile may give of these programs."""
-    return "is recorded again" in sentence or any(each in sentence for each in REFUSALS)
 
 
 def kind(found: str) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import inspect
 import re
+import types
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,19 +14,27 @@ from typing import Any
 import numpy as np
 
 import tinygrad_ninja as torch
+from tinygrad_ninja import nn
 from tinygrad_ninja.nn import functional as F
 from tinygrad_ninja.ops import TABLE
 
 from .numbers import numbers
 
-NAME = re.compile(r"\b[pbxnkov]\d+\b")
-"""Names: parameters, Tensors of the closure, arguments (Tensors, arrays, numbers), optimizers, values."""
+NAME = re.compile(r"\b[pbxnkovsgmh]\d+\b")
+"""Names: parameters, Tensors of the closure, arguments (Tensors, arrays, numbers), optimizers, values;
+Python's state, generators, modules, schedules."""
 UNORDERED = re.compile(
-    r" @ |matmul|linear|attention|dot|max|min|_norm|entropy|index|gather|embedding|\d\[[^]]*[xnbv]\d"
+    r" @ |matmul|linear|attention|dot|max|min|_norm|entropy|index|gather|embedding|\bm\d+\(|\d\[[^]]*[xnbv]\d"
 )
-ADDS_UP = re.compile("sum|mean|var|std|norm|loss|entropy|attention|matmul|linear|dot| @ ")
-HEAD = """import numpy as np
+ADDS_UP = re.compile(r"sum|mean|var|std|norm|loss|entropy|attention|matmul|linear|dot| @ |\bm\d+\(")
+HEAD = """import contextlib
+import copy
+import types
+from typing import Any
+
+import numpy as np
 import tinygrad_ninja as torch
+from tinygrad_ninja import nn
 from tinygrad_ninja.nn import functional as F
 from tinygrad_ninja.ops import TABLE
 """
@@ -101,7 +112,7 @@ class Program:
         jitter: what a line that rounds makes is moved a little, and so are gradients.
         """
         text = ["def made():"]
-        text += [f"    {line}" for line in self.leaves if line.name[0] in "pbo"]
+        text += [f"    {line}" for line in self.leaves if line.name[0] not in "xnk"]
         text.append("    def arguments(call):")
         text += [f"        {line}" for line in self.leaves if line.name[0] in "xnk"]
         text.append(f"        return [{', '.join(self.arguments)}]")
@@ -138,7 +149,8 @@ class Program:
             body.append(replace(line, members=members))
         results = tuple(name for name in self.results if name not in gone)
         needed = set(results).union(*(line.uses | {*line.members} for line in body))
-        needed |= {name for line in self.leaves if line.name in needed for name in line.members}
+        for line in reversed(self.leaves):  # a leaf may use what stands above it
+            needed |= {*line.uses, *line.members} if line.name in needed else set()
         leaves = tuple(leaf for leaf in self.leaves if leaf.name in needed)
         return replace(self, leaves=leaves, body=tuple(body), results=results)
 
@@ -166,7 +178,8 @@ class Program:
     def pasteable(self) -> str:
         """Return a script that runs the step eagerly and compiled, and prints both."""
         parts = [HEAD] + ([inspect.getsource(numbers)] if "numbers(" in self.source() else [])
-        return "\n".join([*parts, self.source(), inspect.getsource(show), "show()\n"])
+        parts += [self.source(), f"CALLS = {CALLS}", inspect.getsource(show), "show()\n"]
+        return "\n".join(parts)
 
 
 def show(calls: int = CALLS) -> None:
@@ -181,4 +194,5 @@ def show(calls: int = CALLS) -> None:
 
 def surroundings() -> dict[str, Any]:
     """Return the globals of a step."""
-    return {"np": np, "torch": torch, "F": F, "TABLE": TABLE, "numbers": numbers}
+    named = {"np": np, "torch": torch, "nn": nn, "F": F, "TABLE": TABLE, "numbers": numbers}
+    return {**named, "contextlib": contextlib, "copy": copy, "types": types}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from . import places, values
 from .numbers import Draw
-from .program import Line, Program
+from .program import Program
 from .writer import Writer
 
 LINES = [
@@ -36,20 +38,25 @@ def drawn(seed: int) -> Program:
     return Program(tuple(w.leaves), tuple(w.body), tuple(results)).without()
 
 
-def part(w: Writer) -> list[str]:
-    """Add a part of a step, and return which of its values the step returns."""
+def part(
+    w: Writer,
+    kinds: Sequence[Callable[[Writer], object]] = KINDS,
+    end: Callable[..., list[str]] | None = None,
+) -> list[str]:
+    """Add a part of a step, and return which of its values the step returns. end: what adds the loss and the
+    update, in the place of `descend`."""
     w.begin()
     draw, first = w.draw, len(w.body)
     for _ in range(draw.integer(1, 3)):
         w.leaf(w.shape(draw.choice([2, 2, 2, 1, 3, 0, 4])))
     wanted, tries = draw.integer(1, 10), 0
     while len(w.body) - first < wanted and tries < 40 and not w.over:
-        draw.choice(KINDS)(w)
+        draw.choice(kinds)(w)
         tries += 1
     made = [line.name for line in w.body[first:] if line.name[0:1] == "v"]
     results = [name for name in made[-2:] + draw.some(made, 0) if name in w.values and own(w, name)]
     if draw.chance(0.85) and not w.over:
-        results += descend(w, made)
+        results += (end or descend)(w, made)
     return list(dict.fromkeys(results))
 
 
@@ -62,19 +69,9 @@ def own(w: Writer, name: str) -> bool:
 
 def descend(w: Writer, made: list[str]) -> list[str]:
     """Add a loss of some of these values, its backward pass and an update; return further results."""
-    draw = w.draw
-    ends = [n for n in made if n in w.values and w.value(n).requires_grad and w.value(n).is_floating_point()]
-    terms = []
-    for name in draw.some(ends[-6:]) if ends else []:
-        shape = tuple(w.value(name).shape)
-        forms = [f"({name} * {w.leaf(shape, w.value(name).array.dtype.name, roles='b')}).sum()"] * 2
-        forms += [f"{name}.mean()", f"({name} * {name}).mean()", f"{name}.sum()", f"{name}.tanh().sum()"]
-        term = w.say(draw.choice(forms))
-        terms += [term] if term and w.value(term).requires_grad else []
-    if not terms:
+    draw, total = w.draw, loss(w, made)
+    if total is None:
         return []
-    total = w.name("v")
-    w.do(f"{total} = sum([{{}}])", terms, total)
     parameters = sorted({name for name in w.values if name[0] == "p"})
     if draw.chance(0.15):
         return [total, *gradients(w, total, parameters)]
@@ -82,10 +79,7 @@ def descend(w: Writer, made: list[str]) -> list[str]:
     if way == "zeroed":
         w.do("for p in [{}]: p.grad = None", parameters)
     if way == "optimizer":
-        optimizer = w.name("o")
-        made = f"{optimizer} = torch.optim.{draw.choice(OPTIMIZERS)}"
-        w.leaves.append(Line(made, optimizer, tuple(parameters)))
-        exec(str(w.leaves[-1]), w.scope)
+        optimizer = new_optimizer(w, parameters)
         w.do(f"{optimizer}.zero_grad()")
     w.do(f"{total}.backward()")
     if w.over:
@@ -99,6 +93,30 @@ def descend(w: Writer, made: list[str]) -> list[str]:
         else:
             w.do("with torch.no_grad():\n            for p in [{}]: p -= 0.1 * p.grad", used)
     return [total]
+
+
+def new_optimizer(w: Writer, parameters: list[str]) -> str:
+    """Add an optimizer of these parameters and return its name."""
+    return w.other("o", f"torch.optim.{w.draw.choice(OPTIMIZERS)}", tuple(parameters))
+
+
+def loss(w: Writer, made: list[str]) -> str | None:
+    """Add a number made of some of these values that requires a gradient, where there is one; return its
+    name."""
+    draw = w.draw
+    ends = [n for n in made if n in w.values and w.value(n).requires_grad and w.value(n).is_floating_point()]
+    terms = []
+    for name in draw.some(ends[-6:]) if ends else []:
+        shape = tuple(w.value(name).shape)
+        forms = [f"({name} * {w.leaf(shape, w.value(name).array.dtype.name, roles='b')}).sum()"] * 2
+        forms += [f"{name}.mean()", f"({name} * {name}).mean()", f"{name}.sum()", f"{name}.tanh().sum()"]
+        term = w.say(draw.choice(forms))
+        terms += [term] if term and w.value(term).requires_grad else []
+    if not terms:
+        return None
+    total = w.name("v")
+    w.do(f"{total} = sum([{{}}])", terms, total)
+    return total
 
 
 def gradients(w: Writer, total: str, parameters: list[str]) -> list[str]:

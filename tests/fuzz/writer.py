@@ -98,6 +98,15 @@ class Writer:
             return name
         return self.draw.choice(["2", "-1", "0.5", "-1.5", "3", "0", "1.0", "0.1", "-0.0"])
 
+    def other(self, letter: str, text: str, members: tuple[str, ...] = ()) -> str:
+        """Return the name of a new leaf that is no Tensor."""
+        name = self.name(letter)
+        line = Line(f"{name} = {text}", name, members)
+        exec(str(line), self.scope)
+        self.leaves.append(line)
+        self.exact[name] = True
+        return name
+
     def _add(self, line: Line) -> None:
         exec(line.text, self.scope)
         self.leaves.append(line)

@@ -1,0 +1,71 @@
+"""Tensors as arguments: their class, their hooks, and whether one is another argument too, or elsewhere."""
+
+from typing import Any
+
+import numpy as np
+from contract import same
+
+import tinygrad_ninja as torch
+from tinygrad_ninja import nn
+
+
+@same
+def test_parameters_and_subclasses(C: Any) -> Any:
+    class Scaled(torch.Tensor):
+        k = 10.0
+
+    f = C(lambda x: (x * 2 if isinstance(x, nn.Parameter) else x * getattr(x, "k", 3.0)).detach())
+    own = Scaled([1.0, 1.0])
+    arguments = (torch.ones(2, requires_grad=True), nn.Parameter(torch.ones(2)), torch.ones(2), own, own)
+    for x in arguments:
+        yield f(x)
+    own.k = 4.0
+    yield f(own)
+
+
+@same
+def test_hooks_on_an_argument(C: Any) -> Any:
+    f = C(lambda x: torch.autograd.grad((x * x).sum(), [x])[0])
+    x = torch.ones(2, requires_grad=True)
+    yield f(x), f(x)
+    x.register_hook(lambda gradient: gradient * 10)
+    yield f(x), f(torch.ones(2, requires_grad=True))
+
+
+@same
+def test_which_tensors_are_one(C: Any) -> Any:
+    w, table = torch.ones(1), {}
+    table[w] = 2.0
+    f = C(lambda x, y: x * (2 if x is y else 3 if x is w else 4))
+    g, h, first = C(lambda x: w), C(lambda x: x * table.get(x, 1.0)), C(lambda x, y: x)
+    nested = C(lambda pair: pair[0] * (2 if pair[0] is pair[1] else 3))
+    a, b = torch.ones(1), torch.ones(1) * 2
+    for x, y in ((a, b), (a, a), (w, b), (a, b), (b, w), (b, b)):
+        yield f(x, y), g(x) is w, h(x), first(x, y) is x, nested((x, y))
+
+
+@same
+def test_a_gradient_of_what_is_found_elsewhere_too(C: Any) -> Any:
+    p, q = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    f = C(lambda a: torch.autograd.grad((a * a).sum(), [a, p], allow_unused=True)[1])
+    for x in (q, p, q, p):
+        yield f(x)
+
+
+@same
+def test_versions_and_addresses(C: Any) -> Any:
+    f, g = C(lambda x: (x * 1, x._version)), C(lambda x: (x * 1, x.data_ptr()))
+    x = torch.ones(1)
+    for _ in range(3):
+        yield f(x)[1], g(x)[1] == x.data_ptr()
+        x.add_(1)
+
+
+@same
+def test_an_array_whose_elements_share_their_memory(C: Any) -> Any:
+    f = C(lambda x: x.add_(1))
+    memory = np.arange(4.0)
+    x = torch.from_numpy(np.lib.stride_tricks.as_strided(memory, (3, 2), (8, 8)))
+    for _ in range(3):
+        f(x)
+        yield torch.tensor(memory)

@@ -1,0 +1,111 @@
+"""Numbers that are read anew at every call: where more is done with them than arithmetic, where they stay."""
+
+import math
+from typing import Any
+
+import numpy as np
+from contract import attempt, same
+
+import tinygrad_ninja as torch
+from tinygrad_ninja import nn
+
+
+@same
+def test_integers_that_leave_64_bits(C: Any) -> Any:
+    f, g = C(lambda x, k: x * (k * k * k)), C(lambda x, k: x * (k + k - 3 * k))
+    for k in (2, 3, 3_000_000, 4, -(2**30), 2**31, 5):
+        yield attempt(f, torch.ones(1), k), attempt(g, torch.ones(1, dtype=torch.int64), k)
+
+
+@same
+def test_powers_of_small_integers(C: Any) -> Any:
+    f = C(lambda x, k: x**k)
+    for dtype in (torch.int8, torch.int64, torch.float32):
+        for k in (2, 3, -1, 300, 0.5, 1):
+            yield attempt(f, torch.tensor([1, 1, 0]).to(dtype), k)
+
+
+@same
+def test_numpys_numbers_beside_them(C: Any) -> Any:
+    functions = [
+        lambda k: torch.tensor(np.float32(1.1) * k),
+        lambda k: torch.tensor(k / np.float16(0.1)),
+        lambda k: torch.ones(2) * np.float64(k) + np.add(k, 1),
+    ]
+    for f in map(C, functions):
+        for k in (2.0, 3.0, -0.5):
+            yield f(k).dtype, f(k)
+
+
+@same
+def test_pythons_functions_that_want_real_numbers(C: Any) -> Any:
+    functions = [
+        lambda x, k: x * pow(k, 2, 5),
+        lambda x, k: x * pow(2, k, 5),
+        lambda x, k: x * math.ldexp(1.0, k),
+        lambda x, k: x * complex(k).real,
+        lambda x, k: x * int.bit_length(k),
+        lambda x, k: x * math.comb(k, 2),
+        lambda x, k: x * divmod(k, 2)[1],
+    ]
+    for f in map(C, functions):
+        for k in (2, 3, 4, 5):
+            yield attempt(f, torch.ones(1), k)
+
+
+@same
+def test_an_optimizer_that_is_made_inside(C: Any) -> Any:
+    def step(x: Any, lr: float) -> Any:
+        p = nn.Parameter(x * 1)
+        optimizer = torch.optim.SGD([p], lr=lr, momentum=0.5)
+        (p * p).sum().backward()
+        optimizer.step()
+        return p.detach() * 1
+
+    step = C(step)
+    for lr in (0.1, 0.2, 0.3, -0.5, 0.1):
+        yield attempt(step, torch.ones(2), lr)
+
+
+@same
+def test_groups_that_the_function_changes(C: Any) -> Any:
+    for change in (
+        lambda o: o.param_groups[0].update(lr=0.5),
+        lambda o: o.param_groups.__setitem__(0, dict(o.param_groups[0], lr=0.5)),
+        lambda o: o.param_groups[0].setdefault("mine", 3),
+        lambda o: o.param_groups[0].pop("mine", None),
+    ):
+        w = nn.Parameter(torch.ones(2))
+        optimizer = torch.optim.SGD([w], lr=0.1)
+
+        def step(k: int, w: Any = w, optimizer: Any = optimizer, change: Any = change) -> None:
+            if k > 2:
+                change(optimizer)
+            optimizer.zero_grad()
+            (w * w).sum().backward()
+            optimizer.step()
+
+        step = C(step)
+        for k, lr in enumerate((0.1, 0.2, 0.3, 0.4, 0.5)):
+            optimizer.param_groups[0]["lr"] = lr
+            step(k)
+            yield optimizer, w, [{**group, "params": 0} for group in optimizer.param_groups]
+
+
+@same
+def test_numbers_that_an_error_or_a_tuple_keeps(C: Any) -> Any:
+    class Kept:
+        last: Any = None
+
+    kept = Kept()
+
+    def step(x: Any, k: int) -> Any:
+        if k > 3:
+            kept.last = (k, k * 2)
+        assert k < 7, k
+        return x * k
+
+    step = C(step)
+    for k in (1, 2, 5, 7, 3, 6, 8):
+        answer = attempt(step, torch.ones(1), k)
+        yield answer, [type(x).__name__ for x in kept.last or ()], kept.last
