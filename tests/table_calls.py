@@ -161,8 +161,8 @@ def counterpart(entry: Operation) -> Call:
 # -- shapes, and what may be drawn for a parameter -----------------------------------------------------------
 
 # How many dimensions the first input has, for certain parameters at least, for certain entries exactly.
-LEAST = {"axes": 1, "axis": 1, "index": 1, "key": 1, "offset": 2}
-EXACTLY = {"cross_entropy": 2, "diag_embed": 1, "diagonal": 2}
+LEAST = {"axes": 1, "axis": 1, "axis2": 2, "index": 1, "key": 1, "offset": 2}
+EXACTLY = {"cross_entropy": 2, "diag_embed": 1}
 
 
 def draw_shape(draw: Draw, entry: Operation, special: bool) -> Shape:
@@ -242,6 +242,10 @@ def draw_parameter(draw: Draw, entry: Operation, name: str, shape: Shape, before
     match name:
         case "axis":
             return draw_axis(draw, entry, shape)
+        case "axis1":
+            return draw.integer(0, len(shape) - 1)
+        case "axis2":
+            return (before["axis1"] + draw.integer(1, len(shape) - 1)) % len(shape)
         case "axes":  # of all dimensions, or of some
             return tuple(draw.permutation(range(len(shape))))[: draw.choice([None, None, 1, 2])]
         case "chain":

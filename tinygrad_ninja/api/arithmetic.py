@@ -16,7 +16,7 @@ from ..ops import shape as shape_ops
 from ..ops.operation import Operation
 from .creation import tensor
 from .operands import as_element, as_tensor_operand, check_fits
-from .register import function, method, method_only, no_tensor
+from .register import function, in_place, method, method_only, no_tensor
 
 _OF_NUMBERS = (ops.add, ops.sub, ops.mul, ops.div)
 """The operations that PyTorch also computes for two Python numbers."""
@@ -226,12 +226,14 @@ def abs(input: Tensor) -> Tensor:
 Tensor.__abs__ = abs  # type: ignore[attr-defined]
 
 
+@in_place
 @method
 def square(input: Tensor) -> Tensor:
     """Return input²."""
     return ops.pow.call(input, 2)
 
 
+@in_place
 @method
 def rsqrt(input: Tensor) -> Tensor:
     """Return 1 / √input, in floating point."""
@@ -300,6 +302,7 @@ def _bound(number: Any, d: dtypes.dtype) -> Any:
     return bound
 
 
+@in_place
 @method
 def clip(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Return `clamp`, under NumPy's name."""
@@ -338,6 +341,7 @@ def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 Tensor.where = _where_method  # type: ignore[attr-defined]
 
 
+@in_place
 @method
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """Return `value`, a number or 0-dimensional Tensor, where the bool mask (broadcast) is true, else

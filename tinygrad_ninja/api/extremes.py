@@ -15,6 +15,7 @@ from .arithmetic import maximum as _maximum
 from .arithmetic import minimum as _minimum
 from .dimensions import dimension, dimensions
 from .register import method, numpy_names
+from .reshaping import unviewed
 
 
 class max_return_type(NamedTuple):  # noqa: N801
@@ -66,9 +67,8 @@ def _extreme(
     values = indexing.gather.call(input, axis, indices)
     if not keepdim:
         kept = array.shape[:axis] + array.shape[axis + 1 :]
-        view, indices = shape_ops.reshape.call(values, kept), indices.reshape(kept)
-        values = wrap(view.array)  # in PyTorch a view of nothing, so that it may be detached in place
-        values.edge = view.edge
+        values = unviewed(shape_ops.reshape.call(values, kept))
+        indices = indices.reshape(kept)
     return tuple.__new__(pair, (values, wrap(indices)))  # its own `__new__` takes three times as long
 
 

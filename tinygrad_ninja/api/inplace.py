@@ -16,14 +16,11 @@ from ..engine.grad_mode import is_grad_enabled
 from ..engine.tensor import Tensor
 from ..ops import TABLE, Operation, comparison, rounding
 from ..ops import elementwise as ops
-from .arithmetic import clip, masked_fill, rsqrt, square
+from .arithmetic import masked_fill
 from .creation import tensor
 from .operands import as_element
-from .register import method_only
-from .selection import EVERYWHERE, assign, index_add
-
-_COMPOSED = (square, rsqrt, clip, masked_fill, index_add)
-"""The methods that PyTorch has with an underscore, too, and that are no entries of the table."""
+from .register import IN_PLACE, method_only
+from .selection import EVERYWHERE, assign
 
 
 def _in_place(name: str) -> Callable[..., Tensor]:
@@ -39,10 +36,7 @@ def _in_place(name: str) -> Callable[..., Tensor]:
     return method_only(call)
 
 
-for _name in (
-    *(entry.name for entry in TABLE.values() if entry.in_place),
-    *(f.__name__ for f in _COMPOSED),
-):
+for _name in (*(entry.name for entry in TABLE.values() if entry.in_place), *IN_PLACE):
     _in_place(_name)
 
 

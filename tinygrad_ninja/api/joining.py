@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..arrays import dtypes
@@ -13,7 +13,7 @@ from ..engine.tensor import Tensor
 from ..engine.view import View
 from ..ops import shape as ops
 from .dimensions import dimension
-from .register import function, method
+from .register import alias, function, method
 
 
 def _list_of_tensors(tensors: Any) -> list[Tensor]:
@@ -69,6 +69,72 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -
     position = dimension(dim if axis is None else axis, parts[0].ndim + 1)
     common = dtypes.result_dtype([part.dtype for part in parts], [], [])
     return ops.stack.call([part.to(common) for part in parts], position)
+
+
+alias(cat, "concat", "concatenate")
+
+
+@function
+def atleast_1d(*tensors: Any) -> Any:
+    """Return the Tensor, or each of several, as one of at least one dimension."""
+    return _each(tensors, lambda x: x if x.ndim else x.reshape(1))
+
+
+@function
+def atleast_2d(*tensors: Any) -> Any:
+    """Return the Tensor, or each of several, as one of at least two dimensions, the new ones in front."""
+    return _each(tensors, lambda x: x if x.ndim > 1 else x.reshape(1, -1))
+
+
+@function
+def atleast_3d(*tensors: Any) -> Any:
+    """Return the Tensor, or each of several, as one of at least three dimensions: (n) becomes (1, n, 1), and
+    (n, m) becomes (n, m, 1)."""
+    return _each(tensors, lambda x: x if x.ndim > 2 else atleast_2d(x).unsqueeze(-1))
+
+
+def _each(tensors: tuple[Any, ...], shaped: Callable[[Tensor], Tensor]) -> Any:
+    """Return shaped(x) of the only argument, or a tuple of those of several, or of a list."""
+    if len(tensors) == 1 and isinstance(tensors[0], Tensor):
+        return shaped(tensors[0])
+    several = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
+    return tuple([shaped(x) for x in _list_of_tensors(several)])
+
+
+def _stacked(name: str, tensors: Any) -> list[Tensor]:
+    parts = _list_of_tensors(tensors)
+    if not parts:
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
+    return parts
+
+
+@function
+def hstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join the tensors along the second dimension, vectors and numbers along the first."""
+    parts = atleast_1d(_stacked("hstack", tensors))
+    return cat(parts, 0 if parts[0].ndim == 1 else 1)
+
+
+@function
+def vstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join the tensors along the first dimension, vectors and numbers as rows."""
+    return cat(atleast_2d(_stacked("vstack", tensors)), 0)
+
+
+alias(vstack, "row_stack")
+
+
+@function
+def dstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join the tensors along the third dimension, those of fewer with new ones, as by `atleast_3d`."""
+    return cat(atleast_3d(_stacked("dstack", tensors)), 2)
+
+
+@function
+def column_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Join the tensors along the second dimension, vectors and numbers as columns."""
+    parts = _stacked("column_stack", tensors)
+    return cat([x if x.ndim > 1 else x.reshape(x.numel(), 1) for x in parts], 1)
 
 
 def _pieces(views: Iterable[Tensor]) -> tuple[Tensor, ...]:

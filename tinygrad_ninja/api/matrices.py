@@ -13,6 +13,7 @@ from ..engine.hook import arguments, observers
 from ..engine.tensor import Tensor, wrap
 from ..ops import Precision, linalg
 from ..ops import shape as ops
+from .dimensions import dimension
 from .register import method
 
 
@@ -50,7 +51,21 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
         return ops.diag_embed.call(input, diagonal)
     if input.ndim != 2:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {input.ndim}D")
-    return ops.diagonal.call(input, diagonal)
+    return ops.clone.call(ops.diagonal.call(input, diagonal, 0, 1), True)
+
+
+@method
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
+    """Return a view of the diagonals of the matrices along two dimensions, as a last dimension: (n, m, …) to
+    (…, k).
+
+    offset: above the main diagonal where positive, below it where negative. Raises IndexError where there is
+    no such dimension, RuntimeError where the two are the same.
+    """
+    axis1, axis2 = dimension(dim1, input.ndim), dimension(dim2, input.ndim)
+    if axis1 == axis2:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    return ops.diagonal.call(input, offset, axis1, axis2)
 
 
 @method

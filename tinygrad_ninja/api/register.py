@@ -14,6 +14,9 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 OFFERED: dict[str, Any] = {}
 """What the package exports, by name."""
 
+IN_PLACE: list[str] = []
+"""The methods that PyTorch has with an underscore, too, and that are no entries of the table."""
+
 
 def function(f: _F) -> _F:
     """Export `f` from the package under its own name. As a function it takes nothing but a Tensor for a first
@@ -44,6 +47,20 @@ def method(f: _F) -> _F:
     """Export `f`, and make it a method of Tensor too: its first argument is the Tensor."""
     setattr(Tensor, f.__name__, f)
     return function(f)
+
+
+def alias(f: Callable[..., Any], *names: str) -> None:
+    """Offer `f`, which is a function and perhaps a method, under further names that PyTorch has for it."""
+    for name in names:
+        OFFERED[name] = OFFERED[f.__name__]
+        if getattr(Tensor, f.__name__, None) is f:
+            setattr(Tensor, name, f)
+
+
+def in_place(f: _F) -> _F:
+    """Let the method `f` have a form with an underscore, which changes its Tensor; `inplace` makes it."""
+    IN_PLACE.append(f.__name__)
+    return f
 
 
 def attribute(f: Callable[[Any], Any]) -> Callable[[Any], Any]:

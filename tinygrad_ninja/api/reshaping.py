@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..engine.tensor import Tensor
+from ..engine.tensor import Tensor, wrap
 from ..ops import shape as ops
 from .dimensions import dimension, dimensions, sizes
 from .register import method, method_only
@@ -43,6 +43,13 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     Raises RuntimeError where the shape does not fit the number of elements.
     """
     return ops.reshape.call(input, _infer_shape(sizes(shape), input.numel()))
+
+
+def unviewed(view: Tensor) -> Tensor:
+    """Return a view of memory that nothing else shows as a Tensor that counts as no view, as in PyTorch."""
+    out = wrap(view.array)
+    out.edge = view.edge
+    return out
 
 
 @method_only

@@ -21,7 +21,7 @@ from ..engine.tensor import Tensor, wrap
 from ..ops import indexing as ops
 from .dimensions import dimension
 from .operands import as_element
-from .register import function, method
+from .register import function, in_place, method
 
 _ALL = slice(None)
 _INT64 = np.dtype(np.int64)
@@ -348,6 +348,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return ops.index.call(input, _along(position, index.array.reshape(-1))).contiguous()
 
 
+@in_place
 @method
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """Return input with alpha · source added along `dim` at `index`: an entry named twice is added to twice.

@@ -183,8 +183,12 @@ def expand(x: Array, shape: tuple[int, ...]) -> Array:
     return out
 
 
-def diagonal(x: Array, offset: int) -> Array:
-    return x.diagonal(offset)
+def diagonal(x: Array, offset: int, axis1: int, axis2: int) -> Array:
+    """Return a view of the diagonal along two axes, which may be written to where `x` may."""
+    out = x.diagonal(offset, axis1, axis2)
+    if type(x) is np.ndarray:
+        out.flags.writeable = x.flags.writeable
+    return out
 
 
 def diag_embed(x: Array, offset: int) -> Array:

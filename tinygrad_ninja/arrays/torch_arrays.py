@@ -105,8 +105,8 @@ def copy(x: Array, ordered: bool = False) -> Array:
     return x.clone(memory_format=torch.contiguous_format if ordered else torch.preserve_format)
 
 
-def diagonal(x: Array, offset: int) -> Array:
-    return torch.diagonal(x, offset)
+def diagonal(x: Array, offset: int, axis1: int, axis2: int) -> Array:
+    return torch.diagonal(x, offset, axis1, axis2)
 
 
 def diag_embed(x: Array, offset: int) -> Array:

@@ -142,9 +142,27 @@ def triu(xp: Any, x: Any, /, offset: int) -> Any:
     return xp.triu(x, k=offset)
 
 
-def _onto_diagonal(xp: Any, dout: Any, x_like: Any, offset: int) -> Any:
-    """Return the gradient of a diagonal: `dout` on the diagonal of a matrix of zeros."""
-    rows, columns = x_like.shape
+def _onto_diagonal(xp: Any, dout: Any, x_like: Any, offset: int, axis1: int, axis2: int) -> Any:
+    """Return the gradient of a diagonal: `dout` on the diagonal of zeros."""
+    if x_like.ndim == 2 and axis1 == 0:
+        return _onto_matrix(xp, dout, x_like.shape, offset)
+    order = (*[i for i in range(x_like.ndim) if i not in (axis1, axis2)], axis1, axis2)
+    *batch, k = dout.shape
+    whole = [slice(None)] * len(batch)
+    # In rows of k + 1 the first column lies, read in rows of k, on the diagonal.
+    rows = xp.scatter(
+        xp.reshape(dout, (*batch, k, 1)), (*batch, k, k + 1), (*whole, slice(None), slice(0, 1))
+    )
+    flat = xp.index(xp.reshape(rows, (*batch, k * (k + 1))), (*whole, slice(0, k * k)))
+    top, left = max(-offset, 0), max(offset, 0)
+    key = (*whole, slice(top, top + k), slice(left, left + k))
+    moved = xp.scatter(xp.reshape(flat, (*batch, k, k)), tuple(x_like.shape[i] for i in order), key)
+    return xp.permute_dims(moved, _inverse(order))
+
+
+def _onto_matrix(xp: Any, dout: Any, shape: tuple[int, int], offset: int) -> Any:
+    """Return zeros in the shape of a matrix with `dout` on the diagonal."""
+    rows, columns = shape
     square = xp.diag_embed(dout, offset)
     n, m = square.shape
     if n > rows or m > columns:  # the matrix is not square
@@ -155,16 +173,17 @@ def _onto_diagonal(xp: Any, dout: Any, x_like: Any, offset: int) -> Any:
     return square
 
 
-@operation(category=Category.MOVEMENT, cost=0, x=_onto_diagonal)
-def diagonal(xp: Any, x: Any, /, offset: int) -> Any:
-    """out = the diagonal of a matrix;  dx = dout on that diagonal, 0 elsewhere."""
-    return xp.copy(xp.diagonal(x, offset))
+@operation(view=True, category=Category.MOVEMENT, cost=0, x=_onto_diagonal)
+def diagonal(xp: Any, x: Any, /, offset: int, axis1: int, axis2: int) -> Any:
+    """out = the diagonal of the matrices along two axes, as a last dimension;  dx = dout there, 0
+    elsewhere."""
+    return xp.diagonal(x, offset, axis1, axis2)
 
 
 @operation(
     torch_name="DiagEmbedBackward0",
     category=Category.SCATTER,
-    x=lambda xp, dout, offset: xp.diagonal(dout, offset),
+    x=lambda xp, dout, offset: xp.diagonal(dout, offset, 0, 1),
 )
 def diag_embed(xp: Any, x: Any, /, offset: int) -> Any:
     """out = a square matrix with the vector x on its diagonal;  dx = the diagonal of dout."""
