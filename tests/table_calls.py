@@ -121,6 +121,7 @@ def scatter_along(x: torch.Tensor, shape: Shape, axis: int, index: torch.Tensor)
 
 
 SPELLING: dict[str, Call] = {
+    "argsort": lambda x, axis: x.argsort(dim=axis, stable=True),
     "batch_norm": batch_norm,
     "cast": lambda x, dtype: x.to(dtype),
     "clone": lambda x, ordered: x.contiguous().clone() if ordered else x.clone(),

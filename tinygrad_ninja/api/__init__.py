@@ -18,6 +18,8 @@ from . import (
     rearranging,
     reshaping,
     selection,
+    sets,
+    sorting,
     statistics,
     sums,
 )
@@ -43,6 +45,8 @@ __all__ = [
     "rearranging",
     "reshaping",
     "selection",
+    "sets",
+    "sorting",
     "statistics",
     "sums",
 ]

@@ -19,7 +19,8 @@ from .reshaping import unviewed
 
 
 class max_return_type(NamedTuple):  # noqa: N801
-    """What `max(dim)` gives: the values, and where along the dimension they stood."""
+    """What `max(dim)`, and a function like it, gives: the values, and where along the dimension they
+    stood."""
 
     values: Tensor
     indices: Tensor

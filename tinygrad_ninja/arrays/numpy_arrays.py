@@ -113,6 +113,10 @@ def argmin(x: Array, axis: int | None, keepdims: bool) -> Array:
     return asarray(x.argmin(axis, keepdims=keepdims))  # type: ignore[arg-type]
 
 
+def argsort(x: Array, axis: int) -> Array:
+    return np.argsort(x, axis, kind="stable")
+
+
 def zeros_like(x: Array) -> Array:
     return np.zeros(x.shape, x.dtype)
 

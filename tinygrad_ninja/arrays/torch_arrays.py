@@ -87,6 +87,10 @@ def where(condition: Any, x: Any, y: Any) -> Array:
     return torch.where(condition, x, y)
 
 
+def argsort(x: Array, axis: int) -> Array:
+    return torch.argsort(x, dim=axis, stable=True)
+
+
 _WIDER = {torch.float32: torch.float64, torch.float16: torch.float32, torch.bfloat16: torch.float32}
 
 

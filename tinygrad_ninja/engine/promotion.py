@@ -50,6 +50,12 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
     return (a, b) if op is elementwise.pow else wrapped
 
 
+def common_dtype(*operands: Any) -> dtypes.dtype:
+    """Return the dtype in which Tensors and Python's numbers meet."""
+    numbers = [x for x in operands if not isinstance(x, Tensor)]
+    return _common_dtype([x for x in operands if isinstance(x, Tensor)], numbers, False)[0]
+
+
 def _common_dtype(
     tensors: list[Tensor], numbers: list[Any], foreign: bool
 ) -> tuple[dtypes.dtype, list[dtypes.dtype]]:
