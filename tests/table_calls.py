@@ -120,7 +120,14 @@ def scatter_along(x: torch.Tensor, shape: Shape, axis: int, index: torch.Tensor)
     return torch.zeros(shape, dtype=x.dtype, device=x.device).scatter_add(axis, index, x)
 
 
+def atan2(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """PyTorch's slope squares integers in their own dtype, where they wrap."""
+    common = (torch.zeros((), dtype=torch.result_type(a, b)) / 1).dtype
+    return torch.atan2(torch.Tensor.to(a, common), torch.Tensor.to(b, common))
+
+
 SPELLING: dict[str, Call] = {
+    "atan2": atan2,
     "argsort": lambda x, axis: x.argsort(dim=axis, stable=True),
     "batch_norm": batch_norm,
     "cast": lambda x, dtype: x.to(dtype),

@@ -8,6 +8,7 @@ from ..engine.tensor import Tensor
 from . import (
     arithmetic,
     creation,
+    elementary,
     extremes,
     joining,
     layout,
@@ -33,6 +34,7 @@ __all__ = [
     "OFFERED",
     "arithmetic",
     "creation",
+    "elementary",
     "extremes",
     "inplace",
     "joining",

@@ -16,13 +16,13 @@ from ..ops import shape as shape_ops
 from ..ops.operation import Operation
 from .creation import tensor
 from .operands import as_element, as_tensor_operand, check_fits
-from .register import function, in_place, method, method_only, no_tensor
+from .register import alias, function, in_place, method, method_only, no_tensor
 
 _OF_NUMBERS = (ops.add, ops.sub, ops.mul, ops.div)
 """The operations that PyTorch also computes for two Python numbers."""
 
 
-def _complete(entry: Operation, name: str, a: Any, b: Any) -> Tensor:
+def complete(entry: Operation, name: str, a: Any, b: Any) -> Tensor:
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         if entry in _OF_NUMBERS and isinstance(a, (int, float)) and isinstance(b, (int, float)):
             return entry.call(tensor(a), b)
@@ -36,23 +36,25 @@ def _complete(entry: Operation, name: str, a: Any, b: Any) -> Tensor:
     return out
 
 
-def _binary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
+def offer_binary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
     """Export a two-input operation as a function, as a method, and as Python's operators."""
 
     def call(input: Any, other: Any) -> Tensor:
-        return _complete(entry, entry.name, input, other)
+        return complete(entry, entry.name, input, other)
 
     def reflected_call(self: Tensor, other: Any) -> Any:
         return entry.call(other, self)
 
     call.__doc__ = f"Return a Tensor, computed element by element of two that are broadcast: {entry.__doc__}"
-    for name in (entry.name, *names):
-        _offer(call, name)
+    _offer(call, entry.name)
+    alias(entry.name, *names)
     for name in operators:
         setattr(Tensor, name, reflected_call if name.startswith("__r") else entry.call)
 
 
-def _unary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
+def offer_unary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
+    """Export a one-input operation as a function, as a method, and as Python's operators."""
+
     def call(input: Any) -> Tensor:
         if not isinstance(input, Tensor):
             raise no_tensor(entry.name, "input", input)
@@ -60,9 +62,9 @@ def _unary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> No
 
     call.__doc__ = f"Return a Tensor of the input's shape, computed element by element: {entry.__doc__}"
     entry.call.__doc__ = call.__doc__
-    for name in names or (entry.name,):
-        _offer(call, name)
-        setattr(Tensor, name, entry.call)
+    _offer(call, entry.name)
+    setattr(Tensor, entry.name, entry.call)
+    alias(entry.name, *names)
     for name in operators:
         setattr(Tensor, name, entry.call)
 
@@ -72,36 +74,36 @@ def _offer(call: Callable[..., Any], name: str) -> None:
     method(call)
 
 
-_binary(ops.mul, "multiply", operators=("__mul__",))
-_binary(rounding.remainder, operators=("__mod__", "__rmod__"))
-_binary(rounding.floor_divide, operators=("__floordiv__", "__rfloordiv__"))
-_binary(comparison.eq, operators=("__eq__",))
-_binary(comparison.ne, operators=("__ne__",))
-_binary(comparison.lt, operators=("__lt__",))
-_binary(comparison.le, operators=("__le__",))
-_binary(comparison.gt, operators=("__gt__",))
-_binary(comparison.ge, operators=("__ge__",))
-_binary(comparison.bitwise_and, operators=("__and__", "__rand__"))
-_binary(comparison.bitwise_or, operators=("__or__", "__ror__"))
-_binary(comparison.bitwise_xor, operators=("__xor__", "__rxor__"))
-_unary(ops.neg, operators=("__neg__",))
-_unary(ops.exp)
-_unary(ops.log)
-_unary(ops.sqrt)
-_unary(trigonometry.sin)
-_unary(trigonometry.cos)
-_unary(ops.tanh)
-_unary(ops.erf)
-_unary(ops.sigmoid)
-_unary(ops.relu)
-_unary(rounding.sign)
-_unary(rounding.floor)
-_unary(rounding.trunc)
-_unary(ops.reciprocal)
-_unary(comparison.logical_not)
-_unary(comparison.isnan)
-_unary(comparison.isinf)
-_unary(comparison.isfinite)
+offer_binary(ops.mul, "multiply", operators=("__mul__",))
+offer_binary(rounding.remainder, operators=("__mod__", "__rmod__"))
+offer_binary(rounding.floor_divide, operators=("__floordiv__", "__rfloordiv__"))
+offer_binary(comparison.eq, operators=("__eq__",))
+offer_binary(comparison.ne, "not_equal", operators=("__ne__",))
+offer_binary(comparison.lt, "less", operators=("__lt__",))
+offer_binary(comparison.le, "less_equal", operators=("__le__",))
+offer_binary(comparison.gt, "greater", operators=("__gt__",))
+offer_binary(comparison.ge, "greater_equal", operators=("__ge__",))
+offer_binary(comparison.bitwise_and, operators=("__and__", "__rand__"))
+offer_binary(comparison.bitwise_or, operators=("__or__", "__ror__"))
+offer_binary(comparison.bitwise_xor, operators=("__xor__", "__rxor__"))
+offer_unary(ops.neg, "negative", operators=("__neg__",))
+offer_unary(ops.exp)
+offer_unary(ops.log)
+offer_unary(ops.sqrt)
+offer_unary(trigonometry.sin)
+offer_unary(trigonometry.cos)
+offer_unary(ops.tanh)
+offer_unary(ops.erf)
+offer_unary(ops.sigmoid)
+offer_unary(ops.relu)
+offer_unary(rounding.sign)
+offer_unary(rounding.floor)
+offer_unary(rounding.trunc, "fix")
+offer_unary(ops.reciprocal)
+offer_unary(comparison.logical_not)
+offer_unary(comparison.isnan)
+offer_unary(comparison.isinf)
+offer_unary(comparison.isfinite)
 
 
 @method
@@ -120,14 +122,17 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     return _with_alpha(ops.sub, input, other, alpha)
 
 
+alias("sub", "subtract")
+
+
 def _with_alpha(entry: Operation, input: Any, other: Any, alpha: Any) -> Tensor:
     if type(alpha) is int and alpha == 1:
-        return _complete(entry, entry.name, input, other)
+        return complete(entry, entry.name, input, other)
     if isinstance(input, (int, float)) and isinstance(other, (int, float)):
         input = tensor(input)
     a, b = promote(entry, input, other)
     if a is NotImplemented:
-        return _complete(entry, entry.name, input, other)
+        return complete(entry, entry.name, input, other)
     d = (a if isinstance(a, Tensor) else b).dtype
     if isinstance(alpha, bool) and d is not dtypes.bool:
         raise RuntimeError("Boolean alpha only supported for Boolean results.")
@@ -149,9 +154,9 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     RuntimeError for another.
     """
     if rounding_mode == "floor":
-        return _complete(rounding.floor_divide, ops.div.name, input, other)
+        return complete(rounding.floor_divide, ops.div.name, input, other)
     if rounding_mode == "trunc":
-        floored = _complete(rounding.floor_divide, ops.div.name, input, other)
+        floored = complete(rounding.floor_divide, ops.div.name, input, other)
         if floored.dtype.is_floating_point:
             return rounding.trunc.call(ops.div.call(input, other))
         remainder = ops.sub.call(input, ops.mul.call(floored, other))
@@ -160,7 +165,10 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
         raise RuntimeError(
             f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
         )
-    return _complete(ops.div, ops.div.name, input, other)
+    return complete(ops.div, ops.div.name, input, other)
+
+
+alias("div", "divide")
 
 
 def _reflected_division(self: Tensor, other: Any) -> Any:
@@ -186,7 +194,7 @@ def pow(input: Any, exponent: Any) -> Tensor:
 
     Raises RuntimeError for an integer Tensor to a negative number.
     """
-    return _complete(ops.pow, ops.pow.name, input, exponent)
+    return complete(ops.pow, ops.pow.name, input, exponent)
 
 
 @method
@@ -223,6 +231,7 @@ def abs(input: Tensor) -> Tensor:
     return rounding.abs.call(input)
 
 
+alias("abs", "absolute")
 Tensor.__abs__ = abs  # type: ignore[attr-defined]
 
 
@@ -252,7 +261,7 @@ def maximum(input: Tensor, other: Tensor) -> Tensor:
 
     Raises TypeError for anything but Tensors.
     """
-    return _two_tensors(comparison.maximum, input, other)
+    return of_two_tensors(comparison.maximum, input, other)
 
 
 @method
@@ -261,10 +270,10 @@ def minimum(input: Tensor, other: Tensor) -> Tensor:
 
     Raises TypeError for anything but Tensors.
     """
-    return _two_tensors(comparison.minimum, input, other)
+    return of_two_tensors(comparison.minimum, input, other)
 
 
-def _two_tensors(entry: Operation, input: Any, other: Any) -> Tensor:
+def of_two_tensors(entry: Operation, input: Any, other: Any) -> Tensor:
     for operand in (input, other):
         if not isinstance(operand, Tensor):
             raise TypeError(f"{entry.name}(): both arguments must be Tensors, not {type(operand).__name__}")

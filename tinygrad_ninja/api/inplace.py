@@ -19,7 +19,7 @@ from ..ops import elementwise as ops
 from .arithmetic import masked_fill
 from .creation import tensor
 from .operands import as_element
-from .register import IN_PLACE, method_only
+from .register import ALIASES, IN_PLACE, method_only
 from .selection import EVERYWHERE, assign
 
 
@@ -38,6 +38,10 @@ def _in_place(name: str) -> Callable[..., Tensor]:
 
 for _name in (*(entry.name for entry in TABLE.values() if entry.in_place), *IN_PLACE):
     _in_place(_name)
+
+for _name, _original in ALIASES.items():
+    if f"{_original}_" in vars(Tensor):
+        setattr(Tensor, f"{_name}_", vars(Tensor)[f"{_original}_"])
 
 
 def _operator(dunder: str, entry: Operation) -> None:

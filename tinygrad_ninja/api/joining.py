@@ -71,7 +71,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -
     return ops.stack.call([part.to(common) for part in parts], position)
 
 
-alias(cat, "concat", "concatenate")
+alias("cat", "concat", "concatenate")
 
 
 @function
@@ -121,7 +121,7 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
     return cat(atleast_2d(_stacked("vstack", tensors)), 0)
 
 
-alias(vstack, "row_stack")
+alias("vstack", "row_stack")
 
 
 @function

@@ -52,7 +52,7 @@ def outer(input: Tensor, vec2: Tensor) -> Tensor:
     return elementwise.mul.call(unsqueeze(input, 1), vec2)
 
 
-alias(outer, "ger")
+alias("outer", "ger")
 
 
 @method

@@ -15,7 +15,7 @@ from ..ops import shape as ops
 from .dimensions import dimension, sizes
 from .joining import cat
 from .register import alias, function, method, method_only
-from .reshaping import broadcast_to, expand, flip, permute, reshape, swapaxes, transpose, unviewed
+from .reshaping import broadcast_to, expand, flip, permute, reshape, transpose, unviewed
 
 
 @method_only
@@ -165,8 +165,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     return permute(input, order) if input.ndim else input
 
 
-alias(movedim, "moveaxis")
-alias(swapaxes, "swapdims")
+alias("movedim", "moveaxis")
+alias("swapaxes", "swapdims")
 
 
 @method

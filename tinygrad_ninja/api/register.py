@@ -17,6 +17,9 @@ OFFERED: dict[str, Any] = {}
 IN_PLACE: list[str] = []
 """The methods that PyTorch has with an underscore, too, and that are no entries of the table."""
 
+ALIASES: dict[str, str] = {}
+"""PyTorch's further names, and the name of the function that each is."""
+
 
 def function(f: _F) -> _F:
     """Export `f` from the package under its own name. As a function it takes nothing but a Tensor for a first
@@ -49,12 +52,13 @@ def method(f: _F) -> _F:
     return function(f)
 
 
-def alias(f: Callable[..., Any], *names: str) -> None:
-    """Offer `f`, which is a function and perhaps a method, under further names that PyTorch has for it."""
-    for name in names:
-        OFFERED[name] = OFFERED[f.__name__]
-        if getattr(Tensor, f.__name__, None) is f:
-            setattr(Tensor, name, f)
+def alias(name: str, *others: str) -> None:
+    """Offer the function, and the method, called `name` under PyTorch's other names for it, too."""
+    for other in others:
+        ALIASES[other] = name
+        OFFERED[other] = OFFERED[name]
+        if name in vars(Tensor):
+            setattr(Tensor, other, vars(Tensor)[name])
 
 
 def in_place(f: _F) -> _F:

@@ -117,6 +117,10 @@ def argsort(x: Array, axis: int) -> Array:
     return np.argsort(x, axis, kind="stable")
 
 
+def round(x: Array) -> Array:
+    return np.rint(x) if x.dtype.kind == "f" else copy(x)
+
+
 def zeros_like(x: Array) -> Array:
     return np.zeros(x.shape, x.dtype)
 

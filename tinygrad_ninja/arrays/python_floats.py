@@ -53,6 +53,10 @@ def sqrt(x: float) -> float:
     return math.nan if x < 0 else math.sqrt(x)
 
 
+def round(x: float) -> float:
+    return float(np.rint(x))
+
+
 def pow(x: float, y: float) -> float:
     try:
         return math.pow(x, y)

@@ -49,6 +49,26 @@ def trunc(xp: Any, x: Any, /) -> Any:
     return xp.trunc(x)
 
 
+@pointwise(
+    c=C("{x}", floats="__builtin_ceil{F}({x})"),
+    ufunc=np.ceil,
+    in_place=True,
+    x=flat,
+)
+def ceil(xp: Any, x: Any, /) -> Any:
+    """out = the smallest integer not below x;  dx = 0."""
+    return xp.ceil(x)
+
+
+@pointwise(
+    c=C("{x}", floats="__builtin_rint{F}({x})"),
+    x=flat,
+)
+def round(xp: Any, x: Any, /) -> Any:
+    """out = the nearest integer, of two the even one;  dx = 0."""
+    return xp.round(x)
+
+
 def _holds(condition: Any) -> bool:
     """Return the truth of an array of one element, which decides only whether an error is raised: a recording
     leaves this check to what it records."""
@@ -79,6 +99,27 @@ def remainder(xp: Any, a: Any, b: Any, /) -> Any:
     """out = a - b · ⌊a / b⌋, with the sign of b;  da = dout,  db = -dout · ⌊a / b⌋."""
     _refuse_zero(xp, a, b)
     return a % b
+
+
+def _whole_quotient(xp: Any, out: Any, a: Any, b: Any) -> Any:
+    """Return trunc(a / b) by what `fmod` left of a, for a / b may be rounded to the next integer."""
+    return xp.where(b == 0, a / b, xp.round((a - out) / b))
+
+
+@pointwise(
+    broadcasts=True,
+    numeric=True,
+    cost=10,
+    c=C("({b} == 0 || {b} == -1 ? 0 : {a} % {b})", floats="fmod{F}({a}, {b})"),
+    side=lambda xp, a, b: a - b * xp.trunc(a / b),
+    in_place=True,
+    a=lambda dout: dout,
+    b=lambda xp, dout, out, a, b: -dout * _whole_quotient(xp, out, a, b),
+)
+def fmod(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = a - b · trunc(a / b), with the sign of a;  da = dout,  db = -dout · trunc(a / b)."""
+    _refuse_zero(xp, a, b)
+    return xp.fmod(a, b)
 
 
 @pointwise(
