@@ -148,6 +148,9 @@ SPELLING: dict[str, Call] = {
     "put_view": put_view,
     "scatter": scatter,
     "scatter_along": scatter_along,
+    "scatter_amax": lambda x, src, axis, index: x.scatter_reduce(axis, index, src, "amax"),
+    "scatter_amin": lambda x, src, axis, index: x.scatter_reduce(axis, index, src, "amin"),
+    "scatter_prod": lambda x, src, axis, index: x.scatter_reduce(axis, index, src, "prod"),
     "select": lambda x, key: x[key],
     "slice": lambda x, key: x[key],
     "softmax": lambda x, axis: along(torch.softmax, x, axis),
@@ -315,6 +318,8 @@ def input_shapes(draw: Draw, entry: Operation, shape: Shape, parameters: dict[st
         return [np.empty(shape)[parameters["key"]].shape]
     if "shape" in parameters and "index" in parameters:
         return [parameters["index"].shape]
+    if "src" in entry.inputs:
+        return [shape, parameters["index"].shape]
     if "value" in entry.inputs:
         chain = parameters.get("chain") or [(TABLE["index"], (parameters["key"],))]
         return [shape, smaller(draw, read_chain(numpy_arrays, np.empty(shape), chain).shape)]

@@ -145,9 +145,17 @@ def test_every_operation_is_printed_in_both_languages(entry: Operation, data: st
     else:
         derivation = derive(lambda *tensors: loss_of(tinygrad_ninja, list(tensors)), *leaves, names=names)
     for target in TARGETS:
+        if (entry.name, target) in UNWRITTEN:
+            with pytest.raises(NotImplementedError, match=f"{entry.name} cannot be written in {target}"):
+                derivation.source(target)
+            continue
         variables = run(derivation.source(target))
         for i, leaf in enumerate(theirs):
             np.testing.assert_allclose(variables[f"dx{i}"], leaf.grad, rtol=1e-10, atol=1e-10)
+
+
+UNWRITTEN = {(name, "numpy") for name in ("scatter_amax", "scatter_amin", "scatter_prod")}
+"""What a library has no expression for."""
 
 
 @st.composite

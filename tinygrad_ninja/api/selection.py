@@ -97,7 +97,7 @@ def _dimensions_used(item: Any) -> int:
     return item.ndim if hasattr(item, "ndim") and dtype_of(item) is dtypes.bool else 1
 
 
-def _split(x: Any, index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def split_index(x: Any, index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return the basic part of an index into the array `x`, and the advanced part, for the dimensions that it
     leaves.
 
@@ -190,7 +190,7 @@ def _getitem(self: Tensor, index: Any) -> Tensor:
                 key.append(positions)
             else:
                 return ops.index.call(self, tuple(key))
-    basic, advanced = _split(self.array, index)
+    basic, advanced = split_index(self.array, index)
     out = _view(self, basic) if basic else self
     return ops.index.call(out, advanced) if advanced else out
 
@@ -214,7 +214,7 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         # By where(), for positions would be those of this mask alone.
         self.masked_fill_(index, value.reshape(()) if isinstance(value, Tensor) else value)
         return
-    basic, advanced = _split(self.array, index)
+    basic, advanced = split_index(self.array, index)
     target = self if _is_whole(basic, self.array.shape) else _view(self, basic)
     if advanced and is_grad_enabled():
         target._refuse_change()  # before errors about the index and the value
@@ -292,21 +292,23 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """
     position = dimension(dim, input.ndim)
     same_device("gather", input, index)
-    _check_integers(index, "gather")
+    check_integers(index, "gather")
     if max(index.ndim, 1) != max(input.ndim, 1):
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
     if not input.ndim or not index.ndim:
         return gather(input.reshape(-1), 0, index.reshape(-1)).reshape(index.shape)
-    _check_bounds(index, input.shape[position], position)
+    check_bounds(index, input.shape[position], position)
     return ops.gather.call(input, position, index.array)
 
 
-def _check_integers(index: Tensor, name: str) -> None:
+def check_integers(index: Tensor, name: str) -> None:
+    """Raise RuntimeError, which names the function, for an index of another dtype."""
     if index.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index, not {index.dtype}")
 
 
-def _check_bounds(index: Tensor, n: int, dim: int, error: type[Exception] = RuntimeError) -> None:
+def check_bounds(index: Tensor, n: int, dim: int, error: type[Exception] = RuntimeError) -> None:
+    """Raise `error` where an index is negative or not below n, the size of dimension `dim`."""
     array = index.array
     if observers and (observer := observing()):
         what = f"an index is out of bounds for dimension {dim} with size {n}"
@@ -316,7 +318,8 @@ def _check_bounds(index: Tensor, n: int, dim: int, error: type[Exception] = Runt
         raise error(f"index {invalid} is out of bounds for dimension {dim} with size {n}")
 
 
-def _along(dim: int, index: Any) -> tuple[Any, ...]:
+def along(dim: int, index: Any) -> tuple[Any, ...]:
+    """Return the key that reads at `index` along a dimension."""
     return (*(_ALL,) * dim, index)
 
 
@@ -335,7 +338,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """
     position = dimension(dim, input.ndim)
     same_device("index_select", input, index)
-    _check_integers(index, "index_select")
+    check_integers(index, "index_select")
     if index.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
     if not input.ndim:
@@ -344,8 +347,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
                 f"index_select(): Index to scalar can have only 1 value, got {index.numel()} value(s)"
             )
         return index_select(input.reshape(1), 0, index).reshape(())
-    _check_bounds(index, input.shape[position], position, IndexError)
-    return ops.index.call(input, _along(position, index.array.reshape(-1))).contiguous()
+    check_bounds(index, input.shape[position], position, IndexError)
+    return ops.index.call(input, along(position, index.array.reshape(-1))).contiguous()
 
 
 @in_place
@@ -358,10 +361,10 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     """
     position = dimension(dim, input.ndim)
     same_device("index_add", input, index, source)
-    _check_integers(index, "index_add")
+    check_integers(index, "index_add")
     if not input.ndim:
         return index_add(input.reshape(1), 0, index, source.reshape(-1), alpha=alpha).reshape(())
-    _check_bounds(index, input.shape[position], position, IndexError)
+    check_bounds(index, input.shape[position], position, IndexError)
     if source.dtype is not input.dtype:
         raise RuntimeError(
             f"index_add_(): self ({input.dtype}) and source ({source.dtype}) must have the same dtype"
@@ -371,7 +374,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
         raise RuntimeError(
             f"index_add_(): source has shape {tuple(source.shape)}, index and input ask for {expected}"
         )
-    increments = ops.scatter.call(source, tuple(input.shape), _along(position, index.array.reshape(-1)))
+    increments = ops.scatter.call(source, tuple(input.shape), along(position, index.array.reshape(-1)))
     return input.contiguous() + (increments if alpha == 1 else alpha * increments)
 
 

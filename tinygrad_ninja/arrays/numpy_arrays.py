@@ -15,7 +15,16 @@ import numpy as np
 from numpy import asarray
 
 from .numpy_functions import cumulative_sum, erf, matmul, pow, sign  # noqa: F401 - the namespace has them
-from .numpy_indexing import arange, gather, index, scatter, scatter_along  # noqa: F401 - the namespace has them
+from .numpy_indexing import (  # noqa: F401 - the namespace has them
+    arange,
+    gather,
+    index,
+    scatter,
+    scatter_along,
+    scatter_amax,
+    scatter_amin,
+    scatter_prod,
+)
 from .numpy_memory import FLOATS, HALF, Array, deepcopy, empty_like, storage  # noqa: F401 - as above
 
 

@@ -115,6 +115,27 @@ def scatter_along(values: Array, shape: tuple[int, ...], axis: int, index: Array
     return out
 
 
+def scatter_prod(x: Array, values: Array, axis: int, index: Array) -> Array:
+    """Return x with each value multiplied in where `gather(…, axis, index)` would have read."""
+    return _folded(np.multiply, x, values, axis, index)
+
+
+def scatter_amax(x: Array, values: Array, axis: int, index: Array) -> Array:
+    """Return x, raised to each value where `gather(…, axis, index)` would have read."""
+    return _folded(np.maximum, x, values, axis, index)
+
+
+def scatter_amin(x: Array, values: Array, axis: int, index: Array) -> Array:
+    """Return x, lowered to each value where `gather(…, axis, index)` would have read."""
+    return _folded(np.minimum, x, values, axis, index)
+
+
+def _folded(fold: np.ufunc, x: Array, values: Array, axis: int, index: Array) -> Array:
+    out = x.copy()
+    fold.at(out, _along(index, axis), values)
+    return out
+
+
 def _along(index: Array, axis: int) -> tuple[Any, ...]:
     """Return the key that reads where `gather` along an axis does."""
     grid = list(np.ogrid[tuple(slice(n) for n in index.shape)])

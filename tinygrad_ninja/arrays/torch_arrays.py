@@ -145,6 +145,18 @@ def scatter_along(values: Array, shape: tuple[int, ...], axis: int, index: Array
     return out.scatter_add_(axis, index, values)
 
 
+def scatter_prod(x: Array, values: Array, axis: int, index: Array) -> Array:
+    return x.scatter_reduce(axis, index, values, "prod")
+
+
+def scatter_amax(x: Array, values: Array, axis: int, index: Array) -> Array:
+    return x.scatter_reduce(axis, index, values, "amax")
+
+
+def scatter_amin(x: Array, values: Array, axis: int, index: Array) -> Array:
+    return x.scatter_reduce(axis, index, values, "amin")
+
+
 def is_integral(x: Array) -> bool:
     return not x.dtype.is_floating_point
 

@@ -59,7 +59,7 @@ def embedding(
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     same_device("embedding", weight, input)
-    selection._check_bounds(input, weight.shape[0], 0, IndexError)  # negative ones do not count from the end
+    selection.check_bounds(input, weight.shape[0], 0, IndexError)  # negative ones do not count from the end
     rows = weight.contiguous()[input.contiguous()]
     if padding_idx is None:
         return rows
