@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import dtypes
 from ..engine.promotion import as_floating
 from ..engine.tensor import Tensor
 from ..ops import composed
 from ..ops.operation import Operation
 from .creation import linspace, tensor
 from .dimensions import dimension, dimensions
+from .operands import as_element
 from .register import method, numpy_names
 from .sums import axes_of, floating_input
 
@@ -86,6 +88,61 @@ def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> T
             f"norm with p={p!r} is not offered; the nearest thing is p=2, or abs() and sum()"
         )
     return composed.norm.call(floating_input(input, "norm", None), axes_of(input, dim), keepdim)
+
+
+@method
+def cov(input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Tensor:
+    """Return the covariances of the rows, one variable each: Σ w (x - mean) (y - mean) / (Σ w - correction),
+    (n, m) to (n, n); of a vector, one variable, its variance.
+
+    fweights: how often each column counts, integers; aweights: how much, floats: then correction counts
+    Σ w · aweights / Σ w times. Raises RuntimeError for more dimensions, and weights of another shape.
+    """
+    if input.ndim > 2:
+        raise RuntimeError(
+            f"cov(): expected input to have two or fewer dimensions but got one with {input.ndim} dimensions"
+        )
+    if input.dtype is dtypes.bool:
+        raise RuntimeError("cov(): bool dtype is not supported for input")
+    rows = input.reshape(1, -1) if input.ndim < 2 else input
+    weights = None
+    for name, given, floating in (("fweights", fweights, False), ("aweights", aweights, True)):
+        if given is None:
+            continue
+        if given.ndim > 1 or given.numel() != rows.shape[1]:
+            raise RuntimeError(f"cov(): expected {name} to be a vector of {rows.shape[1]} numbers")
+        if given.dtype.is_floating_point is not floating or given.dtype is dtypes.bool:
+            raise RuntimeError(f"cov(): expected {name} to have {'float' if floating else 'integral'} dtype")
+        if given.numel() and bool((given.detach() < 0).any()):
+            raise RuntimeError(f"cov(): {name} cannot be negative")
+        weights = given if weights is None else weights * given
+    if weights is None:
+        total: Any = rows.shape[1]
+        means = rows.sum(1, True) / total if total else rows.sum(1, True) * math.nan
+        freedom = total - correction
+        weighted = centred = rows - means
+    else:
+        total = weights.sum()
+        if rows.shape[1] and float(total) == 0:
+            raise RuntimeError("cov(): weights sum to zero, can't be normalized")
+        centred = rows - ((rows * weights).sum(1) / total).unsqueeze(1)
+        counted = (weights * aweights).sum() / total if aweights is not None else 1
+        freedom = total - correction * counted
+        weighted = centred * weights
+    freedom = freedom.clamp(min=0) if isinstance(freedom, Tensor) else as_element(max(freedom, 0), centred)
+    return ((weighted @ centred.mT) / freedom).squeeze()
+
+
+@method
+def corrcoef(input: Tensor) -> Tensor:
+    """Return the correlations of the rows: `cov` over both deviations, within [-1, 1]; (n, m) to (n, n)."""
+    if input.ndim > 2:
+        raise RuntimeError(f"corrcoef(): expected input to have two or fewer dimensions, not {input.ndim}")
+    covariance = cov(input)
+    if not covariance.ndim:
+        return covariance / covariance
+    deviation = covariance.diag().sqrt()
+    return (covariance / deviation.unsqueeze(1) / deviation.unsqueeze(0)).clip(-1, 1)
 
 
 class histogram_return_type(NamedTuple):  # noqa: N801
