@@ -10,10 +10,15 @@ from typing import Any as _Any
 from . import amp, autograd, cuda, func, nn, optim, random
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .api import OFFERED as _OFFERED
-from .api.determinism import are_deterministic_algorithms_enabled, use_deterministic_algorithms
+from .api.determinism import (
+    are_deterministic_algorithms_enabled,
+    get_float32_matmul_precision,
+    set_float32_matmul_precision,
+    use_deterministic_algorithms,
+)
 from .api.missing import explain as _explain
 from .arrays.dtypes import *  # noqa: F403 - the dtypes are listed there
-from .engine.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
+from .engine.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .engine.tensor import Size, Tensor, device
 from .engine.value import Value
 from .rng.generator import Generator

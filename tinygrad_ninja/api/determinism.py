@@ -7,6 +7,7 @@ whatever order its threads finish, unless it is told not to.
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib import import_module
 
 _mode = False
@@ -32,3 +33,34 @@ def are_deterministic_algorithms_enabled() -> bool:
     """Return the mode that was set last, here or in PyTorch."""
     torch = sys.modules.get("torch")
     return _mode if torch is None else torch.are_deterministic_algorithms_enabled()
+
+
+_PRECISIONS = ("highest", "high", "medium")
+_precision = "highest"
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Let a GPU round the factors of float32 products: "highest" not at all, "high" and "medium" to fewer
+    bits, which is faster.
+
+    It calls `torch.set_float32_matmul_precision`, for the whole process; NumPy's products are exact in any
+    case. Another word changes nothing, and warns.
+    """
+    global _precision
+    if precision not in _PRECISIONS:
+        warnings.warn(
+            f"{precision} is not one of {', '.join(_PRECISIONS)}: this call has no effect", stacklevel=2
+        )
+        return
+    _precision = precision
+    try:
+        torch = import_module("torch")
+    except ImportError:
+        return
+    torch.set_float32_matmul_precision(precision)
+
+
+def get_float32_matmul_precision() -> str:
+    """Return the precision that was set last, here or in PyTorch."""
+    torch = sys.modules.get("torch")
+    return _precision if torch is None else str(torch.get_float32_matmul_precision())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.tensor import Tensor
-from .register import attribute, method_only
+from .register import attribute, function, method, method_only
 
 
 @attribute
@@ -53,10 +53,16 @@ def element_size(self: Tensor) -> int:
     return self.itemsize
 
 
-@method_only
-def is_floating_point(self: Tensor) -> bool:
+@method
+def is_floating_point(input: Tensor) -> bool:
     """Return whether its dtype is a floating point one."""
-    return self.dtype.is_floating_point
+    return input.dtype.is_floating_point
+
+
+@function
+def numel(input: Tensor) -> int:
+    """Return how many elements it has."""
+    return input.numel()
 
 
 @method_only

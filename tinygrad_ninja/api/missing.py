@@ -13,13 +13,9 @@ from ..engine.absent import Absent
 _RELATIVES = dict(
     each.split(": ")
     for each in """
-mm: matmul; bmm: matmul; einsum: matmul and sum; addmm: matmul and add; hstack: cat; vstack: cat; concat:
-cat; repeat: expand; tile: expand; roll: cat of two slices; sort: argmax; topk: argmax; new_zeros:
-zeros_like; scatter: index_add; cuda: to(device); type: to(dtype); fft: matmul; svd: matmul; load:
-serialization.load_state_dict; save: serialization.save_state_dict; silu: sigmoid; sparse: index_add; jit:
-autograd; narrow: an index, as in x[:, 1:3]; storage: flatten and data_ptr; round: floor; ceil: floor of the
-negative; put: x[i] = …; log2: log10; log1p: log; gradcheck: check.gradcheck; gradgradcheck:
-check.gradgradcheck
+fft: matmul; svd: matmul; load: serialization.load_state_dict; save: serialization.save_state_dict; silu:
+sigmoid; sparse: index_add; jit: autograd; cuda: to(device); storage: flatten and data_ptr; put: x[i] = …; gradcheck:
+check.gradcheck; gradgradcheck: check.gradgradcheck
 """.strip()
     .replace("\n", " ")
     .split("; ")

@@ -1,16 +1,59 @@
-"""The text of a Tensor: as in PyTorch, with four digits after the point and long Tensors summarised."""
+"""The text of a Tensor: as in PyTorch, with four digits after the point and long Tensors summarised by
+default."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ..arrays import dtypes
 from ..engine.tensor import Tensor
+from .register import function
 
-_PRECISION, _THRESHOLD, _EDGE, _WIDTH = 4, 1000, 3, 80
+_PROFILES: dict[str, dict[str, float]] = {
+    "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
+    "short": {"precision": 2, "threshold": 1000, "edgeitems": 2, "linewidth": 80},
+    "full": {"precision": 4, "threshold": math.inf, "edgeitems": 3, "linewidth": 80},
+}
+
+
+@dataclass
+class _Options:
+    """How Tensors are printed; the fields are the arguments of `set_printoptions`."""
+
+    precision: int = 4
+    threshold: float = 1000
+    edgeitems: int = 3
+    linewidth: int = 80
+    sci_mode: bool | None = None
+
+
+_OPTIONS = _Options()
+
+
+@function
+def set_printoptions(
+    precision: int | None = None,
+    threshold: float | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """Print Tensors from here on with so many digits after the point (4), those of more elements than
+    `threshold` (1000) with `edgeitems` (3) at each end of a dimension, in lines of `linewidth` (80).
+
+    profile: "default", "short" or "full" values of these, before the others are set. sci_mode: whether floats
+    are scientific; None, as at every call that does not say, where their sizes ask for it.
+    """
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    for name, value in [*_PROFILES.get(profile or "", {}).items(), *given.items()]:
+        if value is not None:
+            setattr(_OPTIONS, name, value)
+    _OPTIONS.sci_mode = sci_mode
 
 
 class _Formatter:
@@ -26,6 +69,8 @@ class _Formatter:
         if finite.size:
             low, high = float(finite.min()), float(finite.max())
             self.scientific = high / low > 1000.0 or high > 1.0e8 or (not self.integral and low < 1.0e-4)
+        if self.floating and _OPTIONS.sci_mode is not None:
+            self.scientific = _OPTIONS.sci_mode
         self.width = max((len(self._digits(v)) for v in decisive.tolist()), default=1)
 
     def _digits(self, value: Any) -> str:
@@ -34,8 +79,8 @@ class _Formatter:
         if not math.isfinite(value):
             return str(value)
         if self.scientific:
-            return f"{value:.{_PRECISION}e}"
-        return f"{value:.0f}." if self.integral else f"{value:.{_PRECISION}f}"
+            return f"{value:.{_OPTIONS.precision}e}"
+        return f"{value:.0f}." if self.integral else f"{value:.{_OPTIONS.precision}f}"
 
     def __call__(self, value: Any) -> str:
         return self._digits(value).rjust(self.width)
@@ -43,9 +88,10 @@ class _Formatter:
 
 def _summarised(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return only the elements of a long array that will be shown, to choose the format from."""
-    for axis in range(array.ndim):
-        if array.shape[axis] > 2 * _EDGE:
-            keep = [*range(_EDGE), *range(array.shape[axis] - _EDGE, array.shape[axis])]
+    edge = _OPTIONS.edgeitems
+    for axis, n in enumerate(array.shape):
+        if n > 2 * edge:
+            keep = [*range(edge), *range(n - edge, n)]
             array = array.take(keep, axis)
     return array
 
@@ -54,15 +100,15 @@ def _text(array: np.ndarray[Any, Any], indent: int, summarise: bool, form: _Form
     if array.ndim == 0:
         return form(array.item())
     n = array.shape[0]
-    cut = summarise and n > 2 * _EDGE
+    cut = summarise and n > 2 * _OPTIONS.edgeitems
     if array.ndim == 1:
-        per_line = max(1, (_WIDTH - indent) // (form.width + 2))
-        parts = [form(v) for v in (array.tolist() if not cut else array[:_EDGE].tolist())]
+        per_line = max(1, (_OPTIONS.linewidth - indent) // (form.width + 2))
+        parts = [form(v) for v in (array.tolist() if not cut else array[: _OPTIONS.edgeitems].tolist())]
         if cut:
-            parts += [" ...", *(form(v) for v in array[-_EDGE:].tolist())]
+            parts += [" ...", *(form(v) for v in array[-_OPTIONS.edgeitems :].tolist())]
         lines = [", ".join(parts[i : i + per_line]) for i in range(0, len(parts), per_line)]
         return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
-    indices = [*range(_EDGE), None, *range(n - _EDGE, n)] if cut else list(range(n))
+    indices = [*range(_OPTIONS.edgeitems), None, *range(n - _OPTIONS.edgeitems, n)] if cut else list(range(n))
     rows = ["..." if i is None else _text(array[i], indent + 1, summarise, form) for i in indices]
     return "[" + ("," + "\n" * (array.ndim - 1) + " " * (indent + 1)).join(rows) + "]"
 
@@ -70,7 +116,7 @@ def _text(array: np.ndarray[Any, Any], indent: int, summarise: bool, form: _Form
 def tensor_text(tensor: Tensor) -> str:
     """Return the text of `repr(tensor)`."""
     array = np.asarray(tensor.detach().numpy())
-    summarise = array.size > _THRESHOLD
+    summarise = array.size > _OPTIONS.threshold
     form = _Formatter(_summarised(array) if summarise else array)
     prefix = "tensor("
     body = "[]" if array.size == 0 else _text(array, len(prefix), summarise, form)
@@ -89,7 +135,7 @@ def tensor_text(tensor: Tensor) -> str:
     text = prefix + body
     last = len(text.rpartition("\n")[2]) + 2  # with the comma or bracket, and the space, that follow
     for suffix in suffixes:
-        if last + len(suffix) + 2 > _WIDTH:
+        if last + len(suffix) + 2 > _OPTIONS.linewidth:
             text += ",\n" + " " * len(prefix) + suffix
             last = len(prefix) + len(suffix)
         else:

@@ -1,4 +1,5 @@
-"""Whether operations are recorded in this thread: `no_grad`, `enable_grad`, `set_grad_enabled`."""
+"""Whether operations are recorded in this thread: `no_grad`, `enable_grad`, `set_grad_enabled`,
+`inference_mode`."""
 
 from __future__ import annotations
 
@@ -33,6 +34,10 @@ class _GradMode:
         self._mode = mode
         self._before = True
 
+    def _again(self) -> _GradMode:
+        """Return another of the same mode: a decorated function may be entered more than once at a time."""
+        return type(self)(self._mode)
+
     def __enter__(self) -> None:
         self._before = is_grad_enabled()
         _set_mode(self._mode)
@@ -46,7 +51,7 @@ class _GradMode:
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with type(self)(self._mode):
+            with self._again():
                 return function(*args, **kwargs)
 
         return wrapper  # type: ignore[return-value]
@@ -60,14 +65,14 @@ class _GradMode:
             resume: Callable[[], Any] = functools.partial(next, generator)
             while True:
                 try:
-                    with type(self)(self._mode):
+                    with self._again():
                         value = resume()
                 except StopIteration as end:
                     return end.value
                 try:
                     resume = functools.partial(generator.send, (yield value))
                 except GeneratorExit:
-                    with type(self)(self._mode):
+                    with self._again():
                         generator.close()
                     raise
                 except BaseException as error:
@@ -107,3 +112,18 @@ class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__(True)
+
+
+class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
+    """Inside `with inference_mode():`, or in a function under `@inference_mode()`, this thread records
+    nothing, as in `no_grad`; with mode=False it records. What is made there may be used in later gradients,
+    which PyTorch refuses."""
+
+    def __new__(cls, mode: Any = True) -> Any:
+        return inference_mode()(mode) if callable(mode) else object.__new__(cls)
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__(not mode)
+
+    def _again(self) -> _GradMode:
+        return inference_mode(not self._mode)

@@ -1,0 +1,139 @@
+"""What dtypes hold, memory that is shared, how Tensors are printed, and modes of computing."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from both import Case, assert_same, assert_same_error, attempt, cases
+
+import tinygrad_ninja as ours
+
+DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
+
+
+@pytest.mark.parametrize("name", DTYPES[1:])
+def test_limits(name: str) -> None:
+    def case(t: Any) -> Any:
+        d = getattr(t, name)
+        info = attempt(t.finfo if d.is_floating_point else t.iinfo, d)
+        if isinstance(info, Exception):
+            return info
+        numbers = [getattr(info, field) for field in ("bits", "min", "max", "dtype")]
+        if d.is_floating_point:
+            numbers += [info.eps, info.tiny, info.smallest_normal, info.resolution]
+        return [attempt(t.iinfo if d.is_floating_point else t.finfo, d), numbers, repr(info)]
+
+    assert_same(case)
+
+
+def test_result_types_and_casts() -> None:
+    def case(t: Any) -> Any:
+        dtypes = [getattr(t, name) for name in DTYPES]
+        held = [d for d in dtypes if d is not t.bfloat16]  # which NumPy lacks
+        operands = [t.ones(shape, dtype=d) for d in held for shape in ((2,), ())] + [True, 2, 1.5]
+        casts = [t.can_cast(a, b) for a in dtypes for b in dtypes]
+        return [t.result_type(a, b) for a in operands for b in operands], casts, t.finfo().dtype
+
+    assert_same(case)
+
+
+@cases(
+    lambda t: [t.asarray([1, 2]), t.asarray(2.5), t.asarray(np.float64(2))],
+    lambda t: [t.asarray([1.0], requires_grad=True), t.asarray(t.ones(2), copy=True)],
+    lambda t: [t.asarray(bytearray(8)), t.asarray(np.ones(2), dtype=t.float32)],
+    lambda t: [t.asarray(t.ones(2, requires_grad=True)), t.asarray(t.ones(2, requires_grad=True) * 2)],
+    lambda t: t.asarray(t.ones(2, requires_grad=True), requires_grad=False),
+    lambda t: t.frombuffer(bytearray(b"\x01\x00\x02\x00"), dtype=t.int16),
+    lambda t: t.frombuffer(bytearray(b"\x01\x00\x02\x00\x05"), dtype=t.int16, count=1, offset=2),
+    lambda t: t.frombuffer(bytearray(8), dtype=t.float32, requires_grad=True),
+    lambda t: [t.numel(t.ones(2, 3)), t.is_floating_point(t.ones(1)), t.is_floating_point(t.arange(2))],
+)
+def test_shared_memory(case: Case) -> None:
+    assert_same(case)
+
+
+def test_memory_is_shared() -> None:
+    def case(t: Any) -> Any:
+        array, buffer = np.zeros(2), bytearray(4)
+        x, y, z = t.asarray(array), t.frombuffer(buffer, dtype=t.int16), t.ones(2)
+        x[0], y[1] = 5, 3
+        return array, list(buffer), t.asarray(z) is z, t.asarray(z, copy=True) is z
+
+    assert_same(case)
+
+
+@cases(
+    lambda t: t.asarray([1], copy=False),
+    lambda t: t.asarray(np.ones(2), copy=False, dtype=t.float32),
+    lambda t: t.asarray([1], requires_grad=True),
+    lambda t: t.frombuffer(bytearray(3), dtype=t.int16),
+    lambda t: t.frombuffer(bytearray(4), dtype=t.int16, offset=9),
+    lambda t: t.frombuffer(bytearray(4), dtype=t.int16, count=3),
+    lambda t: t.frombuffer(bytearray(0), dtype=t.int16),
+    lambda t: t.frombuffer([1], dtype=t.int16),
+    lambda t: t.result_type("a", 1),
+    lambda t: t.iinfo(t.bool),
+    lambda t: t.finfo(t.int64),
+)
+def test_errors(case: Case) -> None:
+    assert_same_error(case)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"precision": 2},
+        {"profile": "short"},
+        {"profile": "full"},
+        {"sci_mode": True},
+        {"sci_mode": False},
+        {"linewidth": 40, "edgeitems": 1, "threshold": 5},
+        {"profile": "short", "precision": 3},
+    ],
+    ids=str,
+)
+def test_print_options(options: dict[str, Any]) -> None:
+    def texts(t: Any) -> list[str]:
+        t.set_printoptions(profile="default")
+        t.set_printoptions(**options)
+        try:
+            numbers = [[1.0, 2.5, -1e-5], [3e7, 0.1, 7.0]]
+            tensors = [t.tensor(numbers), t.arange(30.0), t.arange(1001), t.tensor([1.5, 2.25])]
+            return [repr(x) for x in (*tensors, t.ones(2, 3, 4) / 3)]
+        finally:
+            t.set_printoptions(profile="default")
+
+    assert texts(ours) == texts(torch)
+
+
+def test_inference_mode() -> None:
+    def case(t: Any) -> Any:
+        x = t.ones(2, requires_grad=True)
+
+        @t.inference_mode()
+        def decorated() -> Any:
+            return (x * 2).requires_grad
+
+        @t.inference_mode
+        def bare() -> Any:
+            return (x * 2).requires_grad
+
+        with t.inference_mode():
+            inside = [(x * 2).requires_grad, t.is_grad_enabled()]
+            with t.inference_mode(False):
+                inside.append(t.is_grad_enabled())
+        with t.inference_mode(mode=False):
+            outside = (x * 2).requires_grad
+        return inside, outside, decorated(), decorated(), bare(), t.is_grad_enabled()
+
+    assert_same(case)
+
+
+def test_the_precision_of_products() -> None:
+    for precision in ("high", "medium", "highest"):
+        ours.set_float32_matmul_precision(precision)
+        assert ours.get_float32_matmul_precision() == precision == torch.get_float32_matmul_precision()
+    with pytest.warns(UserWarning, match="no effect"):
+        ours.set_float32_matmul_precision("exact")
+    assert ours.get_float32_matmul_precision() == "highest"
