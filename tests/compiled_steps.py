@@ -113,7 +113,7 @@ REFUSED: dict[str, str] = {
     name: f"the operation {name} is not compiled"
     for name in ("argsort", "scatter_amax", "scatter_amin", "scatter_prod")
 }
-"""What only eager code does, and what it is told."""
+"""What is not compiled to C, and what it is told."""
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 EXAMPLES = 6
 

@@ -22,11 +22,11 @@ def test_compiled_operations_are_those_of_eager_code(entry: Operation) -> None:
     """At ordinary points, at ties and zeros and of no elements, in several dtypes."""
     step, arrays = drawn_step(entry)
     want = step(*tensors(arrays))
-    if entry.name in REFUSED:
-        with pytest.raises(UnsupportedError, match=REFUSED[entry.name]):
-            compile(step, fullgraph=True)(*tensors(arrays))
-        return
     for backend in ("c", "numpy"):
+        if backend == "c" and entry.name in REFUSED:
+            with pytest.raises(UnsupportedError, match=REFUSED[entry.name]):
+                compile(step, fullgraph=True)(*tensors(arrays))
+            continue
         compiled = compile(step, fullgraph=True, backend=backend)
         same(compiled(*tensors(arrays)), want)
         same(compiled(*tensors(arrays)), want)  # and again, from what was recorded

@@ -122,7 +122,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     return _with_alpha(ops.sub, input, other, alpha)
 
 
-alias("sub", "subtract")
+alias(sub.__name__, "subtract")
 
 
 def _with_alpha(entry: Operation, input: Any, other: Any, alpha: Any) -> Tensor:
@@ -168,7 +168,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     return complete(ops.div, ops.div.name, input, other)
 
 
-alias("div", "divide")
+alias(div.__name__, "divide")
 
 
 def _reflected_division(self: Tensor, other: Any) -> Any:
@@ -231,7 +231,7 @@ def abs(input: Tensor) -> Tensor:
     return rounding.abs.call(input)
 
 
-alias("abs", "absolute")
+alias(abs.__name__, "absolute")
 Tensor.__abs__ = abs  # type: ignore[attr-defined]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,8 +11,8 @@ from ..arrays import dtypes
 from ..arrays.dispatch import device_of, move, namespace_of
 from ..engine.devices import same_device
 from ..engine.tensor import Tensor
-from ..ops import comparison, folding, indexing, reduction
-from .arithmetic import div, where
+from ..ops import Operation, comparison, folding, indexing, reduction
+from .arithmetic import where
 from .creation import ones_like, zeros
 from .dimensions import dimension
 from .operands import as_element
@@ -77,12 +78,11 @@ def scatter(
     axis = dimension(dim, input.ndim)
     source = value if src is None else src
     if reduce is not None:
-        if reduce not in ("add", "multiply"):
+        if reduce not in _UPDATES:
             raise RuntimeError("reduce argument must be either add or multiply.")
         if not isinstance(source, Tensor):
             source = expand(as_element(source, input), *index.shape)
-        kind = {"add": "sum", "multiply": "prod"}[reduce]
-        return scatter_reduce(input.detach(), dim, index, source.detach(), kind)
+        return _reduced(input.detach(), axis, index, source.detach(), _UPDATES[reduce], True)
     _places("scatter", input, axis, index, source)
     if not index.numel():
         return input.clone()
@@ -302,7 +302,38 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     return comparison.ne.call(input.detach(), 0).sum(dim)
 
 
-_REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
+class _Reduction(NamedTuple):
+    """How `scatter_reduce` folds: what it starts with where the input does not count, by the dtype; the
+    operation, where it is no sum; and whether the sum is divided."""
+
+    start: Callable[[dtypes.dtype], Any]
+    fold: Operation | None = None
+    divided: bool = False
+
+
+def _limit(sign: int) -> Callable[[dtypes.dtype], Any]:
+    """Return the function that gives the greatest number of a dtype, or for a negative sign the least."""
+
+    def limit(d: dtypes.dtype) -> Any:
+        if d.is_floating_point:
+            return sign * np.inf
+        if d is dtypes.bool:
+            return sign > 0
+        limits = np.iinfo(d.carrier)
+        return limits.max if sign > 0 else limits.min
+
+    return limit
+
+
+_SUM, _PRODUCT = _Reduction(lambda d: 0), _Reduction(lambda d: 1, folding.scatter_prod)
+_UPDATES = {"add": _SUM, "multiply": _PRODUCT}
+_REDUCTIONS = {
+    "sum": _SUM,
+    "prod": _PRODUCT,
+    "mean": _Reduction(lambda d: 0, divided=True),
+    "amax": _Reduction(_limit(-1), folding.scatter_amax),
+    "amin": _Reduction(_limit(1), folding.scatter_amin),
+}
 
 
 @in_place
@@ -321,39 +352,25 @@ def scatter_reduce(
         raise RuntimeError(f"reduce argument must be one of {', '.join(_REDUCTIONS)}, not {reduce}")
     if not isinstance(src, Tensor):
         raise no_tensor("scatter_reduce", "src", src)
+    return _reduced(input, axis, index, src, _REDUCTIONS[reduce], include_self)
+
+
+def _reduced(
+    input: Tensor, axis: int, index: Tensor, src: Tensor, how: _Reduction, include_self: bool
+) -> Tensor:
     _places("scatter_reduce", input, axis, index, src)
     if not index.numel():
         return input.clone()
     if not input.ndim:
         vectors = reshape(input, 1), 0, reshape(index, -1), reshape(src, -1)
-        return reshape(scatter_reduce(*vectors, reduce, include_self=include_self), ())
+        return reshape(_reduced(*vectors, how, include_self), ())
     if not include_self:
-        start = _NEUTRAL[reduce](input.dtype)
-        input = indexing.put.call(input, as_element(start, input), _key(axis, index))
-    if reduce in ("sum", "mean"):
-        total = input.contiguous() + _added(input, axis, index, src)
-        if reduce == "sum":
-            return total
-        ones = ones_like(_cut(src, index).detach(), dtype=dtypes.int64)
-        count = (_added(input, axis, index, ones) + int(include_self)).clamp(1)
-        return div(total, count, rounding_mode=None if input.dtype.is_floating_point else "floor").to(
-            input.dtype
-        )
-    return _FOLDED[reduce].call(input, _cut(src, index), axis, index.array)
-
-
-def _limit(d: dtypes.dtype, sign: int) -> Any:
-    """Return the greatest number of a dtype, or the least."""
-    if d.is_floating_point:
-        return sign * np.inf
-    if d is dtypes.bool:
-        return sign > 0
-    limits = np.iinfo(d.carrier)
-    return limits.max if sign > 0 else limits.min
-
-
-_NEUTRAL = {
-    "sum": lambda d: 0, "mean": lambda d: 0, "prod": lambda d: 1,
-    "amax": lambda d: _limit(d, -1), "amin": lambda d: _limit(d, 1),
-}  # fmt: skip
-_FOLDED = {"prod": folding.scatter_prod, "amax": folding.scatter_amax, "amin": folding.scatter_amin}
+        input = indexing.put.call(input, as_element(how.start(input.dtype), input), _key(axis, index))
+    if how.fold is not None:
+        return how.fold.call(input, _cut(src, index), axis, index.array)
+    total = input.contiguous() + _added(input, axis, index, src)
+    if not how.divided:
+        return total
+    ones = ones_like(_cut(src, index).detach(), dtype=dtypes.int64)
+    count = (_added(input, axis, index, ones) + int(include_self)).clamp(1)
+    return (total / count if input.dtype.is_floating_point else total // count).to(input.dtype)
