@@ -3,9 +3,8 @@ them."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
-
-import numpy as np
 
 from ..arrays import dtypes
 from ..engine.promotion import common_dtype
@@ -14,6 +13,7 @@ from ..ops import comparison, hyperbolic, logarithms, rounding, trigonometry
 from ..ops import elementwise as ops
 from . import arithmetic
 from .arithmetic import complete, div, masked_fill, of_two_tensors, offer_binary, offer_unary, where
+from .numeric_types import finfo
 from .operands import check_fits
 from .register import alias, in_place, method, method_only, no_tensor
 
@@ -151,10 +151,10 @@ def nan_to_num(
     and the least number of the dtype. No gradient goes through those."""
     if not input.dtype.is_floating_point:
         return arithmetic.clone(input)
-    limit = float(np.finfo(input.dtype.numpy).max)
+    limit = finfo(input.dtype).max
     out = masked_fill(input, comparison.isnan.call(input), 0.0 if nan is None else nan)
-    out = masked_fill(out, comparison.eq.call(input, np.inf), limit if posinf is None else posinf)
-    return masked_fill(out, comparison.eq.call(input, -np.inf), -limit if neginf is None else neginf)
+    out = masked_fill(out, comparison.eq.call(input, math.inf), limit if posinf is None else posinf)
+    return masked_fill(out, comparison.eq.call(input, -math.inf), -limit if neginf is None else neginf)
 
 
 def _with_value(input: Tensor, value: Any, term: Tensor) -> Tensor:
