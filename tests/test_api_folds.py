@@ -77,6 +77,8 @@ def test_values(case: Case) -> None:
 
 @cases(
     lambda t: t.ones(2).cumprod(1),
+    lambda t: t.cdist(t.ones(2, 2), 1),
+    lambda t: t.ones(2, 2).cov(fweights=1),
     lambda t: t.tensor([1]).logcumsumexp(0),
     lambda t: t.logaddexp(t.tensor([1]), t.tensor([1])),
     lambda t: t.tensor(1.0).diff(),

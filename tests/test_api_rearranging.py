@@ -62,6 +62,7 @@ def test_values_and_gradients(case: Case) -> None:
 
 
 @cases(
+    lambda t: [t.ones(2).repeat(repeats=(2, 2)), t.tile(t.ones(2), dims=(2,)), t.tile(t.ones(2), (3,))],
     lambda t: [t.tensor([1, 2]).repeat(0), t.tensor(3).repeat(2), t.zeros(2, 0).repeat(3, 2)],
     lambda t: [t.tensor(1.5).tile(2), t.tensor(1.5).roll(3), t.tensor(1.5).movedim(0, 0)],
     lambda t: [t.repeat_interleave(t.tensor([1, 0, 2])), t.tensor(5).repeat_interleave(2)],
@@ -84,6 +85,10 @@ def test_values(case: Case) -> None:
 
 @cases(
     lambda t: t.ones(2, 3).repeat(2),
+    lambda t: t.bmm(t.ones(2, 2), [1]),
+    lambda t: t.ones(2).inner(2.0),
+    lambda t: t.ones(2).repeat_interleave(1.5),
+    lambda t: t.ones(2, 2).diagonal("a"),
     lambda t: t.ones(2).repeat(-1),
     lambda t: t.ones(2).repeat_interleave(-1),
     lambda t: t.ones(2).repeat_interleave(t.tensor([1, 2, 3])),

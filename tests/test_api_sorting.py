@@ -109,3 +109,23 @@ def test_the_names_of_the_pairs() -> None:
 def test_what_is_composed_is_recorded(f: Any) -> None:
     """Not in C, for which the order of numbers has no loops."""
     assert_recorded(f, X, backends=("numpy",))
+
+
+def test_a_search_is_compiled() -> None:
+    """Halving what is left takes as many steps as the length of the sequence asks for."""
+    sequence, sought = ours.tensor([1.0, 2.0, 2.0, 5.0]), ours.tensor([[0.0, 2.0], [9.0, NAN]])
+
+    def search(sequence: Any, sought: Any) -> Any:
+        return ours.searchsorted(sequence, sought, right=True)
+
+    compiled = ours.compile(search, fullgraph=True)
+    for _ in range(2):
+        assert ours.equal(compiled(sequence, sought), search(sequence, sought))
+
+
+def test_an_order_is_not_compiled_to_c() -> None:
+    def step(x: Any) -> Any:
+        return x.sort().values
+
+    with pytest.raises(RuntimeError, match="the operation argsort is not compiled"):
+        ours.compile(step, fullgraph=True)(ours.tensor(X))

@@ -21,7 +21,7 @@ from .creation import full_like
 from .dimensions import dimension
 from .joining import cat
 from .rearranging import narrow
-from .register import in_place, method, numpy_names
+from .register import in_place, method, numpy_names, require_tensors
 
 
 def _folded(x: Tensor, axis: int, fold: Callable[[Tensor, Tensor], Tensor], neutral: float) -> Tensor:
@@ -54,9 +54,7 @@ def logaddexp(input: Tensor, other: Tensor) -> Tensor:
 
     Raises TypeError for anything but Tensors, NotImplementedError for integers.
     """
-    for operand in (input, other):
-        if not isinstance(operand, Tensor):
-            raise TypeError(f"logaddexp(): both arguments must be Tensors, not {type(operand).__name__}")
+    require_tensors("logaddexp", input=input, other=other)
     dtype = common_dtype(input, other)
     if not dtype.is_floating_point:
         raise NotImplementedError(f"logaddexp is not implemented for {dtype}")

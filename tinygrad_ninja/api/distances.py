@@ -8,7 +8,7 @@ from typing import Any
 from ..engine.tensor import Tensor
 from ..ops import comparison, composed, rounding
 from .arithmetic import masked_fill
-from .register import function
+from .register import function, require_tensors
 from .sums import floating_input
 
 
@@ -37,6 +37,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = None) -> T
     dimensions are broadcast; `compute_mode` says how PyTorch is to compute, and changes nothing here. Raises
     RuntimeError for fewer than two dimensions, another d, a negative p, or integers.
     """
+    require_tensors("cdist", x1=x1, x2=x2)
     for x in (x1, x2):
         if x.ndim < 2:
             raise RuntimeError(f"cdist only supports at least 2D tensors, got: {x.ndim}D")

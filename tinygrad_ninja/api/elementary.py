@@ -15,7 +15,7 @@ from . import arithmetic
 from .arithmetic import complete, div, masked_fill, of_two_tensors, offer_binary, offer_unary, where
 from .numeric_types import finfo
 from .operands import check_fits
-from .register import alias, in_place, method, method_only, no_tensor
+from .register import alias, in_place, method, method_only, require_tensors
 
 offer_unary(logarithms.log1p)
 offer_unary(logarithms.expm1)
@@ -127,8 +127,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
 
     weight: a number or a Tensor. Raises RuntimeError for unlike dtypes, or integers.
     """
-    if not isinstance(end, Tensor):
-        raise no_tensor("lerp", "end", end)
+    require_tensors("lerp", end=end)
     tensors = [input, end, *([weight] if isinstance(weight, Tensor) else [])]
     for x in tensors:
         if x.dtype is not input.dtype:
@@ -169,6 +168,7 @@ def _with_value(input: Tensor, value: Any, term: Tensor) -> Tensor:
 @method
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """Return input + value · tensor1 · tensor2, broadcast; of integers the value is an integer, too."""
+    require_tensors("addcmul", tensor1=tensor1, tensor2=tensor2)
     return _with_value(input, value, ops.mul.call(tensor1, tensor2))
 
 
@@ -176,6 +176,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) 
 @method
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """Return input + value · tensor1 / tensor2, broadcast. RuntimeError for a division of integers."""
+    require_tensors("addcdiv", tensor1=tensor1, tensor2=tensor2)
     if not common_dtype(tensor1, tensor2).is_floating_point:
         raise RuntimeError("Integer division with addcdiv is no longer supported: use true_divide")
     return _with_value(input, value, ops.div.call(tensor1, tensor2))

@@ -11,16 +11,16 @@ from .arithmetic import masked_fill
 from .creation import tensor
 from .matrices import matmul
 from .operands import check_fits
-from .register import alias, in_place, method
+from .register import alias, in_place, method, require_tensors
 from .reshaping import broadcast_to, flatten, unsqueeze
 from .sums import sum
 
 
 def _require_dimensions(name: str, *expected: tuple[str, Any, int]) -> None:
-    """Raise RuntimeError, which names the argument, where a Tensor has another number of dimensions."""
+    """Raise TypeError, which names the argument, for what is no Tensor, RuntimeError for one that has another
+    number of dimensions."""
+    require_tensors(name, **{argument: x for argument, x, _ in expected})
     for argument, x, ndim in expected:
-        if not isinstance(x, Tensor):
-            raise TypeError(f"{name}(): argument {argument!r} must be Tensor, not {type(x).__name__}")
         if x.ndim != ndim:
             raise RuntimeError(f"{name}: {argument} must have {ndim} dimensions, but has {x.ndim}")
 
@@ -59,6 +59,7 @@ alias("outer", "ger")
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Return Σ input · other over the last dimension of both, (…, k) and (…, k), or the product with a number
     of no dimensions. RuntimeError where these sizes differ."""
+    require_tensors("inner", other=other)
     if not input.ndim or not other.ndim:
         return elementwise.mul.call(input, other)
     if input.shape[-1] != other.shape[-1]:

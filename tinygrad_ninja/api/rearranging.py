@@ -19,12 +19,12 @@ from .reshaping import broadcast_to, expand, flip, permute, reshape, transpose, 
 
 
 @method_only
-def repeat(self: Tensor, *repeats: Any) -> Tensor:
+def repeat(self: Tensor, *times: Any, repeats: Any = None) -> Tensor:
     """Return a copy with the whole repeated so often along each dimension: (n, …) to (r · n, …).
 
     More numbers than dimensions add dimensions in front. Raises RuntimeError for fewer, or a negative one.
     """
-    times = sizes(repeats)
+    times = sizes(times if repeats is None else (repeats,))
     if len(times) < self.ndim:
         raise RuntimeError(
             "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
@@ -39,9 +39,9 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
 
 
 @method
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *times: Any, dims: Any = None) -> Tensor:
     """Return `repeat`, for which fewer numbers than dimensions count for the last ones."""
-    times = sizes(dims)
+    times = sizes(times if dims is None else (dims,))
     return repeat(input, (1,) * (input.ndim - len(times)) + times)
 
 
@@ -63,6 +63,8 @@ def repeat_interleave(
         axis = dimension(dim, input.ndim)
     n = input.shape[axis]
     if not isinstance(repeats, Tensor):
+        if not isinstance(repeats, int):
+            raise TypeError(f"repeat_interleave(): repeats must be int, not {type(repeats).__name__}")
         repeats = wrap(move(np.array([repeats]), device_of(input.array)))
     same_device("repeat_interleave", input, repeats)
     if repeats.ndim > 1 or repeats.numel() not in (1, n):

@@ -105,3 +105,10 @@ def numpy_names(f: _F) -> _F:
 def no_tensor(function: str, argument: str, given: Any) -> TypeError:
     """Return the error of a function whose argument should be a Tensor and is none."""
     return TypeError(f"{function}(): argument {argument!r} must be Tensor, not {type(given).__name__}")
+
+
+def require_tensors(function: str, **arguments: Any) -> None:
+    """Raise TypeError, which names the argument, where one is no Tensor."""
+    for argument, given in arguments.items():
+        if not isinstance(given, Tensor):
+            raise no_tensor(function, argument, given)

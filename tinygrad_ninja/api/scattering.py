@@ -16,7 +16,7 @@ from .arithmetic import where
 from .creation import ones_like, zeros
 from .dimensions import dimension
 from .operands import as_element
-from .register import in_place, method, no_tensor
+from .register import in_place, method, require_tensors
 from .reshaping import expand, reshape
 from .selection import along, check_bounds, check_integers, gather, split_index
 
@@ -24,8 +24,7 @@ from .selection import along, check_bounds, check_integers, gather, split_index
 def _places(name: str, input: Tensor, axis: int, index: Tensor, src: Any) -> None:
     """Raise RuntimeError where the index does not fit into the input but along the axis, or into the source,
     or is out of bounds."""
-    if not isinstance(index, Tensor):
-        raise no_tensor(name, "index", index)
+    require_tensors(name, index=index)
     same_device(name, input, index)
     check_integers(index, name)
     if max(index.ndim, 1) != max(input.ndim, 1):
@@ -102,8 +101,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """Return the input with, for dim 1, out[i][index[i][j]] += src[i][j]; and so on for other dimensions. A
     cell that is named twice is added to twice; arguments and errors as for `scatter`."""
     axis = dimension(dim, input.ndim)
-    if not isinstance(src, Tensor):
-        raise no_tensor("scatter_add", "src", src)
+    require_tensors("scatter_add", src=src)
     _places("scatter_add", input, axis, index, src)
     if not index.numel():
         return input.clone()
@@ -128,6 +126,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 
     Raises IndexError for an index out of range, RuntimeError for another dtype than int64.
     """
+    require_tensors("take", index=index)
     same_device("take", input, index)
     if index.dtype is not dtypes.int64:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {index.dtype}")
@@ -148,6 +147,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     indices: int64, with as many dimensions as input; negative ones count from the end. Raises RuntimeError
     for another dtype or number of dimensions, and an index out of range.
     """
+    require_tensors("take_along_dim", indices=indices)
     same_device("take_along_dim", input, indices)
     if indices.dtype is not dtypes.int64:
         raise RuntimeError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype}")
@@ -186,8 +186,7 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     indices: a tuple of index Tensors, or None for a whole dimension; values: broadcast to what they name.
     Errors as for `x[indices] = values`.
     """
-    if not isinstance(values, Tensor):
-        raise no_tensor("index_put", "values", values)
+    require_tensors("index_put", values=values)
     if values.dtype is not input.dtype:
         raise RuntimeError(
             f"Index put requires the source and destination dtypes match, got {input.dtype} for the "
@@ -202,6 +201,7 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
 
 def _along_one(name: str, input: Tensor, dim: int, index: Tensor) -> int:
     """Return the dimension, where the index is a vector of int64 that is within it."""
+    require_tensors(name, index=index)
     axis = dimension(dim, input.ndim)
     same_device(name, input, index)
     if index.dtype is not dtypes.int64:
@@ -220,6 +220,7 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     RuntimeError for another dtype, IndexError for another shape or an index out of range.
     """
     axis = _along_one("index_copy", input, dim, index)
+    require_tensors("index_copy", source=source)
     same_device("index_copy", input, source)
     if source.dtype is not input.dtype:
         raise RuntimeError(
@@ -274,6 +275,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 
     Raises RuntimeError for a mask of another dtype, unlike dtypes, or too few elements.
     """
+    require_tensors("masked_scatter", mask=mask, source=source)
     if mask.dtype is not dtypes.bool:
         raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got {mask.dtype}")
     if source.dtype is not input.dtype:
@@ -350,8 +352,7 @@ def scatter_reduce(
     axis = dimension(dim, input.ndim)
     if reduce not in _REDUCTIONS:
         raise RuntimeError(f"reduce argument must be one of {', '.join(_REDUCTIONS)}, not {reduce}")
-    if not isinstance(src, Tensor):
-        raise no_tensor("scatter_reduce", "src", src)
+    require_tensors("scatter_reduce", src=src)
     return _reduced(input, axis, index, src, _REDUCTIONS[reduce], include_self)
 
 

@@ -16,7 +16,7 @@ from .arithmetic import where
 from .creation import zeros_like
 from .dimensions import dimension
 from .operands import as_tensor_operand
-from .register import function, method
+from .register import function, method, require_tensors
 from .reshaping import reshape
 from .selection import gather
 
@@ -90,6 +90,9 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     bool in the shape of `elements`. Either, but not both, may be a number; TypeError for two."""
     if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
         raise TypeError("isin(): elements or test_elements must be a Tensor")
+    for operand in (elements, test_elements):
+        if not isinstance(operand, (Tensor, int, float)):
+            raise TypeError(f"isin() takes Tensors and numbers, not {type(operand).__name__}")
     like = elements if isinstance(elements, Tensor) else test_elements
     among, these = as_tensor_operand(elements, like), as_tensor_operand(test_elements, like)
     same_device("isin", among, these)
@@ -162,8 +165,7 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
 
     Raises RuntimeError for boundaries of another number of dimensions.
     """
-    if not isinstance(boundaries, Tensor):
-        raise TypeError(f"bucketize(): argument 'boundaries' must be Tensor, not {type(boundaries).__name__}")
+    require_tensors("bucketize", boundaries=boundaries)
     if boundaries.ndim != 1:
         raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})")
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)

@@ -15,7 +15,7 @@ from ..ops.operation import Operation
 from .creation import linspace, tensor
 from .dimensions import dimension, dimensions
 from .operands import as_element
-from .register import method, numpy_names
+from .register import method, numpy_names, require_tensors
 from .sums import axes_of, floating_input
 
 
@@ -109,6 +109,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: A
     for name, given, floating in (("fweights", fweights, False), ("aweights", aweights, True)):
         if given is None:
             continue
+        require_tensors("cov", **{name: given})
         if given.ndim > 1 or given.numel() != rows.shape[1]:
             raise RuntimeError(f"cov(): expected {name} to be a vector of {rows.shape[1]} numbers")
         if given.dtype.is_floating_point is not floating or given.dtype is dtypes.bool:
