@@ -7,14 +7,38 @@ from ...api.missing import explain
 from .basic import dropout, embedding, gelu, linear, log_softmax, relu, sigmoid, softmax, tanh
 from .dot_product import scaled_dot_product_attention
 from .loss_functions import cross_entropy, mse_loss, nll_loss
+from .nonlinear import (
+    celu,
+    celu_,
+    elu,
+    elu_,
+    glu,
+    hardtanh,
+    hardtanh_,
+    leaky_relu,
+    leaky_relu_,
+    logsigmoid,
+    mish,
+    prelu,
+    relu6,
+    relu_,
+    selu,
+    selu_,
+    silu,
+    softplus,
+    softsign,
+)  # fmt: skip
 from .norms import batch_norm, layer_norm, normalize
+from .padding import pad
 
 one_hot = OFFERED["one_hot"]
 
 __all__ = [
-    "batch_norm", "cross_entropy", "dropout", "embedding", "gelu", "layer_norm", "linear", "log_softmax",
-    "mse_loss", "nll_loss", "normalize", "one_hot", "relu", "scaled_dot_product_attention", "sigmoid",
-    "softmax", "tanh",
+    "batch_norm", "celu", "celu_", "cross_entropy", "dropout", "elu", "elu_", "embedding", "gelu", "glu",
+    "hardtanh", "hardtanh_", "layer_norm", "leaky_relu", "leaky_relu_", "linear", "log_softmax",
+    "logsigmoid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "prelu", "relu", "relu6",
+    "relu_", "scaled_dot_product_attention", "selu", "selu_", "sigmoid", "silu", "softmax", "softplus",
+    "softsign", "tanh",
 ]  # fmt: skip
 
 
