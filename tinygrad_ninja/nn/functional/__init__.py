@@ -6,7 +6,17 @@ from ...api import OFFERED
 from ...api.missing import explain
 from .basic import dropout, embedding, gelu, linear, log_softmax, relu, sigmoid, softmax, tanh
 from .dot_product import scaled_dot_product_attention
-from .loss_functions import cross_entropy, mse_loss, nll_loss
+from .elementwise_losses import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_similarity,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    mse_loss,
+    smooth_l1_loss,
+)  # fmt: skip
+from .loss_functions import cross_entropy, nll_loss
 from .nonlinear import (
     celu,
     celu_,
@@ -34,11 +44,12 @@ from .padding import pad
 one_hot = OFFERED["one_hot"]
 
 __all__ = [
-    "batch_norm", "celu", "celu_", "cross_entropy", "dropout", "elu", "elu_", "embedding", "gelu", "glu",
-    "hardtanh", "hardtanh_", "layer_norm", "leaky_relu", "leaky_relu_", "linear", "log_softmax",
-    "logsigmoid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "prelu", "relu", "relu6",
-    "relu_", "scaled_dot_product_attention", "selu", "selu_", "sigmoid", "silu", "softmax", "softplus",
-    "softsign", "tanh",
+    "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "celu_",
+    "cosine_similarity", "cross_entropy", "dropout", "elu", "elu_", "embedding", "gelu", "glu",
+    "hardtanh", "hardtanh_", "huber_loss", "kl_div", "l1_loss", "layer_norm", "leaky_relu", "leaky_relu_",
+    "linear", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad",
+    "prelu", "relu", "relu6", "relu_", "scaled_dot_product_attention", "selu", "selu_", "sigmoid", "silu",
+    "smooth_l1_loss", "softmax", "softplus", "softsign", "tanh",
 ]  # fmt: skip
 
 

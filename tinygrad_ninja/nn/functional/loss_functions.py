@@ -1,8 +1,7 @@
-"""Losses: the distance of the input from the target, as one number or one for each example."""
+"""Losses of classes: how far the input is from the right ones, as one number or one for each example."""
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from ...api.missing import refuse
@@ -41,7 +40,7 @@ def cross_entropy(
     another reduction, RuntimeError for a target of another shape or dtype, and for a weight that requires a
     gradient beside a target of classes.
     """
-    _check(reduction, size_average, reduce)
+    check_reduction(reduction, size_average, reduce)
     if observers:
         input, target, weight = arguments(Precision.FLOAT32, input, target, weight)
     if not input.ndim:
@@ -73,45 +72,13 @@ def nll_loss(
 
     Shapes, arguments and errors as in `cross_entropy`, except that the target holds classes.
     """
-    _check(reduction, size_average, reduce)
+    check_reduction(reduction, size_average, reduce)
     if observers:
         input, weight = arguments(Precision.FLOAT32, input, weight)
     _check_weight(weight, input)
     check_floating("nll_loss", input, weight)
     log_probs, classes, ignored = _examples(input, target, ignore_index)
     return _expected(log_probs, classes, ignored, weight, reduction, target, 0.0)
-
-
-@takes_tensors
-def mse_loss(
-    input: Tensor,
-    target: Tensor,
-    size_average: bool | None = None,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    weight: Tensor | None = None,
-) -> Tensor:
-    """Return (input - target)²: its mean, its sum, or with reduction="none" the square of each element.
-
-    weight: of the same shape, the weight of each square; the mean is then over their sum. Raises ValueError
-    for another reduction, NotImplementedError for integers; UserWarning where the shapes differ and are
-    broadcast.
-    """
-    _check(reduction, size_average, reduce)
-    if observers:
-        input, target, weight = arguments(Precision.FLOAT32, input, target, weight)
-    if input.shape != target.shape:
-        warnings.warn(
-            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) "
-            "broadcasts them, which is rarely intended: give both the same size",
-            stacklevel=3,  # past `takes_tensors`
-        )
-    difference = input - target
-    check_floating("mse_loss", difference)
-    squares = difference**2
-    if weight is None:
-        return _reduced(squares, reduction, squares.numel())
-    return _reduced(squares * weight, reduction, weight.sum())
 
 
 def refuse_old_names(size_average: bool | None, reduce: bool | None) -> None:
@@ -121,7 +88,8 @@ def refuse_old_names(size_average: bool | None, reduce: bool | None) -> None:
     refuse("the loss", "reduction='mean', 'sum' or 'none'", **texts)
 
 
-def _check(reduction: str, size_average: bool | None, reduce: bool | None) -> None:
+def check_reduction(reduction: str, size_average: bool | None = None, reduce: bool | None = None) -> None:
+    """Raise ValueError for a reduction that is none, NotImplementedError for the arguments before it."""
     refuse_old_names(size_average, reduce)
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"{reduction} is not a valid value for reduction: mean, sum or none")
@@ -136,7 +104,8 @@ def _check_weight(weight: Tensor | None, input: Tensor) -> None:
         )
 
 
-def _reduced(elements: Tensor, reduction: str, count: Any) -> Tensor:
+def reduced(elements: Tensor, reduction: str, count: Any) -> Tensor:
+    """Return the losses themselves for "none", or their sum, for "mean" over `count`."""
     if reduction == "none":
         return elements
     return elements.sum() / count if reduction == "mean" else elements.sum()
@@ -229,7 +198,7 @@ def _expected(
     if weight is not None:
         count = (counts if ignored is None else counts.masked_fill(wrap(ignored), 0.0)).sum()
     shaped = [part.reshape(target.shape) if reduction == "none" else part for part in parts]
-    right, *smooth = [_reduced(part, reduction, count) for part in shaped]
+    right, *smooth = [reduced(part, reduction, count) for part in shaped]
     if not smooth:
         return right
     return (1 - label_smoothing) * right + label_smoothing / log_probs.shape[1] * smooth[0]
@@ -257,4 +226,4 @@ def _of_probabilities(
     if weight is not None:
         terms = terms * weight.reshape(*(n if i == dim else 1 for i in range(input.ndim)))
     example_losses = -terms.sum(dim)
-    return _reduced(example_losses, reduction, example_losses.numel())
+    return reduced(example_losses, reduction, example_losses.numel())
