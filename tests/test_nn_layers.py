@@ -28,6 +28,12 @@ LAYERS: dict[str, tuple[Case, np.ndarray]] = {
     "BatchNorm1d without state": (
         lambda t: t.nn.BatchNorm1d(6, affine=False, track_running_stats=False), ROWS
     ),
+    "RMSNorm": (lambda t: t.nn.RMSNorm(6), WORDS),
+    "RMSNorm of two": (lambda t: t.nn.RMSNorm((8, 6), eps=0.1), WORDS),
+    "RMSNorm without weight": (lambda t: t.nn.RMSNorm([6], elementwise_affine=False), ROWS),
+    "GroupNorm": (lambda t: t.nn.GroupNorm(2, 8), WORDS),
+    "GroupNorm of rows": (lambda t: t.nn.GroupNorm(3, 6, eps=0.1, bias=False), ROWS),
+    "GroupNorm without weight": (lambda t: t.nn.GroupNorm(4, 8, affine=False), WORDS),
     "ReLU": (lambda t: t.nn.ReLU(), ROWS),
     "ReLU in place": (lambda t: t.nn.ReLU(inplace=True), ROWS),
     "GELU": (lambda t: t.nn.GELU(), ROWS),

@@ -41,7 +41,7 @@ from .loss import (
     SmoothL1Loss,
 )  # fmt: skip
 from .module import Module, Parameter
-from .normalization import BatchNorm1d, LayerNorm
+from .normalization import BatchNorm1d, GroupNorm, LayerNorm, RMSNorm
 
 __all__ = [
     "CELU",
@@ -58,6 +58,7 @@ __all__ = [
     "Embedding",
     "Flatten",
     "FlattenConsecutive",
+    "GroupNorm",
     "Hardtanh",
     "HuberLoss",
     "Identity",
@@ -78,6 +79,7 @@ __all__ = [
     "PReLU",
     "Parameter",
     "ParameterList",
+    "RMSNorm",
     "ReLU",
     "ReLU6",
     "Sequential",

@@ -88,11 +88,7 @@ class LayerNorm(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        self.normalized_shape = (
-            tuple(map(operator.index, normalized_shape))
-            if isinstance(normalized_shape, Sequence)
-            else (operator.index(normalized_shape),)
-        )
+        self.normalized_shape = _as_shape(normalized_shape)
         self.eps, self.elementwise_affine = eps, elementwise_affine
         factory = {"device": device, "dtype": dtype}
         affine, shape = elementwise_affine, self.normalized_shape
@@ -109,3 +105,79 @@ class LayerNorm(Module):
             f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, "
             f"bias={self.bias is not None}"
         )
+
+
+class RMSNorm(Module):
+    """x / √(mean of x² + eps) · weight of each example (Zhang and Sennrich 2019).
+
+    normalized_shape: the last dimensions of the input, over which the mean is taken; also the shape of
+    weight, which starts at 1. eps: by default the distance from 1 to the next number of the dtype.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = _as_shape(normalized_shape)
+        self.eps, self.elementwise_affine = eps, elementwise_affine
+        weight = Parameter(ones(self.normalized_shape, device=device, dtype=dtype))
+        self.register_parameter("weight", weight if elementwise_affine else None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the input, (…, *normalized_shape), normalized."""
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+
+    def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+class GroupNorm(Module):
+    """(x - mean) / deviation · weight + bias of each group of channels of each example (Wu and He 2018).
+
+    Input: (n, num_channels, …). weight and bias: (num_channels), 1 and 0 at first. Raises ValueError where
+    num_groups does not divide num_channels.
+    """
+
+    def __init__(
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        if num_channels % num_groups:
+            raise ValueError(f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})")
+        self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
+        factory = {"device": device, "dtype": dtype}
+        self.register_parameter("weight", Parameter(ones(num_channels, **factory)) if affine else None)
+        self.register_parameter(
+            "bias", Parameter(zeros(num_channels, **factory)) if affine and bias else None
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the normalized input, in its shape; errors as in `functional.group_norm`."""
+        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+
+    def extra_repr(self) -> str:
+        """Return the settings, for `repr`."""
+        return (
+            f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+def _as_shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(normalized_shape, Sequence):
+        return tuple(map(operator.index, normalized_shape))
+    return (operator.index(normalized_shape),)

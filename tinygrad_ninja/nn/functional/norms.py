@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+
+from ...api.arithmetic import where
+from ...api.missing import refuse
+from ...api.register import function
 from ...engine.devices import same_device
 from ...engine.grad_mode import no_grad
 from ...engine.hook import arguments, observers
@@ -88,26 +94,104 @@ def layer_norm(
     if _is_half(input) and weight is not None and not _is_half(weight):
         return layer_norm(input.float(), normalized_shape, weight, bias, eps).to(input.dtype)
     check_floating(losses.layer_norm.name, input, weight, bias)
+    shape = _normalized_shape(losses.layer_norm.name, input, normalized_shape, weight=weight, bias=bias)
+    axis = tuple(range(input.ndim - len(shape), input.ndim))
+    return losses.layer_norm.call(
+        input, 1.0 if weight is None else weight, 0.0 if bias is None else bias, axis, eps
+    )
+
+
+def _normalized_shape(
+    name: str, input: Tensor, normalized_shape: Sequence[int], **parameters: Tensor | None
+) -> tuple[int, ...]:
+    """Return the last dimensions of the input, which are given; RuntimeError where the input or a parameter
+    has others, TypeError for an int."""
     if isinstance(normalized_shape, int):
-        raise TypeError("layer_norm(): argument 'normalized_shape' must be a tuple of ints, not an int")
+        raise TypeError(f"{name}(): argument 'normalized_shape' must be a tuple of ints, not an int")
     shape = tuple(normalized_shape)
     if not shape:
-        raise RuntimeError("layer_norm: normalized_shape has to name at least one dimension")
+        raise RuntimeError(f"{name}: normalized_shape has to name at least one dimension")
     if tuple(input.shape[-len(shape) :]) != shape:
         raise RuntimeError(
             f"Given normalized_shape={list(shape)}, expected input with shape "
             f"[*, {', '.join(map(str, shape))}], but got input of size {list(input.shape)}"
         )
-    for name, parameter in (("weight", weight), ("bias", bias)):
+    for name, parameter in parameters.items():
         if parameter is not None and tuple(parameter.shape) != shape:
             raise RuntimeError(
                 f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
                 f"{list(parameter.shape)} and normalized_shape = {list(shape)}"
             )
+    return shape
+
+
+@function
+@takes_tensors
+def rms_norm(
+    input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None
+) -> Tensor:
+    """Return input / √(mean of input² + eps) · weight, example by example, in the input's shape.
+
+    normalized_shape: the last dimensions of the input, over which the mean is taken, and the shape of weight.
+    eps: by default the distance from 1 to the next number of the dtype. Raises RuntimeError for an input or
+    a weight of other dimensions, NotImplementedError for integers. Source: Zhang and Sennrich (2019).
+    """
+    same_device("rms_norm", input, weight)
+    shape = _normalized_shape("rms_norm", input, normalized_shape, weight=weight)
+    check_floating("rms_norm", input)
+    wide = input.float() if _is_half(input) else input
+    if eps is None:
+        eps = float(np.finfo(wide.dtype.numpy).eps)
     axis = tuple(range(input.ndim - len(shape), input.ndim))
-    return losses.layer_norm.call(
-        input, 1.0 if weight is None else weight, 0.0 if bias is None else bias, axis, eps
-    )
+    out = (wide * ((wide * wide).mean(axis, True) + eps).rsqrt()).to(input.dtype)
+    return out if weight is None else out * weight.to(input.dtype)
+
+
+@function
+@takes_tensors
+def group_norm(
+    input: Tensor,
+    num_groups: int,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Return (input - mean) / √(variance + eps) · weight + bias, for each group of channels of each example,
+    in the input's shape.
+
+    input: (n, channels, …); each num_groups-th part of the channels is a group, over which, and over the
+    dimensions after it, mean and variance (over n) are taken. weight, bias: (channels). Raises RuntimeError
+    where num_groups does not divide the channels, or for parameters of another size, ValueError for one value
+    in a group of a single example, NotImplementedError for integers. Source: Wu and He (2018).
+    """
+    same_device("group_norm", input, weight, bias)
+    if input.ndim < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
+    n, channels, *rest = input.shape
+    if channels % num_groups:
+        raise RuntimeError(
+            f"Expected number of channels in input to be divisible by num_groups, but got input of shape "
+            f"{list(input.shape)} and num_groups={num_groups}"
+        )
+    if n * channels // num_groups * math.prod(rest) == 1:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {list(input.shape)}"
+        )
+    for name, parameter in (("weight", weight), ("bias", bias)):
+        if parameter is not None and tuple(parameter.shape) != (channels,):
+            raise RuntimeError(
+                f"Expected {name} to be a vector of size equal to the number of channels in input, but got "
+                f"{name} of shape {list(parameter.shape)} and input of shape {list(input.shape)}"
+            )
+    if _is_half(input) and weight is not None and not _is_half(weight):
+        return group_norm(input.float(), num_groups, weight, bias, eps).to(input.dtype)
+    check_floating("group_norm", input, weight, bias)
+    size = channels // num_groups * math.prod(rest)
+    groups = input.reshape(n, num_groups, size)
+    out = losses.layer_norm.call(groups, 1.0, 0.0, (2,), eps).reshape(input.shape)
+    each_channel = (channels, *(1 for _ in rest))
+    out = out if weight is None else out * weight.reshape(each_channel)
+    return out if bias is None else out + bias.reshape(each_channel)
 
 
 def _is_half(x: Tensor) -> bool:
@@ -117,10 +201,32 @@ def _is_half(x: Tensor) -> bool:
 
 
 @takes_tensors
-def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """Return the input over its norm along `dim`, or over eps where that is larger: vectors of length 1.
+def normalize(
+    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
+) -> Tensor:
+    """Return the input over its p-norm along `dim`, or over eps where that is larger: vectors of length 1.
 
-    p: 2, or infinity for the largest absolute value; NotImplementedError for another.
+    p: any number; infinity for the largest absolute value, -infinity for the smallest, 0 for how many
+    elements are not 0. Raises RuntimeError for integers.
     """
-    norm = input.abs().amax(dim, True) if p == math.inf else input.norm(p, dim, True)
-    return input / norm.clamp(min=eps)
+    refuse("normalize", "out.copy_(normalize(…))", out=out)
+    return input / _vector_norm(input, p, dim).clamp(min=eps)
+
+
+def _vector_norm(x: Tensor, p: float, dim: int) -> Tensor:
+    """Return (Σ |x|ᵖ)^(1/p) along `dim`, which is kept; where it or x is 0 the gradient is 0."""
+    if p == 2:
+        return x.norm(2, dim, True)
+    if not x.dtype.is_floating_point:
+        raise RuntimeError(f"normalize expects floating point numbers, not {x.dtype}")
+    magnitude = x.abs()
+    if math.isinf(p):
+        return magnitude.amax(dim, True) if p > 0 else magnitude.amin(dim, True)
+    zero: Any = magnitude.eq(0)
+    if p == 0:
+        return (~zero).to(x.dtype).sum(dim, True)
+    # 1 stands in for 0, of which a power may have no gradient.
+    powers = where(zero, 0.0 if p > 0 else math.inf, where(zero, 1.0, magnitude) ** p)
+    total = powers.sum(dim, True)
+    none: Any = total.eq(0 if p > 0 else math.inf)
+    return where(none, 0.0, where(none, 1.0, total) ** (1 / p))
