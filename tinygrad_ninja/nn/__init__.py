@@ -27,6 +27,7 @@ from .activation import (
 )  # fmt: skip
 from .attention import MultiheadAttention
 from .containers import ModuleDict, ModuleList, ParameterList, Sequential
+from .convolution import AvgPool1d, Conv1d, MaxPool1d
 from .layers import Dropout, Embedding, Flatten, FlattenConsecutive, Identity, Linear
 from .loss import (
     BCELoss,
@@ -49,9 +50,11 @@ __all__ = [
     "GELU",
     "GLU",
     "SELU",
+    "AvgPool1d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "BatchNorm1d",
+    "Conv1d",
     "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
@@ -70,6 +73,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
+    "MaxPool1d",
     "Mish",
     "Module",
     "ModuleDict",

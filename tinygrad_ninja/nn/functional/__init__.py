@@ -40,16 +40,18 @@ from .nonlinear import (
 )  # fmt: skip
 from .norms import batch_norm, group_norm, layer_norm, normalize, rms_norm
 from .padding import pad
+from .windows import avg_pool1d, conv1d, max_pool1d, max_pool1d_with_indices
 
 one_hot = OFFERED["one_hot"]
 
 __all__ = [
-    "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu", "celu_",
-    "cosine_similarity", "cross_entropy", "dropout", "elu", "elu_", "embedding", "gelu", "glu",
-    "group_norm", "hardtanh", "hardtanh_", "huber_loss", "kl_div", "l1_loss", "layer_norm", "leaky_relu",
-    "leaky_relu_", "linear", "log_softmax", "logsigmoid", "mish", "mse_loss", "nll_loss", "normalize",
-    "one_hot", "pad", "prelu", "relu", "relu6", "relu_", "rms_norm", "scaled_dot_product_attention",
-    "selu", "selu_", "sigmoid", "silu", "smooth_l1_loss", "softmax", "softplus", "softsign", "tanh",
+    "avg_pool1d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu",
+    "celu_", "conv1d", "cosine_similarity", "cross_entropy", "dropout", "elu", "elu_", "embedding",
+    "gelu", "glu", "group_norm", "hardtanh", "hardtanh_", "huber_loss", "kl_div", "l1_loss", "layer_norm",
+    "leaky_relu", "leaky_relu_", "linear", "log_softmax", "logsigmoid", "max_pool1d",
+    "max_pool1d_with_indices", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "prelu",
+    "relu", "relu6", "relu_", "rms_norm", "scaled_dot_product_attention", "selu", "selu_", "sigmoid",
+    "silu", "smooth_l1_loss", "softmax", "softplus", "softsign", "tanh",
 ]  # fmt: skip
 
 
