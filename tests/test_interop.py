@@ -434,7 +434,7 @@ def test_what_does_not_cross_is_named(make: Callable[[], Any], named: str) -> No
 @pytest.mark.parametrize(
     ("make", "error", "named"),
     [
-        (lambda: torch.nn.Sequential(torch.nn.Conv1d(2, 2, 1)), TypeError, r"Sequential\.0 is a Conv1d"),
+        (lambda: torch.nn.Sequential(torch.nn.Conv2d(2, 2, 1)), TypeError, r"Sequential\.0 is a Conv2d"),
         (lambda: torch.nn.Embedding(3, 2, max_norm=1.0), NotImplementedError, "max_norm"),
         (lambda: {"x": torch.ones(2, dtype=torch.complex64)}, TypeError, r"dict\.x is complex64"),
         (lambda: torch.ones(2).to_sparse(), TypeError, "Tensor is float32 and torch.sparse_coo"),

@@ -113,7 +113,10 @@ class Conversion(Code):
         if base.__name__ == "ParameterList":
             return {"values": [self.value(parameter, where) for parameter in module]}
         arguments = {}
-        for name in inspect.signature(target).parameters:
+        parameters = inspect.signature(target).parameters
+        if "kwargs" in parameters:  # PyTorch's recurrent networks do not say what they take
+            parameters = inspect.signature(base).parameters
+        for name in parameters:
             if name in vars(module):
                 arguments[name] = self.value(vars(module)[name], f"{where}.{name}")
             elif name in module._buffers:

@@ -26,6 +26,7 @@ from .activation import (
     Tanh,
 )  # fmt: skip
 from .attention import MultiheadAttention
+from .cells import GRUCell, LSTMCell, RNNCell
 from .containers import ModuleDict, ModuleList, ParameterList, Sequential
 from .convolution import AvgPool1d, Conv1d, MaxPool1d
 from .layers import Dropout, Embedding, Flatten, FlattenConsecutive, Identity, Linear
@@ -43,12 +44,16 @@ from .loss import (
 )  # fmt: skip
 from .module import Module, Parameter
 from .normalization import BatchNorm1d, GroupNorm, LayerNorm, RMSNorm
+from .recurrent import GRU, LSTM, RNN
 
 __all__ = [
     "CELU",
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AvgPool1d",
     "BCELoss",
@@ -61,12 +66,14 @@ __all__ = [
     "Embedding",
     "Flatten",
     "FlattenConsecutive",
+    "GRUCell",
     "GroupNorm",
     "Hardtanh",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -84,6 +91,7 @@ __all__ = [
     "Parameter",
     "ParameterList",
     "RMSNorm",
+    "RNNCell",
     "ReLU",
     "ReLU6",
     "Sequential",
