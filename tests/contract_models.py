@@ -18,6 +18,9 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "Adam": lambda ps: torch.optim.Adam(ps, lr=0.01),
     "Adam with amsgrad": lambda ps: torch.optim.Adam(ps, lr=0.01, amsgrad=True, weight_decay=0.1),
     "AdamW": lambda ps: torch.optim.AdamW(ps, lr=0.01),
+    "RMSprop": lambda ps: torch.optim.RMSprop(ps, lr=0.01, alpha=0.9, momentum=0.5, centered=True, eps=0.1),
+    "Adagrad": lambda ps: torch.optim.Adagrad(ps, lr=0.1, lr_decay=0.1),
+    "NAdam": lambda ps: torch.optim.NAdam(ps, lr=0.01, momentum_decay=0.1),
 }
 
 

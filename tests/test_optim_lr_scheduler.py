@@ -35,6 +35,14 @@ SCHEDULES: dict[str, Any] = {
         o, [s.StepLR(o, 2), s.ExponentialLR(o, 0.9), s.LambdaLR(o, lambda epoch: epoch + 1)], [4, 9]
     ),
     "soon the second": lambda s, o: s.SequentialLR(o, [s.StepLR(o, 2), s.ExponentialLR(o, 0.9)], [1]),
+    "OneCycleLR": lambda s, o: s.OneCycleLR(o, 0.5, total_steps=40),
+    "OneCycleLR by lines": lambda s, o: s.OneCycleLR(
+        o, [0.5, 1.0], epochs=5, steps_per_epoch=9, pct_start=0.5, anneal_strategy="linear", div_factor=10
+    ),
+    "OneCycleLR in three phases": lambda s, o: s.OneCycleLR(
+        o, 0.5, 41, three_phase=True, final_div_factor=100.0, base_momentum=[0.8, 0.7], max_momentum=0.9
+    ),
+    "OneCycleLR without momentum": lambda s, o: s.OneCycleLR(o, 0.5, 40, cycle_momentum=False),
 }  # fmt: skip
 each_schedule = pytest.mark.parametrize("make", SCHEDULES.values(), ids=SCHEDULES)
 
@@ -158,3 +166,112 @@ def test_misuse_that_torch_lets_pass() -> None:
         s.StepLR(o, 2).load_state_dict(s.CosineAnnealingLR(o, 3).state_dict())
     with pytest.raises(ValueError, match="the state holds 0 schedules, and there are 2"):
         warm_up(s, o).load_state_dict({})
+
+
+@pytest.mark.parametrize("make", ["SGD", "Adam", "RMSprop"])
+@pytest.mark.parametrize("three_phase", [True, False])
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_momentum_goes_the_other_way_in_one_cycle(make: str, three_phase: bool) -> None:
+    def seen(t: Any) -> Any:
+        o = getattr(t.optim, make)([t.ones(1, requires_grad=True)], lr=0.1)
+        scheduler = t.optim.lr_scheduler.OneCycleLR(o, 0.5, 20, pct_start=0.4, three_phase=three_phase)
+        momenta = []
+        for _ in range(20):
+            group = o.param_groups[0]
+            momenta.append([group["lr"], group["betas"][0] if "betas" in group else group["momentum"]])
+            o.step()
+            scheduler.step()
+        return momenta, sorted(scheduler.state_dict())
+
+    (ours, our_state), (theirs, their_state) = seen(tinygrad_ninja), seen(torch)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    assert set(our_state) <= set(their_state)
+
+
+LOSSES = [
+    3.0,
+    2.0,
+    2.0,
+    1.99995,
+    2.1,
+    2.0,
+    2.0,
+    1.5,
+    1.5,
+    1.5,
+    1.5,
+    1.5,
+    float("nan"),
+    1.5,
+    1.0,
+    1.0,
+    1.0,
+    1.0,
+]
+PLATEAUS: list[dict[str, Any]] = [
+    {"patience": 1},
+    {"patience": 0, "factor": 0.5},
+    {"patience": 1, "cooldown": 2},
+    {"patience": 0, "mode": "max", "threshold": 0.1},
+    {"patience": 0, "mode": "max", "threshold_mode": "abs"},
+    {"patience": 1, "threshold": 0.2, "threshold_mode": "abs"},
+    {"patience": 0, "min_lr": [0.01, 0.2]},
+    {"patience": 0, "min_lr": 0.02, "eps": 0.005},
+]
+
+
+@pytest.mark.parametrize("options", PLATEAUS, ids=str)
+def test_rates_fall_where_the_loss_does_not(options: dict[str, Any]) -> None:
+    def seen(t: Any) -> Any:
+        o = optimizer(t)
+        scheduler = t.optim.lr_scheduler.ReduceLROnPlateau(o, **options)
+        numbers = []
+        for i, loss in enumerate(LOSSES):
+            scheduler.step(t.tensor(loss, dtype=t.float64) if i % 2 else loss)
+            assert scheduler.get_last_lr() == [group["lr"] for group in o.param_groups]
+            numbers.append([*scheduler.get_last_lr(), scheduler.num_bad_epochs, scheduler.in_cooldown])
+        return numbers, scheduler.state_dict()
+
+    (ours, our_state), (theirs, their_state) = seen(tinygrad_ninja), seen(torch)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-12)
+    assert {name: their_state[name] for name in our_state} == our_state
+
+
+def test_a_plateau_goes_on_from_a_state_of_torchs() -> None:
+    def seen(t: Any, start: int, state: Any, first: Any) -> Any:
+        o = optimizer(t)
+        for group, rate in zip(o.param_groups, first, strict=True):
+            group["lr"] = rate
+        scheduler = t.optim.lr_scheduler.ReduceLROnPlateau(o, patience=1)
+        if state is not None:
+            scheduler.load_state_dict(state)
+        for loss in LOSSES[start : start + 8]:
+            scheduler.step(loss)
+        return dict(scheduler.state_dict()), scheduler.get_last_lr()
+
+    state, rates = seen(torch, 0, None, [0.05, 0.3])
+    ours, theirs = (seen(t, 8, state, rates) for t in (tinygrad_ninja, torch))
+    assert ours == theirs
+
+
+@cases(
+    lambda t: t.optim.lr_scheduler.ReduceLROnPlateau(optimizer(t), factor=1.0),
+    lambda t: t.optim.lr_scheduler.ReduceLROnPlateau(optimizer(t), mode="nonsense"),
+    lambda t: t.optim.lr_scheduler.ReduceLROnPlateau(optimizer(t), threshold_mode="nonsense"),
+    lambda t: t.optim.lr_scheduler.ReduceLROnPlateau(optimizer(t), min_lr=[0.1]),
+    lambda t: t.optim.lr_scheduler.ReduceLROnPlateau(None),
+    lambda t: t.optim.lr_scheduler.ReduceLROnPlateau(optimizer(t)).step(),
+    lambda t: t.optim.lr_scheduler.OneCycleLR(None, 0.1, 10),
+    lambda t: t.optim.lr_scheduler.OneCycleLR(optimizer(t), 0.1),
+    lambda t: t.optim.lr_scheduler.OneCycleLR(optimizer(t), 0.1, epochs=3),
+    lambda t: t.optim.lr_scheduler.OneCycleLR(optimizer(t), 0.1, 0),
+    lambda t: t.optim.lr_scheduler.OneCycleLR(optimizer(t), 0.1, epochs=3, steps_per_epoch=0),
+    lambda t: t.optim.lr_scheduler.OneCycleLR(optimizer(t), 0.1, 10, pct_start=1.5),
+    lambda t: t.optim.lr_scheduler.OneCycleLR(optimizer(t), 0.1, 10, anneal_strategy="nonsense"),
+    lambda t: t.optim.lr_scheduler.OneCycleLR(optimizer(t), [0.1], 10),
+    lambda t: t.optim.lr_scheduler.OneCycleLR(t.optim.Adagrad([t.ones(1, requires_grad=True)]), 0.1, 10),
+    lambda t: [s.step() for s in [t.optim.lr_scheduler.OneCycleLR(optimizer(t), 0.1, 3)] for _ in range(5)],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_calls_of_the_two_that_raise(case: Case) -> None:
+    assert_same_error(case)

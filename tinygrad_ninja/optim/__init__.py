@@ -5,10 +5,12 @@ from typing import Any
 from ..api.missing import explain
 from . import lr_scheduler
 from .adam import Adam, AdamW
+from .by_squares import Adagrad, RMSprop
+from .nadam import NAdam
 from .optimizer import Optimizer
 from .sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "lr_scheduler"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "NAdam", "Optimizer", "RMSprop", "lr_scheduler"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,14 @@ from ..api.missing import refuse
 from ..arrays.dispatch import namespace_of
 from ..engine.hook import number
 from ..engine.tensor import Tensor
-from .optimizer import Optimizer
+from .optimizer import Optimizer, check_at_least_0
+
+
+def check_betas(group: dict[str, Any]) -> None:
+    """Raise ValueError for a beta that is not in [0, 1)."""
+    for i, beta in enumerate(group["betas"]):
+        if not 0 <= beta < 1:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
 
 
 class Adam(Optimizer):
@@ -63,11 +70,8 @@ class Adam(Optimizer):
 
     def _check(self, group: dict[str, Any]) -> None:
         super()._check(group)
-        if not group["eps"] >= 0:
-            raise ValueError(f"Invalid epsilon value: {group['eps']}")
-        for i, beta in enumerate(group["betas"]):
-            if not 0 <= beta < 1:
-                raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+        check_at_least_0(group, eps="epsilon")
+        check_betas(group)
 
     def _update(self, p: Tensor, gradient: Any, group: dict[str, Any]) -> None:
         xp, lr, decay = namespace_of(gradient), group["lr"], group["weight_decay"]

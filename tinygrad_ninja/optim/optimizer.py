@@ -161,15 +161,26 @@ class Optimizer:
         return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
 
 
+def check_at_least_0(group: dict[str, Any], **labels: str) -> None:
+    """Raise ValueError for a setting that is negative; each is given with its name in the message."""
+    for name, label in labels.items():
+        if not group[name] >= 0:
+            raise ValueError(f"Invalid {label} value: {group[name]}")
+
+
 def _tell_of_change() -> None:
     if observers and (observer := observing()):
         observer.unrecorded("a change of an optimizer's groups")
 
 
+_NUMBERS = ("step", "mu_product")
+"""The parts of a state that are one number, whatever the parameter's shape."""
+
+
 def _copy_state(name: str, value: Any, p: Tensor) -> Any:
     """Return a copy of a part of a parameter's state, in its dtype and on its device; numbers have
     neither."""
-    if name == "step":
+    if name in _NUMBERS:
         return tensor(float(value))
     if not isinstance(value, Tensor):
         return value
