@@ -246,3 +246,41 @@ def test_arguments_of_torch_that_are_not_offered_name_the_nearest() -> None:
     ]:
         with pytest.raises(NotImplementedError, match=f"{argument}=.*nearest: .*{nearest}"):
             call()
+
+
+def pretrained(t: Any, **options: Any) -> Any:
+    table = t.arange(12.0).reshape(4, 3)
+    return t.nn.Embedding.from_pretrained(table, **options), table
+
+
+@cases(
+    lambda t: repr(pretrained(t, padding_idx=-1)[0]),
+    lambda t: [pretrained(t, freeze=freeze)[0].weight.requires_grad for freeze in (True, False)],
+    lambda t: pretrained(t, padding_idx=1)[0](t.tensor([[0, 1], [3, 1]])),
+    lambda t: [layer.weight.data_ptr() == table.data_ptr() for layer, table in [pretrained(t)]],
+    lambda t: [t.manual_seed(0) and None, pretrained(t) and None, t.rand(2)],
+    lambda t: t.nn.Embedding(2, 3, _weight=t.ones(2, 3), _freeze=True).weight.requires_grad,
+    lambda t: [p.detach() for p in t.nn.ParameterList([t.zeros(1), t.ones(1), t.ones(2)])[1:]],
+    lambda t: len(t.nn.ParameterList([t.zeros(1), t.ones(1)])[:1]),
+    lambda t: [p.detach() for p in grown(t)],
+    lambda t: repr(t.nn.Sequential(t.nn.Tanh()) + t.nn.Sequential(t.nn.ReLU(), t.nn.Tanh())),
+)
+def test_tables_and_containers(case: Case) -> None:
+    assert_same(case)
+
+
+def grown(t: Any) -> Any:
+    parameters = t.nn.ParameterList([t.zeros(1)])
+    parameters += [t.ones(2), t.ones(3)]
+    return parameters
+
+
+@cases(
+    lambda t: t.nn.Embedding.from_pretrained(t.ones(3)),
+    lambda t: t.nn.Embedding.from_pretrained(t.ones(3, 2), padding_idx=3),
+    lambda t: t.nn.Embedding(3, 2, _weight=t.ones(2, 3)),
+    lambda t: t.nn.ParameterList([t.ones(1)])[1],
+    lambda t: t.nn.ParameterList([t.ones(1)])[-2],
+)
+def test_tables_and_containers_that_raise(case: Case) -> None:
+    assert_same_error(case)

@@ -88,6 +88,12 @@ class Sequential(_Numbered):
         for name, module in named.items():
             self.add_module(str(name), module)
 
+    def __add__(self, other: Sequential) -> Sequential:
+        return Sequential(*self, *other)
+
+    def __iadd__(self, other: Sequential) -> Self:
+        return self.extend(other)
+
     def forward(self, input: Any) -> Any:
         """Return the output of the last module, with the input passed through each in turn."""
         for module in self:
@@ -198,7 +204,14 @@ class ParameterList(Module):
     def __iter__(self) -> Iterator[Any]:
         return iter(self._parameters.values())
 
-    def __getitem__(self, index: int) -> Any:
+    def __iadd__(self, values: Iterable[Tensor]) -> Self:
+        return self.extend(values)
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return type(self)(list(self)[index])
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range: there are {len(self)} parameters")
         return list(self)[index]
 
     def __setitem__(self, index: int, value: Tensor) -> None:
