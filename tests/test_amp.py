@@ -80,6 +80,22 @@ CALLS = {
     "cat": lambda t, a, w: t.cat([a @ w, w]),
     "stack": lambda t, a, w: t.stack([a @ w, w]),
     "where": lambda t, a, w: t.where(a > 0, a @ w, w),
+    "expm1": lambda t, a, w: (a @ w).expm1(),
+    "log1p": lambda t, a, w: (a @ w).abs().log1p(),
+    "elu": lambda t, a, w: t.nn.functional.elu(a @ w),
+    "silu": lambda t, a, w: t.nn.functional.silu(a @ w),
+    "mish": lambda t, a, w: t.nn.functional.mish(a @ w),
+    "logsigmoid": lambda t, a, w: t.nn.functional.logsigmoid(a @ w),
+    "softplus": lambda t, a, w: t.nn.functional.softplus(a @ w),
+    "group_norm": lambda t, a, w: t.nn.functional.group_norm(a @ w, 2, w[0], w[1]),
+    "conv1d": lambda t, a, w: t.nn.functional.conv1d(a[None], w[:2, :, None], w[0, :2]),
+    "max_pool1d": lambda t, a, w: t.nn.functional.max_pool1d((a @ w)[None], 2),
+    "l1_loss": lambda t, a, w: t.nn.functional.l1_loss(a @ w, w),
+    "smooth_l1_loss": lambda t, a, w: t.nn.functional.smooth_l1_loss(a @ w, w),
+    "huber_loss": lambda t, a, w: t.nn.functional.huber_loss(a @ w, w),
+    "kl_div": lambda t, a, w: t.nn.functional.kl_div(a @ w, w.abs(), reduction="sum"),
+    "with_logits": lambda t, a, w: t.nn.functional.binary_cross_entropy_with_logits(a @ w, w),
+    "cosine_similarity": lambda t, a, w: t.nn.functional.cosine_similarity(a @ w, w),
     "float64": lambda t, a, w: a.double() @ w.double(),
 }
 
@@ -113,9 +129,11 @@ def test_each_computes_in_pytorchs_precision(call: Any, device: str, name: str) 
 
 
 WIDE = {
-    "exp", "exp_function", "log", "pow", "pow_method", "rpow", "rdiv", "reciprocal", "sum", "prod", "cumsum",
-    "norm", "softmax", "log_softmax", "logsumexp", "cross_entropy", "cross_entropy_each", "nll_loss",
-    "mse_loss", "layer_norm", "add", "add_half", "embedding", "cat", "stack", "where",
+    "exp", "exp_function", "log", "pow", "pow_method", "rpow", "rdiv", "reciprocal", "sum", "prod",
+    "cumsum", "norm", "softmax", "log_softmax", "logsumexp", "cross_entropy", "cross_entropy_each",
+    "nll_loss", "expm1", "log1p", "softplus", "group_norm", "l1_loss", "smooth_l1_loss", "huber_loss",
+    "kl_div", "with_logits", "cosine_similarity", "mse_loss", "layer_norm", "add", "add_half",
+    "embedding", "cat", "stack", "where",
 }  # fmt: skip
 """What PyTorch documents to be in float32 on a GPU, and what is there because an operand is."""
 

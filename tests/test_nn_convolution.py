@@ -81,6 +81,7 @@ INFINITE = np.array([[[-np.inf, -np.inf, 1, np.nan, 2, -np.inf, -np.inf]]])
     lambda t: t.nn.functional.max_pool1d_with_indices(t.tensor(X), 2),
     lambda t: t.nn.functional.max_pool1d(t.ones(0, 1, 4), 3),
     lambda t: t.nn.functional.avg_pool1d(t.ones(0, 1, 4), 3),
+    lambda t: t.nn.functional.avg_pool1d(t.arange(-8, 10).reshape(1, 2, 9), 4, 3, 1, True, False),
     lambda t: t.nn.functional.conv1d(t.ones(0, 1, 4), t.ones(1, 1, 2)),
     lambda t: t.conv1d(t.arange(12).reshape(1, 2, 6), t.ones(1, 2, 2, dtype=t.int64)),
     lambda t: t.conv1d(t.tensor(X), t.tensor(W)).is_contiguous(),

@@ -7,10 +7,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ..api.autocast import is_autocast_enabled
 from ..api.creation import empty, zeros
 from ..api.joining import cat, stack
 from ..api.register import no_tensor
+from ..engine.hook import arguments, observers
 from ..engine.tensor import Tensor
+from ..ops import Precision
 from . import functional as F
 from . import init
 from .module import Module, Parameter
@@ -199,7 +202,7 @@ class _Recurrent(Module):
         if input.ndim not in (2, 3):
             raise ValueError(f"{name}: Expected input to be 2D or 3D, got {input.ndim}D instead")
         weight = self.weight_ih_l0
-        if input.dtype is not weight.dtype:
+        if input.dtype is not weight.dtype and not is_autocast_enabled(input.device.type):
             raise ValueError(
                 f"RNN input dtype ({input.dtype}) does not match weight dtype ({weight.dtype}): convert one"
             )
@@ -354,6 +357,10 @@ class LSTM(_Recurrent):
 
     def _step(self) -> Step:
         return lstm_step
+
+    def _states(self, x: Tensor, given: State | None, batched: bool) -> State:
+        states = super()._states(x, given, batched)
+        return arguments(Precision.HALF, *states) if observers else states  # as PyTorch's autocast does
 
     def forward(
         self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None

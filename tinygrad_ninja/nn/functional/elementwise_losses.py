@@ -195,6 +195,8 @@ def binary_cross_entropy(
             f"binary_cross_entropy: the target's size ({target.shape}) must be that of the input "
             f"({input.shape})"
         )
+    if observers:
+        input, target, weight = arguments(Precision.FLOAT32, input, target, weight)
     check_floating("binary_cross_entropy", input, target, weight)
     _check_probabilities(input)
     p = input.detach()
@@ -271,7 +273,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     Raises RuntimeError for integers, IndexError where there is no such dimension.
     """
     if observers:
-        x1, x2 = arguments(Precision.FLOAT32, x1, x2)
+        x1, x2 = arguments(Precision.FLOAT32_ON_CUDA, x1, x2)
     try:
         shape = np.broadcast_shapes(tuple(x1.shape), tuple(x2.shape))
     except ValueError:

@@ -13,7 +13,9 @@ from ...api.dimensions import dimension
 from ...api.register import function, method
 from ...arrays import dtypes
 from ...engine.devices import same_device
+from ...engine.hook import arguments, observers
 from ...engine.tensor import Tensor
+from ...ops import Precision
 from .arguments import check_floating, takes_tensors
 
 
@@ -33,7 +35,7 @@ def _elu(x: Tensor, alpha: float, scale: float = 1.0, width: float = 1.0) -> Ten
     """Return scale · (x where x > 0, else alpha · (e^(x / width) - 1))."""
     # Bounded, so that e^x can't overflow where it is not taken: 0 · ∞ would be its gradient.
     negative = (x.clamp(max=0.0) / width).expm1() * (scale * alpha)
-    return where(x.gt(0), x if scale == 1 else x * scale, negative)
+    return where(x.gt(0), x if scale == 1 else x * scale, negative.to(x.dtype))
 
 
 @takes_tensors
@@ -86,7 +88,8 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
 def _log_sigmoid(x: Tensor) -> Tensor:
     """Return -ln(1 + e⁻ˣ), from powers of e that are at most 1: x - ln(1 + eˣ) where x < 0."""
     negative, positive = x.clamp(max=0.0), x.clamp(min=0.0)
-    return where(x.lt(0), negative - negative.exp().log1p(), -(-positive).exp().log1p())
+    out = where(x.lt(0), negative - negative.exp().log1p(), -(-positive).exp().log1p())
+    return out.to(x.dtype)  # autocast may have computed the logarithms in float32
 
 
 @takes_tensors
@@ -100,6 +103,8 @@ def logsigmoid(input: Tensor) -> Tensor:
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """Return ln(1 + e^(beta · x)) / beta, element by element; x itself where beta · x is above the
     threshold."""
+    if observers:
+        (input,) = arguments(Precision.FLOAT32_ON_CUDA, input)
     check_floating("softplus", input)
     scaled = input if beta == 1 else input * beta
     curve = -_log_sigmoid(-scaled)

@@ -165,6 +165,8 @@ def group_norm(
     in a group of a single example, NotImplementedError for integers. Source: Wu and He (2018).
     """
     same_device("group_norm", input, weight, bias)
+    if observers:
+        input, weight, bias = arguments(Precision.FLOAT32_ON_CUDA, input, weight, bias)
     if input.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
     n, channels, *rest = input.shape

@@ -11,6 +11,7 @@ from ...api.arithmetic import where
 from ...api.creation import arange, tensor
 from ...api.joining import stack
 from ...api.register import function
+from ...arrays import dtypes
 from ...engine.devices import same_device
 from ...engine.hook import arguments, observers
 from ...engine.tensor import Tensor
@@ -194,10 +195,13 @@ def avg_pool1d(
 
     stride: kernel_size by default. padding: zeros on either side, which count unless count_include_pad is
     false. ceil_mode: also a window that reaches over the end, which it does not count. Raises RuntimeError
-    for other shapes, and for windows that do not fit; NotImplementedError for integers.
+    for other shapes, and for windows that do not fit; NotImplementedError for integers other than int64,
+    whose means are rounded towards 0.
     """
     setting = _pool("avg_pool1d", input, kernel_size, stride, padding, 1, ceil_mode)
-    check_floating("avg_pool1d", input)
+    whole = input.dtype is dtypes.int64
+    if not whole:
+        check_floating("avg_pool1d", input)
     kernel, step, sides, _, count = setting
     first, *others = _places(input, setting, 0.0)
     total = first
@@ -209,9 +213,10 @@ def avg_pool1d(
         sizes = [min(start + kernel, length + sides) - start for start in starts]
     else:
         sizes = [min(start + kernel, length) - max(start, 0) for start in starts]
-    if set(sizes) == {kernel}:
-        return total / kernel
-    return total / tensor(sizes, dtype=input.dtype, device=input.device)
+    even = set(sizes) == {kernel}
+    divisor = kernel if even else tensor(sizes, dtype=input.dtype, device=input.device)
+    mean: Tensor = total.div(divisor, rounding_mode="trunc" if whole else None)
+    return mean
 
 
 @function
