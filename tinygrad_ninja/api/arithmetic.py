@@ -15,8 +15,9 @@ from ..ops import elementwise as ops
 from ..ops import shape as shape_ops
 from ..ops.operation import Operation
 from .creation import tensor
+from .forms import alias, in_place
 from .operands import as_element, as_tensor_operand, check_fits
-from .register import alias, function, in_place, method, method_only, no_tensor
+from .register import function, method, method_only, no_tensor
 
 _OF_NUMBERS = (ops.add, ops.sub, ops.mul, ops.div)
 """The operations that PyTorch also computes for two Python numbers."""

@@ -19,9 +19,10 @@ from ..ops import shape as shape_ops
 from .arithmetic import masked_fill, where
 from .creation import full_like
 from .dimensions import dimension
+from .forms import in_place, require_tensors
 from .joining import cat
 from .rearranging import narrow
-from .register import in_place, method, numpy_names, require_tensors
+from .register import method, numpy_names
 
 
 def _folded(x: Tensor, axis: int, fold: Callable[[Tensor, Tensor], Tensor], neutral: float) -> Tensor:

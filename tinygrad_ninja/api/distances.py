@@ -8,7 +8,8 @@ from typing import Any
 from ..engine.tensor import Tensor
 from ..ops import comparison, composed, rounding
 from .arithmetic import masked_fill
-from .register import function, require_tensors
+from .forms import require_tensors
+from .register import function
 from .sums import floating_input
 
 

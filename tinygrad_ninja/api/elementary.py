@@ -13,9 +13,10 @@ from ..ops import comparison, hyperbolic, logarithms, rounding, trigonometry
 from ..ops import elementwise as ops
 from . import arithmetic
 from .arithmetic import complete, div, masked_fill, of_two_tensors, offer_binary, offer_unary, where
+from .forms import alias, in_place, require_tensors
 from .numeric_types import finfo
 from .operands import check_fits
-from .register import alias, in_place, method, method_only, require_tensors
+from .register import method, method_only
 
 offer_unary(logarithms.log1p)
 offer_unary(logarithms.expm1)

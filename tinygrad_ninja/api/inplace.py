@@ -18,8 +18,9 @@ from ..ops import TABLE, Operation, comparison, rounding
 from ..ops import elementwise as ops
 from .arithmetic import masked_fill
 from .creation import tensor
+from .forms import ALIASES, IN_PLACE
 from .operands import as_element
-from .register import ALIASES, IN_PLACE, method_only
+from .register import method_only
 from .selection import EVERYWHERE, assign
 
 

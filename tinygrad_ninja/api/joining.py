@@ -13,7 +13,8 @@ from ..engine.tensor import Tensor
 from ..engine.view import View
 from ..ops import shape as ops
 from .dimensions import dimension
-from .register import alias, function, method
+from .forms import alias
+from .register import function, method
 
 
 def _list_of_tensors(tensors: Any) -> list[Tensor]:

@@ -9,9 +9,10 @@ from ..engine.tensor import Tensor
 from ..ops import elementwise, reduction
 from .arithmetic import masked_fill
 from .creation import tensor
+from .forms import alias, in_place, require_tensors
 from .matrices import matmul
 from .operands import check_fits
-from .register import alias, in_place, method, require_tensors
+from .register import method
 from .reshaping import broadcast_to, flatten, unsqueeze
 from .sums import sum
 

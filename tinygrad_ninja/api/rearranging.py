@@ -13,8 +13,9 @@ from ..engine.tensor import Tensor, wrap
 from ..ops import indexing
 from ..ops import shape as ops
 from .dimensions import dimension, sizes
+from .forms import alias
 from .joining import cat
-from .register import alias, function, method, method_only
+from .register import function, method, method_only
 from .reshaping import broadcast_to, expand, flip, permute, reshape, transpose, unviewed
 
 

@@ -14,12 +14,6 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 OFFERED: dict[str, Any] = {}
 """What the package exports, by name."""
 
-IN_PLACE: list[str] = []
-"""The methods that PyTorch has with an underscore, too, and that are no entries of the table."""
-
-ALIASES: dict[str, str] = {}
-"""PyTorch's further names, and the name of the function that each is."""
-
 
 def function(f: _F) -> _F:
     """Export `f` from the package under its own name. As a function it takes nothing but a Tensor for a first
@@ -50,21 +44,6 @@ def method(f: _F) -> _F:
     """Export `f`, and make it a method of Tensor too: its first argument is the Tensor."""
     setattr(Tensor, f.__name__, f)
     return function(f)
-
-
-def alias(name: str, *others: str) -> None:
-    """Offer the function, and the method, called `name` under PyTorch's other names for it, too."""
-    for other in others:
-        ALIASES[other] = name
-        OFFERED[other] = OFFERED[name]
-        if name in vars(Tensor):
-            setattr(Tensor, other, vars(Tensor)[name])
-
-
-def in_place(f: _F) -> _F:
-    """Let the method `f` have a form with an underscore, which changes its Tensor; `inplace` makes it."""
-    IN_PLACE.append(f.__name__)
-    return f
 
 
 def attribute(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -105,10 +84,3 @@ def numpy_names(f: _F) -> _F:
 def no_tensor(function: str, argument: str, given: Any) -> TypeError:
     """Return the error of a function whose argument should be a Tensor and is none."""
     return TypeError(f"{function}(): argument {argument!r} must be Tensor, not {type(given).__name__}")
-
-
-def require_tensors(function: str, **arguments: Any) -> None:
-    """Raise TypeError, which names the argument, where one is no Tensor."""
-    for argument, given in arguments.items():
-        if not isinstance(given, Tensor):
-            raise no_tensor(function, argument, given)

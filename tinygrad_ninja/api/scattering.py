@@ -15,8 +15,9 @@ from ..ops import Operation, comparison, folding, indexing, reduction
 from .arithmetic import where
 from .creation import ones_like, zeros
 from .dimensions import dimension
+from .forms import in_place, require_tensors
 from .operands import as_element
-from .register import in_place, method, require_tensors
+from .register import method
 from .reshaping import expand, reshape
 from .selection import along, check_bounds, check_integers, gather, split_index
 

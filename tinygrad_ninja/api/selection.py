@@ -20,8 +20,9 @@ from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor, wrap
 from ..ops import indexing as ops
 from .dimensions import dimension
+from .forms import in_place
 from .operands import as_element
-from .register import function, in_place, method
+from .register import function, method
 
 _ALL = slice(None)
 _INT64 = np.dtype(np.int64)

@@ -15,8 +15,9 @@ from ..ops import Operation, comparison, indexing
 from .arithmetic import where
 from .creation import zeros_like
 from .dimensions import dimension
+from .forms import require_tensors
 from .operands import as_tensor_operand
-from .register import function, method, require_tensors
+from .register import function, method
 from .reshaping import reshape
 from .selection import gather
 

@@ -10,13 +10,36 @@ import numpy as np
 from ..arrays import dtypes
 from ..engine.promotion import as_floating
 from ..engine.tensor import Tensor
-from ..ops import composed
+from ..ops import comparison, composed
 from ..ops.operation import Operation
+from .arithmetic import masked_fill
 from .creation import linspace, tensor
 from .dimensions import dimension, dimensions
+from .forms import require_tensors
 from .operands import as_element
-from .register import method, numpy_names, require_tensors
-from .sums import axes_of, floating_input
+from .register import method, numpy_names
+from .sums import axes_of, floating_input, sum
+
+
+@method
+@numpy_names
+def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Return `sum` of the elements that are not NaN."""
+    return sum(_without_nan(input), dim, keepdim, dtype=dtype)
+
+
+@method
+@numpy_names
+def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """Return `mean` of the elements that are not NaN; NaN where there are none. RuntimeError for integers."""
+    input = floating_input(input, "nanmean", None)
+    numbers = comparison.logical_not.call(comparison.isnan.call(input))
+    return sum(_without_nan(input), dim, keepdim, dtype=dtype) / sum(numbers.detach(), dim, keepdim)
+
+
+def _without_nan(x: Tensor) -> Tensor:
+    """Return x with 0 for each NaN."""
+    return masked_fill(x, comparison.isnan.call(x), 0) if x.dtype.is_floating_point else x
 
 
 def _spread_of(

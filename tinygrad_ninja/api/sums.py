@@ -8,11 +8,10 @@ from typing import Any
 from ..arrays import dtypes
 from ..arrays.dispatch import namespace_of
 from ..engine.tensor import Tensor
-from ..ops import comparison, product
+from ..ops import product
 from ..ops import reduction as ops
 from ..ops import shape as shape_ops
 from ..ops.operation import Operation
-from .arithmetic import masked_fill
 from .dimensions import dimension, dimensions
 from .register import method, numpy_names
 
@@ -51,27 +50,6 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     RuntimeError for integers: give dtype=.
     """
     return ops.mean.call(floating_input(input, "mean", dtype), axes_of(input, dim), keepdim)
-
-
-@method
-@numpy_names
-def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Return `sum` of the elements that are not NaN."""
-    return sum(_without_nan(input), dim, keepdim, dtype=dtype)
-
-
-@method
-@numpy_names
-def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Return `mean` of the elements that are not NaN; NaN where there are none. RuntimeError for integers."""
-    input = floating_input(input, "nanmean", None)
-    numbers = comparison.logical_not.call(comparison.isnan.call(input))
-    return sum(_without_nan(input), dim, keepdim, dtype=dtype) / sum(numbers.detach(), dim, keepdim)
-
-
-def _without_nan(x: Tensor) -> Tensor:
-    """Return x with 0 for each NaN."""
-    return masked_fill(x, comparison.isnan.call(x), 0) if x.dtype.is_floating_point else x
 
 
 @method

@@ -14,17 +14,8 @@ from typing import Any
 import numpy as np
 from numpy import asarray
 
-from .numpy_functions import cumulative_sum, erf, matmul, pow, sign  # noqa: F401 - the namespace has them
-from .numpy_indexing import (  # noqa: F401 - the namespace has them
-    arange,
-    gather,
-    index,
-    scatter,
-    scatter_along,
-    scatter_amax,
-    scatter_amin,
-    scatter_prod,
-)
+from .numpy_functions import argsort, cumulative_sum, diagonal, erf, matmul, pow, sign  # noqa: F401 - the namespace has them
+from .numpy_indexing import *  # noqa: F403 - the functions that it lists
 from .numpy_memory import FLOATS, HALF, Array, deepcopy, empty_like, storage  # noqa: F401 - as above
 
 
@@ -122,14 +113,6 @@ def argmin(x: Array, axis: int | None, keepdims: bool) -> Array:
     return asarray(x.argmin(axis, keepdims=keepdims))  # type: ignore[arg-type]
 
 
-def argsort(x: Array, axis: int) -> Array:
-    return np.argsort(x, axis, kind="stable")
-
-
-def round(x: Array) -> Array:
-    return np.rint(x) if x.dtype.kind == "f" else copy(x)
-
-
 def zeros_like(x: Array) -> Array:
     return np.zeros(x.shape, x.dtype)
 
@@ -193,18 +176,14 @@ def broadcast_to(x: Array, shape: tuple[int, ...]) -> Array:
     return out
 
 
+def round(x: Array) -> Array:
+    return np.rint(x) if x.dtype.kind == "f" else copy(x)
+
+
 def expand(x: Array, shape: tuple[int, ...]) -> Array:
     """Repeat `x` to `shape` by strides of 0: a view that may be written to where `x` may."""
     out = np.broadcast_to(x, shape)
     out.flags.writeable = x.flags.writeable
-    return out
-
-
-def diagonal(x: Array, offset: int, axis1: int, axis2: int) -> Array:
-    """Return a view of the diagonal along two axes, which may be written to where `x` may."""
-    out = x.diagonal(offset, axis1, axis2)
-    if type(x) is np.ndarray:
-        out.flags.writeable = x.flags.writeable
     return out
 
 

@@ -59,3 +59,15 @@ def cumulative_sum(x: Array, axis: int) -> Array:
         return np.cumsum(x, axis, np.float32).astype(x.dtype)
     with np.errstate(invalid="ignore"):  # where infinities meet
         return np.cumsum(x, axis, dtype=np.int64 if x.dtype.kind in "iub" else None)
+
+
+def argsort(x: Array, axis: int) -> Array:
+    return np.argsort(x, axis, kind="stable")
+
+
+def diagonal(x: Array, offset: int, axis1: int, axis2: int) -> Array:
+    """Return a view of the diagonal along two axes, which may be written to where `x` may."""
+    out = x.diagonal(offset, axis1, axis2)
+    if type(x) is np.ndarray:
+        out.flags.writeable = x.flags.writeable
+    return out

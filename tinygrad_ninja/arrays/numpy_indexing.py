@@ -11,6 +11,10 @@ import numpy as np
 
 from .numpy_memory import FLOATS, Array, arranged_by_key
 
+__all__ = (
+    "arange", "gather", "index", "scatter", "scatter_along", "scatter_amax", "scatter_amin", "scatter_prod",
+)  # fmt: skip
+
 
 @lru_cache(maxsize=16)
 def _identity(n: int, dtype: Any) -> Array:
