@@ -288,6 +288,7 @@ def test_help_is_quick_and_names_every_command(folder: Path) -> None:
         "check",
         "draw",
         "derive",
+        "run",
     ]
     program = """if True:
         import sys

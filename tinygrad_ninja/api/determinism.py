@@ -6,9 +6,9 @@ whatever order its threads finish, unless it is told not to.
 
 from __future__ import annotations
 
-import sys
 import warnings
-from importlib import import_module
+
+from ..arrays.torch_library import import_torch, loaded_torch
 
 _mode = False
 
@@ -23,7 +23,7 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
     global _mode
     _mode = bool(mode)
     try:
-        torch = import_module("torch")
+        torch = import_torch()
     except ImportError:
         return
     torch.use_deterministic_algorithms(mode, warn_only=warn_only)
@@ -31,7 +31,7 @@ def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None
 
 def are_deterministic_algorithms_enabled() -> bool:
     """Return the mode that was set last, here or in PyTorch."""
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     return _mode if torch is None else torch.are_deterministic_algorithms_enabled()
 
 
@@ -54,7 +54,7 @@ def set_float32_matmul_precision(precision: str) -> None:
         return
     _precision = precision
     try:
-        torch = import_module("torch")
+        torch = import_torch()
     except ImportError:
         return
     torch.set_float32_matmul_precision(precision)
@@ -62,5 +62,5 @@ def set_float32_matmul_precision(precision: str) -> None:
 
 def get_float32_matmul_precision() -> str:
     """Return the precision that was set last, here or in PyTorch."""
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     return _precision if torch is None else str(torch.get_float32_matmul_precision())

@@ -23,15 +23,17 @@ gradcheck: check.gradcheck; gradgradcheck: check.gradgradcheck
 
 
 def explain(owner: str, name: str, present: Iterable[str]) -> str:
-    """Return a sentence that `owner` lacks `name`, with the nearest names of those that are present."""
+    """Return a sentence that `owner` lacks `name`, with the nearest names of those that are present, if any
+    is near."""
     relative = _RELATIVES.get(name.rstrip("_"))
     spelt = {candidate.lower(): candidate for candidate in present if not candidate.startswith("_")}
     alike = sorted(
-        difflib.get_close_matches(name.lower(), spelt, 3, 0.0),
+        difflib.get_close_matches(name.lower(), spelt),
         key=lambda candidate: name.lower() not in candidate,
     )
     near = relative or ", ".join(spelt[candidate] for candidate in alike)
-    return f"{owner} has no {name!r} here, where a part of PyTorch's names is offered; the nearest: {near}"
+    sentence = f"{owner} has no {name!r} here, where a part of PyTorch's names is offered"
+    return f"{sentence}; the nearest: {near}" if near else sentence
 
 
 def refuse(owner: str, nearest: str, **given: Any) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from . import dtypes, numpy_arrays, python_floats
+from . import dtypes, numpy_arrays, python_floats, torch_library
 
 
 class _Namespaces(dict[type, Any]):
@@ -88,7 +88,7 @@ def array_dtype(array: Any, d: dtypes.dtype) -> Any:
     """Return a dtype as the library of `array` represents it."""
     if isinstance(array, ndarray):
         return d.numpy
-    return getattr(import_module("torch"), d.name)
+    return getattr(torch_library.import_torch(), d.name)
 
 
 def device_of(array: Any) -> str:
@@ -121,9 +121,8 @@ def move(array: Any, device: str) -> Any:
     if device == "float":
         return float(array)
     try:
-        torch_arrays = import_module(f"{__package__}.torch_arrays")
-    except ImportError:
-        raise RuntimeError(
-            f'device {device} needs PyTorch, which is not installed: pip install "tinygrad-ninja[torch]"'
-        ) from None
+        torch_library.require_torch(f"device {device}")
+    except ImportError as error:
+        raise RuntimeError(str(error)) from None
+    torch_arrays = import_module(f"{__package__}.torch_arrays")
     return torch_arrays.from_numpy(xp.to_numpy(array), device)

@@ -12,11 +12,13 @@ from copy import deepcopy  # noqa: F401 - the namespace has it
 from functools import lru_cache
 from typing import Any, TypeAlias
 
-import torch
-from array_api_compat import torch as standard
-from array_api_compat.torch import broadcast_to
-
 from . import dtypes
+from .torch_library import import_torch
+
+torch: Any = import_torch()  # first, since the next lines import whatever is called torch
+
+from array_api_compat import torch as standard  # noqa: E402
+from array_api_compat.torch import broadcast_to  # noqa: E402
 
 Array: TypeAlias = Any  # a torch.Tensor, which the type checker does not know
 

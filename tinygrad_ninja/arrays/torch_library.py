@@ -2,25 +2,50 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
+_ENGINE = __package__.partition(".")[0]
+
+
+def import_torch() -> Any:
+    """Return PyTorch's module. Raise ModuleNotFoundError where it is not installed, and ImportError where a
+    program has put this engine in its place: PyTorch's own modules need that place."""
+    torch = import_module("torch")
+    if torch.__name__.partition(".")[0] == _ENGINE:
+        raise ImportError(
+            f"sys.modules['torch'] is {_ENGINE}, and PyTorch cannot be imported beside it: leave it out, and "
+            "start the program with `ninja run`",
+            name="torch",
+        )
+    return torch
+
+
+def loaded_torch() -> Any:
+    """Return PyTorch's module if it was imported, else None."""
+    try:
+        return import_torch() if sys.modules.get("torch") is not None else None
+    except ImportError:
+        return None
+
 
 def require_torch(what: str) -> Any:
-    """Return PyTorch's module. Raise ImportError where it is not installed, which says how to get it for
-    `what`."""
+    """Return PyTorch's module. Raise ImportError, which says what `what` lacks: where it is not installed,
+    how to get it."""
     try:
-        return import_module("torch")
-    except ImportError:
-        raise ImportError(
-            f'{what} needs PyTorch, which is not installed: pip install "tinygrad-ninja[torch]"'
-        ) from None
+        return import_torch()
+    except ModuleNotFoundError:
+        reason = 'which is not installed: pip install "tinygrad-ninja[torch]"'
+    except ImportError as error:
+        reason = f"but {error}"
+    raise ImportError(f"{what} needs PyTorch, {reason}")
 
 
 def is_available() -> bool:
     """Return whether the device "cuda" is available: PyTorch, which it needs, is installed and sees a GPU."""
     try:
-        torch = import_module("torch")
+        torch = import_torch()
     except ImportError:
         return False
     available: bool = torch.cuda.is_available()

@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 import tinygrad_ninja
 
 from ..arrays import dtypes
+from ..arrays.torch_library import import_torch
 
 Array = NDArray[Any]
 
@@ -220,7 +220,7 @@ def compare(fn: Callable[..., Any], *inputs: Any, device: str = "cpu", dtype: An
     Raises ImportError without PyTorch; ValueError where there is no loss to differentiate; RuntimeError where
     this machine lacks the device.
     """
-    torch = import_module("torch")
+    torch = import_torch()
     names = _input_names(fn, inputs)
     arrays = [_numbers(value, dtype) for value in inputs]
     torch_device = device if device.startswith("cuda") else "cpu"

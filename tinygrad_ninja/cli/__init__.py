@@ -22,6 +22,7 @@ from .check import check
 from .derive import derive_command
 from .draw import draw
 from .find import lr_find
+from .run_program import Program, run_command
 from .train import Stopped, train
 from .use import eval_command, sample_command
 
@@ -32,14 +33,16 @@ def main() -> NoReturn:
     """Run the command that `sys.argv` names, and exit.
 
     The status is 0, 2 after bad input, or 128 and the number of the signal that ended the command, which
-    makes 130 for Ctrl-C.
+    makes 130 for Ctrl-C. A program of the user's runs last, when nothing of the command line is left around
+    it.
     """
-    for stream in (sys.stdout, sys.stderr):
+    handlers = {stream: stream.errors for stream in (sys.stdout, sys.stderr)}
+    for stream in handlers:
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # not every terminal shows every letter
     try:
         with warnings.catch_warnings():
             warnings.showwarning = print_warning
-            sys.exit(ninja.main(prog_name="ninja", standalone_mode=False))
+            outcome = ninja.main(prog_name="ninja", standalone_mode=False)
     except click.ClickException as error:
         message, status = error.format_message(), BAD_INPUT
     except SettingsError as error:
@@ -53,6 +56,13 @@ def main() -> NoReturn:
         sys.exit(stop.status)
     except click.Abort:
         message, status = "interrupted", INTERRUPTED
+    else:
+        if not isinstance(outcome, Program):
+            sys.exit(outcome)
+        for stream, errors in handlers.items():
+            stream.reconfigure(errors=errors)  # type: ignore[union-attr]
+        outcome.run()
+        sys.exit()
     click.echo(f"error: {message}", err=True)
     sys.exit(status)
 
@@ -82,5 +92,5 @@ def ninja(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (train, sample_command, eval_command, lr_find, check, draw, derive_command):
+for command in (train, sample_command, eval_command, lr_find, check, draw, derive_command, run_command):
     ninja.add_command(command)
