@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
@@ -157,6 +158,18 @@ class ProgramLoader(SourceFileLoader):
         raise OSError(f"the code of {path} is not kept in a file")
 
 
+def _mentions_torch(source: bytes) -> bool:
+    """Return whether it is Python that may import torch."""
+    if b"torch" not in source:
+        return False
+    try:
+        with warnings.catch_warnings(action="ignore"):  # they are given where the module is loaded
+            ast.parse(source)
+    except (SyntaxError, ValueError):
+        return False
+    return True
+
+
 class ProgramFinder:
     """Finds the modules in a folder that speak of torch; they get the engine. An entry of `sys.meta_path`."""
 
@@ -173,12 +186,7 @@ class ProgramFinder:
         spec = PathFinder.find_spec(name, path, target)
         if spec is None or type(spec.loader) is not SourceFileLoader or not self.owns(Path(spec.loader.path)):
             return None
-        source = Path(spec.loader.path).read_bytes()
-        try:
-            concerned = b"torch" in source and bool(ast.parse(source).body)
-        except (SyntaxError, ValueError):
-            return None
-        if not concerned:
+        if not _mentions_torch(Path(spec.loader.path).read_bytes()):
             return None
         spec.loader = ProgramLoader(spec.loader.name, spec.loader.path)
         return spec
