@@ -87,6 +87,21 @@ def test_every_form_of_an_import_gives_the_engine(tmp_path: Path) -> None:
         assert printed(tmp_path, program, torch=torch) == [names]
 
 
+def test_what_stands_before_a_missing_name_is_imported(tmp_path: Path) -> None:
+    program = """
+        try:
+            from torch import nn, qqqqqq, optim
+        except ImportError as error:
+            print(nn.__name__, error.name, "optim" in globals())
+        try:
+            import os, torch.nn as layers, torch.qqqqqq, torch.optim
+        except ModuleNotFoundError as error:
+            print(os.name > "", layers is nn, error.name, "torch" in globals())
+    """
+    expected = ["tinygrad_ninja.nn torch False", "True True torch.qqqqqq False"]
+    assert printed(tmp_path, program) == expected
+
+
 def test_modules_of_the_folder_see_the_engine_and_libraries_pytorch(tmp_path: Path) -> None:
     write(tmp_path, "helper.py", "import torch\n")
     write(tmp_path, "package/__init__.py", "from .inner import nn\n")

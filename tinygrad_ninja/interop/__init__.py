@@ -4,7 +4,8 @@
 
 A layer that both engines have is built again from its settings (`conversion`). Any other Module is its own
 code under the other import: the names here are PyTorch's, so its methods do there what they did here
-(`code`).
+(`code`). The other way round, a program's `import torch` is answered by this engine (`import_hook`,
+`notebook_cells`), and what it would lack is listed (`program_names`).
 """
 
 from __future__ import annotations

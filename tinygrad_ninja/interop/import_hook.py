@@ -6,7 +6,8 @@ of this package, of PyTorch, or of a library, is compiled as it stands: there `t
 its place in `sys.modules`, and the devices "torch" and "cuda" work as ever.
 
 Import statements are rewritten, and `import_module`, `find_spec` and `__import__` of a name that is written
-out; a name that is computed, and code in a string, are not.
+out; a name that is computed, and code in a string, are not. A process that `multiprocessing` spawns, and does
+not fork, begins as Python begins it, and imports PyTorch.
 """
 
 from __future__ import annotations
@@ -92,22 +93,27 @@ class ImportRewriter(ast.NodeTransformer):
                 aliases.append(ast.alias(ENGINE, "torch"))
         return _imports(node, aliases)
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.stmt:
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
         """Return the import from the engine's module."""
         module = node.module
         if module is None or node.level or not is_torch(module):
-            return node
+            return [node]
         try:
             find(module)
         except AttributeError as error:
-            return _raise(node, "ModuleNotFoundError", f"No module named {module!r}: {error}", module)
+            return [_raise(node, "ModuleNotFoundError", f"No module named {module!r}: {error}", module)]
+        aliases: list[ast.alias] = []
+        refusal: list[ast.stmt] = []
         for alias in node.names:
             try:
                 find(module if alias.name == "*" else f"{module}.{alias.name}")
             except AttributeError as error:
                 sentence = f"cannot import name {alias.name!r} from {module!r}: {error}"
-                return _raise(node, "ImportError", sentence, module)
-        return _placed(ast.ImportFrom(_engine_name(module), node.names, 0), node)
+                refusal = [_raise(node, "ImportError", sentence, module)]
+                break
+            aliases.append(alias)
+        found = [_placed(ast.ImportFrom(_engine_name(module), aliases, 0), node)] if aliases else []
+        return found + refusal
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """Return a call such as `import_module("torch.nn")` with the engine's name in it."""
