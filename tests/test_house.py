@@ -17,6 +17,7 @@ FLOORS = [
     ["engine"],
     ["api"],
     ["rng"],
+    ["utils"],
     ["nn"],
     ["optim"],
     ["program"],
