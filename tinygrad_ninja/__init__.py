@@ -31,6 +31,7 @@ globals().update(_OFFERED)
 # What few programs need, and takes a while to import: from which module it comes.
 _LATER = {
     "compile": ".program.compile", "derive": ".program", "from_torch": ".interop", "to_torch": ".interop",
+    "load": ".utils.saving", "save": ".utils.saving",
     "load_ipython_extension": ".interop.import_hook", "unload_ipython_extension": ".interop.import_hook",
 }  # fmt: skip
 

@@ -13,9 +13,8 @@ from ..engine.absent import Absent
 _RELATIVES = dict(
     each.split(": ")
     for each in """
-fft: matmul; svd: matmul; load: serialization.load_state_dict; save: serialization.save_state_dict; silu:
-sigmoid; sparse: index_add; jit: autograd; cuda: to(device); storage: flatten and data_ptr; put: x[i] = …;
-gradcheck: check.gradcheck; gradgradcheck: check.gradgradcheck
+fft: matmul; svd: matmul; sparse: index_add; jit: autograd; cuda: to(device); storage: flatten and
+data_ptr; put: x[i] = …; gradcheck: check.gradcheck; gradgradcheck: check.gradgradcheck
 """.strip()
     .replace("\n", " ")
     .split("; ")
