@@ -3,6 +3,7 @@
 from typing import Any
 
 from .api.missing import explain
+from .engine import own_function as function
 from .engine.anomaly import (
     detect_anomaly,
     is_anomaly_check_nan_enabled,
@@ -13,12 +14,15 @@ from .engine.backward import backward
 from .engine.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_enabled
 from .engine.gradients import grad
 from .engine.node import Node
+from .engine.own_function import Function
 
 __all__ = [
+    "Function",
     "Node",
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "function",
     "grad",
     "is_anomaly_check_nan_enabled",
     "is_anomaly_enabled",

@@ -24,6 +24,7 @@ import numpy as np
 from tinygrad_ninja import Tensor, autograd
 from tinygrad_ninja.arrays.dispatch import dtype_of
 from tinygrad_ninja.engine.node import ancestors
+from tinygrad_ninja.engine.own_function import refuse_functions
 from tinygrad_ninja.engine.tensor import wrap
 from tinygrad_ninja.engine.value import Value as Scalar
 from tinygrad_ninja.nn import Module
@@ -213,6 +214,7 @@ def extract(
 def _history(roots: Iterable[AnyNode | None]) -> list[AnyNode]:
     """Return all nodes that lead to the roots, the oldest first. RuntimeError where one was freed."""
     history = ancestors(roots)
+    refuse_functions((node for node in history if not isinstance(node, Scalar)), "draw")
     if any(node.op is not None and node.values is None for node in history):
         raise RuntimeError(
             "backward() has freed this graph, so that nothing is left of it to draw: call "

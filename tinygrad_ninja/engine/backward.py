@@ -205,6 +205,8 @@ def _run(
             if edge is None:
                 continue
             contribution = quietly(op.rules[place], grad, values)
+            if contribution is None:  # as a Function of the user's may say
+                continue
             if checked:
                 lines = node.metadata.get("traceback_")
                 check_gradient(op.name, place, contribution, (grad, *values), lines)
@@ -230,7 +232,8 @@ def _check_unchanged(node: Node) -> None:
     for place in node.op.kept(node.edges):
         for array in parts(node.values[place]):
             if hasattr(array, "dtype") and versions.changed_since(array, node.order):
-                what = "output" if place == 0 else f"input {place}"
+                inputs = range(1, len(node.edges) + 1)
+                what = "output" if place == 0 else f"input {place}" if place in inputs else "saved Tensor"
                 raise RuntimeError(
                     f"one of the variables needed for gradient computation has been modified by an inplace "
                     f"operation: the {what} of {node.op.name}, of shape {tuple(array.shape)}; "

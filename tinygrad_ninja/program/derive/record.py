@@ -14,6 +14,7 @@ import numpy as np
 
 from ...arrays.dispatch import move
 from ...engine.node import Node, ancestors
+from ...engine.own_function import refuse_functions
 from ...engine.reads import recent_reads
 from ...engine.tensor import Tensor
 from ...nn import Module
@@ -210,6 +211,7 @@ class _Reading:
         """Add the instruction of a node; a leaf waits until an operation shows its array."""
         if node.op is None:
             return
+        refuse_functions([node], "derive")
         if node.values is None:
             raise RuntimeError(
                 f"the values of {node.op.name} were freed by backward(): derive the loss before it, or call "
