@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import tinygrad_ninja as torch
 from tinygrad_ninja import Value, nn
@@ -65,20 +66,23 @@ def refused(cause: str, times: int = 1) -> Callable[[Scenario], Callable[..., No
     return mark
 
 
+WAYS_TO_RUN: dict[str, Any] = {"NumPy": {"hold": False, "backend": "numpy"}, "compiled": {"hold": True}}
+WAYS = ["NumPy", pytest.param("compiled", marks=pytest.mark.slow)]
+"""How a scenario is run beside eager code. The C compiler takes most of the time, so that way is slow."""
+
+
 def _test(
     scenario: Scenario, check: Callable[[list[str]], str], sentence: re.Pattern[str] | None = None
 ) -> Callable[..., None]:
-    """Return the scenario as a test: compiled with what it yields held, as straight-line NumPy without, and
-    where it is refused by that sentence, under fullgraph."""
+    """Return the scenario as a test: as straight-line NumPy, compiled with what it yields held, and where it
+    is refused by that sentence, under fullgraph."""
 
-    def test(**given: Any) -> None:
-        want = run(scenario, given, lambda f: f)
-        runs: dict[str, Any] = {"compiled": {"hold": True}, "as NumPy": {"hold": False, "backend": "numpy"}}
-        for name, options in runs.items():
-            have = run(scenario, given, **options)
-            found = [*differences(have, want), *unclear(have)]
-            found += [each for each in [check(have.eagerly)] if each]
-            assert not found, f"{name}: " + "\n".join(found[:5])
+    @pytest.mark.parametrize("way", WAYS)
+    def test(way: str = "compiled", **given: Any) -> None:
+        want, have = run(scenario, given, lambda f: f), run(scenario, given, **WAYS_TO_RUN[way])
+        found = [*differences(have, want), *unclear(have)]
+        found += [each for each in [check(have.eagerly)] if each]
+        assert not found, "\n".join(found[:5])
         if sentence is not None:
             told = sentence.search(have.eagerly[0])[1]  # type: ignore[index]
             raised = run(scenario, given, fullgraph=True).refusal
@@ -86,7 +90,8 @@ def _test(
 
     test.__name__, test.__doc__, test.__module__ = scenario.__name__, scenario.__doc__, scenario.__module__
     _, *parameters = inspect.signature(scenario).parameters.values()
-    test.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    ways = inspect.Parameter("way", inspect.Parameter.KEYWORD_ONLY)
+    test.__signature__ = inspect.Signature([*parameters, ways])  # type: ignore[attr-defined]
     return test
 
 
