@@ -97,7 +97,7 @@ _OLD_NAMES = {
 for _name, _dtype in _OLD_NAMES.items():
     _documentation = f"Return a Tensor of {_dtype.name}: zeros of the sizes given, or a copy of the numbers."
     OFFERED[f"{_name}Tensor"] = _TypeOfTensors(
-        f"{_name}Tensor", (), {"dtype": _dtype, "__doc__": _documentation, "__module__": "torch"}
+        f"{_name}Tensor", (), {"dtype": _dtype, "__doc__": _documentation, "__module__": __name__}
     )
 
 
