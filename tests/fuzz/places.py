@@ -167,9 +167,15 @@ def product(w: Writer) -> None:
     w.say(draw.choice(forms))
 
 
+NOT_IN_C = {"argsort", "scatter_amax", "scatter_amin", "scatter_prod"}
+"""Entries that run as NumPy's and torch's code only."""
+
+
 def entry(w: Writer) -> None:
     """Add a call of any entry of the table, with what `table_calls` draws for its parameters."""
-    names = [name for name in TABLE if name not in KNOWN_ONLY and not (name == "prod" and w.special)]
+    names = [
+        name for name in TABLE if name not in KNOWN_ONLY | NOT_IN_C and not (name == "prod" and w.special)
+    ]
     operation = TABLE[w.draw.choice(names)]
     least = max((LEAST.get(each, 0) for each in operation.parameters), default=0)
     ndims = [EXACTLY[operation.name]] if operation.name in EXACTLY else range(least, 5)
