@@ -60,10 +60,7 @@ class RMSprop(Optimizer):
 
     def _update(self, p: Tensor, gradient: Any, group: dict[str, Any]) -> None:
         xp, alpha = namespace_of(gradient), group["alpha"]
-        if group["maximize"]:
-            gradient = -gradient
-        if group["weight_decay"]:
-            gradient = gradient + group["weight_decay"] * p.array
+        gradient = self._descending(p, gradient, group)
         state = self.state.get(p) or self._create_state(p, group)
         square = state["square_avg"].array
         state["step"].array += 1
@@ -141,10 +138,7 @@ class Adagrad(Optimizer):
         )
 
     def _update(self, p: Tensor, gradient: Any, group: dict[str, Any]) -> None:
-        if group["maximize"]:
-            gradient = -gradient
-        if group["weight_decay"]:
-            gradient = gradient + group["weight_decay"] * p.array
+        gradient = self._descending(p, gradient, group)
         state = self.state.get(p) or self._create_state(p, group)
         total = state["sum"].array
         state["step"].array += 1

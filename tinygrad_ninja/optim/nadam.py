@@ -62,14 +62,9 @@ class NAdam(Optimizer):
         check_betas(group)
 
     def _update(self, p: Tensor, gradient: Any, group: dict[str, Any]) -> None:
-        xp, lr, decay = namespace_of(gradient), group["lr"], group["weight_decay"]
+        xp, lr = namespace_of(gradient), group["lr"]
         beta1, beta2 = group["betas"]
-        if group["maximize"]:
-            gradient = -gradient
-        if decay and group["decoupled_weight_decay"]:
-            p.array *= 1 - lr * decay
-        elif decay:
-            gradient = gradient + decay * p.array
+        gradient = self._descending(p, gradient, group)
         state = self.state.get(p) or self._create_state(p)
         mean, square = state["exp_avg"].array, state["exp_avg_sq"].array
         state["step"].array += 1

@@ -113,6 +113,18 @@ class Optimizer:
         Tensors."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it updates a parameter")
 
+    def _descending(self, p: Tensor, gradient: Any, group: dict[str, Any]) -> Any:
+        """Return the gradient to descend along: its negative to climb, with the weight decay added. Where
+        that is decoupled, the parameter shrinks instead."""
+        if group["maximize"]:
+            gradient = -gradient
+        decay = group["weight_decay"]
+        if decay and group.get("decoupled_weight_decay"):
+            p.array *= 1 - group["lr"] * decay
+        elif decay:
+            gradient = gradient + decay * p.array
+        return gradient
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state in PyTorch's layout: the optimizer's own Tensors, and numbers.
 

@@ -59,10 +59,7 @@ class SGD(Optimizer):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
     def _update(self, p: Tensor, gradient: Any, group: dict[str, Any]) -> None:
-        if group["maximize"]:
-            gradient = -gradient
-        if group["weight_decay"]:
-            gradient = gradient + group["weight_decay"] * p.array
+        gradient = self._descending(p, gradient, group)
         momentum = group["momentum"]
         if momentum:
             state = self.state.get(p)
