@@ -45,6 +45,18 @@ def test_which_tensors_are_one(C: Any) -> Any:
 
 
 @same
+def test_which_of_four_tensors_are_one(C: Any) -> Any:
+    """Also where other arguments are one object: small numbers are."""
+    f = C(lambda w, x, y, z: torch.tensor([w is x, w is y, w is z, x is y, x is z, y is z]).sum() * 1 + w)
+    g = C(lambda x, y, m, n: x * (2 if x is y else 3) * m + n)
+    a, b, c, d = (torch.ones(1) for _ in range(4))
+    for given in ((a, b, c, d), (a, b, a, b), (a, b, b, b), (a, a, b, b), (a, b, b, a), (a, b, a, a)):
+        yield f(*given)
+    for given in ((a, b, 1, 1), (a, a, 1, 1), (a, b, 1, 2), (a, a, 1, 2)):
+        yield g(*given)
+
+
+@same
 def test_a_gradient_of_what_is_found_elsewhere_too(C: Any) -> Any:
     p, q = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
     f = C(lambda a: torch.autograd.grad((a * a).sum(), [a, p], allow_unused=True)[1])

@@ -46,8 +46,9 @@ def signature(args: tuple[Any, ...], kwargs: dict[str, Any], apart: bool) -> Any
             args = (*args, *kwargs.values())
             kinds = (*kinds, *kwargs, *map(_kind, kwargs.values()))
         if len(args) > 1 and len({*map(id, args)}) < len(args):  # some are one object
-            first = {id(x): i for i, x in reversed([*enumerate(args)]) if isinstance(x, Tensor)}
-            kinds = (*kinds, *first.values())
+            first: dict[int, int] = {}
+            tensors = (x for x in args if isinstance(x, Tensor))
+            kinds = (*kinds, *[first.setdefault(id(x), i) for i, x in enumerate(tensors)])
         return kinds
     met: dict[int, int] = {}
     return (*[_kind(value, DEPTH, met) for value in (*args, *kwargs.values())], *kwargs)
