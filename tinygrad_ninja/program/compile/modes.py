@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any, NamedTuple
 
 from ...api import determinism
 from ...api.casting import halves
 from ...arrays import dtypes
+from ...arrays.torch_library import loaded_torch
 from ...engine.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from ...engine.grad_mode import is_grad_enabled, paused
 from ...engine.hook import observers
@@ -41,7 +41,7 @@ def comparison(mode: Modes) -> tuple[str, dict[str, Any]]:
     # Nobody observes, so that there is neither autocast nor anomaly detection.
     usual = "not paused and not observers and dtypes._default is default"
     names["determined"] = mode.deterministic_algorithms
-    torch = sys.modules.get("torch")
+    torch = loaded_torch()
     if torch is None:  # nor are there arrays of PyTorch's, for which its own setting counts
         names["determinism"] = determinism
         return f"{usual} and determinism._mode is determined or modes() == mode", names
