@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import functools
 import os
 import re
 import sys
@@ -96,6 +97,13 @@ class CodeNames:
             constants = [*constants[-1:], value if name.startswith("LOAD_") else None]
         if chains is not None:
             chains.add((*chain,))
+
+
+@functools.lru_cache(maxsize=4096)  # functions of the code
+def names_in(code: types.CodeType, package: str = "") -> CodeNames:
+    """Return the names in code, read once however often a function is recorded. package: of the code's
+    module, for relative imports. The answer is not to be changed."""
+    return CodeNames(code, package)
 
 
 def _calls(step: dis.Instruction) -> bool:

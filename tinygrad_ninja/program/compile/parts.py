@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from ...engine.callers import PACKAGE
 from ...engine.tensor import Tensor
-from .code_names import CodeNames
+from .code_names import names_in
 from .trusted import is_module_ours, is_ours, is_python_class
 
 DESCRIPTORS = (
@@ -152,4 +152,4 @@ def words_of(kind: type) -> Iterator[str]:
     for value in vars(kind).values():
         for function in (value, *(part for _, part in PARTS.get(type(value), lambda _: [])(value))):
             if isinstance(function, types.FunctionType):
-                yield from CodeNames(function.__code__).words
+                yield from names_in(function.__code__).words

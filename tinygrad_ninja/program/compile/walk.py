@@ -24,7 +24,7 @@ from ...ops import Operation
 from ...optim.lr_scheduler import LRScheduler
 from ...optim.optimizer import Optimizer
 from ...rng.generator import Generator
-from .code_names import Chain, CodeNames, Way, is_of_python
+from .code_names import Chain, Way, is_of_python, names_in
 from .contents import MOST, Contents, refuse
 from .named import NamedAttributes
 from .parts import (
@@ -88,6 +88,7 @@ class Walk:
         kinds: tuple[type, ...] = (View, Parameter, Tensor)  # which no code names that uses a Tensor
         self._put_into = {*kinds}
         self._put = {name: kind for kind in kinds for name in put_into(kind)}
+        self._put_called_by_python = {name for name in self._put if name.startswith("__")}
         self._named = NamedAttributes(self._attribute)
         self._seen: dict[int, Any] = {}  # holds the objects, so that no id is reused
         self._waiting: deque[tuple[Any, Way]] = deque()
@@ -222,7 +223,7 @@ class Walk:
         def way_to(label: str, name: str) -> Way:
             return Way(label, name, code, through=through)
 
-        names = CodeNames(code, str(x.__globals__.get("__package__") or ""))
+        names = names_in(code, str(x.__globals__.get("__package__") or ""))
         for name in sorted(() if known else REFUSED_NAMES.keys() & names.words):
             refuse(way_to("{}", name), *REFUSED_NAMES[name])
         for name, cell in zip(code.co_freevars, x.__closure__ or (), strict=True):
@@ -246,11 +247,11 @@ class Walk:
                 self.watched.item(x.__kwdefaults__, name, way_to(f"`{x.__name__}`'s default {{}}", name))
         self._attributes(x, x.__dict__, way)
         self._named.learn(names.words, names.called, names.spelled)
-        for name, kind in self._put.items():
-            if name in names.words or name.startswith("__"):
-                here = way_to(f"`{kind.__name__}`'s attribute {{}}", name)
-                self.watched.item(vars(kind), name, here)
-                self.reach(vars(kind)[name], here)
+        for name in sorted((self._put.keys() & names.words) | self._put_called_by_python):
+            kind = self._put[name]
+            here = way_to(f"`{kind.__name__}`'s attribute {{}}", name)
+            self.watched.item(vars(kind), name, here)
+            self.reach(vars(kind)[name], here)
         for name in sorted(filter(str.isidentifier, names.globals)):  # others are of tools that rewrite code
             self._global(x, name, names.read[name], way_to("the global {}", name))
         for name, chains in names.imports.items():
