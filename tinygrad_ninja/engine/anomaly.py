@@ -22,7 +22,7 @@ class Anomaly(Observer):
         self.check_nan = check_nan
 
     def recorded(self, node: Node | Value) -> None:
-        node.lines = callers()
+        node.lines = [*callers()][::-1]
         if self.check_nan and node.op is not None and node.values is not None:
             check_result(node.op.name, node.values[0], node.values[1:], node.lines)
         super().recorded(node)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from traceback import FrameSummary
+from types import FrameType
 
 import numpy as np
 
@@ -15,14 +17,12 @@ _OURS = PACKAGE, str(Path(np.__file__).parent)
 _MODELS = str(Path(PACKAGE) / "makemore")
 
 
-def callers() -> list[FrameSummary]:
-    """Return the lines that led to this operation, the innermost last, without those of the engine and of
+def callers() -> Iterator[FrameSummary]:
+    """Yield the lines that led to this operation, the innermost first, without those of the engine and of
     NumPy."""
-    lines = []
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
         if not file.startswith(_OURS) or file.startswith(_MODELS):
-            lines.append(FrameSummary(file, frame.f_lineno, frame.f_code.co_name, lookup_line=False))
-        frame = frame.f_back  # type: ignore[assignment]
-    return lines[::-1]
+            yield FrameSummary(file, frame.f_lineno, frame.f_code.co_name, lookup_line=False)
+        frame = frame.f_back

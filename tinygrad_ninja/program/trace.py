@@ -7,7 +7,7 @@ never has to be inferred; but it refuses to let the traced code read its values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from traceback import FrameSummary
@@ -234,11 +234,11 @@ def refuse(how: str) -> NoReturn:
     )
 
 
-def source(lines: Sequence[FrameSummary] | None = None) -> str:
+def source(lines: Iterable[FrameSummary] | None = None) -> str:
     """Return the innermost of the caller's own lines, as "file:line". lines: those that run now, if none are
-    given."""
-    lines = callers() if lines is None else lines
-    return f"{Path(lines[-1].filename).name}:{lines[-1].lineno}" if lines else ""
+    given, the innermost first."""
+    line = next(iter(callers() if lines is None else lines), None)
+    return f"{Path(line.filename).name}:{line.lineno}" if line is not None else ""
 
 
 def plain(x: Any) -> Any:

@@ -228,7 +228,7 @@ class _Reading:
         if operation is shape.to_device:  # a program has one device only
             operation, parameters = shape.clone, (False,)
         flows = tuple(edge is not None for edge in node.edges)
-        line = source(node.metadata.get("traceback_", ()))
+        line = source(reversed(node.metadata.get("traceback_", ())))
         where, hint = (f"{line}: ", "") if line else ("", " (detect_anomaly records the line)")
         for name, flowing in zip(operation.inputs, flows, strict=False):
             if flowing and not operation.variadic and name not in operation.sources:
