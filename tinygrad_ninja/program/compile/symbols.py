@@ -11,7 +11,7 @@ import gc
 import math
 import operator
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -106,38 +106,38 @@ class Symbols:
 def leave_numbers(symbols: Symbols) -> None:
     """Put numbers in the place of the Symbols that the step has kept: in lists, in dicts, which attributes
     are too, in variables of closures, and in tuples that are in one of these."""
-    for symbol in symbols.known:
-        _leave(symbol, symbols.known)
-
-
-def _leave(symbol: Symbol, known: list[Symbol]) -> None:
-    """Put the number in the place of a Symbol, but in the list of those that are known."""
-    holders = gc.get_referrers(symbol)
+    known = symbols.known
+    if not known:
+        return
+    holders = gc.get_referrers(*known)  # at once, since it looks through all objects that there are
+    tuples = [holder for holder in holders if type(holder) is tuple]
+    settled: dict[int, Callable[[], Any]] = {id(inner): partial(_numbers, inner) for inner in tuples}
+    for outer in gc.get_referrers(*tuples) if tuples else ():
+        if outer is not holders and outer is not tuples:
+            _replace(outer, settled)
+    settled = {id(symbol): symbol.settle for symbol in known}
     for holder in holders:
-        if type(holder) is tuple:
-            for outer in gc.get_referrers(holder):
-                if outer is not holders:
-                    _replace(outer, holder, partial(_numbers, holder))
-        elif holder is not known:
-            _replace(holder, symbol, symbol.settle)
+        if holder is not known:
+            _replace(holder, settled)
 
 
 def _numbers(symbols: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(map(number_of, symbols))
 
 
-def _replace(holder: Any, old: Any, new: Callable[[], Any]) -> None:
-    """Put new() in the place of an object that a list, a dict or a variable of a closure holds."""
+def _replace(holder: Any, settled: Mapping[int, Callable[[], Any]]) -> None:
+    """Put others in the place of objects that a list, a dict or a variable of a closure holds. settled: by
+    the id of each object, what gives the other."""
     if isinstance(holder, list):
         for i, x in enumerate(holder):
-            if x is old:
-                holder[i] = new()
+            if id(x) in settled:
+                holder[i] = settled[id(x)]()
     elif isinstance(holder, dict):
         for name, x in [*holder.items()]:
-            if x is old:
-                holder[name] = new()
+            if id(x) in settled:
+                holder[name] = settled[id(x)]()
     elif isinstance(holder, types.CellType):
-        holder.cell_contents = new()
+        holder.cell_contents = settled[id(holder.cell_contents)]()
 
 
 def _is_number(x: Any) -> bool:
