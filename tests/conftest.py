@@ -2,6 +2,7 @@
 sanitizers; and those marked `gpu` are skipped, and say so, where there is none."""
 
 import functools
+import gc
 import os
 import shutil
 import subprocess
@@ -78,6 +79,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="PyTorch sees no CUDA GPU here"))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what stays to the end, thousands of tests, out of what the garbage collector looks through."""
+    gc.collect()
+    gc.freeze()
 
 
 @functools.cache

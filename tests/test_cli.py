@@ -257,6 +257,7 @@ def test_check_exits_with_status_1_where_a_row_differs(folder: Path) -> None:
 
 
 @posix
+@pytest.mark.slow
 def test_a_terminal_shows_a_progress_bar(folder: Path) -> None:
     import pty
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import SMALL, call, final_losses, posix, refuses, run, step_losses, succeeds, with_names
+from every_model import EVERY_MODEL
 from safetensors.numpy import load_file
 
 from tinygrad_ninja.cli.pictures import PLOTS
@@ -31,7 +32,7 @@ def dev_lines(output: str) -> dict[int, float]:
     return {int(step): float(loss) for step, loss in lines}
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", EVERY_MODEL)
 def test_every_model_trains_samples_and_is_evaluated(folder: Path, model: str) -> None:
     sizes = {"embedding": 8, "hidden": 8, "layers": 1, "heads": 2}
     small = [f"--{name}={size}" for name, size in sizes.items() if getattr(MODELS[model].recipe, name)]
@@ -145,6 +146,7 @@ def test_without_tensorboard_its_option_is_refused(folder: Path, monkeypatch: py
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.slow
 def test_tensorboard_shows_the_metrics_once_also_after_a_resume(folder: Path) -> None:
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="TensorBoard is not installed"
@@ -190,7 +192,8 @@ def test_a_rate_of_the_search_is_the_trainings(folder: Path) -> None:
     assert checkpoint.load(folder / OUT / "model.safetensors").settings.lr == 0.1
 
 
-@pytest.mark.parametrize("model", ["bn-mlp", pytest.param("gpt", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("model", ["bn-mlp", "gpt"])
+@pytest.mark.slow
 def test_plots(folder: Path, model: str) -> None:
     sizes = ("--embedding", "8", "--layers", "1", "--heads", "2") if model == "gpt" else ("--hidden", "16")
     arguments = ("train", "--data", "names.txt", "--model", model, *sizes, "--steps", "60")

@@ -34,6 +34,7 @@ def agrees(f: Callable[..., Any], *arguments: Any, backend: str = "c") -> None:
 
 @FLOATS
 @pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.slow
 def test_parts_of_any_width_are_joined(dtype: Any, axis: int) -> None:
     x = torch.randn(5, 8, dtype=dtype)
     pairs = [(torch.randn(8, n, dtype=dtype), torch.randn(8, n, dtype=dtype)) for n in WIDTHS]
@@ -41,6 +42,7 @@ def test_parts_of_any_width_are_joined(dtype: Any, axis: int) -> None:
 
 
 @FLOATS
+@pytest.mark.slow
 def test_gradient_of_an_embedding_of_any_width(dtype: Any) -> None:
     """The rows of the gradient lie one after the other, whatever is beside them in the memory of its
     source."""
@@ -60,6 +62,7 @@ def test_gradient_of_an_embedding_of_any_width(dtype: Any) -> None:
 
 
 @FLOATS
+@pytest.mark.slow
 def test_updates_of_parameters_of_any_width_leave_their_neighbours(dtype: Any) -> None:
     """A parameter is a part of the caller's memory: what lies behind each row is another's."""
     wholes = [torch.zeros(4, 2 * n + 3, dtype=dtype) for n in WIDTHS]

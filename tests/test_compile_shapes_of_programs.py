@@ -16,6 +16,8 @@ from tinygrad_ninja.program.compile import lower as lower_module
 from tinygrad_ninja.program.compile.refusals import UnsupportedError
 
 BACKENDS = pytest.mark.parametrize("backend", ["c", "numpy"])
+C_IS_SLOW = pytest.mark.parametrize("backend", [pytest.param("c", marks=pytest.mark.slow), "numpy"])
+"""For long programs, which take the C compiler seconds."""
 DTYPES = ["float32", "float64", "int64", "int32", "bool", "float16"]
 
 
@@ -32,7 +34,7 @@ def agrees(step: Any, backend: str = "c", tolerance: float = 0.0, arguments: tup
 # -- long and wide -------------------------------------------------------------------------------------------
 
 
-@BACKENDS
+@C_IS_SLOW
 @pytest.mark.parametrize("n", [60, 700])
 def test_a_chain_may_be_longer_than_python_can_recurse(n: int, backend: str) -> None:
     x = torch.linspace(-1, 1, 24).reshape(4, 6)
@@ -60,7 +62,7 @@ def test_a_chain_of_views_of_what_is_computed(backend: str) -> None:
     agrees(step, backend)
 
 
-@BACKENDS
+@C_IS_SLOW
 def test_a_sum_of_many_terms_and_a_tree_of_sums(backend: str) -> None:
     x = torch.arange(12.0).reshape(3, 4)
 
@@ -89,7 +91,7 @@ def test_a_value_that_doubles_at_each_step(backend: str) -> None:
     agrees(step, backend)
 
 
-@BACKENDS
+@C_IS_SLOW
 def test_many_steps_of_a_recurrent_network(backend: str) -> None:
     torch.manual_seed(0)
     W, U = (torch.randn(6, 6, dtype=torch.float64) * 0.3 for _ in range(2))
@@ -108,7 +110,7 @@ def test_many_steps_of_a_recurrent_network(backend: str) -> None:
     agrees(step, backend, 1e-10)
 
 
-@BACKENDS
+@C_IS_SLOW
 def test_many_layers(backend: str) -> None:
     torch.manual_seed(0)
     layers = [torch.randn(5, 5, dtype=torch.float64, requires_grad=True) for _ in range(250)]
@@ -123,6 +125,7 @@ def test_many_layers(backend: str) -> None:
     agrees(step, backend, 1e-10)
 
 
+@pytest.mark.slow
 def test_no_function_of_the_c_grows_with_the_program() -> None:
     def longest(n: int) -> int:
         x = torch.ones(3, 5)

@@ -44,6 +44,7 @@ def at_once(work: Callable[[int], Any]) -> list[Any]:
 
 
 @WHERE
+@pytest.mark.slow
 def test_each_thread_has_its_own_answer(device: str, backend: str) -> None:
     """From the first call on, which records, and for arguments of different shapes; the products take long
     enough for threads to meet."""

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import ranks
 from command import ENVIRONMENT, SMALL, call, final_losses, posix, run, step_losses, succeeds, with_names
+from every_model import EVERY_MODEL
 from safetensors.numpy import load_file
 
 import tinygrad_ninja
 from tinygrad_ninja import Generator, from_numpy
 from tinygrad_ninja.makemore.data import build_dataset
-from tinygrad_ninja.makemore.models import MODELS
 from tinygrad_ninja.makemore.parallel import ParallelTraining
 from tinygrad_ninja.makemore.settings import Settings, SettingsError
 
@@ -64,7 +64,7 @@ def default_dtype() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(("device", "tolerance"), [("cpu", 1e-13), ("torch", 1e-6)])
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", EVERY_MODEL)
 def test_the_gradient_of_all_ranks_is_that_of_the_joined_batch(
     found: list[dict[str, np.ndarray]], name: str, device: str, tolerance: float, default_dtype: None
 ) -> None:

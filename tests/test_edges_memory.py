@@ -18,7 +18,6 @@ def no_collector() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
-    gc.unfreeze()
 
 
 def chain(x: t.Tensor, length: int = CHAIN) -> t.Tensor:

@@ -18,6 +18,7 @@ def numbers(script: Path) -> list[float]:
     return [float(each) for each in re.findall(r"\d+\.\d+", result.stdout)]
 
 
+@pytest.mark.slow
 def test_the_lectures_lines_give_pytorchs_numbers(tmp_path: Path) -> None:
     ours = EXAMPLES / "lecture_mlp.py"
     theirs = tmp_path / "lecture_mlp.py"

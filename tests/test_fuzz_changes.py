@@ -11,7 +11,7 @@ from fuzz.changing import ChangingProgram, outcome
 from fuzz.runner import environment
 from test_fuzz_compile import nothing_found
 
-FEW, MANY = range(16), range(16, 600)
+FEW, MANY = range(6), range(6, 600)
 
 
 def test_a_few_steps_agree() -> None:
@@ -46,8 +46,8 @@ def test_every_kind_of_change_is_drawn() -> None:
 
 def test_most_steps_are_compiled() -> None:
     """Otherwise eager code would be compared with itself."""
-    said = [outcome(changes.drawn(seed), "numpy").said for seed in range(40)]
-    assert sum(any("runs as eager code" in text for text in each) for each in said) < 20
+    said = [outcome(changes.drawn(seed), "numpy").said for seed in range(20)]
+    assert sum(any("runs as eager code" in text for text in each) for each in said) < 10
 
 
 def test_a_step_is_made_small() -> None:

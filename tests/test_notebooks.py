@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 EXERCISE, NUMBERS, TRAINING, SLOPES, DERIVATIONS = NOTEBOOKS
 QUICK = [EXERCISE, NUMBERS, SLOPES, DERIVATIONS]
+SLOW = [pytest.param(notebook, marks=pytest.mark.slow) for notebook in QUICK[1:]]
 
 
 def run(notebook: Path, out: Path, folder: Path, **variables: str) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def printed(notebook: dict[str, Any]) -> list[str]:
 
 
 @needs_lecture_list
-@pytest.mark.parametrize("notebook", QUICK, ids=lambda each: each.stem)
+@pytest.mark.parametrize("notebook", [EXERCISE, *SLOW], ids=lambda notebook: notebook.stem)
 def test_what_is_shown_is_what_comes_out(notebook: Path, tmp_path: Path) -> None:
     shown = printed(read(notebook))
     now = printed(run(notebook, tmp_path, notebook.parent, CUDA_VISIBLE_DEVICES=""))
@@ -68,7 +69,7 @@ def test_what_is_shown_is_what_comes_out(notebook: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.skipif(LECTURE_LIST.exists(), reason="they run on the lecture's list, which is there")
-@pytest.mark.parametrize("notebook", QUICK, ids=lambda each: each.stem)
+@pytest.mark.parametrize("notebook", QUICK, ids=lambda notebook: notebook.stem)
 def test_on_the_shipped_names(notebook: Path, tmp_path: Path) -> None:
     run(notebook, tmp_path, tmp_path)
 

@@ -75,6 +75,7 @@ def test_derivatives_are_finite_differences(entry: Operation, data: st.DataObjec
 @each_entry(has_rules)
 @few(2)
 @given(st.data())
+@pytest.mark.slow
 def test_third_derivatives_are_finite_differences(entry: Operation, data: st.DataObject) -> None:
     call, inputs = data.draw(calls(entry))
 

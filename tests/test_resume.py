@@ -29,6 +29,7 @@ from command import (
     succeeds,
     with_names,
 )
+from every_model import EVERY_MODEL
 from safetensors.numpy import load_file
 
 from tinygrad_ninja.makemore import checkpoint
@@ -96,7 +97,7 @@ def started(folder: Path, *arguments: str, **options: Any) -> Iterator[subproces
 
 
 @pytest.mark.parametrize("device", ["cpu", "torch"])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", EVERY_MODEL)
 def test_every_model_goes_on_bit_for_bit(tmp_path: Path, model: str, device: str) -> None:
     sizes = {"embedding": 8, "hidden": 6, "layers": 2, "heads": 2}
     options = {"model": model, "data": str(with_names(tmp_path) / "names.txt"), "steps": 12, "batch": 8}
@@ -127,6 +128,7 @@ def test_every_model_goes_on_bit_for_bit(tmp_path: Path, model: str, device: str
 
 
 @pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.slow
 def test_a_training_goes_on_compiled_or_eager_as_it_likes(folder: Path, eager: bool) -> None:
     whole = Run.start(folder / "whole", OPTIONS, "cpu", eager)
     with whole.open():
@@ -145,6 +147,7 @@ def test_a_training_goes_on_compiled_or_eager_as_it_likes(folder: Path, eager: b
 
 
 @pytest.mark.parametrize("way", [("cpu", True), ("torch", False), ("cpu", False)])
+@pytest.mark.slow
 def test_a_resumed_training_goes_on_in_the_way_it_began(folder: Path, way: tuple[str, bool]) -> None:
     """On its device, and eager or compiled, unless told otherwise: to the same bits, not nearly so."""
     for name, stop in (("whole", 200), ("parts", 100)):

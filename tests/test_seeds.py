@@ -32,6 +32,7 @@ TERMS = {
 }
 """What is zero but for rounding, because its terms cancel, is measured by the tensor that holds the terms."""
 
+SLOW = [pytest.param(number, marks=pytest.mark.slow) for number in ("001", "002", "003", "004")]
 TRAINING = re.compile(r"^n_steps = 10000$", re.MULTILINE)
 STEPS = int(os.environ.get("SEED_STEPS", "1001"))  # with SEED_STEPS=10000 the loops run whole
 
@@ -94,7 +95,7 @@ def report(wrong: list[str]) -> None:
 
 
 @needs_lecture_list
-@pytest.mark.parametrize("number", ["000", "001", "002", "003", "004"])
+@pytest.mark.parametrize("number", ["000", *SLOW])
 def test_the_cells_give_pytorchs_numbers(number: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = disagreements(document(number), 5, monkeypatch)
     report(wrong)

@@ -329,7 +329,6 @@ def no_collector() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
-    gc.unfreeze()
 
 
 def test_a_long_chain_forward_backward_and_freed(no_collector: None) -> None:

@@ -18,7 +18,7 @@ from tinygrad_ninja.engine.value import Value
 
 __all__ = ["browser", "layers", "lecture", "open_page"]
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 
 
 def assert_is(shown: dict[str, float], array: Any) -> None:

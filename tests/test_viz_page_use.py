@@ -14,7 +14,7 @@ from tinygrad_ninja import nn
 
 __all__ = ["browser", "layers", "lecture", "open_page"]
 
-pytestmark = needs_browser
+pytestmark = [needs_browser, pytest.mark.slow]
 
 
 # -- finding, folding, keys ----------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def test_layers_fold_and_unfold_level_by_level_and_stay_where_they_are(open_page
     assert opened.page.locator(".group").count() == 0
 
 
-@pytest.mark.parametrize("size", [1000, pytest.param(5400, marks=pytest.mark.slow)])  # 10,028 operations
+@pytest.mark.parametrize("size", [1000, 5400])  # 10,028 operations
 def test_a_long_graph_is_a_few_nodes_that_unfold(open_page: Open, tmp_path: Path, size: int) -> None:
     x = y = tinygrad_ninja.tensor(1.0, requires_grad=True)
     for i in range(size):
