@@ -71,7 +71,8 @@ def follow(
     with progress, signals() as received:
         task = progress.add_task("", total=steps, completed=first, status="time")
         for done in run.train(save_every, lambda: bool(received)):
-            patience.cancel()  # the first step is done
+            if done == first + 1:
+                patience.cancel()
             if watch is not None:
                 watch(done)
             if not quiet:

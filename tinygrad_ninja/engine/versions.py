@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from weakref import ref
 
@@ -28,15 +29,27 @@ last_change = -1
 
 def note_change(array: Any) -> None:
     """Remember that the memory of `array` has been written to."""
-    global last_change
     if observers and (observer := observing()):
         observer.changed(array)
+    note_writes((version(array),))
+
+
+def note_writes(written: Iterable[Version]) -> None:
+    """Remember that these storages have been written to."""
+    global last_change
+    last_change = next(clock)
+    for storage in written:
+        storage.count += 1
+        storage.last = last_change
+
+
+def version(array: Any) -> Version:
+    """Return what is known of the memory of `array`."""
     storage = namespace_of(array).storage(array)
-    version = _versions.get(id(storage))
-    if version is None:
-        version = _versions[id(storage)] = Version(storage)
-    version.count += 1
-    version.last = last_change = next(clock)
+    known = _versions.get(id(storage))
+    if known is None:
+        known = _versions[id(storage)] = Version(storage)
+    return known
 
 
 def changed_since(array: Any, time: int) -> bool:

@@ -144,7 +144,7 @@ class Body:
     def _where(self, instruction: Instruction, index: Index) -> str:
         condition = self.broadcast(instruction.parameters[0], index, np.dtype(bool))
         out = instruction.output.dtype
-        args = [self.broadcast(x, index, out) for x in instruction.inputs]
+        args = [self._chosen(self.broadcast(x, index, out), out) for x in instruction.inputs]
         return expression(instruction.operation, args, out, {"condition": condition})
 
     def _power(self, instruction: Instruction, index: Index) -> str:
@@ -165,13 +165,15 @@ class Body:
 
     def _masked(self, instruction: Instruction, index: Index, sign: str) -> str:
         inside = f"{index[-1]} - {index[-2]} {sign} {instruction.parameters[0]}"
-        return f"({inside} ? {self.broadcast(instruction.inputs[0], index, instruction.output.dtype)} : 0)"
+        out = instruction.output.dtype
+        return f"({inside} ? {self._chosen(self.broadcast(instruction.inputs[0], index, out), out)} : 0)"
 
     def _scatter(self, instruction: Instruction, index: Index) -> str:
         """Return the element of a matrix of zeros with a single value in each row."""
         (row, column), (shape, key) = index, instruction.parameters
         wanted = self.wrapped(key[1], (row,), shape[1])
-        value = self.broadcast(instruction.inputs[0], (row,), instruction.output.dtype)
+        out = instruction.output.dtype
+        value = self._chosen(self.broadcast(instruction.inputs[0], (row,), out), out)
         return f"({column} == {wanted} ? {value} : 0)"
 
     def _scatter_along(self, instruction: Instruction, index: Index) -> str:
@@ -179,7 +181,8 @@ class Body:
         shape, axis, where = instruction.parameters
         cut = tuple("0" if i == axis else counter for i, counter in enumerate(index))
         wanted = self.wrapped(where, cut, shape[axis])
-        value = self.value(instruction.inputs[0], cut, instruction.output.dtype)
+        out = instruction.output.dtype
+        value = self._chosen(self.value(instruction.inputs[0], cut, out), out)
         return f"({index[axis]} == {wanted} ? {value} : 0)"
 
     def _gather(self, instruction: Instruction, index: Index) -> str:
@@ -224,6 +227,11 @@ class Body:
     def name(self, text: str, dtype: np.dtype[Any]) -> str:
         """Return a name for an expression, which is of that dtype."""
         return self.named(Var(np.zeros((), dtype)), text)
+
+    def _chosen(self, text: str, dtype: np.dtype[Any]) -> str:
+        """Return a name for a value that is chosen under a condition, so that it is read whether it is chosen
+        or not: gcc does not vectorize a loop in which memory is read under a condition."""
+        return self.name(text, dtype)
 
     # -- indices ---------------------------------------------------------------------------------------------
 

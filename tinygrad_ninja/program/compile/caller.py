@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...engine.tensor import Tensor, wrap
-from ...engine.versions import note_change
+from ...engine.versions import note_writes, version
 from ...rng.generator import _TWISTER_SIZE
 from .checks import CheckError
 from .memory import pointer
@@ -54,6 +54,9 @@ class Caller:
             at = table.address(slot)
             self._reach[slot] = tuple(address - at for address in table.span(array))
         self._sort()
+        arrays = {slot: array for _, array, slot, _ in step.owners}
+        self._noted = [memory.address.buffer.slot for memory in step.captured.noted]
+        self.versions = [version(arrays[slot]) for slot in self._noted]
 
     def moved(self, slot: int, array: Any) -> Any:
         """Take the address of the array that a Tensor holds now, if it is of the same kind."""
@@ -62,6 +65,9 @@ class Caller:
         self.step.table.point(slot, array)
         if self.changed:
             self.moves.add(slot)
+        for i, noted in enumerate(self._noted):
+            if noted == slot:
+                self.versions[i] = version(array)
         return array
 
     def apart(self) -> None:
@@ -234,10 +240,9 @@ def caller(step: Step) -> Any:
         place = step.given.get(owner, -1)
         if place not in step.bare:  # the Tensor that an array is given in is the function's own
             after.append(f"{named(owner, place)}._array = {copied(place_of)}")
-    number_of = {slot: i for i, (_, _, slot, _) in enumerate(step.owners)}
-    for memory in step.captured.noted:
-        names["note_change"] = note_change
-        after.append(f"note_change(a{number_of[memory.address.buffer.slot]})")
+    if own.versions:
+        names |= {"note_writes": note_writes, "versions": own.versions}
+        after.append("note_writes(versions)")
     results = []
     for i, slot in enumerate(step.result_slots):
         after += taken(f"r{i}", slot)
