@@ -20,12 +20,15 @@ from ...engine.versions import note_writes, version
 from ...rng.generator import _TWISTER_SIZE
 from .checks import CheckError
 from .memory import pointer
+from .outputs import Returned
+from .results import mapped
 from .shapes import is_torch
 
 if TYPE_CHECKING:
     from .step import Step
 
 
+_GRADIENT = "a gradient is there that was not, or the reverse"
 _SHARED = "Tensors that share their memory and did not, or the reverse"
 
 
@@ -37,6 +40,11 @@ def _same(condition: bool, what: str) -> None:
     """Raise ChangedError where a condition of the recording does not hold."""
     if not condition:
         raise ChangedError(what)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Return whether a Tensor is nothing but its array."""
+    return type(tensor) is Tensor and tensor.edge is None
 
 
 class Caller:
@@ -69,6 +77,25 @@ class Caller:
             if noted == slot:
                 self.versions[i] = version(array)
         return array
+
+    def replaceable(self) -> dict[Tensor, int]:
+        """Return the gradients in whose place the step takes others, with their numbers: Tensors that it
+        reaches as a gradient alone, and neither returns nor gives other memory."""
+        captured = self.step.captured
+        gradients = {grad: i for i, (_, grad) in enumerate(captured.needs) if grad is not None}
+        kept = {*captured.reached, *self.step.given, *(tensor for tensor, _ in captured.rebound)}
+        mapped(captured.result, lambda x: kept.add(x.tensor) if isinstance(x, Returned) else None)
+        several = len(gradients) < sum(grad is not None for _, grad in captured.needs)
+        if several or not all(map(_is_plain, gradients)):
+            return {}
+        return {grad: i for grad, i in gradients.items() if grad not in kept}
+
+    def gradient(self, tensor: Tensor | None, args: tuple[Any, ...]) -> Tensor:
+        """Return a gradient that is there in the place of another, if it is one like it."""
+        known = tensor in self.step.captured.reached or any(tensor is x for x in args)
+        _same(tensor is not None and _is_plain(tensor) and not known, _GRADIENT)
+        assert tensor is not None
+        return tensor
 
     def apart(self) -> None:
         """Raise ChangedError where memory that the step changes overlaps with other memory of the step."""
@@ -137,14 +164,21 @@ def caller(step: Step) -> Any:
         names[name] = value
         return name
 
+    gradients = own.replaceable()
     for i, (node, grad) in enumerate(step.captured.needs):
-        checks.append(
-            f"if {bind(f'needs{i}', node)}._grad is not {bind(f'had{i}', grad)}: "
-            "same(False, 'a gradient is there that was not, or the reverse')"
-        )
+        check = f"if {bind(f'needs{i}', node)}._grad is not had{i}: "
+        if grad in gradients:
+            state.append(f"had{i}")
+            names[f"first_had{i}"] = grad
+            checks.append(f"{check}had{i} = own.gradient(needs{i}._grad, args)")
+        else:
+            bind(f"had{i}", grad)
+            checks.append(f"{check}same(False, {_GRADIENT!r})")
 
     def named(owner: Tensor, place: int) -> str:
         """Return the text for a Tensor, or for the array that is given in its place."""
+        if owner in gradients:
+            return f"had{gradients[owner]}"
         return f"args[{place}]" if place >= 0 else bind(f"x{len(names)}", owner)
 
     def held(name: str, place: int) -> str:

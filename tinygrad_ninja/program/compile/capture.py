@@ -55,9 +55,9 @@ class Captured:
     and of data, by their variable, where they are not the usual ones; needs: the gradient that a node must
     have (or None) for this recording to hold. rebound: Tensors that hold other memory afterwards, with its
     value. noted: the memory whose changes were counted. result: what the function returned, with a `Returned`
-    for each Tensor. elsewhere: the arguments that the
-    function can also reach in another way. place: the device of its torch tensors, "cpu" where there are
-    none; places: those of the variables that are torch tensors.
+    for each Tensor. reached: the Tensors that the function reaches otherwise than as an argument or as a
+    gradient. place: the device of its torch tensors, "cpu" where there are none; places: those of the
+    variables that are torch tensors.
     """
 
     instructions: list[Instruction]
@@ -72,7 +72,7 @@ class Captured:
     result: Any = None
     layouts: dict[Var, tuple[int, ...]] = field(default_factory=dict)
     names: dict[Var, str] = field(default_factory=dict)
-    elsewhere: set[Tensor] = field(default_factory=set)
+    reached: set[Tensor] = field(default_factory=set)
     place: str = "cpu"
     places: dict[Var, str] = field(default_factory=dict)
 

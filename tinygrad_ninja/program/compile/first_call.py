@@ -144,7 +144,7 @@ class FirstCall:
         self.reason = recording.tape.reason
         if captured is not None:
             captured.names = _names(recording.tape)
-            captured.elsewhere = {*self.world.tensors}.intersection(self.arguments.values())
+            captured.reached = {*self.world.tensors}
             read_anew = {number.source for number in captured.numbers} - recording.symbols.turned_back
             self.by_value = recording.symbols.turned_back
             self.numbers = [(source, number) for source, number in self.numbers if source not in read_anew]

@@ -131,7 +131,7 @@ class Step:
             if cell in cells and self.table.overlaps_itself(cell.array):
                 raise UnsupportedError("a Tensor is changed in place whose elements share their memory")
             self.inputs[cell.before] = address = self.table.add(cell.array, name)
-            first, *more = _holders(cell, arguments, captured.elsewhere)
+            first, *more = _holders(cell, arguments, captured.reached)
             self.shared += [(len(self.owners), *holder) for holder in more]
             self.owners.append((first[0], cell.array, address.buffer.slot or 0, first[1]))
             cell.address = address
@@ -320,14 +320,14 @@ def _bounds(draw: Draw) -> tuple[int, int] | None:
     return draw.arguments[:2]
 
 
-def _holders(cell: Memory, arguments: dict[int, Tensor], elsewhere: set[Tensor]) -> list[tuple[Tensor, int]]:
+def _holders(cell: Memory, arguments: dict[int, Tensor], reached: set[Tensor]) -> list[tuple[Tensor, int]]:
     """Return the Tensors that hold a memory, each with its positions among the arguments, and -1 where the
     function reaches it in another way."""
     holders = []
     for tensor in (cell.owner, *cell.others):
         assert tensor is not None
         places = [i for i, x in arguments.items() if x is tensor]
-        holders += [(tensor, i) for i in (*places, *([-1] if not places or tensor in elsewhere else []))]
+        holders += [(tensor, i) for i in (*places, *([-1] if not places or tensor in reached else []))]
     return holders
 
 
