@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract import compiled, refused, same
+from contract import attempt, compiled, refused, same
 
 import tinygrad_ninja as torch
 from tinygrad_ninja import nn
@@ -63,6 +63,18 @@ def test_ordinary_draws_are_compiled(C: Any, kind: str) -> Any:
         if k == 3:
             torch.manual_seed(5)
         yield f()
+
+
+@compiled
+def test_draws_with_tensors_of_probabilities_means_and_deviations(C: Any) -> Any:
+    """Where one is out of range, as eager code says; what was drawn in a call that fails is given back."""
+    bernoulli, normal = torch.bernoulli, torch.normal
+    f = C(lambda p, s: (bernoulli(p), bernoulli(p, 0.3), normal(p, 2.0), normal(p, s)))
+    for high in (1.0, 0.5, 1.5, 0.9, -0.1, float("nan"), 0.7):
+        p = torch.linspace(0, high, 20)
+        yield attempt(f, p, p.abs().double() * 3), torch.default_generator.get_state()
+    for low in (0.0, -0.5, 1.0):
+        yield attempt(f, torch.ones(5, 4) / 3, torch.linspace(low, 2, 4)), torch.rand(2)
 
 
 @compiled

@@ -429,7 +429,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     array = tensor.array
     if not tensor.numel() and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
-    n = num_classes if num_classes != -1 else int(array.max()) + 1
+    n = num_classes if num_classes != -1 else int(tensor.max()) + 1
     if tensor.numel():
         _check_classes(array, n)
     classes = move(np.arange(n), device_of(array))

@@ -21,6 +21,7 @@ from ..arrays.dispatch import namespace_of
 from ..arrays.dtypes import as_dtype, from_numpy_dtype, get_default_dtype, int64
 from ..arrays.dtypes import dtype as Dtype
 from ..arrays.numpy_memory import memory_order
+from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor
 from ..ops.indexing import put
 from .generator import Array, Generator, in_memory_order_of
@@ -161,21 +162,32 @@ def normal(
         shape = _shape("normal", (), size)
         values = _or_default(generator).normal(math.prod(shape), _floating(dtype).numpy, mean, std)  # type: ignore[arg-type]
         return _finish(values.reshape(shape), device, requires_grad)
-    center, spread = (_on_host(value) if isinstance(value, Tensor) else value for value in (mean, std))
-    if isinstance(std, Tensor) and not np.all(np.greater_equal(spread, 0)):
-        raise RuntimeError("normal expects all elements of std >= 0.0")
+    center, spread = map(_without_history, (mean, std))
+    if isinstance(std, Tensor):
+        _check_all(spread >= 0, "normal expects all elements of std >= 0.0")
     try:
-        shape = np.broadcast_shapes(np.shape(center), np.shape(spread))
+        shape = np.broadcast_shapes(*(parameter.shape for parameter in tensors))
     except ValueError as error:
         raise RuntimeError(f"normal: mean and std do not fit each other: {error}") from None
-    number = 1.0 if isinstance(std, Tensor) else std
-    values = (
-        _or_default(generator).normal(math.prod(shape), tensors[0].dtype.numpy, 0.0, number).reshape(shape)
-    )
-    if isinstance(std, Tensor):
-        np.multiply(values, spread, out=values, casting="same_kind")
-    np.add(values, center, out=values, casting="same_kind")
-    return _finish(values, tensors[0].device, requires_grad)
+    number = 1.0 if isinstance(spread, Tensor) else spread
+    drawn = _or_default(generator).normal(math.prod(shape), tensors[0].dtype.numpy, 0.0, number)
+    result: Any = _finish(drawn.reshape(shape), tensors[0].device, False)
+    if isinstance(spread, Tensor):
+        result.mul_(spread)
+    return result.add_(center).requires_grad_(requires_grad)
+
+
+def _without_history(parameter: Any) -> Any:
+    return parameter.detach() if isinstance(parameter, Tensor) else parameter
+
+
+def _check_all(holds: Any, message: str) -> None:
+    """Raise RuntimeError unless a condition holds for each element, also where the values are recorded."""
+    fails = holds.logical_not().to(int64).array
+    if observers and (observer := observing()):
+        fails = observer.check(fails, 0, 1, RuntimeError, message)
+    if fails.any():
+        raise RuntimeError(message)
 
 
 @method
@@ -201,12 +213,15 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
 
     The result has the shape and dtype of `input`. Raises RuntimeError for a probability outside [0, 1].
     """
-    like = _on_host(input)
-    probability = like if p is None else np.float64(p)
-    if not np.all((probability >= 0) & (probability <= 1)):
-        raise RuntimeError("bernoulli expects every probability to be in [0, 1]")
-    u = _or_default(generator).uniform(like.size, probability.dtype).reshape(like.shape)
-    return _finish((u < probability).astype(like.dtype), input.device, False, input.dtype)
+    probability = _without_history(input if p is None else p)
+    message = "bernoulli expects every probability to be in [0, 1]"
+    if p is None:
+        _check_all((probability >= 0).logical_and(probability <= 1), message)
+    elif not 0 <= p <= 1:
+        raise RuntimeError(message)
+    drawn = _or_default(generator).uniform(input.numel(), np.float64 if p is not None else input.dtype.numpy)
+    u: Any = _finish(drawn.reshape(input.shape), input.device, False)
+    return (u < probability).to(input.dtype)
 
 
 def bernoulli_like(x: Tensor, p: float) -> Tensor:

@@ -235,7 +235,9 @@ class Recording(Observer):
     ) -> Any:
         name = method.__name__
         if name not in _DRAWS:
-            self.tape.stop(f"Generator.{name} is not compiled")
+            self.tape.stop(
+                f"Generator.{name} is not compiled; draw outside, and give what was drawn as an argument"
+            )
         if self.tape.closed:
             return super().draw(generator, method, tuple(map(in_numpy, args)), options)
         with _unobserved():
