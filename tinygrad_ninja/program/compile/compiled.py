@@ -75,9 +75,9 @@ def compile(
     result in memory that was there before. With fullgraph=True it raises that sentence as UnsupportedError.
     `explain()` says how it runs, how often it was recorded, and why.
 
-    Arguments may be Tensors, NumPy arrays (which the function sees as Tensors), numbers, tuples, lists and
-    dicts of Tensors and numbers, which may be others at each call, and other objects. A Tensor that it has
-    computed is returned without its history.
+    Arguments may be Tensors, NumPy arrays (which the function sees as Tensors), numbers, tuples, lists, dicts
+    and dataclasses of Tensors and numbers, which may be others at each call, and other objects. A Tensor that
+    it has computed is returned without its history.
 
     backend: "c", "numpy" (the same program as straight-line NumPy), or "auto": C where there is a compiler,
     else NumPy, with a warning. For Tensors on "torch" or "cuda": "torch", straight-line torch code,
@@ -265,7 +265,7 @@ class Compiled:
         that are others at each call. A tuple is so from the start."""
         if self._apart or self._of_values or key in self._kept:
             return False
-        self._apart = any(type(x) is tuple or (self._count and is_container(x)) for x in values)
+        self._apart = any(is_container(x) and (self._count or isinstance(x, tuple)) for x in values)
         return self._apart
 
     # -- recording -------------------------------------------------------------------------------------------

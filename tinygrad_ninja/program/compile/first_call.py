@@ -60,16 +60,20 @@ class FirstCall:
         self.arguments: dict[int, Tensor] = {}
         self.captured: Captured | Callable[[], ValueStep] | None = None
 
-    def _flat(self) -> list[Leaf]:
-        """Return the leaves of the arguments, as they are now."""
+    def _given(self) -> list[Leaf]:
+        """Return the arguments with what to call them."""
         first = len(self._args) - len(self._names)
         names = [*range(first), *map(repr, self._names)]
-        pairs = zip(self._args, names, strict=True)
-        return [leaf for x, name in pairs for leaf in Leaf(x, f"argument {name}").leaves(self._depth)]
+        return [Leaf(x, f"argument {name}") for x, name in zip(self._args, names, strict=True)]
+
+    def _flat(self) -> list[Leaf]:
+        """Return the leaves of the arguments, as they are now."""
+        return [leaf for argument in self._given() for leaf in argument.leaves(self._depth)]
 
     def _objects(self) -> list[tuple[str, Any]]:
         """Return the arguments that are neither memory nor compared by value, with what to call them."""
-        return [(leaf.name, leaf.value) for leaf in self._leaves if leaf.is_object]
+        classes = [leaf for argument in self._given() for leaf in argument.classes(self._depth)]
+        return [(leaf.name, leaf.value) for leaf in (*classes, *self._leaves) if leaf.is_object]
 
     def _refused(self) -> str:
         """Return why the arguments can't be compiled; "" where they can."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from operator import is_
 from typing import Any, NamedTuple
 
@@ -33,8 +34,20 @@ def is_plain(value: Any) -> bool:
 
 
 def is_container(value: Any) -> bool:
-    """Return whether an argument may be seen as its elements."""
-    return type(value) in (tuple, list) or type(value) is dict
+    """Return whether an argument may be seen as its elements: a tuple, a list, a dict, a named tuple, or a
+    dataclass's object."""
+    return type(value) in (tuple, list, dict) or has_fields(value)
+
+
+def has_fields(value: Any) -> bool:
+    """Return whether an argument is a named tuple, or an object of a dataclass: it consists of attributes."""
+    kind = type(value)
+    if isinstance(value, tuple):
+        return kind.__bases__ == (tuple,) and hasattr(kind, "_fields")
+    *bases, _ = kind.__mro__
+    return hasattr(value, "__dict__") and all(
+        is_dataclass(base) and "__getattribute__" not in vars(base) for base in bases
+    )
 
 
 def signature(args: tuple[Any, ...], kwargs: dict[str, Any], apart: bool) -> Any:
@@ -82,9 +95,9 @@ def _kind(value: Any, depth: int = 0, met: dict[int, int] | None = None, inner: 
         return _plain(value)
     if met is None or not _is_apart(value, depth):
         return _Same(value)
-    keys = tuple(map(_key, value)) if type(value) is dict else None
+    keys = tuple([_key(key) for key, _ in _parts(value)])
     number = met.setdefault(id(value), len(met))
-    return type(value), number, keys, tuple([_kind(x, depth - 1, met, True) for x in _elements(value)])
+    return type(value), number, keys, tuple([_kind(x, depth - 1, met, True) for _, x in _parts(value)])
 
 
 def _plain(value: Any) -> Any:
@@ -97,11 +110,14 @@ def _key(key: Any) -> Any:
 
 
 def _is_apart(value: Any, depth: int) -> bool:
-    return depth > 0 and is_container(value) and len(value) <= _SIZE
+    return depth > 0 and is_container(value) and len(_parts(value)) <= _SIZE
 
 
-def _elements(value: Any) -> Any:
-    return value.values() if type(value) is dict else value
+def _parts(value: Any) -> list[tuple[Any, Any]]:
+    """Return the keys, positions or names of attributes in a container, each with what is there."""
+    if isinstance(value, (tuple, list)):
+        return [*enumerate(value)]
+    return [*(value if type(value) is dict else vars(value)).items()]
 
 
 def flat(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -110,13 +126,13 @@ def flat(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def rebuilt(value: Any, given: Iterator[Any], depth: int) -> Any:
-    """Return an argument with other leaves; a container in which all are the same, as it is."""
+    """Return an argument with other leaves; a container in which all are the same, as it is. Only leaves of
+    tuples are others."""
     if not _is_apart(value, depth):
         return next(given)
-    parts = [rebuilt(x, given, depth - 1) for x in _elements(value)]
-    if all(map(is_, parts, _elements(value))):
-        return value
-    return dict(zip(value, parts, strict=True)) if type(value) is dict else type(value)(parts)
+    before = [x for _, x in _parts(value)]
+    parts = [rebuilt(x, given, depth - 1) for x in before]
+    return value if all(map(is_, parts, before)) else tuple.__new__(type(value), parts)
 
 
 class Leaf(NamedTuple):
@@ -147,9 +163,17 @@ class Leaf(NamedTuple):
         if not _is_apart(self.value, depth):
             yield self
             return
-        fixed = self.fixed or type(self.value) is not tuple
-        for key, x in self.value.items() if type(self.value) is dict else enumerate(self.value):
+        fixed = self.fixed or not isinstance(self.value, tuple)
+        for key, x in _parts(self.value):
             yield from Leaf(x, f"{self.name}[{key!r}]", True, fixed).leaves(depth - 1)
+
+    def classes(self, depth: int) -> Iterator[Leaf]:
+        """Yield the classes of named tuples and objects in it, whose methods the function may call."""
+        if _is_apart(self.value, depth):
+            if has_fields(self.value):
+                yield Leaf(type(self.value), f"the class of {self.name}")
+            for key, x in _parts(self.value):
+                yield from Leaf(x, f"{self.name}[{key!r}]").classes(depth - 1)
 
 
 class _Same:
