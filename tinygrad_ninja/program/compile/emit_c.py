@@ -228,16 +228,14 @@ class Emitter:
         b, b_step = start(right), right.strides[-2]
         if right.strides[-1] != 1 or not _takes_vectors(right, padded, write=False):
             b, b_step = copy("packed", k), padded
-            source = start(right)
-            # A transposed matrix is copied by so many columns that a cache line is filled while it is there.
-            block = n if right.strides[-1] == 1 else lanes
-            lines.append(f"    for (int s = 0; s < {n}; s += {block})")
-            lines.append(f"      for (int r = 0; r < {k}; r++)")
-            lines.append(f"        for (int q = s; q < {n} && q < s + {block}; q++)")
-            lines.append(
-                f"          {b}[r * {padded} + q] = "
-                f"({source})[r * {right.strides[-2]} + q * {right.strides[-1]}];"
-            )
+            row, column = right.strides[-2:]
+            if column == 1:
+                lines.append(f"    for (int r = 0; r < {k}; r++)")
+                lines.append(f"      for (int q = 0; q < {n}; q++)")
+                lines.append(f"        {b}[r * {padded} + q] = ({start(right)})[r * {row} + q];")
+            else:
+                strides = f"{padded}, {row}, {column}"
+                lines.append(f"    copy_transposed_{kind}({b}, {start(right)}, {k}, {n}, {strides});")
         c, c_step = start(target), target.strides[-2]
         loose = target.strides[-1] != 1 or not _takes_vectors(target, padded, write=True)
         if loose:

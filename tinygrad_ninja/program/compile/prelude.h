@@ -126,3 +126,46 @@ static inline double sum_lanes_d(const double *x) {
   half_d s = *(const half_d *)x + *(const half_d *)(x + 8);
   return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
+
+/* Copies a matrix that is read along its columns, four by four elements at once where a column's elements lie one
+   after the other. Not to be inlined: gcc would unroll it for each matrix, and take half of its time for that. */
+#ifdef __has_builtin
+#if __has_builtin(__builtin_shufflevector)
+#define FOUR_BY_FOUR
+#endif
+#endif
+#define COPY_TRANSPOSED(type, size) \
+  typedef type four_##type __attribute__((vector_size(4 * size), aligned(size), may_alias)); \
+  static __attribute__((noinline, unused)) void copy_transposed_##type( \
+      type *restrict to, const type *restrict from, int rows, int columns, int64_t step, int64_t row, int64_t column) { \
+    int r = 0; \
+    BLOCKS_OF(type) \
+    for (; r < rows; r++) \
+      for (int q = 0; q < columns; q++) \
+        to[r * step + q] = from[r * row + q * column]; \
+  }
+#ifdef FOUR_BY_FOUR
+#define BLOCKS_OF(type) \
+    for (; row == 1 && r + 4 <= rows; r += 4) { \
+      int q = 0; \
+      for (; q + 4 <= columns; q += 4) { \
+        const type *x = from + r + q * column; \
+        type *y = to + r * step + q; \
+        four_##type a = *(const four_##type *)x, b = *(const four_##type *)(x + column); \
+        four_##type c = *(const four_##type *)(x + 2 * column), d = *(const four_##type *)(x + 3 * column); \
+        four_##type ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5); \
+        *(four_##type *)y = __builtin_shufflevector(ab, cd, 0, 1, 4, 5); \
+        *(four_##type *)(y + step) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7); \
+        ab = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd = __builtin_shufflevector(c, d, 2, 6, 3, 7); \
+        *(four_##type *)(y + 2 * step) = __builtin_shufflevector(ab, cd, 0, 1, 4, 5); \
+        *(four_##type *)(y + 3 * step) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7); \
+      } \
+      for (; q < columns; q++) \
+        for (int i = 0; i < 4; i++) \
+          to[(r + i) * step + q] = from[r + i + q * column]; \
+    }
+#else
+#define BLOCKS_OF(type)
+#endif
+COPY_TRANSPOSED(float, 4)
+COPY_TRANSPOSED(double, 8)
