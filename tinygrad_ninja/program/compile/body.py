@@ -44,6 +44,10 @@ class Body:
         terms = tuple((i, step) for i, n, step in parts if i != "0" and n != 1 and step)
         return Place(address.offset, terms)
 
+    def number(self, index: Index, shape: tuple[int, ...]) -> Place:
+        """Return the number of an element in a shape whose rows lie one after the other."""
+        return self.at(Address(_NOBODY, 0, shape, contiguous(shape)), index)
+
     def load(self, address: Address, index: Index) -> str:
         """Return the C expression that reads an element, or the name under which it was just stored."""
         place = self.at(address, index)
@@ -218,7 +222,7 @@ class Body:
 
     def _renumbered(self, shape: tuple[int, ...], seen: tuple[int, ...], index: Index) -> Index:
         """Return the index of an element in an array of `shape`, where it has `index` in the shape `seen`."""
-        number = self.at(Address(_NOBODY, 0, seen, contiguous(seen)), index)
+        number = self.number(index, seen)
         steps = contiguous(shape)
         return tuple(
             "0" if n == 1 else f"(({number}) / {step} % {n})" for n, step in zip(shape, steps, strict=True)

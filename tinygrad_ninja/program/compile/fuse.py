@@ -14,9 +14,9 @@ from ..instructions import Instruction, Var
 from .body import Body
 from .buffers import Address, Buffer, Place, contiguous, loops, uncompiled, unviewed
 from .checks import Check, divisor_checks, index_checks
-from .loops import indices, write_point
 from .lower import known
 from .plan import Group, Kernel, Storage, is_alone
+from .points import indices, write_point
 
 ROOM = 1000
 """The most lines that the body of one loop has: compilers take more than twice as long for twice as many."""

@@ -12,18 +12,17 @@ from ... import ops
 from ...ops import Category, Operation
 from ..instructions import Instruction, Var
 from .body import Body, Index
-from .buffers import ANYWHERE, Address, Buffer, Place, contiguous, uncompiled
+from .buffers import Address, Buffer, Place, uncompiled
 from .entries import FIRST_EQUAL
 from .plan import Group, Kernel, Storage
-from .scalars import accumulator, c_type, converted, expression, literal
+from .points import NOWHERE, indices, write_point
+from .scalars import accumulator, c_type, expression, literal
 
 LANES = 16
 """The number of partial sums that run beside each other where a row is summed: a fixed number, so that the
 order of the additions is the same on every machine."""
 STACK = 2**14
 """The most bytes that the rows of one function may take on the stack: a thread may have little of it."""
-NOWHERE = 2**31 - 1
-"""The index that a search gives for an element that does not match: larger than any index that does."""
 _OPENMP = {
     ops.elementwise.add: "+", ops.elementwise.mul: "*", ops.comparison.bitwise_or: "|",
     ops.comparison.bitwise_and: "&", ops.comparison.bitwise_xor: "^", ops.comparison.maximum: "max",
@@ -303,55 +302,3 @@ def _nothing(operation: Operation, dtype: np.dtype[Any]) -> str:
         return literal(neutral, dtype)
     limits = np.iinfo(dtype)
     return f"({c_type(dtype)}){limits.min if neutral < 0 else limits.max}"
-
-
-def write_point(storage: Storage, kernel: Kernel, body: Body) -> str:
-    """Write what is computed at each point of the domain (for a store, the store too), and return the
-    value."""
-    index = indices(kernel.domain)
-    if kernel.kind == "store":
-        assert kernel.target is not None
-        x: Any = kernel.var
-        instruction = storage.by.get(x)
-        if instruction is not None and storage.kept.get(x) is kernel.target:
-            text = body.named(x, body.computed(instruction, index))
-        else:
-            text = body.named(x, body.element(x, index))
-        body.store(kernel.target, index, text)
-        return text
-    if kernel.kind == "check":
-        return body.name(body.value(kernel.var, index, np.dtype(np.int64)), np.dtype(np.int64))
-    assert kernel.instruction is not None
-    x, operation = kernel.instruction.inputs[0], kernel.instruction.operation
-    if operation is ops.linalg.matmul:
-        for factor in kernel.instruction.inputs:
-            body.loads.setdefault(storage.stored(factor).buffer, set()).add(ANYWHERE)
-        return ""
-    if operation is FIRST_EQUAL:
-        best, (axis, _) = kernel.instruction.inputs[1], kernel.instruction.parameters
-        assert isinstance(x, Var)
-        v = body.name(body.element(x, index), x.dtype)
-        at = tuple("0" if axis is None or i == axis else counter for i, counter in enumerate(index))
-        m = body.value(best, at, x.dtype)
-        place = (
-            index[axis]
-            if axis is not None
-            else body.at(Address(_NOBODY, 0, x.shape, contiguous(x.shape)), index)
-        )
-        return body.name(f"({v} == {m} || {v} != {v} ? {place} : {NOWHERE})", np.dtype(np.int32))
-    if operation is ops.indexing.put:
-        return body.broadcast(kernel.instruction.inputs[1], index, kernel.var.dtype)
-    source = x.dtype if isinstance(x, Var) else kernel.var.dtype
-    text = body.broadcast(x, index, source)
-    if operation.predicate:
-        return body.name(f"({text} != 0)", np.dtype(bool))
-    return body.name(converted(text, source, kernel.var.dtype), kernel.var.dtype)
-
-
-_NOBODY = Buffer("", np.dtype(np.int8), (), ())
-
-
-def indices(shape: tuple[int, ...]) -> tuple[str, ...]:
-    """Return the loop variable of each dimension; "0" for those of size 1."""
-    names = iter(range(len(shape)))
-    return tuple("0" if n == 1 else f"i{next(names)}" for n in shape)
