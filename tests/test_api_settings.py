@@ -1,5 +1,6 @@
 """What dtypes hold, memory that is shared, how Tensors are printed, and modes of computing."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from both import Case, assert_same, assert_same_error, attempt, cases
 
 import tinygrad_ninja as ours
+from tinygrad_ninja.api import threads
 
 DTYPES = ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"]
 
@@ -137,3 +139,33 @@ def test_the_precision_of_products() -> None:
     with pytest.warns(UserWarning, match="no effect"):
         ours.set_float32_matmul_precision("exact")
     assert ours.get_float32_matmul_precision() == "highest"
+
+
+def test_the_number_of_threads() -> None:
+    before = ours.get_num_threads(), torch.get_num_threads()
+
+    def case(t: Any, number: Any) -> Any:
+        try:
+            return t.set_num_threads(number), t.get_num_threads()
+        except RuntimeError as error:
+            return str(error).replace("numpy.", "")
+        except ValueError:
+            return ValueError
+
+    try:
+        for number in (0, -1, 1.5, "2", True, None, np.float32(2), 2**40, np.int64(2), 3):
+            assert case(ours, number) == case(torch, number), number
+    finally:
+        ours.set_num_threads(before[0])
+        torch.set_num_threads(before[1])
+
+
+@pytest.mark.parametrize(
+    ("variable", "number"), [("3", 3), (" 2,4", 2), ("0", None), ("many", None), ("", None)]
+)
+def test_the_first_number_of_threads_is_that_of_the_environment_or_of_the_processors(
+    variable: str, number: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert threads._available() == (number or processors)

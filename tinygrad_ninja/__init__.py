@@ -10,6 +10,7 @@ from typing import Any as _Any
 from . import amp, autograd, cuda, func, nn, optim, random, utils
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .api import OFFERED as _OFFERED
+from .api import threads as _threads
 from .api.determinism import (
     are_deterministic_algorithms_enabled,
     get_float32_matmul_precision,
@@ -17,6 +18,7 @@ from .api.determinism import (
     use_deterministic_algorithms,
 )
 from .api.missing import explain as _explain
+from .api.threads import get_num_threads, set_num_threads
 from .arrays.dtypes import *  # noqa: F403 - the dtypes are listed there
 from .engine.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .engine.tensor import Size, Tensor, device
