@@ -14,7 +14,7 @@ from .buffers import Address, Buffer, Place, contiguous, loops, uncompiled
 from .checks import divides
 from .entries import RESHAPES
 from .plan import Storage
-from .scalars import c_type, common, converted, expression, literal, power
+from .scalars import c_type, common, converted, cost, expression, literal, power
 
 Index = tuple[str, ...]
 
@@ -26,7 +26,8 @@ class Body:
 
     loads: which elements were read, by buffer. A stored value that is read later is taken from the register.
     copies: the names of rows on the stack, for what is read there. traps: whether something is computed that
-    is only safe for some numbers, such as a division of integers.
+    is only safe for some numbers, such as a division of integers. work: about how many simple instructions
+    are computed.
     """
 
     def __init__(self, storage: Storage, copies: dict[tuple[Buffer, Place], str] | None = None) -> None:
@@ -36,6 +37,7 @@ class Body:
         self.stored: dict[tuple[Buffer, Place], str] = {}
         self.copies = copies or {}
         self.traps = False
+        self.work = 0
         self._computed_names: dict[tuple[Var, Index], str] = {}
 
     def at(self, address: Address, index: Index) -> Place:
@@ -106,6 +108,7 @@ class Body:
     def computed(self, instruction: Instruction, index: Index) -> str:
         """Return the expression of an instruction's output at an index. Raise UnsupportedError, which names
         the operation, where there is none."""
+        self.work += cost(instruction.operation, instruction.inputs)
         if instruction.operation in _WRITTEN:
             return _WRITTEN[instruction.operation](self, instruction, index)
         if instruction.operation.category is not Category.ELEMENTWISE or instruction.operation.c is None:

@@ -23,12 +23,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .sharing import COUNT, DECLARATION, REGION, is_shared
+
 FLAGS = (
     "-O3", "-std=gnu11", "-march=native", "-fPIC", "-shared", "-fopenmp-simd",
     "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-w",
 )  # fmt: skip
 X86 = ("-mprefer-vector-width=512", "-mno-red-zone")
 """gcc 12 keeps whole vectors in the red zone, at addresses that it takes for aligned and that are not."""
+OPENMP = "-fopenmp"
+WAITING = "OMP_WAIT_POLICY"
+_ASKED = "omp_get_max_threads"
 
 
 class NoCompilerError(RuntimeError):
@@ -108,38 +113,75 @@ def cache_folder() -> Path:
     return base / "tinygrad_ninja" / "compiled"
 
 
-def _compile(source: str, scratch: Path, library: Path) -> None:
-    text, built = scratch / "step.c", scratch / library.name
-    text.write_text(source, encoding="utf-8")
-    maths = [] if sys.platform == "win32" else ["-lm"]
-    result = _run([*target().command, str(text), "-o", str(built), *maths])
-    if result.returncode != 0:
-        raise NoCompilerError(f"{compiler()[0]} failed: {result.stderr.strip()[:2000]}")
+def _compile(source: str, command: list[str], library: Path) -> None:
+    """Compile C to a library, which is written beside its place and moved there: another process sees all of
+    it or nothing. Raise NoCompilerError where it can't be compiled."""
+    # Not a name of tempfile's: another thread may be recording, and would take it for a number it drew.
+    scratch = library.parent / secrets.token_hex(16)
+    scratch.mkdir(mode=0o700)
     try:
-        built.replace(library)
-    except OSError:
-        if not library.exists():  # Windows refuses where another process has the same library open
-            raise
+        text, built = scratch / "step.c", scratch / library.name
+        text.write_text(source, encoding="utf-8")
+        maths = [] if sys.platform == "win32" else ["-lm"]
+        result = _run([*command, str(text), "-o", str(built), *maths])
+        if result.returncode != 0:
+            raise NoCompilerError(f"{compiler()[0]} failed: {result.stderr.strip()[:2000]}")
+        try:
+            built.replace(library)
+        except OSError:
+            if not library.exists():  # Windows refuses where another process has the same library open
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def build(source: str) -> Any:
-    """Return the library that `source` compiles to, from the cache where it is there already.
-
-    The cache is by the hash of the source, the compiler, its flags and the processor. A library is written
-    beside its place and moved there, so that another process sees all of it or nothing. Raise
-    NoCompilerError where it can't be compiled.
-    """
-    identity = "\n".join([source, *target().command, target().macros, platform.platform()])
+def _place(source: str, command: list[str]) -> Path:
+    """Return where the library lies in the cache that a command makes of a source: by the hash of both, and
+    of the compiler and the processor."""
+    identity = "\n".join([source, *command, target().macros, platform.platform()])
     name = hashlib.sha256(identity.encode()).hexdigest()[:32]
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    library = folder / f"{name}{'.dll' if sys.platform == 'win32' else '.so'}"
+    return folder / f"{name}{'.dll' if sys.platform == 'win32' else '.so'}"
+
+
+def _load(library: Path) -> Any:
+    """Return a library. If its threads are the first of OpenMP's here, they sleep where they wait: otherwise
+    they would spin, on processors that another process may need. A choice of the user's own stays."""
+    chosen = os.environ.get(WAITING)
+    os.environ.setdefault(WAITING, "passive")
+    try:
+        loaded = ctypes.CDLL(str(library))
+        if hasattr(loaded, _ASKED):  # gcc's OpenMP has read the choice, clang's does when it is first asked
+            getattr(loaded, _ASKED)()
+        return loaded
+    finally:
+        if chosen is None:
+            os.environ.pop(WAITING, None)
+
+
+@lru_cache(maxsize=1)
+def has_openmp() -> bool:
+    """Return whether the compiler and this system have OpenMP: clang may come without its library."""
+    probe = f"{DECLARATION}\nvoid probe(void) {{\n{REGION}\n  {COUNT} = 1;\n}}\n"
+    command = [*target().command, OPENMP]
+    library = _place(probe, command)
+    try:
+        if not library.exists():
+            _compile(probe, command, library)
+        return hasattr(_load(library), _ASKED)
+    except (NoCompilerError, OSError):
+        return False
+
+
+def build(source: str) -> Any:
+    """Return the library that `source` compiles to, from the cache where it is there already. Without OpenMP
+    one thread runs what several would share. Raise NoCompilerError where it can't be compiled."""
+    command = target().command
+    shared = is_shared(source) and has_openmp()
+    if shared:
+        command = [*command, OPENMP]
+    library = _place(source, command)
     if not library.exists():
-        # Not a name of tempfile's: another thread may be recording, and would take it for a number it drew.
-        scratch = folder / secrets.token_hex(16)
-        scratch.mkdir(mode=0o700)
-        try:
-            _compile(source, scratch, library)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    return ctypes.CDLL(str(library))
+        _compile(source, command, library)
+    return _load(library) if shared else ctypes.CDLL(str(library))

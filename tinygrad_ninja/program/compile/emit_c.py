@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...ops import linalg
+from . import sharing
 from .blas import Blas
 from .body import Body
 from .buffers import Address, Buffer, scratch
@@ -71,16 +72,18 @@ class Emitter:
                 f"  {const}{c_type(buffer.dtype)} *{buffer.name} = ({const}{c_type(buffer.dtype)} *){place};"
             )
         tiles = sorted({tile for product in self._products.values() for tile in product.needed_tiles()})
+        products = [product.source() for product in self._products.values()]
         parts = [
             PRELUDE.read_text(encoding="utf-8"),
             vector_types(width),
+            *([sharing.DECLARATION] if any(map(sharing.is_shared, (*products, *self._functions))) else []),
             *([self._blas.declarations(sorted(self._called))] if self._blas and self._called else []),
             FUSED,
             *(
                 tile_source(kind, rows, wide, width // (4 if kind == "float" else 8))
                 for kind, rows, wide in tiles
             ),
-            *(product.source() for product in self._products.values()),
+            *products,
             SEPARATE,
             *self._functions,
             "\n".join([*main, *calls, "  return 0;", "}"]),
@@ -127,7 +130,7 @@ class Emitter:
             lines, copies = self._product(first, body)
         else:
             loops = Loops(self.storage, group, self.width).padded()
-            body, lines = loops.body, loops.lines
+            body, lines, copies = loops.body, loops.lines, loops.parts
         targets = [kernel.target.buffer for kernel in group.kernels if kernel.target is not None]
         written = dict.fromkeys((*targets, *copies))
         for buffer in written:
@@ -229,13 +232,20 @@ class Emitter:
         if right.strides[-1] != 1 or not _takes_vectors(right, padded, write=False):
             b, b_step = copy("packed", k), padded
             row, column = right.strides[-2:]
+            shared = k * n >= sharing.ELEMENTS
+            lines += [sharing.LOOP] if shared else []
             if column == 1:
                 lines.append(f"    for (int r = 0; r < {k}; r++)")
                 lines.append(f"      for (int q = 0; q < {n}; q++)")
                 lines.append(f"        {b}[r * {padded} + q] = ({start(right)})[r * {row} + q];")
             else:
                 strides = f"{padded}, {row}, {column}"
-                lines.append(f"    copy_transposed_{kind}({b}, {start(right)}, {k}, {n}, {strides});")
+                to, source, rows = b, start(right), str(k)
+                if shared:
+                    lines.append(f"    for (int r = 0; r < {k}; r += {lanes})")
+                    to, source = f"{to} + r * {padded}", f"{source} + r * {row}"
+                    rows = f"{k} - r < {lanes} ? {k} - r : {lanes}"
+                lines.append(f"    copy_transposed_{kind}({to}, {source}, {rows}, {n}, {strides});")
         c, c_step = start(target), target.strides[-2]
         loose = target.strides[-1] != 1 or not _takes_vectors(target, padded, write=True)
         if loose:
@@ -255,6 +265,7 @@ class Emitter:
             self._products[product.name] = product
             lines.append(f"    {product.name}({start(left)}, {b}, {c});")
         if loose:
+            lines += [sharing.LOOP] if m * n >= sharing.ELEMENTS else []
             lines.append(f"    for (int r = 0; r < {m}; r++)")
             lines.append(f"      for (int q = 0; q < {n}; q++)")
             lines.append(

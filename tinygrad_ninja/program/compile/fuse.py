@@ -171,10 +171,12 @@ class Fusion:
         return Body(self.storage).at(address, indices(var.shape))
 
     def _loads(self, kernel: Kernel) -> dict[Buffer, set[Place]]:
-        """Return the places that a kernel reads, by buffer, and note how long its loop's body is."""
+        """Return the places that a kernel reads, by buffer, and note how long its loop's body is, and how
+        much work: what is computed, read and written."""
         body = Body(self.storage)
         write_point(self.storage, kernel, body)
         kernel.lines = len(body.lines)
+        kernel.work = body.work + len(body.loads) + 1
         return body.loads
 
     def _join(self, kernel: Kernel, fresh: bool = False) -> int:

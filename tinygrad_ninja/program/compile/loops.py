@@ -11,8 +11,9 @@ import numpy as np
 from ... import ops
 from ...ops import Category, Operation
 from ..instructions import Instruction, Var
+from . import sharing
 from .body import Body, Index
-from .buffers import Address, Buffer, Place, uncompiled
+from .buffers import Address, Buffer, Place, scratch, uncompiled
 from .entries import FIRST_EQUAL
 from .plan import Group, Kernel, Storage
 from .points import NOWHERE, indices, write_point
@@ -58,7 +59,12 @@ class Loops:
         # Whether the innermost loop runs by blocks of LANES, each with a sum of its own.
         self.laned = False
         self.targets: list[tuple[Buffer, Place]] = []  # where reductions are written to
+        self.started: list[str] = []  # at the beginning of a part of the outermost loop
         self.after: list[str] = []
+        self.parts: list[Buffer] = []  # for what these parts reduce
+        large = math.prod(self.sizes) * group.work >= sharing.WORK
+        self.shared = large and all(kernel.kind == "store" or _reduces(kernel) for kernel in group.kernels)
+        self.chunked = self.shared and self._in_parts()
         self.lines = self._generate()
 
     def padded(self) -> Loops:
@@ -79,7 +85,7 @@ class Loops:
         row = -(-n // lanes) * lanes
         if n <= lanes or row == n:
             return self
-        counters = {f"i{level}" for level in range(len(self.sizes))}
+        counters = {"chunk", *(f"i{level}" for level in range(len(self.sizes)))}
         copies: dict[tuple[Buffer, Place], str] = {}
         for buffer, place in dict.fromkeys((*written, *read)):
             if not counters.issuperset(index for index, _ in place.terms):
@@ -115,27 +121,55 @@ class Loops:
             kind = c_type(buffer.dtype)
             out.append(f"  {kind} {name}[{self.row}] = {{0}};")
             out.append(f"  memcpy({name}, {buffer.name}, {self.sizes[-1]} * sizeof({kind}));")
+        out += self._divided(sizes)
+        margin = "  " * self.chunked
         for level in range(deep + 1):
-            out += ["  " * (level + 1) + line for line in self.opened.get(level, ())]
+            indent = margin + "  " * (level + 1)
+            out += [indent + line for line in self.opened.get(level, ())]
             if level == deep:
                 break
-            indent = "  " * (level + 1)
             inner = level == deep - 1
+            begin, end = ("begin", "end") if self.chunked and level == 0 else ("0", sizes[level])
             if inner and self.laned:
-                out.append(f"{indent}for (int from = 0; from < {sizes[level]}; from += {LANES})")
+                out.append(f"{indent}for (int from = {begin}; from < {end}; from += {LANES})")
             if inner and self.vector:
                 out.append("#pragma omp simd" + "".join(f" {clause}" for clause in self.clauses))
             if inner and self.laned:
                 out.append(f"{indent}for (int lane = 0; lane < {LANES}; lane++) {{")
                 out.append(f"{indent}  const int i{level} = from + lane;")
             else:
-                out.append(f"{indent}for (int i{level} = 0; i{level} < {sizes[level]}; i{level}++) {{")
-        out += ["  " * (deep + 1) + line for line in self.body.lines]
+                out.append(f"{indent}for (int i{level} = {begin}; i{level} < {end}; i{level}++) {{")
+        out += [margin + "  " * (deep + 1) + line for line in self.body.lines]
         for level in range(deep, -1, -1):
+            indent = margin + "  " * (level + 1)
             if level < deep:
-                out.append("  " * (level + 1) + "}")
-            out += ["  " * (level + 1) + line for line in self.closed.get(level, ())]
-        return out + self.after
+                out.append(indent + "}")
+            out += [indent + line for line in self.closed.get(level, ())]
+        return [*out, *(["  }"] if self.chunked else []), *self.after]
+
+    def _in_parts(self) -> bool:
+        """Return whether threads share parts of the outermost loop, not its single steps: where it is summed
+        over, or is the only one, which runs over whole vectors."""
+        summed = any(map(_reduces_first, self.group.kernels))
+        return len(self.sizes) == 1 or (summed and self.sizes[0] >= sharing.SUMMED)
+
+    def _divided(self, sizes: list[int]) -> list[str]:
+        """Return what stands before the outermost loop. Threads share it if each of its steps, or of its
+        parts, writes elements of its own."""
+        places = [place for _, place in (*self.body.stored, *self.targets)]
+        own = all({"chunk", "i0"}.intersection(index for index, _ in place.terms) for place in places)
+        lines = [sharing.LOOP] if self.shared and own else []
+        if not self.chunked:
+            return lines
+        step = -(-sizes[0] // sharing.CHUNKS)
+        step += -step % LANES if len(sizes) == 1 else 0
+        return [
+            *lines,
+            f"  for (int chunk = 0; chunk < {sharing.CHUNKS}; chunk++) {{",
+            f"    const int begin = chunk * {step};",
+            f"    const int end = begin + {step} < {sizes[0]} ? begin + {step} : {sizes[0]};",
+            *(f"  {line}" for line in self.started),
+        ]
 
     def _check(self, kernel: Kernel) -> None:
         """Add a check of a variable: the function answers whether any element is wrong."""
@@ -154,9 +188,8 @@ class Loops:
         fold = operation.folds
         if fold not in _OPENMP or fold is None:
             raise uncompiled(kernel.instruction)
-        axis, keep = kernel.instruction.parameters
-        domain, var = kernel.domain, kernel.var
-        axes = set(range(len(domain))) if axis is None else {axis} if isinstance(axis, int) else set(axis)
+        _, keep = kernel.instruction.parameters
+        domain, var, axes = kernel.domain, kernel.var, _axes(kernel)
         at = indices(domain)
         level_of = {counter: int(counter[1:]) for counter in at if counter != "0"}
         out = tuple("0" if i in axes else counter for i, counter in enumerate(at) if keep or i not in axes)
@@ -164,16 +197,22 @@ class Loops:
         gone = [level_of[counter] for i, counter in enumerate(at) if counter != "0" and i in axes]
         level = max(staying, default=-1) + 1
         text = write_point(self.storage, kernel, self.body)
-        place = f"{kernel.target.buffer.name}[{self.body.at(kernel.target, out)}]"
         dtype = np.dtype(np.int32) if operation is FIRST_EQUAL else var.dtype
-        self.targets.append((kernel.target.buffer, self.body.at(kernel.target, out)))
+        target, where = kernel.target, out
+        if self.chunked and 0 in gone:
+            target, where = self._part(kernel.target, dtype), ("chunk", *out)
+            self._fold_parts(kernel, operation, (kernel.target, out), (target, where), staying)
+        place = f"{target.buffer.name}[{self.body.at(target, where)}]"
+        self.targets.append((target.buffer, self.body.at(target, where)))
         last = len(self.sizes) - 1
         if self.row and last in gone:
             nothing = _nothing(operation, dtype)
             text = self.body.name(f"(i{last} < {self.sizes[-1]} ? {text} : {nothing})", dtype)
         outer = any(axis_level < level for axis_level in gone)
         if outer:
-            self._initialise(kernel, operation, out, staying)
+            nothing = _nothing(operation, kernel.var.dtype)
+            lines = self.started if target is not kernel.target else self.before
+            lines += self._over(staying, [f"{place} = {nothing};"])
         if level == len(self.sizes) and not any(axis_level >= level for axis_level in gone):
             if fold is ops.elementwise.add and not outer:  # the sum of -0 alone is 0
                 text = expression(fold, [_nothing(operation, var.dtype), text], var.dtype)
@@ -212,15 +251,36 @@ class Loops:
         nan = f" || {text} != {text}" if var.dtype.kind == "f" else ""
         return [f"{place} = {text} {_WINS[fold]} {place}{nan} ? {text} : {place};"]
 
-    def _initialise(
-        self, kernel: Kernel, operation: Operation, out: tuple[str, ...], staying: list[int]
+    def _over(self, levels: list[int], lines: list[str]) -> list[str]:
+        """Return loops over these levels, with lines inside."""
+        heads = [f"  for (int i{level} = 0; i{level} < {self.sizes[level]}; i{level}++)" for level in levels]
+        return [*heads, *(f"    {line}" for line in lines)]
+
+    def _part(self, target: Address, dtype: np.dtype[Any]) -> Address:
+        """Return memory for what each part of the outermost loop reduces to the target."""
+        shape = (sharing.CHUNKS, *target.shape)
+        name = f"{target.buffer.name}_parts{len(self.parts)}"
+        buffer = scratch(name, dtype, shape, self.width // dtype.itemsize, pad=bool(target.shape))
+        self.parts.append(buffer)
+        return Address(buffer, 0, shape, buffer.strides)
+
+    def _fold_parts(
+        self,
+        kernel: Kernel,
+        operation: Operation,
+        target: tuple[Address, Index],
+        part: tuple[Address, Index],
+        staying: list[int],
     ) -> None:
-        """Add the loop that sets the results to the number that the reduction begins with."""
-        assert kernel.target is not None
-        place = f"{kernel.target.buffer.name}[{self.body.at(kernel.target, out)}]"
-        for level in staying:
-            self.before.append(f"  for (int i{level} = 0; i{level} < {self.sizes[level]}; i{level}++)")
-        self.before.append(f"    {place} = {_nothing(operation, kernel.var.dtype)};")
+        """Add what follows the loops: what the parts have reduced is folded, one after the other."""
+        fold = operation.folds
+        assert fold is not None
+        place, partial = (
+            f"{address.buffer.name}[{self.body.at(address, at)}]" for address, at in (target, part)
+        )
+        self.before += self._over(staying, [f"{place} = {_nothing(operation, kernel.var.dtype)};"])
+        lines = self._over(staying, self._combine(fold, place, partial, kernel.var))
+        self.after += [f"  for (int chunk = 0; chunk < {sharing.CHUNKS}; chunk++)", *lines]
 
     def _write_apart(self, kernel: Kernel, text: str) -> None:
         """Write the value of a point to where its operation says. Raise UnsupportedError, which names the
@@ -287,6 +347,24 @@ _APART: dict[Operation, Callable[[Loops, Instruction, Address, Index, str], None
     ops.shape.diag_embed: Loops._diagonal,
 }
 """The loops of operations that choose themselves where to write."""
+
+
+def _reduces(kernel: Kernel) -> bool:
+    """Return whether a kernel reduces its domain."""
+    return isinstance(kernel.kind, Operation) and kernel.kind.category is Category.REDUCTION
+
+
+def _axes(kernel: Kernel) -> set[int]:
+    """Return the dimensions of its domain that a kernel reduces."""
+    assert kernel.instruction is not None
+    axis = kernel.instruction.parameters[0]
+    return set(range(len(kernel.domain))) if axis is None else {axis} if isinstance(axis, int) else set(axis)
+
+
+def _reduces_first(kernel: Kernel) -> bool:
+    """Return whether a kernel reduces what the outermost loop runs over."""
+    first = next((i for i, n in enumerate(kernel.domain) if n != 1), None)
+    return _reduces(kernel) and first in _axes(kernel)
 
 
 def _nothing(operation: Operation, dtype: np.dtype[Any]) -> str:

@@ -17,6 +17,7 @@ from .buffers import Address, Buffer
 from .capture import Captured
 from .refusals import UnsupportedError
 from .shapes import is_torch
+from .sharing import COUNT
 
 
 def aligned(shape: tuple[int, ...], dtype: Any, least: int = 0) -> Array:
@@ -160,9 +161,13 @@ _TAKEN = {
     "lane",
     "from",
     "wrong",
+    "chunk",
+    "begin",
+    "end",
+    COUNT,
 }
 OURS = re.compile(
-    r"([ptvrinxqs]|out|constant|number|words|drawn|new_|step)\d*(_.*)?|.*_(row|packed|result|[fd])|\d*"
+    r"([ptvrinxqs]|out|constant|number|words|drawn|new_|step)\d*(_.*)?|.*_(row|packed|result|parts\d+|[fd])|\d*"
 )
 
 

@@ -63,6 +63,7 @@ class Kernel:
     code: int = 0  # the answer of a check that fails
     own: Place | None = None  # the place to which a store writes its value
     lines: int = 0  # those of C that compute it at a point
+    work: int = 0  # about how many simple instructions that takes
 
     @property
     def alone(self) -> bool:
@@ -83,11 +84,13 @@ class Group:
     name: str = ""
     buffers: list[Buffer] = field(default_factory=list)
     lines: int = 0  # those of all kernels
+    work: int = 0  # that of all kernels
 
     def add(self, kernel: Kernel) -> None:
         """Add a kernel that runs in the same loops."""
         self.kernels.append(kernel)
         self.lines += kernel.lines
+        self.work += kernel.work
 
     @property
     def loops(self) -> tuple[int, ...]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
+
+from . import sharing
 
 BLOCK = 256
 """How many terms of the sum a tile adds before the next tile's turn: both operands stay in the cache."""
@@ -47,12 +50,15 @@ class Product:
         )
 
     def source(self) -> str:
-        """Return the function in C that multiplies two matrices tile by tile."""
+        """Return the function in C that multiplies two matrices tile by tile. A tile is always the same
+        thread's, which waits for no other before it goes on with the next terms."""
         kind = "f" if self.c_type == "float" else "d"
         lines = [
             f"static __attribute__((noinline)) void {self.name}(const {self.c_type} *restrict a, "
             f"const {self.c_type} *restrict b, {self.c_type} *restrict c) {{",
         ]
+        shared = self.m * self.n * self.k >= sharing.MULTIPLICATIONS
+        lines += [sharing.REGION, "  {"] if shared else []
         deep = self.k > BLOCK
         if deep:
             lines.append(f"  for (int from = 0; from < {self.k}; from += {BLOCK}) {{")
@@ -62,31 +68,26 @@ class Product:
         for at, wide in self.tiles():
             groups.setdefault(wide, []).append(at)
         for wide, columns in groups.items():
-            lines.append(f"    for (int j = {columns[0]}; j <= {columns[-1]}; j += {wide * self.lanes})")
-            lines.append("    {")
+            over_columns = f"    for (int j = {columns[0]}; j <= {columns[-1]}; j += {wide * self.lanes})"
             rows = self.height(wide)
             whole = self.m - self.m % rows
             right = f"b + {start} * {self.b} + j, {self.b}"
             call = f"({{}}, {self.a[0]}, {self.a[1]}, {right}, {{}}, {self.c}, {count}, {more});"
+            below = []  # the loop over whole tiles, and the tile of the rows that are left
             if whole:
-                lines.append(f"      for (int i = 0; i < {whole}; i += {rows})")
-                tile = f"tile_{kind}_{rows}x{wide}"
-                lines.append(
-                    "        "
-                    + tile
-                    + call.format(f"a + i * {self.a[0]} + {start} * {self.a[1]}", f"c + i * {self.c} + j")
-                )
+                left = f"a + i * {self.a[0]} + {start} * {self.a[1]}"
+                tile = f"tile_{kind}_{rows}x{wide}{call.format(left, f'c + i * {self.c} + j')}"
+                below.append([f"      for (int i = 0; i < {whole}; i += {rows})", f"        {tile}"])
             if self.m % rows:
+                left = f"a + {whole * self.a[0]} + {start} * {self.a[1]}"
                 tile = f"tile_{kind}_{self.m % rows}x{wide}"
-                lines.append(
-                    "      "
-                    + tile
-                    + call.format(
-                        f"a + {whole * self.a[0]} + {start} * {self.a[1]}", f"c + {whole * self.c} + j"
-                    )
-                )
-            lines.append("    }")
-        lines += ["  }"] if deep else []
+                below.append([f"      {tile}{call.format(left, f'c + {whole * self.c} + j')}"])
+            if shared:
+                for part in below:
+                    lines += [sharing.PART + " collapse(2)" * (len(part) - 1), over_columns, *part]
+            else:
+                lines += [over_columns, "    {", *chain.from_iterable(below), "    }"]
+        lines += ["  }"] * (deep + shared)
         return "\n".join([*lines, "}"])
 
     def needed_tiles(self) -> set[tuple[str, int, int]]:

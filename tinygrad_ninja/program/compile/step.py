@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...api.threads import get_num_threads
 from ...engine.tensor import Tensor, wrap
 from ...ops import Category, linalg
 from ...rng.generator import Generator
@@ -29,6 +30,7 @@ from .plan import Storage
 from .recorded import Memory
 from .refusals import UnsupportedError, refuse
 from .results import mapped
+from .sharing import COUNT, is_shared
 from .straight import Straight
 
 
@@ -240,7 +242,15 @@ class Step:
             if answer:
                 raise CheckError(*complaints[answer - 1])
 
-        return run
+        if not is_shared(emitted.source):
+            return run
+        threads = ctypes.c_int.in_dll(library, COUNT)
+
+        def share() -> None:
+            threads.value = get_num_threads()
+            run()
+
+        return share
 
     def _simplified(self, parts: Callable[[Instruction], list[Instruction]]) -> Simplified:
         """Return the program in primitive operations, with what it checks and writes. parts: gives those of

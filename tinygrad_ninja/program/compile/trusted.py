@@ -120,8 +120,8 @@ REFUSED_NAMES = {
     name: reason
     for names, reason in (
         ("__subclasses__ __globals__ __annotations__ f_locals f_back f_globals f_builtins", _HIDDEN),
-        ("initial_seed", _HIDDEN),
-        ("tofile", _EFFECT),
+        ("initial_seed get_num_threads", _HIDDEN),
+        ("tofile set_num_threads", _EFFECT),
     )
     for name in words(names)
 }
