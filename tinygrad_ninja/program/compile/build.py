@@ -19,11 +19,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .sharing import COUNT, DECLARATION, REGION, is_shared
+from ...api.threads import get_num_threads
+from .c_source import CSource
+from .sharing import COUNT, DEFINITION, REGION, is_shared
 
 FLAGS = (
     "-O3", "-std=gnu11", "-march=native", "-fPIC", "-shared", "-fopenmp-simd",
@@ -68,7 +71,7 @@ def target() -> Target:
     x86 = X86 if platform.machine().lower() in ("x86_64", "amd64") else ()
     for more in (x86, ()):
         command = [*compiler(), *FLAGS, *more]
-        probe = _run([*command, "-dM", "-E", "-x", "c", os.devnull])
+        (probe,) = _run([*command, "-dM", "-E", "-x", "c", os.devnull])
         if probe.returncode == 0:
             return Target(command, probe.stdout)
     raise NoCompilerError(f"{compiler()[0]} failed: {probe.stderr.strip()[:500]}")
@@ -91,11 +94,26 @@ if sys.platform == "win32":
     _OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
 
 
-def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+def _run(*commands: list[str]) -> list[subprocess.CompletedProcess[str]]:
+    """Run commands side by side. Raise NoCompilerError where one can't be run."""
+    processes: list[subprocess.Popen[str]] = []
+    ends = time.monotonic() + 300
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **_OWN_GROUP)
+        for command in commands:
+            pipe = subprocess.PIPE
+            processes.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **_OWN_GROUP))
+        said = [process.communicate(timeout=max(0, ends - time.monotonic())) for process in processes]
+        return [
+            subprocess.CompletedProcess(command, process.returncode, *texts)
+            for command, process, texts in zip(commands, processes, said, strict=True)
+        ]
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoCompilerError(f"{command[0]} can't be run: {error}") from None
+        raise NoCompilerError(f"{commands[0][0]} can't be run: {error}") from None
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
 
 
 def cache_folder() -> Path:
@@ -113,19 +131,27 @@ def cache_folder() -> Path:
     return base / "tinygrad_ninja" / "compiled"
 
 
-def _compile(source: str, command: list[str], library: Path) -> None:
-    """Compile C to a library, which is written beside its place and moved there: another process sees all of
-    it or nothing. Raise NoCompilerError where it can't be compiled."""
+def _succeed(results: list[subprocess.CompletedProcess[str]]) -> None:
+    for result in results:
+        if result.returncode != 0:
+            raise NoCompilerError(f"{compiler()[0]} failed: {result.stderr.strip()[:2000]}")
+
+
+def _compile(units: list[str], command: list[str], library: Path) -> None:
+    """Compile the files of a source to a library, which is written beside its place and moved there: another
+    process sees all of it or nothing. Raise NoCompilerError where it can't be compiled."""
     # Not a name of tempfile's: another thread may be recording, and would take it for a number it drew.
     scratch = library.parent / secrets.token_hex(16)
     scratch.mkdir(mode=0o700)
     try:
-        text, built = scratch / "step.c", scratch / library.name
-        text.write_text(source, encoding="utf-8")
-        maths = [] if sys.platform == "win32" else ["-lm"]
-        result = _run([*command, str(text), "-o", str(built), *maths])
-        if result.returncode != 0:
-            raise NoCompilerError(f"{compiler()[0]} failed: {result.stderr.strip()[:2000]}")
+        built, maths = scratch / library.name, [] if sys.platform == "win32" else ["-lm"]
+        files = [scratch / f"step{i}.c" for i in range(len(units))]
+        for file, unit in zip(files, units, strict=True):
+            file.write_text(unit, encoding="utf-8")
+        if len(files) > 1:
+            _succeed(_run(*([*command, "-c", str(file), "-o", f"{file}.o"] for file in files)))
+            files = [Path(f"{file}.o") for file in files]
+        _succeed(_run([*command, *map(str, files), "-o", str(built), *maths]))
         try:
             built.replace(library)
         except OSError:
@@ -163,25 +189,26 @@ def _load(library: Path) -> Any:
 @lru_cache(maxsize=1)
 def has_openmp() -> bool:
     """Return whether the compiler and this system have OpenMP: clang may come without its library."""
-    probe = f"{DECLARATION}\nvoid probe(void) {{\n{REGION}\n  {COUNT} = 1;\n}}\n"
+    probe = f"{DEFINITION}\nvoid probe(void) {{\n{REGION}\n  {COUNT} = 1;\n}}\n"
     command = [*target().command, OPENMP]
     library = _place(probe, command)
     try:
         if not library.exists():
-            _compile(probe, command, library)
+            _compile([probe], command, library)
         return hasattr(_load(library), _ASKED)
     except (NoCompilerError, OSError):
         return False
 
 
-def build(source: str) -> Any:
-    """Return the library that `source` compiles to, from the cache where it is there already. Without OpenMP
-    one thread runs what several would share. Raise NoCompilerError where it can't be compiled."""
-    command = target().command
-    shared = is_shared(source) and has_openmp()
+def build(source: CSource) -> Any:
+    """Return the library that `source` compiles to, from the cache where it is there already. As many
+    compilers work on it side by side as there may be threads. Without OpenMP one thread runs what several
+    would share. Raise NoCompilerError where it can't be compiled."""
+    command, text = target().command, str(source)
+    shared = is_shared(text) and has_openmp()
     if shared:
         command = [*command, OPENMP]
-    library = _place(source, command)
+    library = _place(text, command)
     if not library.exists():
-        _compile(source, command, library)
+        _compile(source.units(get_num_threads()), command, library)
     return _load(library) if shared else ctypes.CDLL(str(library))

@@ -13,6 +13,7 @@ from . import sharing
 from .blas import Blas
 from .body import Body
 from .buffers import Address, Buffer, scratch
+from .c_source import CFunction, CSource
 from .fuse import Fusion
 from .loops import Loops
 from .plan import Group, Kernel
@@ -29,10 +30,10 @@ _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)f?")
 
 @dataclass
 class Emitted:
-    """C source; the bytes of scratch memory that it needs; the errors that the function's non-zero answers
+    """The C; the bytes of scratch memory that it needs; the errors that the function's non-zero answers
     stand for."""
 
-    source: str
+    source: CSource
     scratch: int
     complaints: list[tuple[type[Exception], str]]
     summary: list[str] = field(default_factory=list)
@@ -45,7 +46,7 @@ class Emitter:
     def __init__(self, fusion: Fusion, width: int, blas: Blas | None = None) -> None:
         self.storage, self.groups, self.width = fusion.storage, fusion.groups, width
         self.complaints = fusion.complaints
-        self._functions: list[str] = []
+        self._functions: list[CFunction] = []
         self._alike: dict[str, str] = {}  # the names of functions, by their text without names
         # By that text without numbers: the name of the function that takes these, None before there is one.
         self._patterns: dict[str, str | None] = {}
@@ -72,23 +73,23 @@ class Emitter:
                 f"  {const}{c_type(buffer.dtype)} *{buffer.name} = ({const}{c_type(buffer.dtype)} *){place};"
             )
         tiles = sorted({tile for product in self._products.values() for tile in product.needed_tiles()})
-        products = [product.source() for product in self._products.values()]
-        parts = [
+        functions = [*(product.function() for product in self._products.values()), *self._functions]
+        threads = any(sharing.is_shared(line) for function in functions for line in function.lines)
+        shared = [
             PRELUDE.read_text(encoding="utf-8"),
             vector_types(width),
-            *([sharing.DECLARATION] if any(map(sharing.is_shared, (*products, *self._functions))) else []),
+            *([sharing.DECLARATION] if threads else []),
             *([self._blas.declarations(sorted(self._called))] if self._blas and self._called else []),
             FUSED,
             *(
                 tile_source(kind, rows, wide, width // (4 if kind == "float" else 8))
                 for kind, rows, wide in tiles
             ),
-            *products,
             SEPARATE,
-            *self._functions,
-            "\n".join([*main, *calls, "  return 0;", "}"]),
         ]
-        return Emitted("\n\n".join(parts) + "\n", scratch, self.complaints, self._summary)
+        main = [*([sharing.DEFINITION] if threads else []), *main, *calls, "  return 0;", "}"]
+        source = CSource("\n\n".join(shared), functions, "\n".join(main))
+        return Emitted(source, scratch, self.complaints, self._summary)
 
     def _all_buffers(self) -> list[Buffer]:
         """Return the buffers that the functions use, in the order of their first use."""
@@ -174,8 +175,8 @@ class Emitter:
             self._alike[alike] = group.name
         kind = "int" if group.kernels[0].kind == "check" else "void"
         notes = [f"/* {note} */" for note in dict.fromkeys(_comment(kernel) for kernel in group.kernels)]
-        head = f"static __attribute__((noinline)) {kind} {group.name}({', '.join(parameters)}) {{"
-        self._functions.append("\n".join([*notes, head, *lines, "}"]))
+        head = f"{kind} {group.name}({', '.join(parameters)})"
+        self._functions.append(CFunction(head, lines, tuple(notes)))
         return numbers
 
     def _summary_line(self, group: Group, body: Body) -> str:

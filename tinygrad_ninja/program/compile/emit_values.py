@@ -8,6 +8,7 @@ import numpy as np
 
 from ...ops import Operation, comparison, elementwise
 from ..instructions import Array
+from .c_source import CFunction, CSource
 from .emit_c import ENTRY, PRELUDE
 from .rolled import Stretch, stretches
 from .scalars import expression, literal, power
@@ -21,10 +22,10 @@ long for twice as many."""
 
 @dataclass
 class EmittedValues:
-    """C source of the function, which takes the array of numbers; the array's size, inputs first; the places
+    """The C of the function, which takes the array of numbers; the array's size, inputs first; the places
     of the outputs in it; the numbers that never change, by their places; a summary of the loops."""
 
-    source: str
+    source: CSource
     size: int
     places: list[int]
     constants: dict[int, float]
@@ -95,10 +96,10 @@ class ValueEmitter:
                 constants[self.size] = float(self.constants[number])
                 number, self.size = self.size, self.size + 1
             places.append(int(self.slots[number]) if kind == COMPUTED else number)
-        source = "\n\n".join([PRELUDE.read_text(encoding="utf-8"), *functions, "\n".join(main)]) + "\n"
+        source = CSource(PRELUDE.read_text(encoding="utf-8"), functions, "\n".join(main))
         return EmittedValues(source, self.size, places, constants, [_summary(piece) for piece in self.pieces])
 
-    def _function(self, number: int, piece: Stretch) -> str:
+    def _function(self, number: int, piece: Stretch) -> CFunction:
         """Return the C function of a stretch."""
         codes = self._codes(piece)
         local = self._local(piece, codes)[0]
@@ -117,11 +118,9 @@ class ValueEmitter:
             slots = self.slots[piece.start + i : piece.end : piece.body]
             if slots[0] >= 0:
                 lines.append(f"{self._element(slots, tables)} = v{i};")
-        head = f"static __attribute__((noinline)) void values{number}(double *restrict m) {{"
         body = [f"  {line}" for line in (*tables, f"for (int k = 0; k < {piece.times}; k++) {{")]
-        return "\n".join(
-            [f"/* {_summary(piece)} */", head, *body, *(f"    {line}" for line in lines), "  }", "}"]
-        )
+        body += [*(f"    {line}" for line in lines), "  }"]
+        return CFunction(f"void values{number}(double *restrict m)", body, (f"/* {_summary(piece)} */",))
 
     def _operand(self, codes: Array, tables: list[str]) -> str:
         """Return the C expression of an operand in every turn: a number, or what is read from memory."""

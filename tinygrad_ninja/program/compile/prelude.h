@@ -2,6 +2,13 @@
 #include <stdint.h>
 #include <string.h>
 
+/* One of the step's own functions: called from other files where they are compiled side by side. */
+#if defined(_WIN32)
+#define FUNCTION __attribute__((noinline))
+#else
+#define FUNCTION __attribute__((noinline, visibility("hidden")))
+#endif
+
 /* Functions of the inner loops, as polynomials that a compiler can vectorise. They are within 4 units in the last
    place of the exact values, and treat NaN, infinities and denormal numbers as the C library's do. */
 

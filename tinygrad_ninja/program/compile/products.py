@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from . import sharing
+from .c_source import CFunction
 
 BLOCK = 256
 """How many terms of the sum a tile adds before the next tile's turn: both operands stay in the cache."""
@@ -49,14 +50,11 @@ class Product:
             key=lambda rows: (-(-self.m // rows), self.m % rows and 1, -rows),
         )
 
-    def source(self) -> str:
+    def function(self) -> CFunction:
         """Return the function in C that multiplies two matrices tile by tile. A tile is always the same
         thread's, which waits for no other before it goes on with the next terms."""
         kind = "f" if self.c_type == "float" else "d"
-        lines = [
-            f"static __attribute__((noinline)) void {self.name}(const {self.c_type} *restrict a, "
-            f"const {self.c_type} *restrict b, {self.c_type} *restrict c) {{",
-        ]
+        lines = []
         shared = self.m * self.n * self.k >= sharing.MULTIPLICATIONS
         lines += [sharing.REGION, "  {"] if shared else []
         deep = self.k > BLOCK
@@ -88,7 +86,9 @@ class Product:
             else:
                 lines += [over_columns, "    {", *chain.from_iterable(below), "    }"]
         lines += ["  }"] * (deep + shared)
-        return "\n".join([*lines, "}"])
+        kinds = (("a", "const "), ("b", "const "), ("c", ""))
+        parameters = ", ".join(f"{const}{self.c_type} *restrict {name}" for name, const in kinds)
+        return CFunction(f"void {self.name}({parameters})", lines, (FUSED,), (SEPARATE,))
 
     def needed_tiles(self) -> set[tuple[str, int, int]]:
         """Return the tiles that the function calls: (C type, rows, vectors)."""

@@ -20,7 +20,8 @@ SUMMED = 4 * CHUNKS
 """How many steps it has, from which on it is: the sums of the parts cost little beside it."""
 
 COUNT = "ninja_threads"
-DECLARATION = f"int {COUNT} = 1; /* set before each run */"
+DECLARATION = f"extern int {COUNT};"
+DEFINITION = f"int {COUNT} = 1; /* set before each run */"
 _PARALLEL = "#pragma omp parallel"
 REGION = f"{_PARALLEL} num_threads({COUNT})"
 LOOP = f"{_PARALLEL} for num_threads({COUNT}) schedule(static)"

@@ -224,7 +224,7 @@ class Step:
     def _compiled(self) -> Callable[[], None]:
         """Return the function that runs the step as C."""
         emitted = self.emit()
-        self.source, self.fused = emitted.source, emitted.summary
+        self.source, self.fused = str(emitted.source), emitted.summary
         library = build(emitted.source)
         if (blas := loaded()) is not None:
             blas.connect(library)
@@ -242,7 +242,7 @@ class Step:
             if answer:
                 raise CheckError(*complaints[answer - 1])
 
-        if not is_shared(emitted.source):
+        if not is_shared(self.source):
             return run
         threads = ctypes.c_int.in_dll(library, COUNT)
 

@@ -34,7 +34,7 @@ class ValueStep:
         codes = [code for output in outputs for code in output.codes]
         self._codes = codes + [code for _, _, code in changed]
         emitted = ValueEmitter(self._tape, self._codes).emit()
-        self.source, self.fused = emitted.source, emitted.summary
+        self.source, self.fused = str(emitted.source), emitted.summary
         self._run = getattr(build(emitted.source), ENTRY)
         self._memory = aligned((emitted.size,), np.float64)
         self._pointers = (ctypes.c_void_p * 1)(pointer(self._memory))
