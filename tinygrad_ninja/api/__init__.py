@@ -7,6 +7,8 @@ Each is written once, brings its arguments into a regular form, and calls the ta
 from ..engine.tensor import Tensor
 from . import (
     arithmetic,
+    closeness,
+    converting,
     creation,
     cumulative,
     distances,
@@ -39,6 +41,8 @@ from . import inplace, printing  # the first derives in-place methods from those
 __all__ = [
     "OFFERED",
     "arithmetic",
+    "closeness",
+    "converting",
     "creation",
     "cumulative",
     "distances",

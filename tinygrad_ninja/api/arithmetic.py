@@ -12,7 +12,6 @@ from ..engine.promotion import promote
 from ..engine.tensor import Tensor
 from ..ops import comparison, rounding, trigonometry
 from ..ops import elementwise as ops
-from ..ops import shape as shape_ops
 from ..ops.operation import Operation
 from .creation import tensor
 from .forms import alias, in_place
@@ -37,20 +36,35 @@ def complete(entry: Operation, name: str, a: Any, b: Any) -> Tensor:
     return out
 
 
-def offer_binary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
-    """Export a two-input operation as a function, as a method, and as Python's operators."""
+def offer_binary(
+    entry: Operation, *names: str, operators: tuple[str, ...] = (), number_first: bool = True
+) -> None:
+    """Export a two-input operation as a function, as a method, and as Python's operators.
+
+    number_first: whether the function takes a number for its first argument.
+    """
 
     def call(input: Any, other: Any) -> Tensor:
+        if not number_first and not isinstance(input, Tensor):
+            raise no_tensor(entry.name, "input", input)
         return complete(entry, entry.name, input, other)
-
-    def reflected_call(self: Tensor, other: Any) -> Any:
-        return entry.call(other, self)
 
     call.__doc__ = f"Return a Tensor, computed element by element of two that are broadcast: {entry.__doc__}"
     _offer(call, entry.name)
     alias(entry.name, *names)
     for name in operators:
-        setattr(Tensor, name, reflected_call if name.startswith("__r") else entry.call)
+        setattr(Tensor, name, _reflected(entry) if name.startswith("__r") else entry.call)
+
+
+def _reflected(entry: Operation) -> Callable[..., Any]:
+    """Return the operator `other … self`. TypeError where it is called on no Tensor."""
+
+    def call(self: Tensor, other: Any) -> Any:
+        if not isinstance(self, Tensor):
+            raise no_tensor(entry.name, "self", self)
+        return entry.call(other, self)
+
+    return call
 
 
 def offer_unary(entry: Operation, *names: str, operators: tuple[str, ...] = ()) -> None:
@@ -78,12 +92,12 @@ def _offer(call: Callable[..., Any], name: str) -> None:
 offer_binary(ops.mul, "multiply", operators=("__mul__",))
 offer_binary(rounding.remainder, operators=("__mod__", "__rmod__"))
 offer_binary(rounding.floor_divide, operators=("__floordiv__", "__rfloordiv__"))
-offer_binary(comparison.eq, operators=("__eq__",))
-offer_binary(comparison.ne, "not_equal", operators=("__ne__",))
-offer_binary(comparison.lt, "less", operators=("__lt__",))
-offer_binary(comparison.le, "less_equal", operators=("__le__",))
-offer_binary(comparison.gt, "greater", operators=("__gt__",))
-offer_binary(comparison.ge, "greater_equal", operators=("__ge__",))
+offer_binary(comparison.eq, operators=("__eq__",), number_first=False)
+offer_binary(comparison.ne, "not_equal", operators=("__ne__",), number_first=False)
+offer_binary(comparison.lt, "less", operators=("__lt__",), number_first=False)
+offer_binary(comparison.le, "less_equal", operators=("__le__",), number_first=False)
+offer_binary(comparison.gt, "greater", operators=("__gt__",), number_first=False)
+offer_binary(comparison.ge, "greater_equal", operators=("__ge__",), number_first=False)
 offer_binary(comparison.bitwise_and, operators=("__and__", "__rand__"))
 offer_binary(comparison.bitwise_or, operators=("__or__", "__ror__"))
 offer_binary(comparison.bitwise_xor, operators=("__xor__", "__rxor__"))
@@ -179,8 +193,8 @@ def _reflected_division(self: Tensor, other: Any) -> Any:
 
 
 Tensor.__add__ = ops.add.call
-Tensor.__radd__ = lambda self, other: ops.add.call(other, self)
-Tensor.__rmul__ = lambda self, other: ops.mul.call(other, self)
+Tensor.__radd__ = _reflected(ops.add)
+Tensor.__rmul__ = _reflected(ops.mul)
 Tensor.__sub__ = ops.sub.call
 Tensor.__rtruediv__ = _reflected_division
 Tensor.__rsub__ = ops.rsub.call
@@ -307,7 +321,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 def _bound(number: Any, d: dtypes.dtype) -> Any:
     """Return a bound beside a Tensor of the dtype; RuntimeError where it is out of the dtype's range."""
     bound = dtypes.wrapped(number, d)
-    if isinstance(number, int) and not d.is_floating_point:
+    if isinstance(number, complex) or (isinstance(number, int) and not d.is_floating_point):
         check_fits(number, d)
     return bound
 
@@ -339,7 +353,10 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         other = _bound(other, input.dtype)
     else:
         input = _bound(input, other.dtype)
-    return comparison.where.call(input, other, condition.array)
+    out = comparison.where.call(input, other, condition.array)
+    if out is NotImplemented:
+        raise no_tensor("where", *(("other", other) if isinstance(input, Tensor) else ("input", input)))
+    return out
 
 
 @method_only
@@ -387,52 +404,3 @@ for _name, _entry in {
     _call = _logical(_entry)
     _call.__doc__ = f"Return `x {_name} y` for each two elements, broadcast and converted to bool."
     _offer(_call, f"logical_{_name}")
-
-
-@method
-def isclose(
-    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> Tensor:
-    """Return whether |input - other| ≤ atol + rtol · |other|, element by element, as bools.
-
-    equal_nan: whether NaN is close to NaN. Raises RuntimeError where the dtypes differ, or a tolerance is
-    negative.
-    """
-    if input.dtype is not other.dtype:
-        raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
-    for name, tolerance in (("rtol", rtol), ("atol", atol)):
-        if tolerance < 0:
-            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {tolerance}")
-    equal = comparison.eq.call(input, other)
-    if equal_nan and input.dtype.is_floating_point:
-        equal = equal | (comparison.isnan.call(input) & comparison.isnan.call(other))
-    if rtol == 0 and atol == 0:
-        return equal
-    if not input.dtype.is_floating_point:
-        input, other = input.to(dtypes.float64), other.to(dtypes.float64)
-    input, other = input.detach(), other.detach()
-    distance = rounding.abs.call(ops.sub.call(input, other))
-    close = comparison.le.call(distance, atol + rounding.abs.call(rtol * other)) & comparison.isfinite.call(
-        distance
-    )
-    return equal | close
-
-
-@method
-def allclose(
-    input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
-) -> bool:
-    """Return whether `isclose` is true for all elements, broadcast; errors as for `isclose`."""
-    return bool(isclose(input, other, rtol, atol, equal_nan).array.all())
-
-
-@method
-def equal(input: Tensor, other: Tensor) -> bool:
-    """Return whether the two have the same shape and the same elements."""
-    return input.shape == other.shape and bool(comparison.eq.call(input, other).array.all())
-
-
-@method
-def clone(input: Tensor) -> Tensor:
-    """Return a recorded copy in memory of its own."""
-    return shape_ops.clone.call(input, False)

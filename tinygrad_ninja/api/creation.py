@@ -1,4 +1,4 @@
-"""The creation of Tensors, and their conversion to other dtypes and devices."""
+"""The creation of Tensors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..arrays import dtypes, numpy_memory
-from ..arrays.dispatch import array_dtype, device_of, move, namespace_of
+from ..arrays.dispatch import array_dtype, move, namespace_of
 from ..arrays.dtypes import dtype as Dtype
 from ..arrays.fused import fused_multiply_add
+from ..engine.attributes import is_ordered, preserve_format
 from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor, wrap
 from ..engine.tensor import device as Device
-from ..ops import elementwise, shape
+from ..ops import elementwise
 from .dimensions import sizes
 from .operands import check_fits
 from .register import function, method_only
@@ -217,46 +218,72 @@ def full(
     return _finish(np.full(shape, np.array(value).astype(d.carrier)), device, requires_grad, d)
 
 
-def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool, memory_format: Any) -> Tensor:
     value, d = _number(value), x.dtype if dtype is None else dtypes.as_dtype(dtype)
     check_fits(value, d)
-    filled = numpy_memory.empty_like(namespace_of(x.array).to_numpy(x.array), d.carrier)
+    if is_ordered(memory_format):
+        filled = np.empty(x.shape, d.carrier)
+    else:
+        filled = numpy_memory.empty_like(namespace_of(x.array).to_numpy(x.array), d.carrier)
     filled[...] = np.array(value).astype(d.carrier)
     return _finish(filled, device or x.device, requires_grad, d)
 
 
 @function
 def zeros_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = preserve_format,
 ) -> Tensor:
-    """Return zeros with the shape, dtype, device and strides of `input`."""
-    return _like(input, 0, dtype, device, requires_grad)
+    """Return zeros with the shape, dtype, device and, by default, strides of `input`."""
+    return _like(input, 0, dtype, device, requires_grad, memory_format)
 
 
 @function
-def ones_like(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Return ones with the shape, dtype, device and strides of `input`."""
-    return _like(input, 1, dtype, device, requires_grad)
+def ones_like(
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = preserve_format,
+) -> Tensor:
+    """Return ones with the shape, dtype, device and, by default, strides of `input`."""
+    return _like(input, 1, dtype, device, requires_grad, memory_format)
 
 
 @function
 def empty_like(
-    input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = preserve_format,
 ) -> Tensor:
-    """Return zeros with the shape, dtype, device and strides of `input`, which stand for uninitialized
-    memory."""
-    return _like(input, 0, dtype, device, requires_grad)
+    """Return zeros with the shape, dtype, device and, by default, strides of `input`, which stand for
+    uninitialized memory."""
+    return _like(input, 0, dtype, device, requires_grad, memory_format)
 
 
 @function
 def full_like(
-    input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = preserve_format,
 ) -> Tensor:
-    """Return `fill_value` with the shape, dtype, device and strides of `input`.
+    """Return `fill_value` with the shape, dtype, device and, by default, strides of `input`.
 
     Raises RuntimeError where the value is out of the range of the dtype.
     """
-    return _like(input, fill_value, dtype, device, requires_grad)
+    return _like(input, fill_value, dtype, device, requires_grad, memory_format)
 
 
 def _number(x: Any) -> Any:
@@ -358,61 +385,9 @@ def eye(
     return _finish(np.eye(n, m, dtype=d.carrier), device, requires_grad, d)
 
 
-@method_only
-def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False) -> Tensor:
-    """Return this Tensor in another dtype, on another device, or as another Tensor is; recorded.
-
-    It is the Tensor itself where nothing changes, unless `copy`. Raises RuntimeError where the device does
-    not exist.
-    """
-    for argument in args:
-        if isinstance(argument, Tensor):
-            dtype, device = argument.dtype, argument.device
-        elif isinstance(argument, (str, Device)):
-            device = argument
-        elif argument is not None:
-            dtype = argument
-    out = self
-    if device is not None and _place(device) != device_of(self.array):
-        out = shape.to_device(out, _place(device))
-    target = self.dtype if dtype is None else dtypes.as_dtype(dtype)
-    if target is not self.dtype:
-        out = out if target.is_floating_point else out.detach()
-        out = elementwise.cast(out, array_dtype(out.array, target))
-    return shape.clone(out, False) if copy and out is self else out
-
-
 def _place(on: Any) -> str:
     place = Device(on)
     return f"cuda:{place.index or 0}" if place.type == "cuda" else place.type
-
-
-def _converter(name: str, d: Dtype) -> None:
-    def convert(self: Tensor) -> Tensor:
-        return self.to(dtype=d)
-
-    convert.__name__ = name
-    convert.__doc__ = f"Return this Tensor in {d.name}; itself where it has that dtype already."
-    method_only(convert)
-
-
-for _name, _dtype in {
-    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "long": dtypes.int64,
-    "int": dtypes.int32, "bool": dtypes.bool, "bfloat16": dtypes.bfloat16,
-}.items():  # fmt: skip
-    _converter(_name, _dtype)
-
-
-@method_only
-def cpu(self: Tensor) -> Tensor:
-    """Return this Tensor with a NumPy array as data; itself where it has one already."""
-    return self.to(device="cpu")
-
-
-@method_only
-def type_as(self: Tensor, other: Tensor) -> Tensor:
-    """Return this Tensor in the dtype of another."""
-    return self.to(dtype=other.dtype)
 
 
 @function

@@ -1,33 +1,70 @@
-"""The distances of vectors from each other."""
+"""The lengths of vectors, and their distances from each other."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
+from ..arrays.dtypes import as_dtype, promote_types
 from ..engine.tensor import Tensor
 from ..ops import comparison, composed, rounding
 from .arithmetic import masked_fill
 from .forms import require_tensors
-from .register import function
-from .sums import floating_input
+from .register import function, method, numpy_names
+from .sums import axes_of, floating_input
 
 
-def _length(difference: Tensor, p: float) -> Tensor:
-    """Return (Σ |d|ᵖ)^(1/p) over the last dimension; its gradient is 0 where the length is 0."""
-    last = (difference.ndim - 1,)
+def vector_norm(x: Tensor, p: float, axis: tuple[int, ...] | None, keepdim: bool) -> Tensor:
+    """Return (Σ |x|ᵖ)^(1/p) along the dimensions of axis; where it or x is 0 the gradient is 0.
+
+    p: any number; infinity for the greatest |x|, -infinity for the smallest, 0 for how many are not 0. Raises
+    RuntimeError where there is nothing of which to take an extreme.
+    """
     if p == 2:
-        return composed.norm.call(difference, last, False)
-    sizes = rounding.abs.call(difference)
-    if p == 0:
-        return comparison.ne.call(difference, 0).sum(last).to(difference.dtype) + 0 * difference.sum(last)
+        return composed.norm.call(x, axis, keepdim)
+    if (p < 0 or p == math.inf) and 0 in (x.shape if axis is None else [x.shape[i] for i in axis]):
+        raise RuntimeError(f"the {p} norm of no elements is not defined")
+    sizes = rounding.abs.call(x)
     if p == 1:
-        return sizes.sum(last)
-    if p == math.inf:
-        return sizes.amax(last)
-    total = masked_fill(sizes, comparison.eq.call(sizes, 0), 0.0).pow(p).sum(last)
-    nothing = comparison.eq.call(total, 0)
-    return masked_fill(masked_fill(total, nothing, 1.0).pow(1 / p), nothing, 0.0)
+        return sizes.sum(axis, keepdim)
+    if math.isinf(p):
+        return sizes.amax(axis or (), keepdim) if p > 0 else sizes.amin(axis or (), keepdim)
+    zero = comparison.eq.call(sizes, 0)
+    if p == 0:  # a sum of zeros, so that gradients, zeros, are required as in PyTorch
+        nothing = masked_fill(x, comparison.eq.call(zero, zero), 0)
+        return nothing.sum(axis, keepdim) + comparison.logical_not.call(zero).sum(axis, keepdim)
+    # 1 stands in for 0, of which a power may have no gradient.
+    powers = masked_fill(masked_fill(sizes, zero, 1).pow(p), zero, 0 if p > 0 else math.inf)
+    total = powers.sum(axis, keepdim)
+    none = comparison.eq.call(total, 0 if p > 0 else math.inf)
+    return masked_fill(masked_fill(total, none, 1).pow(1 / p), none, 0)
+
+
+@method
+@numpy_names
+def norm(
+    input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
+    """Return the length (Σ |x|ᵖ)^(1/p) along `dim`, of all elements by default; at 0 its gradient is 0.
+
+    p: any number, or "fro" for 2: see `vector_norm`. Raises RuntimeError for integers, and a dtype that is
+    narrower; NotImplementedError for the nuclear norm, p="nuc".
+    """
+    if not input.dtype.is_floating_point:
+        raise RuntimeError(f"norm expects floating point numbers, not {input.dtype}")
+    if dtype is not None:
+        if promote_types(as_dtype(dtype), input.dtype) is not dtype:
+            raise RuntimeError(f"norm: {input.dtype} is not to be converted to {dtype}, which is narrower")
+        input = input.to(dtype)
+    if isinstance(p, str):
+        if p == "nuc":
+            raise NotImplementedError("norm with p='nuc' is not offered: it needs singular values")
+        if p != "fro" or (isinstance(dim, (tuple, list)) and len(dim) > 2):
+            raise RuntimeError(
+                f"norm: p={p!r} is not a norm along dim={dim}; 'fro' takes up to two dimensions"
+            )
+        p = 2
+    return vector_norm(input, 2 if p is None else float(p), axes_of(input, dim), keepdim)
 
 
 @function
@@ -49,4 +86,5 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = None) -> T
         )
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
-    return _length(x1.unsqueeze(-2) - x2.unsqueeze(-3), p)
+    difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)
+    return vector_norm(difference, p, (difference.ndim - 1,), False)

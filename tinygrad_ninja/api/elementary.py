@@ -150,7 +150,7 @@ def nan_to_num(
     """Return `nan` (0) for each NaN, and for the infinities `posinf` and `neginf`, by default the greatest
     and the least number of the dtype. No gradient goes through those."""
     if not input.dtype.is_floating_point:
-        return arithmetic.clone(input)
+        return input.clone()
     limit = finfo(input.dtype).max
     out = masked_fill(input, comparison.isnan.call(input), 0.0 if nan is None else nan)
     out = masked_fill(out, comparison.eq.call(input, math.inf), limit if posinf is None else posinf)

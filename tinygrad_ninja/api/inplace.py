@@ -20,7 +20,7 @@ from .arithmetic import masked_fill
 from .creation import tensor
 from .forms import ALIASES, IN_PLACE
 from .operands import as_element
-from .register import method_only
+from .register import OFFERED, method, method_only
 from .selection import EVERYWHERE, assign
 
 
@@ -43,6 +43,15 @@ for _name in (*(entry.name for entry in TABLE.values() if entry.in_place), *IN_P
 for _name, _original in ALIASES.items():
     if f"{_original}_" in vars(Tensor):
         setattr(Tensor, f"{_name}_", vars(Tensor)[f"{_original}_"])
+
+
+for _name in """
+abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_ atanh_ ceil_
+clamp_ clip_ cos_ cosh_ detach_ erf_ exp2_ exp_ expm1_ fix_ floor_ frac_ index_put_ log1p_ log2_ log_
+nan_to_num_ neg_ negative_ reciprocal_ relu_ round_ rsqrt_ sigmoid_ sin_ sinh_ sqrt_ square_ tan_ tanh_ trunc_
+xlogy_
+""".split():  # noqa: SIM905 - those which PyTorch has as functions, too
+    OFFERED[_name] = vars(Tensor)[_name]
 
 
 def _operator(dunder: str, entry: Operation) -> None:
@@ -97,7 +106,7 @@ def copy_(self: Tensor, src: Any) -> Tensor:
     return assign(self, src, EVERYWHERE, tuple(self.shape))
 
 
-@method_only
+@method
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Write `value`, a number or a 0-dimensional Tensor, into every element, and return self.
 
@@ -110,7 +119,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     return assign(self, as_element(value, self), EVERYWHERE, tuple(self.shape), alike=True)
 
 
-@method_only
+@method
 def zero_(self: Tensor) -> Tensor:
     """Write 0 into every element, and return self; errors as for `Tensor.change`."""
     return fill_(self, 0)

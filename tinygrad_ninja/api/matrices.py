@@ -115,7 +115,9 @@ def _operator_matmul(self: Tensor, other: Any) -> Any:
 
 
 def _reflected_matmul(self: Tensor, other: Any) -> Any:
-    return matmul(wrap(other), self) if isinstance(other, np.ndarray) else NotImplemented
+    if isinstance(other, np.ndarray):
+        other = wrap(other)
+    return matmul(other, self) if isinstance(other, Tensor) else NotImplemented
 
 
 Tensor.__matmul__ = _operator_matmul

@@ -25,7 +25,9 @@ def as_tensor_operand(x: Any, like: Tensor) -> Tensor:
 
 def check_fits(value: Any, d: dtypes.dtype) -> None:
     """RuntimeError where the Python number is beyond what `d` holds. As in PyTorch, all is true or false, an
-    infinity is a float, and a negative integer wraps around in an unsigned one."""
+    infinity is a float, and a negative integer wraps around in an unsigned one. So too for a complex one."""
+    if isinstance(value, complex):
+        raise RuntimeError(f"value cannot be converted to type {d.name} without overflow: {value}")
     if d is dtypes.bool:
         return
     if d.is_floating_point:

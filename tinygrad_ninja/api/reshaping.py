@@ -112,7 +112,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 @method
 def ravel(input: Tensor) -> Tensor:
     """Return all the elements, in order, in one dimension."""
-    return reshape(contiguous(input), -1)
+    return reshape(input.contiguous(), -1)
 
 
 @method
@@ -220,12 +220,6 @@ def expand_as(self: Tensor, other: Tensor) -> Tensor:
 def broadcast_to(input: Tensor, size: Any) -> Tensor:
     """Return `expand` to `size`, a tuple of ints."""
     return expand(input, *size)
-
-
-@method_only
-def contiguous(self: Tensor) -> Tensor:
-    """Return the Tensor itself where its elements lie in order in memory, else a recorded copy."""
-    return self if self.is_contiguous() else ops.clone.call(self, True)
 
 
 @method

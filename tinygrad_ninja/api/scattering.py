@@ -27,15 +27,17 @@ def _places(name: str, input: Tensor, axis: int, index: Tensor, src: Any) -> Non
     or is out of bounds."""
     require_tensors(name, index=index)
     same_device(name, input, index)
-    check_integers(index, name)
-    if max(index.ndim, 1) != max(input.ndim, 1):
-        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
     if isinstance(src, Tensor):
         same_device(name, input, src)
         if src.dtype is not input.dtype:
             raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
-        if max(src.ndim, 1) != max(index.ndim, 1):
-            raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
+    if not index.numel():  # at anything else of such an index PyTorch does not look
+        return
+    check_integers(index, name)
+    if max(index.ndim, 1) != max(input.ndim, 1):
+        raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
+    if isinstance(src, Tensor) and max(src.ndim, 1) != max(index.ndim, 1):
+        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
     for i, n in enumerate(index.shape):
         beyond = i != axis and n > (input.shape[i] if input.ndim else 1)
         if beyond or (isinstance(src, Tensor) and n > (src.shape[i] if src.ndim else 1)):

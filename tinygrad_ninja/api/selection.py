@@ -293,6 +293,8 @@ def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """
     position = dimension(dim, input.ndim)
     same_device("gather", input, index)
+    if not index.numel():  # of such an index PyTorch looks at no more than the shape
+        return input.reshape(-1)[:0].reshape(index.shape)
     check_integers(index, "gather")
     if max(index.ndim, 1) != max(input.ndim, 1):
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")

@@ -1,4 +1,4 @@
-"""Spread, norms, softmax, histograms."""
+"""Spread, softmax, histograms."""
 
 from __future__ import annotations
 
@@ -100,17 +100,6 @@ def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Return ln softmax along `dim`, of the input's shape."""
     return _along(composed.log_softmax, input, dim, dtype)
-
-
-@method
-@numpy_names
-def norm(input: Tensor, p: Any = 2, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Return the Euclidean norm √Σx²; its gradient at 0 is 0. NotImplementedError for another p than 2."""
-    if p not in (2, 2.0, "fro"):
-        raise NotImplementedError(
-            f"norm with p={p!r} is not offered; the nearest thing is p=2, or abs() and sum()"
-        )
-    return composed.norm.call(floating_input(input, "norm", None), axes_of(input, dim), keepdim)
 
 
 @method

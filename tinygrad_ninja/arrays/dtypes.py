@@ -118,8 +118,10 @@ def as_dtype(d: Any) -> dtype:
 
 
 def scalar_dtype(value: Any) -> dtype:
-    """Return the dtype of a tensor built from this Python number."""
+    """Return the dtype of a tensor built from this Python number. TypeError for a complex one."""
     code = np.dtype(value.__class__).kind
+    if code == "c":
+        raise TypeError(f"complex numbers are not offered here, such as {value}")
     return _default if code == "f" else _SCALARS[code]
 
 

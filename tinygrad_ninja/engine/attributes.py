@@ -1,4 +1,4 @@
-"""The types of `Tensor.shape` and `Tensor.device`."""
+"""The types of `Tensor.shape`, `Tensor.device` and of the argument `memory_format`."""
 
 from __future__ import annotations
 
@@ -64,3 +64,30 @@ class device:  # noqa: N801 - PyTorch's name
 
     def __hash__(self) -> int:
         return hash(str(self))
+
+
+class memory_format:  # noqa: N801 - PyTorch's name
+    """How the elements of a copy lie in memory: in their order (`contiguous_format`), or with the axes as in
+    the original (`preserve_format`)."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name  # copies as the same object
+
+
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+
+
+def is_ordered(chosen: Any) -> bool:
+    """Return whether a memory format asks for a copy in order. TypeError for what is none."""
+    if not isinstance(chosen, memory_format):
+        raise TypeError(f"argument 'memory_format' must be torch.memory_format, not {type(chosen).__name__}")
+    return chosen is contiguous_format

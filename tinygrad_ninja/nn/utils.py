@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..api.creation import tensor
+from ..api.distances import norm
 from ..api.joining import cat, stack
 from ..api.missing import explain
 from ..engine.grad_mode import no_grad
@@ -34,7 +35,7 @@ def clip_grad_norm_(
     gradients = _gradients(parameters)
     if not gradients:
         return tensor(0.0)
-    total = _norm(stack([_norm(gradient, norm_type) for gradient in gradients]), norm_type)
+    total = norm(stack([norm(gradient, norm_type) for gradient in gradients]), norm_type)
     if error_if_nonfinite and not math.isfinite(total.item()):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it "
@@ -79,14 +80,6 @@ def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     if isinstance(parameters, Tensor):
         parameters = [parameters]
     return [parameter.grad for parameter in parameters if parameter.grad is not None]
-
-
-def _norm(x: Tensor, p: float) -> Tensor:
-    if p == 2:
-        return x.norm()
-    if p == math.inf:
-        return x.abs().max()
-    return (x.abs() ** p).sum() ** (1 / p)
 
 
 def __getattr__(name: str) -> Any:

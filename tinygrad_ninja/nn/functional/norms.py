@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from ...api.arithmetic import where
+from ...api.distances import norm
 from ...api.missing import refuse
 from ...api.register import function
 from ...engine.devices import same_device
@@ -43,6 +42,8 @@ def batch_norm(
         wide = batch_norm(input.float(), running_mean, running_var, weight, bias, training, momentum, eps)
         return wide.to(input.dtype)
     check_floating(losses.batch_norm.name, input, running_mean, running_var, weight, bias)
+    if input.ndim == 1 and not input.numel():
+        return input.clone()
     if input.ndim < 2:
         raise IndexError(f"batch_norm: the input is (n, features) or more, and not {tuple(input.shape)}")
     features = input.shape[1]
@@ -212,23 +213,4 @@ def normalize(
     elements are not 0. Raises RuntimeError for integers.
     """
     refuse("normalize", "out.copy_(normalize(…))", out=out)
-    return input / _vector_norm(input, p, dim).clamp(min=eps)
-
-
-def _vector_norm(x: Tensor, p: float, dim: int) -> Tensor:
-    """Return (Σ |x|ᵖ)^(1/p) along `dim`, which is kept; where it or x is 0 the gradient is 0."""
-    if p == 2:
-        return x.norm(2, dim, True)
-    if not x.dtype.is_floating_point:
-        raise RuntimeError(f"normalize expects floating point numbers, not {x.dtype}")
-    magnitude = x.abs()
-    if math.isinf(p):
-        return magnitude.amax(dim, True) if p > 0 else magnitude.amin(dim, True)
-    zero: Any = magnitude.eq(0)
-    if p == 0:
-        return (~zero).to(x.dtype).sum(dim, True)
-    # 1 stands in for 0, of which a power may have no gradient.
-    powers = where(zero, 0.0 if p > 0 else math.inf, where(zero, 1.0, magnitude) ** p)
-    total = powers.sum(dim, True)
-    none: Any = total.eq(0 if p > 0 else math.inf)
-    return where(none, 0.0, where(none, 1.0, total) ** (1 / p))
+    return input / norm(input, p, dim, True).clamp(min=eps)
