@@ -4,23 +4,20 @@ A `Form` is one way of calling an operator: a function, a method, a change in pl
 of these under another name. `Form.case` makes of a sample a case as `tests/both.py` has them.
 """
 
-import copy
-import functools
 import inspect
-import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import Any
 
-import numpy as np
 import torch
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.opinfo.core import OpInfo, SampleInput
 
 import tinygrad_ninja
-from tests.both import Case, leaves
+from tests.both import Case
+from tests.judge import Arguments, find, gradients
 
 DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool)
 
@@ -29,10 +26,6 @@ UNINITIALIZED = {"empty", "empty_like", "new_empty"}
 
 ANY_OF_EQUALS = {"argsort", "kthvalue", "sort", "topk"}
 """They give the index of any of several equal elements."""
-
-RELATIVE = {np.dtype(np.float64): 1e-11, np.dtype(np.float32): 4e-6}
-"""How far a float may be off, relative to the greatest of the numbers beside it, at least to 1: the samples
-have sums in which all cancels. PyTorch's own tolerances are 1e-7 (+ 1e-7) and 1.3e-6 (+ 1e-5)."""
 
 
 @dataclass(frozen=True)
@@ -69,60 +62,6 @@ class Form:
         return case
 
 
-class Arguments:
-    """Copies of a sample's arguments for one of the modules; `tensors` holds those met, by what they copy."""
-
-    def __init__(self, t: ModuleType) -> None:
-        self.t = t
-        self.tensors: dict[int, Any] = {}
-
-    def of(self, value: Any) -> Any:
-        """The counterpart of `value`, which may nest tensors in tuples, lists, dictionaries and slices."""
-        if isinstance(value, torch.Tensor):
-            if id(value) not in self.tensors:
-                self.tensors[id(value)] = self.tensor(value)
-            return self.tensors[id(value)]
-        if isinstance(value, dict):
-            return {key: self.of(item) for key, item in value.items()}
-        if isinstance(value, torch.Size):
-            return self.t.Size(value)
-        if isinstance(value, (tuple, list)):
-            return type(value)(self.of(item) for item in value)
-        if isinstance(value, slice):
-            return slice(self.of(value.start), self.of(value.stop), self.of(value.step))
-        if isinstance(value, torch.device):
-            return self.t.device(str(value))
-        if self.t is not torch and type(value).__module__ == "torch":  # a dtype, a layout, …
-            return getattr(self.t, str(value).removeprefix("torch."))
-        return value
-
-    def tensor(self, value: torch.Tensor) -> Any:
-        mine = copy.deepcopy(value.detach())  # which keeps the strides
-        if self.t is not torch:
-            mine = self.t.from_numpy(mine.numpy())
-        return mine.requires_grad_(value.requires_grad)
-
-
-def gradients(t: ModuleType, out: Any, given: list[Any]) -> list[Any]:
-    """The gradients of those given that require one, where those of the results are 1, 2, 3, ..., so that
-    none looks like another."""
-    inputs = [tensor for tensor in given if tensor.requires_grad]
-    results = [tensor for tensor in flat(t, out) if tensor.requires_grad]
-    if not (inputs and results):
-        return []
-    weights = [t.arange(1, x.numel() + 1, dtype=x.dtype).reshape(x.shape) for x in results]
-    return list(t.autograd.grad(results, inputs, weights, allow_unused=True))
-
-
-def flat(t: ModuleType, value: Any) -> Iterator[Any]:
-    """The tensors of a result."""
-    if isinstance(value, t.Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for item in value:
-            yield from flat(t, item)
-
-
 def by_value(operator: str, args: Any, kwargs: Any, out: Any) -> Any:
     """The result with what stands at each index in its place, and whether no index is there twice."""
     bound = inspect.signature(getattr(tinygrad_ninja, operator)).bind(*args, **kwargs)
@@ -133,21 +72,6 @@ def by_value(operator: str, args: Any, kwargs: Any, out: Any) -> Any:
     once = indices.sort(dim).values.diff(dim=dim) > 0 if input.ndim else True
     found = input.gather(dim, indices)
     return (found, once) if operator == "argsort" else (out[0], found, once)
-
-
-def difference(expected: Any, actual: Any) -> str:
-    """How what the engine gives is not what PyTorch gives, neither of them an exception; empty if it is."""
-    theirs, ours = list(leaves(torch, expected)), list(leaves(tinygrad_ninja, actual))
-    kinds = [kind for kind, _ in theirs], [kind for kind, _ in ours]
-    if kinds[0] != kinds[1]:
-        unlike = [pair for pair in itertools.zip_longest(*kinds) if pair[0] != pair[1]]
-        return f"torch gives {unlike[0][0]}, ours is {unlike[0][1]}"
-    for (kind, wanted), (_, found) in zip(theirs, ours, strict=True):
-        off = RELATIVE.get(wanted.dtype, 0)
-        greatest = np.abs(wanted).max(initial=1, where=np.isfinite(wanted)) if off else 1
-        if not np.allclose(found, wanted, rtol=0, atol=off * greatest, equal_nan=True):
-            return f"{kind}: torch gives {wanted.reshape(-1)[:9]}, ours is {found.reshape(-1)[:9]}"
-    return ""
 
 
 def forms(op: OpInfo) -> Iterator[Form]:
@@ -186,17 +110,9 @@ def counterpart(theirs: Any, path: str) -> Any:
     return rebound(theirs) if theirs.__name__ == "<lambda>" else ours
 
 
-def find(root: Any, path: str) -> Any:
-    """What stands at a dotted path, None if nothing does."""
-    try:
-        return functools.reduce(getattr, path.split("."), root)
-    except AttributeError:
-        return None
-
-
-def rebound(function: FunctionType) -> FunctionType:
-    """The same function, in which `torch` is the engine."""
-    names = {**function.__globals__, "torch": tinygrad_ninja, "wrapper_set_seed": seeded}
+def rebound(function: FunctionType, **others: Any) -> FunctionType:
+    """The same function, in which `torch` is the engine, and other names as given."""
+    names = {**function.__globals__, "torch": tinygrad_ninja, "wrapper_set_seed": seeded, **others}
     code, defaults = function.__code__, function.__defaults__
     return FunctionType(code, names, function.__name__, defaults, function.__closure__)
 

@@ -124,19 +124,3 @@ def test_the_nuclear_norm_is_refused():
 )
 def test_arguments_at_the_edge(case):
     assert_same(case)
-
-
-@cases(
-    lambda t, p: t.bernoulli(p),
-    lambda t, p: p.bernoulli(),
-    lambda t, p: t.normal(p, 1.0),
-    lambda t, p: t.normal(0.0, p),
-    lambda t, p: t.normal(p.detach(), p),
-    lambda t, p: t.normal(p.unsqueeze(1), p),
-)
-def test_a_draw_sends_zeros_back_to_what_it_depends_on(case):
-    def drawn(t, p):
-        t.manual_seed(3)
-        return case(t, p)
-
-    assert_same(gradients(drawn, [0.25, 0.5, 1.0]))

@@ -109,9 +109,11 @@ def test_a_layer_crosses_both_ways(make: Layer, given: np.ndarray) -> None:
                 np.testing.assert_allclose(mine.grad.numpy(), yours.grad.numpy(), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("bias", [True, False])
-def test_attention_crosses_both_ways(bias: bool) -> None:
-    make: Layer = lambda t: t.nn.MultiheadAttention(4, 2, bias=bias, batch_first=True)  # noqa: E731
+@pytest.mark.parametrize(
+    "options", [{}, {"bias": False}, {"add_bias_kv": True}, {"add_zero_attn": True, "bias": False}], ids=str
+)
+def test_attention_crosses_both_ways(options: dict[str, bool]) -> None:
+    make: Layer = lambda t: t.nn.MultiheadAttention(4, 2, batch_first=True, **options)  # noqa: E731
     ours, theirs = make(ninja), make(torch)
     x = numbers(2, 5, 4)
     for here, there in ((ours, to_torch(ours)), (from_torch(theirs), theirs)):

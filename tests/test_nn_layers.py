@@ -238,8 +238,6 @@ def test_arguments_of_torch_that_are_not_offered_name_the_nearest() -> None:
     for call, argument, nearest in [
         (lambda: nn.Embedding(3, 2, max_norm=1.0), "max_norm", "no_grad"),
         (lambda: nn.Embedding(3, 2, sparse=True), "sparse", "gradient"),
-        (lambda: nn.MultiheadAttention(4, 2, add_bias_kv=True), "add_bias_kv", "cat"),
-        (lambda: nn.MultiheadAttention(4, 2, add_zero_attn=True), "add_zero_attn", "cat"),
         (lambda: nn.MultiheadAttention(4, 2, kdim=3), "kdim", "Linear"),
         (lambda: nn.CrossEntropyLoss(size_average=False), "size_average", "reduction"),
         (lambda: nn.Linear(2, 2).load_state_dict({}, assign=True), "assign", "copying"),

@@ -18,6 +18,8 @@ from ..rng.generator import Generator
 from .code import Code, Engine
 
 _STATE = ("_parameters", "_buffers", "_modules")
+_SHOWN_BY = {"add_bias_kv": "bias_k"}
+"""The parameter that shows whether an argument of that name was given."""
 
 
 class Conversion(Code):
@@ -122,7 +124,8 @@ class Conversion(Code):
             elif name in module._buffers:
                 arguments[name] = self.value(module._buffers[name], f"{where}.{name}")
             else:  # whether it has a bias
-                for parameter in {name, f"in_proj_{name}"} & module._parameters.keys():
+                parameter_names = {name, f"in_proj_{name}", _SHOWN_BY.get(name, "")}
+                for parameter in parameter_names & module._parameters.keys():
                     arguments[name] = module._parameters[parameter] is not None
         return arguments
 

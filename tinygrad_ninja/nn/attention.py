@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..api.creation import empty
+from ..api.joining import cat
 from ..api.missing import refuse
 from ..engine.tensor import Tensor
 from . import functional as F
@@ -20,6 +21,8 @@ class MultiheadAttention(Module):
 
     in_proj_weight: (3 · embed_dim, embed_dim), the projections of query, key and value below each other, by
     Xavier's uniform initialisation; in_proj_bias: (3 · embed_dim); out_proj: Linear; the biases start at 0.
+    With add_bias_kv each source ends with a learned row, bias_k and bias_v: (1, 1, embed_dim), by Xavier's
+    normal initialisation; with add_zero_attn with a row of zeros, which can be attended to instead of any.
     Tensors are (length, batch, embed_dim), with batch_first (batch, length, embed_dim), or without a batch
     (length, embed_dim). Raises ValueError where embed_dim or num_heads is not above 0, AssertionError where
     num_heads does not divide embed_dim.
@@ -40,8 +43,6 @@ class MultiheadAttention(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        refuse("MultiheadAttention", "cat of key and value with rows of your own", add_bias_kv=add_bias_kv)
-        refuse("MultiheadAttention", "cat of key and value with zeros", add_zero_attn=add_zero_attn)
         if (kdim or embed_dim, vdim or embed_dim) != (embed_dim, embed_dim):
             refuse("MultiheadAttention", "a Linear before it, to embed_dim features", kdim=kdim, vdim=vdim)
         if embed_dim <= 0 or num_heads <= 0:
@@ -57,10 +58,16 @@ class MultiheadAttention(Module):
         self.in_proj_weight = Parameter(empty(3 * embed_dim, embed_dim, **factory))
         self.register_parameter("in_proj_bias", Parameter(empty(3 * embed_dim, **factory)) if bias else None)
         self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **factory)
+        self.bias_k = Parameter(empty(1, 1, embed_dim, **factory)) if add_bias_kv else None
+        self.bias_v = Parameter(empty(1, 1, embed_dim, **factory)) if add_bias_kv else None
+        self.add_zero_attn = add_zero_attn
         init.xavier_uniform_(self.in_proj_weight)
         if bias:
             init.zeros_(self.in_proj_bias)
             init.zeros_(self.out_proj.bias)
+        for row in (self.bias_k, self.bias_v):
+            if row is not None:
+                init.xavier_normal_(row)
 
     def forward(
         self,
@@ -76,10 +83,10 @@ class MultiheadAttention(Module):
         """Return the result, of the query's shape, and the attention weights.
 
         The weights are (batch, L, S), the mean over the heads, or (batch, num_heads, L, S) without
-        average_attn_weights; None without need_weights. attn_mask: (L, S) or (batch · num_heads, L, S);
-        key_padding_mask: (batch, S). A bool mask is true for keys to hide; numbers are added before the
-        softmax. is_causal only says that attn_mask is causal. Raises RuntimeError for is_causal without a
-        mask, and for masks of other shapes.
+        average_attn_weights, where S counts the rows added to the source; None without need_weights.
+        attn_mask: (L, S) or (batch · num_heads, L, S); key_padding_mask: (batch, S), both without these rows.
+        A bool mask is true for keys to hide; numbers are added before the softmax. is_causal only says that
+        attn_mask is causal. Raises RuntimeError for is_causal without a mask, and for masks of other shapes.
         """
         if is_causal and attn_mask is None:
             raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
@@ -91,10 +98,14 @@ class MultiheadAttention(Module):
             query, key, value = (x.transpose(0, 1) for x in (query, key, value))
         weights = self.in_proj_weight.chunk(3)
         biases = [None] * 3 if self.in_proj_bias is None else self.in_proj_bias.chunk(3)
-        q, k, v = (
-            self._heads(F.linear(x, weight, bias))
+        projected = [
+            F.linear(x, weight, bias)
             for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
-        )
+        ]
+        if self._added:
+            projected[1] = self._with_rows(projected[1], self.bias_k)
+            projected[2] = self._with_rows(projected[2], self.bias_v)
+        q, k, v = map(self._heads, projected)
         mask = self._mask(attn_mask, key_padding_mask, q, k)
         attention = attention_weights(q, k, mask)
         attention = F.dropout(attention, self.dropout, self.training)
@@ -109,6 +120,19 @@ class MultiheadAttention(Module):
         shown_weights = attention.mean(1) if average_attn_weights else attention
         return out, shown_weights if batched else shown_weights.squeeze(0)
 
+    @property
+    def _added(self) -> int:
+        """Return how many rows are added to each source."""
+        return (self.bias_k is not None) + self.add_zero_attn
+
+    def _with_rows(self, projected: Tensor, learned: Tensor | None) -> Tensor:
+        """Return (batch, length, embed_dim) with the learned row, where there is one, and that of zeros."""
+        batch, _, features = projected.shape
+        rows = [] if learned is None else [learned.expand(batch, 1, features)]
+        if self.add_zero_attn:
+            rows.append(projected.new_zeros(batch, 1, features))
+        return cat([projected, *rows], 1)
+
     def _heads(self, projected: Tensor) -> Tensor:
         """Return (batch, length, embed_dim) as (batch, num_heads, length, embed_dim / num_heads)."""
         batch, length, _ = projected.shape
@@ -119,7 +143,7 @@ class MultiheadAttention(Module):
     ) -> Tensor | None:
         """Return both masks as numbers to add to the scores, (batch, num_heads, L, S), or None."""
         batch, heads, length, _ = q.shape
-        sources = k.shape[2]
+        sources = k.shape[2] - self._added
         total = None
         for name, mask, shapes in (
             ("attn_mask", attn_mask, ((length, sources), (batch * heads, length, sources))),
@@ -130,10 +154,10 @@ class MultiheadAttention(Module):
             if tuple(mask.shape) not in shapes:
                 expected = " or ".join(map(str, shapes))
                 raise RuntimeError(f"the shape of {name} is {tuple(mask.shape)}, but should be {expected}")
-            bias = hidden_bias(mask, q)
+            bias = F.pad(hidden_bias(mask, q), (0, self._added))
             if mask is key_padding_mask:
-                bias = bias.reshape(batch, 1, 1, sources)
+                bias = bias.reshape(batch, 1, 1, -1)
             elif mask.ndim == 3:
-                bias = bias.reshape(batch, heads, length, sources)
+                bias = bias.reshape(batch, heads, length, -1)
             total = bias if total is None else total + bias
         return total

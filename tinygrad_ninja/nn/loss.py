@@ -113,9 +113,12 @@ class SmoothL1Loss(_Elementwise):
 
 
 class HuberLoss(_Elementwise):
-    """`functional.huber_loss` of input and target, with its arguments."""
+    """`functional.huber_loss` of input and target, with its arguments. TypeError for a delta that is no
+    number."""
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        if not isinstance(delta, (int, float)):
+            raise TypeError(f"delta must be a float or int, got: {type(delta).__name__}")
         super().__init__(reduction=reduction)
         self.delta = delta
 

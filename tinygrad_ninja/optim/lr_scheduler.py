@@ -14,8 +14,8 @@ from .plateau import ReduceLROnPlateau
 from .schedule import LRScheduler
 
 __all__ = [
-    "CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR", "OneCycleLR",
-    "ReduceLROnPlateau", "SequentialLR", "StepLR",
+    "ConstantLR", "CosineAnnealingLR", "ExponentialLR", "LRScheduler", "LambdaLR", "LinearLR", "MultiStepLR",
+    "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau", "SequentialLR", "StepLR",
 ]  # fmt: skip
 
 
@@ -136,6 +136,41 @@ class LinearLR(_Shaped):
         """Return the value at `epoch` of the line between the two factors."""
         progress = min(epoch, self.total_iters) / self.total_iters if self.total_iters else 1.0
         return self.start_factor + (self.end_factor - self.start_factor) * progress
+
+
+class ConstantLR(_Shaped):
+    """The rate times `factor` for the first total_iters steps, for ever with 0 of them.
+
+    Raises ValueError unless 0 ≤ factor ≤ 1.
+    """
+
+    def __init__(
+        self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
+    ) -> None:
+        if not 0 <= factor <= 1:
+            raise ValueError(f"ConstantLR: factor must be between 0 and 1, not {factor}")
+        self.factor, self.total_iters = factor, total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def _factor(self, epoch: int) -> float:
+        """Return `factor` before the last of the steps, then 1."""
+        return self.factor if epoch < self.total_iters or not self.total_iters else 1.0
+
+
+class PolynomialLR(_Shaped):
+    """The rate falls to 0 in total_iters steps, as (1 - epoch / total_iters)^power; with 0 steps it stays."""
+
+    def __init__(
+        self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1
+    ) -> None:
+        self.total_iters, self.power = total_iters, power
+        super().__init__(optimizer, last_epoch)
+
+    def _factor(self, epoch: int) -> float:
+        """Return (1 - epoch / total_iters)^power, 0 from there on."""
+        if not self.total_iters:
+            return 1.0
+        return float((1 - min(epoch, self.total_iters) / self.total_iters) ** self.power)
 
 
 class CosineAnnealingLR(_Shaped):

@@ -1,7 +1,7 @@
 """PyTorch's functions that draw random numbers, and the default generator.
 
 The numbers are drawn on the CPU and then moved to `device`, so that every device sees the same ones. A size
-is given as ints or as one sequence of them. The gradient of what a draw depends on is 0.
+is given as ints or as one sequence of them. No gradient flows through a draw.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ..api.arithmetic import where
 from ..api.creation import _finish
 from ..api.dimensions import sizes
 from ..api.register import OFFERED, function, method, method_only
@@ -23,7 +22,7 @@ from ..arrays.dtypes import as_dtype, from_numpy_dtype, get_default_dtype, int64
 from ..arrays.dtypes import dtype as Dtype
 from ..arrays.numpy_memory import memory_order
 from ..engine.hook import observers, observing
-from ..engine.tensor import Tensor, wrap
+from ..engine.tensor import Tensor
 from ..ops.indexing import put
 from .generator import Array, Generator, in_memory_order_of
 
@@ -175,7 +174,7 @@ def normal(
     result: Any = _finish(drawn.reshape(shape), tensors[0].device, False)
     if isinstance(spread, Tensor):
         result.mul_(spread)
-    return _tied(result.add_(center).requires_grad_(requires_grad), *tensors)
+    return result.add_(center).requires_grad_(requires_grad)
 
 
 def _without_history(parameter: Any) -> Any:
@@ -222,15 +221,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
         raise RuntimeError(message)
     drawn = _or_default(generator).uniform(input.numel(), np.float64 if p is not None else input.dtype.numpy)
     u: Any = _finish(drawn.reshape(input.shape), input.device, False)
-    return _tied((u < probability).to(input.dtype), input)
-
-
-def _tied(drawn: Tensor, *parameters: Tensor) -> Tensor:
-    """Return what was drawn; where a parameter requires a gradient it does, too, and sends back zeros."""
-    for parameter in parameters:
-        if parameter.requires_grad:
-            drawn = where(wrap(np.ones(drawn.shape, np.bool_)).to(drawn.device), drawn, parameter)
-    return drawn
+    return (u < probability).to(input.dtype)
 
 
 def bernoulli_like(x: Tensor, p: float) -> Tensor:
