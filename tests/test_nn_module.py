@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from both import Case, assert_same, assert_same_error, cases, same
+from both import Case, assert_same, assert_same_error, attempt, cases, same
 
 import tinygrad_ninja
 
@@ -131,6 +131,114 @@ def test_hooks(t: Any) -> Any:
 
 
 @same
+def test_hooks_in_front_with_all_arguments_and_in_a_block(t: Any) -> Any:
+    class Times(t.nn.Module):
+        def forward(self, x: Any, factor: Any = 1) -> Any:
+            return x * factor
+
+    seen = []
+    layer = Times()
+    layer.register_forward_hook(lambda module, args, out: seen.append("second"))
+    layer.register_forward_hook(lambda module, args, out: seen.append("first"), prepend=True)
+    layer.register_forward_hook(lambda module, args, kwargs, out: out + kwargs["factor"], with_kwargs=True)
+    layer.register_forward_pre_hook(lambda module, args: args[0] + 1)
+    layer.register_forward_pre_hook(lambda module, args: args[0] * 10, prepend=True)
+    layer.register_forward_pre_hook(
+        lambda module, args, kwargs: (args, {"factor": 2 * kwargs["factor"]}), with_kwargs=True
+    )
+    with layer.register_forward_hook(lambda module, args, out: -out):
+        inside = layer(t.tensor([1.0, 2.0]), factor=3)
+    x = t.ones(2, requires_grad=True)
+    with x.register_hook(lambda gradient: gradient * 2):
+        (x * 1).sum().backward()
+    x.sum().backward()
+    return inside, layer(t.tensor([1.0, 2.0]), factor=3), seen, x.grad
+
+
+@same
+def test_a_hook_that_is_always_called(t: Any) -> Any:
+    class Fails(t.nn.Module):
+        def forward(self, x: Any) -> Any:
+            raise ValueError("no")
+
+    def broken(module: Any, args: Any, out: Any) -> None:
+        raise KeyError("hook")
+
+    seen = []
+    failing, hooked = Fails(), t.nn.ReLU()
+    failing.register_forward_hook(lambda module, args, out: seen.append("never"))
+    failing.register_forward_hook(lambda module, args, out: seen.append(out), always_call=True)
+    hooked.register_forward_hook(broken)
+    hooked.register_forward_hook(lambda module, args, out: seen.append(out), always_call=True)
+    return attempt(failing, t.ones(1)), attempt(hooked, t.ones(1)), seen
+
+
+def keeper(t: Any) -> Any:
+    """A module with a state of its own kinds, one in the form of an object, one under another name."""
+
+    class Counts(t.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = t.nn.Linear(1, 1)
+            self.n = 3
+
+        def get_extra_state(self) -> Any:
+            return {"n": self.n}
+
+        def set_extra_state(self, state: Any) -> None:
+            self.n = state["n"]
+
+    class Renames(t.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = t.nn.Parameter(t.zeros(2))
+
+        def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+            destination[prefix + "w"] = self.weight.detach()
+
+        def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+            state_dict[prefix + "weight"] = state_dict.pop(prefix + "w")
+            super()._load_from_state_dict(state_dict, prefix, *args)
+
+    return t.nn.Sequential(Counts(), Renames())
+
+
+@same
+def test_a_state_of_ones_own_kind(t: Any) -> Any:
+    first, second = keeper(t), keeper(t)
+    first[0].n = 7
+    with t.no_grad():
+        first[1].weight.fill_(5)
+    state = first.state_dict()
+    told = str(second.load_state_dict(state))
+    del state["0._extra_state"]
+    lacks = attempt(second.load_state_dict, state), str(second.load_state_dict(state, strict=False))
+    state["1._extra_state"] = 1
+    return (
+        list(first.state_dict()),
+        told,
+        second[0].n,
+        second[1].weight,
+        lacks,
+        attempt(first.load_state_dict, state),
+    )
+
+
+@same
+def test_a_state_without_the_number_of_batches(t: Any) -> Any:
+    """A plain dict, as older versions wrote it, may lack it; a state that says its version may not."""
+    model = t.nn.Sequential(t.nn.BatchNorm1d(2))
+    model[0].num_batches_tracked += 4
+    state = model.state_dict()
+    del state["0.num_batches_tracked"]
+    return (
+        str(model.load_state_dict(dict(state))),
+        model[0].num_batches_tracked,
+        attempt(model.load_state_dict, state),
+    )
+
+
+@same
 def test_sequential_and_list_as_sequences(t: Any) -> Any:
     results = []
     for make in (lambda *layers: t.nn.Sequential(*layers), lambda *layers: t.nn.ModuleList(layers)):
@@ -167,6 +275,13 @@ def test_module_dict_and_parameter_list(t: Any) -> Any:
 
 @cases(
     lambda t: t.nn.Linear(2, 3).load_state_dict([1]),
+    lambda t: t.nn.Linear(2, 3).load_state_dict(None),
+    lambda t: t.nn.Linear(1, 1).load_state_dict({"weight": np.ones((1, 1)), "bias": t.ones(1)}),
+    lambda t: t.nn.Linear(1, 1).load_state_dict({"weight": [1.0], "bias": t.ones(1)}, strict=False),
+    lambda t: t.nn.Linear(1, 1).load_state_dict({"weight": None, "bias": t.ones(1)}),
+    lambda t: t.nn.Sequential(t.nn.Tanh()).insert(5, t.nn.Tanh()),
+    lambda t: t.nn.Sequential(t.nn.Tanh()).insert(-2, t.nn.Tanh()),
+    lambda t: t.nn.Module().get_extra_state(),
     lambda t: t.nn.Module().register_buffer("a.b", None),
     lambda t: t.nn.Module().register_buffer("", None),
     lambda t: t.nn.Module().register_buffer(3, None),

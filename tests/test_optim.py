@@ -152,6 +152,27 @@ def test_groups() -> None:
 
 
 @same
+def test_names_of_parameters(t: Any) -> Any:
+    model, other = t.nn.Linear(2, 1), t.nn.Linear(1, 1)
+    names = ("SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "NAdam")
+    optimizers = [getattr(t.optim, name)(model.named_parameters(), lr=0.1) for name in names]
+    kept = [optimizer.param_groups[0]["param_names"] for optimizer in optimizers]
+    o = t.optim.SGD([{"params": model.named_parameters(), "lr": 0.2}], lr=0.1)
+    unnamed = t.optim.SGD(model.parameters(), lr=0.1)
+    wrong = (
+        attempt(o.add_param_group, {"params": other.parameters()}),
+        attempt(unnamed.add_param_group, {"params": other.named_parameters()}),
+        attempt(t.optim.SGD, [("weight", model.weight), model.bias], lr=0.1),
+    )
+    o.add_param_group({"params": other.named_parameters()})
+    model(t.ones(2)).sum().backward()
+    o.step()
+    names = [group["param_names"] for group in o.state_dict()["param_groups"]]
+    same_ones = [p is q for p, q in zip(o.param_groups[0]["params"], model.parameters(), strict=True)]
+    return kept, names, same_ones, wrong
+
+
+@same
 def test_closure_and_zero_grad(t: Any) -> Any:
     p = t.tensor([1.0, 2.0], requires_grad=True)
     optimizer = t.optim.Adam([p], lr=0.1)

@@ -113,6 +113,7 @@ def test_state_is_plain_and_goes_on(make: Any) -> None:
         o = optimizer(t)
         scheduler = make(t.optim.lr_scheduler, o)
         for _ in range(stop):
+            o.step()
             scheduler.step()
         saved = json.loads(json.dumps([scheduler.state_dict(), o.state_dict()]))
         other = optimizer(t)
@@ -122,9 +123,91 @@ def test_state_is_plain_and_goes_on(make: Any) -> None:
         assert resumed.get_last_lr() == scheduler.get_last_lr()
         seen = []
         for _ in range(40 - stop):
+            other.step()
             resumed.step()
             seen.append(resumed.get_last_lr())
         np.testing.assert_array_equal(seen, expected[stop + 1 :])
+
+
+def test_the_state_of_lambdas_is_that_of_objects() -> None:
+    class Power:
+        def __init__(self, base: float) -> None:
+            self.base = base
+
+        def __call__(self, epoch: int) -> float:
+            return self.base**epoch
+
+    def states(t: Any) -> Any:
+        o = optimizer(t)
+        scheduler = t.optim.lr_scheduler.LambdaLR(o, [Power(0.5), lambda epoch: 1.0])
+        o.step()
+        scheduler.step()
+        power = Power(0.7)
+        resumed = t.optim.lr_scheduler.LambdaLR(optimizer(t), [power, lambda epoch: 1.0])
+        resumed.load_state_dict(scheduler.state_dict())
+        return scheduler.state_dict()["lr_lambdas"], power.base, resumed.get_last_lr(), resumed.last_epoch
+
+    assert states(tinygrad_ninja) == states(torch)
+
+
+def test_a_state_of_torchs_is_taken() -> None:
+    o = optimizer(torch)
+    theirs = torch.optim.lr_scheduler.StepLR(o, 2)
+    o.step()
+    theirs.step()
+    ours = tinygrad_ninja.optim.lr_scheduler.StepLR(optimizer(tinygrad_ninja), 2)
+    ours.load_state_dict(theirs.state_dict())
+    assert (ours.last_epoch, ours.get_last_lr()) == (theirs.last_epoch, theirs.get_last_lr())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda s, o: s.StepLR(o, 2),
+        lambda s, o: s.MultiStepLR(o, [2, 3]),
+        lambda s, o: s.ExponentialLR(o, 0.5),
+        lambda s, o: s.CosineAnnealingLR(o, 5),
+        lambda s, o: s.LinearLR(o),
+        lambda s, o: s.LinearLR(o, total_iters=0),
+        lambda s, o: s.SequentialLR(o, [s.LinearLR(o, total_iters=2), s.ExponentialLR(o, 0.5)], [1]),
+        lambda s, o: s.LambdaLR(o, lambda epoch: 0.5**epoch),
+        lambda s, o: s.OneCycleLR(o, 1.0, 10),
+    ],
+)
+def test_a_group_that_is_added_later(make: Any) -> None:
+    """It falls with the others, or where the schedule has no rate for it the step says so."""
+
+    def seen(t: Any) -> Any:
+        o = optimizer(t)
+        scheduler = make(t.optim.lr_scheduler, o)
+        o.step()
+        scheduler.step()
+        o.add_param_group({"params": [t.ones(1, requires_grad=True)], "lr": 0.3})
+        rates = []
+        for _ in range(5):
+            o.step()
+            try:
+                scheduler.step()
+            except (ValueError, KeyError) as error:
+                return type(error)
+            rates.append([group["lr"] for group in o.param_groups])
+        return np.array(rates)
+
+    expected, actual = seen(torch), seen(tinygrad_ninja)
+    if isinstance(expected, type):
+        assert actual is expected
+    else:
+        np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("t", [torch, tinygrad_ninja])
+def test_a_step_before_the_optimizers_is_warned_of_once(t: Any) -> None:
+    s = t.optim.lr_scheduler
+    for make in (lambda o: s.StepLR(o, 1), lambda o: s.OneCycleLR(o, 1.0, 10), lambda o: warm_up(s, o)):
+        scheduler = make(optimizer(t))
+        with pytest.warns(UserWarning, match=r"Detected call of `lr_scheduler\.step\(\)` before"):
+            scheduler.step()
+        scheduler.step()
 
 
 def test_a_schedule_of_ones_own() -> None:

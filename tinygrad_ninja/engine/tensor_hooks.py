@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any
+from typing import Any, Self
 
 from .grad_mode import set_grad_enabled
 from .node import Hooks, Node
@@ -14,13 +14,20 @@ _handles = count()
 
 
 class RemovableHandle:
-    """The handle of a hook that was registered; `remove()` takes the hook off again."""
+    """The handle of a hook that was registered; `remove()`, or the end of a `with` block, takes the hook off
+    again."""
 
     def __init__(self, hooks: dict[int, Any], number: int) -> None:
         self._hooks, self.id = hooks, number
 
     def remove(self) -> None:
         self._hooks.pop(self.id, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
 
 
 def retain_grad(self: Tensor) -> None:

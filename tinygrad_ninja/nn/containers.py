@@ -25,12 +25,6 @@ class _Numbered(Module):
             self.append(module)
         return self
 
-    def insert(self, index: int, module: Module) -> Self:
-        """Insert a module before the one at index, renumber all, and return self."""
-        modules = list(self)
-        modules.insert(index, module)
-        return self._renumber(modules)
-
     def pop(self, key: int) -> Module:
         """Remove the module at index `key`, renumber the rest, and return it. IndexError where there is
         none."""
@@ -88,6 +82,15 @@ class Sequential(_Numbered):
         for name, module in named.items():
             self.add_module(str(name), module)
 
+    def insert(self, index: int, module: Module) -> Self:
+        """Insert a module before the one at index, renumber all, and return self. IndexError where there is
+        no such place."""
+        if not -len(self) <= index <= len(self):
+            raise IndexError(f"Index out of range: {index}")
+        modules = list(self)
+        modules.insert(index, module)
+        return self._renumber(modules)
+
     def __add__(self, other: Sequential) -> Sequential:
         return Sequential(*self, *other)
 
@@ -107,6 +110,12 @@ class ModuleList(_Numbered):
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
         self.extend(modules or ())
+
+    def insert(self, index: int, module: Module) -> None:
+        """Insert a module before the one at index, as `list.insert` does, and renumber all."""
+        modules = list(self)
+        modules.insert(index, module)
+        self._renumber(modules)
 
     def __getitem__(self, index: int | slice) -> Any:
         selected = super().__getitem__(index)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from itertools import count
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
-from ..api.missing import refuse
 from ..arrays import dtypes
-from ..engine.grad_mode import no_grad
 from ..engine.node import clock
 from ..engine.tensor import Tensor
 from ..engine.tensor_hooks import RemovableHandle
-from .tree import KINDS, Parameter, Tree, path_of
+from .module_state import StatefulTree
+from .tree import KINDS, Parameter
 
 __all__ = ["Module", "Parameter"]
 
@@ -21,7 +21,7 @@ _CALLS_KEPT = 256
 _hook_numbers = count()
 
 
-class Module(Tree):
+class Module(StatefulTree):
     """The base of layers and models: `parameters`, `state_dict` and others find every Tensor, Parameter or
     Module that is set as an attribute.
 
@@ -31,30 +31,66 @@ class Module(Tree):
     training: bool
     _forward_pre_hooks: dict[int, Callable[..., Any]]
     _forward_hooks: dict[int, Callable[..., Any]]
+    _hooks_with_kwargs: set[int]  # the numbers of those that are called with the arguments by name, too
+    _hooks_always_called: set[int]
     # The clock of the record before and after each of the latest calls, by which a picture assigns the nodes.
     _calls: deque[tuple[int, int]]
 
     def __init__(self) -> None:
         object.__setattr__(self, "training", True)
         object.__setattr__(self, "_calls", deque(maxlen=_CALLS_KEPT))
-        object.__setattr__(self, "_not_saved", set())
+        for name in ("_not_saved", "_hooks_with_kwargs", "_hooks_always_called"):
+            object.__setattr__(self, name, set())
         for name in (*KINDS, "_forward_pre_hooks", "_forward_hooks"):
             object.__setattr__(self, name, {})
 
-    def register_forward_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> RemovableHandle:
         """Call hook(module, args) before every `forward`; a result other than None replaces the arguments.
 
-        The result is one argument, or a tuple of them. The handle's `remove()` removes the hook.
+        The result is one argument, or a tuple of them. with_kwargs: the hook is called with (module, args,
+        kwargs), and its result is the pair of both. prepend: before the hooks that are there, instead of
+        after them. The handle's `remove()` removes the hook.
         """
-        return _hook(self._forward_pre_hooks, hook)
+        return self._hook(self._forward_pre_hooks, hook, prepend, with_kwargs)
 
-    def register_forward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+    def register_forward_hook(
+        self,
+        hook: Callable[..., Any],
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
+    ) -> RemovableHandle:
         """Call hook(module, args, output) after every `forward`; a result other than None replaces the
         output.
 
-        The handle's `remove()` removes the hook.
+        with_kwargs: the hook is called with (module, args, kwargs, output). prepend: before the hooks that
+        are there, instead of after them. always_call: also where `forward` or a hook raises, with None for
+        the output that there is not. The handle's `remove()` removes the hook.
         """
-        return _hook(self._forward_hooks, hook)
+        return self._hook(self._forward_hooks, hook, prepend, with_kwargs, always_call)
+
+    def _hook(
+        self,
+        hooks: dict[int, Callable[..., Any]],
+        hook: Callable[..., Any],
+        prepend: bool,
+        with_kwargs: bool,
+        always_call: bool = False,
+    ) -> RemovableHandle:
+        number = next(_hook_numbers)
+        before = {} if not prepend else {**hooks}
+        if prepend:
+            hooks.clear()
+        hooks[number] = hook
+        hooks.update(before)
+        if with_kwargs:
+            self._hooks_with_kwargs.add(number)
+        if always_call:
+            self._hooks_always_called.add(number)
+        return RemovableHandle(hooks, number)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return the output of the module; NotImplementedError unless a subclass defines it."""
@@ -74,69 +110,38 @@ class Module(Tree):
         return result
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for hook in list(self._forward_pre_hooks.values()):
-            replacement = hook(self, args)
-            if replacement is not None:
-                args = replacement if isinstance(replacement, tuple) else (replacement,)
-        result = self.forward(*args, **kwargs)
-        for hook in list(self._forward_hooks.values()):
-            replacement = hook(self, args, result)
-            result = result if replacement is None else replacement
+        result = None
+        called = set()
+        try:
+            for number, hook in list(self._forward_pre_hooks.items()):
+                if number in self._hooks_with_kwargs:
+                    replacement = hook(self, args, kwargs)
+                    if replacement is not None:
+                        args, kwargs = _pair(replacement)
+                else:
+                    replacement = hook(self, args)
+                    if replacement is not None:
+                        args = replacement if isinstance(replacement, tuple) else (replacement,)
+            result = self.forward(*args, **kwargs)
+            for number in list(self._forward_hooks):
+                called.add(number)
+                result = self._after(number, args, kwargs, result)
+        except Exception:
+            for number in [n for n in self._forward_hooks if n in self._hooks_always_called - called]:
+                try:
+                    result = self._after(number, args, kwargs, result)
+                except Exception as error:
+                    warnings.warn(f"a forward hook that is always called raised {error!r}", stacklevel=3)
+            raise
         return result
 
-    # -- its state -------------------------------------------------------------------------------------------
+    def _after(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> Any:
+        """Return the output after the forward hook of that number."""
+        given = (args, kwargs) if number in self._hooks_with_kwargs else (args,)
+        replacement = self._forward_hooks[number](self, *given, result)
+        return result if replacement is None else replacement
 
-    def state_dict(self, *, prefix: str = "", keep_vars: bool = False) -> dict[str, Tensor]:
-        """Return parameters and persistent buffers by their dotted paths after `prefix`.
-
-        They share memory with the module's own: detached, or with keep_vars the module's own Tensors.
-        """
-        state: dict[str, Tensor] = {}
-        for path, module in self.named_modules(remove_duplicate=False):
-            for name, value in {**module._parameters, **module._buffers}.items():
-                if value is not None and name not in module._not_saved:
-                    state[prefix + path_of(path, name)] = value if keep_vars else value.detach()
-        return state
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Tensor], strict: bool = True, assign: bool = False
-    ) -> IncompatibleKeys:
-        """Copy the values into the module, and return the names that were missing and unexpected.
-
-        Raises RuntimeError, before anything is written, where a shape differs, or where (unless strict is
-        false) a name is missing or too many. TypeError for anything but a mapping of names to Tensors.
-        """
-        refuse(f"{type(self).__name__}.load_state_dict", "copying (the default)", assign=assign)
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-        own = self.state_dict()
-        missing = [name for name in own if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in own]
-        problems = []
-        if strict and missing:
-            problems.append(f"Missing key(s) in state_dict: {_quoted(missing)}.")
-        if strict and unexpected:
-            problems.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}.")
-        for name in own:
-            value = state_dict.get(name, own[name])
-            if not isinstance(value, Tensor):
-                raise TypeError(
-                    f'While copying the parameter named "{name}", expected a Tensor, got {type(value)}'
-                )
-            if value.shape != own[name].shape:
-                problems.append(
-                    f"size mismatch for {name}: copying a param with shape {value.shape} from checkpoint, "
-                    f"the shape in current model is {own[name].shape}."
-                )
-        if problems:
-            raise RuntimeError(
-                f"Error(s) in loading state_dict for {type(self).__name__}: {' '.join(problems)}"
-            )
-        with no_grad():
-            for name in own:
-                if name in state_dict:
-                    own[name].copy_(state_dict[name])
-        return IncompatibleKeys(missing, unexpected)
+    # -- its modes -------------------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
         """Set this module and all below it to training (batch statistics), or with False to evaluation.
@@ -229,18 +234,6 @@ class Module(Tree):
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
 
 
-class IncompatibleKeys(NamedTuple):
-    """The result of `load_state_dict`: the names that were missing, and those that were unexpected."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-    def __repr__(self) -> str:
-        if not any(self):
-            return "<All keys matched successfully>"
-        return f"IncompatibleKeys(missing_keys={self[0]}, unexpected_keys={self[1]})"
-
-
 def clear_gradients(parameters: Iterable[Tensor], set_to_none: bool) -> None:
     """Drop the gradients of these parameters, or fill them with zeros."""
     for parameter in parameters:
@@ -255,11 +248,11 @@ def indented(text: str) -> str:
     return text.replace("\n", "\n  ")
 
 
-def _quoted(names: list[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names)
-
-
-def _hook(hooks: dict[int, Callable[..., Any]], hook: Callable[..., Any]) -> RemovableHandle:
-    number = next(_hook_numbers)
-    hooks[number] = hook
-    return RemovableHandle(hooks, number)
+def _pair(replacement: Any) -> Any:
+    """Return what a hook before `forward` has for the arguments; RuntimeError unless these are two."""
+    if not isinstance(replacement, tuple) or len(replacement) != 2:
+        raise RuntimeError(
+            "forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got "
+            f"{type(replacement).__name__}"
+        )
+    return replacement

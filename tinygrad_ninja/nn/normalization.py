@@ -20,6 +20,8 @@ class BatchNorm1d(Module):
     move by `momentum` (None: their plain average) towards each batch's mean and unbiased variance.
     """
 
+    _version = 2  # the first had no num_batches_tracked
+
     def __init__(
         self,
         num_features: int,
@@ -44,6 +46,15 @@ class BatchNorm1d(Module):
         self.register_buffer("running_mean", zeros(num_features, **factory) if tracked else None)
         self.register_buffer("running_var", ones(num_features, **factory) if tracked else None)
         self.register_buffer("num_batches_tracked", tensor(0, device=device) if tracked else None)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *args: Any
+    ) -> None:
+        """Load as every module does; a state that does not say that it has num_batches_tracked leaves this
+        module's as it is."""
+        if local_metadata.get("version", 1) < 2 and self.num_batches_tracked is not None:
+            state_dict.setdefault(f"{prefix}num_batches_tracked", self.num_batches_tracked)
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the normalized input, in its shape.

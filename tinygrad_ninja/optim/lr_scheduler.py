@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType
 from typing import Any
 
 from ..api.missing import explain
@@ -22,7 +23,8 @@ __all__ = [
 class LambdaLR(LRScheduler):
     """The first rate times lr_lambda(epoch): one function, or a list with one for each group.
 
-    The functions are not part of the `state_dict`. Raises ValueError for a list of another length.
+    The `state_dict` has the attributes of callable objects, and None for functions. Raises ValueError for a
+    list of another length.
     """
 
     def __init__(
@@ -40,6 +42,22 @@ class LambdaLR(LRScheduler):
     def get_lr(self) -> list[float]:
         """Return the rates at `last_epoch`, whatever the optimizer's current rates are."""
         return [base * f(self.last_epoch) for f, base in zip(self.lr_lambdas, self.base_lrs, strict=True)]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return its own state, with a list of the attributes of each function that is an object."""
+        states = [
+            {**vars(f)} if hasattr(f, "__dict__") and not isinstance(f, FunctionType) else None
+            for f in self.lr_lambdas
+        ]
+        return {**super().state_dict(), "lr_lambdas": states}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Continue from where `state_dict` was called; ValueError where it is not the state of such a
+        schedule."""
+        super().load_state_dict({**state_dict, "lr_lambdas": self.lr_lambdas})
+        for f, state in zip(self.lr_lambdas, state_dict.get("lr_lambdas", ()), strict=False):
+            if state is not None:
+                vars(f).update(state)
 
 
 class _Shaped(LRScheduler):
@@ -61,14 +79,13 @@ class _Shaped(LRScheduler):
         """Return the rates at `last_epoch`, given that the optimizer has those of the step before."""
         factor = self._factor(self.last_epoch)
         previous_factor = self._factor(self.last_epoch - 1) if self.last_epoch else 1.0
-        floor = self._floor()
-        # A rate at the floor cannot be scaled by a ratio: it is computed from the first rate.
-        return [
-            floor + (group["lr"] - floor) * (factor / previous_factor)
-            if previous_factor
-            else group["lr"] + (base - floor) * factor
-            for base, group in zip(self.base_lrs, self.optimizer.param_groups, strict=True)
-        ]
+        floor, groups = self._floor(), self.optimizer.param_groups
+        if not previous_factor:  # a rate at the floor cannot be scaled: it is computed from the first rate
+            return [
+                group["lr"] + (base - floor) * factor
+                for base, group in zip(self.base_lrs, groups, strict=True)
+            ]
+        return [floor + (group["lr"] - floor) * (factor / previous_factor) for group in groups]
 
 
 class StepLR(_Shaped):
@@ -134,7 +151,7 @@ class LinearLR(_Shaped):
 
     def _factor(self, epoch: int) -> float:
         """Return the value at `epoch` of the line between the two factors."""
-        progress = min(epoch, self.total_iters) / self.total_iters if self.total_iters else 1.0
+        progress = min(epoch, self.total_iters) / self.total_iters if self.total_iters else 0.0
         return self.start_factor + (self.end_factor - self.start_factor) * progress
 
 

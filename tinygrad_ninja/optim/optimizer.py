@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from weakref import WeakSet
 
 from ..api.creation import tensor
 from ..engine.grad_mode import enable_grad
@@ -13,12 +14,15 @@ from ..engine.tensor import Tensor
 from ..engine.versions import note_change
 from ..nn.module import clear_gradients
 
+_stepped: WeakSet[Optimizer] = WeakSet()
+
 
 class Optimizer:
     """The base: parameters in groups, each group a dict of its own settings.
 
-    params: Tensors, or dicts with "params" and settings that override the defaults. Raises TypeError for
-    anything else; ValueError for none, for the result of an operation, and for one that is in two groups.
+    params: Tensors, pairs of a name and a Tensor, or dicts with "params" and settings that override the
+    defaults. Names are kept in the group, under "param_names". Raises TypeError for anything else; ValueError
+    for none, for the result of an operation, for one that is in two groups, and for names of some only.
     """
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
@@ -59,7 +63,9 @@ class Optimizer:
         params = param_group["params"]
         if isinstance(params, set):
             raise TypeError("optimizer parameters need to be ordered: pass a list instead of a set")
-        members = [params] if isinstance(params, Tensor) else list(params)
+        given = [params] if isinstance(params, Tensor) else list(params)
+        names = [member[0] for member in given if isinstance(member, tuple)]
+        members = [member[1] if isinstance(member, tuple) else member for member in given]
         for member in members:
             if not isinstance(member, Tensor):
                 raise TypeError(
@@ -73,9 +79,16 @@ class Optimizer:
             warnings.warn("optimizer contains a parameter group with duplicate parameters", stacklevel=3)
         if not {*members}.isdisjoint(p for group in self._param_groups for p in group["params"]):
             raise ValueError("some parameters appear in more than one parameter group")
+        if names and len(names) < len(members):
+            raise ValueError(
+                "all optimizer params should be with/without names. Some param names are missing"
+            )
+        if self._param_groups and bool(names) != ("param_names" in self._param_groups[0]):
+            raise ValueError("all optimizer param groups should be with/without names")
         group = {"params": members, **self.defaults, **param_group}
         self._check(group)
-        self._param_groups.append({**group, "params": members})
+        named = {"param_names": names} if names else {}
+        self._param_groups.append({**group, "params": members, **named})
 
     def _check(self, group: dict[str, Any]) -> None:
         """Raise ValueError for a setting that is out of its range, TypeError for one that is no number."""
@@ -96,6 +109,7 @@ class Optimizer:
 
         Returns the closure's loss, or None.
         """
+        _stepped.add(self)
         loss = None
         if closure is not None:
             with enable_grad():
@@ -171,6 +185,12 @@ class Optimizer:
             lines += [f"Parameter Group {i}"]
             lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
         return f"{type(self).__name__} (\n" + "\n".join(lines) + "\n)"
+
+
+def has_stepped(optimizer: Optimizer) -> bool:
+    """Return whether it has taken a step; of one that steps in a way of its own that is not known, and taken
+    for true."""
+    return optimizer in _stepped or type(optimizer).step is not Optimizer.step
 
 
 def check_at_least_0(group: dict[str, Any], **labels: str) -> None:

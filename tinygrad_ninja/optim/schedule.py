@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from ..api.missing import refuse
 from ..engine.hook import observers, observing
-from .optimizer import Optimizer
+from .optimizer import Optimizer, has_stepped
+
+_BOOKKEEPING = {"_step_count", "_is_initial", "_get_lr_called_within_step"}
+"""What PyTorch's schedules have in their state beside what decides their rates."""
 
 
 class LRScheduler:
@@ -27,15 +31,17 @@ class LRScheduler:
         for group in optimizer.param_groups:
             group.setdefault("initial_lr", group["lr"])
         self.base_lrs = [group["initial_lr"] for group in optimizer.param_groups]
-        self.last_epoch = -1
+        self._start()
+
+    def _start(self) -> None:
+        self.last_epoch, self._step_count = -1, 0
         self.step()
 
     def _restart(self) -> None:
         """Go to epoch 0 and the first rates, whatever the current rates are."""
         for base, group in zip(self.base_lrs, self.optimizer.param_groups, strict=True):
             group["lr"] = base
-        self.last_epoch = -1
-        self.step()
+        self._start()
 
     def get_lr(self) -> list[float]:
         """Return the rates at `last_epoch`, one per group; NotImplementedError unless a subclass overrides
@@ -47,7 +53,14 @@ class LRScheduler:
         return self._last_lr
 
     def step(self) -> None:
-        """Advance by one; to be called after the optimizer's step."""
+        """Advance by one; to be called after the optimizer's step, and warns where that was not."""
+        if self._step_count == 1 and not has_stepped(self.optimizer):
+            warnings.warn(
+                "Detected call of `lr_scheduler.step()` before `optimizer.step()`: the first value of the "
+                "learning rate schedule is skipped. Call them in the opposite order.",
+                stacklevel=2,
+            )
+        self._step_count += 1
         self._tell()
         self.last_epoch += 1
         self._set(self.get_lr())
@@ -62,15 +75,15 @@ class LRScheduler:
             group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
-        """Return all attributes but the optimizer and functions: numbers, strings and lists of them."""
-        return {name: value for name, value in vars(self).items() if name not in ("optimizer", "lr_lambdas")}
+        """Return all attributes but the optimizer: numbers, strings and lists of them."""
+        return {name: value for name, value in vars(self).items() if name != "optimizer"}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Continue from where `state_dict` was called; the rates themselves are in the optimizer's state.
 
         Raises ValueError where it is not the state of such a schedule.
         """
-        if state_dict.keys() != self.state_dict().keys():
+        if state_dict.keys() - _BOOKKEEPING != self.state_dict().keys() - _BOOKKEEPING:
             raise ValueError(
                 f"the state of a {type(self).__name__} consists of {', '.join(self.state_dict())}, "
                 f"and not of {', '.join(state_dict)}"
