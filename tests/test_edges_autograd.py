@@ -16,6 +16,47 @@ def twice(call: Any) -> Any:
     return call()
 
 
+@same
+def test_what_was_saved_may_not_be_detached_in_place(t: Any) -> Any:
+    """Nor may what it was computed of; what needs no saved value may."""
+
+    def detached(compute: Any, make: Any = lambda x: x * 1) -> Any:
+        x = leaf(t)
+        a = make(x)
+        y = compute(a)
+        a.detach_()
+        return attempt(y.sum().backward), x.grad, attempt(lambda: t.autograd.grad(compute(a).sum(), x))
+
+    functions = (
+        lambda a: a.sin(), lambda a: a * a, lambda a: a @ a, lambda a: a / a, lambda a: a.log(),
+        lambda a: a + 1, lambda a: a * 2, lambda a: a.exp(), lambda a: a.sqrt(), lambda a: a[1:],
+    )  # fmt: skip
+    return (
+        [detached(f) for f in functions],
+        detached(lambda a: a + 1, lambda x: x * x),
+        detached(lambda a: a.sin(), lambda x: x),
+    )
+
+
+@same
+def test_floor_division_has_no_derivative(t: Any) -> Any:
+    """Unlike the division that is rounded down, whose derivative is 0."""
+    x = leaf(t, -1.0, 2.5)
+    inplace = x * 1
+    inplace //= 2
+    quotients = x // 2, 2 // x, x // x, x.floor_divide(2), t.floor_divide(2.0, x), inplace
+    refused = [attempt(q.sum().backward) for q in quotients], attempt(t.autograd.grad, (x // 2 + x).sum(), x)
+    (t.div(x, 2, rounding_mode="floor") + x).sum().backward()
+    return quotients, refused, x.grad, (x // 2).detach(), t.tensor([7, -7]) // 2
+
+
+@same
+def test_names_of_nodes(t: Any) -> Any:
+    x = leaf(t)
+    functions = (t.exp, t.sum, t.relu, t.mean, lambda x: x + x, lambda x: x[0], lambda x: x.view(3, 1))
+    return {f(x).grad_fn.name(): 0 for f in functions}
+
+
 @cases(
     lambda t: t.tensor([1, 2], requires_grad=True),
     lambda t: t.tensor([True], requires_grad=True),

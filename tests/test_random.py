@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from both import Case, assert_same, assert_same_error, cases
+from both import Case, assert_same, assert_same_error, attempt, cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -311,9 +311,37 @@ def test_a_permutation_that_torch_would_shuffle_otherwise() -> None:
         tinygrad_ninja.randperm(214_748_364)
 
 
-def test_classes_of_probability_zero_are_never_drawn() -> None:
-    with pytest.raises(RuntimeError, match="cannot draw 3 classes without replacement: 2 can be drawn"):
-        tinygrad_ninja.multinomial(tinygrad_ninja.tensor([0.0, 1.0, 0.0, 2.0]), 3)
+@cases(
+    lambda t: t.multinomial(t.tensor([0.0, 0.0, 1.0]), 2),
+    lambda t: t.multinomial(t.tensor([0.0, 0.0, 1.0]), 3),
+    lambda t: t.multinomial(t.tensor([[2.0, 0.0, 1.0], [1.0, 0.5, 0.0]]), 3),
+    lambda t: t.multinomial(t.tensor([0.0, 1.0, 0.0, 2.0]), 4)[:2],
+    lambda t: t.multinomial(t.tensor([0.0, 1.0, 0.0, 2.0]), 4).sort()[0],
+    lambda t: t.multinomial(t.tensor([0.0, 1.0, 0.0, 2.0]), 40, True).unique(),
+)
+def test_classes_of_probability_zero_are_drawn_when_no_others_are_left(case: Case) -> None:
+    assert_same_stream(*[lambda t, g: (t.manual_seed(3), case(t))[1]] * 2, seed=3)
+
+
+@cases(
+    lambda t, p: t.bernoulli(p),
+    lambda t, p: p.bernoulli(0.5),
+    lambda t, p: t.normal(p, 1.0),
+    lambda t, p: t.normal(0.0, p),
+    lambda t, p: t.normal(p, p * 2),
+    lambda t, p: t.normal(p, t.ones(2, 1, requires_grad=True)),
+)
+def test_a_draw_requires_a_gradient_and_gives_none(case: Any) -> None:
+    def drawn(t: Any) -> Any:
+        t.manual_seed(5)
+        p = t.full((3,), 0.5, requires_grad=True)
+        out = case(t, p)
+        refused = attempt((out * p).sum().backward)
+        with t.no_grad():
+            apart = case(t, p)
+        return out, refused, None if refused else p.grad, apart.requires_grad
+
+    assert_same(drawn, ulps=ULPS)
 
 
 # -- sequences of calls --------------------------------------------------------------------------------------

@@ -22,12 +22,14 @@ _OF_NUMBERS = (ops.add, ops.sub, ops.mul, ops.div)
 """The operations that PyTorch also computes for two Python numbers."""
 
 
-def complete(entry: Operation, name: str, a: Any, b: Any) -> Tensor:
+def complete(
+    entry: Operation, name: str, a: Any, b: Any, apply: Callable[[Any, Any], Any] | None = None
+) -> Tensor:
     if not isinstance(a, Tensor) and not isinstance(b, Tensor):
         if entry in _OF_NUMBERS and isinstance(a, (int, float)) and isinstance(b, (int, float)):
             return entry.call(tensor(a), b)
         raise TypeError(f"{name}(): at least one argument must be a Tensor, not {type(a).__name__}")
-    out = entry.call(a, b)
+    out = (apply or entry.call)(a, b)
     if out is NotImplemented:
         operand = b if isinstance(a, Tensor) else a
         raise TypeError(
@@ -91,7 +93,6 @@ def _offer(call: Callable[..., Any], name: str) -> None:
 
 offer_binary(ops.mul, "multiply", operators=("__mul__",))
 offer_binary(rounding.remainder, operators=("__mod__", "__rmod__"))
-offer_binary(rounding.floor_divide, operators=("__floordiv__", "__rfloordiv__"))
 offer_binary(comparison.eq, operators=("__eq__",), number_first=False)
 offer_binary(comparison.ne, "not_equal", operators=("__ne__",), number_first=False)
 offer_binary(comparison.lt, "less", operators=("__lt__",), number_first=False)

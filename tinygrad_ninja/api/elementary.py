@@ -13,7 +13,7 @@ from ..ops import comparison, hyperbolic, logarithms, rounding, trigonometry
 from ..ops import elementwise as ops
 from . import arithmetic
 from .arithmetic import complete, div, masked_fill, of_two_tensors, offer_binary, offer_unary, where
-from .forms import alias, in_place, require_tensors
+from .forms import alias, in_place, require_tensors, without_derivative
 from .numeric_types import finfo
 from .operands import check_fits
 from .register import method, method_only
@@ -45,6 +45,22 @@ def atan2(input: Tensor, other: Tensor) -> Tensor:
 
 
 alias("atan2", "arctan2")
+
+
+def _floored(a: Any, b: Any) -> Any:
+    """Return ⌊a / b⌋, of which PyTorch has no derivative."""
+    return without_derivative("floor_divide", rounding.floor_divide.call(a, b))
+
+
+@method
+def floor_divide(input: Any, other: Any) -> Tensor:
+    """Return ⌊input / other⌋, in the dtype that the two have together; backward through it raises
+    RuntimeError."""
+    return complete(rounding.floor_divide, "floor_divide", input, other, _floored)
+
+
+for _operator, _call in {"__floordiv__": _floored, "__rfloordiv__": lambda a, b: _floored(b, a)}.items():
+    setattr(Tensor, _operator, _call)
 
 
 @method

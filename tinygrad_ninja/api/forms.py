@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from ..engine.tensor import Tensor
 from .register import OFFERED, no_tensor
@@ -37,3 +37,15 @@ def require_tensors(function: str, **arguments: Any) -> None:
     for argument, given in arguments.items():
         if not isinstance(given, Tensor):
             raise no_tensor(function, argument, given)
+
+
+def without_derivative(function: str, out: Any) -> Any:
+    """Return the result of a function of which PyTorch has no derivative: backward through it raises
+    RuntimeError."""
+
+    def refuse(gradient: Tensor) -> NoReturn:
+        raise RuntimeError(f"derivative for aten::{function} is not implemented: detach() its result")
+
+    if isinstance(out, Tensor) and out.edge is not None:
+        out.register_hook(refuse)
+    return out

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from ..arrays.dispatch import namespace_of
-from ..ops.operation import parts
 from ..ops.shape import clone
 from . import versions
 from .anomaly import check_gradient, is_anomaly_check_nan_enabled
@@ -197,7 +196,7 @@ def _run(
                 "call backward with retain_graph=True the first time"
             )
         if versions.last_change > node.order:
-            _check_unchanged(node)
+            versions.check_unchanged(node)
         if recorded:
             values = _as_tensors(node, values)
         # 5. Each rule turns the gradient of the output into that of one input; those of several uses add up.
@@ -224,21 +223,6 @@ def _run(
         if not retain_graph and op.frees(node.edges, values):
             node.values, node.edges = None, ()
     return result
-
-
-def _check_unchanged(node: Node) -> None:
-    assert node.op is not None
-    assert node.values is not None
-    for place in node.op.kept(node.edges):
-        for array in parts(node.values[place]):
-            if hasattr(array, "dtype") and versions.changed_since(array, node.order):
-                inputs = range(1, len(node.edges) + 1)
-                what = "output" if place == 0 else f"input {place}" if place in inputs else "saved Tensor"
-                raise RuntimeError(
-                    f"one of the variables needed for gradient computation has been modified by an inplace "
-                    f"operation: the {what} of {node.op.name}, of shape {tuple(array.shape)}; "
-                    f"change a clone() of it instead"
-                )
 
 
 def _as_tensors(node: Node, values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -32,10 +32,12 @@ class Node:
     order: when it was made. Inputs are made before outputs, so an edge leads to a smaller number.
     hooks: what is done with the gradient on its way; None for most.
     lines: the lines of the program that led to it; there only where `detect_anomaly` watched.
+    detached: there only where the Tensor of this result was detached in place.
     """
 
-    __slots__ = ("__weakref__", "_grad", "edges", "hooks", "lines", "op", "order", "values")
+    __slots__ = ("__weakref__", "_grad", "detached", "edges", "hooks", "lines", "op", "order", "values")
     lines: list[FrameSummary]
+    detached: bool
 
     def __init__(
         self, op: Operation | None, edges: tuple[Node | None, ...], values: tuple[Any, ...] | None
@@ -69,7 +71,6 @@ class Node:
         """Under "traceback_", the lines that led to this operation, where `detect_anomaly` watched."""
         return {"traceback_": self.lines} if hasattr(self, "lines") else {}
 
-    @property
     def name(self) -> str:
         """Return the name that PyTorch gives to such a node, as `grad_fn` prints it."""
         return "AccumulateGrad" if self.op is None else self.op.torch_name
@@ -80,7 +81,7 @@ class Node:
         return tuple((edge, 0) for edge in self.edges)
 
     def __repr__(self) -> str:
-        return f"<{self.name}>"
+        return f"<{self.name()}>"
 
 
 def ancestors(roots: Iterable[Any], edges: Callable[[Any], Iterable[Any]] = attrgetter("edges")) -> list[Any]:

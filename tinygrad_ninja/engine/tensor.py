@@ -14,7 +14,7 @@ from .absent import Offering
 from .attributes import Size, device
 from .hook import observers, observing
 from .node import Node, succeed
-from .versions import note_change
+from .versions import note_change, note_writes
 
 
 class Tensor(metaclass=Offering):
@@ -167,8 +167,14 @@ class Tensor(metaclass=Offering):
         return wrap(self.array)
 
     def detach_(self) -> Tensor:
-        """Forget the history of this Tensor itself; a gradient that it keeps stays."""
+        """Forget the history of this Tensor itself; a gradient that it keeps stays.
+
+        Backward raises RuntimeError where it comes to what was computed of a result before and needs it.
+        """
         if self.edge is not None:
+            if self.edge.op is not None:
+                self.edge.detached = True
+                note_writes(())  # backward looks closer at what is older
             parked = self.edge.grad
             self._set_history(None)
             self._parked_grad = parked

@@ -7,8 +7,9 @@ from typing import Any
 from weakref import ref
 
 from ..arrays.dispatch import namespace_of
+from ..ops.operation import parts
 from .hook import observers, observing
-from .node import clock
+from .node import Node, clock
 
 
 class Version:
@@ -62,3 +63,25 @@ def version_of(array: Any) -> int:
     """Return how often the memory of `array` has been written to."""
     version = _versions.get(id(namespace_of(array).storage(array)))
     return 0 if version is None else version.count
+
+
+def check_unchanged(node: Node) -> None:
+    """Raise RuntimeError where a value that backward needs was changed in place, or the Tensor that it was
+    the value of detached in place."""
+    assert node.op is not None
+    assert node.values is not None
+    for place in node.op.kept(node.edges):
+        if 0 < place <= len(node.edges) and hasattr(node.edges[place - 1], "detached"):
+            raise RuntimeError(
+                "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_(): use "
+                "detach() instead"
+            )
+        for array in parts(node.values[place]):
+            if hasattr(array, "dtype") and changed_since(array, node.order):
+                inputs = range(1, len(node.edges) + 1)
+                what = "output" if place == 0 else f"input {place}" if place in inputs else "saved Tensor"
+                raise RuntimeError(
+                    f"one of the variables needed for gradient computation has been modified by an inplace "
+                    f"operation: the {what} of {node.op.name}, of shape {tuple(array.shape)}; "
+                    f"change a clone() of it instead"
+                )

@@ -1,7 +1,7 @@
 """PyTorch's functions that draw random numbers, and the default generator.
 
 The numbers are drawn on the CPU and then moved to `device`, so that every device sees the same ones. A size
-is given as ints or as one sequence of them. No gradient flows through a draw.
+is given as ints or as one sequence of them. A gradient that flows through a draw becomes 0.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import numpy as np
 
 from ..api.creation import _finish
 from ..api.dimensions import sizes
+from ..api.forms import without_derivative
 from ..api.register import OFFERED, function, method, method_only
 from ..api.selection import EVERYWHERE
 from ..arrays.dispatch import namespace_of
 from ..arrays.dtypes import as_dtype, from_numpy_dtype, get_default_dtype, int64
 from ..arrays.dtypes import dtype as Dtype
 from ..arrays.numpy_memory import memory_order
+from ..engine.grad_mode import is_grad_enabled
 from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor
 from ..ops.indexing import put
@@ -174,7 +176,7 @@ def normal(
     result: Any = _finish(drawn.reshape(shape), tensors[0].device, False)
     if isinstance(spread, Tensor):
         result.mul_(spread)
-    return result.add_(center).requires_grad_(requires_grad)
+    return _drawn_from(result.add_(center).requires_grad_(requires_grad), *tensors)
 
 
 def _without_history(parameter: Any) -> Any:
@@ -219,9 +221,21 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
         _check_all((probability >= 0).logical_and(probability <= 1), message)
     elif not 0 <= p <= 1:
         raise RuntimeError(message)
-    drawn = _or_default(generator).uniform(input.numel(), np.float64 if p is not None else input.dtype.numpy)
-    u: Any = _finish(drawn.reshape(input.shape), input.device, False)
-    return (u < probability).to(input.dtype)
+    numbers = _or_default(generator).uniform(
+        input.numel(), np.float64 if p is not None else input.dtype.numpy
+    )
+    u: Any = _finish(numbers.reshape(input.shape), input.device, False)
+    drawn = _drawn_from((u < probability).to(input.dtype), input)
+    return drawn if p is None else without_derivative("bernoulli", drawn)
+
+
+def _drawn_from(numbers: Tensor, *parameters: Tensor) -> Tensor:
+    """Return the numbers with the history of the parameters that they were drawn by, each of which receives a
+    gradient of 0."""
+    for parameter in parameters:
+        if parameter.requires_grad and is_grad_enabled():
+            numbers = put.call(parameter.expand(*numbers.shape), numbers, EVERYWHERE)
+    return numbers
 
 
 def bernoulli_like(x: Tensor, p: float) -> Tensor:

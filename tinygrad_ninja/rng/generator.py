@@ -323,12 +323,12 @@ class Generator:
         num_samples).
 
         One sample, and samples without replacement, are the classes where p / q is largest, with q
-        exponential: q / p are the times of a race that each class wins with its probability. Several samples
-        with replacement look uniforms up in the cumulative distribution.
+        exponential: q / p are the times of a race that each class wins with its probability; as in PyTorch
+        those of weight 0 come last. Several samples with replacement look uniforms up in the cumulative
+        distribution.
 
         Raises RuntimeError for another shape, for an entry that is negative, infinite or NaN, a row that sums
-        to zero, and a row with fewer non-zero entries than samples without replacement; NotImplementedError
-        for another dtype.
+        to zero, and for more samples than classes without replacement; NotImplementedError for another dtype.
         """
         _real(p.dtype, "multinomial")
         if p.ndim not in (1, 2):
@@ -339,10 +339,9 @@ class Generator:
             raise RuntimeError("multinomial: a probability is negative, infinite or NaN")
         if not p.any(axis=-1).all():
             raise RuntimeError("multinomial: the probabilities of a row sum to zero")
-        possible = int(np.count_nonzero(p, axis=-1).min(initial=p.shape[-1]))
-        if not replacement and num_samples > possible:
+        if not replacement and num_samples > p.shape[-1]:
             raise RuntimeError(
-                f"multinomial cannot draw {num_samples} classes without replacement: {possible} can be drawn"
+                f"multinomial cannot draw {num_samples} classes of {p.shape[-1]} without replacement"
             )
         if num_samples == 1 or not replacement:
             q = in_memory_order_of(self.exponential(p.size, p.dtype), p)
