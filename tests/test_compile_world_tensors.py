@@ -214,6 +214,7 @@ SCENES |= {
 def a_schedule() -> tuple[Any, Change, str]:
     optimizer = torch.optim.SGD([torch.ones(1).requires_grad_()], lr=0.1)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    optimizer.step()
     return lambda: schedule.step(), schedule.step, "`schedule.last_epoch` was 0 and is 1"
 
 

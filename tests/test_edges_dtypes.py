@@ -159,6 +159,74 @@ def test_scalars_are_weak(case: Case) -> None:
     assert_same(case)
 
 
+@cases(
+    lambda t: t.tensor([1.0, 2.0]) * np.array([1, 0]),
+    lambda t: t.tensor([1, 2]) * np.array([1.5, 2]),
+    lambda t: t.tensor([1.0, 2.0]) + np.array([1, 0], dtype=np.int32),
+    lambda t: t.tensor([1.0, 2.0]) + np.array([1, 0], dtype=np.int16),
+    lambda t: t.tensor([1, 2]) / np.array([1, 2]),
+    lambda t: t.tensor([1.0, 2.0]) ** np.array([1, 2]),
+    lambda t: t.tensor(2.0) - np.array([1, 2]),
+    lambda t: t.tensor([1.0, 2.0]) - np.array([True, False]),
+    lambda t: t.tensor([1.0, 2.0]) * np.array([True, False]),
+    lambda t: t.ones(2) - np.bool_(True),
+    lambda t: t.ones(2) + np.bool_(True),
+    lambda t: t.ones(2, 2) @ np.ones((2, 2), dtype="float32"),
+    lambda t: t.ones(2, 2) @ np.ones((2, 2)),
+    lambda t: t.tensor([[1, 2]]) @ np.ones(2),
+    lambda t: np.int64(3) / t.arange(0.1, 5, 0.1),
+    lambda t: np.float32(3.3) / t.arange(0.1, 5, 0.1),
+    lambda t: 3 / t.arange(0.1, 5, 0.1),
+)
+def test_numpys_dtypes_beside_its_arrays(case: Case) -> None:
+    assert_same(case, ulps=0)
+
+
+@cases(
+    lambda t: np.multiply(t.ones(2), 2),
+    lambda t: np.multiply(t.ones(2), np.ones(2)),
+    lambda t: np.multiply(np.ones(2), t.ones(2)),
+    lambda t: np.add(t.ones(2), t.ones(2)),
+    lambda t: np.exp(t.zeros(2)),
+    lambda t: np.sqrt(t.tensor([1, 4])),
+    lambda t: np.isnan(t.tensor([1.0, float("nan")])),
+    lambda t: np.isnan(t.tensor(1.0)),
+    lambda t: np.greater(t.ones(2), 0),
+    lambda t: np.logical_and(t.tensor([True, False]), True),
+    lambda t: np.maximum(t.ones(2), np.array([0.0, 3.0])),
+    lambda t: np.matmul(t.ones(2, 2), t.ones(2, 2)),
+    lambda t: np.matmul(np.ones((2, 2)), t.ones(2, 2)),
+    lambda t: np.divmod(t.tensor([3.0]), 2),
+    lambda t: np.modf(t.tensor([3.5])),
+    lambda t: np.add.reduce(t.ones(2, 3)),
+    lambda t: np.add(t.ones(2), 1, out=np.zeros(2, dtype="float32")),
+    lambda t: (np.stack([t.ones(2), t.zeros(2)]), np.concatenate([t.ones(2), t.zeros(1)])),
+)
+def test_numpys_functions_of_tensors(case: Case) -> None:
+    assert_same(case)
+
+
+@cases(
+    lambda t: np.isnan(t.ones(2, requires_grad=True)),
+    lambda t: np.multiply(t.ones(2, requires_grad=True), 2),
+    lambda t: np.multiply(2, t.ones(2, requires_grad=True)),
+    lambda t: np.matmul(t.ones(2, 2, requires_grad=True), t.ones(2, 2)),
+)
+def test_numpys_functions_want_a_tensor_without_history(case: Case) -> None:
+    assert_same_error(case, "Can't call numpy() on Tensor that requires grad")
+
+
+def test_an_array_is_changed_in_place_by_a_tensor() -> None:
+    """PyTorch refuses this; what it is changed to is an array as before."""
+    t, array = tinygrad_ninja, np.ones(2)
+    array -= t.tensor([1.0, 3.0])
+    assert array.tolist() == [0.0, -2.0]
+    with pytest.raises(RuntimeError, match=r"Can't call numpy\(\) on Tensor that requires grad"):
+        array += t.ones(2, requires_grad=True)
+    with pytest.raises(TypeError, match="return arrays must be of ArrayType"):
+        np.add(array, 1, out=t.ones(2))
+
+
 @pytest.mark.parametrize("operation", ["add", "sub", "mul", "truediv", "pow", "matmul", "eq", "lt"])
 def test_array_on_the_left_defers_to_the_tensor(operation: str) -> None:
     """PyTorch refuses most of these; an answer must be a Tensor, not an array of Tensors."""

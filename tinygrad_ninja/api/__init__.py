@@ -31,6 +31,7 @@ from . import (
     sorting,
     statistics,
     sums,
+    ufuncs,
 )
 from .missing import mark_missing
 from .register import OFFERED
@@ -67,6 +68,7 @@ __all__ = [
     "sorting",
     "statistics",
     "sums",
+    "ufuncs",
 ]
 
 mark_missing(Tensor)

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ..arrays import dtypes
 from ..engine.devices import same_device
 from ..engine.promotion import promote
@@ -188,7 +190,7 @@ alias(div.__name__, "divide")
 
 
 def _reflected_division(self: Tensor, other: Any) -> Any:
-    if isinstance(other, (int, float)):  # as in PyTorch: backward needs only 1 / self
+    if isinstance(other, (int, float, np.generic)):  # as in PyTorch: backward needs only 1 / self
         return ops.mul.call(ops.reciprocal.call(self), other)
     return ops.div.call(other, self)
 

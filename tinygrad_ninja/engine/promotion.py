@@ -13,6 +13,9 @@ from ..ops.operation import Operation
 from .hook import observers, observing
 from .tensor import Tensor, bare
 
+_NUMPYS = (np.ndarray, np.bool_)
+"""What NumPy decides the dtype beside; its other numbers count as Python's."""
+
 
 def as_floating(x: Any) -> Any:
     """Return a Tensor of integers in the default floating point dtype; another Tensor unchanged."""
@@ -25,10 +28,11 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
     """Return two operands as the operation takes them: Tensors of one dtype on one device, or one and a
     number.
 
-    A Tensor of another dtype is cast by a recorded operation. Return NotImplemented twice where an operand is
+    A Tensor of another dtype is cast by a recorded operation; beside an array of NumPy's, which decides as
+    PyTorch lets it, to the dtype that NumPy would take. Return NotImplemented twice where an operand is
     not a number. Raise RuntimeError where the devices differ.
     """
-    foreign = isinstance(a, np.ndarray) or isinstance(b, np.ndarray)
+    foreign = isinstance(a, _NUMPYS) or isinstance(b, _NUMPYS)
     a, b = _operand(op, a), _operand(op, b)
     if a is NotImplemented or b is NotImplemented:
         return NotImplemented, NotImplemented
@@ -36,15 +40,17 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
     if all(isinstance(tensor.array, float) for tensor in tensors):
         return a, b
     check_device(op.name, [tensor.array for tensor in tensors])
-    dtype, seen = _common_dtype(tensors, [x for x in (a, b) if not isinstance(x, Tensor)], foreign)
+    dtype, seen = _common_dtype(tensors, [x for x in (a, b) if not isinstance(x, Tensor)])
+    if foreign and len(tensors) == 2:
+        dtype = dtypes.from_numpy_dtype(np.result_type(*[d.numpy for d in seen]))
     of_bools = dtype is dtypes.bool and (op is not elementwise.pow or isinstance(b, Tensor))
     difference = op in (elementwise.sub, elementwise.rsub)
-    if op.numeric and (of_bools or (difference and dtypes.bool in seen)):
+    if op.numeric and (of_bools or (difference and dtypes.bool in seen and not foreign)):
         raise RuntimeError(
             f"{op.name} is not supported with a bool tensor; to invert a mask use `~` or logical_not()"
         )
     if op.floating and not dtype.is_floating_point:
-        dtype = dtypes.get_default_dtype()
+        dtype = dtypes.float64 if foreign and len(tensors) == 2 else dtypes.get_default_dtype()
     a, b = _cast(a, dtype), _cast(b, dtype)
     wrapped = dtypes.wrapped(a, dtype), dtypes.wrapped(b, dtype)
     return (a, b) if op is elementwise.pow else wrapped
@@ -53,14 +59,11 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
 def common_dtype(*operands: Any) -> dtypes.dtype:
     """Return the dtype in which Tensors and Python's numbers meet."""
     numbers = [x for x in operands if not isinstance(x, Tensor)]
-    return _common_dtype([x for x in operands if isinstance(x, Tensor)], numbers, False)[0]
+    return _common_dtype([x for x in operands if isinstance(x, Tensor)], numbers)[0]
 
 
-def _common_dtype(
-    tensors: list[Tensor], numbers: list[Any], foreign: bool
-) -> tuple[dtypes.dtype, list[dtypes.dtype]]:
-    """Return the dtype in which Tensors and numbers meet, and all those that meet. A NumPy array beside them
-    (foreign) counts as one with dimensions."""
+def _common_dtype(tensors: list[Tensor], numbers: list[Any]) -> tuple[dtypes.dtype, list[dtypes.dtype]]:
+    """Return the dtype in which Tensors and numbers meet, and all those that meet."""
     of_numbers = [dtypes.scalar_dtype(number) for number in numbers]
     of_tensors = [dtype_of(tensor.array) for tensor in tensors]
     # A number that compile reads anew at every call is an array, and still counts as a number.
@@ -71,7 +74,7 @@ def _common_dtype(
         if is_number and not all(reread):
             of_numbers.append(dtypes.scalar_dtype(tensor.array.dtype.type().item()))
         else:
-            (dimensioned if tensor.array.ndim or foreign else zero_dim).append(dtype)
+            (dimensioned if tensor.array.ndim else zero_dim).append(dtype)
     return dtypes.result_dtype(dimensioned, zero_dim, of_numbers), [*of_tensors, *of_numbers]
 
 

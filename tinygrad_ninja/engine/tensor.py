@@ -26,7 +26,6 @@ class Tensor(metaclass=Offering):
     """
 
     __slots__ = ("__weakref__", "_array", "_parked_grad", "edge")
-    __array_ufunc__ = None  # so that ndarray * Tensor is left to Tensor
     _array: Any
     edge: Node | None
 
