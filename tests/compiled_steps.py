@@ -1,9 +1,14 @@
 """What the tests of compiled steps share."""
 
+import os
 import re
+import subprocess
+import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -174,3 +179,24 @@ def same(have: list[Any], want: list[Any]) -> None:
         finite = b[np.isfinite(b)]
         scale = max(1.0, np.abs(finite).max(initial=0.0))
         np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * scale)
+
+
+def surroundings(**more: str) -> dict[str, str]:
+    """This process's environment, in which the package is found, with more variables."""
+    root = str(Path(__file__).parent.parent)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), root]), **more}
+
+
+def run(
+    script: str, folder: Path | None = None, preexec: Callable[[], None] | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process of its own, in a folder."""
+    return subprocess.run(
+        [sys.executable, "-W", "always", "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=folder,
+        env=surroundings(**environment),
+        preexec_fn=preexec,
+    )

@@ -1,6 +1,5 @@
 """Compiled steps and other programs: sanitizers, a machine without a compiler, two processes, the cache."""
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -8,26 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from compiled_steps import second
+from compiled_steps import run, second, surroundings
 
 import tinygrad_ninja as torch
 from tinygrad_ninja.program.compile import compile
-
-
-def surroundings(**more: str) -> dict[str, str]:
-    root = str(Path(__file__).parent.parent)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), root]), **more}
-
-
-def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "always", "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=surroundings(**environment),
-    )
-
 
 STEP = """
     import tinygrad_ninja as torch

@@ -25,7 +25,7 @@ torch_step the step that runs these lines: the device's part, and the host's
 replay     torch's compiler, and the CUDA graph
 """
 
-from .compiled import Compiled, CompileWarning, compile
-from .refusals import UnsupportedError
+from .compiled import Compiled, compile
+from .refusals import CompileWarning, UnsupportedError
 
 __all__ = ["CompileWarning", "Compiled", "UnsupportedError", "compile"]

@@ -1,4 +1,4 @@
-"""From C to a function that can be called: the compiler, its flags, and the cache of what was compiled.
+"""From C to a function that can be called: the compiler and its flags.
 
 The flags keep NaN, infinities and signed zeros: `-fno-math-errno` and `-fno-trapping-math` only say that
 nothing looks at errno and at the processor's exception flags, and sums are vectorised because the emitted
@@ -9,22 +9,22 @@ what x² was rounded by. The matrix products alone ask for fused operations.
 
 from __future__ import annotations
 
-import ctypes
-import hashlib
 import importlib.util
 import os
 import platform
-import secrets
 import shlex
 import shutil
 import subprocess
 import sys
 import time
-from functools import lru_cache
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...api.threads import get_num_threads
+from . import library_cache
 from .c_source import CSource
 from .sharing import COUNT, DEFINITION, REGION, is_shared
 
@@ -46,9 +46,12 @@ class NoCompilerError(RuntimeError):
 @lru_cache(maxsize=1)
 def compiler() -> tuple[str, ...]:
     """Return the command that compiles C: $CC, or the system's cc, gcc or clang, or ziglang's. Raise
-    NoCompilerError where there is none."""
+    NoCompilerError where there is none, or $CC is no command."""
     for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
-        command = shlex.split(name)
+        try:
+            command = shlex.split(name)
+        except ValueError as error:
+            raise NoCompilerError(f"$CC, {name!r}, is not a command: {error}") from None
         if command and shutil.which(command[0]):
             return tuple(command)
     if importlib.util.find_spec("ziglang") is not None:
@@ -71,7 +74,7 @@ def target() -> Target:
     x86 = X86 if platform.machine().lower() in ("x86_64", "amd64") else ()
     for more in (x86, ()):
         command = [*compiler(), *FLAGS, *more]
-        (probe,) = _run([*command, "-dM", "-E", "-x", "c", os.devnull])
+        (probe,) = _run([[*command, "-dM", "-E", "-x", "c", os.devnull]])
         if probe.returncode == 0:
             return Target(command, probe.stdout)
     raise NoCompilerError(f"{compiler()[0]} failed: {probe.stderr.strip()[:500]}")
@@ -93,122 +96,126 @@ _OWN_GROUP: dict[str, Any] = {"process_group": 0}
 if sys.platform == "win32":
     _OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
 
+_GUARD = """
+exec 3<&0
+"$@" </dev/null 3<&- & compiler=$!
+{ read -r _; kill -9 0; } <&3 >/dev/null 2>&1 & guard=$!
+exec 3<&-
+wait $compiler; status=$?
+kill $guard
+exit $status
+"""
+"""Runs a command whose whole group of processes ends when the input does, of which this program alone has the
+other end: however this program ends."""
+_SHELL = Path("/bin/sh")
 
-def _run(*commands: list[str]) -> list[subprocess.CompletedProcess[str]]:
-    """Run commands side by side. Raise NoCompilerError where one can't be run."""
+
+def _run(commands: list[list[str]], temporary: Path | None = None) -> list[subprocess.CompletedProcess[str]]:
+    """Run compilers side by side. temporary: the folder for their own files in between. Raise NoCompilerError
+    where one can't be run."""
+    if guarded := sys.platform != "win32" and _SHELL.exists():
+        commands = [[str(_SHELL), "-c", _GUARD, "guard", *command] for command in commands]
+    places = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)) if temporary is not None else {}
+    reading, writing = os.pipe()
     processes: list[subprocess.Popen[str]] = []
     ends = time.monotonic() + 300
     try:
         for command in commands:
-            pipe = subprocess.PIPE
-            processes.append(subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **_OWN_GROUP))
-        said = [process.communicate(timeout=max(0, ends - time.monotonic())) for process in processes]
+            processes.append(  # noqa: PERF401 - those that run are to be ended if another can't be run
+                subprocess.Popen(
+                    command, stdin=reading if guarded else subprocess.DEVNULL, stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE, text=True, errors="replace", env={**os.environ, **places},
+                    **_OWN_GROUP,
+                )
+            )  # fmt: skip
+        texts = [process.communicate(timeout=max(0, ends - time.monotonic())) for process in processes]
         return [
-            subprocess.CompletedProcess(command, process.returncode, *texts)
-            for command, process, texts in zip(commands, processes, said, strict=True)
+            subprocess.CompletedProcess(process.args, process.returncode, *text)
+            for process, text in zip(processes, texts, strict=True)
         ]
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NoCompilerError(f"{commands[0][0]} can't be run: {error}") from None
+        raise NoCompilerError(f"{compiler()[0]} can't be run: {error}") from None
     finally:
+        os.close(reading)
+        os.close(writing)  # which ends those that are guarded
         for process in processes:
             if process.poll() is None:
                 process.kill()
-                process.wait()
+            process.wait()
 
 
-def cache_folder() -> Path:
-    """Return the user's own folder for compiled steps: $TINYGRAD_NINJA_CACHE, or the platform's place for
-    caches."""
-    chosen = os.environ.get("TINYGRAD_NINJA_CACHE")
-    if chosen:
-        return Path(chosen)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "tinygrad_ninja" / "compiled"
+def _compile(command: list[str], files: list[str], scratch: Path) -> bytes:
+    """Return the library that files of C compile to, in a folder for what comes in between. Raise OSError
+    where that has no room, NoCompilerError where the compiler fails for another reason."""
+    texts, built = [scratch / f"step{i}.c" for i in range(len(files))], scratch / "step.library"
+    for text, file in zip(texts, files, strict=True):
+        text.write_text(file, encoding="utf-8")
+    command = [*command, "-x", "c"]  # a compiler of C++ would take it for C++
+    results = []
+    if len(texts) > 1:
+        objects = [text.with_suffix(".o") for text in texts]
+        pairs = zip(texts, objects, strict=True)
+        results += _run([[*command, "-c", str(text), "-o", str(o)] for text, o in pairs], scratch)
+        command, texts = command[:-2], objects
+    if not any(result.returncode for result in results):
+        maths = [] if sys.platform == "win32" else ["-lm"]
+        results += _run([[*command, *map(str, texts), "-o", str(built), *maths]], scratch)
+    if not built.exists():
+        (scratch / "room").write_bytes(bytes(2**20 + 8 * sum(map(len, files))))  # raises, if that is why
+        errors = "".join(result.stderr for result in results).strip()
+        raise NoCompilerError(f"{compiler()[0]} failed: {errors[:2000]}")
+    return built.read_bytes()
 
 
-def _succeed(results: list[subprocess.CompletedProcess[str]]) -> None:
-    for result in results:
-        if result.returncode != 0:
-            raise NoCompilerError(f"{compiler()[0]} failed: {result.stderr.strip()[:2000]}")
-
-
-def _compile(units: list[str], command: list[str], library: Path) -> None:
-    """Compile the files of a source to a library, which is written beside its place and moved there: another
-    process sees all of it or nothing. Raise NoCompilerError where it can't be compiled."""
-    # Not a name of tempfile's: another thread may be recording, and would take it for a number it drew.
-    scratch = library.parent / secrets.token_hex(16)
-    scratch.mkdir(mode=0o700)
+def _library(text: str, files: list[str], command: list[str]) -> Any:
+    """Return the library that a command makes of files of C, from the cache where it is there already: it is
+    found by the whole text, the command and the processor."""
+    identity = "\n".join([text, *command, target().macros, platform.platform()])
     try:
-        built, maths = scratch / library.name, [] if sys.platform == "win32" else ["-lm"]
-        files = [scratch / f"step{i}.c" for i in range(len(units))]
-        for file, unit in zip(files, units, strict=True):
-            file.write_text(unit, encoding="utf-8")
-        if len(files) > 1:
-            _succeed(_run(*([*command, "-c", str(file), "-o", f"{file}.o"] for file in files)))
-            files = [Path(f"{file}.o") for file in files]
-        _succeed(_run([*command, *map(str, files), "-o", str(built), *maths]))
-        try:
-            built.replace(library)
-        except OSError:
-            if not library.exists():  # Windows refuses where another process has the same library open
-                raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        return library_cache.load(identity, partial(_compile, command, files))
+    except OSError as error:
+        raise NoCompilerError(str(error)) from None
 
 
-def _place(source: str, command: list[str]) -> Path:
-    """Return where the library lies in the cache that a command makes of a source: by the hash of both, and
-    of the compiler and the processor."""
-    identity = "\n".join([source, *command, target().macros, platform.platform()])
-    name = hashlib.sha256(identity.encode()).hexdigest()[:32]
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return folder / f"{name}{'.dll' if sys.platform == 'win32' else '.so'}"
-
-
-def _load(library: Path) -> Any:
-    """Return a library. If its threads are the first of OpenMP's here, they sleep where they wait: otherwise
-    they would spin, on processors that another process may need. A choice of the user's own stays."""
+@contextmanager
+def _passive() -> Iterator[None]:
+    """If the threads of a library loaded inside are the first of OpenMP's here, let them sleep where they
+    wait: otherwise they would spin, on processors that another process may need. A choice of the user's own
+    stays."""
     chosen = os.environ.get(WAITING)
     os.environ.setdefault(WAITING, "passive")
     try:
-        loaded = ctypes.CDLL(str(library))
-        if hasattr(loaded, _ASKED):  # gcc's OpenMP has read the choice, clang's does when it is first asked
-            getattr(loaded, _ASKED)()
-        return loaded
+        yield
     finally:
         if chosen is None:
             os.environ.pop(WAITING, None)
+
+
+def _sharing_library(text: str, files: list[str]) -> Any:
+    """Return a library whose loops several threads share."""
+    with _passive():
+        library = _library(text, files, [*target().command, OPENMP])
+        if hasattr(library, _ASKED):  # gcc's OpenMP has read the choice, clang's does when it is first asked
+            getattr(library, _ASKED)()
+        return library
 
 
 @lru_cache(maxsize=1)
 def has_openmp() -> bool:
     """Return whether the compiler and this system have OpenMP: clang may come without its library."""
     probe = f"{DEFINITION}\nvoid probe(void) {{\n{REGION}\n  {COUNT} = 1;\n}}\n"
-    command = [*target().command, OPENMP]
-    library = _place(probe, command)
     try:
-        if not library.exists():
-            _compile([probe], command, library)
-        return hasattr(_load(library), _ASKED)
-    except (NoCompilerError, OSError):
+        return hasattr(_sharing_library(probe, [probe]), _ASKED)
+    except NoCompilerError:
         return False
 
 
-def build(source: CSource) -> Any:
-    """Return the library that `source` compiles to, from the cache where it is there already. As many
-    compilers work on it side by side as there may be threads. Without OpenMP one thread runs what several
-    would share. Raise NoCompilerError where it can't be compiled."""
-    command, text = target().command, str(source)
-    shared = is_shared(text) and has_openmp()
-    if shared:
-        command = [*command, OPENMP]
-    library = _place(text, command)
-    if not library.exists():
-        _compile(source.units(get_num_threads()), command, library)
-    return _load(library) if shared else ctypes.CDLL(str(library))
+def build(source: CSource | str) -> Any:
+    """Return the library that C compiles to, from the cache where it is there already. As many compilers work
+    on it side by side as there may be threads. Without OpenMP one thread runs what several would share. Raise
+    NoCompilerError where it can't be compiled, or kept nowhere."""
+    text = str(source)
+    files = source.units(get_num_threads()) if isinstance(source, CSource) else [text]
+    if is_shared(text) and has_openmp():
+        return _sharing_library(text, files)
+    return _library(text, files, target().command)

@@ -6,7 +6,6 @@ import functools
 import re
 import sys
 import types
-import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
@@ -15,18 +14,17 @@ from threading import RLock
 from typing import Any
 
 from ...engine.anomaly import Anomaly
-from ...engine.callers import PACKAGE
 from ...engine.hook import find, observers
 from ...nn.module import Module
 from ..instructions import Program
-from .build import NoCompilerError, compiler
+from .build import NoCompilerError
 from .caller import ChangedError
 from .capture import Captured, Recording
 from .checks import CheckError
 from .compiled_module import as_module
 from .first_call import FirstCall, beginning
 from .kept import Kept
-from .refusals import UnsupportedError
+from .refusals import UnsupportedError, warn
 from .signature import as_tensor, flat, is_container, signature
 from .step import Step
 from .symbols import Source
@@ -40,11 +38,6 @@ _NUMBER = "another number among the arguments, or another learning rate"
 _APART = "other containers among the arguments, whose elements are arguments from now on"
 _PLACED = re.compile(r"\S+:\d+: ")
 _EAGERLY = object()  # in place of a result: eager code has to compute it
-
-
-class CompileWarning(UserWarning):
-    """A function runs slower than it could: it is recorded again, or not compiled at all; the message says
-    why."""
 
 
 def compile(
@@ -235,9 +228,16 @@ class Compiled:
             return f"{self._name} runs as eager code: {self._eager}"
         if not self._count:
             return f"{self._name} is not recorded yet: call it"
-        lines = [f"{self._name} runs compiled ({self._backend}), recorded {self._count} times:"]
+        lines = [f"{self._name} runs compiled ({self._runs_by}), recorded {self._count} times:"]
         lines += [f"  {i}. for {reason}" for i, reason in enumerate(self._reasons, 1)]
         return "\n".join([*lines, "it depends on", *(f"  {guard}" for guard in self.guards)])
+
+    @property
+    def _runs_by(self) -> str:
+        """Return the backend of the last recording."""
+        if self._backend != "auto":
+            return self._backend
+        return "c" if self._recorded().source else "numpy"
 
     def _recorded(self) -> Step:
         """Return the last recorded step. Raise RuntimeError where there is none."""
@@ -320,7 +320,7 @@ class Compiled:
             return
         if self._count and reason not in (_NUMBER, _APART) and not self._told:
             self._told = True
-            _warn(f"{self._name} is recorded again, for {reason}; at most {self._limit} recordings are kept")
+            warn(f"{self._name} is recorded again, for {reason}; at most {self._limit} recordings are kept")
         self._count += 1
         self._unsettled = self._raised = 0
         self._reasons.append(reason if self._count > 1 else "the first call")
@@ -333,12 +333,12 @@ class Compiled:
         captured = call.captured
         here = captured.place if isinstance(captured, Captured) else "cpu"
         kinds = _FOR_NUMPY if here == "cpu" else _FOR_TORCH
-        if self._backend == "auto":
+        if self._backend == "auto" and here != "cpu":
             self._backend = _available(here)
-        if self._backend not in kinds:
+        if self._backend not in (*kinds, "auto"):
             raise UnsupportedError(f'the backend "{self._backend}" is not for Tensors on {here}')
         if not isinstance(captured, Captured):
-            if self._backend != "c":
+            if self._backend not in ("c", "auto"):
                 raise UnsupportedError(f'Values are compiled to C only, not by the backend "{self._backend}"')
             assert captured is not None
             return captured()
@@ -361,7 +361,7 @@ class Compiled:
         if self._fullgraph:
             raise UnsupportedError(why) from error
         self._eager = why
-        _warn(f"{self._name} runs as eager code, because it can't be compiled: {why}")
+        warn(f"{self._name} runs as eager code, because it can't be compiled: {why}")
 
     @property
     def _name(self) -> str:
@@ -375,25 +375,11 @@ def _is_watched() -> bool:
 
 
 def _available(place: str) -> str:
-    """Return the best backend that can be had for Tensors on a device; warn where a better one can't."""
-    if place == "cpu":
-        try:
-            compiler()
-        except NoCompilerError as error:
-            _warn(f"{error}; until then compiled functions run as straight-line NumPy")
-            return "numpy"
-        return "c"
+    """Return the best backend that can be had for Tensors on a device of torch's; warn where a better one
+    can't."""
     from .replay import missing_tools  # which imports torch
 
     missing = missing_tools(place)
     if missing:
-        _warn(f"{missing}; until then compiled functions run as straight-line torch code")
+        warn(f"{missing}; until then compiled functions run as straight-line torch code")
     return "torch" if missing else "inductor"
-
-
-def _warn(message: str) -> None:
-    """Warn at the line that called the engine."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, CompileWarning, stacklevel=level)

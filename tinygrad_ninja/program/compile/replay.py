@@ -23,8 +23,8 @@ import numpy as np
 from ...rng.torch_generator import TorchGenerator
 from ..instructions import Array
 from .capture import Draw
-from .compiled import CompileWarning
 from .emit_torch import ENTRY
+from .refusals import CompileWarning
 
 torch: Any = import_module("torch")
 _numbers = count()

@@ -16,7 +16,7 @@ from ...rng.generator import Generator
 from ..instructions import Array, Instruction, Program, Var
 from .blas import loaded
 from .buffers import Address
-from .build import build, vector_bytes
+from .build import NoCompilerError, build, vector_bytes
 from .caller import caller
 from .capture import Captured, Draw
 from .checks import Check, CheckError, divisor_checks
@@ -28,7 +28,7 @@ from .memory import OURS, Table, aligned, names_for
 from .outputs import Returned
 from .plan import Storage
 from .recorded import Memory
-from .refusals import UnsupportedError, refuse
+from .refusals import UnsupportedError, refuse, warn_once
 from .results import mapped
 from .sharing import COUNT, is_shared
 from .straight import Straight
@@ -71,8 +71,16 @@ class Step:
         return [check.var for check in self.captured.checks] + divided
 
     def _runner(self, backend: str) -> Callable[[], None]:
-        """Return the function that runs the step."""
-        return self._compiled() if backend == "c" else self._interpreted()
+        """Return the function that runs the step. backend: "c", "numpy", or "auto", the first that can be
+        had."""
+        if backend != "numpy":
+            try:
+                return self._compiled()
+            except NoCompilerError as error:
+                if backend == "c":
+                    raise
+                warn_once(f"{error}; until then compiled functions run as straight-line NumPy")
+        return self._interpreted()
 
     def fill(self, tensors: list[Tensor], args: tuple[Any, ...]) -> Any:
         """Return the step's result with these Tensors in their places, and the arguments that it returned."""
@@ -224,8 +232,8 @@ class Step:
     def _compiled(self) -> Callable[[], None]:
         """Return the function that runs the step as C."""
         emitted = self.emit()
-        self.source, self.fused = str(emitted.source), emitted.summary
         library = build(emitted.source)
+        self.source, self.fused = str(emitted.source), emitted.summary
         if (blas := loaded()) is not None:
             blas.connect(library)
         function = getattr(library, ENTRY)
