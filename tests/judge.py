@@ -4,16 +4,16 @@ numbers may be off, and lists of what is unlike by intention."""
 import copy
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
+from both import Case, builtin_class, leaves, outcome
 
 import tinygrad_ninja
-from tests.both import Case, builtin_class, leaves, outcome
 
 RELATIVE = {np.dtype(np.float64): 1e-11, np.dtype(np.float32): 4e-6}
 """How far a float may be off, relative to the greatest of the numbers beside it, at least to 1: the samples
@@ -104,15 +104,29 @@ class Arguments:
         return mine.requires_grad_(value.requires_grad)
 
 
-def gradients(t: ModuleType, out: Any, given: list[Any]) -> list[Any]:
-    """The gradients of those given that require one, where those of the results are 1, 2, 3, ..., so that
-    none looks like another."""
+def gradients(t: ModuleType, out: Any, given: list[Any], twice: bool = False) -> tuple[list[Any], list[Any]]:
+    """The gradients of those given that require one and, on request, the gradients of these gradients, where
+    None is 0."""
     inputs = [tensor for tensor in given if tensor.requires_grad]
-    results = [tensor for tensor in flat(t, out) if tensor.requires_grad]
+    first = derivatives(t, flat(t, out), inputs, twice)
+    if not twice:
+        return first, []
+    second = derivatives(t, [gradient for gradient in first if gradient is not None], inputs)
+    zeros = second or [None] * len(inputs)
+    return [gradient if gradient is None else gradient.detach() + 0 for gradient in first], [
+        t.zeros_like(x) if gradient is None else gradient + 0
+        for x, gradient in zip(inputs, zeros, strict=True)
+    ]
+
+
+def derivatives(t: ModuleType, outs: Iterable[Any], inputs: list[Any], again: bool = False) -> list[Any]:
+    """The gradients of the inputs, where those of the results are 1, 2, 3, ..., over how many there are, so
+    that none looks like another; nothing where no result requires one."""
+    results = [tensor for tensor in outs if tensor.requires_grad]
     if not (inputs and results):
         return []
-    weights = [t.arange(1, x.numel() + 1, dtype=x.dtype).reshape(x.shape) for x in results]
-    return list(t.autograd.grad(results, inputs, weights, allow_unused=True))
+    weights = [(t.arange(x.numel(), dtype=x.dtype) + 1).reshape(x.shape) / max(x.numel(), 1) for x in results]
+    return list(t.autograd.grad(results, inputs, weights, allow_unused=True, create_graph=again))
 
 
 def flat(t: ModuleType, value: Any) -> Iterator[Any]:

@@ -12,14 +12,14 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
+from both import Case
+from judge import Arguments, find, gradients
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.opinfo.core import OpInfo, SampleInput
 
 import tinygrad_ninja
-from tests.both import Case
-from tests.judge import Arguments, find, gradients
 
-DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool)
+DTYPES = (torch.float64, torch.float32, torch.int64, torch.bool, torch.int32, torch.uint8)
 
 UNINITIALIZED = {"empty", "empty_like", "new_empty"}
 """Their numbers mean nothing."""
@@ -37,11 +37,11 @@ class Form:
     ours: Callable[..., Any]
     in_place: bool = False
 
-    def case(self, sample: SampleInput, differentiable: bool) -> Case:
+    def case(self, sample: SampleInput, differentiable: int) -> Case:
         """The case that calls it on a copy of the sample's arguments.
 
-        It returns the result, the gradients of the arguments that require one, and the arguments as they are
-        then.
+        It returns the result, the gradients of the arguments that require one, so often `differentiable`, and
+        the arguments as they are then.
         """
 
         def case(t: ModuleType) -> Any:
@@ -57,7 +57,8 @@ class Form:
                 out = t.zeros_like(out)
             if operator in ANY_OF_EQUALS and not args[0].is_floating_point() and not kwargs.get("stable"):
                 out = by_value(operator, args, kwargs, out)
-            return out, gradients(t, out, given) if differentiable else [], given
+            asked = given if differentiable else []
+            return out, *gradients(t, out, asked, differentiable > 1), given
 
         return case
 
@@ -128,12 +129,13 @@ def dtypes(op: OpInfo) -> list[torch.dtype]:
     return [dtype for dtype in DTYPES if dtype in op.supported_dtypes("cpu")]
 
 
-def samples(op: OpInfo, dtype: torch.dtype) -> tuple[Iterator[SampleInput], bool]:
-    """The operator's samples of a dtype, always the same, and whether gradients are asked for."""
+def samples(op: OpInfo, dtype: torch.dtype) -> tuple[Iterator[SampleInput], int]:
+    """The operator's samples of a dtype, always the same, and how often they are to be differentiated."""
     differentiable = dtype is torch.float64 and op.supports_autograd
     torch.manual_seed(0)
     random.seed(0)
-    return op.sample_inputs_func(op, "cpu", dtype, differentiable), differentiable
+    drawn = op.sample_inputs_func(op, "cpu", dtype, differentiable)
+    return drawn, differentiable + (differentiable and op.supports_gradgrad)
 
 
 def title(op: OpInfo) -> str:

@@ -3,9 +3,9 @@
 import math
 
 import pytest
+from both import assert_same, assert_same_error, attempt, cases, gradients
 
 import tinygrad_ninja
-from tests.both import assert_same, assert_same_error, attempt, cases, gradients
 
 
 @cases(

@@ -6,7 +6,8 @@ import pytest
 from both import Case, assert_same, assert_same_error, cases, gradients
 from recordings import assert_recorded
 
-from tinygrad_ninja import tensor
+from tinygrad_ninja import float64, tensor
+from tinygrad_ninja.check import gradgradcheck
 
 X = [[1.0, -2.0, 3.0], [4.0, 5.0, -6.0]]
 Y = [[0.5, 1.5, -1.0], [2.0, 0.0, 1.0], [1.0, 2.0, 3.0]]
@@ -115,3 +116,18 @@ def test_errors(case: Case) -> None:
 )
 def test_what_is_composed_is_recorded(f: Any) -> None:
     assert_recorded(f, X, Y)
+
+
+@pytest.mark.parametrize("zeros", [(), (0,), (3,), (0, 2), (0, 1, 2)])
+@pytest.mark.parametrize("x", [3.0, 0.0])
+def test_second_derivative_of_a_product_with_zeros(x: float, zeros: tuple[int, ...]) -> None:
+    """Of several in one cell PyTorch has none."""
+    numbers = [0.0 if i in zeros else i + 2.0 for i in range(4)]
+    start, src = (tensor(v, dtype=float64, requires_grad=True) for v in ([x, 5.0], numbers))
+    index = tensor([0, 0, 0, 1])
+    assert gradgradcheck(lambda start, src: start.scatter_reduce(0, index, src, "prod"), (start, src))
+
+
+def test_addbmm_of_small_integers() -> None:
+    assert_same(lambda t: t.ones(2, 2).int().addbmm(t.ones(3, 2, 2).int(), t.ones(3, 2, 2).int()))
+    assert_same(lambda t: t.ones(2, 2).byte().addbmm(*[t.full((3, 2, 2), 9, dtype=t.uint8)] * 2, alpha=3))

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from both import Case
+from judge import Arguments, Known, find, gradients
 from torch.testing._internal.common_modules import ModuleInfo, ModuleInput, module_db
 
 import tinygrad_ninja
-from tests.both import Case
-from tests.judge import Arguments, Known, find, gradients
 
 LAYERS = {info.name: info for info in module_db if find(tinygrad_ninja, info.name)}
 KNOWN = Known()
@@ -32,7 +32,7 @@ def case_of(info: ModuleInfo, sample: ModuleInput, dtype: torch.dtype, training:
         out = layer(*arguments.of(called.args), **arguments.of(called.kwargs))
         given = list(arguments.tensors.values())
         asked = [*given, *layer.parameters()] if dtype is torch.float64 else []
-        return out, gradients(t, out, asked), layer.state_dict(), given
+        return out, *gradients(t, out, asked), layer.state_dict(), given
 
     return case
 

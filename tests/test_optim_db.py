@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from both import Case
+from judge import Arguments, Known, Unlike, find
+from op_samples import rebound
 from torch.testing._internal.common_optimizers import OptimizerInput, optim_db
 
 import tinygrad_ninja
-from tests.both import Case
-from tests.judge import Arguments, Known, Unlike, find
-from tests.op_samples import rebound
 
 OPTIMIZERS = {info.name: info for info in optim_db if find(tinygrad_ninja.optim, info.name)}
 ALL = tuple(OPTIMIZERS)

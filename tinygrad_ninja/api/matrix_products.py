@@ -6,7 +6,7 @@ from typing import Any
 
 from ..arrays import dtypes
 from ..engine.tensor import Tensor
-from ..ops import elementwise, reduction
+from ..ops import elementwise
 from .arithmetic import masked_fill
 from .creation import tensor
 from .forms import alias, in_place, require_tensors
@@ -151,5 +151,5 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alp
 @method
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """Return beta · input + alpha · Σ batch1 @ batch2 over the batches of matrices, as `addmm`."""
-    total = reduction.sum.call(bmm(batch1, batch2), (0,), False)
+    total = sum(bmm(batch1, batch2), 0, dtype=batch1.dtype)
     return _added(input, total, beta, alpha)

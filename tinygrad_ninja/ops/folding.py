@@ -42,27 +42,39 @@ def scatter_amin(xp: Any, x: Any, src: Any, /, axis: int, index: Any) -> Any:
     return xp.scatter_amin(x, src, axis, index)
 
 
-def _product_of_sources(xp: Any, like: Any, src: Any, axis: int, index: Any) -> tuple[Any, Any]:
-    """Return the product of the sources of each cell that are not zero, and how many are."""
+def _products(xp: Any, like: Any, src: Any, axis: int, index: Any) -> tuple[Any, Any, Any]:
+    """Return for each cell the product of its sources that are not zero, how many are, and the sum of these:
+    0, but with a derivative."""
     zero = src == 0
-    zeros = xp.scatter_along(xp.where(zero, xp.ones_like(src), 0.0), like.shape, axis, index)
+
+    def added(values: Any) -> Any:
+        return xp.scatter_along(xp.where(zero, values, 0.0), like.shape, axis, index)
+
     filled = xp.where(zero, xp.ones_like(src), src)
-    return scatter_prod.on(xp, xp.ones_like(like), filled, axis, index), zeros
+    product = scatter_prod.on(xp, xp.ones_like(like), filled, axis, index)
+    return product, added(xp.ones_like(src)), added(src)
+
+
+def _product_of_zeros(xp: Any, count: Any, total: Any) -> Any:
+    """Return 1 for no zero, and 0 for some, which for a single one has that one's derivative."""
+    return xp.where(count == 0, xp.ones_like(count), xp.where(count == 1, total, 0.0))
 
 
 def _own_slope(xp: Any, dout: Any, x_like: Any, src: Any, axis: int, index: Any) -> Any:
-    product, zeros = _product_of_sources(xp, x_like, src, axis, index)
-    return dout * xp.where(zeros == 0, product, 0.0)
+    product, count, total = _products(xp, x_like, src, axis, index)
+    return dout * product * _product_of_zeros(xp, count, total)
 
 
 def _slope_of_source(xp: Any, dout: Any, x: Any, src: Any, axis: int, index: Any) -> Any:
     """Return for each source dout times the product of x and of the others of its cell, also where some are
-    zero."""
-    product, zeros = (xp.gather(each, axis, index) for each in _product_of_sources(xp, x, src, axis, index))
+    zero; right, too, in its own derivative."""
+    product, count, total = (xp.gather(cells, axis, index) for cells in _products(xp, x, src, axis, index))
     zero = src == 0
     others = product / xp.where(zero, xp.ones_like(src), src)
-    alone = zeros == xp.where(zero, xp.ones_like(src), 0.0)  # no other of its cell is zero
-    return xp.gather(dout * x, axis, index) * xp.where(alone, others, 0.0)
+    zeros = _product_of_zeros(
+        xp, count - xp.where(zero, xp.ones_like(src), 0.0), total - xp.where(zero, src, 0.0)
+    )
+    return xp.gather(dout * x, axis, index) * others * zeros
 
 
 @operation(
