@@ -174,3 +174,12 @@ def test_every_name_is_torchs_with_its_arguments(path: str) -> None:
         assert each.default == expected[name].default, name
     for name, each in expected.items():
         assert name in given or each.default is not each.empty, f"{name} is not offered"
+
+
+@pytest.mark.parametrize("t", [torch, tinygrad_ninja])
+@pytest.mark.parametrize("name", ["kaiming_uniform_", "kaiming_normal_"])
+def test_a_tensor_without_elements_is_left_as_it_is(t: Any, name: str) -> None:
+    with pytest.warns(UserWarning, match="Initializing zero-element tensors is a no-op"):
+        assert getattr(t.nn.init, name)(t.zeros(0, 3)).shape == (0, 3)
+    with pytest.warns(UserWarning, match="Initializing zero-element tensors is a no-op"):
+        t.nn.Linear(0, 3)

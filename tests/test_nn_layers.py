@@ -99,6 +99,24 @@ def test_layer(name: str, training: bool) -> None:
     assert_same(case, ulps=128, scaled=True)
 
 
+@pytest.mark.parametrize("need_weights", [True, False])
+@pytest.mark.parametrize("masks", ["attn_mask", "key_padding_mask"])
+def test_a_query_from_which_all_keys_are_hidden(masks: str, need_weights: bool) -> None:
+    """It gets NaN, or where no weights are asked for 0, as in PyTorch."""
+
+    def case(t: Any) -> Any:
+        layer = t.nn.MultiheadAttention(4, 2)
+        x = t.ones(2, 3, 4)
+        mask = {
+            "attn_mask": t.tensor([[True, True], [False, False]]),
+            "key_padding_mask": t.tensor([[True, True], [False, False], [False, True]]),
+        }
+        out, weights = layer(x, x, x, need_weights=need_weights, **{masks: mask[masks]})
+        return out.isnan(), weights.isnan() if need_weights else weights
+
+    assert_same(case)
+
+
 @pytest.mark.parametrize("options", [{}, {"bias": False}, {"batch_first": True}], ids=str)
 @pytest.mark.parametrize("masks", ["none", "causal", "added", "per head", "padding", "both"])
 @pytest.mark.parametrize("weights", ["mean", "each", "no"])
@@ -206,6 +224,13 @@ def test_mse_loss(reduction: str) -> None:
     lambda t: t.nn.Dropout(-0.1),
     lambda t: t.nn.Embedding(3, 2, padding_idx=3),
     lambda t: t.nn.MultiheadAttention(5, 2),
+    lambda t: t.nn.MultiheadAttention(4, 2)(*[t.ones(2, 3, 5)] * 3),
+    lambda t: t.nn.MultiheadAttention(4, 2)(*[t.ones(4)] * 3),
+    lambda t: t.nn.MultiheadAttention(4, 2)(*[t.ones(1, 2, 3, 4)] * 3),
+    lambda t: t.nn.MultiheadAttention(4, 2)(t.ones(2, 3, 4), t.ones(2, 4), t.ones(2, 4)),
+    lambda t: t.nn.MultiheadAttention(4, 2)(t.ones(2, 4), t.ones(2, 3, 4), t.ones(2, 3, 4)),
+    lambda t: t.nn.MultiheadAttention(4, 2)(t.ones(2, 3, 4), t.ones(5, 3, 4), t.ones(6, 3, 4)),
+    lambda t: t.nn.MultiheadAttention(4, 2)(*[t.ones(2, 3, 4)] * 3, key_padding_mask=t.zeros(4, 2) > 0),
     lambda t: t.nn.MultiheadAttention(4, 0),
     lambda t: t.nn.MultiheadAttention(4, 2)(*[t.ones(2, 1, 4)] * 3, is_causal=True),
     lambda t: t.nn.MultiheadAttention(4, 2)(*[t.ones(2, 1, 4)] * 3, attn_mask=t.ones(3, 3)),

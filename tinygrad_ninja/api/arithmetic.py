@@ -341,10 +341,15 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """Return `input` where the condition is true, else `other`; all three are broadcast.
 
     For a condition alone, return its true positions: a vector of int64 for each dimension. Raises
-    RuntimeError for a condition that is not bool.
+    RuntimeError for a condition that is not bool or uint8.
     """
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
+    for operand in (input, other):
+        if not isinstance(operand, (Tensor, int, float)):
+            raise TypeError(f"where() takes Tensors and numbers, not {type(operand).__name__}")
+    if condition.dtype is dtypes.uint8:
+        condition = condition.to(dtypes.bool)
     if condition.dtype is not dtypes.bool:
         raise RuntimeError(
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype}"

@@ -13,12 +13,13 @@ from ..arrays import dtypes, numpy_memory
 from ..arrays.dispatch import array_dtype, move, namespace_of
 from ..arrays.dtypes import dtype as Dtype
 from ..arrays.fused import fused_multiply_add
+from ..engine.apply import quietly
 from ..engine.attributes import is_ordered, preserve_format
 from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor, wrap
 from ..engine.tensor import device as Device
 from ..ops import elementwise
-from .dimensions import sizes
+from .dimensions import integer, required_sizes, sizes
 from .operands import check_fits
 from .register import function, method_only
 
@@ -30,12 +31,6 @@ def _finish(array: np.ndarray[Any, Any], on: Any, requires_grad: bool, dtype: Dt
     if dtype is dtypes.bfloat16:
         out = elementwise.cast(out, array_dtype(out.array, dtype))
     return out.requires_grad_() if requires_grad else out
-
-
-def _first_leaf(data: Any) -> Any:
-    while isinstance(data, (list, tuple)) and len(data):
-        data = data[0]
-    return data
 
 
 def _to_array(data: Any, dtype: Dtype | None) -> np.ndarray[Any, Any]:
@@ -51,23 +46,34 @@ def _to_array(data: Any, dtype: Dtype | None) -> np.ndarray[Any, Any]:
     except ValueError:
         _complain_of_lengths(data)
         raise
+    if types <= {int, bool} and array.dtype.kind not in "bi" and array.size:
+        if dtype is None or not dtype.is_floating_point:
+            raise ValueError("Overflow when unpacking long long: an integer has more than 63 bits and a sign")
+        array = np.array(data, np.float64)
+    elif array.dtype.kind == "O" and types <= {int, bool, float}:
+        array = np.array(data, np.float64)
     if array.dtype.kind not in "biuf":
         _complain_of(data, array)
     if dtype is None:
-        return array.astype(_common_dtype(types, array.dtype).numpy, copy=False)
+        return quietly(array.astype, _common_dtype(types, array.dtype).numpy, "K", "unsafe", True, False)
     if array.size and types <= {float, int} and not dtype.is_floating_point:
         check_fits(array.min().item(), dtype)
         check_fits(array.max().item(), dtype)
-    return array.astype(dtype.carrier)
+    return quietly(array.astype, dtype.carrier)
 
 
 def _types(data: Any) -> set[Any]:
     """Return the types of the elements of nested lists: the dtype of elements that have one, else Python's
     type."""
+    return {getattr(x, "dtype", type(x)) for x in _leaves(data)}
+
+
+def _leaves(data: Any) -> list[Any]:
+    """Return the elements of nested lists."""
     level = [data]
     while any(isinstance(x, (list, tuple)) for x in level):
         level = [*itertools.chain.from_iterable(x if isinstance(x, (list, tuple)) else (x,) for x in level)]
-    return {getattr(x, "dtype", type(x)) for x in level}
+    return level
 
 
 def _common_dtype(types: set[Any], numpy_dtype: np.dtype[Any]) -> Dtype:
@@ -118,10 +124,14 @@ def _complain_of_lengths(data: Any) -> None:
 
 def _complain_of(data: Any, array: np.ndarray[Any, Any]) -> NoReturn:
     """Raise PyTorch's exception for data that are no numbers."""
-    message = f"a Tensor holds numbers, not {type(_first_leaf(data)).__name__}"
-    if array.dtype.kind == "O":
+    if isinstance(data, np.ndarray):
+        raise TypeError(f"can't convert an array of {array.dtype}: a Tensor holds numbers")
+    leaves = _leaves(data)
+    wrong = next((x for x in leaves if not isinstance(x, (int, float, np.generic))), leaves[0])
+    message = f"a Tensor holds numbers, not {type(wrong).__name__}"
+    if not isinstance(wrong, str):
         raise RuntimeError(message)
-    raise (ValueError if isinstance(data, (list, tuple)) else TypeError)(message)
+    raise (ValueError if wrong is leaves[0] and isinstance(data, (list, tuple)) else TypeError)(message)
 
 
 @function
@@ -179,7 +189,7 @@ def zeros(
 ) -> Tensor:
     """Return zeros of the shape `size`, given as ints or a tuple; float32 by default. RuntimeError for a
     negative size."""
-    requested = sizes(shape if size is None else (size,))
+    requested = required_sizes("zeros", shape, size)
     return full(requested, 0.0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
@@ -189,7 +199,7 @@ def ones(
 ) -> Tensor:
     """Return ones of the shape `size`, given as ints or a tuple; float32 by default. RuntimeError for a
     negative size."""
-    requested = sizes(shape if size is None else (size,))
+    requested = required_sizes("ones", shape, size)
     return full(requested, 1.0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
@@ -198,7 +208,9 @@ def empty(
     *shape: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Return zeros of the shape `size`, which stand for uninitialized memory; see `zeros`."""
-    return zeros(*shape, size=size, dtype=dtype, device=device, requires_grad=requires_grad)
+    return zeros(
+        required_sizes("empty", shape, size), dtype=dtype, device=device, requires_grad=requires_grad
+    )
 
 
 @function
@@ -209,7 +221,8 @@ def full(
 
     Raises RuntimeError where the value is out of the range of `dtype`, and for a negative size.
     """
-    value = _number(fill_value)
+    value = _number("full", "fill_value", fill_value)
+    dtypes.check_width(value)
     d = dtypes.scalar_dtype(value) if dtype is None else dtypes.as_dtype(dtype)
     shape = sizes((size,))
     if any(n < 0 for n in shape):
@@ -219,7 +232,7 @@ def full(
 
 
 def _like(x: Tensor, value: Any, dtype: Any, device: Any, requires_grad: bool, memory_format: Any) -> Tensor:
-    value, d = _number(value), x.dtype if dtype is None else dtypes.as_dtype(dtype)
+    value, d = _number("full_like", "fill_value", value), x.dtype if dtype is None else dtypes.as_dtype(dtype)
     check_fits(value, d)
     if is_ordered(memory_format):
         filled = np.empty(x.shape, d.carrier)
@@ -286,8 +299,13 @@ def full_like(
     return _like(input, fill_value, dtype, device, requires_grad, memory_format)
 
 
-def _number(x: Any) -> Any:
-    return x.item() if isinstance(x, Tensor) else x
+def _number(function: str, argument: str, x: Any) -> Any:
+    """Return an argument as a Python number; TypeError for what is none."""
+    if isinstance(x, (Tensor, np.generic)):
+        x = x.item()
+    if not isinstance(x, (int, float)):
+        raise TypeError(f"{function}(): argument {argument!r} must be Number, not {type(x).__name__}")
+    return x
 
 
 @function
@@ -305,7 +323,7 @@ def arange(
     arguments = {"start": 0, "step": 1, **dict(zip(names, bounds, strict=False)), **named}
     if set(arguments) != {"start", "end", "step"} or len(bounds) > 3:
         raise TypeError("arange takes end, or start and end, or start, end and step")
-    start, end, step = (_number(arguments[name]) for name in ("start", "end", "step"))
+    start, end, step = (_number("arange", name, arguments[name]) for name in ("start", "end", "step"))
     floating = any(isinstance(bound, float) for bound in (start, end, step))
     d = (
         dtypes.as_dtype(dtype)
@@ -314,8 +332,12 @@ def arange(
         if floating
         else dtypes.int64
     )
-    if d is dtypes.int64:
+    if d is dtypes.int64 and all(map(math.isfinite, (start, end, step))):
         start, end, step = int(start), int(end), int(step)
+    if not d.is_floating_point:
+        for bound in (start, end, step):
+            if math.isfinite(bound):
+                check_fits(bound, dtypes.int64)
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if not math.isfinite(start) or not math.isfinite(end):
@@ -358,9 +380,10 @@ def linspace(
     The dtype is the default dtype, or `dtype`. Raises RuntimeError for a negative number of steps.
     """
     d = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+    steps = integer("steps", steps)
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    start, end = d.carrier.type(_number(start)), d.carrier.type(_number(end))
+    start, end = (d.carrier.type(_number("linspace", *x)) for x in (("start", start), ("end", end)))
     step = (
         d.carrier.type((end - start) / max(steps - 1, 1))
         if d.is_floating_point

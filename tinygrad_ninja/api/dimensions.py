@@ -11,8 +11,7 @@ def dimension(dim: Any, ndim: int) -> int:
     dimension."""
     if type(dim) is int and 0 <= dim < ndim:
         return dim
-    if not isinstance(dim, int):
-        raise TypeError(f"dim must be an int, not {type(dim).__name__}")
+    dim = integer("dim", dim)
     n = ndim or 1
     if not -n <= dim < n:
         raise IndexError(
@@ -44,12 +43,23 @@ def sizes(args: tuple[Any, ...]) -> tuple[int, ...]:
         args = tuple(args[0])
     for size in args:
         if type(size) is not int:
-            return tuple([_size(size) for size in args])
+            integer("size", args[0])  # PyTorch takes True for a 1, but not as the first
+            return tuple([int(size) if isinstance(size, bool) else integer("size", size) for size in args])
     return args
 
 
-def _size(size: Any) -> int:
+def required_sizes(function: str, args: tuple[Any, ...], size: Any) -> tuple[int, ...]:
+    """Return a shape that was given by position or as `size=`; TypeError for none."""
+    if not args and size is None:
+        raise TypeError(f'{function}() missing 1 required positional arguments: "size"')
+    return sizes(args if size is None else (size,))
+
+
+def integer(name: str, value: Any) -> int:
+    """Return an argument that is an int, NumPy's too, or a Tensor of one; TypeError for bools and others."""
     try:
-        return operator.index(size)
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
     except TypeError:
-        raise TypeError(f"a size must be an int, not {type(size).__name__} ({size!r})") from None
+        raise TypeError(f"{name} must be an int, not {type(value).__name__} ({value!r})") from None

@@ -12,7 +12,7 @@ from ..engine.devices import same_device
 from ..engine.tensor import Tensor
 from ..engine.view import View
 from ..ops import shape as ops
-from .dimensions import dimension
+from .dimensions import dimension, integer
 from .forms import alias
 from .register import function, method
 
@@ -192,6 +192,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Return at most `chunks` views of equal size along `dim`, the last perhaps smaller. RuntimeError for
     chunks ≤ 0."""
     _has_dimensions(input, "chunk")
+    chunks = integer("chunks", chunks)
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     n = input.shape[dimension(dim, input.ndim)]
@@ -204,11 +205,17 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Return views along `dim`: that many nearly equal pieces, or cut before each index listed.
 
-    Raises RuntimeError for a number of pieces that is not positive.
+    Raises RuntimeError for a number of pieces that is not positive, and for a Tensor of them that is not
+    int64.
     """
     _has_dimensions(input, "tensor_split")
     n = input.shape[dimension(dim, input.ndim)]
     if isinstance(indices_or_sections, Tensor):
+        if indices_or_sections.dtype is not dtypes.int64 or indices_or_sections.ndim > 1:
+            raise RuntimeError(
+                "tensor_split expected tensor_indices_or_sections to be long and of at most one dimension, "
+                f"but got {indices_or_sections.dtype} of {indices_or_sections.ndim}"
+            )
         indices_or_sections = indices_or_sections.tolist()
     if isinstance(indices_or_sections, int):
         pieces = indices_or_sections

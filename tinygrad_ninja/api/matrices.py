@@ -13,7 +13,7 @@ from ..engine.hook import arguments, observers
 from ..engine.tensor import Tensor, wrap
 from ..ops import Precision, linalg
 from ..ops import shape as ops
-from .dimensions import dimension
+from .dimensions import dimension, integer
 from .register import method
 
 
@@ -29,7 +29,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
 
     Raises RuntimeError for fewer than two dimensions.
     """
-    return ops.tril.call(_matrix(input, "tril"), diagonal)
+    return ops.tril.call(_matrix(input, "tril"), integer("diagonal", diagonal))
 
 
 @method
@@ -38,7 +38,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
     Raises RuntimeError for fewer than two dimensions.
     """
-    return ops.triu.call(_matrix(input, "triu"), diagonal)
+    return ops.triu.call(_matrix(input, "triu"), integer("diagonal", diagonal))
 
 
 @method

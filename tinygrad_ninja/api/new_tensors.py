@@ -8,7 +8,7 @@ from typing import Any
 from ..arrays import dtypes
 from ..engine.tensor import Size, Tensor
 from .creation import full, tensor, zeros
-from .dimensions import sizes
+from .dimensions import required_sizes
 from .register import OFFERED, method_only
 
 
@@ -38,7 +38,7 @@ def new_zeros(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return zeros of the shape `size`, given as ints or a tuple, as `new_full`."""
-    requested = sizes(shape if size is None else (size,))
+    requested = required_sizes("new_zeros", shape, size)
     return new_full(self, requested, 0, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
@@ -54,7 +54,7 @@ def new_ones(
     requires_grad: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return ones of the shape `size`, given as ints or a tuple, as `new_full`."""
-    requested = sizes(shape if size is None else (size,))
+    requested = required_sizes("new_ones", shape, size)
     return new_full(self, requested, 1, dtype=dtype, device=device, requires_grad=requires_grad)
 
 

@@ -67,7 +67,7 @@ class _Formatter:
         self.integral = bool((finite == np.ceil(finite)).all())
         self.scientific = False
         if finite.size:
-            low, high = float(finite.min()), float(finite.max())
+            low, high = finite.min().item(), finite.max().item()
             self.scientific = high / low > 1000.0 or high > 1.0e8 or (not self.integral and low < 1.0e-4)
         if self.floating and _OPTIONS.sci_mode is not None:
             self.scientific = _OPTIONS.sci_mode

@@ -19,7 +19,7 @@ from ..engine.grad_mode import is_grad_enabled
 from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor, wrap
 from ..ops import indexing as ops
-from .dimensions import dimension
+from .dimensions import dimension, integer
 from .forms import in_place
 from .operands import as_element
 from .register import function, method
@@ -74,6 +74,8 @@ def _prepared(item: Any, like: Any) -> Any:
         for bound in (item.start, item.stop, item.step):
             if bound is not None and not hasattr(bound, "__index__"):
                 raise TypeError("slice indices must be integers or None or have an __index__ method")
+            if isinstance(bound, Tensor) and (bound.numel() != 1 or bound.dtype.is_floating_point):
+                raise TypeError("only integer tensors of a single element can be converted to an index")
         if item.step is not None and operator.index(item.step) <= 0:
             raise ValueError("step must be greater than zero")
         return item
@@ -215,6 +217,8 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         # By where(), for positions would be those of this mask alone.
         self.masked_fill_(index, value.reshape(()) if isinstance(value, Tensor) else value)
         return
+    if isinstance(index, Tensor) and index.dtype is dtypes.uint8 and _is_single(value):
+        raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype unsigned char")
     basic, advanced = split_index(self.array, index)
     target = self if _is_whole(basic, self.array.shape) else _view(self, basic)
     if advanced and is_grad_enabled():
@@ -235,9 +239,12 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
 
 def _fills(self: Tensor, index: Any, value: Any) -> bool:
     """Return whether one number is assigned where a mask of the Tensor's own shape is true."""
-    single = not isinstance(value, Tensor) or value.numel() == 1
     mask = isinstance(index, Tensor) and index.dtype is dtypes.bool and index.shape == self.shape
-    return single and mask
+    return mask and _is_single(value)
+
+
+def _is_single(value: Any) -> bool:
+    return not isinstance(value, Tensor) or value.numel() == 1
 
 
 def _is_whole(basic: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
@@ -426,6 +433,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     num_classes: as many as needed by default. Raises RuntimeError for another dtype than int64, and where an
     integer is negative or not below num_classes.
     """
+    num_classes = integer("num_classes", num_classes)
     if tensor.dtype is not dtypes.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     array = tensor.array

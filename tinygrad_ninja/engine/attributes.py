@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import math
+import operator
+from functools import partial
 from typing import Any
 
 _item = tuple.__getitem__
 
 
 class Size(tuple[int, ...]):
-    """The shape of a Tensor: a tuple of its sizes, printed as PyTorch prints it."""
+    """The shape of a Tensor: a tuple of its sizes, printed as PyTorch prints it. TypeError for others than
+    ints."""
 
     __slots__ = ()
+
+    def __new__(cls, sizes: Any = ()) -> Size:
+        sizes = tuple(sizes)
+        for place, size in enumerate(sizes):
+            try:
+                operator.index(size)
+            except TypeError:
+                raise TypeError(
+                    f"torch.Size() takes an iterable of 'int' (item {place} is '{type(size).__name__}')"
+                ) from None
+        return size_of([operator.index(size) for size in sizes])
 
     def numel(self) -> int:
         """Return the number of elements of a Tensor of this shape."""
@@ -34,6 +48,10 @@ class Size(tuple[int, ...]):
 
     def __repr__(self) -> str:
         return f"torch.Size({list(self)})"
+
+
+size_of = partial(tuple.__new__, Size)
+"""Return the Size of ints, as fast as can be."""
 
 
 class device:  # noqa: N801 - PyTorch's name

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import dtypes
 from ..arrays.dispatch import device_of, dtype_of
 from .absent import Offering
-from .attributes import Size, device
+from .attributes import Size, device, size_of
 from .hook import observers, observing
 from .node import Node, succeed
 from .versions import note_change, note_writes
@@ -59,7 +59,7 @@ class Tensor(metaclass=Offering):
     @property
     def shape(self) -> Size:
         """Return the size along each dimension."""
-        return Size(getattr(self.array, "shape", ()))
+        return size_of(getattr(self.array, "shape", ()))
 
     @property
     def dtype(self) -> dtypes.dtype:

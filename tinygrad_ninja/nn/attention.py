@@ -85,11 +85,14 @@ class MultiheadAttention(Module):
         The weights are (batch, L, S), the mean over the heads, or (batch, num_heads, L, S) without
         average_attn_weights, where S counts the rows added to the source; None without need_weights.
         attn_mask: (L, S) or (batch · num_heads, L, S); key_padding_mask: (batch, S), both without these rows.
-        A bool mask is true for keys to hide; numbers are added before the softmax. is_causal only says that
-        attn_mask is causal. Raises RuntimeError for is_causal without a mask, and for masks of other shapes.
+        A bool mask is true for keys to hide; numbers are added before the softmax; a query from which all
+        keys are hidden has NaN, or without need_weights 0. is_causal only says that attn_mask is causal.
+        Raises RuntimeError for is_causal without a mask, and for an attn_mask of another shape;
+        AssertionError for other shapes of the rest.
         """
         if is_causal and attn_mask is None:
             raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
+        self._check_shapes(query, key, value)
         batched = query.ndim == 3
         if not batched:
             query, key, value = (x.unsqueeze(0) for x in (query, key, value))
@@ -107,7 +110,7 @@ class MultiheadAttention(Module):
             projected[2] = self._with_rows(projected[2], self.bias_v)
         q, k, v = map(self._heads, projected)
         mask = self._mask(attn_mask, key_padding_mask, q, k)
-        attention = attention_weights(q, k, mask)
+        attention = attention_weights(q, k, mask, zeros_where_hidden=not need_weights)
         attention = F.dropout(attention, self.dropout, self.training)
         joined = (attention @ v).transpose(1, 2).flatten(2)
         out = self.out_proj(joined)
@@ -133,6 +136,26 @@ class MultiheadAttention(Module):
             rows.append(projected.new_zeros(batch, 1, features))
         return cat([projected, *rows], 1)
 
+    def _check_shapes(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        """Raise AssertionError where the three do not have the dimensions and the features that they need."""
+        if query.ndim not in (2, 3):
+            raise AssertionError(
+                f"query should be unbatched 2D or batched 3D tensor but received {query.ndim}-D query tensor"
+            )
+        if not key.ndim == value.ndim == query.ndim:
+            raise AssertionError(
+                f"For a {query.ndim}-D query, expected key and value to be {query.ndim}-D but found "
+                f"{key.ndim}-D and {value.ndim}-D tensors respectively"
+            )
+        if query.shape[-1] != self.embed_dim:
+            raise AssertionError(
+                f"was expecting embedding dimension of {self.embed_dim}, but got {query.shape[-1]}"
+            )
+        if key.shape[:-1] != value.shape[:-1]:
+            raise AssertionError(
+                f"key's sequence and batch dims {key.shape[:-1]} do not match value's {value.shape[:-1]}"
+            )
+
     def _heads(self, projected: Tensor) -> Tensor:
         """Return (batch, length, embed_dim) as (batch, num_heads, length, embed_dim / num_heads)."""
         batch, length, _ = projected.shape
@@ -153,7 +176,8 @@ class MultiheadAttention(Module):
                 continue
             if tuple(mask.shape) not in shapes:
                 expected = " or ".join(map(str, shapes))
-                raise RuntimeError(f"the shape of {name} is {tuple(mask.shape)}, but should be {expected}")
+                kind = RuntimeError if mask is attn_mask else AssertionError  # as in PyTorch
+                raise kind(f"the shape of {name} is {tuple(mask.shape)}, but should be {expected}")
             bias = F.pad(hidden_bias(mask, q), (0, self._added))
             if mask is key_padding_mask:
                 bias = bias.reshape(batch, 1, 1, -1)

@@ -7,6 +7,7 @@ Bengio (2010) for Xavier's, He et al. (2015) for Kaiming's.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from ..api.missing import explain
@@ -80,6 +81,8 @@ def kaiming_uniform_(
     a: the slope of a leaky_relu; mode: "fan_in" or "fan_out". Raises ValueError for another mode or
     nonlinearity, and for a Tensor of fewer than two dimensions.
     """
+    if _warned_of_nothing(tensor):
+        return tensor
     bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
     return uniform_(tensor, -bound, bound, generator)
 
@@ -95,6 +98,8 @@ def kaiming_normal_(
 
     Arguments and errors as for `kaiming_uniform_`.
     """
+    if _warned_of_nothing(tensor):
+        return tensor
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
 
 
@@ -120,6 +125,14 @@ def _fans(tensor: Tensor) -> dict[str, int]:
         raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
     outputs, inputs, *field = tensor.shape
     return {"fan_in": inputs * math.prod(field), "fan_out": outputs * math.prod(field)}
+
+
+def _warned_of_nothing(tensor: Tensor) -> bool:
+    """Return whether there are no elements to fill, with PyTorch's warning."""
+    if 0 in tensor.shape:
+        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
+        return True
+    return False
 
 
 def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:

@@ -50,11 +50,20 @@ def scaled_dot_product_attention(
     return dropout(weights, dropout_p) @ value
 
 
-def attention_weights(query: Tensor, key: Tensor, bias: Tensor | None, scale: float | None = None) -> Tensor:
-    """Return softmax(scale · query keyᵀ + bias), (…, L, S); 0 in a row where the bias is -∞ throughout."""
+def attention_weights(
+    query: Tensor,
+    key: Tensor,
+    bias: Tensor | None,
+    scale: float | None = None,
+    zeros_where_hidden: bool = True,
+) -> Tensor:
+    """Return softmax(scale · query keyᵀ + bias), (…, L, S); in a row where the bias is -∞ throughout 0, or
+    NaN."""
     scores = (query * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)) @ key.mT
     if bias is None:
         return scores.softmax(-1)
+    if not zeros_where_hidden:
+        return (scores + bias).softmax(-1)
     xp = namespace_of(bias.array)
     rows = xp.all(bias.array == -math.inf, (bias.ndim - 1,), True)
     if not xp.any(rows, None, False):  # depends on the mask alone; the scores are not read
