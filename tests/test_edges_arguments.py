@@ -137,3 +137,27 @@ def test_numbers_that_vanish_while_numpys_warnings_are_errors(t: Any) -> Any:
     with np.errstate(all="raise"):
         small = t.tensor([1e-40, 1e30])
         return str(small), small * 1e-5, small * 1e30, t.tensor([-1.0, 0.0]).log(), small.tolist()
+
+
+@cases(
+    lambda t: t.ones(2, 2).unsqueeze(axis=0),
+    lambda t: t.ones(2, 3).chunk(2, axis=1),
+    lambda t: t.ones(2, 2).gather(axis=0, index=t.tensor([[0, 0]])),
+    lambda t: t.ones(2, 3).index_select(axis=1, index=t.tensor([0])),
+    lambda t: t.squeeze(t.ones(1, 2), axis=0),
+    lambda t: t.softmax(t.ones(2, 3), axis=1),
+    lambda t: t.ones(2, 3).log_softmax(axis=0),
+    lambda t: t.stack([t.ones(2), t.zeros(2)], axis=1),
+    lambda t: t.cat([t.ones(2, 1), t.zeros(2, 2)], axis=1),
+)
+def test_numpys_name_of_a_dimension(case: Case) -> None:
+    assert_same(case)
+
+
+@cases(
+    lambda t: t.nn.functional.kl_div(t.tensor([1]), t.tensor([2])),
+    lambda t: t.nn.functional.linear(t.ones(2, 3), t.ones(2, 3), t.ones(2, dtype=t.float64)),
+    lambda t: t.nn.functional.linear(t.ones(4, 2, 3), t.ones(2, 3), t.ones(2, dtype=t.float64)),
+)
+def test_dtypes_that_a_function_does_not_take(case: Case) -> None:
+    assert_same_error(case)

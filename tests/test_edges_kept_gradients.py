@@ -3,7 +3,10 @@
 from typing import Any
 
 import pytest
+import torch
 from both import assert_same, same
+
+import tinygrad_ninja
 
 WEIGHTS = [1.0, 2.0, 3.0]
 
@@ -104,3 +107,13 @@ def test_autograd_grad_keeps_what_is_to_be_retained(t: Any) -> Any:
     through = t.autograd.grad((h * h).sum(), x, retain_graph=True)
     first = h.grad.clone()
     return through, first, t.autograd.grad((h * h).sum(), h), h.grad, x.grad
+
+
+@pytest.mark.parametrize("t", [torch, tinygrad_ninja])
+def test_the_gradient_of_a_result_that_is_not_kept_is_warned_of(t: Any) -> None:
+    x = t.ones(2, requires_grad=True)
+    with pytest.warns(UserWarning, match=r"The \.grad .*of a Tensor that is not a leaf"):
+        assert (x * 2).grad is None
+    kept = x * 2
+    kept.retain_grad()
+    assert kept.grad is x.grad is (x * 2).detach().grad is None

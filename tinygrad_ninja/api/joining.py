@@ -14,7 +14,7 @@ from ..engine.view import View
 from ..ops import shape as ops
 from .dimensions import dimension, integer
 from .forms import alias
-from .register import function, method
+from .register import function, method, numpy_names
 
 
 def _list_of_tensors(tensors: Any) -> list[Tensor]:
@@ -188,6 +188,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
 
 
 @method
+@numpy_names
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Return at most `chunks` views of equal size along `dim`, the last perhaps smaller. RuntimeError for
     chunks ≤ 0."""

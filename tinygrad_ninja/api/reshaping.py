@@ -11,7 +11,7 @@ import numpy as np
 from ..engine.tensor import Tensor, wrap
 from ..ops import shape as ops
 from .dimensions import dimension, dimensions, sizes
-from .register import method, method_only
+from .register import method, method_only, numpy_names
 
 
 @lru_cache(maxsize=1024)
@@ -169,6 +169,7 @@ Tensor.mT = property(_mt)  # type: ignore[attr-defined]
 
 
 @method
+@numpy_names
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Remove dimensions of size 1: all of them, or those of `dim`, an int or several, that have it; a
     view."""
@@ -179,6 +180,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
 
 
 @method
+@numpy_names
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """Insert a dimension of size 1 at `dim`; a view. Raises IndexError where `dim` is out of range."""
     position = dimension(dim, input.ndim + 1)

@@ -22,7 +22,7 @@ from ..ops import indexing as ops
 from .dimensions import dimension, integer
 from .forms import in_place
 from .operands import as_element
-from .register import function, method
+from .register import function, method, numpy_names
 
 _ALL = slice(None)
 _INT64 = np.dtype(np.int64)
@@ -292,6 +292,7 @@ def assign(
 
 
 @method
+@numpy_names
 def gather(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Return, for dim 1, out[i][j] = input[i][index[i][j]]; and so on for other dimensions.
 
@@ -341,6 +342,7 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
 
 
 @method
+@numpy_names
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """Return the entries along `dim` at `index`, a vector of integers, of which that dimension gets the size.
 

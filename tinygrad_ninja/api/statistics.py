@@ -91,12 +91,14 @@ def _along(entry: Operation, input: Tensor, dim: int, dtype: Any) -> Tensor:
 
 
 @method
+@numpy_names
 def softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Return eˣ / Σ eˣ along `dim`, of the input's shape."""
     return _along(composed.softmax, input, dim, dtype)
 
 
 @method
+@numpy_names
 def log_softmax(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Return ln softmax along `dim`, of the input's shape."""
     return _along(composed.log_softmax, input, dim, dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ from .attributes import Size, device, size_of
 from .hook import observers, observing
 from .node import Node, succeed
 from .versions import note_change, note_writes
+
+_NO_LEAF = (
+    "The .grad of a Tensor that is not a leaf is read, and none is kept: call retain_grad() on it first."
+)
 
 
 class Tensor(metaclass=Offering):
@@ -134,7 +139,12 @@ class Tensor(metaclass=Offering):
         RuntimeError where one of another shape, dtype or device is assigned, TypeError for what is no Tensor.
         """
         edge = self.edge
-        return getattr(self, "_parked_grad", None) if edge is None else edge.grad
+        if edge is None:
+            return getattr(self, "_parked_grad", None)
+        grad = edge.grad
+        if grad is None and edge.op is not None and not self.retains_grad:
+            warnings.warn(_NO_LEAF, stacklevel=2)
+        return grad
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:

@@ -25,7 +25,7 @@ sigmoid, tanh = OFFERED["sigmoid"], OFFERED["tanh"]
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return input weightᵀ + bias: input (…, n), weight (m, n) or (n), bias (m), result (…, m) or (…).
 
-    Raises RuntimeError where the shapes do not fit.
+    Raises RuntimeError where the shapes do not fit, or the dtypes differ.
     """
     if observers:
         input, weight, bias = arguments(Precision.HALF, input, weight, bias)
@@ -33,6 +33,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         rows = linear(input.reshape(-1, input.shape[-1]), weight, bias)
         return rows.reshape(*input.shape[:-1], weight.shape[0])
     out = input @ weight.T
+    if bias is not None and bias.dtype is not out.dtype:
+        raise RuntimeError(f"linear: the bias must have the dtype {out.dtype} of the rest, not {bias.dtype}")
     return out if bias is None else out + bias
 
 

@@ -153,7 +153,7 @@ def kl_div(
 
     reduction: "batchmean" is the sum over the size of dimension 0, the divergence for each example; "mean",
     with a UserWarning, is over all elements; "sum" and "none" as elsewhere. Where the target is 0, so is the
-    result.
+    result. Raises RuntimeError for an input of integers.
     """
     if reduction == "mean":
         warnings.warn(
@@ -162,6 +162,8 @@ def kl_div(
             stacklevel=3,  # past `takes_tensors`
         )
     check_reduction("sum" if reduction == "batchmean" else reduction, size_average, reduce)
+    if not input.dtype.is_floating_point:
+        raise RuntimeError("kl_div: Integral inputs not supported.")
     if observers:
         input, target = arguments(Precision.FLOAT32, input, target)
     if log_target:
