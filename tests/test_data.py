@@ -3,8 +3,10 @@
 import functools
 import http.server
 import random
+import re
 import shutil
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,6 +158,48 @@ def test_a_file_that_is_no_list_of_words(tmp_path: Path, content: bytes, message
         read_words(file)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("letter", "name"),
+    [
+        ("\u200d", "U+200D, ZERO WIDTH JOINER"),
+        ("\u200b", "U+200B, ZERO WIDTH SPACE"),
+        ("\u00a0", "U+00A0, NO-BREAK SPACE"),
+        ("\u202e", "U+202E, RIGHT-TO-LEFT OVERRIDE"),
+        ("\x1b", "U+001B, a control character"),
+        (".", "U+002E, FULL STOP"),
+    ],
+)
+def test_a_letter_that_no_word_has_is_named(tmp_path: Path, letter: str, name: str) -> None:
+    file = tmp_path / "names.txt"
+    file.write_text(f"ava\nem{letter}ma\n", encoding="utf-8")
+    with pytest.raises(DataError, match=rf"line 2: 'em.*ma' is no word, because of {re.escape(name)}:"):
+        read_words(file)
+
+
+def test_spellings_that_look_the_same_are_one(tmp_path: Path) -> None:
+    file = tmp_path / "names.txt"
+    file.write_text("\n".join(["zoe\u0308", "zo\u00eb"] * 10), encoding="utf-8")
+    words = read_words(file)
+    assert set(words) == {"zo\u00eb"}
+    assert Vocabulary(words).characters == ".oz\u00eb"
+
+
+def test_a_line_and_a_list_have_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "names.txt"
+    file.write_text("\n".join(["a" * data.LONGEST_LINE] * 10), encoding="utf-8")
+    assert len(read_words(file)) == 10
+    file.write_text("ava\n" + "a" * (data.LONGEST_LINE + 1), encoding="utf-8")
+    with pytest.raises(DataError, match="line 2 has 10,001 characters: a line has at most 10,000"):
+        read_words(file)
+    with file.open("wb") as sparse:
+        sparse.truncate(10**9)  # a line of a gigabyte, which takes no room on the disk
+    tracemalloc.start()
+    with pytest.raises(DataError, match="is too large: a list of words has at most 50,000,000 bytes"):
+        read_words(file)
+    assert tracemalloc.get_traced_memory()[1] < 110_000_000
+    tracemalloc.stop()
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

@@ -9,10 +9,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,18 +65,43 @@ def to_arrays(state_dict: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
 
 def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     """Return the metadata and the Tensors of a safetensors file; errors as for `load_state_dict`."""
+    with opened(path) as file:
+        return file.metadata() or {}, tensors_of(file, path)
+
+
+@contextmanager
+def opened(path: Path, check: Callable[[BinaryIO], None] | None = None) -> Iterator[Any]:
+    """Open a safetensors file whose Tensors are read within the block; errors as for `load_state_dict`.
+
+    check: called with the file before safetensors parses it.
+    """
     try:
-        with path.open("rb"):  # its error says in plain words why a file cannot be read; safe_open's does not
-            pass
+        check_regular(path)
+        with path.open("rb") as stream:  # its error says in plain words why a file can't be read
+            if check is not None:
+                check(stream)
         with safe_open(path, framework="numpy") as file:
-            tensors = {name: from_numpy(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
-            return file.metadata() or {}, tensors
+            yield file
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror}") from error
     except SafetensorError as error:
         raise FileError(f"{path} is damaged, or no safetensors file") from error
-    except (AttributeError, TypeError) as error:  # raised by NumPy, or by `from_numpy`, for a dtype
+
+
+def tensors_of(file: Any, path: Path) -> dict[str, Tensor]:
+    """Return the Tensors of an `opened` file by their names. Raises FileError, which names the path, for a
+    dtype that this package lacks."""
+    try:
+        return {name: from_numpy(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+    except (AttributeError, TypeError) as error:  # raised by NumPy, or by `from_numpy`
         raise FileError(f"{path} holds numbers of a type that there is not here: {error}") from error
+
+
+def check_regular(path: Path) -> None:
+    """Raise OSError where reading might never end: for a device, a pipe or a socket, and what is absent."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a folder's own error is as good
+        raise OSError(errno.EINVAL, "it is a device or a pipe, and no file", str(path))
 
 
 def write(path: Path, content: bytes) -> None:

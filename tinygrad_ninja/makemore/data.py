@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 import random
+import unicodedata
 from collections.abc import Iterable, Sequence
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..api.weights import check_regular
+
 BOUNDARY = "."
 """The character before and after every word; its number is 0."""
+
+LARGEST_FILE = 50_000_000
+"""The most bytes of a list of words."""
+
+LONGEST_LINE = 10_000
+"""The most characters of its lines."""
 
 LECTURE_URL = "https://raw.githubusercontent.com/karpathy/makemore/master/names.txt"
 LECTURE_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
@@ -29,31 +39,30 @@ def read_words(source: str | os.PathLike[str] | None = None) -> list[str]:
     source: the file; "makemore" for the lecture's list, downloaded once and then kept in the user's cache
     folder (a file of that name is "./makemore"); None for the list that comes with the package.
 
-    A word is a line without the white space around it; it is printable and contains no ".".
+    A word is a line without the white space around it; it is printable and contains no ".". Of the spellings
+    that look the same it has the composed one (NFC), so that "é" is one letter.
 
-    Raises DataError where the file cannot be read or downloaded, is not text, holds a line that is not a
-    word, or too few words for `split`.
+    Raises DataError where the file cannot be read or downloaded, is not text, has more than LARGEST_FILE
+    bytes or LONGEST_LINE characters in a line, holds a line that is not a word, or too few words for `split`.
     """
     if source is None:
         file = resources.files(__package__) / "names.txt"
     else:
         file = _fetch_lecture_list() if source == "makemore" else Path(source)
-    try:
-        # "utf-8-sig" drops the byte order mark of Windows editors; read_text makes every line end "\n".
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not UTF-8 text (byte {error.start} does not fit)") from error
-
     words = []
-    for number, line in enumerate(lines, start=1):
-        word = line.strip()
-        if not word.isprintable() or BOUNDARY in word:
+    for number, line in enumerate(_lines(file), start=1):
+        if len(line) > LONGEST_LINE:
             raise DataError(
-                f"{file}, line {number}: {_excerpt(word)} is no word: "
-                f"a word is printable and without {BOUNDARY!r}"
+                f"{file}, line {number} has {len(line):,} characters: a line has at most {LONGEST_LINE:,}"
             )
+        word = unicodedata.normalize("NFC", line.strip())
+        for character in word:
+            if not character.isprintable() or character == BOUNDARY:
+                name = unicodedata.name(character, "a control character")
+                raise DataError(
+                    f"{file}, line {number}: {_excerpt(word)} is no word, because of U+{ord(character):04X}, "
+                    f"{name}: a word is printable and without {BOUNDARY!r}"
+                )
         if word:
             words.append(word)
     _cuts(len(words), str(file))
@@ -120,6 +129,24 @@ def build_dataset(
     targets = np.arange(sum(examples)) + context * np.repeat(np.arange(1, len(words) + 1), examples)
     windows = np.array(stream, dtype=np.int64)[targets[:, None] + np.arange(-context, 1)]
     return np.ascontiguousarray(windows[:, :-1]), np.ascontiguousarray(windows[:, -1])
+
+
+def _lines(file: Path | Traversable) -> list[str]:
+    """Return the lines of a file of at most LARGEST_FILE bytes. Raises DataError."""
+    try:
+        if isinstance(file, Path):
+            check_regular(file)
+        with file.open("rb") as opened:
+            content = opened.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror}") from error
+    if len(content) > LARGEST_FILE:
+        raise DataError(f"{file} is too large: a list of words has at most {LARGEST_FILE:,} bytes")
+    try:
+        text = content.decode("utf-8-sig")  # without the byte order mark of Windows editors
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not UTF-8 text (byte {error.start} does not fit)") from error
+    return text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _fetch_lecture_list() -> Path:
