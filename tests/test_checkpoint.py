@@ -19,7 +19,8 @@ from tinygrad_ninja import Generator, from_numpy, tensor
 from tinygrad_ninja.api.weights import write
 from tinygrad_ninja.makemore import checkpoint
 from tinygrad_ninja.makemore.checkpoint import Checkpoint
-from tinygrad_ninja.makemore.data import Vocabulary, build_dataset
+from tinygrad_ninja.makemore.data import Vocabulary
+from tinygrad_ninja.makemore.models import MODELS
 from tinygrad_ninja.makemore.settings import Settings
 from tinygrad_ninja.makemore.training import Training
 from tinygrad_ninja.serialization import FileError
@@ -28,18 +29,18 @@ WORDS = ["emma", "zoë"]
 VOCABULARY = Vocabulary(WORDS)
 SIZES = {"context": 4, "embedding": 2, "hidden": 7}
 SHAPES = "the shapes of its tensors do not fit its settings"
-CONTENT = "its content is not that of a checkpoint"
 
 Saved = tuple[Checkpoint, Path]
 
 
 def begun(**changes: Any) -> Training:
     """A training after its second step and a first loss of the words."""
-    settings = Settings.of(
-        **{"model": "bn-mlp", "data": "names.txt", **SIZES, "lr": 0.25, "seed": 3, "eval_every": 2} | changes
-    )
+    options = {"model": "bn-mlp", "data": "names.txt", "lr": 0.25, "seed": 3, "eval_every": 2} | changes
+    recipe = MODELS[options["model"]].recipe
+    sizes = {name: size for name, size in SIZES.items() if getattr(recipe, name)}
+    settings = Settings.of(**sizes | options)
     generator = Generator().manual_seed(3)
-    X, Y = map(from_numpy, build_dataset(WORDS, VOCABULARY, settings.context))
+    X, Y = map(from_numpy, MODELS[settings.model].examples(WORDS, VOCABULARY, settings.context))
     training = Training(settings.build(len(VOCABULARY), generator), settings, generator, (X, Y), (X, Y))
     run = training.run()
     assert [next(run), next(run)] == [1, 2]
@@ -47,7 +48,8 @@ def begun(**changes: Any) -> Training:
 
 
 def packed(training: Training, whole: bool) -> Checkpoint:
-    state = training.state_dict() if whole else None
+    mode = {"metrics_bytes": 0, "device": "cpu", "eager": False}
+    state = {**training.state_dict(), **mode} if whole else None
     return Checkpoint(training.model, VOCABULARY, training.settings, checkpoint.fingerprint(WORDS), state)
 
 
@@ -163,7 +165,7 @@ def test_files_that_are_no_checkpoints_are_refused(tmp_path: Path) -> None:
         ("", "cannot read "),
         ("text", "is damaged, or no safetensors file"),
         ("foreign", "is a safetensors file, but not a checkpoint of tinygrad_ninja"),
-        ("other", CONTENT),
+        ("other", "is damaged: its header is no JSON object"),
     ]:
         with pytest.raises(FileError, match=message) as caught:
             checkpoint.load(tmp_path / name)
@@ -179,13 +181,25 @@ CHANGED = {**asdict(Settings.of("bn-mlp", **SIZES)), "model": "mlp"}
     [
         ({"version": checkpoint.VERSION + 1}, {}, "was written by a newer tinygrad_ninja: its format is"),
         ({"version": 1}, {}, "was written by an older tinygrad_ninja: its format is 1"),
-        ({"version": "?"}, {}, CONTENT),
+        ({"version": "?"}, {}, r"header/version is '\?', not a whole number from 1 to 1,000,000,000"),
         ({"characters": ".ab"}, {}, SHAPES),
-        ({"settings": {**CHANGED, "hidden": 10**12}}, {}, SHAPES),
-        ({"settings": {**CHANGED, "model": "wavenet", "context": 3}}, {}, SHAPES),
-        ({"settings": {**CHANGED, "model": "rnn"}}, {}, CONTENT),
-        ({"settings": {"layers": 3}}, {}, CONTENT),
-        ({"settings": {**CHANGED, "width": 3}}, {}, CONTENT),
+        (
+            {"settings": {**CHANGED, "hidden": 10**12}},
+            {},
+            r"hidden is 10*, not a whole number from 1 to 100,000",
+        ),
+        (
+            {"settings": {**CHANGED, "model": "wavenet", "context": 3}},
+            {},
+            r"its context is 2, 4, 8 \.\.\., not 3",
+        ),
+        ({"settings": {**CHANGED, "model": "rnn"}}, {}, "model is 'rnn', not 'bigram' or"),
+        ({"settings": {"layers": 3}}, {}, r"header/settings lacks '\w+'"),
+        (
+            {"settings": {**CHANGED, "width": 3}},
+            {},
+            r"header/settings has 'width', which is none of its fields",
+        ),
         ({}, {"W2": np.zeros((7, 3), dtype=np.float32)}, SHAPES),
         ({}, {"W2": None}, SHAPES),
         ({}, {"W3": np.zeros((7, 3), dtype=np.float32)}, SHAPES),

@@ -10,7 +10,7 @@ import torch
 from tinygrad_ninja import Generator, from_numpy
 from tinygrad_ninja.makemore.data import Vocabulary, build_dataset, read_words
 from tinygrad_ninja.makemore.models import Model
-from tinygrad_ninja.makemore.sampling import sample
+from tinygrad_ninja.makemore.sampling import SampleError, sample
 from tinygrad_ninja.makemore.settings import Settings
 from tinygrad_ninja.makemore.training import Training, TrainingError, evaluate
 from viz.plots import loss_curve
@@ -133,6 +133,14 @@ def test_a_loss_that_is_no_number_ends_the_training() -> None:
     # Sooner or later the two contexts of a batch are equal, and their standard deviation is 0.
     with pytest.raises(TrainingError, match=r"the loss became nan at step \d+: try a smaller"):
         trained(replace(SMALL, batch=2, steps=2000))
+
+
+def test_a_model_whose_numbers_are_none_draws_no_words() -> None:
+    for number in (float("nan"), 3e38):
+        model = Settings.of("mlp", hidden=4).build(len(VOCABULARY), Generator().manual_seed(SEED))
+        model.W2.data.fill_(number)
+        with pytest.raises(SampleError, match="draws no words, since its numbers are NaN or too large"):
+            sample(model, VOCABULARY, Generator())
 
 
 def test_a_word_of_a_model_that_never_stops_is_cut() -> None:

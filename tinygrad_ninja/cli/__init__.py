@@ -16,6 +16,7 @@ from ..api.weights import FileError
 from ..makemore.data import DataError
 from ..makemore.processes import DistributedError
 from ..makemore.run import RunError
+from ..makemore.sampling import SampleError
 from ..makemore.settings import SettingsError
 from ..makemore.training import TrainingError
 from .check import check
@@ -47,12 +48,12 @@ def main() -> NoReturn:
         message, status = error.format_message(), BAD_INPUT
     except SettingsError as error:
         message, status = f"--{error.name.replace('_', '-')}: {error}", BAD_INPUT
-    except (DataError, DistributedError, FileError, RunError, TrainingError, OSError) as error:
+    except (DataError, DistributedError, FileError, RunError, SampleError, TrainingError, OSError) as error:
         message, status = str(error), BAD_INPUT
     except MemoryError as error:
-        message, status = f"not enough memory: {error}", BAD_INPUT
+        message, status = ": ".join(filter(None, ("not enough memory", str(error)))), BAD_INPUT
     except Stopped as stop:
-        click.echo(stop, err=True)
+        click.echo(escaped(str(stop)), err=True)
         sys.exit(stop.status)
     except click.Abort:
         message, status = "interrupted", INTERRUPTED
@@ -63,13 +64,23 @@ def main() -> NoReturn:
             stream.reconfigure(errors=errors)  # type: ignore[union-attr]
         outcome.run()
         sys.exit()
-    click.echo(f"error: {message}", err=True)
+    click.echo(f"error: {escaped(message)}", err=True)
     sys.exit(status)
 
 
 def print_warning(message: Warning | str, *location: Any, **options: Any) -> None:
     """Print a warning as one plain line, for people who do not see the code: a `warnings.showwarning`."""
-    click.echo(f"note: {message}", err=True)
+    click.echo("note: " + "\n".join(map(escaped, str(message).split("\n"))), err=True)
+
+
+def escaped(text: str) -> str:
+    """Return the text as one line of characters that can be printed, the others as Python escapes them.
+
+    A message may quote a file, and a terminal obeys what is in there.
+    """
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+    )
 
 
 class InOrder(click.Group):

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import click
 
 from .. import zeros
+from ..makemore.fields import Number, Whole
 from ..makemore.models import MODELS
 from ..makemore.run import MODEL
-from ..makemore.settings import SIZES, Settings
+from ..makemore.settings import DEVICES, FIELDS, SIZES, Settings
 
 SHIPPED = "a list of names that comes with the program"
 
@@ -30,7 +31,7 @@ def device_option(default: str | None = "cpu") -> Any:
     """Return the option --device. None as `default`: the cpu, or the device that a resumed run was on."""
     return click.option(
         "--device",
-        type=click.Choice(["cpu", "torch", "cuda"]),
+        type=click.Choice(DEVICES),
         default=default,
         show_default="cpu",
         help="What holds the numbers: NumPy arrays, PyTorch's tensors, or PyTorch's tensors on the GPU.",
@@ -69,10 +70,17 @@ def count_option(
     return click.option(name, metavar="N", type=type, default=default, show_default=show_default, help=help)
 
 
+def largest(name: str) -> Any:
+    """Return the largest value of a setting that is a number."""
+    kind = FIELDS[name]
+    assert isinstance(kind, (Whole, Number))
+    return kind.largest
+
+
 def rate_option(name: str, show_default: str, help: str) -> Any:
     """Return an option for a learning rate."""
     return click.option(
-        name, metavar="RATE", type=Rate(0, 1e6, min_open=True), show_default=show_default, help=help
+        name, metavar="RATE", type=Rate(0, largest("lr"), min_open=True), show_default=show_default, help=help
     )
 
 
@@ -92,7 +100,7 @@ def seed_option(default: int | None, show_default: str | bool) -> Any:
     return click.option(
         "--seed",
         metavar="N",
-        type=click.IntRange(0, 2**32 - 1),
+        type=click.IntRange(0, largest("seed")),
         default=default,
         show_default=show_default,
         help="Where the random numbers start: the same seed gives the same result.",
@@ -111,15 +119,27 @@ def model_options(command: Command) -> Command:
                 help="One of the lecture's models: see below.",
             ),
             count_option(
-                "--context", 1000, "Letters that the next one is predicted from.", show_default="the model's"
+                "--context",
+                largest("context"),
+                "Letters that the next one is predicted from.",
+                show_default="the model's",
             ),
             count_option(
-                "--embedding", 10_000, "Numbers that describe a letter.", show_default="the model's"
+                "--embedding",
+                largest("embedding"),
+                "Numbers that describe a letter.",
+                show_default="the model's",
             ),
-            count_option("--hidden", 100_000, "Units in a hidden layer.", show_default="the model's"),
-            count_option("--layers", 1000, "Hidden layers, or blocks.", show_default="the model's"),
-            count_option("--heads", 1000, "Heads of attention in a block.", show_default="the model's"),
-            count_option("--batch", 10**6, "Examples in each step.", show_default="the model's"),
+            count_option(
+                "--hidden", largest("hidden"), "Units in a hidden layer.", show_default="the model's"
+            ),
+            count_option(
+                "--layers", largest("layers"), "Hidden layers, or blocks.", show_default="the model's"
+            ),
+            count_option(
+                "--heads", largest("heads"), "Heads of attention in a block.", show_default="the model's"
+            ),
+            count_option("--batch", largest("batch"), "Examples in each step.", show_default="the model's"),
             seed_option(None, str(Settings.seed)),
             device_option(None),
             click.option(

@@ -4,13 +4,56 @@ goes."""
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from .. import Generator, optim
+from .fields import FieldError, Kind, Maybe, Number, OneOf, Slot, Text, Whole
 from .models import MODELS, Model, Recipe
 
 SIZES = ("embedding", "hidden", "layers", "heads")
+DEVICES = ("cpu", "torch", "cuda")
+
+FLAG = OneOf(False, True)
+MOST = 10**9
+"""The most steps of a training; no other number of steps or evaluations is greater."""
+
+
+def _names_a_file(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+FIELDS: dict[str, Kind] = {
+    "model": OneOf(*MODELS),
+    "data": Maybe(Text(4096, _names_a_file, "the name of a file")),
+    "context": Whole(1, 1000),
+    "embedding": Whole(1, 10_000),
+    "hidden": Whole(1, 100_000),
+    "layers": Whole(1, 200),
+    "heads": Whole(1, 1000),
+    "dropout": Number(0, 0.99),
+    "steps": Whole(1, MOST),
+    "batch": Whole(1, 10**6),
+    "lr": Number(0, 1e6, above=True),
+    "optimizer": OneOf("sgd", "adamw"),
+    "weight_decay": Number(0, 1e6),
+    "schedule": OneOf("step", "cosine"),
+    "milestone": Number(0, 1),
+    "warmup": Whole(0, MOST),
+    "seed": Whole(0, 2**32 - 1),
+    "eval_every": Whole(0, MOST),
+    "early_stop": Whole(0, MOST),
+    "calibrate": FLAG,
+    "sync_batchnorm": FLAG,
+}
+"""What each setting may be; of SIZES, where the model has it: else it is 0."""
+
+MOST_EVALUATIONS = 100_000
+"""The most losses on the development words that a run may compute: its checkpoint holds them all."""
 
 
 class SettingsError(ValueError):
@@ -47,22 +90,48 @@ class Settings(Recipe):
         """Return the settings of the model's recipe, with `changes` applied.
 
         A run that stops early evaluates 100 times unless `eval_every` is given. Raises SettingsError for a
-        size that the model does not have, for a batch that is too small for it, and for an option of batch
-        normalization where it has none.
+        size that the model does not have, and what `check` raises.
         """
         recipe = asdict(MODELS[model].recipe)
         for name in SIZES:
             if name in changes and not recipe[name]:
                 raise SettingsError(name, f"{model} has no such size")
         settings = cls(**recipe | changes, model=model)
-        if settings.batch < MODELS[model].smallest_batch:
+        if settings.early_stop and not settings.eval_every:
+            settings = cls(**asdict(settings) | {"eval_every": max(1, settings.steps // 100)})
+        settings.check()
+        return settings
+
+    def check(self) -> None:
+        """Raise SettingsError for a setting that is not as FIELDS has it, for a batch that is too small for
+        the model, for an option of batch normalization where it has none, and for too many evaluations."""
+        for name, kind in FIELDS.items():
+            try:
+                if name in SIZES and not getattr(MODELS[self.model].recipe, name):
+                    kind = Whole(0, 0)
+                kind.check(getattr(self, name), name)
+            except FieldError as error:
+                raise SettingsError(name, str(error)) from error
+        normalizes = MODELS[self.model].smallest_batch > 1
+        if normalizes and self.batch < MODELS[self.model].smallest_batch:
             raise SettingsError("batch", "batch normalization needs two examples or more")
         for name in ("calibrate", "sync_batchnorm"):
-            if getattr(settings, name) and MODELS[model].smallest_batch == 1:
-                raise SettingsError(name, f"{model} has no batch normalization")
-        if settings.early_stop and not settings.eval_every:
-            return cls(**asdict(settings) | {"eval_every": max(1, settings.steps // 100)})
-        return settings
+            if getattr(self, name) and not normalizes:
+                raise SettingsError(name, f"{self.model} has no batch normalization")
+        if self.eval_every and self.steps // self.eval_every > MOST_EVALUATIONS:
+            raise SettingsError(
+                "eval_every", f"{self.steps:,} steps would be evaluated more than {MOST_EVALUATIONS:,} times"
+            )
+
+    def layout(self, vocab_size: int) -> dict[str, Slot]:
+        """Return the tensors of the model's `state_dict`, without building it.
+
+        Raises SettingsError for sizes that do not fit together.
+        """
+        try:
+            return MODELS[self.model].layout(vocab_size, self)
+        except ValueError as error:
+            raise SettingsError("model", str(error)) from error
 
     def build(self, vocab_size: int, generator: Generator) -> Model:
         """Build the untrained model, its parameters drawn from `generator`; vocab_size: letters, with the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ... import Generator, Tensor, randn
 from ...nn import Parameter
+from ..fields import Slot
 from .model import Model, Recipe
 
 
@@ -19,9 +20,15 @@ class Bigram(Model):
 
     def __init__(self, vocab_size: int, recipe: Recipe, generator: Generator) -> None:
         super().__init__(vocab_size, recipe, generator)
-        if self.context != 1:
-            raise ValueError(f"bigram sees one letter: its context is 1, not {self.context}")
+        self.layout(vocab_size, recipe)
         self.W = Parameter(randn((vocab_size, vocab_size), generator=generator))
+
+    @classmethod
+    def layout(cls, vocab_size: int, recipe: Recipe) -> dict[str, Slot]:
+        """Return the one table. Raises ValueError for a context that is not 1."""
+        if recipe.context != 1:
+            raise ValueError(f"bigram sees one letter: its context is 1, not {recipe.context}")
+        return {"W": Slot((vocab_size, vocab_size))}
 
     def forward(self, X: Tensor) -> Tensor:
         """Return the logits, (n, vocab_size), of the letter after each of the n letters of X, (n, 1)."""

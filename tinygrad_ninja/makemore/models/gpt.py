@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ... import Generator, Tensor, arange, bernoulli, full, ones, tensor
 from ...nn import GELU, Embedding, LayerNorm, Linear, Module, ModuleList, MultiheadAttention, Sequential, init
 from ..data import Vocabulary
+from ..fields import Slot
 from .model import Model, Recipe
 
 IGNORED = -100
@@ -78,8 +79,7 @@ class GPT(Model):
     def __init__(self, vocab_size: int, recipe: Recipe, generator: Generator) -> None:
         super().__init__(vocab_size, recipe, generator)
         width, self.dropout = recipe.embedding, recipe.dropout
-        if width % recipe.heads:
-            raise ValueError(f"gpt's heads share its embedding: {width} is no multiple of {recipe.heads}")
+        self._check_heads(recipe)
         self.token_embedding = Embedding(vocab_size, width)
         self.position_embedding = Embedding(self.context, width)
         self.blocks = ModuleList(Block(width, recipe.heads) for _ in range(recipe.layers))
@@ -90,6 +90,38 @@ class GPT(Model):
                 init.normal_(parameter, std=0.02, generator=generator)
             elif name.endswith("bias"):
                 init.zeros_(parameter)
+
+    @classmethod
+    def layout(cls, vocab_size: int, recipe: Recipe) -> dict[str, Slot]:
+        """Return the embeddings, each block's tensors, the norm's and the head's.
+
+        Raises ValueError where the heads can't share the embedding.
+        """
+        cls._check_heads(recipe)
+        width = recipe.embedding
+        block = {
+            **_layout("norm1", (width,)),
+            "attention.in_proj_weight": Slot((3 * width, width)),
+            "attention.in_proj_bias": Slot((3 * width,)),
+            **_layout("attention.out_proj", (width, width)),
+            **_layout("norm2", (width,)),
+            **_layout("mlp.0", (4 * width, width)),
+            **_layout("mlp.2", (width, 4 * width)),
+        }
+        return {
+            "token_embedding.weight": Slot((vocab_size, width)),
+            "position_embedding.weight": Slot((recipe.context, width)),
+            **{f"blocks.{i}.{name}": slot for i in range(recipe.layers) for name, slot in block.items()},
+            **_layout("norm", (width,)),
+            "head.weight": Slot((vocab_size, width)),
+        }
+
+    @staticmethod
+    def _check_heads(recipe: Recipe) -> None:
+        if recipe.embedding % recipe.heads:
+            raise ValueError(
+                f"gpt's heads share its embedding: {recipe.embedding} is no multiple of {recipe.heads}"
+            )
 
     def forward(self, X: Tensor) -> Tensor:
         """Return the logits, (n, t, vocab_size), of the letter after each letter of X, (n, t), where t <=
@@ -113,3 +145,7 @@ class GPT(Model):
         """Return the logits, (1, vocab_size), of the letter after the word's first `letters`; the model is on
         the CPU."""
         return self(tensor([[0, *letters][-self.context :]]))[:, -1]
+
+
+def _layout(name: str, weight: tuple[int, ...]) -> dict[str, Slot]:
+    return {f"{name}.weight": Slot(weight), f"{name}.bias": Slot(weight[:1])}

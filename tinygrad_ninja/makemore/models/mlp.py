@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ... import Generator, Tensor, no_grad, ones, randn, tanh, zeros
 from ...nn import Parameter
+from ..fields import Slot
 from .model import Model, Recipe
 
 if TYPE_CHECKING:
@@ -32,6 +33,18 @@ class MLP(Model):
         self.W2 = Parameter(randn((hidden, vocab_size), generator=generator) * 0.01)
         self.b2 = Parameter(randn(vocab_size, generator=generator) * 0)
 
+    @classmethod
+    def layout(cls, vocab_size: int, recipe: Recipe) -> dict[str, Slot]:
+        """Return the two layers' weights, the embedding's, and the parameters of the hidden units."""
+        embedding, hidden = recipe.embedding, recipe.hidden
+        return {
+            "C": Slot((vocab_size, embedding)),
+            "W1": Slot((recipe.context * embedding, hidden)),
+            **cls._hidden_layout(hidden),
+            "W2": Slot((hidden, vocab_size)),
+            "b2": Slot((vocab_size,)),
+        }
+
     def forward(self, X: Tensor) -> Tensor:
         """Return the logits, (n, vocab_size), of the letter after each of the n contexts of X, (n,
         context)."""
@@ -40,6 +53,10 @@ class MLP(Model):
         hpreact = self._preactivation(embcat @ self.W1)  # (n, hidden)
         h = tanh(hpreact)
         return h @ self.W2 + self.b2
+
+    @classmethod
+    def _hidden_layout(cls, hidden: int) -> dict[str, Slot]:
+        return {"b1": Slot((hidden,))}
 
     def _add_hidden_parameters(self, hidden: int, generator: Generator) -> None:
         self.b1 = Parameter(randn(hidden, generator=generator) * 0.01)
@@ -61,6 +78,10 @@ class BatchNormMLP(MLP):
     ranks: Ranks | None = None
     bnmean_running: Tensor
     bnstd_running: Tensor
+
+    @classmethod
+    def _hidden_layout(cls, hidden: int) -> dict[str, Slot]:
+        return dict.fromkeys(("bngain", "bnbias", "bnmean_running", "bnstd_running"), Slot((1, hidden)))
 
     def _add_hidden_parameters(self, hidden: int, generator: Generator) -> None:
         self.bngain = Parameter(ones((1, hidden)))

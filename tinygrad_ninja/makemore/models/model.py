@@ -10,6 +10,7 @@ from ... import Generator, Tensor, no_grad, tensor
 from ...nn import Module
 from ...nn.functional import cross_entropy
 from ..data import build_dataset
+from ..fields import Slot
 
 if TYPE_CHECKING:
     from ..processes import Ranks
@@ -59,6 +60,14 @@ class Model(Module):
         super().__init__()
         self.context = recipe.context
         self.generator = generator  # for the random numbers of a training step, such as dropout
+
+    @classmethod
+    def layout(cls, vocab_size: int, recipe: Recipe) -> dict[str, Slot]:
+        """Return the tensors of the model's `state_dict` by their names, without building it.
+
+        Raises ValueError for sizes that do not fit together.
+        """
+        raise NotImplementedError
 
     def loss(self, X: Tensor, Y: Tensor, reduction: str = "mean") -> Tensor:
         """Return the cross entropy, in nats, of the logits of X and the letters of Y that are not -100.

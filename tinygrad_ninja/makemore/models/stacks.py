@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ... import Generator, Tensor, no_grad, randn
 from ...nn import BatchNorm1d, Embedding, Flatten, FlattenConsecutive, Linear, Module, Sequential, Tanh, init
+from ..fields import Slot
 from .model import Model, Recipe
 
 if TYPE_CHECKING:
@@ -47,6 +48,16 @@ class Deep(Stack):
         init.constant_(layers[-1].weight, 0.1)
         self.layers = Sequential(*layers)
 
+    @classmethod
+    def layout(cls, vocab_size: int, recipe: Recipe) -> dict[str, Slot]:
+        """Return the embedding and each layer's weight and normalization; its tanh has neither."""
+        slots = {"layers.0.weight": Slot((vocab_size, recipe.embedding))}
+        fan_in, last = recipe.context * recipe.embedding, 2 + 3 * recipe.layers
+        for i in range(2, last, 3):
+            slots |= _normalized_layout(i, fan_in, recipe.hidden)
+            fan_in = recipe.hidden
+        return slots | _normalized_layout(last, fan_in, vocab_size)
+
 
 class WaveNet(Stack):
     """Pairs of neighbours are joined, level by level, until one is left of the context (van den Oord et al.
@@ -59,18 +70,38 @@ class WaveNet(Stack):
 
     def __init__(self, vocab_size: int, recipe: Recipe, generator: Generator) -> None:
         super().__init__(vocab_size, recipe, generator)
+        layers: list[Module] = [_embedding(vocab_size, recipe.embedding, generator)]
+        width = recipe.embedding
+        for _ in range(self._levels(recipe)):
+            layers += [FlattenConsecutive(2), *_normalized(2 * width, recipe.hidden, generator), Tanh()]
+            width = recipe.hidden
+        layers.append(_linear(width, vocab_size, generator, gain=0.1, bias=True))
+        self.layers = Sequential(*layers)
+
+    @classmethod
+    def layout(cls, vocab_size: int, recipe: Recipe) -> dict[str, Slot]:
+        """Return the embedding, each level's weight and normalization, and the last layer.
+
+        Raises ValueError for a context that is no power of 2.
+        """
+        slots = {"layers.0.weight": Slot((vocab_size, recipe.embedding))}
+        width, last = recipe.embedding, 1 + 4 * cls._levels(recipe)
+        for i in range(2, last, 4):
+            slots |= _normalized_layout(i, 2 * width, recipe.hidden)
+            width = recipe.hidden
+        return slots | {
+            f"layers.{last}.weight": Slot((vocab_size, width)),
+            f"layers.{last}.bias": Slot((vocab_size,)),
+        }
+
+    @staticmethod
+    def _levels(recipe: Recipe) -> int:
         levels = recipe.context.bit_length() - 1
         if levels < 1 or recipe.context != 2**levels:
             raise ValueError(
                 f"wavenet joins letters by pairs: its context is 2, 4, 8 ..., not {recipe.context}"
             )
-        layers: list[Module] = [_embedding(vocab_size, recipe.embedding, generator)]
-        width = recipe.embedding
-        for _ in range(levels):
-            layers += [FlattenConsecutive(2), *_normalized(2 * width, recipe.hidden, generator), Tanh()]
-            width = recipe.hidden
-        layers.append(_linear(width, vocab_size, generator, gain=0.1, bias=True))
-        self.layers = Sequential(*layers)
+        return levels
 
 
 class BatchNormLast(BatchNorm1d):
@@ -97,6 +128,13 @@ class BatchNormLast(BatchNorm1d):
 
 def _normalized(fan_in: int, fan_out: int, generator: Generator, gain: float = 1.0) -> list[Module]:
     return [_linear(fan_in, fan_out, generator, gain, bias=False), BatchNormLast(fan_out)]
+
+
+def _normalized_layout(i: int, fan_in: int, fan_out: int) -> dict[str, Slot]:
+    norm = dict.fromkeys(("weight", "bias", "running_mean", "running_var"), Slot((fan_out,)))
+    norm["num_batches_tracked"] = Slot((), "I64")
+    tensors = {f"layers.{i + 1}.{name}": slot for name, slot in norm.items()}
+    return {f"layers.{i}.weight": Slot((fan_out, fan_in)), **tensors}
 
 
 def _linear(fan_in: int, fan_out: int, generator: Generator, gain: float, bias: bool) -> Linear:
