@@ -174,8 +174,26 @@ def test_a_training_that_diverges_says_where_and_saves_no_model(folder: Path) ->
     process = call(folder, *SMALL, "--batch", "2", "--steps", "5000", "--quiet")
     assert process.returncode == 2
     assert re.fullmatch(r"error: the loss became nan at step \d+: try .+\n", process.stderr)
+    assert re.search(
+        r"; runs.bn-mlp.checkpoint\.safetensors is as it was after 0 steps$", process.stderr.rstrip()
+    )
     assert not (folder / "runs/bn-mlp/model.safetensors").exists()
     assert step_losses(succeeds(call(folder, *SMALL)))  # there is nothing that this could lose
+
+
+def test_a_training_whose_last_step_diverges_saves_no_model(folder: Path) -> None:
+    """The loss of its last step is a number, and that of the next would be none."""
+    small = ("--model", "gpt", "--embedding", "8", "--layers", "1", "--heads", "2", "--lr", "1e5")
+    arguments = ("train", "--data", "names.txt", *small, "--quiet", "--save-every", "1")
+    first = refuses(call(folder, *arguments, "--steps", "100"))
+    found = re.search(r"became \w+ at step (\d+): .* after (\d+) steps$", first.rstrip())
+    assert found is not None
+    step, kept = map(int, found.groups())
+    assert 0 < kept < step
+    again = refuses(call(folder, *arguments, "--steps", str(step), "--restart"))
+    assert re.search(rf"became \w+ at step {step}: try a smaller .* after {kept} steps$", again.rstrip())
+    assert not (folder / "runs/gpt/model.safetensors").exists()
+    assert succeeds(call(folder, "sample", "runs/gpt/checkpoint.safetensors"))
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "checkpoint.safetensors", "metrics.jsonl", "loss.png"])

@@ -3,6 +3,7 @@
 import math
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,11 @@ import torch
 import tinygrad_ninja
 from tinygrad_ninja import Generator, from_numpy, nn, optim, randn
 from tinygrad_ninja.check import check_optimized
+from tinygrad_ninja.makemore import checkpoint
 from tinygrad_ninja.makemore.data import Vocabulary, build_dataset, read_words
 from tinygrad_ninja.makemore.lr_finder import find_learning_rate
 from tinygrad_ninja.makemore.models import MODELS, Model
+from tinygrad_ninja.makemore.run import CHECKPOINT, MODEL, Run
 from tinygrad_ninja.makemore.settings import Settings, SettingsError
 from tinygrad_ninja.makemore.training import Training, TrainingError, evaluate
 
@@ -244,3 +247,53 @@ def test_a_batch_of_one_is_refused_by_every_batch_normalization() -> None:
             built: Model = settings.build(len(VOCABULARY), Generator())
             with pytest.raises(ValueError, match="more than 1 value per channel"):
                 built(X[:, : settings.context])
+
+
+# -- losses that are no numbers ------------------------------------------------------------------------------
+
+
+def test_a_run_whose_model_is_no_number_is_not_saved(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("\n".join(WORDS), encoding="utf-8")
+    run = Run.start(tmp_path, {"model": "mlp", "data": str(tmp_path / "names.txt"), "hidden": 4}, "cpu", True)
+    with run.open():
+        steps = run.train()
+        next(steps)
+        run.save()
+        good = (tmp_path / CHECKPOINT).read_bytes()
+        next(steps)
+        for tensor, number in ((run.training.model.W1, math.nan), (run.training.model.b2, -math.inf)):
+            kept = tensor.data[0].clone()
+            tensor.data[0] = number
+            for write in (run.save, run.finish):
+                with pytest.raises(TrainingError, match=r"the model became (nan|-inf) at step 2: try a"):
+                    write()
+            tensor.data[0] = kept
+        assert (tmp_path / CHECKPOINT).read_bytes() == good
+        assert run.saved_steps == 1
+        run.training.model.C.data.fill_(1e38)  # numbers all, whose loss is none
+        run.training.model.W1.data.fill_(1e38)
+        run.training.model.W2.data.fill_(1e38)
+        with pytest.raises(TrainingError, match=r"the (model|loss) became (nan|inf) at step 2: try a"):
+            run.save()
+        assert not (tmp_path / MODEL).exists()
+    assert checkpoint.load(tmp_path / CHECKPOINT).training["step"] == 1  # type: ignore[index]
+
+
+def test_a_dev_loss_that_is_no_number_ends_the_training() -> None:
+    training = begin(replace(SMALL, eval_every=2))
+    run = training.run()
+    next(run)
+    training.model.W2.data.fill_(3e38)  # after the loss of step 1 was computed, before the next step
+    training.update = lambda lr: 3.0  # type: ignore[method-assign]
+    with pytest.raises(TrainingError, match=r"the loss of the dev words became (nan|inf) at step 2"):
+        next(run)
+
+
+def test_a_check_changes_nothing() -> None:
+    checked, other = begin(SMALL), begin(SMALL)
+    for training in (checked, other):
+        for step in training.run():
+            if training is checked and step % 50 == 0:
+                training.check()
+    assert_equal(state(checked.model), state(other.model))
+    np.testing.assert_array_equal(checked.losses, other.losses)

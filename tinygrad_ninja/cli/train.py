@@ -15,7 +15,8 @@ import click
 
 from ..makemore.processes import DistributedError, is_launched, is_restarted, process_group
 from ..makemore.run import CHECKPOINT, MODEL, PICTURE, SAVE_SECONDS, TENSORBOARD, Run, RunError
-from ..makemore.settings import Settings
+from ..makemore.settings import MOST, Settings
+from ..makemore.training import TrainingError
 from .options import count_option, drop_unset, model_options, models_table, rate_option, require
 from .pictures import PLOTS, UpdateRatios, check_replaceable, plots_of, save
 from .report import SAMPLE_SEED, SAMPLES, follow, print_losses, print_samples
@@ -32,17 +33,17 @@ class Stopped(Exception):  # noqa: N818 - no error
 
 @click.command(epilog=models_table())
 @model_options
-@count_option("--steps", 10**9, "Steps of gradient descent.", show_default="the model's")
+@count_option("--steps", MOST, "Steps of gradient descent.", show_default="the model's")
 @rate_option("--lr", "the model's", "Learning rate at its highest; in the end it falls.")
 @count_option(
     "--eval-every",
-    10**9,
+    MOST,
     "Print the loss of the dev words every N steps.",
     show_default="never; with --early-stop a hundred times",
 )
 @count_option(
     "--early-stop",
-    10**9,
+    MOST,
     "Stop after N of these losses without a new lowest one, and keep the model of the lowest.",
     show_default="never",
 )
@@ -65,7 +66,7 @@ class Stopped(Exception):  # noqa: N818 - no error
 )
 @click.option("--restart", is_flag=True, help="Start anew, though DIR holds a training that has not ended.")
 @count_option(
-    "--save-every", 10**9, "Steps from one checkpoint to the next.", show_default=f"{SAVE_SECONDS} seconds"
+    "--save-every", MOST, "Steps from one checkpoint to the next.", show_default=f"{SAVE_SECONDS} seconds"
 )
 @click.option(
     "--plots",
@@ -167,7 +168,7 @@ def train_in_folder(
     """Train to the end, and save the model.
 
     Raises Stopped after a signal, DistributedError and RunError, each with `go_on`, the way to continue, in
-    its message.
+    its message, and TrainingError, which says what the last good checkpoint is.
     """
     training, settings = run.training, run.result.settings
     if not quiet:
@@ -182,6 +183,9 @@ def train_in_folder(
         run.finish()
     except (DistributedError, RunError) as error:
         raise type(error)(f"{error}; the last checkpoint is whole, {go_on}") from error
+    except TrainingError as error:
+        kept = f"{run.folder / CHECKPOINT} is as it was after {run.saved_steps:,} steps"
+        raise TrainingError(f"{error}; {kept}") from error
 
 
 def print_results(run: Run) -> None:

@@ -42,7 +42,8 @@ class Run:
 
     result: the model with what is needed to use it; datasets: the train, dev and test examples; words: the
     words that these are of; device, eager: how the steps are computed, on which the last digits of all
-    numbers depend; metrics_bytes: the length of metrics.jsonl at the last checkpoint. Of several ranks each
+    numbers depend; metrics_bytes: the length of metrics.jsonl at the last checkpoint, which is that of
+    `saved_steps` steps. Of several ranks each
     has its Run, and only that of rank 0 `writes`.
     """
 
@@ -55,6 +56,7 @@ class Run:
     eager: bool
     writes: bool = True
     metrics_bytes: int = 0
+    saved_steps: int = 0
     metrics: Metrics = field(init=False)
 
     @classmethod
@@ -108,7 +110,9 @@ class Run:
         words = read_words(options.get("data", saved.settings.data))
         if checkpoint.fingerprint(words) != saved.words_sha256:
             raise SettingsError("data", f"these are not the words that the training in {folder} began with")
-        result = replace(saved, settings=replace(saved.settings, **options), training=None)
+        settings = replace(saved.settings, **options)
+        settings.check()
+        result = replace(saved, settings=settings, training=None)
         run = cls._of(folder, result, words, Generator(), device, eager, ranks)
         run.training.load_state_dict(saved.training)
         run.metrics_bytes = saved.training["metrics_bytes"]
@@ -200,14 +204,18 @@ class Run:
                     due = now + max(SAVE_SECONDS, 100 * seconds)
 
     def save(self) -> None:
-        """Write the checkpoint, and before it the metrics up to it. Raises RunError."""
+        """Write the checkpoint, and before it the metrics up to it.
+
+        Raises RunError, and TrainingError where training could not go on from it: the last one is kept.
+        """
+        self.training.check()
         if self.writes:
             with _writing(self.folder / METRICS):
                 self.metrics_bytes = self.metrics.position()
         self._write_checkpoint()
 
     def finish(self) -> None:
-        """Save the run at its end, and the trained model. Raises RunError."""
+        """Save the run at its end, and the trained model. Raises RunError, and TrainingError as `save`."""
         self.save()
         self.training.finish()
         if not self.writes:
@@ -226,6 +234,7 @@ class Run:
             return
         with _writing(self.folder / CHECKPOINT):
             write(self.folder / CHECKPOINT, replace(self.result, training=state).to_bytes())
+        self.saved_steps = self.training.step
 
     def _check_files(self, replaces: bool) -> None:
         for path in (self.folder / MODEL, self.folder / CHECKPOINT):

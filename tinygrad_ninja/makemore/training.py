@@ -79,7 +79,7 @@ class Training:
     def run(self) -> Iterator[int]:
         """Train until `done`; yield the number of steps done after each, when `state_dict` may be called.
 
-        Raises TrainingError where the loss is infinite or not a number.
+        Raises TrainingError where a loss is infinite or not a number.
         """
         if self.compiled and not self.done:
             self._record()
@@ -125,11 +125,23 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         loss = self._descend().item()
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss became {loss} at step {self.step}: try a smaller learning rate or a larger batch"
-            )
+        self._check_loss("loss", loss)
         return loss
+
+    def check(self) -> None:
+        """Raise TrainingError where training could not go on from here: where a number of the model or its
+        optimizer is infinite or NaN, or the loss of the first examples."""
+        kept = (x for state in self.optimizer.state.values() for x in state.values())
+        for tensor in (*self.model.parameters(), *self.model.buffers(), *kept):
+            self._check_loss("model", tensor.sum().item())
+        self._check_loss("loss", evaluate(self.model, *(x[: self.settings.batch] for x in self.train)))
+
+    def _check_loss(self, name: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"the {name} became {value} at step {self.step}: "
+                "try a smaller learning rate or a larger batch"
+            )
 
     def _descent(self) -> Callable[[], Tensor]:
         """Return a function that takes one step and returns the loss before it.
@@ -174,11 +186,15 @@ class Training:
         return save, stop
 
     def finish(self) -> None:
-        """Put the model into its final state: with the best parameters, and calibrated, as `settings` ask."""
+        """Put the model into its final state: with the best parameters, and calibrated, as `settings` ask.
+
+        Raises TrainingError as `check` does.
+        """
         if self.best:
             self.model.load_state_dict(self.best)
         if self.settings.calibrate:
             self.model.calibrate(self.train[0])
+        self.check()
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything but the model's own state, the settings and the data: Tensors, and what JSON can
@@ -209,6 +225,7 @@ class Training:
 
     def _evaluate(self) -> None:
         loss = self._dev_loss()
+        self._check_loss("loss of the dev words", loss)
         if loss < min(self.dev_losses.values(), default=math.inf):
             self.waited = 0
             if self.settings.early_stop:
