@@ -23,6 +23,7 @@ from tinygrad_ninja.nn import Module
 
 from .fold import fold, opened
 from .graph import extract
+from .labels import printable
 from .picture import Picture
 
 PURE = "graphviz-pure"
@@ -194,6 +195,6 @@ def save(what: graphviz.Digraph | Tensor | Value, path: str | Path, **options: A
             content = drawing.pipe(format="png" if suffix == ".png" else "svg", quiet=True)
     if suffix == ".html":
         svg = content.decode()
-        content = PAGE.format(title=html.escape(path.stem), svg=svg[svg.index("<svg") :]).encode()
+        content = PAGE.format(title=html.escape(printable(path.stem)), svg=svg[svg.index("<svg") :]).encode()
     write(path, content)
     return path

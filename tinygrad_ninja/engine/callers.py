@@ -17,6 +17,18 @@ _OURS = PACKAGE, str(Path(np.__file__).parent)
 _MODELS = str(Path(PACKAGE) / "makemore")
 
 
+def place(file: str, line: int) -> str:
+    """Return a line of the program as "file:line", as it is shown, and written into the comments of generated
+    code: in one line, without characters that a terminal obeys or that are no text."""
+    return f"{visible(Path(file).name)}:{line}"
+
+
+def visible(text: str) -> str:
+    """Return text of any origin with the escapes of Python's literals for what can't be printed: the ends of
+    lines, control characters, those that turn the direction of writing, bytes that are no UTF-8."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def callers() -> Iterator[FrameSummary]:
     """Yield the lines that led to this operation, the innermost first, without those of the engine and of
     NumPy."""

@@ -66,6 +66,8 @@ class Operation(Facts):
     ) -> None:
         super().__init__(**facts)
         self.name = forward.__name__
+        if not self.name.isidentifier():  # it is part of names in generated code
+            raise ValueError(f"{self.name!r} can't be the name of an operation")
         self.__doc__ = forward.__doc__
         self.torch_name = self.torch_name or f"{self.name.capitalize()}Backward0"
         self.sources = rules

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cache
-from pathlib import Path
 from traceback import FrameSummary
 from typing import Any, NoReturn
 
@@ -18,7 +17,7 @@ import numpy as np
 from ..arrays import numpy_arrays
 from ..arrays.dispatch import NAMESPACES, array_dtype, namespace_of
 from ..arrays.dtypes import from_numpy_dtype
-from ..engine.callers import callers
+from ..engine.callers import callers, place
 from ..ops import TABLE, Operation, comparison, elementwise, indexing, reduction, rounding, shape
 from ..ops.standard import entry_called
 from .instructions import Array, Instruction, Var, evaluate, flatten, substitute
@@ -238,7 +237,7 @@ def source(lines: Iterable[FrameSummary] | None = None) -> str:
     """Return the innermost of the caller's own lines, as "file:line". lines: those that run now, if none are
     given, the innermost first."""
     line = next(iter(callers() if lines is None else lines), None)
-    return f"{Path(line.filename).name}:{line.lineno}" if line is not None else ""
+    return place(line.filename, line.lineno or 0) if line is not None else ""
 
 
 def plain(x: Any) -> Any:

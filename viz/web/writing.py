@@ -17,6 +17,7 @@ from tinygrad_ninja.engine.value import Value
 from tinygrad_ninja.nn import Module
 
 from ..graph import extract
+from ..labels import printable
 from .content import content
 
 STATIC = Path(__file__).parent / "static"
@@ -52,7 +53,7 @@ def page(
     # No text of the graph, such as a name with </script> in it, may end the element that holds it.
     style, script = ("\n".join(map(_read, files)) for files in (STYLES, SCRIPTS))
     document = Template(_read("page.html")).substitute(
-        title=html.escape(path.stem),
+        title=html.escape(printable(path.stem)),
         style=style,
         style_hash=_hash(style),
         script=script,

@@ -10,9 +10,9 @@ import sys
 import types
 from collections.abc import Iterator
 from importlib.util import resolve_name
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...engine.callers import place
 from .trusted import words
 
 _GLOBALS = frozenset(
@@ -208,7 +208,7 @@ class Way(NamedTuple):
         if self.code is None:
             return ""
         name = self.attribute if self.name in self.code.co_varnames[:1] and self.attribute else self.name
-        return f"{Path(self.code.co_filename).name}:{_line(self.code, name)}: "
+        return f"{place(self.code.co_filename, _line(self.code, name))}: "
 
 
 def _line(code: types.CodeType, name: str) -> int:

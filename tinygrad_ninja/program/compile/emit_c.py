@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...ops import linalg
+from ..comments import c_comment
 from . import sharing
 from .blas import Blas
 from .body import Body
@@ -174,7 +175,7 @@ class Emitter:
             self._patterns[pattern] = None
             self._alike[alike] = group.name
         kind = "int" if group.kernels[0].kind == "check" else "void"
-        notes = [f"/* {note} */" for note in dict.fromkeys(_comment(kernel) for kernel in group.kernels)]
+        notes = [c_comment(note) for note in dict.fromkeys(map(_comment, group.kernels))]
         head = f"{kind} {group.name}({', '.join(parameters)})"
         self._functions.append(CFunction(head, lines, tuple(notes)))
         return numbers

@@ -18,6 +18,7 @@ import numpy as np
 
 from ... import ops
 from ...ops import Category, Operation
+from ..comments import python_comment
 from ..expressions import Code, call, code
 from ..instructions import Instruction, Var
 from ..languages import Torch
@@ -208,7 +209,7 @@ class Emitter:
     def _say(self, *lines: str) -> None:
         """Add lines to the body, under a comment with the reader's line that they are for."""
         if self._source != self._last_source:
-            self._body.append(f"# {self._source}")
+            self._body.append(python_comment(self._source))
             self._last_source = self._source
         self._body += lines
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...ops import Operation, comparison, elementwise
+from ..comments import c_comment
 from ..instructions import Array
 from .c_source import CFunction, CSource
 from .emit_c import ENTRY, PRELUDE
@@ -120,7 +121,7 @@ class ValueEmitter:
                 lines.append(f"{self._element(slots, tables)} = v{i};")
         body = [f"  {line}" for line in (*tables, f"for (int k = 0; k < {piece.times}; k++) {{")]
         body += [*(f"    {line}" for line in lines), "  }"]
-        return CFunction(f"void values{number}(double *restrict m)", body, (f"/* {_summary(piece)} */",))
+        return CFunction(f"void values{number}(double *restrict m)", body, (c_comment(_summary(piece)),))
 
     def _operand(self, codes: Array, tables: list[str]) -> str:
         """Return the C expression of an operand in every turn: a number, or what is read from memory."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
+from ...engine.callers import place
 from ...engine.tensor import Tensor
 from ..instructions import Var
 from .capture import Captured, Recording
@@ -27,7 +27,7 @@ def beginning(fn: Any) -> str:
     code = code_of(fn)
     if code is None:
         return str(getattr(fn, "__name__", type(fn).__name__))
-    return f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+    return place(code.co_filename, code.co_firstlineno)
 
 
 class FirstCall:

@@ -6,12 +6,12 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
 from ...arrays.dispatch import move
 from ...engine.anomaly import detect_anomaly
+from ...engine.callers import place
 from ...engine.hook import Observer
 from ...engine.tensor import Tensor
 from ...nn import Module
@@ -143,7 +143,7 @@ def _watching(own: CodeType | None, files: set[str]) -> Iterator[dict[str, Any]]
             if not isinstance(value, Tensor) or named.setdefault(name, value) is value:
                 continue
             if frame.f_code is own:
-                where = f"{Path(frame.f_code.co_filename).name}:{last[frame]}"
+                where = place(frame.f_code.co_filename, last[frame])
                 raise ValueError(
                     f"{where}: the name {name} is given to two tensors, of shape {tuple(named[name].shape)} "
                     f"and {tuple(value.shape)}: give each value a name of its own"

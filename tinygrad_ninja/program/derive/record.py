@@ -6,13 +6,13 @@ import keyword
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from threading import get_ident
 from typing import Any
 
 import numpy as np
 
 from ...arrays.dispatch import move
+from ...engine.callers import place
 from ...engine.node import Node, ancestors
 from ...engine.own_function import refuse_functions
 from ...engine.reads import recent_reads
@@ -102,7 +102,7 @@ def refuse_reads(loss: Tensor) -> None:
     for read in recent_reads:
         if first < read.order < loss.edge.order and read.thread == get_ident():
             raise ReadOutError(
-                f"{Path(read.file).name}:{read.line}: item(), or a branch on data, read a value out of a "
+                f"{place(read.file, read.line)}: item(), or a branch on data, read a value out of a "
                 f"Tensor on the way to the loss, and what follows from it is not recorded; keep it a Tensor "
                 f"(with torch.where, for instance), or detach() it first if it is only looked at"
             )

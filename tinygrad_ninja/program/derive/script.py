@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..comments import python_comment
 from ..expressions import call
 from ..instructions import Var
 from ..languages import BUILTINS, LANGUAGES, Language
@@ -63,7 +64,7 @@ def backward_lines(writer: Writer, there: dict[Var, list[str]], chains: dict[Var
             head = known or there.get(line.var, [])
             text += [
                 "",
-                *(comment if comment.startswith("#") else f"# {comment}" for comment in head),
+                *(comment if comment.startswith("#") else python_comment(comment) for comment in head),
                 *answers,
             ]
     return text[1:]
