@@ -14,7 +14,12 @@ from .optimizer import Optimizer, check_at_least_0
 
 
 def check_betas(group: dict[str, Any]) -> None:
-    """Raise ValueError for a beta that is not in [0, 1)."""
+    """Raise ValueError for a beta that is not in [0, 1), or for one Tensor, TypeError for two."""
+    tensors = [isinstance(beta, Tensor) for beta in group["betas"]]
+    if any(tensors) and not all(tensors):
+        raise ValueError("betas must be either both floats or both Tensors")
+    if any(tensors):
+        raise TypeError("betas must be Python numbers, not Tensors")
     for i, beta in enumerate(group["betas"]):
         if not 0 <= beta < 1:
             raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
