@@ -77,7 +77,7 @@ def target() -> Target:
         (probe,) = _run([[*command, "-dM", "-E", "-x", "c", os.devnull]])
         if probe.returncode == 0:
             return Target(command, probe.stdout)
-    raise NoCompilerError(f"{compiler()[0]} failed: {probe.stderr.strip()[:500]}")
+    raise _failed(probe)
 
 
 def vector_bytes() -> int:
@@ -144,6 +144,12 @@ def _run(commands: list[list[str]], temporary: Path | None = None) -> list[subpr
             process.wait()
 
 
+def _failed(*results: subprocess.CompletedProcess[str]) -> NoCompilerError:
+    """Return the error that says what the compilers have said, if anything."""
+    said = "".join(result.stderr for result in results).strip()[:2000]
+    return NoCompilerError(f"{compiler()[0]} failed{': ' if said else ''}{said}")
+
+
 def _compile(command: list[str], files: list[str], scratch: Path) -> bytes:
     """Return the library that files of C compile to, in a folder for what comes in between. Raise OSError
     where that has no room, NoCompilerError where the compiler fails for another reason."""
@@ -162,8 +168,7 @@ def _compile(command: list[str], files: list[str], scratch: Path) -> bytes:
         results += _run([[*command, *map(str, texts), "-o", str(built), *maths]], scratch)
     if not built.exists():
         (scratch / "room").write_bytes(bytes(2**20 + 8 * sum(map(len, files))))  # raises, if that is why
-        errors = "".join(result.stderr for result in results).strip()
-        raise NoCompilerError(f"{compiler()[0]} failed: {errors[:2000]}")
+        raise _failed(*results)
     return built.read_bytes()
 
 
