@@ -26,7 +26,6 @@ KNOWN = Known(
     errors=(
         Unlike(ALL, "must be a Python number, not a Tensor", "a learning rate in a Tensor"),
         Unlike(("Adam", "AdamW"), "betas must be Python numbers, not Tensors", "decays in Tensors"),
-        Unlike(ALL, "with/without names", "named parameters"),
     ),
 )
 
