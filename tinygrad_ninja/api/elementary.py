@@ -49,14 +49,16 @@ alias("atan2", "arctan2")
 
 def _floored(a: Any, b: Any) -> Any:
     """Return ⌊a / b⌋, of which PyTorch has no derivative."""
-    return without_derivative("floor_divide", rounding.floor_divide.call(a, b))
+    entry = rounding.floor_divide
+    return without_derivative(entry.name, entry.call(a, b))
 
 
 @method
 def floor_divide(input: Any, other: Any) -> Tensor:
     """Return ⌊input / other⌋, in the dtype that the two have together; backward through it raises
     RuntimeError."""
-    return complete(rounding.floor_divide, "floor_divide", input, other, _floored)
+    entry = rounding.floor_divide
+    return complete(entry, entry.name, input, other, _floored)
 
 
 for _operator, _call in {"__floordiv__": _floored, "__rfloordiv__": lambda a, b: _floored(b, a)}.items():

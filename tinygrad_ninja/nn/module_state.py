@@ -14,12 +14,6 @@ from .tree import Tree, path_of
 _EXTRA = "_extra_state"
 
 
-class StateDict(OrderedDict[str, Any]):
-    """Values by their dotted paths; `_metadata` has the version of each module that wrote them."""
-
-    _metadata: dict[str, dict[str, Any]]
-
-
 class StatefulTree(Tree):
     """The part of Module that reads and writes its state.
 
@@ -47,8 +41,8 @@ class StatefulTree(Tree):
         destination: a dict to enter them into, and to return.
         """
         if destination is None:
-            destination = StateDict()
-            destination._metadata = {}
+            destination = OrderedDict()
+            destination._metadata = {}  # the version of each module that wrote its state, as in PyTorch
         if hasattr(destination, "_metadata"):
             destination._metadata[prefix[:-1]] = {"version": self._version}
         self._save_to_state_dict(destination, prefix, keep_vars)
