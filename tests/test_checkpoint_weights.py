@@ -73,12 +73,42 @@ def test_every_dtype_and_a_single_number_come_back(tmp_path: Path, dtype: str) -
             np.testing.assert_array_equal(tensor.numpy(), state[name], strict=True)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.complex64, torch.uint16])
+@pytest.mark.parametrize("dtype", [torch.complex64, torch.uint16])
 def test_a_dtype_that_there_is_not_here_is_named(tmp_path: Path, dtype: torch.dtype) -> None:
     path = tmp_path / "file"
     safetensors.torch.save_file({"w": torch.ones(2).to(dtype)}, path)
     with pytest.raises(FileError, match=f"file holds numbers of a type .*{str(dtype).partition('.')[2]}"):
         load_state_dict(path)
+
+
+def test_bfloat16_is_read_as_float32(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    numbers = torch.tensor([[1.0, -0.0, 3.14], [float("inf"), 1e-40, -3e38]]).to(torch.bfloat16)
+    safetensors.torch.save_file({"w": numbers, "none": numbers[:0], "x": torch.ones(3)}, path)
+    loaded = load_state_dict(path)
+    np.testing.assert_array_equal(loaded["w"].numpy(), numbers.float().numpy(), strict=True)
+    assert loaded["none"].shape == (0, 3)
+    assert {str(x.dtype) for x in loaded.values()} == {"torch.float32"}
+
+
+class Tied(torch.nn.Module):
+    """An embedding whose weights are those of the output too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = torch.nn.Embedding(5, 3)
+        self.head = torch.nn.Linear(3, 5, bias=False)
+        self.head.weight = self.embedding.weight
+
+
+def test_tied_weights_of_save_model_have_all_their_names(tmp_path: Path) -> None:
+    path, model = tmp_path / "file", Tied()
+    safetensors.torch.save_model(model, str(path))
+    assert len(safetensors.torch.load_file(path)) == 1
+    loaded = load_state_dict(path)
+    assert loaded.keys() == model.state_dict().keys()
+    assert loaded["head.weight"] is loaded["embedding.weight"]
+    np.testing.assert_array_equal(loaded["head.weight"].numpy(), model.head.weight.detach().numpy())
 
 
 def test_files_that_hold_no_weights_are_named(tmp_path: Path) -> None:

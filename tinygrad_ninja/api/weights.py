@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError, deserialize, safe_open
 from safetensors.numpy import save as serialize
 
 from ..engine.tensor import Tensor
@@ -50,10 +50,19 @@ def save_state_dict(path: str | os.PathLike[str], state_dict: Mapping[str, Tenso
 def load_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Return the Tensors of the file by their names, on the CPU, with the dtypes they were saved with.
 
+    bfloat16, which NumPy lacks, becomes float32, which has all of its numbers. A Tensor that safetensors'
+    `save_model` has stored once for several names is returned under each of them.
+
     Raises FileError where the file cannot be read, is damaged or no safetensors file, or holds a dtype that
     this package lacks.
     """
-    return read(Path(path))[1]
+    path = Path(path)
+    with opened(path) as file:
+        tensors = tensors_of(file, path)
+        for name, kept in (file.metadata() or {}).items():
+            if name != "format" and kept in tensors:  # `save_model` says so of a name that it left out
+                tensors.setdefault(name, tensors[kept])
+        return tensors
 
 
 def to_arrays(state_dict: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
@@ -61,12 +70,6 @@ def to_arrays(state_dict: Mapping[str, Tensor]) -> dict[str, NDArray[Any]]:
     return {
         name: np.asarray(tensor.detach().to("cpu").numpy(), order="C") for name, tensor in state_dict.items()
     }
-
-
-def read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Return the metadata and the Tensors of a safetensors file; errors as for `load_state_dict`."""
-    with opened(path) as file:
-        return file.metadata() or {}, tensors_of(file, path)
 
 
 @contextmanager
@@ -89,12 +92,28 @@ def opened(path: Path, check: Callable[[BinaryIO], None] | None = None) -> Itera
 
 
 def tensors_of(file: Any, path: Path) -> dict[str, Tensor]:
-    """Return the Tensors of an `opened` file by their names. Raises FileError, which names the path, for a
-    dtype that this package lacks."""
+    """Return the Tensors of an `opened` file by their names, bfloat16 as float32.
+
+    Raises FileError, which names the path, for a dtype that this package lacks.
+    """
+    tensors: dict[str, Tensor] = {}
+    stored: dict[str, Any] = {}
     try:
-        return {name: from_numpy(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118
+        for name in file.keys():  # noqa: SIM118
+            if file.get_slice(name).get_dtype() == "BF16":
+                stored = stored or dict(deserialize(path.read_bytes()))
+                array = widened(stored[name]["data"]).reshape(stored[name]["shape"])
+            else:
+                array = file.get_tensor(name)
+            tensors[name] = from_numpy(array)
     except (AttributeError, TypeError) as error:  # raised by NumPy, or by `from_numpy`
         raise FileError(f"{path} holds numbers of a type that there is not here: {error}") from error
+    return tensors
+
+
+def widened(data: bytes) -> NDArray[np.float32]:
+    """Return bfloat16 numbers, as safetensors stores them, in float32, of which they are the upper half."""
+    return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
 
 
 def check_regular(path: Path) -> None:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, deserialize
 
 from ..api.creation import _finish
 from ..api.missing import refuse
-from ..api.weights import FileError, write
+from ..api.weights import FileError, check_regular, widened, write
 from ..arrays.dispatch import namespace_of
 from ..arrays.dtypes import ALL, BY_NAME, bfloat16, dtype
 from ..engine.tensor import Size, Tensor, device, wrap
@@ -82,6 +82,7 @@ def load(
     if callable(map_location):
         refuse("load", "a device, as in map_location='cpu', or a dict of them", map_location=map_location)
     if isinstance(f, (str, os.PathLike)):
+        check_regular(Path(f))
         content, name = Path(f).read_bytes(), str(f)
     elif hasattr(f, "read"):
         content, name = f.read(), str(getattr(f, "name", "the file"))
@@ -249,10 +250,10 @@ def _deserialized(content: bytes, name: str) -> dict[str, tuple[dtype, np.ndarra
         d = _BY_CODE.get(entry["dtype"])
         if d is None:
             raise FileError(f"{name} holds numbers of a type that there is not here: {entry['dtype']}")
-        stored = np.dtype(np.uint16) if d is bfloat16 else d.numpy
-        array = np.frombuffer(entry["data"], stored.newbyteorder("<")).astype(stored)
         if d is bfloat16:
-            array = (array.astype(np.uint32) << 16).view(np.float32)
+            array: np.ndarray[Any, Any] = widened(entry["data"])
+        else:
+            array = np.frombuffer(entry["data"], d.numpy.newbyteorder("<")).astype(d.numpy)
         numbers[key] = d, array.reshape(entry["shape"])
     return numbers
 
