@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import random
 import re
 import shutil
@@ -397,3 +398,81 @@ def test_two_trainings_in_one_folder_are_one_too_many(folder: Path) -> None:
             f"error: another training is at work in {OUT}: choose another --out\n"
         )
     succeeds(call(folder, *SMALL, "--quiet"))
+
+
+def test_the_folder_is_locked_before_its_checkpoint_is_read(
+    ended: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read then is what the training goes on from, and nobody has gone further meanwhile."""
+    said = []
+    resume = Run.resume
+
+    def resume_twice(*arguments: Any, **options: Any) -> Run:
+        if not said:
+            said.append("")
+            said.append(run(ended, "train", "--resume", "--steps", "300").stderr)
+        return resume(*arguments, **options)
+
+    monkeypatch.setattr(Run, "resume", resume_twice)
+    succeeds(call(ended, "train", "--resume", "--steps", "250", "--quiet"))
+    assert said[1] == f"error: another training is at work in {OUT}: choose another --out\n"
+    succeeds(call(ended, "train", "--resume", "--steps", "300", "--quiet"))
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume"]])
+def test_a_training_that_another_began_meanwhile_is_not_replaced(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, resume: list[str]
+) -> None:
+    """There was no folder to be locked when it started."""
+    start = Run.start
+
+    def start_second(*arguments: Any, **options: Any) -> Run:
+        ours = start(*arguments, **options)
+        first = start(OUT, OPTIONS, "cpu")
+        with first.open():
+            next(first.train())
+            first.save()
+        return ours
+
+    monkeypatch.setattr(Run, "start", start_second)
+    said = refuses(call(folder, *SMALL, *resume)) if not resume else call(folder, *SMALL, *resume).stderr
+    assert "holds a training that stopped after 1 steps" in said
+    assert Run.resume(OUT, {}, "cpu").training.step == 1
+
+
+@posix
+@pytest.mark.parametrize("name", ["metrics.jsonl", "loss.png"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(folder: Path, name: str) -> None:
+    (folder / OUT).mkdir(parents=True)
+    os.mkfifo(folder / OUT / name)
+    assert name in refuses(call(folder, *SMALL))
+
+
+@pytest.mark.parametrize("left", [None, 0, 100])
+def test_metrics_that_were_lost_are_told(ended: Path, left: int | None) -> None:
+    """The training itself goes on."""
+    file = ended / OUT / "metrics.jsonl"
+    if left is None:
+        file.unlink()
+    else:
+        os.truncate(file, left)
+    result = run(ended, "train", "--resume", "--steps", "220", "--quiet")
+    succeeds(result)
+    assert f"note: {OUT / file.name} has lost lines of the steps up to 200\n" in result.stderr
+    steps = [line["step"] for line in metrics(ended / OUT)]
+    assert steps[-20:] == [*range(201, 221)]
+    assert len(steps) == 20 + (left == 100)
+
+
+@posix
+def test_a_folder_that_is_deleted_is_not_said_to_hold_a_checkpoint(folder: Path) -> None:
+    with started(folder, *SMALL[:-1], "1000000", "--save-every", "50") as process:
+        checkpoint = folder / OUT / "checkpoint.safetensors"
+        deadline = time.monotonic() + 60
+        while not checkpoint.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        (folder / OUT).rename(folder / "gone")
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "No such file or directory" in said
+    assert said.endswith("; its checkpoint is gone\n")

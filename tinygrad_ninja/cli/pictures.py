@@ -88,7 +88,7 @@ def check_replaceable(path: Path) -> None:
     if path.exists():
         from viz.plots import is_ours
 
-        if not is_ours(path):
+        if not path.is_file() or not is_ours(path):  # to read a pipe may take forever
             raise click.ClickException(f"{path} is not ours to replace: choose another --out")
 
 

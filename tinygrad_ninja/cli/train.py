@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from ..makemore.processes import DistributedError, is_launched, is_restarted, process_group
-from ..makemore.run import CHECKPOINT, MODEL, PICTURE, SAVE_SECONDS, TENSORBOARD, Run, RunError
+from ..makemore.run import CHECKPOINT, MODEL, PICTURE, SAVE_SECONDS, TENSORBOARD, Run, RunError, locked
 from ..makemore.settings import MOST, Settings
 from ..makemore.training import TrainingError
 from .options import count_option, drop_unset, model_options, models_table, rate_option, require
@@ -118,8 +118,14 @@ def train(
         command = ["torchrun", "--nproc-per-node", processes, "-m", "tinygrad_ninja"]
     command += ["train", "--resume", "--out", str(out)]
     go_on = f"go on with: {shlex.join(command)}"
-    resume, replaces = resume or is_restarted(), resume or restart or is_restarted()
+    resume = resume or is_restarted()
     try:
+        # Before the checkpoint is read: another training may be about to write a later one. A folder that
+        # comes into being after this is another's, too, and nothing in it is replaced unasked.
+        is_locked = out.is_dir() and os.environ.get("RANK", "0") == "0"
+        if is_locked:
+            click.get_current_context().with_resource(locked(out))
+        replaces = restart or (resume and is_locked)
         resumes = resume and (out / CHECKPOINT).exists()
         saved_mode = Run.saved_mode(out) if resumes else ("cpu", False)
         device = device or saved_mode[0]
@@ -141,7 +147,7 @@ def train(
                     for name in PLOTS:
                         check_replaceable(plots / f"{name}.png")
                     ratios = UpdateRatios(run.training)
-            with run.open(replaces=replaces, tensorboard=tensorboard):
+            with run.open(replaces=replaces, tensorboard=tensorboard, is_locked=is_locked):
                 train_in_folder(run, save_every, quiet or not run.writes, verbose, go_on, ratios)
         if not run.writes:
             return
@@ -182,7 +188,9 @@ def train_in_folder(
             raise Stopped(f"stopped after {training.step:,} of {settings.steps:,} steps; {go_on}", number)
         run.finish()
     except (DistributedError, RunError) as error:
-        raise type(error)(f"{error}; the last checkpoint is whole, {go_on}") from error
+        is_there = (run.folder / CHECKPOINT).is_file()
+        kept = f"the last checkpoint is whole, {go_on}" if is_there else "its checkpoint is gone"
+        raise type(error)(f"{error}; {kept}") from error
     except TrainingError as error:
         kept = f"{run.folder / CHECKPOINT} is as it was after {run.saved_steps:,} steps"
         raise TrainingError(f"{error}; {kept}") from error

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ class Metrics:
     """The metrics file of a run, truncated to its first `position` bytes and open for further lines.
 
     tensorboard: a folder for TensorBoard's event files, which hold the same numbers; event files of an
-    earlier run are deleted, so that no step is in them twice. Raises OSError, and ImportError without
-    TensorBoard.
+    earlier run are deleted, so that no step is in them twice. Warns where the file is shorter than it was.
+    Raises OSError, and ImportError without TensorBoard.
     """
 
     def __init__(
@@ -38,8 +39,11 @@ class Metrics:
         path.touch()
         with path.open("rb+") as file:
             # A half-written last line, which only a crash of the machine leaves, is dropped.
-            complete = file.read(position).rpartition(b"\n")[0]
+            content = file.read(position)
+            complete = content.rpartition(b"\n")[0]
             file.truncate(len(complete) + 1 if complete else 0)
+        if len(content) < position:
+            warnings.warn(f"{path} has lost lines of the steps up to {training.step:,}", stacklevel=2)
         self._file = path.open("ab")
         self._board = None
         if tensorboard is not None:

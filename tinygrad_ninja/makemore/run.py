@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -139,10 +139,13 @@ class Run:
         return cls(folder, result, training, datasets, words, device, eager, ranks.rank == 0)
 
     @contextmanager
-    def open(self, *, replaces: bool = False, tensorboard: bool = False) -> Iterator[None]:
+    def open(
+        self, *, replaces: bool = False, tensorboard: bool = False, is_locked: bool = False
+    ) -> Iterator[None]:
         """Lock the folder for this run, and keep its metrics open, while the block lasts.
 
-        replaces: whether an unfinished run may be replaced; tensorboard: write event files. Raises RunError
+        replaces: whether an unfinished run may be replaced; tensorboard: write event files; is_locked:
+        whether the caller has `locked` the folder, before it read the checkpoint there. Raises RunError
         where the folder cannot be written, is in use, or holds files that must not be replaced, and
         SettingsError where the ranks did not start from the same settings and files.
         """
@@ -151,19 +154,8 @@ class Run:
             self._write_checkpoint()
             yield
             return
-        from filelock import FileLock, Timeout  # here, since most commands need no lock
-
-        self._check_files(replaces)
-        with _writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / ".lock")
-            try:
-                lock.acquire(blocking=False)
-            except Timeout as error:
-                raise RunError(
-                    f"another training is at work in {self.folder}: choose another --out"
-                ) from error
-        try:
+        with nullcontext() if is_locked else locked(self.folder):
+            self._check_files(replaces)
             self._check_room()
             # Before anything else, so that no --resume takes an earlier run for this one.
             self._write_checkpoint()
@@ -175,8 +167,6 @@ class Run:
             finally:
                 with suppress(OSError):  # a failed write has already been reported
                     self.metrics.close()
-        finally:
-            lock.release()
 
     def train(
         self, save_every: int | None = None, stops: Callable[[], bool] = lambda: False
@@ -249,6 +239,8 @@ class Run:
                 )
         with _writing(self.folder / METRICS):
             if (self.folder / METRICS).exists():
+                if not (self.folder / METRICS).is_file():  # to read a pipe may take forever
+                    raise RunError(f"{self.folder / METRICS} is no file: choose another --out")
                 with (self.folder / METRICS).open("rb") as file:
                     if not START.startswith(file.read(len(START))):
                         raise RunError(
@@ -262,6 +254,27 @@ class Run:
         for name in (MODEL, CHECKPOINT):
             for stale in self.folder.glob(f".{name}.*"):  # left over from a write that was killed
                 stale.unlink()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of the folder, which is made where there is none, while the block lasts.
+
+    Raises RunError where one is at work there, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout  # here, since most commands need no lock
+
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise RunError(f"another training is at work in {folder}: choose another --out") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def load_datasets(words: list[str], result: Checkpoint, device: str) -> dict[str, Examples]:

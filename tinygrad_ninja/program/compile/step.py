@@ -79,7 +79,7 @@ class Step:
             except NoCompilerError as error:
                 if backend == "c":
                     raise
-                warn_once(f"{error}; until then compiled functions run as straight-line NumPy")
+                warn_once(f"{error}; compiled functions run as straight-line NumPy instead")
         return self._interpreted()
 
     def fill(self, tensors: list[Tensor], args: tuple[Any, ...]) -> Any:
