@@ -464,6 +464,16 @@ def test_metrics_that_were_lost_are_told(ended: Path, left: int | None) -> None:
     assert len(steps) == 20 + (left == 100)
 
 
+def test_a_damaged_line_of_the_metrics_is_told(ended: Path) -> None:
+    file = ended / OUT / "metrics.jsonl"
+    content = bytearray(file.read_bytes())
+    content[1000:1200] = bytes(200)
+    file.write_bytes(content)
+    result = run(ended, "train", "--resume", "--steps", "220", "--quiet", "--tensorboard")
+    succeeds(result)
+    assert f"note: {OUT / file.name} has lost lines of the steps up to 200\n" in result.stderr
+
+
 @posix
 def test_a_folder_that_is_deleted_is_not_said_to_hold_a_checkpoint(folder: Path) -> None:
     with started(folder, *SMALL[:-1], "1000000", "--save-every", "50") as process:

@@ -28,8 +28,8 @@ class Metrics:
     """The metrics file of a run, truncated to its first `position` bytes and open for further lines.
 
     tensorboard: a folder for TensorBoard's event files, which hold the same numbers; event files of an
-    earlier run are deleted, so that no step is in them twice. Warns where the file is shorter than it was.
-    Raises OSError, and ImportError without TensorBoard.
+    earlier run are deleted, so that no step is in them twice. Warns where lines have been
+    lost. Raises OSError, and ImportError without TensorBoard.
     """
 
     def __init__(
@@ -42,14 +42,15 @@ class Metrics:
             content = file.read(position)
             complete = content.rpartition(b"\n")[0]
             file.truncate(len(complete) + 1 if complete else 0)
-        if len(content) < position:
+        lines = [*map(_line, complete.splitlines())]
+        if len(content) < position or None in lines:
             warnings.warn(f"{path} has lost lines of the steps up to {training.step:,}", stacklevel=2)
         self._file = path.open("ab")
         self._board = None
         if tensorboard is not None:
             self._board = _board(tensorboard)
-            for line in complete.splitlines():
-                self._show(json.loads(line))
+            for line in filter(None, lines):
+                self._show(line)
         self._last = training.step, time.perf_counter()
 
     def follow(self) -> None:
@@ -88,6 +89,15 @@ class Metrics:
         if self._board is not None:
             for name in line.keys() - {"step"}:
                 self._board.add_scalar(name, line[name], line["step"])
+
+
+def _line(text: bytes) -> dict[str, Any] | None:
+    """Return a line of the file; None where it is damaged."""
+    try:
+        line = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("step"), int) else None
 
 
 def _board(folder: Path) -> Any:
