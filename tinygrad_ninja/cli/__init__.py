@@ -13,6 +13,7 @@ import click
 
 from .. import __version__
 from ..api.weights import FileError
+from ..engine.callers import visible
 from ..makemore.data import DataError
 from ..makemore.processes import DistributedError
 from ..makemore.run import RunError
@@ -53,7 +54,7 @@ def main() -> NoReturn:
     except MemoryError as error:
         message, status = ": ".join(filter(None, ("not enough memory", str(error)))), BAD_INPUT
     except Stopped as stop:
-        click.echo(escaped(str(stop)), err=True)
+        click.echo(visible(str(stop)), err=True)
         sys.exit(stop.status)
     except click.Abort:
         message, status = "interrupted", INTERRUPTED
@@ -64,23 +65,13 @@ def main() -> NoReturn:
             stream.reconfigure(errors=errors)  # type: ignore[union-attr]
         outcome.run()
         sys.exit()
-    click.echo(f"error: {escaped(message)}", err=True)
+    click.echo(f"error: {visible(message)}", err=True)
     sys.exit(status)
 
 
 def print_warning(message: Warning | str, *location: Any, **options: Any) -> None:
     """Print a warning as one plain line, for people who do not see the code: a `warnings.showwarning`."""
-    click.echo("note: " + "\n".join(map(escaped, str(message).split("\n"))), err=True)
-
-
-def escaped(text: str) -> str:
-    """Return the text as one line of characters that can be printed, the others as Python escapes them.
-
-    A message may quote a file, and a terminal obeys what is in there.
-    """
-    return "".join(
-        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
-    )
+    click.echo("note: " + "\n".join(map(visible, str(message).split("\n"))), err=True)
 
 
 class InOrder(click.Group):
