@@ -19,6 +19,7 @@ from tinygrad_ninja import Generator
 from tinygrad_ninja.api.weights import FileError, write
 from tinygrad_ninja.makemore import checkpoint
 from tinygrad_ninja.makemore.fields import FieldError, Number, OneOf, Slot, Whole
+from tinygrad_ninja.makemore.metrics import START, Metrics
 from tinygrad_ninja.makemore.models import MODELS
 from tinygrad_ninja.makemore.settings import FIELDS, SIZES, Settings, SettingsError
 
@@ -201,6 +202,18 @@ def test_an_optimizer_counts_the_steps_of_its_training(tmp_path: Path) -> None:
         rewrite(path, {}, **{f"optimizer/state/0/{name}": value for name, value in change.items()})
         assert "optimizer/state/0" in refused(path)
         path.write_bytes(content)
+
+
+def test_metrics_that_are_shorter_than_the_checkpoint_says_take_no_memory(tmp_path: Path) -> None:
+    training, path = begun(), tmp_path / "metrics.jsonl"
+    path.write_bytes(START + b'1, "loss": 3.0}\n')
+    tracemalloc.start()
+    try:
+        Metrics(training, path, 2**30).close()
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+    assert path.read_bytes() == START + b'1, "loss": 3.0}\n'
 
 
 def outline(text: str, **tensors: Any) -> bytes:

@@ -39,7 +39,8 @@ class Metrics:
         path.touch()
         with path.open("rb+") as file:
             # A half-written last line, which only a crash of the machine leaves, is dropped.
-            content = file.read(position)
+            # A read takes the memory that it is asked for.
+            content = file.read(min(position, path.stat().st_size))
             complete = content.rpartition(b"\n")[0]
             file.truncate(len(complete) + 1 if complete else 0)
         lines = [*map(_line, complete.splitlines())]
