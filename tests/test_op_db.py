@@ -55,11 +55,6 @@ KNOWN = Known(
             "a second derivative to whose divisor PyTorch adds 1e-12",
         ),
         Unlike(("norm",), "[1][0]: None", "the gradient of how many are not 0: zeros for PyTorch's None"),
-        Unlike(
-            ("bernoulli", "normal", "normal number_mean"),
-            "requires_grad=True",
-            "a draw requires no gradient, where PyTorch sends back zeros",
-        ),
     ),
     errors=(
         Unlike(WITH_OUT, "argument 'out'", "`out=` is not offered"),
