@@ -124,7 +124,7 @@ def changed(header: dict[str, Any], tensors: dict[str, np.ndarray], draw: random
             settings[draw.choice(list(settings))] = draw.choice([*VALUES, *NUMBERS, *MODELS])
 
     def nest() -> None:
-        for _ in range(draw.choice([3, 300, 900])):
+        for _ in range(draw.choice([3, 100, 300])):
             holder[key] = [holder[key]]
 
     def reshape() -> None:
