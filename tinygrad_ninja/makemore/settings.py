@@ -4,7 +4,6 @@ goes."""
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,9 +21,10 @@ MOST = 10**9
 
 def _names_a_file(text: str) -> bool:
     try:
-        return b"\0" not in os.fsencode(text)
+        text.encode("utf-8", "surrogateescape")  # bytes that are no UTF-8 are part of a name, too
     except UnicodeEncodeError:
         return False
+    return "\0" not in text
 
 
 FIELDS: dict[str, Kind] = {

@@ -21,7 +21,7 @@ from ...rng.generator import _TWISTER_SIZE
 from .checks import CheckError
 from .memory import pointer
 from .outputs import Returned
-from .results import mapped
+from .results import leaves
 from .shapes import is_torch
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Caller:
         captured = self.step.captured
         gradients = {grad: i for i, (_, grad) in enumerate(captured.needs) if grad is not None}
         kept = {*captured.reached, *self.step.given, *(tensor for tensor, _ in captured.rebound)}
-        mapped(captured.result, lambda x: kept.add(x.tensor) if isinstance(x, Returned) else None)
+        kept.update(x.tensor for x in leaves(captured.result) if isinstance(x, Returned))
         several = len(gradients) < sum(grad is not None for _, grad in captured.needs)
         if several or not all(map(_is_plain, gradients)):
             return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import is_
 from typing import Any
 
@@ -31,6 +31,15 @@ def mapped(result: Any, convert: Callable[[Any], Any], anew: bool = True) -> Any
     if hasattr(result, "_fields"):  # whose class may have a constructor of its own
         return tuple.__new__(type(result), parts)
     return type(result)(parts)
+
+
+def leaves(result: Any) -> Iterator[Any]:
+    """Yield what is in a result's dicts, tuples and lists."""
+    if not is_container(result):
+        yield result
+        return
+    for x in result.values() if isinstance(result, dict) else result:
+        yield from leaves(x)
 
 
 def containers(result: Any) -> tuple[list[Any], Any]:

@@ -29,7 +29,7 @@ from .outputs import Returned
 from .plan import Storage
 from .recorded import Memory
 from .refusals import UnsupportedError, refuse, warn_once
-from .results import mapped
+from .results import leaves, mapped
 from .sharing import COUNT, is_shared
 from .straight import Straight
 
@@ -351,11 +351,5 @@ def _holders(cell: Memory, arguments: dict[int, Tensor], reached: set[Tensor]) -
 
 def _returned(result: Any) -> list[Returned]:
     """Return the Tensors in a result that the step has computed, each once, but gradients that it leaves."""
-    computed: dict[Returned, None] = {}
-
-    def collect(x: Any) -> None:
-        if isinstance(x, Returned) and x.var is not None and x.node is None:
-            computed[x] = None
-
-    mapped(result, collect)
-    return list(computed)
+    parts = (x for x in leaves(result) if isinstance(x, Returned))
+    return [*dict.fromkeys(x for x in parts if x.var is not None and x.node is None)]

@@ -16,7 +16,7 @@ from .build import build
 from .emit_c import ENTRY
 from .emit_values import ValueEmitter
 from .memory import aligned, pointer
-from .results import mapped
+from .results import leaves, mapped
 from .values import COMPUTED, CONSTANT, NONE, Output, Scalars, ValueRecording
 
 
@@ -28,8 +28,7 @@ class ValueStep:
         codes of these; result: what the function returned, with an Output for each number that it
         computed."""
         self._tape, self._result = recording.tape, result
-        outputs: list[Output] = []
-        mapped(result, lambda x: outputs.append(x) if isinstance(x, Output) else None)
+        outputs = [x for x in leaves(result) if isinstance(x, Output)]
         self._kinds = [output.kind for output in outputs]
         codes = [code for output in outputs for code in output.codes]
         self._codes = codes + [code for _, _, code in changed]
