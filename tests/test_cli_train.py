@@ -15,6 +15,8 @@ from tinygrad_ninja.cli.pictures import PLOTS
 from tinygrad_ninja.makemore import checkpoint
 from tinygrad_ninja.makemore.models import MODELS
 
+pytestmark = pytest.mark.slow
+
 OUT = Path("runs/bn-mlp")
 
 
@@ -146,7 +148,6 @@ def test_without_tensorboard_its_option_is_refused(folder: Path, monkeypatch: py
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.slow
 def test_tensorboard_shows_the_metrics_once_also_after_a_resume(folder: Path) -> None:
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="TensorBoard is not installed"
@@ -193,7 +194,6 @@ def test_a_rate_of_the_search_is_the_trainings(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("model", ["bn-mlp", "gpt"])
-@pytest.mark.slow
 def test_plots(folder: Path, model: str) -> None:
     sizes = ("--embedding", "8", "--layers", "1", "--heads", "2") if model == "gpt" else ("--hidden", "16")
     arguments = ("train", "--data", "names.txt", "--model", model, *sizes, "--steps", "60")

@@ -18,8 +18,7 @@ from compiled_steps import run, surroundings
 
 from tinygrad_ninja.program.compile import build, library_cache
 
-pytestmark = posix
-slow = pytest.mark.slow
+pytestmark = [posix, pytest.mark.slow]
 
 STEP = """
     import tinygrad_ninja as torch
@@ -84,9 +83,7 @@ def flip(file: Path) -> None:
 # -- files ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "damage", [cut_off, exchange, *(pytest.param(damage, marks=slow) for damage in (empty, garbage, flip))]
-)
+@pytest.mark.parametrize("damage", [cut_off, exchange, empty, garbage, flip])
 def test_a_damaged_library_is_compiled_again(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     cache = str(tmp_path / "cache")
     runs("c", run(STEP, TINYGRAD_NINJA_CACHE=cache))
@@ -120,7 +117,9 @@ def small_files() -> None:
     "variable",
     [
         "TINYGRAD_NINJA_CACHE",
-        *(pytest.param(name, marks=slow) for name in ("XDG_CACHE_HOME", "HOME", "TMPDIR")),
+        "XDG_CACHE_HOME",
+        "HOME",
+        "TMPDIR",
     ],
 )
 def test_relative_paths_are_refused(tmp_path: Path, variable: str) -> None:
@@ -196,7 +195,6 @@ def test_a_folder_that_is_not_the_users_own_is_not_used(
         ("size=4m,ro", "Read-only file system"),
     ],
 )
-@slow
 def test_a_file_system_that_does_not_serve(tmp_path: Path, options: str, why: str) -> None:
     """Full, read-only, or one from which no program may be run: another folder, and where it is the only one,
     NumPy."""
@@ -263,9 +261,7 @@ def waits_for(condition: Callable[[], bool], seconds: float = 30) -> bool:
     return condition()
 
 
-@pytest.mark.parametrize(
-    "kind", [signal.SIGKILL, *(pytest.param(kind, marks=slow) for kind in (signal.SIGTERM, signal.SIGINT))]
-)
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_the_compiler_ends_with_the_program(tmp_path: Path, kind: signal.Signals) -> None:
     """And so do the programs that it has started. What it leaves is removed by a later program."""
     cache, slow = tmp_path / "cache", tmp_path / "slow"
@@ -295,7 +291,6 @@ def test_the_compiler_ends_with_the_program(tmp_path: Path, kind: signal.Signals
     assert [*cache.glob("building-*")] == [fresh]  # somebody may be at work in it
 
 
-@slow
 def test_a_program_that_is_killed_at_any_moment_leaves_a_cache_that_serves(tmp_path: Path) -> None:
     environment = surroundings(TINYGRAD_NINJA_CACHE=str(tmp_path))
     script = "import tinygrad_ninja.program.compile; print(flush=True)\n" + textwrap.dedent(STEP)

@@ -20,6 +20,8 @@ from tinygrad_ninja.nn import functional as F
 from tinygrad_ninja.ops import Operation
 from tinygrad_ninja.program.compile import Compiled, build, compile, sharing
 
+pytestmark = pytest.mark.slow
+
 COUNTS = (1, 2, 3, 7)
 ROOT = Path(__file__).parent.parent
 
@@ -137,7 +139,6 @@ def test_the_bits_are_the_same_with_every_number_of_threads(name: str, everythin
         np.testing.assert_allclose(mine, theirs.detach().numpy(), rtol=2e-4, atol=2e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")
 @ENTRIES
 def test_every_operation_may_be_shared(
@@ -348,7 +349,6 @@ def test_without_openmp_one_thread_runs_the_step_until_it_is_installed(tmp_path:
 
 
 @GCC
-@pytest.mark.slow
 def test_sanitizers_find_nothing_in_what_is_shared(sanitizers: dict[str, str]) -> None:
     result = run(LARGE, **sanitizers)
     assert result.returncode == 0, result.stderr

@@ -10,7 +10,7 @@ import tinygrad_ninja as torch
 from tinygrad_ninja.ops import Operation
 from tinygrad_ninja.program.compile import UnsupportedError, compile
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")]
 
 
 def tensors(arrays: list[Array]) -> list[Any]:

@@ -12,6 +12,8 @@ from compiled_steps import run, second, surroundings
 import tinygrad_ninja as torch
 from tinygrad_ninja.program.compile import compile
 
+pytestmark = pytest.mark.slow
+
 STEP = """
     import tinygrad_ninja as torch
 
@@ -37,7 +39,6 @@ STEP = """
 """
 
 
-@pytest.mark.slow
 def test_sanitizers_find_nothing(sanitizers: dict[str, str]) -> None:
     """In a step, whose memory is Python's own."""
     sanitized = run(STEP, **sanitizers)
@@ -45,7 +46,6 @@ def test_sanitizers_find_nothing(sanitizers: dict[str, str]) -> None:
     assert float(sanitized.stdout) == pytest.approx(float(run(STEP).stdout), rel=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("file", ["test_compile_operations.py", "test_compile_numbers.py"])
 def test_sanitizers_find_nothing_in_any_operation(sanitizers: dict[str, str], file: str) -> None:
     here = Path(__file__).parent

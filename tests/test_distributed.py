@@ -48,7 +48,7 @@ def launched(folder: Path, *commands: tuple[str, ...]) -> list[tuple[int, str]]:
     return [(process.returncode, said) for process, said in zip(processes, errors, strict=True)]
 
 
-@pytest.fixture(scope="module", params=[2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=[pytest.param(size, marks=pytest.mark.slow) for size in (2, 3)])
 def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """What each of the ranks of `ranks.py` wrote."""
     folder, size = tmp_path_factory.mktemp("ranks"), request.param

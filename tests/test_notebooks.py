@@ -11,11 +11,12 @@ import pytest
 from lecture_list import LECTURE_LIST, needs_lecture_list
 from printed_text import lines, same_text
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
 EXERCISE, NUMBERS, TRAINING, SLOPES, DERIVATIONS = NOTEBOOKS
 QUICK = [EXERCISE, NUMBERS, SLOPES, DERIVATIONS]
-SLOW = [pytest.param(notebook, marks=pytest.mark.slow) for notebook in QUICK[1:]]
 
 
 def run(notebook: Path, out: Path, folder: Path, **variables: str) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def printed(notebook: dict[str, Any]) -> list[str]:
 
 
 @needs_lecture_list
-@pytest.mark.parametrize("notebook", [EXERCISE, *SLOW], ids=lambda notebook: notebook.stem)
+@pytest.mark.parametrize("notebook", QUICK, ids=lambda notebook: notebook.stem)
 def test_what_is_shown_is_what_comes_out(notebook: Path, tmp_path: Path) -> None:
     shown = printed(read(notebook))
     now = printed(run(notebook, tmp_path, notebook.parent, CUDA_VISIBLE_DEVICES=""))
@@ -74,7 +75,6 @@ def test_on_the_shipped_names(notebook: Path, tmp_path: Path) -> None:
     run(notebook, tmp_path, tmp_path)
 
 
-@pytest.mark.slow
 def test_the_training_by_hand(tmp_path: Path) -> None:
     """On the lecture's names if they are there. Its losses are not compared with those shown: in 10,000 steps
     the last bit, which differs between machines, grows."""
@@ -91,7 +91,6 @@ def test_the_exercise_shows_the_lectures_loss() -> None:
     assert any("tensor(3.3482" in text for text in printed(read(EXERCISE)))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("device", ["torch", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_the_derivations_hold_on_other_devices(device: str, tmp_path: Path) -> None:
     pytest.importorskip("nbclient", reason="needs nbclient and ipykernel, which run notebooks")

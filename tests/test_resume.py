@@ -37,6 +37,8 @@ from tinygrad_ninja.makemore import checkpoint
 from tinygrad_ninja.makemore.models import MODELS
 from tinygrad_ninja.makemore.run import Run
 
+pytestmark = pytest.mark.slow
+
 OUT = Path("runs/bn-mlp")
 OPTIONS = {"data": "names.txt", "hidden": 16, "steps": 200}  # as SMALL has them
 
@@ -129,7 +131,6 @@ def test_every_model_goes_on_bit_for_bit(tmp_path: Path, model: str, device: str
 
 
 @pytest.mark.parametrize("eager", [False, True])
-@pytest.mark.slow
 def test_a_training_goes_on_compiled_or_eager_as_it_likes(folder: Path, eager: bool) -> None:
     whole = Run.start(folder / "whole", OPTIONS, "cpu", eager)
     with whole.open():
@@ -148,7 +149,6 @@ def test_a_training_goes_on_compiled_or_eager_as_it_likes(folder: Path, eager: b
 
 
 @pytest.mark.parametrize("way", [("cpu", True), ("torch", False), ("cpu", False)])
-@pytest.mark.slow
 def test_a_resumed_training_goes_on_in_the_way_it_began(folder: Path, way: tuple[str, bool]) -> None:
     """On its device, and eager or compiled, unless told otherwise: to the same bits, not nearly so."""
     for name, stop in (("whole", 200), ("parts", 100)):
@@ -286,7 +286,6 @@ def press_ctrl_c(process: subprocess.Popen[str], out: Path) -> None:
     process.send_signal(signal.SIGINT)
 
 
-@pytest.mark.slow
 @linux
 def test_fifty_kills_full_disks_and_locked_folders_change_nothing(folder: Path) -> None:
     train = ("train", "--data", "names.txt", "--hidden", "20", "--steps", "100000", "--eval-every", "10000")

@@ -11,6 +11,8 @@ from textwrap import dedent
 import pytest
 from command import ENVIRONMENT, WITHOUT_TORCH, Result, posix, run
 
+pytestmark = pytest.mark.slow
+
 LECTURE = """
     import torch
     import torch.nn as nn
@@ -102,7 +104,6 @@ def test_what_stands_before_a_missing_name_is_imported(tmp_path: Path) -> None:
     assert printed(tmp_path, program) == expected
 
 
-@pytest.mark.slow
 def test_modules_of_the_folder_see_the_engine_and_libraries_pytorch(tmp_path: Path) -> None:
     write(tmp_path, "helper.py", "import torch\n")
     write(tmp_path, "package/__init__.py", "from .inner import nn\n")
@@ -120,7 +121,6 @@ def test_modules_of_the_folder_see_the_engine_and_libraries_pytorch(tmp_path: Pa
     assert not [path for path in tmp_path.rglob("*.pyc") if path.stem.startswith(("helper", "inner"))]
 
 
-@pytest.mark.slow
 def test_the_engines_own_use_of_pytorch_goes_on_beside_it(tmp_path: Path) -> None:
     program = """
         import torch
@@ -170,7 +170,6 @@ def test_the_engine_in_the_place_of_pytorch_is_refused_where_pytorch_is_needed(t
         ("from torch.qqqqqq import x", "ModuleNotFoundError", "No module named 'torch.qqqqqq': .*'qqqqqq'"),
     ],
 )
-@pytest.mark.slow
 def test_a_missing_name_is_said_with_the_programs_line(
     tmp_path: Path, line: str, kind: str, sentence: str
 ) -> None:
@@ -206,7 +205,6 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.slow
 def test_all_else_is_as_python_does_it(tmp_path: Path, program: str) -> None:
     write(tmp_path, "folder/no_python.py", "import torch\nx = = 2\n")
     write(tmp_path, "folder/an_error.py", "import torch\ndef f():\n    raise ValueError\nf()\n")
@@ -286,7 +284,6 @@ def write_notebook(folder: Path, *cells: str) -> None:
     (folder / "book.ipynb").write_text(json.dumps({"cells": content, "nbformat": 4}), encoding="utf-8")
 
 
-@pytest.mark.slow
 def test_a_notebook_runs_its_cells_without_their_magics(tmp_path: Path) -> None:
     write_notebook(
         tmp_path,
@@ -341,7 +338,6 @@ def test_a_notebook_runs_its_cells_without_their_magics(tmp_path: Path) -> None:
     assert result.stderr.startswith("error: book.ipynb is not a notebook")
 
 
-@pytest.mark.slow
 def test_a_notebook_in_jupyter_loads_the_engine(tmp_path: Path) -> None:
     write(tmp_path, "helper.py", "import torch\n")
     program = """
@@ -374,7 +370,6 @@ def test_a_notebook_in_jupyter_loads_the_engine(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.slow
 def test_what_is_no_program_is_refused(tmp_path: Path) -> None:
     for arguments, named in [
         ((), "Missing argument 'FILE'"),

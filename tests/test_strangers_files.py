@@ -192,6 +192,7 @@ def test_the_state_of_a_training_has_its_types_and_ranges(
     refused(training)
 
 
+@pytest.mark.slow
 def test_an_optimizer_counts_the_steps_of_its_training(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
     write(path, packed(begun(model="gpt", layers=1, heads=1), whole=True).to_bytes())
