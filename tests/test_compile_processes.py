@@ -50,7 +50,10 @@ def test_sanitizers_find_nothing(sanitizers: dict[str, str]) -> None:
 def test_sanitizers_find_nothing_in_any_operation(sanitizers: dict[str, str], file: str) -> None:
     here = Path(__file__).parent
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "--capture=no", "-p", "no:cacheprovider", here / file],
+        [
+            *(sys.executable, "-m", "pytest", "-m", "slow or not slow", "-x", "--capture=no"),
+            *("-p", "no:cacheprovider", here / file),
+        ],
         env=surroundings(**sanitizers),
         cwd=here.parent,
         capture_output=True,
