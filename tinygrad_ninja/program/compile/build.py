@@ -150,9 +150,10 @@ def _failed(*results: subprocess.CompletedProcess[str]) -> NoCompilerError:
     return NoCompilerError(f"{compiler()[0]} failed{': ' if said else ''}{said}")
 
 
-def _compile(command: list[str], files: list[str], scratch: Path) -> bytes:
-    """Return the library that files of C compile to, in a folder for what comes in between. Raise OSError
-    where that has no room, NoCompilerError where the compiler fails for another reason."""
+def _compile(command: list[str], source: CSource | str, scratch: Path) -> bytes:
+    """Return the library that C compiles to, in a folder for what comes in between. Raise OSError where that
+    has no room, NoCompilerError where the compiler fails for another reason."""
+    files = [source] if isinstance(source, str) else source.units(get_num_threads())
     texts, built = [scratch / f"step{i}.c" for i in range(len(files))], scratch / "step.library"
     for text, file in zip(texts, files, strict=True):
         text.write_text(file, encoding="utf-8")
@@ -172,12 +173,12 @@ def _compile(command: list[str], files: list[str], scratch: Path) -> bytes:
     return built.read_bytes()
 
 
-def _library(text: str, files: list[str], command: list[str]) -> Any:
-    """Return the library that a command makes of files of C, from the cache where it is there already: it is
-    found by the whole text, the command and the processor."""
-    identity = "\n".join([text, *command, target().macros, platform.platform()])
+def _library(source: CSource | str, command: list[str]) -> Any:
+    """Return the library that a command makes of C, from the cache where it is there already: it is found by
+    the whole text, the command and the processor."""
+    identity = "\n".join([str(source), *command, target().macros, platform.platform()])
     try:
-        return library_cache.load(identity, partial(_compile, command, files))
+        return library_cache.load(identity, partial(_compile, command, source))
     except OSError as error:
         raise NoCompilerError(str(error)) from None
 
@@ -196,10 +197,10 @@ def _passive() -> Iterator[None]:
             os.environ.pop(WAITING, None)
 
 
-def _sharing_library(text: str, files: list[str]) -> Any:
+def _sharing_library(source: CSource | str) -> Any:
     """Return a library whose loops several threads share."""
     with _passive():
-        library = _library(text, files, [*target().command, OPENMP])
+        library = _library(source, [*target().command, OPENMP])
         if hasattr(library, _ASKED):  # gcc's OpenMP has read the choice, clang's does when it is first asked
             getattr(library, _ASKED)()
         return library
@@ -210,7 +211,7 @@ def has_openmp() -> bool:
     """Return whether the compiler and this system have OpenMP: clang may come without its library."""
     probe = f"{DEFINITION}\nvoid probe(void) {{\n{REGION}\n  {COUNT} = 1;\n}}\n"
     try:
-        return hasattr(_sharing_library(probe, [probe]), _ASKED)
+        return hasattr(_sharing_library(probe), _ASKED)
     except NoCompilerError:
         return False
 
@@ -219,8 +220,6 @@ def build(source: CSource | str) -> Any:
     """Return the library that C compiles to, from the cache where it is there already. As many compilers work
     on it side by side as there may be threads. Without OpenMP one thread runs what several would share. Raise
     NoCompilerError where it can't be compiled, or kept nowhere."""
-    text = str(source)
-    files = source.units(get_num_threads()) if isinstance(source, CSource) else [text]
-    if is_shared(text) and has_openmp():
-        return _sharing_library(text, files)
-    return _library(text, files, target().command)
+    if is_shared(str(source)) and has_openmp():
+        return _sharing_library(source)
+    return _library(source, target().command)

@@ -40,7 +40,10 @@ class CSource:
         if count < 2:
             return [str(self)]
         files = [[self.main], *([] for _ in range(count - 1))]
+        sizes = [sum(map(len, file)) for file in files]
         for text in texts:
-            min(files, key=lambda file: sum(map(len, file))).append(text)
+            shortest = sizes.index(min(sizes))
+            files[shortest].append(text)
+            sizes[shortest] += len(text)
         declarations = "\n".join(f"FUNCTION {function.head};" for function in self.functions)
         return ["\n\n".join([self.shared, declarations, *file]) + "\n" for file in files]
