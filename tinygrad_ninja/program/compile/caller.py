@@ -63,8 +63,11 @@ class Caller:
             self._reach[slot] = tuple(address - at for address in table.span(array))
         self._sort()
         arrays = {slot: array for _, array, slot, _ in step.owners}
-        self._noted = [memory.address.buffer.slot for memory in step.captured.noted]
-        self.versions = [version(arrays[slot]) for slot in self._noted]
+        noted = [memory.address.buffer.slot for memory in step.captured.noted]
+        self.versions = [version(arrays[slot]) for slot in noted]
+        self._places: dict[int, list[int]] = {}  # in this list, by the slot
+        for i, slot in enumerate(noted):
+            self._places.setdefault(slot, []).append(i)
 
     def moved(self, slot: int, array: Any) -> Any:
         """Take the address of the array that a Tensor holds now, if it is of the same kind."""
@@ -73,9 +76,8 @@ class Caller:
         self.step.table.point(slot, array)
         if self.changed:
             self.moves.add(slot)
-        for i, noted in enumerate(self._noted):
-            if noted == slot:
-                self.versions[i] = version(array)
+        for i in self._places.get(slot, ()):
+            self.versions[i] = version(array)
         return array
 
     def replaceable(self) -> dict[Tensor, int]:

@@ -95,9 +95,11 @@ def _kind(value: Any, depth: int = 0, met: dict[int, int] | None = None, inner: 
         return _plain(value)
     if met is None or not _is_apart(value, depth):
         return _Same(value)
-    keys = tuple([_key(key) for key, _ in _parts(value)])
+    held = _held(value)
+    keys = tuple(map(_key, held)) if isinstance(held, dict) else None
+    elements = held.values() if isinstance(held, dict) else held
     number = met.setdefault(id(value), len(met))
-    return type(value), number, keys, tuple([_kind(x, depth - 1, met, True) for _, x in _parts(value)])
+    return type(value), number, keys, tuple([_kind(x, depth - 1, met, True) for x in elements])
 
 
 def _plain(value: Any) -> Any:
@@ -110,14 +112,18 @@ def _key(key: Any) -> Any:
 
 
 def _is_apart(value: Any, depth: int) -> bool:
-    return depth > 0 and is_container(value) and len(_parts(value)) <= _SIZE
+    return depth > 0 and is_container(value) and len(_held(value)) <= _SIZE
+
+
+def _held(value: Any) -> Any:
+    """Return what a container consists of: itself, or the attributes of an object."""
+    return value if isinstance(value, (tuple, list, dict)) else vars(value)
 
 
 def _parts(value: Any) -> list[tuple[Any, Any]]:
     """Return the keys, positions or names of attributes in a container, each with what is there."""
-    if isinstance(value, (tuple, list)):
-        return [*enumerate(value)]
-    return [*(value if type(value) is dict else vars(value)).items()]
+    held = _held(value)
+    return [*(held.items() if isinstance(held, dict) else enumerate(held))]
 
 
 def flat(values: tuple[Any, ...]) -> tuple[Any, ...]:
