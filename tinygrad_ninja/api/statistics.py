@@ -13,10 +13,11 @@ from ..engine.tensor import Tensor
 from ..ops import comparison, composed
 from ..ops.operation import Operation
 from .arithmetic import masked_fill
-from .creation import linspace, tensor
+from .creation import tensor
 from .dimensions import dimension, dimensions
 from .forms import require_tensors
 from .operands import as_element
+from .ranges import linspace
 from .register import method, numpy_names
 from .sums import axes_of, floating_input, sum
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...api.arithmetic import where
-from ...api.creation import arange, tensor
+from ...api.creation import tensor
 from ...api.joining import stack
+from ...api.ranges import arange
 from ...api.register import function
 from ...arrays import dtypes
 from ...engine.devices import same_device
