@@ -22,8 +22,9 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"  # befo
 import numpy as np
 
 import tinygrad_ninja as torch
-from tinygrad_ninja.program.compile import blas, build, compile
-from tinygrad_ninja.program.compile.emit_c import ENTRY
+from tinygrad_ninja.program.compile import compile
+from tinygrad_ninja.program.compile.c import blas, build
+from tinygrad_ninja.program.compile.c.emit_c import ENTRY
 
 REPEATED = f"\nvoid repeated(void *const *p, int times) {{ while (times--) {ENTRY}(p); }}\n"
 

@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
-from tinygrad_ninja.program.compile.build import NoCompilerError, compiler
+from tinygrad_ninja.program.compile.c.build import NoCompilerError, compiler
 
 MOST_WORKERS = 8
 """Each imports torch, and grows to half a gigabyte."""

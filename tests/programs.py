@@ -11,16 +11,16 @@ import numpy as np
 import torch
 
 from tinygrad_ninja.ops import Operation
-from tinygrad_ninja.program.compile.build import build, vector_bytes
-from tinygrad_ninja.program.compile.emit_c import ENTRY
-from tinygrad_ninja.program.compile.emit_c import Emitter as CEmitter
+from tinygrad_ninja.program.compile.c.build import build, vector_bytes
+from tinygrad_ninja.program.compile.c.emit_c import ENTRY
+from tinygrad_ninja.program.compile.c.emit_c import Emitter as CEmitter
+from tinygrad_ninja.program.compile.c.fuse import Fusion
+from tinygrad_ninja.program.compile.c.plan import Storage
 from tinygrad_ninja.program.compile.emit_torch import Emitter
-from tinygrad_ninja.program.compile.fuse import Fusion
-from tinygrad_ninja.program.compile.lower import lowered, parts_for_c, parts_for_numpy, primitives
+from tinygrad_ninja.program.compile.lowering.lower import lowered, parts_for_c, parts_for_numpy, primitives
 from tinygrad_ninja.program.compile.memory import Table, aligned
-from tinygrad_ninja.program.compile.plan import Storage
+from tinygrad_ninja.program.compile.recording.shapes import ShapeTape
 from tinygrad_ninja.program.compile.replay import function_of
-from tinygrad_ninja.program.compile.shapes import ShapeTape
 from tinygrad_ninja.program.compile.straight import Straight
 from tinygrad_ninja.program.instructions import Array, Instruction, Program, Var
 

@@ -10,9 +10,9 @@ import pytest
 from command import ENVIRONMENT
 
 from tinygrad_ninja import get_num_threads, set_num_threads
-from tinygrad_ninja.program.compile.build import NoCompilerError, build
-from tinygrad_ninja.program.compile.c_source import UNIT, CFunction, CSource
-from tinygrad_ninja.program.compile.emit_c import PRELUDE
+from tinygrad_ninja.program.compile.c.build import NoCompilerError, build
+from tinygrad_ninja.program.compile.c.c_source import UNIT, CFunction, CSource
+from tinygrad_ninja.program.compile.c.emit_c import PRELUDE
 
 SHARED = PRELUDE.read_text(encoding="utf-8")
 

@@ -16,7 +16,7 @@ import pytest
 from command import posix
 from compiled_steps import run, surroundings
 
-from tinygrad_ninja.program.compile import build, library_cache
+from tinygrad_ninja.program.compile.c import build, library_cache
 
 pytestmark = [posix, pytest.mark.slow]
 

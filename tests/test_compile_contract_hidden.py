@@ -23,7 +23,7 @@ import pytest
 from contract import compiled, refused
 
 import tinygrad_ninja as torch
-from tinygrad_ninja.program.compile.world import World
+from tinygrad_ninja.program.compile.guards.world import World
 
 X = torch.tensor([1.0, -2.0, 0.5])
 

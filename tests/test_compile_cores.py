@@ -18,7 +18,8 @@ from compiled_steps import ENTRIES, REFUSED, close, drawn_step, same, told_once
 import tinygrad_ninja as torch
 from tinygrad_ninja.nn import functional as F
 from tinygrad_ninja.ops import Operation
-from tinygrad_ninja.program.compile import Compiled, build, compile, sharing
+from tinygrad_ninja.program.compile import Compiled, compile
+from tinygrad_ninja.program.compile.c import build, sharing
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from compiled_steps import close, second
 
 import tinygrad_ninja as torch
 from tinygrad_ninja.program.compile import compile
-from tinygrad_ninja.program.compile.lower import parts_for_c, primitives
+from tinygrad_ninja.program.compile.lowering.lower import parts_for_c, primitives
 
 SPECIAL = np.array([[np.nan, np.inf, -np.inf], [0.0, -0.0, -1.5]], np.float32)
 OTHER = np.array([[1.0, -np.inf, -np.inf], [-0.0, 0.0, 0.1]], np.float32)

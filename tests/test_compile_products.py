@@ -9,7 +9,8 @@ import pytest
 from compiled_steps import close
 
 import tinygrad_ninja as torch
-from tinygrad_ninja.program.compile import Compiled, blas, compile, step
+from tinygrad_ninja.program.compile import Compiled, compile, step
+from tinygrad_ninja.program.compile.c import blas
 
 SIZES = [(1, 1, 1), (5, 7, 3), (33, 129, 65), (64, 48, 300)]
 

@@ -12,7 +12,7 @@ import tinygrad_ninja as torch
 from tinygrad_ninja.ops import Category, elementwise, indexing, linalg, reduction, shape
 from tinygrad_ninja.ops.operation import TABLE, Operation, operation
 from tinygrad_ninja.program.compile import compile
-from tinygrad_ninja.program.compile import lower as lower_module
+from tinygrad_ninja.program.compile.lowering import lower as lower_module
 from tinygrad_ninja.program.compile.refusals import UnsupportedError
 
 BACKENDS = pytest.mark.parametrize("backend", ["c", "numpy"])

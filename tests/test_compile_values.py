@@ -14,7 +14,7 @@ from compiled_steps import second
 from tinygrad_ninja import compile
 from tinygrad_ninja.micrograd import MLP, Value
 from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError
-from tinygrad_ninja.program.compile.rolled import Stretch, stretches
+from tinygrad_ninja.program.compile.c.rolled import Stretch, stretches
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 

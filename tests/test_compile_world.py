@@ -29,7 +29,7 @@ import pytest
 from world_scenes import Change, Scene, Scenes, check_that_the_change_is_seen, module_of
 
 import tinygrad_ninja as torch
-from tinygrad_ninja.program.compile.world import World
+from tinygrad_ninja.program.compile.guards.world import World
 
 SCENES = Scenes()
 RATE: Any = 0.1

@@ -24,8 +24,8 @@ import pytest
 from world_scenes import module_of
 
 from tinygrad_ninja import nn
-from tinygrad_ninja.program.compile.contents import MOST
-from tinygrad_ninja.program.compile.world import World
+from tinygrad_ninja.program.compile.guards.contents import MOST
+from tinygrad_ninja.program.compile.guards.world import World
 
 # -- what is refused -----------------------------------------------------------------------------------------
 

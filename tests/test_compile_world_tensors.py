@@ -12,7 +12,7 @@ from world_scenes import Change, Scene, Scenes, check_that_the_change_is_seen
 
 import tinygrad_ninja as torch
 from tinygrad_ninja import nn
-from tinygrad_ninja.program.compile.world import World
+from tinygrad_ninja.program.compile.guards.world import World
 
 SCENES = Scenes()
 

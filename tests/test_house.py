@@ -94,6 +94,27 @@ def test_imports_point_downwards() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+STAGES = ["compile.guards", "compile.recording", "compile.lowering", "compile.c"]
+"""The folders of the compiler, each of which imports from itself, from those before it, and of the compiler's
+own files only these: what stands in a sentence, and what a function returns."""
+SHARED = ["compile.refusals", "compile.results"]
+
+
+def test_the_stages_of_the_compiler_follow_each_other() -> None:
+    wrong = []
+    for stage, folder in enumerate(STAGES):
+        allowed = tuple(f"tinygrad_ninja.program.{name}" for name in STAGES[: stage + 1] + SHARED)
+        paths = sorted((ROOT / "tinygrad_ninja/program" / folder.replace(".", "/")).glob("*.py"))
+        assert paths
+        wrong += [
+            f"{path.relative_to(ROOT)}:{line}: {name}"
+            for path in paths
+            for line, name in imported(path)
+            if name.startswith("tinygrad_ninja.program.compile") and not name.startswith(allowed)
+        ]
+    assert not wrong, "\n".join(wrong)
+
+
 def test_every_import_is_one_of_the_project() -> None:
     """Otherwise the test above would overlook it."""
     unknown = [

@@ -7,7 +7,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from tinygrad_ninja.program.compile.world import World
+from tinygrad_ninja.program.compile.guards.world import World
 
 Change = Callable[[], Any]
 Scene = Callable[[], tuple[Any, Change, str]]

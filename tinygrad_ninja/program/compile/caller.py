@@ -18,11 +18,11 @@ import numpy as np
 from ...engine.tensor import Tensor, wrap
 from ...engine.versions import note_writes, version
 from ...rng.generator import _TWISTER_SIZE
-from .checks import CheckError
 from .memory import pointer
-from .outputs import Returned
+from .recording.checks import CheckError
+from .recording.outputs import Returned
+from .recording.shapes import is_torch
 from .results import leaves
-from .shapes import is_torch
 
 if TYPE_CHECKING:
     from .step import Step

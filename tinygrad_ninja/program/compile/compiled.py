@@ -17,17 +17,17 @@ from ...engine.anomaly import Anomaly
 from ...engine.hook import find, observers
 from ...nn.module import Module
 from ..instructions import Program
-from .build import NoCompilerError
+from .c.build import NoCompilerError
 from .caller import ChangedError
-from .capture import Captured, Recording
-from .checks import CheckError
 from .compiled_module import as_module
 from .first_call import FirstCall, beginning
 from .kept import Kept
+from .recording.capture import Captured, Recording
+from .recording.checks import CheckError
+from .recording.signature import as_tensor, flat, is_container, signature
+from .recording.symbols import Source
 from .refusals import UnsupportedError, warn
-from .signature import as_tensor, flat, is_container, signature
 from .step import Step
-from .symbols import Source
 
 _FOR_NUMPY, _FOR_TORCH = ("c", "numpy"), ("inductor", "torch")
 _SETTLING = 3

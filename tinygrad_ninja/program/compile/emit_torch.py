@@ -22,9 +22,9 @@ from ..comments import python_comment
 from ..expressions import Code, call, code
 from ..instructions import Instruction, Var
 from ..languages import Torch
-from .checks import Check, divisor_checks, index_checks
-from .lower import reads, shown
-from .plan import is_onehot, is_range
+from .c.plan import is_onehot, is_range
+from .lowering.lower import reads, shown
+from .recording.checks import Check, divisor_checks, index_checks
 from .refusals import UnsupportedError
 
 torch: Any = import_module("torch")

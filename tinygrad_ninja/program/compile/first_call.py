@@ -10,16 +10,16 @@ from typing import Any
 from ...engine.callers import place
 from ...engine.tensor import Tensor
 from ..instructions import Var
-from .capture import Captured, Recording
+from .guards.trusted import a, is_constant
+from .guards.world import World, code_of
+from .recording.capture import Captured, Recording
+from .recording.signature import DEPTH, Leaf, rebuilt
+from .recording.symbols import MOST, NUMBERS, Condition, Source, leave_numbers, number_of, same
+from .recording.tape import StepTape
+from .recording.values import ValueRecording
+from .recording.values import number_of as value_of
 from .results import containers, mapped
-from .signature import DEPTH, Leaf, rebuilt
-from .symbols import MOST, NUMBERS, Condition, Source, leave_numbers, number_of, same
-from .tape import StepTape
-from .trusted import a, is_constant
 from .value_step import ValueStep
-from .values import ValueRecording
-from .values import number_of as value_of
-from .world import World, code_of
 
 
 def beginning(fn: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .first_call import FirstCall
-from .symbols import Source, same
+from .recording.symbols import Source, same
 
 
 class Kept:

@@ -13,11 +13,11 @@ from numpy.lib.array_utils import byte_bounds
 
 from ...ops import TABLE, C
 from ..instructions import Array, Var
-from .buffers import Address, Buffer
-from .capture import Captured
+from .c.buffers import Address, Buffer
+from .c.sharing import COUNT
+from .recording.capture import Captured
+from .recording.shapes import is_torch
 from .refusals import UnsupportedError
-from .shapes import is_torch
-from .sharing import COUNT
 
 
 def aligned(shape: tuple[int, ...], dtype: Any, least: int = 0) -> Array:

@@ -8,6 +8,7 @@ from functools import cache
 from typing import NoReturn
 
 from ...engine.callers import PACKAGE
+from ..instructions import Instruction
 from ..trace import source
 
 
@@ -50,3 +51,19 @@ def warn(message: str) -> None:
 def warn_once(message: str) -> None:
     """Warn of what holds for the whole process, in which it is said once."""
     warn(message)
+
+
+def uncompiled(instruction: Instruction) -> UnsupportedError:
+    """Return the error of an operation for which there is neither a C expression nor a loop."""
+    return UnsupportedError(
+        f"{instruction.source or 'the step'}: the operation {instruction.operation.name} is not compiled: "
+        "its entry says no C, and its forward function calls nothing simpler"
+    )
+
+
+def unviewed(instruction: Instruction) -> UnsupportedError:
+    """Return the error of a change through a view that there is of other strides than those of rows."""
+    return UnsupportedError(
+        f"{instruction.source or 'the step'}: {instruction.operation.name} is not compiled for a view that "
+        "only the strides of a Tensor's memory allow: change a part of a contiguous() Tensor"
+    )

@@ -22,8 +22,8 @@ import numpy as np
 
 from ...rng.torch_generator import TorchGenerator
 from ..instructions import Array
-from .capture import Draw
 from .emit_torch import ENTRY
+from .recording.capture import Draw
 from .refusals import CompileWarning
 
 torch: Any = import_module("torch")

@@ -14,23 +14,23 @@ from ...engine.tensor import Tensor, wrap
 from ...ops import Category, linalg
 from ...rng.generator import Generator
 from ..instructions import Array, Instruction, Program, Var
-from .blas import loaded
-from .buffers import Address
-from .build import NoCompilerError, build, vector_bytes
+from .c.blas import loaded
+from .c.buffers import Address
+from .c.build import NoCompilerError, build, vector_bytes
+from .c.emit_c import ENTRY, Emitted, Emitter
+from .c.fuse import Fusion
+from .c.plan import Storage
+from .c.sharing import COUNT, is_shared
 from .caller import caller
-from .capture import Captured, Draw
-from .checks import Check, CheckError, divisor_checks
-from .emit_c import ENTRY, Emitted, Emitter
-from .entries import FIRST_EQUAL, WORDS_BELOW
-from .fuse import Fusion
-from .lower import forget_values, parts_for_c, parts_for_numpy, primitives
+from .lowering.entries import FIRST_EQUAL, WORDS_BELOW
+from .lowering.lower import forget_values, parts_for_c, parts_for_numpy, primitives
 from .memory import OURS, Table, aligned, names_for
-from .outputs import Returned
-from .plan import Storage
-from .recorded import Memory
+from .recording.capture import Captured, Draw
+from .recording.checks import Check, CheckError, divisor_checks
+from .recording.outputs import Returned
+from .recording.recorded import Memory
 from .refusals import UnsupportedError, refuse, warn_once
 from .results import leaves, mapped
-from .sharing import COUNT, is_shared
 from .straight import Straight
 
 

@@ -12,10 +12,10 @@ from ... import ops
 from ...arrays import numpy_arrays
 from ...ops import Category, Operation
 from ..instructions import Array, Instruction, Var
-from .buffers import Address
-from .checks import Check
-from .lower import reads
+from .c.buffers import Address
+from .lowering.lower import reads
 from .memory import Table
+from .recording.checks import Check
 
 
 class Straight:

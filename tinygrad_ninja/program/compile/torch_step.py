@@ -19,15 +19,15 @@ import numpy as np
 
 from ...arrays import numpy_arrays
 from ..instructions import Array, Instruction, Program, Var
+from .c.plan import Address, Buffer
 from .caller import ChangedError
-from .capture import Captured, Draw
-from .checks import Check, CheckError, index_checks
 from .emit_torch import Emitter, elements_of, moves
-from .lower import lowered, primitives
+from .lowering.lower import lowered, primitives
 from .memory import Table, aligned, pointer
-from .plan import Address, Buffer
+from .recording.capture import Captured, Draw
+from .recording.checks import Check, CheckError, index_checks
+from .recording.shapes import ShapeTape, is_torch
 from .replay import OnDevice, Replay, Upload, function_of
-from .shapes import ShapeTape, is_torch
 from .step import Step
 
 torch: Any = import_module("torch")

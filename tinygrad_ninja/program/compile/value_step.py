@@ -12,12 +12,12 @@ import numpy as np
 from ...engine.value import Value
 from ...ops import comparison
 from ..instructions import Instruction, Program, Var
-from .build import build
-from .emit_c import ENTRY
-from .emit_values import ValueEmitter
+from .c.build import build
+from .c.emit_c import ENTRY
+from .c.emit_values import ValueEmitter
 from .memory import aligned, pointer
+from .recording.values import COMPUTED, CONSTANT, NONE, Output, Scalars, ValueRecording
 from .results import leaves, mapped
-from .values import COMPUTED, CONSTANT, NONE, Output, Scalars, ValueRecording
 
 
 class ValueStep:

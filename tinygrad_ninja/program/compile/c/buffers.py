@@ -1,0 +1,155 @@
+"""Memory in C: buffers, where the elements of a variable lie in them, and where those of its views do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .... import ops
+from ....ops import Operation
+from ...instructions import Instruction
+from ..lowering.entries import RESHAPES
+from ..refusals import uncompiled
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory in C.
+
+    slot: its place in the table of pointers; None for scratch memory, which begins at `offset`. That consists
+    of rows of `room` elements, of which the first `width` hold the values, and the others are free: they
+    may be read, as numbers of any kind, and written. Memory of the caller's has no such room (0).
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    slot: int | None = None
+    width: int = 0
+    room: int = 0
+    offset: int = 0
+    written: bool = False
+
+    @property
+    def elements(self) -> int:
+        """Return the number of elements that the buffer spans."""
+        if 0 in self.shape:
+            return 0
+        if self.room:
+            return math.prod(self.shape) // self.width * self.room
+        return 1 + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
+
+    def has_room(self, row: int, n: int, starts: Iterable[int], write: bool) -> bool:
+        """Return whether `row` elements may be read or written where `n` are meant, at each sum of multiples
+        of `starts`: all of them lie in one row, and what is written beyond the n belongs to nothing else."""
+        inside = self.room >= row and not any(start % self.room for start in starts)
+        return inside and (n == self.width or not write)
+
+
+def scratch(name: str, dtype: np.dtype[Any], shape: tuple[int, ...], lanes: int, pad: bool) -> Buffer:
+    """Return a buffer in scratch memory, in which each row has room for whole vectors of `lanes` elements,
+    if `pad`, or if there is a single row."""
+    strides = contiguous(shape, lanes if pad else 1)
+    width = shape[-1] if pad else math.prod(shape)
+    if not pad and len(loops(shape)) > 1:
+        return Buffer(name, dtype, shape, strides)
+    return Buffer(name, dtype, shape, strides, width=width, room=-(-width // lanes) * lanes)
+
+
+@dataclass(eq=False)
+class Address:
+    """Where the elements of a variable lie: buffer[offset + Σ index · stride]."""
+
+    buffer: Buffer
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def dummy(self) -> np.ndarray[Any, Any]:
+        """Return an array of bytes with these strides, which is never read: NumPy does the arithmetic of
+        views on it."""
+        return np.lib.stride_tricks.as_strided(_ORIGIN, self.shape, self.strides)
+
+    def viewed(self, instruction: Instruction) -> Address | None:
+        """Return the address of a view of this; None where strides can't express it."""
+        if instruction.operation not in _VIEWS:
+            raise uncompiled(instruction)
+        dummy = self.dummy()
+        seen = _VIEWS[instruction.operation](dummy, *instruction.parameters)
+        if seen is None:
+            return None
+        shift = seen.__array_interface__["data"][0] - dummy.__array_interface__["data"][0] if seen.size else 0
+        return Address(self.buffer, self.offset + shift, seen.shape, seen.strides)
+
+
+_ORIGIN = np.zeros(1, np.int8)
+
+
+def _reshaped(x: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any] | None:
+    """Return the array in another shape as a view; None where strides can't express it."""
+    try:
+        return x.reshape(shape, copy=False)
+    except ValueError:
+        return None
+
+
+def _flipped(x: np.ndarray[Any, Any], axes: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Return a view of the array with these axes reversed."""
+    key = tuple(slice(None, None, -1 if i in axes else 1) for i in range(x.ndim))
+    return _part(x, (*key, ...))
+
+
+def _part(x: np.ndarray[Any, Any], key: tuple[Any, ...]) -> np.ndarray[Any, Any]:
+    """Return x[key] as a view. With an ellipsis even an element is an array that shows where it lies, and not
+    a copy."""
+    part: np.ndarray[Any, Any] = x[key if any(item is Ellipsis for item in key) else (*key, ...)]
+    return part
+
+
+_VIEWS: dict[Operation, Callable[..., np.ndarray[Any, Any] | None]] = {
+    **dict.fromkeys(RESHAPES, _reshaped),
+    ops.shape.expand: np.broadcast_to,
+    ops.shape.permute: np.transpose,
+    ops.shape.flip: _flipped,
+    ops.shape.diagonal: np.diagonal,
+    ops.indexing.slice: _part,
+    ops.indexing.select: _part,
+}
+"""For an operation, a function of an array and the parameters that returns the same elements as a view; None
+where strides can't express it."""
+
+
+def contiguous(shape: tuple[int, ...], pad: int = 1) -> tuple[int, ...]:
+    """Return the strides of rows that lie one after the other, each padded to a multiple of `pad`."""
+    steps = []
+    step = 1
+    for n in reversed(shape):
+        steps.append(step)
+        step *= -(-n // pad) * pad if len(steps) == 1 else n
+    return tuple(reversed(steps))
+
+
+class Place(NamedTuple):
+    """The number of an element in its buffer: offset + Σ index · step, over (index, step) in `terms`."""
+
+    offset: int
+    terms: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        texts = [str(self.offset)] if self.offset or not self.terms else []
+        texts += [index if step == 1 else f"{index} * {step}" for index, step in self.terms]
+        return " + ".join(texts)
+
+
+ANYWHERE = Place(0, (("*", 1),))
+"""The place that a kernel with loops of its own reads: any element."""
+
+
+def loops(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the sizes of the loops over a shape: the dimensions that are not 1."""
+    return tuple(n for n in shape if n != 1)

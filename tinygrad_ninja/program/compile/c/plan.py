@@ -1,0 +1,310 @@
+"""Which variables are kept in memory, and which loops run together.
+
+A variable is kept if it must lie in memory (an operand of a product, an index, the result of a reduction, an
+output) or if it costs more to compute again than to read. All others are computed inside the loops that use
+them: this fuses elementwise chains with each other, with their reductions and with the update of the
+parameters.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from .... import ops
+from ....ops import Category, Operation
+from ...instructions import Instruction, Var, flatten
+from ...trace import plain
+from ..lowering.entries import RESHAPES
+from ..lowering.lower import reads
+from ..recording.checks import divides
+from ..refusals import UnsupportedError
+from .buffers import Address, Buffer, Place, loops, scratch
+from .scalars import cost
+
+_ALONE = (Category.PRODUCT, Category.SCATTER, Category.SCAN, Category.JOIN)
+CHEAP = 6
+"""The most instructions that a variable may cost to be computed again at each of several uses."""
+DEEP, LONG = 40, 200
+"""Of so many operations on top of each other, or in all, the last one's result is kept in memory: no
+expression grows with the program, and reading a number back costs little beside them."""
+
+
+def is_alone(operation: Operation) -> bool:
+    """Return whether the operation has loops of its own, in which nothing else is computed."""
+    return operation.category in _ALONE
+
+
+class Inline(NamedTuple):
+    """What it takes to compute an element where it is used: about how many simple instructions, how many
+    operations, and how many of those on top of each other."""
+
+    cost: int
+    size: int
+    depth: int
+
+
+@dataclass(eq=False)
+class Kernel:
+    """One variable, or one store to an address, computed by loops over `domain`.
+
+    kind: the operation whose loops these are, or what they do with the value computed at each point.
+    """
+
+    kind: Operation | Literal["store", "check"]
+    var: Var
+    domain: tuple[int, ...]
+    target: Address | None = None
+    instruction: Instruction | None = None
+    bounds: tuple[int, int] = (0, 0)  # a check's [low, high); where these are equal, all but low is allowed
+    code: int = 0  # the answer of a check that fails
+    own: Place | None = None  # the place to which a store writes its value
+    lines: int = 0  # those of C that compute it at a point
+    work: int = 0  # about how many simple instructions that takes
+
+    @property
+    def alone(self) -> bool:
+        """Return whether nothing else may be computed in this kernel's loops."""
+        return self.kind == "check" or (isinstance(self.kind, Operation) and is_alone(self.kind))
+
+    @property
+    def label(self) -> str:
+        """Return what the kernel does, in a word."""
+        return self.kind.name if isinstance(self.kind, Operation) else self.kind
+
+
+@dataclass(eq=False)
+class Group:
+    """Kernels whose loops run together: over the domain without its dimensions of size 1."""
+
+    kernels: list[Kernel]
+    name: str = ""
+    buffers: list[Buffer] = field(default_factory=list)
+    lines: int = 0  # those of all kernels
+    work: int = 0  # that of all kernels
+
+    def add(self, kernel: Kernel) -> None:
+        """Add a kernel that runs in the same loops."""
+        self.kernels.append(kernel)
+        self.lines += kernel.lines
+        self.work += kernel.work
+
+    @property
+    def loops(self) -> tuple[int, ...]:
+        """Return the sizes of the loops."""
+        return loops(self.kernels[0].domain)
+
+
+@dataclass
+class Uses:
+    """How a variable, or a view of it, is read. rows: a view needs rows that are not padded; unmapped: a view
+    for whose elements an index does not say where they lie without a division; stored: what reads it needs it
+    in memory; count: the instructions that compute with it; largest: the most points at which one of them
+    does."""
+
+    rows: bool = False
+    unmapped: bool = False
+    stored: bool = False
+    count: int = 0
+    largest: int = 0
+
+    def add(self, var: Var, user: Instruction, seen: Uses) -> None:
+        """Add an instruction that reads the variable. seen: how that instruction's output is read."""
+        kind = user.operation.category
+        if kind is Category.MOVEMENT:
+            unmapped = not maps_index(user)
+            self.rows |= seen.rows or (unmapped and not (user.operation in RESHAPES and _splits_rows(user)))
+            self.unmapped |= seen.unmapped or unmapped
+            self.stored |= seen.stored
+            self.count += seen.count
+            self.largest = max(self.largest, seen.largest)
+            return
+        source = user.inputs[0] if kind is Category.REDUCTION else user.output
+        self.stored |= kind is Category.PRODUCT or var in reads_of(user.parameters) or _divides(user, var)
+        self.count += 1
+        self.largest = max(self.largest, math.prod(source.shape) if isinstance(source, Var) else 1)
+
+
+class Storage:
+    """Decides which variables are kept, and gives each its buffer.
+
+    Everything is decided in one walk over the instructions, of which each finds its operands decided. What is
+    not kept is computed inside the loops that use it, by expressions of at most `DEEP` operations on each
+    other and `LONG` in all.
+    """
+
+    def __init__(
+        self,
+        instructions: list[Instruction],
+        inputs: dict[Var, Address],
+        fixed: set[Var],
+        homes: dict[Var, Address],
+        ranges: dict[Var, tuple[float, float]],
+        checked: set[Var],
+        width: int,
+    ) -> None:
+        """Plan the memory. inputs: the addresses of the variables that no instruction makes; fixed: those
+        among them that never change. homes: the addresses where variables are wanted; checked: the variables
+        that are checked; ranges: (low, high) of integers that are known to be in [low, high); width: bytes of
+        a vector register."""
+        self.by = {instruction.output: instruction for instruction in instructions}
+        self.kept: dict[Var, Address] = dict(inputs)
+        self.inputs, self.fixed, self.ranges = inputs, fixed, ranges
+        self.positive = {var for var, (low, _) in ranges.items() if low >= 0}
+        self.buffers: list[Buffer] = []
+        self._homes, self._checked, self._width = homes, checked, width
+        self._views: dict[Var, Address] = {}
+        self._inline: dict[Var, Inline] = {}
+        self._uses: dict[Var, Uses] = {}
+        for instruction in reversed(instructions):
+            seen = self._uses.setdefault(instruction.output, Uses())
+            for var in dict.fromkeys(reads(instruction)):
+                self._uses.setdefault(var, Uses()).add(var, instruction, seen)
+        self._right = {
+            instruction.inputs[1]
+            for instruction in instructions
+            if instruction.operation is ops.linalg.matmul
+        }
+        for instruction in instructions:
+            self._decide(instruction)
+
+    def _decide(self, instruction: Instruction) -> None:
+        """Keep an instruction's output, or note where it is seen, or what it takes to compute it again."""
+        var, x = instruction.output, instruction.inputs[0] if instruction.inputs else None
+        if instruction.operation.category is Category.MOVEMENT and isinstance(x, Var):
+            base = self.address(x)
+            seen = base.viewed(instruction) if base is not None else None
+            if seen is not None:
+                self._views[var] = seen
+                return
+        operands = [self._inline[x] for x in dict.fromkeys(reads(instruction)) if x in self._inline]
+        inline = Inline(
+            cost(instruction.operation, instruction.inputs) + sum(operand.cost for operand in operands),
+            1 + sum(operand.size for operand in operands),
+            1 + max((operand.depth for operand in operands), default=0),
+        )
+        if self._is_kept(instruction, inline):
+            self.keep(var)
+        else:
+            self._inline[var] = inline
+
+    def keep(self, var: Var) -> Address:
+        """Give the variable memory, and return its address."""
+        if var not in self.kept:
+            home = self._homes.get(var)
+            if home is None:
+                lanes = self._width // var.dtype.itemsize
+                rows = len(var.shape) >= 2 and (self._multiplied(var) or var.shape[-1] > lanes)
+                name = var.name or f"t{len(self.buffers) + 1}"
+                buffer = scratch(name, var.dtype, var.shape, lanes, rows and not self._is_contiguous(var))
+                self.buffers.append(buffer)
+                home = Address(buffer, 0, buffer.shape, buffer.strides)
+            self.kept[var] = home
+        return self.kept[var]
+
+    def _is_contiguous(self, var: Var) -> bool:
+        """Return whether a view of the variable, or one through which it was changed, needs rows that lie one
+        after the other."""
+        maker = self.by.get(var)
+        if maker is not None and maker.operation is ops.indexing.put_view:
+            return True
+        return self._uses[var].rows
+
+    def _multiplied(self, var: Var) -> bool:
+        """Return whether the variable is the right factor of a product, or a product."""
+        return var in self._right or (var in self.by and self.by[var].operation is ops.linalg.matmul)
+
+    def address(self, var: Var) -> Address | None:
+        """Return the address of a variable, or of what it is a view of; None for one that is computed where
+        it is used."""
+        return self.kept.get(var) or self._views.get(var)
+
+    def stored(self, var: Any) -> Address:
+        """Return the address of a variable that is read where it lies in memory."""
+        address = self.address(var) if isinstance(var, Var) else None
+        if address is None:
+            reason = f"{var.name or 'a value' if isinstance(var, Var) else var} is not in memory"
+            raise UnsupportedError(f"the step is not compiled: {reason} where it is to be read")
+        return address
+
+    def _is_kept(self, instruction: Instruction, inline: Inline) -> bool:
+        """Return whether an instruction's output, which is no view of memory, is kept in memory."""
+        var, category = instruction.output, instruction.operation.category
+        uses = self._uses[var]
+        if inline.depth >= DEEP or inline.size >= LONG or var in self._checked:
+            return True
+        if category is Category.MOVEMENT:
+            return uses.stored or not maps_index(instruction)
+        if (
+            category is Category.REDUCTION
+            or (is_alone(instruction.operation) and not self.is_onehot(instruction))
+            or var in self._homes
+            or uses.stored
+            or uses.unmapped
+        ):
+            return True
+        again = uses.largest > math.prod(var.shape) and inline.cost > 2
+        return again or (uses.count > 1 and inline.cost > CHEAP)
+
+    def is_onehot(self, instruction: Instruction) -> bool:
+        """Return whether an instruction scatters at most one value to each cell, as `is_onehot` says."""
+        return is_onehot(instruction, self.fixed)
+
+
+def is_onehot(instruction: Instruction, fixed: set[Var]) -> bool:
+    """Return whether an instruction adds at most one value to each cell, so that a comparison of indices can
+    stand for it: the gradient of x[range(n), y], and of what one index took along an axis."""
+    if instruction.operation is ops.indexing.scatter_along:
+        _, axis, index = instruction.parameters
+        return bool(
+            isinstance(index, Var)
+            and index.shape[axis] == 1
+            and index.shape == _cut(instruction.output.shape, axis)
+        )
+    if instruction.operation is not ops.indexing.scatter:
+        return False
+    shape, key = instruction.parameters
+    if (
+        len(key) != 2
+        or len(shape) != 2
+        or not all(isinstance(index, Var) and len(index.shape) == 1 for index in key)
+    ):
+        return False
+    return is_range(key[0], shape[0], fixed) and key[1].shape == key[0].shape
+
+
+def is_range(var: Var, n: int, fixed: set[Var]) -> bool:
+    """Return whether a variable is the constant 0, 1, …, n - 1."""
+    return var in fixed and var.shape == (n,) and bool((plain(var.value) == np.arange(n)).all())
+
+
+def _splits_rows(view: Instruction) -> bool:
+    """Return whether a reshape leaves all dimensions but the last as they are."""
+    before, after = view.inputs[0].shape, view.output.shape  # type: ignore[union-attr]
+    return after[: len(before) - 1] == before[:-1]
+
+
+def reads_of(parameters: Any) -> set[Var]:
+    """Return the variables among the parameters."""
+    return {x for x in flatten(parameters) if isinstance(x, Var)}
+
+
+def _divides(user: Instruction, var: Var) -> bool:
+    """Return whether the variable is the divisor of an instruction that divides integers."""
+    return user.inputs[-1] is var and divides(user.operation, var.dtype)
+
+
+def maps_index(view: Instruction) -> bool:
+    """Return whether the index of an element of a view gives that of the element that it shows, without a
+    division."""
+    if view.operation in RESHAPES:
+        return loops(view.inputs[0].shape) == loops(view.output.shape)  # type: ignore[union-attr]
+    return view.operation in (ops.shape.permute, ops.shape.expand, ops.shape.flip)
+
+
+def _cut(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    """Return the shape with size 1 along the axis."""
+    return (*shape[:axis], 1, *shape[axis + 1 :])

@@ -1,0 +1,155 @@
+"""What objects consist of: their attributes, their slots, and what is reached through them."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import functools
+import inspect
+import operator
+import types
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+from ....engine.callers import PACKAGE
+from ....engine.tensor import Tensor
+from .code_names import names_in
+from .trusted import is_module_ours, is_ours, is_python_class
+
+DESCRIPTORS = (
+    types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType,
+    types.MethodDescriptorType, types.ClassMethodDescriptorType,
+)  # fmt: skip
+
+
+PARTS: dict[type, Callable[[Any], list[tuple[str, Any]]]] = {
+    types.MethodType: lambda x: [("", x.__self__), ("", x.__func__)],
+    staticmethod: lambda x: [("", x.__func__)],
+    classmethod: lambda x: [("", x.__func__)],
+    property: lambda x: [("", x.fget), ("", x.fset), ("", x.fdel)],
+    functools.cached_property: lambda x: [("", x.func)],
+    functools.partial: lambda x: [("", x.func), ("", x.args), ("", x.keywords)],
+    slice: lambda x: [(".start", x.start), (".stop", x.stop), (".step", x.step)],
+}
+"""For objects that never change themselves, what is reached through them."""
+
+
+_HELD: dict[type, Callable[[Any], Iterable[Any]]] = {
+    operator.methodcaller: lambda x: arguments_of(x),
+    operator.itemgetter: lambda x: _made_by(x)[1],
+    types.GenericAlias: lambda x: (x.__origin__, *x.__args__),
+    types.UnionType: lambda x: x.__args__,
+    datetime.datetime: lambda x: (x.tzinfo,),
+    datetime.time: lambda x: (x.tzinfo,),
+    inspect.Signature: lambda x: (parameter.default for parameter in x.parameters.values()),
+}
+
+
+def parts_of_constant(x: Any) -> Iterable[Any]:
+    """Return the objects within one that never changes itself, which may change."""
+    if type(x).__module__ == "typing":  # Box[int], say
+        return (getattr(x, "__origin__", None), *getattr(x, "__args__", ()))
+    return _HELD[type(x)](x) if type(x) in _HELD else ()
+
+
+def _made_by(x: Any) -> tuple[Any, tuple[Any, ...]]:
+    """Return what makes an equal object, and the arguments."""
+    make, given = cast("tuple[Any, tuple[Any, ...]]", x.__reduce__())
+    return make, given
+
+
+def arguments_of(x: operator.methodcaller) -> Iterable[Any]:
+    """Return what a methodcaller calls the method with."""
+    make, given = _made_by(x)
+    return (*given, *make.keywords.values()) if isinstance(make, functools.partial) else given
+
+
+def texts_of(x: operator.attrgetter[Any] | operator.methodcaller) -> Iterator[str]:
+    """Yield the names of attributes that one reads."""
+    make, given = _made_by(x)
+    given = (*make.args, *given) if isinstance(make, functools.partial) else given
+    yield from (text for text in given if isinstance(text, str))
+
+
+def is_protocol(x: Any) -> bool:
+    """Return whether it is a class of which isinstance looks at the attributes of an object."""
+    may_be = isinstance(x, type) and type(x).__module__ in ("typing", "typing_extensions")
+    return may_be and vars(x).get("_is_protocol") is True
+
+
+def decimal_context() -> tuple[Any, ...]:
+    """Return what the arithmetic of decimal depends on in this thread."""
+    now = decimal.getcontext()
+    return now.prec, now.rounding, now.Emin, now.Emax, now.capitals, now.clamp, dict(now.traps)
+
+
+def attributes_of(x: Any) -> dict[str, Any] | None:
+    """Return the __dict__ of an object, past a `__getattribute__` of its own; None where it has none."""
+    try:
+        held: dict[str, Any] = object.__getattribute__(x, "__dict__")
+    except AttributeError:
+        return None
+    return held
+
+
+def slots(kind: type) -> Iterator[tuple[str, types.MemberDescriptorType]]:
+    """Yield the slots of a class that is written in Python, but a Tensor's."""
+    for base in kind.__mro__:
+        if base not in Tensor.__mro__ and base.__module__ != "builtins" and not _is_tensor_class(base):
+            for name, value in vars(base).items():
+                if isinstance(value, types.MemberDescriptorType) and name != "__weakref__":
+                    yield name, value
+
+
+def _is_tensor_class(kind: type) -> bool:
+    return issubclass(kind, Tensor) and is_ours(kind)
+
+
+class Methods(dict[str, Any]):
+    """The public methods of a class of this package, with those that it inherits, as they are now."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+        for base in kind.__mro__:
+            for name, value in vars(base).items():
+                if isinstance(value, types.FunctionType) and not name.startswith("_"):
+                    self.setdefault(name, getattr(kind, name))
+
+
+def put_into(kind: type) -> Iterator[str]:
+    """Yield the names of what a class of this package has that may be the user's."""
+    for name, value in vars(kind).items():
+        if isinstance(value, types.FunctionType):
+            if not value.__code__.co_filename.startswith(PACKAGE):
+                yield name
+        elif type(value) in PARTS:
+            if not all(is_ours(part) for _, part in PARTS[type(value)](value) if part is not None):
+                yield name
+        elif not (isinstance(value, DESCRIPTORS) or name.startswith("_")):
+            yield name
+
+
+def owner_of(x: Any) -> Any:
+    """Return the object that a method in C belongs to; None for a function, and for the method of a class."""
+    owner = x.__self__ if isinstance(x, (types.BuiltinFunctionType, types.MethodWrapperType)) else None
+    return None if isinstance(owner, (types.ModuleType, type)) else owner
+
+
+def is_native_function(x: Any) -> bool:
+    """Return whether it is called and not written in Python."""
+    return callable(x) and not is_python_class(type(x))
+
+
+def wraps_another(x: types.FunctionType) -> bool:
+    """Return whether a function, of this package or of Python's, was made by a call, so that it may hold a
+    function of the user's. What decorators of this package made of its own functions says so."""
+    named = x.__qualname__ if is_module_ours(str(x.__module__)) else x.__code__.co_qualname
+    return "<locals>" in named
+
+
+def words_of(kind: type) -> Iterator[str]:
+    """Yield the names that the methods of a class use."""
+    for value in vars(kind).values():
+        for function in (value, *(part for _, part in PARTS.get(type(value), lambda _: [])(value))):
+            if isinstance(function, types.FunctionType):
+                yield from names_in(function.__code__).words

@@ -1,0 +1,337 @@
+"""What a recording may rely on without looking, and what it may not.
+
+It may on objects that never change, and on functions whose results depend on their arguments alone; not on
+those that draw, tell the time or have effects.
+"""
+
+from __future__ import annotations
+
+import _thread
+import builtins
+import datetime
+import decimal
+import fractions
+import inspect
+import operator
+import os
+import pathlib
+import random
+import re
+import statistics
+import sys
+import types
+import typing
+import weakref
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from io import IOBase
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ....arrays.dtypes import dtype
+from ....engine.attributes import Size, device
+from ....engine.callers import PACKAGE
+from ....engine.value import Value
+from ....rng.generator import Generator
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words in a text."""
+    return frozenset(text.split())
+
+
+class _Fields(NamedTuple):
+    first: None
+
+
+STRICT = words("""
+    type pow ldexp decimal Decimal fractions Fraction datetime timedelta statistics struct pack pack_into
+    to_bytes bit_length bit_count is_integer as_integer_ratio conjugate chr bin oct hex cmath
+""")
+"""Names of what asks for a number of Python's own class, or is a method of that class."""
+NUMBERS = (bool, int, float, complex)
+CONSTANT: tuple[type, ...] = (
+    *NUMBERS, str, bytes, type(None), type(...), type(NotImplemented), range, types.CodeType, np.dtype, dtype,
+    device, Size, re.Pattern, decimal.Decimal, fractions.Fraction, datetime.date, datetime.datetime,
+    datetime.time, datetime.timedelta, datetime.timezone, pathlib.PurePath, pathlib.PurePosixPath,
+    pathlib.PureWindowsPath, pathlib.Path, type(pathlib.Path()), inspect.Signature, types.GenericAlias,
+    types.UnionType, operator.itemgetter, operator.attrgetter, operator.methodcaller, typing.TypeVar,
+    type(_Fields.first),
+)  # fmt: skip
+"""The types of objects that never change: another one of the same value is as good. Their subclasses are not
+among them."""
+
+MEMORY = (Value, Generator)
+"""Objects whose numbers the step itself reads and writes: which they are is compared, and no more."""
+
+_BUILTINS = words("""
+    abs aiter all any ascii bin callable chr delattr divmod format getattr hasattr hash hex
+    isinstance issubclass iter len max min next oct ord pow repr round setattr sorted sum __build_class__
+""")
+"""The functions among the builtins that only compute with, or change, what they are given."""
+
+PURE = words("""
+    math cmath _operator operator itertools functools _functools collections _collections _collections_abc
+    collections.abc copy copyreg types typing numbers abc _abc dataclasses enum re string _bisect bisect
+    _heapq heapq fractions decimal _decimal _pydecimal statistics _statistics contextlib textwrap inspect
+    array _struct struct unicodedata _datetime datetime pathlib reprlib __future__ typing_extensions
+    argparse.Namespace argparse._AttributeHolder
+""")
+"""Modules of Python's of which every function and class is taken as it is, and single classes."""
+
+_DRAWN = "draws random numbers that compiled code can't draw", "draw them with torch.rand and its like"
+_CLOCK = "tells the time", "give it as an argument"
+_EFFECT = "has an effect that compiled code would not have", "call it outside"
+_HIDDEN = "depends on more than its arguments", "give what it gives as an argument"
+_OUTSIDE = "reads or changes what is outside of the program", "call it outside"
+_THREADS = "depends on other threads", "use it outside"
+_TORCH = "is PyTorch's own", "use this package's"
+_CHANGING = "gives something else every time", "give what it gives as an argument"
+_NATIVE = "is native code that can't be followed", "call it outside"
+
+REFUSED: dict[str, tuple[str, str]] = {
+    module: reason
+    for modules, reason in (
+        ("random _random numpy.random secrets uuid _uuid", _DRAWN),
+        ("time", _CLOCK),
+        ("torch", _TORCH),
+        ("builtins", _HIDDEN),
+        ("builtins.print builtins.input builtins.breakpoint", _EFFECT),
+        ("logging warnings _warnings traceback tqdm rich", _EFFECT),
+        ("builtins.exec builtins.eval builtins.compile", _NATIVE),
+        ("ctypes _ctypes cffi importlib _imp gc weakref _weakref", _NATIVE),
+        ("threading _thread queue _queue multiprocessing concurrent asyncio _asyncio", _THREADS),
+        ("contextvars _contextvars signal atexit", _THREADS),
+        ("builtins.open os posix nt posixpath ntpath genericpath sys io _io socket _socket select", _OUTSIDE),
+        ("subprocess tempfile shutil glob marshal pickle _pickle json urllib http ssl sqlite3", _OUTSIDE),
+        ("locale getpass inspect.getsource inspect.getsourcelines inspect.findsource", _OUTSIDE),
+        ("inspect.stack inspect.currentframe inspect.trace inspect.getinnerframes", _HIDDEN),
+        ("inspect.getouterframes inspect.get_annotations typing.get_type_hints", _HIDDEN),
+        ("decimal.getcontext decimal.setcontext decimal.localcontext", _HIDDEN),
+        ("statistics.kde_random", _DRAWN),
+        ("contextlib.redirect_stdout contextlib.redirect_stderr contextlib.chdir", _EFFECT),
+    )
+    for module in words(modules)
+}
+"""Modules whose functions and objects are refused, and single functions: why, and what to do instead."""
+
+REFUSED_NAMES = {
+    name: reason
+    for names, reason in (
+        ("__subclasses__ __globals__ __annotations__ f_locals f_back f_globals f_builtins", _HIDDEN),
+        ("initial_seed get_num_threads", _HIDDEN),
+        ("tofile set_num_threads", _EFFECT),
+    )
+    for name in words(names)
+}
+"""Attributes by which code reads or changes what is not compared, whatever object has them."""
+
+_NUMPY_HIDDEN = words("""
+    geterr geterrcall getbufsize get_printoptions array_str array_repr array2string format_float_positional
+    format_float_scientific
+""")
+_NUMPY_EFFECTS = words("""
+    save savez savez_compressed savetxt load loadtxt genfromtxt fromfile fromregex memmap open_memmap seterr
+    seterrcall setbufsize errstate set_printoptions printoptions
+""")
+
+METHODS: dict[type, tuple[frozenset[str], tuple[str, str]]] = {
+    statistics.NormalDist: (words("samples"), _DRAWN),
+    datetime.date: (words("now today utcnow"), _CLOCK),
+    pathlib.PurePath: (
+        words("""
+            open read_text read_bytes write_text write_bytes exists is_file is_dir is_symlink stat lstat
+            iterdir glob rglob mkdir rmdir unlink touch cwd home resolve absolute samefile chmod
+        """),
+        _OUTSIDE,
+    ),
+}
+"""Methods of constants, and of their classes, that do not depend on their arguments alone."""
+
+DYNAMIC = words("""
+    __dict__ vars dir getattr hasattr setattr delattr attrgetter methodcaller asdict astuple fields getmembers
+    getattr_static __getattribute__ __setattr__ __delattr__ __getstate__ __reduce__ __reduce_ex__ __slots__
+""")
+"""Names by which code reads, or changes, attributes that it does not name."""
+
+CREATING = words("type __class__ __init__ __new__")
+"""Names by which code makes another object of the class of one that it has."""
+CREATED = words("__init__ __new__ __post_init__")
+"""Methods that are called where an object is made, and else where code names them."""
+
+_HEAP_TYPE = 1 << 9  # of `type.__flags__`
+_BASES: frozenset[type] = frozenset(
+    {object, int, float, complex, str, bytes, tuple, list, dict, set, frozenset, deque, defaultdict,
+     OrderedDict, type, property, types.SimpleNamespace, typing.Generic}
+    | {x for x in vars(builtins).values() if isinstance(x, type) and issubclass(x, BaseException)}
+)  # fmt: skip
+"""Classes in C whose instances' contents are looked at where a Python class derives from them."""
+_OURS = __name__.partition(".")[0]
+
+
+def read(x: Any, name: str, default: Any) -> Any:
+    """Return an attribute of a function or a class; of another object that of its class, so that none of its
+    own code is run."""
+    kind = type(x)
+    return getattr(kind if is_python_class(kind) and not issubclass(kind, type) else x, name, default)
+
+
+def is_ours(x: Any) -> bool:
+    """Return whether a function, a class or a module belongs to this package, whose parts are taken as they
+    are; the models of `makemore` are a user's."""
+    if isinstance(x, types.FunctionType):
+        file = x.__code__.co_filename
+        return file.startswith(PACKAGE) and not file.startswith(os.path.join(PACKAGE, "makemore"))  # noqa: PTH118
+    name = x.__name__ if isinstance(x, types.ModuleType) else read(x, "__module__", None)
+    return is_module_ours(str(name))
+
+
+def is_library(x: types.ModuleType) -> bool:
+    """Return whether a module is this package's, Python's, NumPy's or PyTorch's, to which nobody adds."""
+    top = x.__name__.partition(".")[0]
+    return is_ours(x) or top in ("numpy", "torch") or top in sys.stdlib_module_names - {"__main__"}
+
+
+def is_module_ours(name: str) -> bool:
+    """Return whether a module of that name belongs to this package, whose parts are taken as they are."""
+    return _is_in(name, _OURS) and not _is_in(name, f"{_OURS}.makemore")
+
+
+def module_of(x: Any) -> str:
+    """Return the name of the module that a function or a class is from."""
+    if isinstance(x, types.FunctionType):  # one that wraps another says the other's
+        return str(x.__globals__.get("__name__"))
+    module, owner = read(x, "__module__", None), read(x, "__self__", None)
+    if module is None and owner is not None:
+        module = owner.__name__ if isinstance(owner, types.ModuleType) else read(owner, "__module__", None)
+    return str(module or "")
+
+
+def is_dynamic(x: Any) -> bool:
+    """Return whether a function of Python's reads, or changes, attributes by the names that it is given."""
+    if isinstance(x, (types.WrapperDescriptorType, types.MethodWrapperType)):
+        return x.__name__ in DYNAMIC
+    kinds = (type, types.FunctionType, types.BuiltinFunctionType)
+    return isinstance(x, kinds) and read(x, "__name__", "") in DYNAMIC and is_pure(x)
+
+
+def is_constant(x: Any) -> bool:
+    """Return whether an object never changes."""
+    kind = type(x)
+    if kind in CONSTANT:
+        return True
+    if issubclass(kind, np.generic):
+        return kind.__module__ == "numpy" and x.dtype.kind not in "VO"
+    if issubclass(kind, np.dtype):
+        return kind.__module__.partition(".")[0] == "numpy"
+    if kind.__module__ == "torch":
+        return kind.__name__ in ("dtype", "device", "layout", "memory_format", "Size")
+    return kind.__module__ in ("typing", "zoneinfo") and not isinstance(x, type)
+
+
+def is_pure(x: Any) -> bool:
+    """Return whether a function or a class, of Python's or of NumPy's, gives results that depend on its
+    arguments alone."""
+    if _reason_against_method(x) is not None:
+        return False
+    owner = read(x, "__self__", None)
+    if isinstance(owner, type):  # a method of a class
+        return is_pure(owner)
+    module, name = module_of(x), str(read(x, "__name__", ""))
+    if module == "builtins":
+        return isinstance(x, type) or name in _BUILTINS
+    if isinstance(x, np.ufunc):
+        return getattr(np, x.__name__, None) is x
+    if _is_in(module, "numpy"):
+        return not _is_in(module, "numpy.random") and name not in _NUMPY_EFFECTS | _NUMPY_HIDDEN
+    whole = f"{module}.{name}"
+    return whole not in REFUSED and (module in PURE or whole in PURE)
+
+
+def reason_against(x: Any) -> tuple[str, str] | None:
+    """Return why an object can't be relied on, and what to do instead; None where nothing is known against
+    it."""
+    if isinstance(x, (random.Random, np.random.RandomState, np.random.Generator, np.random.BitGenerator)):
+        return _DRAWN
+    if isinstance(x, type(os.environ)):
+        return _OUTSIDE[0], "read it outside, and give it as an argument"
+    if isinstance(x, IOBase):
+        return "is a file", "read it outside, and give what it holds as an argument"
+    if isinstance(x, (_thread.LockType, _thread.RLock)):
+        return "is a lock", "take it outside"
+    if isinstance(x, (weakref.ref, *weakref.ProxyTypes)):
+        return "is a weak reference, which may lose its object", "hold the object itself"
+    if type(x).__name__ == "_lru_cache_wrapper":
+        return "keeps its results (lru_cache)", "leave the cache out"
+    if isinstance(x, (Iterator, Coroutine, AsyncIterator)) and not is_python_class(type(x)):
+        return f"is {a(type(x))}, which {_CHANGING[0]}", _CHANGING[1]
+    method = _reason_against_method(x)
+    if method is not None:
+        return method
+    code = _is_code(x)
+    module = module_of(x) if code else type(x).__module__
+    if module == "builtins" and not code:
+        return None
+    parts = f"{module}.{read(x, '__name__', '')}".split(".")
+    for i in range(len(parts), 0, -1):
+        reason = REFUSED.get(".".join(parts[:i]))
+        if reason is not None:
+            return reason
+    if code and _is_in(module, "numpy"):
+        return _HIDDEN if read(x, "__name__", "") in _NUMPY_HIDDEN else _OUTSIDE
+    return _NATIVE if isinstance(x, (types.BuiltinFunctionType, np.ufunc)) else None
+
+
+def _reason_against_method(x: Any) -> tuple[str, str] | None:
+    """Return why a method of a class in C can't be relied on."""
+    owner = read(x, "__self__", None)
+    if isinstance(owner, type):
+        for kind, (names, reason) in METHODS.items():
+            if issubclass(owner, kind) and read(x, "__name__", "") in names:
+                return reason
+    return None
+
+
+def is_python_class(x: type) -> bool:
+    """Return whether instances of a class have no state but attributes, slots, and the elements of Python's
+    own containers: whether it is written in Python, and so are those that it derives from."""
+    return all(base in _BASES or _is_written_in_python(base) for base in x.__mro__)
+
+
+def _is_written_in_python(x: type) -> bool:
+    if not x.__flags__ & _HEAP_TYPE:
+        return False
+    for name, value in vars(x).items():
+        if name in ("__dict__", "__weakref__"):
+            continue
+        if isinstance(value, types.BuiltinFunctionType):
+            if name == "__new__" and value.__self__ is x:
+                return False
+        elif isinstance(value, _DESCRIPTORS) and value.__objclass__ is x:
+            return False
+    return True
+
+
+_DESCRIPTORS = (
+    types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
+    types.GetSetDescriptorType,
+)  # fmt: skip
+
+
+def _is_code(x: Any) -> bool:
+    return isinstance(x, (type, types.FunctionType, types.BuiltinFunctionType, np.ufunc)) or (
+        callable(x) and not is_python_class(type(x))
+    )
+
+
+def _is_in(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def a(kind: type) -> str:
+    """Return the name of a type with its article."""
+    if kind is type(None):
+        return "None"
+    name = kind.__name__.lstrip("_")
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"

@@ -1,0 +1,395 @@
+"""The walk over the objects that a function can reach: what of each is compared, and what it leads to."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import sys
+import types
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from decimal import Decimal
+from operator import attrgetter, methodcaller
+from typing import Any
+
+import numpy as np
+
+from ....engine.tensor import Tensor
+from ....engine.value import Value
+from ....engine.view import View
+from ....nn.module import Module
+from ....nn.tree import KINDS, Parameter
+from ....ops import Operation
+from ....optim.lr_scheduler import LRScheduler
+from ....optim.optimizer import Optimizer
+from ....rng.generator import Generator
+from ..refusals import UnsupportedError
+from .code_names import Chain, Way, is_of_python, names_in
+from .contents import MOST, Contents, refuse
+from .named import NamedAttributes
+from .parts import (
+    DESCRIPTORS,
+    PARTS,
+    Methods,
+    attributes_of,
+    decimal_context,
+    is_native_function,
+    is_protocol,
+    owner_of,
+    parts_of_constant,
+    put_into,
+    slots,
+    texts_of,
+    words_of,
+    wraps_another,
+)
+from .trusted import (
+    MEMORY,
+    METHODS,
+    REFUSED_NAMES,
+    a,
+    is_constant,
+    is_dynamic,
+    is_library,
+    is_ours,
+    is_pure,
+    is_python_class,
+    reason_against,
+    words,
+)
+from .watched import ABSENT, Form, Watched, filled, filled_slot
+
+_FUNCTION = (("__code__", "code"), ("__defaults__", "defaults"), ("__kwdefaults__", "defaults"))
+_CONTAINERS = (
+    list, tuple, dict, set, frozenset, deque, defaultdict, OrderedDict, types.MappingProxyType,
+)  # fmt: skip
+_WRITING = words("str repr format")
+"""Names by which code writes arrays as text."""
+_READING = words("__iter__ __len__ __getitem__ keys values")
+"""Methods of containers by which their elements are compared."""
+
+
+class Walk:
+    """A walk from the objects that are given to `reach`, when `go` is called.
+
+    Raises UnsupportedError, which says how it is reached, for an object that can't be compared. watched: what
+    is to be compared; contents: of it, what is held; the others: what was found, as `World` has it.
+    """
+
+    def __init__(self) -> None:
+        self.watched = Watched()
+        self.contents = Contents(self.watched, self.reach)
+        self.optimizers: list[Optimizer] = []
+        self.generators: list[Generator] = []
+        self.modules: list[Module] = []
+        self.values = self.ufuncs = False
+        self._array_way: Way | None = None
+        kinds: tuple[type, ...] = (View, Parameter, Tensor)  # which no code names that uses a Tensor
+        self._put_into = {*kinds}
+        self._put = {name: kind for kind in kinds for name in put_into(kind)}
+        self._put_called_by_python = {name for name in self._put if name.startswith("__")}
+        self._named = NamedAttributes(self._attribute)
+        self._seen: dict[int, Any] = {}  # holds the objects, so that no id is reused
+        self._waiting: deque[tuple[Any, Way]] = deque()
+        self._methods: list[tuple[frozenset[str], tuple[str, str], Way]] = []
+
+    def names(self, word: str) -> bool:
+        """Return whether the code that was walked names this."""
+        return word in self._named.followed
+
+    def has_reached(self, x: Any) -> bool:
+        """Return whether an object was reached."""
+        return self._seen.get(id(x)) is x
+
+    def go_past_refusals(self) -> None:
+        """Walk on after one was raised, for what else there is; nothing of it can be compared."""
+        while self._waiting and len(self.watched) <= MOST:
+            with suppress(UnsupportedError):
+                self._follow(*self._waiting.popleft())
+
+    def go(self) -> None:
+        """Walk on to everything that is reached."""
+        while self._waiting:
+            self._follow(*self._waiting.popleft())
+        for names, reason, way in self._methods:
+            for name in sorted(names & self._named.words):
+                refuse(way.to(f".{name}"), *reason)
+
+        if self._array_way is not None and not self._named.followed.isdisjoint(_WRITING):
+            self._hidden(np.get_printoptions, self._array_way, "NumPy's way of writing numbers")
+
+    def reach(self, x: Any, way: Way, read_as: str = "") -> None:
+        """Walk to an object later, where there is anything to compare. read_as: the name by which code reads
+        it, if any."""
+        self.ufuncs |= isinstance(x, np.ufunc)
+        if is_constant(x):
+            self._note_methods(x, way)
+            if isinstance(x, (attrgetter, methodcaller)):
+                self._named.learn({word for text in texts_of(x) for word in text.split(".")})
+            for part in parts_of_constant(x):
+                self.reach(part, way)
+            if isinstance(x, Decimal):
+                self._hidden(decimal_context, way, "the context of decimal")
+            return
+        if isinstance(x, type):
+            self._named.may_create(x)
+            self._reached_class(x, way)
+        if is_dynamic(x) and x.__name__ != read_as:
+            self._named.learn({x.__name__})
+        if id(x) not in self._seen:
+            self._waiting.append((x, way))
+
+    def _reached_class(self, x: type, way: Way) -> None:
+        """Take notice of a class that code may ask isinstance of."""
+        if is_protocol(x):
+            refuse(way, "is a protocol, which looks at every attribute", "ask for a class or for attributes")
+        if isinstance(x, abc.ABCMeta):
+            self._hidden(abc.get_cache_token, way, "what is registered with abstract classes")
+        if issubclass(x, Decimal):
+            self._hidden(decimal_context, way, "the context of decimal")
+
+    def _hidden(self, read: Callable[[], Any], way: Way, what: str) -> None:
+        """Compare what a function gives, on which others depend."""
+        self.watched.add(Form.EQUAL, read, "{}()", read(), way.named(what), "state")
+
+    def _follow(self, x: Any, way: Way) -> None:
+        """Watch an object, and reach for what it leads to."""
+        if id(x) in self._seen:
+            return
+        self._seen[id(x)] = x
+        if isinstance(x, Tensor):
+            self.contents.tensor(x, way)
+            if not is_ours(type(x)):
+                self._instance(x, way)
+        elif isinstance(x, MEMORY):
+            if isinstance(x, Generator):
+                self.generators.append(x)
+            self.values |= isinstance(x, Value)
+        elif isinstance(x, np.ndarray):
+            self.contents.array(x, way)
+            self._array_way = way
+        elif is_ours(type(x)) and "__wrapped__" in (attributes_of(x) or ()):  # a compiled function
+            self.reach(x.__wrapped__, way)
+        elif isinstance(x, types.ModuleType):
+            if is_library(x):
+                self._named.offer(x, vars(x), way)
+            else:
+                self._attributes(x, vars(x), way)
+        elif isinstance(x, type):
+            self._class(x, way)
+        elif isinstance(x, types.FunctionType):
+            self._function(x, way)
+        elif isinstance(x, Operation):
+            for function in (x.function, *x.sources.values()):
+                if not is_ours(function):
+                    self.reach(function, way)
+        elif type(x) in PARTS:
+            for step, part in PARTS[type(x)](x):
+                self.reach(part, way.to(step))
+            if isinstance(x, functools.partial):
+                self._attributes(x, vars(x), way)
+        elif owner_of(x) is not None:
+            self.reach(owner_of(x), way)
+        elif not isinstance(x, DESCRIPTORS) and not (is_native_function(x) and is_pure(x)):
+            self._object(x, way)
+        if len(self.watched) > MOST:
+            self.contents.refuse_many()
+
+    def _object(self, x: Any, way: Way) -> None:
+        reason = reason_against(x)
+        if reason is not None:
+            refuse(way, *reason)
+        kind = type(x)
+        if kind not in _CONTAINERS:
+            if not is_python_class(kind):
+                refuse(way, f"is {a(kind)}, which can't be compared", "give what it gives as an argument")
+            self._instance(x, way)
+        if isinstance(x, _CONTAINERS):
+            for name in sorted(_READING):
+                if any(name in vars(base) for base in kind.__mro__ if not is_pure(base)):
+                    refuse(way, f"is {a(kind)} with its own {name}", "give what it holds as an argument")
+            self.contents.container(x, way)
+
+    def _function(self, x: types.FunctionType, way: Way) -> None:
+        code, known = x.__code__, is_ours(x) or is_pure(x)
+        if known and not wraps_another(x):
+            return
+        reason = None if known else reason_against(x)
+        if reason is not None:
+            refuse(way, *reason)
+        through = (way.through or way) if way.code is not None and is_of_python(code) else None
+
+        def way_to(label: str, name: str) -> Way:
+            return Way(label, name, code, through=through)
+
+        names = names_in(code, str(x.__globals__.get("__package__") or ""))
+        for name in sorted(() if known else REFUSED_NAMES.keys() & names.words):
+            refuse(way_to("{}", name), *REFUSED_NAMES[name])
+        for name, cell in zip(code.co_freevars, x.__closure__ or (), strict=True):
+            here = way if known else way_to(f"`{x.__name__}`'s closure variable {{}}", name)
+            value = filled(cell)
+            if known and (is_ours(value) or is_constant(value) or is_protocol(value)):
+                continue
+            self.watched.cell(cell, here)
+            if value is not ABSENT:
+                self._reach_read(value, names.read.get(name, {()}), here)
+        if known:
+            return
+        for name, what in _FUNCTION:
+            self.watched.add(Form.IS, x, f"{{}}.{name}", getattr(x, name), way, what)
+        defaults = x.__defaults__ or ()
+        last = code.co_varnames[: code.co_argcount][-len(defaults) :] if defaults else ()
+        for name, value in (*zip(last, defaults, strict=True), *(x.__kwdefaults__ or {}).items()):
+            self.reach(value, way_to(f"`{x.__name__}`'s default {{}}", name))
+        if x.__kwdefaults__:
+            for name in x.__kwdefaults__:
+                self.watched.item(x.__kwdefaults__, name, way_to(f"`{x.__name__}`'s default {{}}", name))
+        self._attributes(x, x.__dict__, way)
+        self._named.learn(names.words, names.called, names.spelled)
+        for name in sorted((self._put.keys() & names.words) | self._put_called_by_python):
+            kind = self._put[name]
+            here = way_to(f"`{kind.__name__}`'s attribute {{}}", name)
+            self.watched.item(vars(kind), name, here)
+            self.reach(vars(kind)[name], here)
+        for name in sorted(filter(str.isidentifier, names.globals)):  # others are of tools that rewrite code
+            self._global(x, name, names.read[name], way_to("the global {}", name))
+        for name, chains in names.imports.items():
+            self._import(name, chains, way_to("the import {}", name))
+
+    def _global(self, x: types.FunctionType, name: str, chains: set[Chain], way: Way) -> None:
+        space = x.__globals__
+        builtins: dict[str, Any] = getattr(x, "__builtins__")  # noqa: B009 - which mypy does not know
+        if name in space:
+            self.watched.item(space, name, way)
+            self._reach_read(space[name], chains, way)
+            return
+        self.watched.absent(space, name, way)
+        if name in builtins:
+            self.watched.item(builtins, name, way)
+            self.reach(builtins[name], way._replace(label="{}"), name)
+
+    def _import(self, name: str, chains: set[Chain], way: Way) -> None:
+        whole = {name, name.partition(".")[0]} if () in chains else {name}
+        for module in whole:
+            if module not in sys.modules:
+                refuse(way, "runs the module", "import it at the top of the file")
+            self.watched.item(sys.modules, module, way)
+            self._reach_read(sys.modules[module], chains, way)
+
+    def _reach_read(self, value: Any, chains: Iterable[Chain], way: Way) -> None:
+        """Reach for what code reads: of a module, only what these chains of attributes lead to."""
+        if not isinstance(value, types.ModuleType):
+            self.reach(value, way, way.name)
+            return
+        for chain in sorted(chains):
+            x, here = value, way
+            for name in chain:
+                held = vars(x)
+                if name == "__dict__":
+                    self.reach(x, here)
+                    break
+                if name not in held:
+                    self.watched.absent(held, name, here.to(f".{name}"))
+                    if "__getattr__" in held:
+                        self.reach(held["__getattr__"], here)
+                    break
+                here = here.to(f".{name}")
+                self.watched.item(held, name, here)
+                x = held[name]
+                if not isinstance(x, types.ModuleType):
+                    self.reach(x, here, name)
+                    break
+            else:
+                self.reach(x, here)
+
+    def _class(self, x: type, way: Way) -> None:
+        self._note_methods(x, way)
+        if is_ours(x):
+            self._own_class(x, way)
+        if is_ours(x) or is_pure(x):
+            return
+        reason = reason_against(x)
+        if reason is not None:
+            refuse(way, *reason)
+        if not is_python_class(x):
+            refuse(way, f"is a class of {x.__module__}, which can't be followed", "use it outside")
+        self.watched.add(Form.IS, x, "{}.__mro__", x.__mro__, way, "bases")
+        for base in x.__mro__[1:]:
+            self._waiting.append((base, way))
+            if is_ours(base) or is_pure(base):
+                self._named.learn(words_of(base), followed=False)
+        self._waiting.append((type(x), way))
+        self._attributes(x, vars(x), way)
+
+    def _own_class(self, x: type, way: Way) -> None:
+        """Watch what was put into a class of this package, and what may be replaced: a model's forward, and
+        the methods of an optimizer."""
+        for base in filter(is_ours, x.__mro__):
+            if base not in self._put_into:
+                self._put_into.add(base)
+                self._named.offer(base, vars(base), way, among=put_into(base))
+        if issubclass(x, Module) and x.forward is not Module.forward:
+            self._attribute(Methods(x), "forward", way)  # which no code names
+        elif issubclass(x, (Optimizer, LRScheduler)):
+            self._named.offer(x, Methods(x), way)
+
+    def _instance(self, x: Any, way: Way) -> None:
+        """Watch the class and the attributes of an object."""
+        kind = type(x)
+        self.watched.add(Form.IS, x, "type({})", kind, way, "class")
+        self._waiting.append((kind, way))
+        if isinstance(x, Optimizer):
+            self.optimizers.append(x)
+            self.contents.leave_rates(x, way)
+        held = attributes_of(x)
+        if held is not None:
+            if "__getattribute__" not in {name for base in kind.__mro__[:-1] for name in vars(base)}:
+                self.watched.add(Form.IS, x, "{}.__dict__", held, way, "attributes")
+            every = is_ours(kind) or is_pure(kind)
+            if isinstance(x, Module):
+                self._module(x, held, way)
+            self._attributes(x, held, way, every)
+        for name, slot in slots(kind):
+            here = way.to(f".{name}")
+            read = self.watched.bind(slot.__get__)
+            value = filled_slot(slot.__get__, x)
+            self.watched.add(Form.IS, x, f"filled_slot({read}, {{}})", value, here)
+            if value is not ABSENT:
+                self.reach(value, here)
+        if isinstance(x, BaseException):
+            self.watched.add(Form.IS, x, "{}.args", x.args, way.to(".args"))
+            self.reach(x.args, way.to(".args"))
+
+    def _module(self, x: Module, held: dict[str, Any], way: Way) -> None:
+        """Watch the parts of a Module under the names by which its code reads them."""
+        self.modules.append(x)
+        calls = held.get("_calls")  # which pictures alone ask for
+        self._seen[id(calls)] = calls
+        for kind in KINDS if KINDS[0] in held else ():
+            parts = held[kind]
+            self.watched.item(held, kind, way)
+            self._seen[id(parts)] = parts
+            self.watched.keys(parts, way, what="parts")
+            for name, part in parts.items():
+                here = way.to(f"[{name}]" if name.isdigit() else f".{name}")
+                self.watched.item(parts, name, here)
+                self.reach(part, here)
+
+    def _attributes(self, x: Any, held: Any, way: Way, every: bool = False) -> None:
+        """Watch which attributes an object has, and those that code names; every: whether it does or not."""
+        self.watched.keys(held, way, set if every else self._named.named)
+        self._named.offer(x, held, way, every)
+
+    def _attribute(self, held: Any, name: str, way: Way) -> None:
+        here = way if name in KINDS else way.to(f".{name}")
+        if isinstance(held, Methods):
+            self.watched.add(Form.IS, held.kind, f"{{}}.{name}", held[name], here)
+        else:
+            self.watched.item(held, name, here)
+        self.reach(held[name], here)
+
+    def _note_methods(self, x: Any, way: Way) -> None:
+        for kind, (names, reason) in METHODS.items():
+            if isinstance(x, kind) or (isinstance(x, type) and issubclass(x, kind)):
+                self._methods.append((names, reason, way))

@@ -1,0 +1,115 @@
+"""What a function reads beside the memory of Tensors: the objects that it can reach.
+
+They are walked before the function is recorded: its closure, its defaults, the globals that its code names,
+the functions that it calls, and their attributes and elements. What each of them holds is compared before
+every call of the recording. What can't be compared is refused.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ....nn.module import Module
+from ..refusals import UnsupportedError
+from .code_names import Way
+from .modes import comparison, modes, told
+from .trusted import STRICT, is_ours, is_python_class
+from .walk import Walk
+
+
+class World:
+    """The objects that a function can reach, as they are now.
+
+    fn: a function, a method, a Module or another object that is called. arguments: (name, object) for those
+    arguments that are objects.
+
+    refusal: why it can't be compiled, where it reaches an object that can't be compared; "" where it can.
+    holds(): whether nothing has changed, where it is not refused. line: of what has, the line that names it,
+    after `difference`. code: that of the function. tensors and arrays: how each is reached. values: whether a
+    Value is. rates: the groups of optimizers, each with "lr", whose value is left to the caller.
+    reaches(x): whether an object was among them. asks_for_types: whether code names `type`, or
+    what else no stand-in for a number passes as one before.
+    """
+
+    holds: Callable[[], bool]
+
+    def __init__(self, fn: Any, arguments: Iterable[tuple[str, Any]] = ()) -> None:
+        walk = Walk()
+        self.code, self.refusal, self.line = code_of(fn), "", ""
+        self._watched, self._modes = walk.watched, modes()
+        for x, way in _roots(fn, self.code):
+            walk.reach(x, way)
+        for name, x in arguments:
+            walk.reach(x, Way("{}", name, self.code))
+        try:
+            walk.go()
+        except UnsupportedError as error:
+            self.refusal = str(error)
+            walk.go_past_refusals()
+        else:
+            self.holds = self._watched.compiled(*comparison(self._modes), self._still)
+        held = walk.contents
+        self.tensors, self.arrays, self.rates = held.tensors, held.arrays, held.rates
+        self.modules, self.optimizers, self.generators = walk.modules, walk.optimizers, walk.generators
+        self.values, self.asks_for_types = walk.values, any(map(walk.names, STRICT))
+        self.reaches = walk.has_reached
+        if self.values and walk.ufuncs and not self.refusal:
+            self.refusal = (
+                "it gives numbers to NumPy's functions, which are not compiled; use the Values' own"
+            )
+
+    def difference(self) -> str:
+        """Return, in words, what is different now; "" where nothing is."""
+        self.line = ""
+        now = modes()
+        if now != self._modes:
+            return told(self._modes, now)
+        check = self._watched.first_difference()
+        if check is None:
+            return ""
+        self.line = check.way.line
+        return self._watched.told(check)
+
+    def describe(self) -> list[str]:
+        """Return what the function depends on, in words."""
+        return self._watched.described()
+
+    def _still(self) -> bool:
+        return modes() == self._modes and self._watched.first_difference() is None
+
+
+def _roots(fn: Any, code: types.CodeType | None) -> Iterable[tuple[Any, Way]]:
+    """Yield the objects that the walk begins with: the function, and what it is bound to."""
+    while is_ours(type(fn)) and hasattr(fn, "__wrapped__"):  # it is compiled already
+        fn = fn.__wrapped__
+    first = code.co_varnames[0] if code is not None and code.co_varnames else "self"
+    if isinstance(fn, types.MethodType):
+        yield fn.__self__, Way("{}", first, code)
+        yield fn.__func__, Way("{}", getattr(fn.__func__, "__name__", "function"))
+    elif isinstance(fn, (type, functools.partial)) or not is_python_class(type(fn)):
+        yield fn, Way("{}", getattr(fn, "__name__", type(fn).__name__))
+    else:
+        yield fn, Way("{}", first, code)
+
+
+def code_of(fn: Any) -> types.CodeType | None:
+    """Return the code that runs first when an object is called."""
+    while not isinstance(fn, types.FunctionType):
+        if isinstance(fn, types.MethodType):
+            fn = fn.__func__
+        elif isinstance(fn, functools.partial):
+            fn = fn.func
+        elif is_ours(type(fn)) and hasattr(fn, "__wrapped__"):
+            fn = fn.__wrapped__
+        elif isinstance(fn, Module):
+            fn = type(fn).forward
+        else:
+            fn = type(fn).__call__ if callable(fn) else None
+            if not isinstance(fn, types.FunctionType):
+                return None
+    code: types.CodeType = getattr(inspect.unwrap(fn), "__code__", fn.__code__)
+    return code

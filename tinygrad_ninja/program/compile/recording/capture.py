@@ -1,0 +1,372 @@
+"""Recording a whole step while it runs: what it computes, what it draws, and what it leaves changed.
+
+The recording is the first call. A function runs under `Recording`, an observer of its thread, and does what
+it does: Tensors hold real arrays, memory, gradients and generators change. What the engine computes with are
+recorded arrays, which stand for the real ones and leave instructions on a tape. Where something can't be
+recorded, the tape is closed with the reason, and the call goes on as eager code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import get_ident
+from typing import Any, Self
+from weakref import WeakSet, ref
+
+import numpy as np
+
+from ....arrays.dispatch import namespace_of
+from ....engine.hook import Observer, observers
+from ....engine.node import Node, ancestors, clock
+from ....engine.tensor import Tensor, wrap
+from ....engine.value import Value
+from ....ops import Operation, elementwise
+from ....rng.generator import Generator
+from ...instructions import Instruction, Var, substitute
+from ...trace import XP, plain
+from ..refusals import read_out_message
+from ..results import mapped
+from .checks import Check, is_unknown, unknown_within
+from .outputs import Outputs
+from .recorded import Handle, Memory, Recorded, in_numpy, real
+from .shapes import is_torch, stand_in_for
+from .symbols import Number, Source, Symbol, Symbols, leave_numbers, number_of
+from .tape import StepTape
+
+
+@dataclass(eq=False)
+class Draw:
+    """Random numbers that the step takes: generator.method(*arguments, **options), as the variable `var`."""
+
+    generator: Generator
+    method: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    var: Var
+
+
+@dataclass
+class Captured:
+    """What a step does. instructions: in order. cells: the memory of Tensors that it found, with its value
+    afterwards. checks: those to be made before.
+    gradients: nodes, and their gradients afterwards (None: no gradient); layouts: the strides of gradients
+    and of data, by their variable, where they are not the usual ones; needs: the gradient that a node must
+    have (or None) for this recording to hold. rebound: Tensors that hold other memory afterwards, with its
+    value. noted: the memory whose changes were counted. result: what the function returned, with a `Returned`
+    for each Tensor. reached: the Tensors that the function reaches otherwise than as an argument or as a
+    gradient. place: the device of its torch tensors, "cpu" where there are none; places: those of the
+    variables that are torch tensors.
+    """
+
+    instructions: list[Instruction]
+    cells: list[Memory]
+    draws: list[Draw]
+    numbers: list[Number]
+    checks: list[Check]
+    gradients: list[tuple[Node, Var | None]]
+    needs: list[tuple[Node, Tensor | None]]
+    rebound: list[tuple[Tensor, Var | None]]
+    noted: list[Memory]
+    result: Any = None
+    layouts: dict[Var, tuple[int, ...]] = field(default_factory=dict)
+    names: dict[Var, str] = field(default_factory=dict)
+    reached: set[Tensor] = field(default_factory=set)
+    place: str = "cpu"
+    places: dict[Var, str] = field(default_factory=dict)
+
+
+_DRAWS = ("integers", "uniform", "normal", "permutation", "exponential")
+
+
+def _is_memory(array: Any) -> bool:
+    """Return whether this is an array that is not recorded."""
+    return type(array) is np.ndarray or is_torch(array)
+
+
+@contextmanager
+def _unobserved() -> Iterator[None]:
+    """Let this thread run without an observer inside."""
+    observer = observers.pop(get_ident())
+    try:
+        yield
+    finally:
+        observers[get_ident()] = observer
+
+
+@dataclass(eq=False)
+class _Gradient:
+    """The gradient that a node had before the recording; read: whether it was read before it was written."""
+
+    read: bool
+    before: Tensor | None
+
+
+class Recording(Observer):
+    """A context in which the functions that this thread runs are recorded. at_once: raise UnsupportedError
+    where something can't be. rates: the learning rates that are read anew at every call."""
+
+    def __init__(self, at_once: bool = False, rates: Iterable[Source] = ()) -> None:
+        self.tape = StepTape(at_once)
+        self.tape.on_close = self._let_go
+        self.symbols = Symbols(self.tape)
+        self._rates = [*rates]
+        self._given: list[tuple[dict[str, Any], Symbol]] = []  # the groups that hold Symbols meanwhile
+        self.cells: list[Memory] = []
+        self.draws: list[Draw] = []
+        self.checks: list[Check] = []
+        self.met_values = False
+        self._own: dict[int, ref[Tensor]] = {}  # the Tensors that the step makes, by id
+        self._nodes: WeakSet[Node] = WeakSet()  # and its nodes
+        self._arrays: dict[Tensor, Any] = {}  # what Tensors held that hold other memory now
+        self._grads: dict[Node, _Gradient] = {}
+        self._noted: list[Memory] = []
+
+    def __enter__(self) -> Self:
+        self._start = next(clock)
+        for source in self._rates:
+            assert source.group is not None
+            symbol = source.group["lr"] = self.symbols.symbol(source, source.group["lr"])
+            self._given.append((source.group, symbol))
+        return super().__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__()
+        self.leave_rates()
+        if not self.tape.closed:
+            self.tape.closed = True
+            self._let_go()
+
+    def leave_rates(self) -> None:
+        """Put the learning rates back that were Symbols meanwhile, and are not set."""
+        for group, symbol in self._given:
+            if group.get("lr") is symbol:
+                group["lr"] = symbol.number
+        self._given.clear()
+
+    def _let_go(self) -> None:
+        """Leave real arrays in the place of recorded ones."""
+        for node in self._nodes:
+            if node.values is not None:
+                node.values = substitute(node.values, lambda x: plain(real(x)))
+
+    # -- what it observes ------------------------------------------------------------------------------------
+
+    def read(self, holder: Any, slot: str) -> Any:
+        if isinstance(holder, Value):
+            self.met_values = True
+            return super().read(holder, slot)
+        if self.tape.closed:
+            return super().read(holder, slot)
+        if isinstance(holder, Tensor):
+            return self._read_array(holder)
+        if self._is_older(holder):
+            self._grads.setdefault(holder, _Gradient(True, holder._grad))
+        return super().read(holder, slot)
+
+    def write(self, holder: Any, slot: str, value: Any) -> None:
+        if isinstance(holder, Value):
+            self.met_values = True
+        elif self.tape.closed:
+            value = plain(real(value))
+        elif slot == "edge":
+            if not self._is_own(holder):
+                self.tape.stop(
+                    "the history of a Tensor that was there before is changed; use no_grad(), or a clone()"
+                )
+        elif isinstance(holder, Tensor):
+            value = self._written(holder, value)
+        elif self._is_older(holder):
+            self._grads.setdefault(holder, _Gradient(False, holder._grad))
+        super().write(holder, slot, value)
+
+    def _read_array(self, tensor: Tensor) -> Any:
+        array = tensor._array
+        if not _is_memory(array):
+            self.tape.stop(f"a Tensor that holds a {type(array).__name__} is not compiled")
+            return array
+        handle = self.tape.handle_of(array)
+        if handle is None:
+            handle = self._meet(tensor, array)
+        else:
+            memory = handle.memory
+            known = memory.array is not array or memory.owner is None or self._is_own(tensor)
+            if not known and all(tensor is not holder for holder in (memory.owner, *memory.others)):
+                memory.others.append(tensor)
+        return self.tape.shown(array, handle)
+
+    def _meet(self, tensor: Tensor, array: Any) -> Handle:
+        """Take memory that was there before the step."""
+        var = Var(stand_in_for(array) if is_torch(array) else array)
+        memory = Memory(var, array, before=var, owner=tensor)
+        self.cells.append(memory)
+        handle = Handle(memory, (), var)
+        self.tape.know(array, handle)
+        if is_torch(array):
+            self.tape.put(var, namespace_of(array).device(array))
+        return handle
+
+    def _written(self, tensor: Tensor, value: Any) -> Any:
+        """Return the real array that a Tensor is to hold."""
+        array = plain(real(value))
+        if not _is_memory(array):
+            self.tape.stop(f"a Tensor that holds a {type(array).__name__} is not compiled")
+        elif not hasattr(tensor, "_array"):
+            self._own[id(tensor)] = ref(tensor)
+        elif not self._is_own(tensor) and array is not tensor._array:
+            self._read_array(tensor)
+            self._arrays.setdefault(tensor, tensor._array)
+        if not self.tape.closed and self.tape.handle_of(array) is None:
+            self.tape.born(array)
+        return array
+
+    def _is_own(self, tensor: Tensor) -> bool:
+        """Return whether the step has made the Tensor."""
+        known = self._own.get(id(tensor))
+        return known is not None and known() is tensor
+
+    def _is_older(self, node: Node) -> bool:
+        """Return whether the node was there before the recording."""
+        return node.order < self._start
+
+    def draw(
+        self, generator: Generator, method: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
+        name = method.__name__
+        if name not in _DRAWS:
+            self.tape.stop(
+                f"Generator.{name} is not compiled; draw outside, and give what was drawn as an argument"
+            )
+        if self.tape.closed:
+            return super().draw(generator, method, tuple(map(in_numpy, args)), options)
+        with _unobserved():
+            value = method(generator, *args, **options)
+        var = Var(stand_in_for(value) if is_torch(value) else np.asarray(value))
+        self.draws.append(Draw(generator, name, args, options, var))
+        if is_torch(value):
+            self.tape.put(var, namespace_of(value).device(value))
+        return self.tape.fresh(var, value if is_torch(value) else np.asarray(value))
+
+    def unrecorded(self, what: str, instead: str = "") -> None:
+        self.tape.stop(f"{what} is not compiled; {instead}" if instead else f"{what} is not compiled")
+
+    def unknown(self, array: Any) -> bool:
+        return is_unknown(array)
+
+    def check(self, array: Any, low: int, high: int, error: type[Exception], message: str) -> Any:
+        if is_unknown(array) and array.size:
+            self.checks.append(Check(self.tape.variable(array), low, high, error, message))
+        return plain(real(array))
+
+    def read_out(self, how: str, data: Any) -> Any:
+        if unknown_within(data):
+            self.tape.stop(read_out_message(how))
+        return mapped(data, number_of) if isinstance(data, (list, tuple, Symbol)) else data
+
+    def changed(self, array: Any) -> None:
+        if isinstance(array, Recorded) and array.handle is not None:
+            self._noted.append(array.handle.memory)
+        super().changed(array)
+
+    def number(self, x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            self.met_values = True
+            return super().number(x)
+        if self.tape.closed:
+            return float(x)
+        return self._as_number(XP.astype(x.array, np.dtype(np.float64)))
+
+    def recorded(self, node: Node | Value) -> None:
+        if isinstance(node, Value):
+            self.met_values = True
+        else:
+            self._nodes.add(node)
+            if any(edge is not None and edge.op is not None and self._is_older(edge) for edge in node.edges):
+                self.tape.stop("a Tensor with a history from before the step; detach() it before")
+        super().recorded(node)
+
+    # -- numbers ---------------------------------------------------------------------------------------------
+
+    def operand(self, op: Operation, x: Any) -> Any:
+        if type(x) is Symbol:  # how a power is computed depends on the exponent
+            known = self.tape.closed or op is elementwise.pow
+            x = number_of(x) if known else wrap(x.recorded_number)
+        return super().operand(op, x)
+
+    def _as_number(self, array: Any) -> Any:
+        """Mark a recorded array as a Python number, and return it."""
+        if isinstance(array, Recorded) and array.handle is not None:
+            array.handle.number = True
+        return array
+
+    # -- what was recorded -----------------------------------------------------------------------------------
+
+    def captured(self, result: Any, arguments: Iterable[Tensor]) -> Captured | None:
+        """Return what the step did, its result included; called inside, after the function. None, and the
+        tape is closed, where a compiled call could not do the same."""
+        gradients: list[tuple[Node, Var | None]] = []
+        needs = []
+        arguments = [*arguments]
+        given = {argument.edge for argument in arguments}
+        outputs = Outputs(self)
+        for node, kept in self._grads.items():
+            if node in given:
+                self.tape.stop("the gradient of an argument is read or written; return autograd.grad()'s")
+            now = node._grad
+            if kept.read:
+                needs.append((node, kept.before))
+            if now is not kept.before:
+                gradients.append((node, None if now is None else outputs.gradient(node, now)))
+            elif now is None and not kept.read:
+                gradients.append((node, None))
+        rebound = [
+            (tensor, outputs.add(tensor, "the data of a Tensor"))
+            for tensor in self._arrays
+            if self.rebound(tensor)
+        ]
+        returned = mapped(mapped(result, number_of), outputs.returned)
+        self.leave_rates()
+        leave_numbers(self.symbols)
+        if self.tape.closed:
+            return None
+        fixed = self.tape.fixed
+        return Captured(
+            [instruction for instruction in self.tape.instructions if instruction.output not in fixed],
+            self.cells,
+            self.draws,
+            self.symbols.numbers,
+            self.checks,
+            gradients,
+            needs,
+            rebound,
+            [memory for memory in self._noted if memory.before is not None],
+            returned,
+            outputs.layouts,
+            place=self._place([*arguments, *outputs.tensors]),
+            places=self.tape.places,
+        )
+
+    def _place(self, handed: list[Tensor]) -> str:
+        """Return the device of the step's torch tensors; where it computes nothing, of those that it hands
+        through."""
+        if self.tape.place != "cpu" or self.tape.instructions:
+            return self.tape.place
+        places = (namespace_of(tensor._array).device(tensor._array) for tensor in handed)
+        return next((place for place in places if place != "cpu"), "cpu")
+
+    def rebound(self, tensor: Tensor) -> bool:
+        """Return whether a Tensor that was there before holds other memory now."""
+        return tensor in self._arrays and tensor._array is not self._arrays[tensor]
+
+    def made(self, tensor: Tensor) -> bool:
+        """Return whether a Tensor, or what it shows, is the step's own."""
+        handle = self.tape.handle_of(tensor._array)
+        return self._is_own(tensor) or (handle is not None and handle.memory.before is None)
+
+    def went_back(self, edge: Node) -> bool:
+        """Return whether a gradient was computed, or the values that it needs are gone."""
+        return any(node.op is not None and node.values is None for node in ancestors([edge])) or any(
+            isinstance(node._grad, Tensor) and node._grad is not kept.before
+            for node, kept in self._grads.items()
+        )

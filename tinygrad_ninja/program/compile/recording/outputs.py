@@ -1,0 +1,98 @@
+"""What a recorded step hands out: results, gradients, and the memory of Tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ....engine.node import Node
+from ....engine.tensor import Tensor
+from ....nn.module import Parameter
+from ...instructions import Var
+from ..guards.trusted import a, is_constant, is_ours
+from .shapes import is_torch
+
+if TYPE_CHECKING:
+    from .capture import Recording
+
+
+@dataclass(eq=False)
+class Returned:
+    """A Tensor that the function returned. var: what it computed; None for a Tensor that was there before,
+    which is returned itself. node: whose gradient it is, where it is one."""
+
+    tensor: Tensor
+    var: Var | None
+    node: Node | None
+
+
+class Outputs:
+    """What a step hands out that it has computed: no two may share their memory, as they do not later.
+
+    layouts: strides, in elements, by variable, where they are not the usual ones.
+    """
+
+    def __init__(self, recording: Recording) -> None:
+        self._recording, self._tape = recording, recording.tape
+        self._known: dict[int, tuple[str, Tensor]] = {}  # what is handed out of a memory, by the memory's id
+        self._returned: dict[Tensor, Returned] = {}
+        self._gradients: dict[Tensor, Node] = {}
+        self.layouts: dict[Var, tuple[int, ...]] = {}
+
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Return the Tensors that the function returned."""
+        return [*self._returned]
+
+    def add(self, tensor: Tensor, what: str) -> Var | None:
+        """Return the variable of a Tensor that eager code would hand out. Close the tape where its memory is
+        not its own."""
+        handle = self._recording.read(tensor, "_array").handle if not self._tape.closed else None
+        if handle is None:
+            return None
+        if handle.memory.before is not None:
+            self._tape.stop(f"{what} is in the memory of a Tensor that was there before; clone() it")
+        known, owner = self._known.setdefault(id(handle.memory), (what, tensor))
+        if owner is not tensor:
+            self._tape.stop(f"{known} and {what} share their memory; clone() one of them")
+        var: Var = handle.var(self._tape)
+        if layout := _layout(tensor._array):
+            self.layouts[var] = layout
+        return var
+
+    def gradient(self, node: Node, tensor: Tensor) -> Var | None:
+        """Return the variable of a node's gradient."""
+        if tensor in self._gradients:
+            self._tape.stop("one Tensor is the gradient of two others; clone() it")
+        self._gradients[tensor] = node
+        return self.add(tensor, "a gradient")
+
+    def returned(self, result: Any) -> Any:
+        """Return what stands for a part of the function's result."""
+        if not isinstance(result, Tensor):
+            if not is_constant(result) or isinstance(result, np.generic):
+                kind = "a NumPy array" if isinstance(result, np.ndarray) else a(type(result))
+                self._tape.stop(f"the function returns {kind}; Tensors, numbers and tuples can be compiled")
+            return result
+        if result not in self._returned:
+            made = self._recording.made(result) and not self._recording.rebound(result)
+            if made and (isinstance(result, Parameter) or not is_ours(type(result))):
+                self._tape.stop(f"the function returns {a(type(result))}; return a Tensor")
+            if made and result.edge is not None and not self._recording.went_back(result.edge):
+                self._tape.stop(
+                    "the result still needs its history; call backward() inside the function, or use "
+                    "no_grad()"
+                )
+            var = self.add(result, "a result") if made else None
+            self._returned[result] = Returned(result, var, self._gradients.get(result))
+        return self._returned[result]
+
+
+def _layout(array: Any) -> tuple[int, ...] | None:
+    """Return the strides of an array, in elements; None where they are the usual ones."""
+    if is_torch(array):
+        return None if array.is_contiguous() else tuple(array.stride())
+    usual = not isinstance(array, np.ndarray) or array.flags.c_contiguous
+    return None if usual else tuple(step // array.itemsize for step in array.strides)

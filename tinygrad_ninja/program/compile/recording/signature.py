@@ -1,0 +1,195 @@
+"""The arguments of a call: what a recording depends on in each, and those within tuples, lists and dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from operator import is_
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ....arrays.dtypes import dtype
+from ....engine.tensor import Tensor, wrap
+from ....nn.module import Parameter
+from ....rng.generator import Generator
+from ....rng.torch_generator import TorchGenerator
+from ..guards.trusted import is_ours
+from .shapes import is_torch
+from .symbols import NUMBERS
+
+_PLAIN = {bool, int, float, str, bytes, type(None), dtype, Generator, TorchGenerator}
+DEPTH, _SIZE = 8, 64
+"""Containers within containers, and elements of one, beyond which it is compared as an object."""
+
+
+def as_tensor(value: Any) -> Any:
+    """Return a NumPy array as a Tensor; anything else unchanged."""
+    return wrap(value) if isinstance(value, np.ndarray) else value
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether an argument is memory, or compared by its value."""
+    return isinstance(value, (Tensor, np.ndarray, np.generic)) or type(value) in _PLAIN
+
+
+def is_container(value: Any) -> bool:
+    """Return whether an argument may be seen as its elements: a tuple, a list, a dict, a named tuple, or a
+    dataclass's object."""
+    return type(value) in (tuple, list, dict) or has_fields(value)
+
+
+def has_fields(value: Any) -> bool:
+    """Return whether an argument is a named tuple, or an object of a dataclass: it consists of attributes."""
+    kind = type(value)
+    if isinstance(value, tuple):
+        return kind.__bases__ == (tuple,) and hasattr(kind, "_fields")
+    *bases, _ = kind.__mro__
+    return hasattr(value, "__dict__") and all(
+        is_dataclass(base) and "__getattribute__" not in vars(base) for base in bases
+    )
+
+
+def signature(args: tuple[Any, ...], kwargs: dict[str, Any], apart: bool) -> Any:
+    """Return what a recording depends on: the kinds of the arguments, and the values of those that have no
+    kind. apart: containers are seen as their elements."""
+    if not apart:
+        kinds = tuple(map(_kind, args))
+        if kwargs:
+            args = (*args, *kwargs.values())
+            kinds = (*kinds, *kwargs, *map(_kind, kwargs.values()))
+        if len(args) > 1 and len({*map(id, args)}) < len(args):  # some are one object
+            first: dict[int, int] = {}
+            tensors = (x for x in args if isinstance(x, Tensor))
+            kinds = (*kinds, *[first.setdefault(id(x), i) for i, x in enumerate(tensors)])
+        return kinds
+    met: dict[int, int] = {}
+    return (*[_kind(value, DEPTH, met) for value in (*args, *kwargs.values())], *kwargs)
+
+
+def _kind(value: Any, depth: int = 0, met: dict[int, int] | None = None, inner: bool = False) -> Any:
+    """Return what a recording depends on in an argument. depth: of containers that are seen as elements; met:
+    numbers them by their ids; inner: it is an element itself."""
+    if type(value) in NUMBERS:
+        return type(value)
+    if isinstance(value, Tensor):
+        array = value.array
+        if is_torch(array):
+            layout = array.stride(), array.device
+        else:
+            layout = getattr(array, "strides", None), None
+        kind = getattr(array, "shape", ()), getattr(array, "dtype", None)
+        of = type(value)
+        if of is not Tensor:
+            if not is_ours(of):
+                return of, *kind, *layout, _Same(value)
+            of = Parameter if issubclass(of, Parameter) else Tensor
+        number = met if met is None else met.setdefault(id(value), len(met))
+        edge = value.edge
+        if edge is None:
+            return of, *kind, *layout, number
+        return of, *kind, *layout, number, edge.op is None, not edge.hooks
+    if isinstance(value, np.ndarray) and not inner:
+        return "array", value.shape, value.dtype, value.strides
+    if is_plain(value) and not isinstance(value, np.ndarray):
+        return _plain(value)
+    if met is None or not _is_apart(value, depth):
+        return _Same(value)
+    held = _held(value)
+    keys = tuple(map(_key, held)) if isinstance(held, dict) else None
+    elements = held.values() if isinstance(held, dict) else held
+    number = met.setdefault(id(value), len(met))
+    return type(value), number, keys, tuple([_kind(x, depth - 1, met, True) for x in elements])
+
+
+def _plain(value: Any) -> Any:
+    """Return a key for a value: 0.0 is not -0.0, and NaN is NaN."""
+    return type(value), repr(value) if isinstance(value, (float, np.generic)) else value
+
+
+def _key(key: Any) -> Any:
+    return _plain(key) if type(key) in _PLAIN else _Same(key)
+
+
+def _is_apart(value: Any, depth: int) -> bool:
+    return depth > 0 and is_container(value) and len(_held(value)) <= _SIZE
+
+
+def _held(value: Any) -> Any:
+    """Return what a container consists of: itself, or the attributes of an object."""
+    return value if isinstance(value, (tuple, list, dict)) else vars(value)
+
+
+def _parts(value: Any) -> list[tuple[Any, Any]]:
+    """Return the keys, positions or names of attributes in a container, each with what is there."""
+    held = _held(value)
+    return [*(held.items() if isinstance(held, dict) else enumerate(held))]
+
+
+def flat(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the arguments with the elements of containers in their place."""
+    return tuple([leaf.value for value in values for leaf in Leaf(value, "").leaves(DEPTH)])
+
+
+def rebuilt(value: Any, given: Iterator[Any], depth: int) -> Any:
+    """Return an argument with other leaves; a container in which all are the same, as it is. Only leaves of
+    tuples are others."""
+    if not _is_apart(value, depth):
+        return next(given)
+    before = [x for _, x in _parts(value)]
+    parts = [rebuilt(x, given, depth - 1) for x in before]
+    return value if all(map(is_, parts, before)) else tuple.__new__(type(value), parts)
+
+
+class Leaf(NamedTuple):
+    """An argument, or an element of one. name: what to call it; inner: it is an element; fixed: it is one of
+    a list or a dict, in which the function could replace it, so that no stand-in may take its place."""
+
+    value: Any
+    name: str
+    inner: bool = False
+    fixed: bool = False
+
+    @property
+    def is_object(self) -> bool:
+        """Return whether it is neither memory nor compared by its value, or has attributes of its own. Arrays
+        that are elements are not seen as Tensors."""
+        inner_array = self.inner and isinstance(self.value, np.ndarray)
+        own = isinstance(self.value, Tensor) and not is_ours(type(self.value))
+        return not is_plain(self.value) or inner_array or own
+
+    @property
+    def tensor(self) -> Tensor | None:
+        """Return the Tensor that the function sees here, if it does."""
+        value = self.value if self.inner else as_tensor(self.value)
+        return value if isinstance(value, Tensor) else None
+
+    def leaves(self, depth: int) -> Iterator[Leaf]:
+        """Yield its elements' leaves, or itself. depth: of containers that are seen as their elements."""
+        if not _is_apart(self.value, depth):
+            yield self
+            return
+        fixed = self.fixed or not isinstance(self.value, tuple)
+        for key, x in _parts(self.value):
+            yield from Leaf(x, f"{self.name}[{key!r}]", True, fixed).leaves(depth - 1)
+
+    def classes(self, depth: int) -> Iterator[Leaf]:
+        """Yield the classes of named tuples and objects in it, whose methods the function may call."""
+        if _is_apart(self.value, depth):
+            if has_fields(self.value):
+                yield Leaf(type(self.value), f"the class of {self.name}")
+            for key, x in _parts(self.value):
+                yield from Leaf(x, f"{self.name}[{key!r}]").classes(depth - 1)
+
+
+class _Same:
+    """A key that equals another one of the same object, which it keeps alive."""
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.thing is self.thing
+
+    def __hash__(self) -> int:
+        return id(self.thing)

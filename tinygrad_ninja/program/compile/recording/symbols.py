@@ -1,0 +1,351 @@
+"""Python numbers that a step reads anew at every call: those among its arguments, and learning rates.
+
+A number is a guard by value at first: the recording holds for that number alone. Where a later call differs
+in numbers only, it is recorded with Symbols in their place. Arithmetic with a Symbol is recorded; comparing
+it with a number is a guard on the outcome; whatever else is done with it turns it back into a guard by value.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+import operator
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ....engine.tensor import Tensor
+from ....ops import Operation, elementwise, rounding
+from ...instructions import Var
+from .recorded import Recorded
+from .tape import StepTape
+
+NUMBERS = (float, int)
+MOST = 2**31
+"""Integers from here on are guards by value."""
+_LARGEST = 2**62
+"""What is computed of integers, and could be larger than this, does not fit into 64 bits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Where a number is found: at a position among the arguments, or as the rate of an optimizer's group;
+    name: what to call it."""
+
+    name: str
+    place: int
+    group: dict[str, Any] | None = None
+
+    def __hash__(self) -> int:
+        return hash((self.place, id(self.group)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Source) and (self.place, id(self.group)) == (other.place, id(other.group))
+
+    def read(self, args: tuple[Any, ...]) -> Any:
+        """Return the number."""
+        return args[self.place] if self.group is None else self.group["lr"]
+
+
+@dataclass(eq=False)
+class Number:
+    """A number that the step reads anew: from the source, as the variable."""
+
+    source: Source
+    var: Var
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a comparison with a number gave: the recording holds where it gives the same."""
+
+    source: Source
+    compare: Callable[[Any, Any], bool]
+    other: Any
+    outcome: bool
+
+    def holds(self, args: tuple[Any, ...]) -> bool:
+        """Return whether the comparison gives what it gave."""
+        return bool(self.compare(self.source.read(args), self.other)) is self.outcome
+
+
+def _is_small(value: Any, most: int) -> bool:
+    return -most < value < most
+
+
+def same(a: Any, b: Any) -> bool:
+    """Return whether two numbers are the same: of one type, and 0.0 is not -0.0, and NaN is NaN."""
+    if a is b or type(a) is not type(b):
+        return a is b
+    return repr(a) == repr(b) if a == 0 or a != a else bool(a == b)
+
+
+class Symbols:
+    """The numbers of a recording that are Symbols; turned_back: those that are guards by value after all."""
+
+    def __init__(self, tape: StepTape) -> None:
+        self.tape = tape
+        self.numbers: list[Number] = []
+        self.conditions: list[Condition] = []
+        self.turned_back: set[Source] = set()
+        self.known: list[Symbol] = []
+
+    def symbol(self, source: Source, value: Any) -> Any:
+        """Return a Symbol for the number that is found there."""
+        var = Var(np.array(value, np.float64 if isinstance(value, float) else np.int64))
+        self.numbers.append(Number(source, var))
+        if isinstance(value, int):
+            self.conditions.append(Condition(source, _is_small, MOST, True))
+        return Symbol(self, value, self.tape.array(var), frozenset([source]), source)
+
+
+def leave_numbers(symbols: Symbols) -> None:
+    """Put numbers in the place of the Symbols that the step has kept: in lists, in dicts, which attributes
+    are too, in variables of closures, and in tuples that are in one of these."""
+    known = symbols.known
+    if not known:
+        return
+    holders = gc.get_referrers(*known)  # at once, since it looks through all objects that there are
+    tuples = [holder for holder in holders if type(holder) is tuple]
+    settled: dict[int, Callable[[], Any]] = {id(inner): partial(_numbers, inner) for inner in tuples}
+    for outer in gc.get_referrers(*tuples) if tuples else ():
+        if outer is not holders and outer is not tuples:
+            _replace(outer, settled)
+    settled = {id(symbol): symbol.settle for symbol in known}
+    for holder in holders:
+        if holder is not known:
+            _replace(holder, settled)
+
+
+def _numbers(symbols: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(map(number_of, symbols))
+
+
+def _replace(holder: Any, settled: Mapping[int, Callable[[], Any]]) -> None:
+    """Put others in the place of objects that a list, a dict or a variable of a closure holds. settled: by
+    the id of each object, what gives the other."""
+    if isinstance(holder, list):
+        for i, x in enumerate(holder):
+            if id(x) in settled:
+                holder[i] = settled[id(x)]()
+    elif isinstance(holder, dict):
+        for name, x in [*holder.items()]:
+            if id(x) in settled:
+                holder[name] = settled[id(x)]()
+    elif isinstance(holder, types.CellType):
+        holder.cell_contents = settled[id(holder.cell_contents)]()
+
+
+def _is_number(x: Any) -> bool:
+    return type(x) in NUMBERS or type(x) is Symbol
+
+
+def _arithmetic(operation: Operation, swapped: bool = False) -> Callable[[Symbol, Any], Any]:
+    """Return the method that records an operation of numbers."""
+
+    def call(self: Symbol, other: Any) -> Any:
+        if isinstance(other, Recorded):
+            return operation_of(operation, *((other, self._array) if swapped else (self._array, other)))
+        if not _is_number(other):
+            if _knows_numbers(other):
+                return NotImplemented
+            pair = (other, self.settle()) if swapped else (self.settle(), other)
+            return operation_on_numbers(operation, *pair)
+        return self._combined(operation, (other, self) if swapped else (self, other))
+
+    return call
+
+
+def operation_of(operation: Operation, x: Any, y: Any) -> Any:
+    """Return what a Python operator makes of two recorded arrays."""
+    assert operation.ufunc is not None
+    return operation.ufunc(x, y)
+
+
+def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Symbol, Any], Any]:
+    """Return the method that compares a Symbol: the outcome is a guard."""
+
+    def call(self: Symbol, other: Any) -> Any:
+        if not _is_number(other):
+            return NotImplemented if isinstance(other, np.ndarray) else compare(self.settle(), other)
+        if type(other) is Symbol or self._source is None:
+            return compare(self.settle(), other.settle() if type(other) is Symbol else other)
+        return self._decided(compare, other)
+
+    return call
+
+
+def _elsewhere(name: str) -> Callable[..., Any]:
+    """Return the method that turns the Symbol back, and does with the number what is asked."""
+    return lambda self, *args: getattr(self.settle(), name)(*map(number_of, args))
+
+
+def _of_two(compute: Callable[[Any, Any], Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the method of an operator that turns the Symbol back, and the reflected one."""
+
+    def call(self: Symbol, other: Any, *modulus: Any) -> Any:
+        if _knows_numbers(other):
+            return NotImplemented
+        return compute(self.settle(), number_of(other), *map(number_of, modulus))
+
+    def reflected(self: Symbol, other: Any) -> Any:
+        return compute(number_of(other), self.settle())
+
+    return call, reflected
+
+
+def _knows_numbers(other: Any) -> bool:
+    """Return whether it knows itself what it does with a number."""
+    return isinstance(other, Tensor)
+
+
+def number_of(x: Any) -> Any:
+    """Return the number that a Symbol stands for, which is a guard by value from here on; anything else
+    unchanged."""
+    return x.settle() if type(x) is Symbol else x
+
+
+class Symbol:
+    """A number that is known only when the step runs, as a stand-in for a float or an int. most: what an int
+    is never larger than, nor its negative."""
+
+    __slots__ = ("_array", "_most", "_source", "_sources", "_symbols", "_value")
+
+    def __init__(
+        self,
+        symbols: Symbols,
+        value: Any,
+        array: Any,
+        sources: frozenset[Source],
+        source: Source | None,
+        most: float = MOST,
+    ) -> None:
+        self._symbols, self._value, self._array, self._most = symbols, value, array, most
+        self._sources, self._source = sources, source
+        symbols.known.append(self)
+        array.handle.number, array.handle.settle = True, self.settle
+
+    @property
+    def recorded_number(self) -> Any:
+        """Return the recorded array of the number."""
+        return self._array
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # so that isinstance(x, float) holds
+        return type(self._value)
+
+    @property
+    def number(self) -> Any:
+        """Return the number, as it is at this call."""
+        return self._value
+
+    def settle(self) -> Any:
+        """Return the number itself. It is a guard by value from here on."""
+        self._symbols.turned_back |= self._sources
+        return self._value
+
+    def _decided(self, compare: Callable[[Any, Any], Any], other: Any) -> bool:
+        """Return what the comparison gives, which is a guard from here on."""
+        assert self._source is not None
+        outcome = bool(compare(self._value, other))
+        self._symbols.conditions.append(Condition(self._source, compare, other, outcome))
+        return outcome
+
+    def _combined(self, operation: Operation, pair: tuple[Any, ...]) -> Any:
+        """Return the result of an operation of numbers."""
+        if self._symbols.tape.closed:
+            return operation_on_numbers(operation, *(x._value if type(x) is Symbol else x for x in pair))
+        divisor = pair[-1]
+        if operation is elementwise.div and type(divisor) is Symbol:  # Python raises where it is 0
+            if divisor._source is None:
+                divisor.settle()
+            else:
+                divisor._decided(operator.ne, 0)
+        values = [x._value if type(x) is Symbol else x for x in pair]
+        value = operation_on_numbers(operation, *values)
+        bounds = [x._most if type(x) is Symbol else abs(x) for x in pair]
+        most = math.prod(bounds) if operation is elementwise.mul else sum(bounds)
+        if isinstance(value, int) and most > _LARGEST:
+            return operation_on_numbers(operation, *map(number_of, pair))
+        array = self._symbols.tape.apply(
+            operation, tuple(x._array if type(x) is Symbol else x for x in pair), ()
+        )
+        sources = frozenset().union(*(x._sources for x in pair if type(x) is Symbol))
+        return Symbol(self._symbols, value, array, sources, None, most)
+
+    __add__, __radd__ = _arithmetic(elementwise.add), _arithmetic(elementwise.add, True)
+    __sub__, __rsub__ = _arithmetic(elementwise.sub), _arithmetic(elementwise.sub, True)
+    __mul__, __rmul__ = _arithmetic(elementwise.mul), _arithmetic(elementwise.mul, True)
+    __truediv__, __rtruediv__ = _arithmetic(elementwise.div), _arithmetic(elementwise.div, True)
+    __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
+    __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
+    __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)
+
+    def __neg__(self) -> Any:
+        return self._combined(elementwise.neg, (self,))
+
+    def __abs__(self) -> Any:
+        return self._combined(rounding.abs, (self,))
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __bool__(self) -> bool:
+        return bool(self.settle()) if self._source is None else self._decided(operator.ne, 0)
+
+    def __hash__(self) -> int:
+        return hash(self.settle())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__array"):  # NumPy asks, and is given `__array__`
+            raise AttributeError(name)
+        return getattr(self.settle(), name)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        recorded = next((x for x in inputs if isinstance(x, Recorded)), None)
+        if recorded is not None:
+            return recorded.__array_ufunc__(ufunc, method, *inputs, **options)
+        return getattr(ufunc, method)(*map(number_of, inputs), **options)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.array(self.settle(), dtype)
+
+    __float__, __int__, __index__ = map(_elsewhere, ("__float__", "__int__", "__index__"))
+
+    def __complex__(self) -> complex:
+        return complex(self.settle())
+
+    __str__, __repr__, __format__ = map(_elsewhere, ("__str__", "__repr__", "__format__"))
+    __round__, __floor__, __ceil__, __trunc__ = map(
+        _elsewhere, ("__round__", "__floor__", "__ceil__", "__trunc__")
+    )
+    __pow__, __rpow__ = _of_two(pow)
+    __floordiv__, __rfloordiv__ = _of_two(operator.floordiv)
+    __mod__, __rmod__ = _of_two(operator.mod)
+    __divmod__, __rdivmod__ = _of_two(divmod)
+    __and__, __rand__ = _of_two(operator.and_)
+    __or__, __ror__ = _of_two(operator.or_)
+    __xor__, __rxor__ = _of_two(operator.xor)
+    __lshift__, __rlshift__ = _of_two(operator.lshift)
+    __rshift__, __rrshift__ = _of_two(operator.rshift)
+    __invert__ = _elsewhere("__invert__")
+    __reduce_ex__ = _elsewhere("__reduce_ex__")
+
+
+_PYTHON: dict[Operation, Callable[..., Any]] = {
+    elementwise.add: operator.add,
+    elementwise.sub: operator.sub,
+    elementwise.mul: operator.mul,
+    elementwise.div: operator.truediv,
+    elementwise.neg: operator.neg,
+    rounding.abs: operator.abs,
+}
+
+
+def operation_on_numbers(operation: Operation, *numbers: Any) -> Any:
+    """Return what Python makes of numbers."""
+    return _PYTHON[operation](*numbers)

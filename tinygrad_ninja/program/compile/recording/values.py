@@ -1,0 +1,331 @@
+"""Recording a step of Values while it runs: Python's own numbers, one operation at a time.
+
+The recording is the first call. While it runs, every Value shows a `Symbol` in place of its float, which
+computes with the float and leaves a flat list of operations on numbers. A step may have tens of thousands of
+them, so only three integers are kept for each. Where something can't be recorded, the list is closed with the
+reason, and the call goes on with floats.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import partial
+from numbers import Real
+from sys import _getframe
+from typing import Any
+from weakref import WeakSet
+
+import numpy as np
+
+from ....arrays import numpy_arrays, python_floats
+from ....arrays.dispatch import NAMESPACES
+from ....engine.callers import PACKAGE
+from ....engine.hook import Observer
+from ....engine.node import Node
+from ....engine.value import Value
+from ....ops import TABLE, Operation, comparison, rounding
+from ....ops import elementwise as ops
+from ..refusals import UnsupportedError, placed, read_out_message
+from ..results import mapped
+
+COMPUTED, INPUT, CONSTANT, NONE = range(4)
+"""The kind of an operand: its code is four times its number, plus this."""
+
+
+class Scalars:
+    """Operations on numbers, in order. operands: the codes of each one's operands, at most three.
+
+    inputs: how many numbers are read anew at every call; constants: those that never change. reason: why it
+    was closed; at_once: raise UnsupportedError then.
+    """
+
+    def __init__(self, at_once: bool = False) -> None:
+        self.at_once, self.reason = at_once, ""
+        self.operations: list[Operation] = []
+        self.operands: list[tuple[int, int, int]] = []
+        self.inputs = 0
+        self.constants: list[float] = []
+
+    def stop(self, what: str) -> None:
+        """Record nothing any more: the step does `what`, at the line that runs now."""
+        if not self.reason:
+            self.reason = placed(what)
+            if self.at_once:
+                raise UnsupportedError(self.reason)
+
+    def input(self, value: Any) -> Symbol:
+        """Return a number, of that value now, that is read anew at every call."""
+        self.inputs += 1
+        return Symbol(self, 4 * (self.inputs - 1) + INPUT, value)
+
+    def code(self, x: Any) -> int:
+        """Return the code of an operand; a number gets one of its own wherever it stands."""
+        if type(x) is Symbol:
+            return x.code
+        self.constants.append(float(x))
+        return 4 * (len(self.constants) - 1) + CONSTANT
+
+    def apply(self, operation: Operation, *operands: Any) -> Any:
+        """Compute an operation on numbers and record it; return the result as a Symbol."""
+        value = _computed(operation, [number_of(x) for x in operands])
+        if self.reason:
+            return value
+        codes = [self.code(operand) for operand in operands]
+        self.operations.append(operation)
+        self.operands.append((*codes, *(NONE,) * (3 - len(codes))))  # type: ignore[arg-type]
+        return Symbol(self, 4 * (len(self.operations) - 1) + COMPUTED, value)
+
+
+def _computed(operation: Operation, numbers: list[Any]) -> Any:
+    """Return the result of an operation on numbers: as Python computes it, and where that raises, IEEE
+    754's."""
+    if operation is comparison.where:
+        condition, a, b = numbers
+        return a if condition else b
+    try:
+        return operation.forward(python_floats, *numbers)
+    except (ArithmeticError, ValueError):
+        return float(operation.silently(numpy_arrays, *map(np.asarray, numbers)))
+
+
+def number_of(x: Any) -> Any:
+    """Return the number that a Symbol stands for now; anything else unchanged."""
+    return x.value if type(x) is Symbol else x
+
+
+def _operator(operation: Operation, swapped: bool = False) -> Callable[[Symbol, Any], Any]:
+    """Return the method that records an operation."""
+
+    def call(self: Symbol, other: Any) -> Any:
+        if not isinstance(other, (Real, np.bool)):
+            return NotImplemented
+        pair = (other, self) if swapped else (self, other)
+        never_raises = operation is ops.div and type(pair[1]) is not Symbol and pair[1] != 0
+        raising = operation in (ops.div, ops.pow) and not never_raises
+        if raising and not _getframe(1).f_code.co_filename.startswith(PACKAGE):
+            self.tape.stop(f"{operation.name} of numbers, for which Python may raise, is not compiled")
+        if self.tape.reason:
+            return _PYTHON[operation](*map(number_of, pair))
+        return self.tape.apply(operation, *pair)
+
+    return call
+
+
+_PYTHON = {
+    ops.add: operator.add,
+    ops.sub: operator.sub,
+    ops.mul: operator.mul,
+    ops.div: operator.truediv,
+    ops.pow: operator.pow,
+    comparison.eq: operator.eq,
+    comparison.ne: operator.ne,
+    comparison.lt: operator.lt,
+    comparison.le: operator.le,
+    comparison.gt: operator.gt,
+    comparison.ge: operator.ge,
+}
+
+
+def _elsewhere(name: str) -> Callable[..., Any]:
+    """Return the method that reads the number out, and does with it what is asked."""
+    return lambda self, *args: getattr(self.read_out(f"{name.strip('_')}()"), name)(*map(number_of, args))
+
+
+class Symbol:
+    """A number that is known only when the step runs; value: what it is now."""
+
+    __slots__ = ("code", "tape", "value")
+    __array_ufunc__ = None  # so that NumPy's numbers leave `number * Symbol` to this class
+    shape = ()
+
+    def __init__(self, tape: Scalars, code: int, value: Any) -> None:
+        self.tape, self.code, self.value = tape, code, value
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:  # so that isinstance(x, float) holds, but for the rules, which would branch
+        return Symbol if _getframe(1).f_code.co_filename.startswith(PACKAGE) else type(self.value)
+
+    def read_out(self, how: str) -> Any:
+        """Return the number, on which what follows depends."""
+        self.tape.stop(read_out_message(how))
+        return self.value
+
+    __add__, __radd__ = _operator(ops.add), _operator(ops.add, True)
+    __sub__, __rsub__ = _operator(ops.sub), _operator(ops.sub, True)
+    __mul__, __rmul__ = _operator(ops.mul), _operator(ops.mul, True)
+    __truediv__, __rtruediv__ = _operator(ops.div), _operator(ops.div, True)
+    __pow__, __rpow__ = _operator(ops.pow), _operator(ops.pow, True)
+    __eq__, __ne__ = _operator(comparison.eq), _operator(comparison.ne)
+    __lt__, __le__ = _operator(comparison.lt), _operator(comparison.le)
+    __gt__, __ge__ = _operator(comparison.gt), _operator(comparison.ge)
+
+    def __neg__(self) -> Any:
+        return self.tape.apply(ops.neg, self)
+
+    def __abs__(self) -> Any:
+        return self.tape.apply(rounding.abs, self)
+
+    def __bool__(self) -> bool:
+        return bool(self.read_out("a branch on data"))
+
+    def __hash__(self) -> int:
+        return hash(self.read_out("hash()"))
+
+    def __getattr__(self, name: str) -> Any:
+        function = getattr(np, name, None)
+        if isinstance(function, np.ufunc):  # NumPy asks for these of what an array of objects holds
+            return partial(function, self.read_out(name))
+        if not hasattr(self.value, name):
+            raise AttributeError(f"a number has no attribute {name}")
+        return getattr(self.read_out(name), name)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.array(self.read_out("numpy.array()"), dtype)
+
+    __float__, __int__, __index__ = map(_elsewhere, ("__float__", "__int__", "__index__"))
+    __str__, __repr__, __format__ = map(_elsewhere, ("__str__", "__repr__", "__format__"))
+    __round__, __floor__, __ceil__, __trunc__ = map(
+        _elsewhere, ("__round__", "__floor__", "__ceil__", "__trunc__")
+    )
+    __mod__, __rmod__ = _elsewhere("__mod__"), _elsewhere("__rmod__")
+    __floordiv__, __rfloordiv__ = _elsewhere("__floordiv__"), _elsewhere("__rfloordiv__")
+
+
+Real.register(Symbol)
+
+
+class _Namespace:
+    """The namespace that rules call on Symbols."""
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name not in TABLE:
+            raise UnsupportedError(f"the operation {name} is not compiled: it is not in the table")
+        return lambda *args: _tape(args).apply(TABLE[name], *args)
+
+    def zeros_like(self, x: Any) -> float:
+        return 0.0
+
+    def ones_like(self, x: Any) -> float:
+        return 1.0
+
+    def copy(self, x: Any) -> Any:
+        return x
+
+    asarray = copy
+
+
+SYMBOLS = _Namespace()
+NAMESPACES[Symbol] = SYMBOLS
+
+
+def _tape(args: tuple[Any, ...]) -> Scalars:
+    return next(x.tape for x in args if type(x) is Symbol)
+
+
+class ValueRecording(Observer):
+    """A context in which the functions that this thread runs are recorded as operations on numbers.
+
+    sources: where the numbers that the step reads are found, in order: a Value's slot, or an argument's
+    position and the position in it. at_once: raise UnsupportedError where something can't be recorded.
+    """
+
+    def __init__(self, at_once: bool = False) -> None:
+        self.tape = Scalars(at_once)
+        self.sources: list[tuple[Value, str] | tuple[int, int]] = []
+        self._inputs: dict[tuple[Value, str], Symbol] = {}  # the value of a slot when it was first read
+        self._held: dict[tuple[Value, str], Symbol] = {}  # the current value of a slot
+        self._own: WeakSet[Value] = WeakSet()
+
+    def __exit__(self, *exc: Any) -> None:
+        super().__exit__()
+        # The Values that the step has made, or has gone back to, hold Symbols.
+        for value in {*self._own, *(value for value, _ in self._held)}:
+            for slot in _SLOTS:
+                if type(getattr(value, slot, None)) is Symbol:
+                    setattr(value, slot, number_of(getattr(value, slot)))
+        self._inputs.clear()
+        self._held.clear()
+
+    def recorded(self, node: Node | Value) -> None:
+        if isinstance(node, Value):
+            self._own.add(node)
+            if any(edge.op is not None and edge not in self._own for edge in node.edges):
+                self.tape.stop("a Value with a history from before the step; compute it inside")
+        super().recorded(node)
+
+    def read(self, holder: Any, slot: str) -> Any:
+        if not isinstance(holder, Value):
+            return super().read(holder, slot)
+        if self.tape.reason:
+            return number_of(getattr(holder, slot))
+        if holder in self._own:
+            return self.number(getattr(holder, slot))
+        if (holder, slot) not in self._held:
+            self._inputs[holder, slot] = self._held[holder, slot] = self.tape.input(getattr(holder, slot))
+            self.sources.append((holder, slot))
+        return self._held[holder, slot]
+
+    def write(self, holder: Any, slot: str, value: Any) -> None:
+        if isinstance(holder, Value) and holder not in self._own:
+            self._held[holder, slot] = self.number(value)
+            value = number_of(value)
+        super().write(holder, slot, value)
+
+    def number(self, x: Any) -> Any:
+        """Return a number as a Symbol."""
+        if self.tape.reason:
+            return float(number_of(x))
+        if type(x) is Symbol and type(x.value) is float:
+            return x
+        return Symbol(self.tape, self.tape.code(x), float(number_of(x)))
+
+    def argument(self, place: int, x: Any) -> Any:
+        """Return an argument as Symbols: a number, or an array of them; anything else as it is."""
+        if isinstance(x, np.ndarray):
+            symbols = np.empty(x.shape, object)
+            for i in range(x.size):
+                symbols.reshape(-1)[i] = self._read(place, i, x.flat[i])
+            return symbols
+        return self._read(place, -1, x) if type(x) in (int, float) else x
+
+    def _read(self, place: int, at: int, value: Any) -> Symbol:
+        """Return a new input for a number in the arguments."""
+        self.sources.append((place, at))
+        return self.tape.input(value)
+
+    def numbers_changed(self) -> list[tuple[Value, str, int]]:
+        """Return each slot of a Value that holds another number after the step, and its code."""
+        return [
+            (value, slot, now.code)
+            for (value, slot), now in self._held.items()
+            if now is not self._inputs.get((value, slot))
+        ]
+
+    def outputs(self, result: Any) -> Any:
+        """Return the result, with Symbols in the place of the numbers that the step computed."""
+
+        def convert(x: Any) -> Any:
+            if isinstance(x, Value):
+                numbers = map(self.number, (x._data, x._grad))
+                return Output(Value, *(number.code for number in numbers)) if x in self._own else x
+            if type(x) is Symbol:
+                return Output(type(x.value), x.code)
+            if not (x is None or isinstance(x, (bool, int, float, str))):
+                self.tape.stop(
+                    f"the function returns a {type(x).__name__}; Values and numbers can be compiled"
+                )
+            return x
+
+        return mapped(result, convert)
+
+
+_SLOTS = ("_data", "_grad", "_dout", "_x", "_y")
+
+
+class Output:
+    """A placeholder in the result for a number that the step computes; kind: the type of the number; codes:
+    its code, and for a Value that of its gradient."""
+
+    def __init__(self, kind: type, *codes: int) -> None:
+        self.kind, self.codes = kind, codes
