@@ -63,7 +63,7 @@ def _to_array(data: Any, dtype: Dtype | None) -> np.ndarray[Any, Any]:
 def _types(data: Any) -> set[Any]:
     """Return the types of the elements of nested lists: the dtype of elements that have one, else Python's
     type."""
-    return {getattr(x, "dtype", type(x)) for x in _leaves(data)}
+    return {getattr(x, "dtype", type(dtypes.plain_number(x))) for x in _leaves(data)}
 
 
 def _leaves(data: Any) -> list[Any]:
@@ -305,7 +305,7 @@ def _number(function: str, argument: str, x: Any) -> Any:
         raise RuntimeError(f"{function}(): {argument}={x} is complex, and there are no complex Tensors here")
     if not isinstance(x, (int, float)):
         raise TypeError(f"{function}(): argument {argument!r} must be Number, not {type(x).__name__}")
-    return x
+    return dtypes.plain_number(x)
 
 
 @function

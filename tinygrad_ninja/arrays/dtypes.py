@@ -117,9 +117,18 @@ def as_dtype(d: Any) -> dtype:
     return result
 
 
+def plain_number(x: Any) -> Any:
+    """Return a number of a class derived from Python's, such as a member of an IntEnum, as Python's own,
+    since NumPy takes others for objects; anything else unchanged."""
+    kind = type(x)
+    if kind in _PYTHON or not issubclass(kind, (builtins.int, builtins.float)):
+        return x
+    return (builtins.int if issubclass(kind, builtins.int) else builtins.float)(x)
+
+
 def scalar_dtype(value: Any) -> dtype:
     """Return the dtype of a tensor built from this Python number. TypeError for a complex one."""
-    code = np.dtype(value.__class__).kind
+    code = np.dtype(plain_number(value).__class__).kind
     if code == "c":
         raise TypeError(f"complex numbers are not offered here, such as {value}")
     return _default if code == "f" else _SCALARS[code]
@@ -137,6 +146,7 @@ def wrapped(number: Any, d: dtype) -> Any:
     An integer out of the range of an integer dtype wraps around, as in PyTorch. Raises OverflowError beyond
     64 bits.
     """
+    number = plain_number(number)
     if not isinstance(number, builtins.int) or isinstance(number, builtins.bool):
         return number
     check_width(number)

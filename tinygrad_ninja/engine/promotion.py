@@ -91,5 +91,6 @@ def _operand(op: Operation, x: Any) -> Any:
     if isinstance(x, np.generic):  # np.float64 is a float too
         return x.item()
     if isinstance(x, (Tensor, float, int)):
+        x = dtypes.plain_number(x)
         return observer.operand(op, x) if observers and (observer := observing()) else x
     return bare(x) if isinstance(x, np.ndarray) else NotImplemented
