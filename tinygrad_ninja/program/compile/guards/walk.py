@@ -169,6 +169,8 @@ class Walk:
         elif isinstance(x, np.ndarray):
             self.contents.array(x, way)
             self._array_way = way
+            if type(x).__module__.partition(".")[0] != "numpy":
+                self._instance(x, way)
         elif is_ours(type(x)) and "__wrapped__" in (attributes_of(x) or ()):  # a compiled function
             self.reach(x.__wrapped__, way)
         elif isinstance(x, types.ModuleType):
@@ -213,11 +215,11 @@ class Walk:
 
     def _function(self, x: types.FunctionType, way: Way) -> None:
         code, known = x.__code__, is_ours(x) or is_pure(x)
-        if known and not wraps_another(x):
-            return
-        reason = None if known else reason_against(x)
+        reason = None if is_pure(x) else reason_against(x)
         if reason is not None:
             refuse(way, *reason)
+        if known and not wraps_another(x):
+            return
         through = (way.through or way) if way.code is not None and is_of_python(code) else None
 
         def way_to(label: str, name: str) -> Way:
