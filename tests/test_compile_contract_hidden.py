@@ -208,6 +208,7 @@ def scale(x: Any) -> Any:
 SCALE = 2.0
 ARRAY = np.array([1.23456789])
 GENERATOR = torch.Generator()
+SEED_OF, THREADS = torch.initial_seed, torch.get_num_threads  # under names of the reader's own
 NORMAL = statistics.NormalDist()
 HIDDEN: dict[str, Any] = {
     "__globals__": lambda x: x * scale.__globals__["SCALE"],
@@ -222,6 +223,12 @@ HIDDEN: dict[str, Any] = {
     "np.array2string": lambda x: x * len(np.array2string(ARRAY)),
     "initial_seed": lambda x: x * (GENERATOR.initial_seed() % 3),
     "torch.initial_seed": lambda x: x * (torch.initial_seed() % 3),
+    "SEED_OF": lambda x: x * (SEED_OF() % 3),
+    "THREADS": lambda x: x * THREADS(),
+    "get_float32_matmul_precision": lambda x: x * len(torch.get_float32_matmul_precision()),
+    "set_float32_matmul_precision": lambda x: (torch.set_float32_matmul_precision("highest"), x)[1],
+    "set_printoptions": lambda x: (torch.set_printoptions(profile="default"), x)[1],
+    "set_default_dtype": lambda x: (torch.set_default_dtype(torch.float32), x)[1],
     "samples": lambda x: x * NORMAL.samples(1, seed=1)[0],
     "tofile": lambda x: (ARRAY.tofile(os.devnull), x)[1],
     "redirect_stdout": lambda x: (contextlib.redirect_stdout(None), x)[1],
@@ -236,6 +243,27 @@ def test_what_can_t_be_compared_is_refused_by_name(name: str) -> None:
         yield f(X), f(X)
 
     scenario()
+
+
+class Labelled(np.ndarray[Any, Any]):
+    """An array with an attribute."""
+
+    scale: float
+
+
+@refused("which can't be followed")
+def test_an_attribute_of_an_array_changes(C: Any) -> Any:
+    array = np.ones(3).view(Labelled)
+    f = C(lambda x: x * array.scale)
+    for scale in (2.0, 3.0):
+        array.scale = scale
+        yield f(X)
+
+
+@compiled
+def test_paths_are_put_together(C: Any) -> Any:
+    f = C(lambda x: x * len(os.path.join("a", "b") + os.fsdecode(os.fsencode("c"))))  # noqa: PTH118
+    yield f(X), f(X)
 
 
 @compiled
