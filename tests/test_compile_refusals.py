@@ -17,7 +17,7 @@ from compiled_steps import close, told_once
 
 import tinygrad_ninja as torch
 from tinygrad_ninja import Value
-from tinygrad_ninja.program.compile import UnsupportedError, compile
+from tinygrad_ninja.program.compile import CompileWarning, UnsupportedError, compile
 
 HERE = r"test_compile_refusals.py:\d+: "
 AGAIN = pytest.mark.filterwarnings("ignore:.*is recorded again")
@@ -356,3 +356,40 @@ def test_values_that_are_the_same_at_every_call_may_be_copied() -> None:
     step = compile(lambda x: x * torch.tensor(torch.arange(2).numpy()) * torch.Tensor([2, 3]), fullgraph=True)
     for _ in range(2):
         assert step(torch.ones(2)).tolist() == [0.0, 3.0]
+
+
+# -- what is told where too much is recorded -----------------------------------------------------------------
+
+
+def test_the_number_that_is_another_and_the_line_that_uses_it_are_named() -> None:
+    def step(x: Any, i: int) -> Any:
+        return x * math.cos(math.pi * i / 6)
+
+    line = step.__code__.co_firstlineno + 1
+    fast, x = compile(step, recompile_limit=3), torch.ones(2)
+    with told_once(
+        HERE + f".* 3 times, the last time for another number: argument 1, of which .*:{line} uses more than"
+    ):
+        for i in range(6):
+            close(fast(x, i), step(x, i))
+
+
+def test_the_object_that_is_another_is_named() -> None:
+    class Scale:
+        def __init__(self, k: float) -> None:
+            self.k = k
+
+        def by(self, x: Any) -> Any:
+            return x * self.k
+
+    fast, x = compile(Scale.by, recompile_limit=3), torch.ones(2)
+    with pytest.warns(CompileWarning, match="another object as argument 0, a Scale") as told:  # noqa: PT031
+        for i in range(6):
+            close(fast(Scale(i), x), x * i)
+    assert len(told) == 2  # that it is recorded again, and that it is no longer
+
+
+def test_a_model_of_the_packages_own_code_is_called_by_its_name() -> None:
+    model = compile(torch.nn.Sequential(torch.nn.Linear(2, 2)))
+    with told_once(": Sequential: the result still needs its history"):
+        model(torch.ones(1, 2))

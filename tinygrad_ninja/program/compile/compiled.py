@@ -24,7 +24,7 @@ from .first_call import FirstCall, beginning
 from .kept import Kept
 from .recording.capture import Captured, Recording
 from .recording.checks import CheckError
-from .recording.signature import as_tensor, flat, is_container, signature
+from .recording.signature import as_tensor, difference, flat, is_container, signature
 from .recording.symbols import Source
 from .refusals import UnsupportedError, warn
 from .step import Step
@@ -34,7 +34,7 @@ _SETTLING = 3
 """How many calls may change Python's state before the function is given up."""
 _RAISING = 8
 """How many calls in a row may raise while they are recorded before the function is given up."""
-_NUMBER = "another number among the arguments, or another learning rate"
+_NUMBER = "another number"
 _APART = "other containers among the arguments, whose elements are arguments from now on"
 _PLACED = re.compile(r"\S+:\d+: ")
 _EAGERLY = object()  # in place of a result: eager code has to compute it
@@ -110,7 +110,8 @@ class Compiled:
         self._fn, self._fullgraph, self._limit = fn, fullgraph, limit
         self._backend = backend
         self._kept: dict[Any, list[Kept]] = {}
-        self._by_value: set[Source] = set()  # the numbers of which more is used than arithmetic
+        # The numbers of which more is used than arithmetic, each with the line that does.
+        self._by_value: dict[Source, str] = {}
         self._count = self._unsettled = self._raised = 0
         self._apart = False  # whether containers among the arguments are seen as their elements
         self._told = False  # that it is recorded again
@@ -249,16 +250,21 @@ class Compiled:
         """Return, in words, why no recording fits, and the numbers that are others than in one. changed: what
         a step found changed."""
         others: set[Source] = set()
-        reason = changed or "arguments of other shapes, dtypes or types"
+        reason = changed or difference(key, next(reversed(self._kept), None))
         for kept in self._kept.get(key, ()):
             if kept.holds() and kept.given and kept.swapped(values):
                 reason = "a Tensor that is an argument and found elsewhere too, or no longer"
             elif kept.holds():
                 others.update(kept.others(values))
-                reason = changed or _NUMBER
+                reason = changed or f"{_NUMBER}: {' and '.join(map(self._used, kept.others(values)))}"
             else:
                 reason = kept.world.difference()
         return reason, others
+
+    def _used(self, number: Source) -> str:
+        """Return what to call a number, and which line uses more of it than arithmetic, if one does."""
+        line = self._by_value.get(number)
+        return f"{number.name}, of which {line} uses more than arithmetic" if line else number.name
 
     def _takes_apart(self, key: Any, values: tuple[Any, ...]) -> bool:
         """Return whether the containers among the arguments are seen as their elements from now on: those
@@ -286,7 +292,7 @@ class Compiled:
             self._give_up(call.reason)
             return _EAGERLY
         try:
-            result = call.run(symbolic - self._by_value, self._fullgraph)
+            result = call.run(symbolic.difference(self._by_value), self._fullgraph)
         except Exception as error:
             self._raised += 1
             if self._raised == _RAISING and not self._fullgraph:
@@ -318,7 +324,8 @@ class Compiled:
         except RecursionError as error:
             self._give_up("it computes in chains that are too deep to be compiled", error)
             return
-        if self._count and reason not in (_NUMBER, _APART) and not self._told:
+        usual = reason == _APART or reason.startswith(_NUMBER)
+        if self._count and not usual and not self._told:
             self._told = True
             warn(f"{self._name} is recorded again, for {reason}; at most {self._limit} recordings are kept")
         self._count += 1
@@ -356,8 +363,9 @@ class Compiled:
 
     def _give_up(self, why: str, error: Exception | None = None) -> None:
         """Run eager code from now on, and warn why. Raise the error instead where fullgraph was asked for."""
+        begins = f"{beginning(self._fn)}: "
         if not _PLACED.match(why):
-            why = f"{beginning(self._fn)}: {why}"
+            why = begins + why.removeprefix(begins)
         if self._fullgraph:
             raise UnsupportedError(why) from error
         self._eager = why

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ...engine.callers import place
+from ...engine.callers import PACKAGE, place
 from ...engine.tensor import Tensor
 from ..instructions import Var
 from .guards.trusted import a, is_constant
@@ -23,9 +23,10 @@ from .value_step import ValueStep
 
 
 def beginning(fn: Any) -> str:
-    """Return the line at which a function begins, as "file:line"; its name, where there is none."""
+    """Return the line at which a function begins, as "file:line"; its name, where it has none of the
+    reader's."""
     code = code_of(fn)
-    if code is None:
+    if code is None or code.co_filename.startswith(PACKAGE):
         return str(getattr(fn, "__name__", type(fn).__name__))
     return place(code.co_filename, code.co_firstlineno)
 
@@ -35,7 +36,9 @@ class FirstCall:
 
     world: what the function reads besides; numbers: those that a recording depends on, with their sources;
     conditions: what comparisons with other numbers gave; by_value: the numbers of which more is used than
-    arithmetic. reason: why it can't be compiled; changed: what the function itself has changed of what it
+    arithmetic, each with the line that does.
+
+    reason: why it can't be compiled; changed: what the function itself has changed of what it
     reads, and the line.
     """
 
@@ -56,7 +59,7 @@ class FirstCall:
         ]
         self.numbers += _rates(self.world)
         self.conditions: list[Condition] = []
-        self.by_value: set[Source] = set()
+        self.by_value: dict[Source, str] = {}
         self.arguments: dict[int, Tensor] = {}
         self.captured: Captured | Callable[[], ValueStep] | None = None
 
@@ -149,8 +152,8 @@ class FirstCall:
         if captured is not None:
             captured.names = _names(recording.tape)
             captured.reached = {*self.world.tensors}
-            read_anew = {number.source for number in captured.numbers} - recording.symbols.turned_back
             self.by_value = recording.symbols.turned_back
+            read_anew = {number.source for number in captured.numbers}.difference(self.by_value)
             self.numbers = [(source, number) for source, number in self.numbers if source not in read_anew]
             self.conditions = [c for c in recording.symbols.conditions if c.source in read_anew]
             self.captured = captured

@@ -14,7 +14,7 @@ from ....engine.tensor import Tensor, wrap
 from ....nn.module import Parameter
 from ....rng.generator import Generator
 from ....rng.torch_generator import TorchGenerator
-from ..guards.trusted import is_ours
+from ..guards.trusted import a, is_ours
 from .shapes import is_torch
 from .symbols import NUMBERS
 
@@ -65,6 +65,15 @@ def signature(args: tuple[Any, ...], kwargs: dict[str, Any], apart: bool) -> Any
         return kinds
     met: dict[int, int] = {}
     return (*[_kind(value, DEPTH, met) for value in (*args, *kwargs.values())], *kwargs)
+
+
+def difference(key: Any, before: Any) -> str:
+    """Return, in words, in what the arguments of one signature are others than those of another."""
+    if isinstance(key, tuple) and isinstance(before, tuple) and len(key) == len(before):
+        for i, (now, was) in enumerate(zip(key, before, strict=True)):
+            if isinstance(now, _Same) and isinstance(was, _Same) and now != was:
+                return f"another object as argument {i}, {a(type(now.thing))}"
+    return "arguments of other shapes, dtypes or types"
 
 
 def _kind(value: Any, depth: int = 0, met: dict[int, int] | None = None, inner: bool = False) -> Any:

@@ -21,6 +21,7 @@ import numpy as np
 from ....engine.tensor import Tensor
 from ....ops import Operation, elementwise, rounding
 from ...instructions import Var
+from ...trace import source
 from .recorded import Recorded
 from .tape import StepTape
 
@@ -85,13 +86,14 @@ def same(a: Any, b: Any) -> bool:
 
 
 class Symbols:
-    """The numbers of a recording that are Symbols; turned_back: those that are guards by value after all."""
+    """The numbers of a recording that are Symbols; turned_back: those that are guards by value after all,
+    each with the reader's line that uses more of it than arithmetic."""
 
     def __init__(self, tape: StepTape) -> None:
         self.tape = tape
         self.numbers: list[Number] = []
         self.conditions: list[Condition] = []
-        self.turned_back: set[Source] = set()
+        self.turned_back: dict[Source, str] = {}
         self.known: list[Symbol] = []
 
     def symbol(self, source: Source, value: Any) -> Any:
@@ -245,7 +247,8 @@ class Symbol:
 
     def settle(self) -> Any:
         """Return the number itself. It is a guard by value from here on."""
-        self._symbols.turned_back |= self._sources
+        turned_back = self._symbols.turned_back
+        turned_back |= {x: source() for x in self._sources if x not in turned_back}
         return self._value
 
     def _decided(self, compare: Callable[[Any, Any], Any], other: Any) -> bool:
