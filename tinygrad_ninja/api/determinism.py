@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 
 from ..arrays.torch_library import import_torch, loaded_torch
+from .register import setting
 
 _mode = False
 
@@ -39,6 +40,7 @@ _PRECISIONS = ("highest", "high", "medium")
 _precision = "highest"
 
 
+@setting
 def set_float32_matmul_precision(precision: str) -> None:
     """Let a GPU round the factors of float32 products: "highest" not at all, "high" and "medium" to fewer
     bits, which is faster.
@@ -60,6 +62,7 @@ def set_float32_matmul_precision(precision: str) -> None:
     torch.set_float32_matmul_precision(precision)
 
 
+@setting
 def get_float32_matmul_precision() -> str:
     """Return the precision that was set last, here or in PyTorch."""
     torch = loaded_torch()

@@ -122,6 +122,7 @@ class Generator:
         """Restart the stream from a seed that the operating system draws, and return that seed."""
         return self.manual_seed(int.from_bytes(os.urandom(8), "little")).initial_seed()
 
+    @observed
     def initial_seed(self) -> int:
         """Return the seed that the stream started from, in [0, 2**64)."""
         return self._seed

@@ -42,6 +42,7 @@ class TorchGenerator(Generator):
         """Restart the stream from a seed that PyTorch draws, and return that seed."""
         return int(self._generator.seed())
 
+    @observed
     def initial_seed(self) -> int:
         """Return the seed that the stream started from."""
         return int(self._generator.initial_seed())

@@ -82,7 +82,6 @@ PURE = words("""
 """)
 """Modules of Python's of which every function and class is taken as it is, and single classes."""
 
-_OURS = __name__.partition(".")[0]
 _DRAWN = "draws random numbers that compiled code can't draw", "draw them with torch.rand and its like"
 _CLOCK = "tells the time", "give it as an argument"
 _EFFECT = "has an effect that compiled code would not have", "call it outside"
@@ -92,12 +91,6 @@ _THREADS = "depends on other threads", "use it outside"
 _TORCH = "is PyTorch's own", "use this package's"
 _CHANGING = "gives something else every time", "give what it gives as an argument"
 _NATIVE = "is native code that can't be followed", "call it outside"
-
-
-def _own(names: str) -> str:
-    """Return the full names of modules and functions of this package."""
-    return " ".join(f"{_OURS}.{name}" for name in names.split())
-
 
 REFUSED: dict[str, tuple[str, str]] = {
     module: reason
@@ -120,25 +113,15 @@ REFUSED: dict[str, tuple[str, str]] = {
         ("decimal.getcontext decimal.setcontext decimal.localcontext", _HIDDEN),
         ("statistics.kde_random", _DRAWN),
         ("contextlib.redirect_stdout contextlib.redirect_stderr contextlib.chdir", _EFFECT),
-        *((_own(names), reason) for names, reason in (
-            ("rng.draws.initial_seed api.threads.get_num_threads", _HIDDEN),
-            ("api.determinism.get_float32_matmul_precision", _HIDDEN),
-            ("rng.draws.seed", _CHANGING),
-            ("api.threads.set_num_threads api.determinism.set_float32_matmul_precision", _EFFECT),
-            ("api.printing.set_printoptions arrays.dtypes.set_default_dtype", _EFFECT),
-            ("api.determinism.use_deterministic_algorithms", _EFFECT),
-            ("utils.saving", _OUTSIDE),
-        )),
     )
     for module in words(modules)
-}  # fmt: skip
+}
 """Modules whose functions and objects are refused, and single functions: why, and what to do instead."""
 
 REFUSED_NAMES = {
     name: reason
     for names, reason in (
         ("__subclasses__ __globals__ __annotations__ f_locals f_back f_globals f_builtins", _HIDDEN),
-        ("initial_seed", _HIDDEN),
         ("tofile", _EFFECT),
     )
     for name in words(names)
@@ -185,6 +168,7 @@ _BASES: frozenset[type] = frozenset(
     | {x for x in vars(builtins).values() if isinstance(x, type) and issubclass(x, BaseException)}
 )  # fmt: skip
 """Classes in C whose instances' contents are looked at where a Python class derives from them."""
+_OURS = __name__.partition(".")[0]
 
 
 def read(x: Any, name: str, default: Any) -> Any:

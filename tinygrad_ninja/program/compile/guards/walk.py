@@ -215,11 +215,11 @@ class Walk:
 
     def _function(self, x: types.FunctionType, way: Way) -> None:
         code, known = x.__code__, is_ours(x) or is_pure(x)
-        reason = None if is_pure(x) else reason_against(x)
-        if reason is not None:
-            refuse(way, *reason)
         if known and not wraps_another(x):
             return
+        reason = None if known else reason_against(x)
+        if reason is not None:
+            refuse(way, *reason)
         through = (way.through or way) if way.code is not None and is_of_python(code) else None
 
         def way_to(label: str, name: str) -> Way:
