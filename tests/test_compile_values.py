@@ -146,7 +146,7 @@ def test_what_is_not_compiled_says_so() -> None:
     with pytest.raises(UnsupportedError, match=rf"test_compile_values.py:{line}: a branch on data"):
         compile(branches, fullgraph=True)()
     with pytest.raises(UnsupportedError, match="Values are compiled to C only"):
-        compile(lambda: x * 2, fullgraph=True, backend="numpy")()
+        compile(lambda: (x * 2).data, fullgraph=True, backend="numpy")()
     step = compile(keeps)
     with pytest.warns(CompileWarning, match="keeps runs as eager code"):  # noqa: PT031 - the third time
         for _ in range(3):

@@ -71,7 +71,7 @@ def sign(x: float) -> float:
 
 
 def maximum(x: float, y: float) -> float:
-    return float(x if x >= y or x != x else y)
+    return float(x if x > y or x != x else y)  # of two zeros y, as NumPy's and C's
 
 
 def minimum(x: float, y: float) -> float:

@@ -11,7 +11,7 @@ from ...engine.callers import PACKAGE, place
 from ...engine.tensor import Tensor
 from ..instructions import Var
 from .guards.trusted import a, is_constant
-from .guards.world import World, code_of
+from .guards.world import VALUES_ALONE, World, code_of
 from .recording.capture import Captured, Recording
 from .recording.signature import DEPTH, Leaf, rebuilt
 from .recording.symbols import MOST, NUMBERS, Condition, Source, leave_numbers, number_of, same
@@ -83,6 +83,8 @@ class FirstCall:
         for leaf in self._leaves:
             if leaf.tensor is not None and not leaf.tensor.is_leaf:
                 return f"{leaf.name} has a history of its own; detach() it"
+            if self.world.values and isinstance(leaf.value, Tensor):
+                return f"{leaf.name} is a Tensor, and {VALUES_ALONE}"
             if leaf.tensor is not None and leaf.tensor.edge is not None and leaf.tensor.edge.hooks:
                 return f"{leaf.name} has hooks of its own; register them inside the function"
         return ""
@@ -143,7 +145,7 @@ class FirstCall:
             except Exception as error:
                 error.args = tuple(map(number_of, error.args))
                 recording.leave_rates()
-                leave_numbers(recording.symbols)
+                leave_numbers(recording.symbols.known, number_of)
                 raise
             recording.tape.line = beginning(self._fn)
             tree = self._look_at(result, recording.tape)
@@ -181,10 +183,13 @@ class FirstCall:
 
     def _on_values(self, symbolic: set[Source], at_once: bool) -> Any:
         recording = ValueRecording(at_once)
-        with recording:
-            result = self._call([recording.argument(i, value) for i, value in enumerate(self._values)])
-            outputs = recording.outputs(result)
-            changed = [] if recording.tape.reason else recording.numbers_changed()
+        try:
+            with recording:
+                result = self._call([recording.argument(i, value) for i, value in enumerate(self._values)])
+                outputs = recording.outputs(result)
+                changed = [] if recording.tape.reason else recording.numbers_changed()
+        finally:
+            leave_numbers(recording.tape.left(), value_of)
         self.reason = recording.tape.reason
         self.numbers = []
         self.captured = lambda: ValueStep(recording, changed, outputs)

@@ -31,11 +31,12 @@ def placed(what: str) -> str:
     return f"{source() or 'the compiled function'}: {what}"
 
 
-def read_out_message(how: str) -> str:
-    """Return the error text for a value that is read out."""
+def read_out_message(how: str, kind: str = "Tensor") -> str:
+    """Return the error text for a value that is read out of a Tensor, or of a Value."""
+    instead = "keep it a Tensor (torch.where)" if kind == "Tensor" else "keep to its own operations"
     return (
-        f"{how} reads a value out of a Tensor, and what follows would hold for this one value only; return "
-        f"the Tensor and read it outside, or keep it a Tensor (torch.where)"
+        f"{how} reads a value out of a {kind}, and what follows would hold for this one value only; return "
+        f"the {kind} and read it outside, or {instead}"
     )
 
 

@@ -22,12 +22,16 @@ def mapped(result: Any, convert: Callable[[Any], Any], anew: bool = True) -> Any
     ones of these, also where nothing in them changes."""
     if not is_container(result):
         return convert(result)
-    elements = [*result.values()] if isinstance(result, dict) else result
-    parts = [mapped(value, convert, anew) for value in elements]
-    if not anew and all(map(is_, parts, elements)):
-        return result
     if isinstance(result, dict):
-        return type(result)(zip(result, parts, strict=True))
+        # A key may be a stand-in only in a result that is handed out as it is.
+        keys = [*result] if anew else [mapped(key, convert, anew) for key in result]
+        values = [mapped(value, convert, anew) for value in result.values()]
+        if not anew and all(map(is_, (*keys, *values), (*result, *result.values()))):
+            return result
+        return type(result)(zip(keys, values, strict=True))
+    parts = [mapped(value, convert, anew) for value in result]
+    if not anew and all(map(is_, parts, result)):
+        return result
     if hasattr(result, "_fields"):  # whose class may have a constructor of its own
         return tuple.__new__(type(result), parts)
     return type(result)(parts)

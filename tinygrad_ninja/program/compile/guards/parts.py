@@ -105,15 +105,24 @@ def _is_tensor_class(kind: type) -> bool:
     return issubclass(kind, Tensor) and is_ours(kind)
 
 
-class Methods(dict[str, Any]):
-    """The public methods of a class of this package, with those that it inherits, as they are now."""
+class Members(dict[str, Any]):
+    """What code reads as attributes of an object, as they are now, where no mapping of the object's has
+    them."""
 
-    def __init__(self, kind: type) -> None:
-        self.kind = kind
-        for base in kind.__mro__:
-            for name, value in vars(base).items():
-                if isinstance(value, types.FunctionType) and not name.startswith("_"):
-                    self.setdefault(name, getattr(kind, name))
+    def __init__(self, owner: Any, held: dict[str, Any]) -> None:
+        super().__init__(held)
+        self.owner = owner
+
+
+def methods(kind: type) -> Members:
+    """Return the public methods of a class of this package, with those that it inherits."""
+    names = dict.fromkeys(
+        name
+        for base in kind.__mro__
+        for name, value in vars(base).items()
+        if isinstance(value, types.FunctionType) and not name.startswith("_")
+    )
+    return Members(kind, {name: getattr(kind, name) for name in names})
 
 
 def put_into(kind: type) -> Iterator[str]:

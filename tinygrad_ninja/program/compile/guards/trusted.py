@@ -32,6 +32,7 @@ import numpy as np
 from ....arrays.dtypes import dtype
 from ....engine.attributes import Size, device
 from ....engine.callers import PACKAGE
+from ....engine.tensor import Tensor
 from ....engine.value import Value
 from ....rng.generator import Generator
 
@@ -169,6 +170,8 @@ _BASES: frozenset[type] = frozenset(
 )  # fmt: skip
 """Classes in C whose instances' contents are looked at where a Python class derives from them."""
 _OURS = __name__.partition(".")[0]
+_FOR_ARRAYS = words("api nn rng")
+"""The folders of this package whose functions compute with Tensors."""
 
 
 def read(x: Any, name: str, default: Any) -> Any:
@@ -192,6 +195,20 @@ def is_library(x: types.ModuleType) -> bool:
     """Return whether a module is this package's, Python's, NumPy's or PyTorch's, to which nobody adds."""
     top = x.__name__.partition(".")[0]
     return is_ours(x) or top in ("numpy", "torch") or top in sys.stdlib_module_names - {"__main__"}
+
+
+def is_for_arrays(x: Any) -> bool:
+    """Return whether an object is a Tensor, or computes with arrays: a function of NumPy's or of this
+    package's."""
+    if isinstance(x, Tensor) or (isinstance(x, type) and issubclass(x, Tensor)):
+        return True
+    if callable(x) and type(x).__module__.partition(".")[0] == "numpy":
+        return True
+    if not isinstance(x, (types.FunctionType, types.BuiltinFunctionType)):
+        return False
+    module = module_of(x)
+    ours = module.removeprefix(f"{_OURS}.")
+    return _is_in(module, "numpy") or (ours != "api.missing" and ours.partition(".")[0] in _FOR_ARRAYS)
 
 
 def is_module_ours(name: str) -> bool:

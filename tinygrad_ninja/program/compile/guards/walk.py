@@ -31,11 +31,12 @@ from .named import NamedAttributes
 from .parts import (
     DESCRIPTORS,
     PARTS,
-    Methods,
+    Members,
     attributes_of,
     decimal_context,
     is_native_function,
     is_protocol,
+    methods,
     owner_of,
     parts_of_constant,
     put_into,
@@ -51,6 +52,7 @@ from .trusted import (
     a,
     is_constant,
     is_dynamic,
+    is_for_arrays,
     is_library,
     is_ours,
     is_pure,
@@ -83,7 +85,7 @@ class Walk:
         self.optimizers: list[Optimizer] = []
         self.generators: list[Generator] = []
         self.modules: list[Module] = []
-        self.values = self.ufuncs = False
+        self.values = self.arrays = False
         self._array_way: Way | None = None
         kinds: tuple[type, ...] = (View, Parameter, Tensor)  # which no code names that uses a Tensor
         self._put_into = {*kinds}
@@ -122,7 +124,7 @@ class Walk:
     def reach(self, x: Any, way: Way, read_as: str = "") -> None:
         """Walk to an object later, where there is anything to compare. read_as: the name by which code reads
         it, if any."""
-        self.ufuncs |= isinstance(x, np.ufunc)
+        self.arrays |= is_for_arrays(x)
         if is_constant(x):
             self._note_methods(x, way)
             if isinstance(x, (attrgetter, methodcaller)):
@@ -165,7 +167,8 @@ class Walk:
         elif isinstance(x, MEMORY):
             if isinstance(x, Generator):
                 self.generators.append(x)
-            self.values |= isinstance(x, Value)
+            else:
+                self._value(x, way)
         elif isinstance(x, np.ndarray):
             self.contents.array(x, way)
             self._array_way = way
@@ -197,6 +200,14 @@ class Walk:
             self._object(x, way)
         if len(self.watched) > MOST:
             self.contents.refuse_many()
+
+    def _value(self, x: Value, way: Way) -> None:
+        """Watch of a Value what is no number."""
+        self.values = True
+        self._named.offer(x, Members(x, {"label": x.label}), way)
+        if type(x) is not Value:
+            self.watched.add(Form.IS, x, "type({})", type(x), way, "class")
+            self._waiting.append((type(x), way))
 
     def _object(self, x: Any, way: Way) -> None:
         reason = reason_against(x)
@@ -332,9 +343,9 @@ class Walk:
                 self._put_into.add(base)
                 self._named.offer(base, vars(base), way, among=put_into(base))
         if issubclass(x, Module) and x.forward is not Module.forward:
-            self._attribute(Methods(x), "forward", way)  # which no code names
+            self._attribute(methods(x), "forward", way)  # which no code names
         elif issubclass(x, (Optimizer, LRScheduler)):
-            self._named.offer(x, Methods(x), way)
+            self._named.offer(x, methods(x), way)
 
     def _instance(self, x: Any, way: Way) -> None:
         """Watch the class and the attributes of an object."""
@@ -385,8 +396,8 @@ class Walk:
 
     def _attribute(self, held: Any, name: str, way: Way) -> None:
         here = way if name in KINDS else way.to(f".{name}")
-        if isinstance(held, Methods):
-            self.watched.add(Form.IS, held.kind, f"{{}}.{name}", held[name], here)
+        if isinstance(held, Members):
+            self.watched.add(Form.IS, held.owner, f"{{}}.{name}", held[name], here)
         else:
             self.watched.item(held, name, here)
         self.reach(held[name], here)

@@ -20,6 +20,10 @@ from .modes import comparison, modes, told
 from .trusted import STRICT, is_ours, is_python_class
 from .walk import Walk
 
+VALUES_ALONE = (
+    "a step of Values is compiled alone, not with Tensors or NumPy's functions; use the Values' own functions"
+)
+
 
 class World:
     """The objects that a function can reach, as they are now.
@@ -57,10 +61,11 @@ class World:
         self.modules, self.optimizers, self.generators = walk.modules, walk.optimizers, walk.generators
         self.values, self.asks_for_types = walk.values, any(map(walk.names, STRICT))
         self.reaches = walk.has_reached
-        if self.values and walk.ufuncs and not self.refusal:
-            self.refusal = (
-                "it gives numbers to NumPy's functions, which are not compiled; use the Values' own"
-            )
+        if self.values and walk.arrays and not self.refusal:
+            self.refusal = VALUES_ALONE
+        asked = any(map(walk.names, STRICT - {"pow"}))  # which Values have themselves
+        if self.values and asked and not self.refusal:
+            self.refusal = "it asks for the class of numbers, which Values hold; that is not compiled"
 
     def difference(self) -> str:
         """Return, in words, what is different now; "" where nothing is."""

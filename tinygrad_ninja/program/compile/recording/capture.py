@@ -327,7 +327,7 @@ class Recording(Observer):
         ]
         returned = mapped(mapped(result, number_of), outputs.returned)
         self.leave_rates()
-        leave_numbers(self.symbols)
+        leave_numbers(self.symbols.known, number_of)
         if self.tape.closed:
             return None
         fixed = self.tape.fixed

@@ -105,25 +105,27 @@ class Symbols:
         return Symbol(self, value, self.tape.array(var), frozenset([source]), source)
 
 
-def leave_numbers(symbols: Symbols) -> None:
+def leave_numbers(known: list[Any], number_of: Callable[[Any], Any]) -> None:
     """Put numbers in the place of the Symbols that the step has kept: in lists, in dicts, which attributes
-    are too, in variables of closures, and in tuples that are in one of these."""
-    known = symbols.known
+    are too, in variables of closures, and in tuples that are in one of these. known: all Symbols that may be
+    there; number_of: gives the number of one of them, and anything else unchanged."""
     if not known:
         return
     holders = gc.get_referrers(*known)  # at once, since it looks through all objects that there are
     tuples = [holder for holder in holders if type(holder) is tuple]
-    settled: dict[int, Callable[[], Any]] = {id(inner): partial(_numbers, inner) for inner in tuples}
+    settled: dict[int, Callable[[], Any]] = {
+        id(inner): partial(_numbers, inner, number_of) for inner in tuples
+    }
     for outer in gc.get_referrers(*tuples) if tuples else ():
         if outer is not holders and outer is not tuples:
             _replace(outer, settled)
-    settled = {id(symbol): symbol.settle for symbol in known}
+    settled = {id(symbol): partial(number_of, symbol) for symbol in known}
     for holder in holders:
         if holder is not known:
             _replace(holder, settled)
 
 
-def _numbers(symbols: tuple[Any, ...]) -> tuple[Any, ...]:
+def _numbers(symbols: tuple[Any, ...], number_of: Callable[[Any], Any]) -> tuple[Any, ...]:
     return tuple(map(number_of, symbols))
 
 

@@ -8,6 +8,7 @@ reason, and the call goes on with floats.
 
 from __future__ import annotations
 
+import gc
 import operator
 from collections.abc import Callable
 from functools import partial
@@ -59,6 +60,10 @@ class Scalars:
         self.inputs += 1
         return Symbol(self, 4 * (self.inputs - 1) + INPUT, value)
 
+    def left(self) -> list[Symbol]:
+        """Return the Symbols that are still held somewhere."""
+        return [x for x in gc.get_objects() if type(x) is Symbol and x.tape is self]
+
     def code(self, x: Any) -> int:
         """Return the code of an operand; a number gets one of its own wherever it stands."""
         if type(x) is Symbol:
@@ -98,9 +103,11 @@ def _operator(operation: Operation, swapped: bool = False) -> Callable[[Symbol, 
     """Return the method that records an operation."""
 
     def call(self: Symbol, other: Any) -> Any:
-        if not isinstance(other, (Real, np.bool)):
+        if isinstance(other, Value):
             return NotImplemented
         pair = (other, self) if swapped else (self, other)
+        if not isinstance(other, (Real, np.bool)):  # what is not recorded, such as an array
+            self.read_out(operation.name)
         never_raises = operation is ops.div and type(pair[1]) is not Symbol and pair[1] != 0
         raising = operation in (ops.div, ops.pow) and not never_raises
         if raising and not _getframe(1).f_code.co_filename.startswith(PACKAGE):
@@ -148,7 +155,7 @@ class Symbol:
 
     def read_out(self, how: str) -> Any:
         """Return the number, on which what follows depends."""
-        self.tape.stop(read_out_message(how))
+        self.tape.stop(read_out_message(how, "Value"))
         return self.value
 
     __add__, __radd__ = _operator(ops.add), _operator(ops.add, True)
@@ -159,6 +166,9 @@ class Symbol:
     __eq__, __ne__ = _operator(comparison.eq), _operator(comparison.ne)
     __lt__, __le__ = _operator(comparison.lt), _operator(comparison.le)
     __gt__, __ge__ = _operator(comparison.gt), _operator(comparison.ge)
+
+    def __pos__(self) -> Any:
+        return self
 
     def __neg__(self) -> Any:
         return self.tape.apply(ops.neg, self)
@@ -184,6 +194,7 @@ class Symbol:
         return np.array(self.read_out("numpy.array()"), dtype)
 
     __float__, __int__, __index__ = map(_elsewhere, ("__float__", "__int__", "__index__"))
+    __divmod__, __rdivmod__ = _elsewhere("__divmod__"), _elsewhere("__rdivmod__")
     __str__, __repr__, __format__ = map(_elsewhere, ("__str__", "__repr__", "__format__"))
     __round__, __floor__, __ceil__, __trunc__ = map(
         _elsewhere, ("__round__", "__floor__", "__ceil__", "__trunc__")
@@ -307,8 +318,14 @@ class ValueRecording(Observer):
 
         def convert(x: Any) -> Any:
             if isinstance(x, Value):
-                numbers = map(self.number, (x._data, x._grad))
-                return Output(Value, *(number.code for number in numbers)) if x in self._own else x
+                if x in self._own and x.edges and type(x._grad) is float and not x._grad:  # no backward yet
+                    self.tape.stop(
+                        "the result still needs its history; call backward() inside the function, or return "
+                        "its data"
+                    )
+                if self.tape.reason or x not in self._own:
+                    return x
+                return Output(Value, *(self.number(number).code for number in (x._data, x._grad)))
             if type(x) is Symbol:
                 return Output(type(x.value), x.code)
             if not (x is None or isinstance(x, (bool, int, float, str))):

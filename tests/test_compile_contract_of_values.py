@@ -1,0 +1,173 @@
+"""Steps of Values: compiled they answer as eager code does, or say that they run as eager code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from contract import compiled, refused
+
+import tinygrad_ninja as torch
+from tinygrad_ninja import Value
+
+W = torch.ones(2)
+
+WITH_ARRAYS: dict[str, Callable[[Any], Any]] = {
+    "tensor": lambda a: torch.tensor(a.data),
+    "tensor of a list": lambda a: torch.tensor([[a.data, 1.0]]),
+    "full": lambda a: torch.full((2,), a.data),
+    "Tensor's operator": lambda a: W * a.data,
+    "Tensor's method": lambda a: W.mul(a.data),
+    "where": lambda a: torch.where(W > 0, W, a.data),
+    "a NumPy function": lambda a: np.mean([a.data, 3.0]),
+    "np.array": lambda a: np.array([a.data]),
+}
+"""Numbers of Values given to what knows none of their stand-ins."""
+
+READ_OUT: dict[str, Callable[[Any], Any]] = {
+    "complex": lambda a: (a.data + 1j).imag,
+    "divmod": lambda a: divmod(a.data, 2),
+    "key": lambda a: {a.data: 1},
+    "a list that is kept": lambda a: [str(a.data)],
+    "branch": lambda a: 1.0 if a.data > 1 else 2.0,
+}
+
+
+def compiled_to_c(scenario: Any) -> Callable[[], None]:
+    """Return a test: the scenario goes as with eager code, and its functions are compiled; to C, for there is
+    no other backend for Values."""
+    check = compiled(scenario)
+
+    def test() -> None:
+        check()
+
+    return test
+
+
+def counted(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def scenario(C: Any) -> Any:
+        a = Value(2.0)
+        step = C(lambda: f(a))
+        for number in (2.0, 3.0, -1.5):
+            a.data = number
+            yield step()
+
+    return scenario
+
+
+@pytest.mark.parametrize("name", WITH_ARRAYS)
+def test_numbers_given_to_arrays(name: str) -> None:
+    refused("a step of Values is compiled alone")(counted(WITH_ARRAYS[name]))()
+
+
+@pytest.mark.parametrize("name", READ_OUT)
+def test_numbers_that_are_read_out(name: str) -> None:
+    refused("reads a value out of a Value")(counted(READ_OUT[name]))()
+
+
+@refused("it asks for the class of numbers")
+def test_the_class_of_a_number(C: Any) -> Any:
+    a = Value(2.0)
+    step = C(lambda: type(a.data).__name__)
+    yield step(), step()
+
+
+@refused("is a Tensor, and a step of Values is compiled alone")
+def test_a_tensor_as_an_argument(C: Any) -> Any:
+    a = Value(2.0)
+    step = C(lambda x: x * a.data)
+    yield step(W), step(W)
+
+
+@compiled_to_c
+def test_a_plus_sign(C: Any) -> Any:
+    a = Value(2.0)
+    step = C(lambda: +a.data)
+    for number in (2.0, 3.0):
+        a.data = number
+        yield step()
+
+
+@compiled_to_c
+def test_relu_of_zeros(C: Any) -> Any:
+    a = Value(2.0)
+
+    def step() -> Any:
+        a.grad = 0.0
+        out = (a * 3).relu()
+        out.backward()
+        return out.data, a.grad
+
+    step = C(step)
+    for number in (2.0, 0.0, -0.0, float("nan"), float("inf"), -1.0):
+        a.data = number
+        yield step()
+
+
+@refused("the result still needs its history")
+def test_a_result_whose_backward_comes_later(C: Any) -> Any:
+    a = Value(2.0)
+    step = C(lambda: a * 3)
+    for _ in range(3):
+        out = step()
+        out.backward()
+        yield out.data, a.grad
+
+
+@compiled_to_c
+def test_a_label_that_the_step_reads_changes(C: Any) -> Any:
+    a = Value(2.0, label="ab")
+    step = C(lambda: (a * len(a.label)).data)
+    yield step()
+    a.label = "abcd"
+    yield step()
+
+
+@refused("it changes what it reads: .*label")
+def test_a_label_that_the_step_changes(C: Any) -> Any:
+    a = Value(2.0, label="x")
+
+    def step() -> Any:
+        a.label += "x"
+        return a.data
+
+    step = C(step)
+    for _ in range(5):
+        yield step(), a.label
+
+
+class Scaled(Value):
+    """A Value with a method of its own."""
+
+    def scaled(self) -> Any:
+        return self * 2
+
+
+@compiled_to_c
+def test_a_method_of_a_derived_class_is_replaced(C: Any) -> Any:
+    a, before = Scaled(2.0), Scaled.scaled
+    step = C(lambda: a.scaled().data)
+    yield step()
+    try:
+        Scaled.scaled = lambda self: self * 5  # type: ignore[method-assign]
+        yield step()
+    finally:
+        Scaled.scaled = before  # type: ignore[method-assign]
+
+
+@refused("it changes what it reads: .*'v'.. was")
+def test_numbers_that_are_kept_in_a_dict(C: Any) -> Any:
+    a, velocity = Value(2.0), {"v": 0.0}
+
+    def step() -> Any:
+        a.grad = 0.0
+        (a * a).backward()
+        velocity["v"] = 0.9 * velocity["v"] + a.grad
+        a.data -= 0.1 * velocity["v"]
+        return a.data
+
+    step = C(step)
+    for _ in range(5):
+        yield step(), dict(velocity), type(velocity["v"]).__name__
