@@ -14,6 +14,7 @@ import pprint
 import re
 import statistics
 import sys
+import tempfile
 import typing
 from pathlib import Path
 from typing import Any
@@ -209,6 +210,8 @@ SCALE = 2.0
 ARRAY = np.array([1.23456789])
 GENERATOR = torch.Generator()
 SEED_OF, THREADS = torch.initial_seed, torch.get_num_threads  # under names of the reader's own
+STATE = str(Path(tempfile.mkdtemp()) / "state.safetensors")
+torch.save({"w": torch.ones(3)}, STATE)
 NORMAL = statistics.NormalDist()
 HIDDEN: dict[str, Any] = {
     "__globals__": lambda x: x * scale.__globals__["SCALE"],
@@ -228,6 +231,8 @@ HIDDEN: dict[str, Any] = {
     "get_float32_matmul_precision": lambda x: x * len(torch.get_float32_matmul_precision()),
     "set_float32_matmul_precision": lambda x: (torch.set_float32_matmul_precision("highest"), x)[1],
     "set_printoptions": lambda x: (torch.set_printoptions(profile="default"), x)[1],
+    "load()": lambda x: x * torch.load(STATE)["w"],
+    "save()": lambda x: (torch.save({"w": x}, STATE), x)[1],
     "samples": lambda x: x * NORMAL.samples(1, seed=1)[0],
     "tofile": lambda x: (ARRAY.tofile(os.devnull), x)[1],
     "redirect_stdout": lambda x: (contextlib.redirect_stdout(None), x)[1],
@@ -257,6 +262,24 @@ def test_an_attribute_of_an_array_changes(C: Any) -> Any:
     for scale in (2.0, 3.0):
         array.scale = scale
         yield f(X)
+
+
+@compiled
+def test_the_class_of_a_learning_rate(C: Any) -> Any:
+    w = torch.nn.Parameter(torch.ones(3))
+    group = torch.optim.SGD([w], lr=1.0).param_groups[0]
+    f = C(lambda x: x * len(type(group["lr"]).__name__) * group["lr"])
+    for rate in (1.0, 0.5, 0.25, 2):
+        group["lr"] = rate
+        yield f(X)
+
+
+@compiled
+def test_a_number_is_a_key_of_the_result(C: Any) -> Any:
+    f = C(lambda x, k: {k: x * k})
+    for k in (1, 2, 3, 2):
+        result = f(X, k)
+        yield result, [type(key).__name__ for key in result]
 
 
 @compiled

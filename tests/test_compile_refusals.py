@@ -64,8 +64,8 @@ def test_arguments_that_are_new_at_every_call(kind: str) -> None:
 
 @AGAIN
 def test_a_value_as_an_argument() -> None:
-    step = compile(lambda v: v * 2 + 1)
-    assert [step(Value(i)).data for i in range(4)] == [1.0, 3.0, 5.0, 7.0]
+    step = compile(lambda v: (v * 2 + 1).data)
+    assert [step(Value(i)) for i in range(4)] == [1.0, 3.0, 5.0, 7.0]
 
 
 def test_what_is_told_by_its_value_is_compiled() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 
 from ..arrays.torch_library import import_torch, loaded_torch
-from .register import setting
+from .register import unreplayed
 
 _mode = False
 
@@ -40,7 +40,7 @@ _PRECISIONS = ("highest", "high", "medium")
 _precision = "highest"
 
 
-@setting
+@unreplayed
 def set_float32_matmul_precision(precision: str) -> None:
     """Let a GPU round the factors of float32 products: "highest" not at all, "high" and "medium" to fewer
     bits, which is faster.
@@ -62,7 +62,7 @@ def set_float32_matmul_precision(precision: str) -> None:
     torch.set_float32_matmul_precision(precision)
 
 
-@setting
+@unreplayed
 def get_float32_matmul_precision() -> str:
     """Return the precision that was set last, here or in PyTorch."""
     torch = loaded_torch()

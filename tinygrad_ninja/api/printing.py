@@ -11,7 +11,7 @@ import numpy as np
 
 from ..arrays import dtypes
 from ..engine.tensor import Tensor
-from .register import function, setting
+from .register import function, unreplayed
 
 _PROFILES: dict[str, dict[str, float]] = {
     "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
@@ -35,7 +35,7 @@ _OPTIONS = _Options()
 
 
 @function
-@setting
+@unreplayed
 def set_printoptions(
     precision: int | None = None,
     threshold: float | None = None,

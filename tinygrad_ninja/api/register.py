@@ -47,9 +47,9 @@ def method(f: _F) -> _F:
     return function(f)
 
 
-def setting(f: _F) -> _F:
-    """Let a function that reads or changes a setting of the process tell an observer, since what is replayed
-    later would do neither."""
+def unreplayed(f: _F) -> _F:
+    """Let a function that reads or changes what is outside of Tensors, such as a setting of the process, tell
+    an observer, since what is replayed later would do neither."""
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:

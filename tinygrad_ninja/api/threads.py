@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from .register import setting
+from .register import unreplayed
 
 
 def _available() -> int:
@@ -23,14 +23,14 @@ _count = _available()
 _forked = False
 
 
-@setting
+@unreplayed
 def get_num_threads() -> int:
     """Return the number of threads that large compiled steps run on: at first that of the processors that
     this process may use, or OMP_NUM_THREADS; in a forked process 1."""
     return _count
 
 
-@setting
+@unreplayed
 def set_num_threads(count: int) -> None:
     """Let large compiled steps run on `count` threads, also those that were compiled before. Their results
     have the same bits with any.

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, deserialize
 
 from ..api.creation import _finish
 from ..api.missing import refuse
+from ..api.register import unreplayed
 from ..api.weights import FileError, check_regular, widened, write
 from ..arrays.dispatch import namespace_of
 from ..arrays.dtypes import ALL, BY_NAME, bfloat16, dtype
@@ -37,6 +38,7 @@ _MAPPINGS = {"dict": dict, "OrderedDict": OrderedDict}
 _CONTAINERS: tuple[type, ...] = (list, *_SEQUENCES.values(), *_MAPPINGS.values())
 
 
+@unreplayed
 def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: Any = None) -> None:
     """Write a nest of dicts, lists and tuples of Tensors, numbers, strings, dtypes and None, for `load`.
 
@@ -61,6 +63,7 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: Any = Non
         raise AttributeError(f"expected 'f' to be a path or a file object with a write(), not {f!r}")
 
 
+@unreplayed
 def load(
     f: Any,
     map_location: Any = None,

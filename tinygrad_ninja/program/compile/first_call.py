@@ -134,7 +134,8 @@ class FirstCall:
         tensors = enumerate(leaf.tensor for leaf in self._leaves)
         self.arguments = {i: tensor for i, tensor in tensors if tensor is not None}
         given = [self.arguments.get(i, x) for i, x in enumerate(self._values)]
-        recording = Recording(at_once, [source for source in symbolic if source.group is not None])
+        rates = [] if self.world.asks_for_types else [x for x in symbolic if x.group is not None]
+        recording = Recording(at_once, rates)
         for source, number in self.numbers:
             if source in symbolic and self._takes_symbol(source, number):
                 given[source.place] = recording.symbols.symbol(source, number)
@@ -147,6 +148,7 @@ class FirstCall:
                 recording.leave_rates()
                 leave_numbers(recording.symbols.known, number_of)
                 raise
+            result = mapped(result, lambda x: x, anew=False, key_of=number_of)
             recording.tape.line = beginning(self._fn)
             tree = self._look_at(result, recording.tape)
             captured = recording.captured(result if tree else None, self.arguments.values())
@@ -193,7 +195,7 @@ class FirstCall:
         self.reason = recording.tape.reason
         self.numbers = []
         self.captured = lambda: ValueStep(recording, changed, outputs)
-        return mapped(result, value_of, anew=False)
+        return mapped(result, value_of, anew=False, key_of=value_of)
 
 
 def _handed_out(recording: Recording | None, x: Any) -> Any:

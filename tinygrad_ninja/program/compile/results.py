@@ -17,21 +17,23 @@ def is_container(x: Any) -> bool:
     return type(x) in _CONTAINERS or (isinstance(x, tuple) and hasattr(x, "_fields"))
 
 
-def mapped(result: Any, convert: Callable[[Any], Any], anew: bool = True) -> Any:
-    """Return the result, with `convert` applied to every leaf of its dicts, tuples and lists. anew: make new
-    ones of these, also where nothing in them changes."""
+def mapped(
+    result: Any,
+    convert: Callable[[Any], Any],
+    anew: bool = True,
+    key_of: Callable[[Any], Any] = lambda key: key,
+) -> Any:
+    """Return the result, with `convert` applied to every leaf of its dicts, tuples and lists, and `key_of` to
+    the keys of dicts. anew: make new ones of these, also where nothing in them changes."""
     if not is_container(result):
         return convert(result)
-    if isinstance(result, dict):
-        # A key may be a stand-in only in a result that is handed out as it is.
-        keys = [*result] if anew else [mapped(key, convert, anew) for key in result]
-        values = [mapped(value, convert, anew) for value in result.values()]
-        if not anew and all(map(is_, (*keys, *values), (*result, *result.values()))):
-            return result
-        return type(result)(zip(keys, values, strict=True))
-    parts = [mapped(value, convert, anew) for value in result]
-    if not anew and all(map(is_, parts, result)):
+    keys = [*map(key_of, result)] if isinstance(result, dict) else []
+    elements = [*result.values()] if isinstance(result, dict) else result
+    parts = [mapped(value, convert, anew, key_of) for value in elements]
+    if not anew and all(map(is_, parts, elements)) and all(map(is_, keys, result)):
         return result
+    if isinstance(result, dict):
+        return type(result)(zip(keys, parts, strict=True))
     if hasattr(result, "_fields"):  # whose class may have a constructor of its own
         return tuple.__new__(type(result), parts)
     return type(result)(parts)
