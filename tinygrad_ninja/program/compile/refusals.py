@@ -58,7 +58,8 @@ def uncompiled(instruction: Instruction) -> UnsupportedError:
     """Return the error of an operation for which there is neither a C expression nor a loop."""
     return UnsupportedError(
         f"{instruction.source or 'the step'}: the operation {instruction.operation.name} is not compiled: "
-        "its entry says no C, and its forward function calls nothing simpler"
+        "its entry says no C, and its forward function calls nothing simpler; call it outside, or compile "
+        'with backend="numpy"'
     )
 
 

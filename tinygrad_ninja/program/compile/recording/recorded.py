@@ -67,6 +67,14 @@ class Handle:
         self._var, self._version = var, self.memory.version
 
 
+def _taken_out(function: Any) -> str:
+    """Return why what calls a function of NumPy's is not compiled."""
+    return (
+        f"numpy.{function.__name__}, which is called here or by what is called here, takes a Tensor's values "
+        "out; use functions of Tensors that return Tensors"
+    )
+
+
 class Recorded(Traced):
     """A traced array that stands for real numbers.
 
@@ -112,9 +120,7 @@ class Recorded(Traced):
         inputs = tuple(getattr(x, "recorded_number", x) for x in inputs)
         if method != "__call__" or (options.keys() - {"out"}):
             if not all(x.is_known() for x in arrays):
-                tape.stop(
-                    f"numpy.{ufunc.__name__} takes a Tensor's values out; use the Tensor's own functions"
-                )
+                tape.stop(_taken_out(ufunc))
             return getattr(ufunc, method)(*map(real, inputs), **_substitute_options(options))
         entry = tape.entry(ufunc)
         (target,) = options.get("out", (None,))
@@ -138,9 +144,7 @@ class Recorded(Traced):
         ours = self.handle is not None and caller.startswith(__package__.split(".")[0])
         if ours and (function in _OF_SHAPES or not is_torch(self._held())):
             return super().__array_function__(function, types, args, kwargs)  # of shapes, and known values
-        self.tape.stop(
-            f"numpy.{function.__name__} takes a Tensor's values out; use the Tensor's own functions"
-        )
+        self.tape.stop(_taken_out(function))
         bare = substitute((tuple(args),), in_numpy)[0]
         return function(*bare, **{name: in_numpy(value) for name, value in kwargs.items()})
 
@@ -180,7 +184,7 @@ class Recorded(Traced):
         return bool(self.known("a branch on data"))
 
     def item(self, *args: Any) -> Any:
-        return self.known("item()").item(*args)
+        return self.known("item(), or what else asks for a Python number,").item(*args)
 
     def tolist(self) -> Any:
         return self.known("tolist()").tolist()
