@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from ....nn.module import Module
+from ....ops import elementwise
 from ..refusals import UnsupportedError
 from .code_names import Way
 from .modes import comparison, modes, told
@@ -63,7 +64,7 @@ class World:
         self.reaches = walk.has_reached
         if self.values and walk.arrays and not self.refusal:
             self.refusal = VALUES_ALONE
-        asked = any(map(walk.names, STRICT - {"pow"}))  # which Values have themselves
+        asked = any(map(walk.names, STRICT - {elementwise.pow.name}))  # which Values have themselves
         if self.values and asked and not self.refusal:
             self.refusal = "it asks for the class of numbers, which Values hold; that is not compiled"
 
