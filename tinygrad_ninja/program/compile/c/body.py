@@ -1,4 +1,4 @@
-"""The inside of a loop: variables as C expressions at an index."""
+"""What is computed at a point of a loop: variables as expressions at an index."""
 
 from __future__ import annotations
 
@@ -13,60 +13,20 @@ from ...instructions import Instruction, Var
 from ..lowering.entries import RESHAPES
 from ..recording.checks import divides
 from ..refusals import uncompiled
-from .buffers import Address, Buffer, Place, contiguous, loops
+from .buffers import contiguous, loops
+from .c_code import ZERO, Affine, Apply, Expression, Index, Literal, Load, Named, combined, counter
 from .plan import Storage
-from .scalars import c_type, common, converted, cost, expression, literal, power
-
-Index = tuple[str, ...]
-
-_NOBODY = Buffer("", np.dtype(np.int8), (), ())
+from .scalars import c_type, cast, common, converted, cost, expression, literal, power
 
 
 class Body:
-    """Lines of C that compute variables at indices, each value once.
+    """The variables of a step as C expressions, each of them made once for an index."""
 
-    loads: which elements were read, by buffer. A stored value that is read later is taken from the register.
-    copies: the names of rows on the stack, for what is read there. traps: whether something is computed that
-    is only safe for some numbers, such as a division of integers. work: about how many simple instructions
-    are computed.
-    """
-
-    def __init__(self, storage: Storage, copies: dict[tuple[Buffer, Place], str] | None = None) -> None:
+    def __init__(self, storage: Storage) -> None:
         self.storage = storage
-        self.lines: list[str] = []
-        self.loads: dict[Buffer, set[Place]] = {}
-        self.stored: dict[tuple[Buffer, Place], str] = {}
-        self.copies = copies or {}
-        self.traps = False
-        self.work = 0
-        self._computed_names: dict[tuple[Var, Index], str] = {}
+        self._elements: dict[tuple[Var, Index], Expression] = {}
 
-    def at(self, address: Address, index: Index) -> Place:
-        """Return the place of an element in its buffer."""
-        parts = zip(index, address.shape, address.strides, strict=True)
-        terms = tuple((i, step) for i, n, step in parts if i != "0" and n != 1 and step)
-        return Place(address.offset, terms)
-
-    def number(self, index: Index, shape: tuple[int, ...]) -> Place:
-        """Return the number of an element in a shape whose rows lie one after the other."""
-        return self.at(Address(_NOBODY, 0, shape, contiguous(shape)), index)
-
-    def load(self, address: Address, index: Index) -> str:
-        """Return the C expression that reads an element, or the name under which it was just stored."""
-        place = self.at(address, index)
-        known = self.stored.get((address.buffer, place))
-        if known is not None:
-            return known
-        self.loads.setdefault(address.buffer, set()).add(place)
-        return f"{self.copies.get((address.buffer, place), address.buffer.name)}[{place}]"
-
-    def store(self, address: Address, index: Index, text: str) -> None:
-        """Add the line that stores a value to an element."""
-        place = self.at(address, index)
-        self.lines.append(f"{address.buffer.name}[{place}] = {text};")
-        self.stored[address.buffer, place] = text
-
-    def value(self, x: Any, index: Index, dtype: np.dtype[Any]) -> str:
+    def value(self, x: Any, index: Index, dtype: np.dtype[Any]) -> Expression:
         """Return an operand at an index, in a dtype."""
         if not isinstance(x, Var):
             return literal(x, dtype)
@@ -74,42 +34,34 @@ class Body:
             return literal(x.number, dtype)
         return converted(self.element(x, index), x.dtype, dtype)
 
-    def element(self, var: Var, index: Index) -> str:
-        """Return the element of a variable at an index: what loads it, or the name of what was computed."""
+    def element(self, var: Var, index: Index) -> Expression:
+        """Return the element of a variable at an index: what loads it, or computes it."""
         if var.constant:
             return literal(var.number, var.dtype)
         address = self.storage.address(var)
         if address is not None:
-            return self.load(address, index)
-        if (var, index) not in self._computed_names:
-            text = self.computed(self.storage.by[var], index)
-            self._computed_names[var, index] = self.named(var, text)
-        return self._computed_names[var, index]
+            return Load(address.buffer, address.at(index))
+        return self.computed(var, index)
 
-    def variables(self) -> list[Var]:
-        """Return the variables that are computed and not loaded, in order."""
-        return [var for var, _ in self._computed_names]
+    def computed(self, var: Var, index: Index) -> Expression:
+        """Return the element of a variable as it is computed, whether it is kept in memory or not."""
+        if (var, index) not in self._elements:
+            instruction = self.storage.by[var]
+            work, traps = cost(instruction.operation, instruction.inputs), self._traps(instruction)
+            value = self._computed(instruction, index)
+            self._elements[var, index] = named(value, var.dtype, var, work, traps)
+        return self._elements[var, index]
 
-    def named(self, var: Var, text: str) -> str:
-        """Return the value as a constant of its own; what is a name or a number already stays as it is."""
-        if text.isidentifier() or text.replace(".", "").isdigit():
-            return text
-        name = f"v{len(self.lines)}"
-        note = f"  /* {var.name} */" if var.name else ""
-        self.lines.append(f"const {c_type(var.dtype)} {name} = {text};{note}")
-        return name
-
-    def broadcast(self, x: Any, index: Index, dtype: np.dtype[Any]) -> str:
+    def broadcast(self, x: Any, index: Index, dtype: np.dtype[Any]) -> Expression:
         """Return an operand at an index into the shape that it is broadcast to."""
         if not isinstance(x, Var):
             return self.value(x, index, dtype)
         mine = index[len(index) - len(x.shape) :]
-        return self.value(x, tuple("0" if n == 1 else i for i, n in zip(mine, x.shape, strict=True)), dtype)
+        return self.value(x, tuple(ZERO if n == 1 else i for i, n in zip(mine, x.shape, strict=True)), dtype)
 
-    def computed(self, instruction: Instruction, index: Index) -> str:
+    def _computed(self, instruction: Instruction, index: Index) -> Expression:
         """Return the expression of an instruction's output at an index. Raise UnsupportedError, which names
         the operation, where there is none."""
-        self.work += cost(instruction.operation, instruction.inputs)
         if instruction.operation in _WRITTEN:
             return _WRITTEN[instruction.operation](self, instruction, index)
         if instruction.operation.category is not Category.ELEMENTWISE or instruction.operation.c is None:
@@ -118,176 +70,169 @@ class Body:
 
     # -- elementwise -----------------------------------------------------------------------------------------
 
-    def _elementwise(self, instruction: Instruction, index: Index) -> str:
-        operation, inputs, out = instruction.operation, instruction.inputs, instruction.output.dtype
-        d = common([x.dtype if isinstance(x, Var) else x for x in inputs])
-        if operation.floating and d.kind != "f":
-            d = out
-        self.traps |= divides(operation, d)
-        args = [self.broadcast(x, index, d) for x in inputs]
+    def _traps(self, instruction: Instruction) -> bool:
+        """Return whether the processor may stop at what an instruction computes."""
+        return instruction.operation.category is Category.ELEMENTWISE and divides(
+            instruction.operation, _meeting(instruction)
+        )
+
+    def _elementwise(self, instruction: Instruction, index: Index) -> Expression:
+        operation, out, d = instruction.operation, instruction.output.dtype, _meeting(instruction)
+        args = [self.broadcast(x, index, d) for x in instruction.inputs]
         assert operation.c is not None
         if operation.c.repeats:
-            args = [self.name(text, d) for text in args]
-        text = expression(operation, args, d, self._parameters(instruction, index, d))
+            args = [named(x, d) for x in args]
+        result = expression(operation, args, d, self._parameters(instruction, index, d))
         if operation.predicate:
-            return text
+            return result
         narrow = out.kind != "b" and out.itemsize < 4
-        return f"({c_type(out)}){text}" if narrow or d != out else text
+        return cast(c_type(out), result) if narrow or d != out else result
 
-    def _parameters(self, instruction: Instruction, index: Index, d: np.dtype[Any]) -> dict[str, str]:
+    def _parameters(self, instruction: Instruction, index: Index, d: np.dtype[Any]) -> dict[str, Expression]:
         """Return the expressions of the parameters that are arrays, which are broadcast too, or numbers."""
-        texts = {}
+        parts: dict[str, Expression] = {}
         for name, x in zip(instruction.operation.parameters, instruction.parameters, strict=True):
             if isinstance(x, Var):
-                texts[name] = self.broadcast(x, index, x.dtype)
+                parts[name] = self.broadcast(x, index, x.dtype)
             elif isinstance(x, int | float | np.generic):
-                texts[name] = literal(x, d)
-        return texts
+                parts[name] = literal(x, d)
+        return parts
 
-    def _cast(self, instruction: Instruction, index: Index) -> str:
+    def _cast(self, instruction: Instruction, index: Index) -> Expression:
         (x,), out = instruction.inputs, instruction.output.dtype
         source = x.dtype if isinstance(x, Var) else np.dtype(type(x))
         return converted(self.broadcast(x, index, source), source, out)
 
-    def _where(self, instruction: Instruction, index: Index) -> str:
+    def _where(self, instruction: Instruction, index: Index) -> Expression:
         condition = self.broadcast(instruction.parameters[0], index, np.dtype(bool))
         out = instruction.output.dtype
-        args = [self._chosen(self.broadcast(x, index, out), out) for x in instruction.inputs]
+        args = [chosen(self.broadcast(x, index, out), out) for x in instruction.inputs]
         return expression(instruction.operation, args, out, {"condition": condition})
 
-    def _power(self, instruction: Instruction, index: Index) -> str:
+    def _power(self, instruction: Instruction, index: Index) -> Expression:
         x, exponent = instruction.inputs
         if isinstance(exponent, Var):
             return self._elementwise(instruction, index)
         d = common([x.dtype if isinstance(x, Var) else x, exponent])
-        base = self.name(self.broadcast(x, index, d), d)
+        base = named(self.broadcast(x, index, d), d)
         return power(base, exponent, d) or expression(instruction.operation, [base, literal(exponent, d)], d)
 
     # -- elements by their places ----------------------------------------------------------------------------
 
-    def _lower_triangle(self, instruction: Instruction, index: Index) -> str:
+    def _lower_triangle(self, instruction: Instruction, index: Index) -> Expression:
         return self._masked(instruction, index, "<=")
 
-    def _upper_triangle(self, instruction: Instruction, index: Index) -> str:
+    def _upper_triangle(self, instruction: Instruction, index: Index) -> Expression:
         return self._masked(instruction, index, ">=")
 
-    def _masked(self, instruction: Instruction, index: Index, sign: str) -> str:
-        inside = f"{index[-1]} - {index[-2]} {sign} {instruction.parameters[0]}"
+    def _masked(self, instruction: Instruction, index: Index, sign: str) -> Expression:
         out = instruction.output.dtype
-        return f"({inside} ? {self._chosen(self.broadcast(instruction.inputs[0], index, out), out)} : 0)"
+        distance = combined(0, ((index[-1], 1), (index[-2], -1)))
+        value = chosen(self.broadcast(instruction.inputs[0], index, out), out)
+        template = f"({{distance}} {sign} {instruction.parameters[0]} ? {{value}} : 0)"
+        return Apply(template, {"distance": distance, "value": value})
 
-    def _scatter(self, instruction: Instruction, index: Index) -> str:
+    def _scatter(self, instruction: Instruction, index: Index) -> Expression:
         """Return the element of a matrix of zeros with a single value in each row."""
         (row, column), (shape, key) = index, instruction.parameters
-        wanted = self.wrapped(key[1], (row,), shape[1])
-        out = instruction.output.dtype
-        value = self._chosen(self.broadcast(instruction.inputs[0], (row,), out), out)
-        return f"({column} == {wanted} ? {value} : 0)"
+        return self._single(instruction, column, self.wrapped(key[1], (row,), shape[1]), (row,))
 
-    def _scatter_along(self, instruction: Instruction, index: Index) -> str:
+    def _scatter_along(self, instruction: Instruction, index: Index) -> Expression:
         """Return the element of zeros with a single value in each line along the axis."""
         shape, axis, where = instruction.parameters
-        cut = tuple("0" if i == axis else counter for i, counter in enumerate(index))
-        wanted = self.wrapped(where, cut, shape[axis])
-        out = instruction.output.dtype
-        value = self._chosen(self.value(instruction.inputs[0], cut, out), out)
-        return f"({index[axis]} == {wanted} ? {value} : 0)"
+        cut = tuple(ZERO if i == axis else along for i, along in enumerate(index))
+        return self._single(instruction, index[axis], self.wrapped(where, cut, shape[axis]), cut)
 
-    def _gather(self, instruction: Instruction, index: Index) -> str:
+    def _single(self, instruction: Instruction, here: Affine, wanted: Affine, index: Index) -> Expression:
+        """Return the input's value at an index where it is wanted, and elsewhere 0."""
+        out = instruction.output.dtype
+        value = chosen(self.broadcast(instruction.inputs[0], index, out), out)
+        return Apply("({here} == {wanted} ? {value} : 0)", {"here": here, "wanted": wanted, "value": value})
+
+    def _gather(self, instruction: Instruction, index: Index) -> Expression:
         x, (axis, where) = _array(instruction), instruction.parameters
         there = self.wrapped(where, index, x.shape[axis])
-        return self.element(x, tuple(there if i == axis else counter for i, counter in enumerate(index)))
+        return self.element(x, tuple(there if i == axis else along for i, along in enumerate(index)))
 
-    def _index(self, instruction: Instruction, index: Index) -> str:
+    def _index(self, instruction: Instruction, index: Index) -> Expression:
         x = _array(instruction)
         return self.element(x, self.place(instruction.parameters[0], x.shape, index))
 
-    def _permute(self, instruction: Instruction, index: Index) -> str:
-        source = [""] * len(index)
-        for axis, counter in zip(instruction.parameters[0], index, strict=True):
-            source[axis] = counter
+    def _permute(self, instruction: Instruction, index: Index) -> Expression:
+        source = [ZERO] * len(index)
+        for axis, along in zip(instruction.parameters[0], index, strict=True):
+            source[axis] = along
         return self.element(_array(instruction), tuple(source))
 
-    def _expand(self, instruction: Instruction, index: Index) -> str:
+    def _expand(self, instruction: Instruction, index: Index) -> Expression:
         return self.broadcast(_array(instruction), index, instruction.output.dtype)
 
-    def _flip(self, instruction: Instruction, index: Index) -> str:
+    def _flip(self, instruction: Instruction, index: Index) -> Expression:
         x, (axes,) = _array(instruction), instruction.parameters
         return self.element(
-            x, tuple(f"({x.shape[i] - 1} - {at})" if i in axes else at for i, at in enumerate(index))
+            x,
+            tuple(
+                combined(x.shape[i] - 1, ((along, -1),)) if i in axes else along
+                for i, along in enumerate(index)
+            ),
         )
 
-    def _reshape(self, instruction: Instruction, index: Index) -> str:
+    def _reshape(self, instruction: Instruction, index: Index) -> Expression:
         x, shape = _array(instruction), instruction.output.shape
         if loops(x.shape) != loops(shape):
-            return self.element(x, self._renumbered(x.shape, shape, index))
-        moving = iter(counter for counter, n in zip(index, shape, strict=True) if n != 1)
-        return self.element(x, tuple("0" if n == 1 else next(moving) for n in x.shape))
-
-    def _renumbered(self, shape: tuple[int, ...], seen: tuple[int, ...], index: Index) -> Index:
-        """Return the index of an element in an array of `shape`, where it has `index` in the shape `seen`."""
-        number = self.number(index, seen)
-        steps = contiguous(shape)
-        return tuple(
-            "0" if n == 1 else f"(({number}) / {step} % {n})" for n, step in zip(shape, steps, strict=True)
-        )
-
-    def name(self, text: str, dtype: np.dtype[Any]) -> str:
-        """Return a name for an expression, which is of that dtype."""
-        return self.named(Var(np.zeros((), dtype)), text)
-
-    def _chosen(self, text: str, dtype: np.dtype[Any]) -> str:
-        """Return a name for a value that is chosen under a condition, so that it is read whether it is chosen
-        or not: gcc does not vectorize a loop in which memory is read under a condition."""
-        return self.name(text, dtype)
+            return self.element(x, _renumbered(x.shape, shape, index))
+        moving = iter(along for along, n in zip(index, shape, strict=True) if n != 1)
+        return self.element(x, tuple(ZERO if n == 1 else next(moving) for n in x.shape))
 
     # -- indices ---------------------------------------------------------------------------------------------
 
-    def wrapped(self, where: Any, index: Index, n: int) -> str:
+    def wrapped(self, where: Any, index: Index, n: int) -> Affine:
         """Return an index that is read from memory, was checked before, and may count from the end."""
-        text = self.name(f"(int32_t){self.value(where, index, np.dtype(np.int64))}", np.dtype(np.int32))
-        never = where in self.storage.positive or not isinstance(where, Var)
-        return text if never else f"({text} < 0 ? {text} + {n} : {text})"
+        read = named(cast("int32_t", self.value(where, index, np.dtype(np.int64))), np.dtype(np.int32))
+        if where in self.storage.positive or not isinstance(where, Var):
+            return counter(read)
+        return counter(Apply("({read} < 0 ? {read} + {n} : {read})", {"read": read, "n": n}))
 
     def place(self, key: tuple[Any, ...], shape: tuple[int, ...], index: Index) -> Index:
         """Return the index in an array of `shape` of element `index` of x[key]."""
         arrays = [item for item in key if isinstance(item, Var)]
         if not arrays:
-            return self._basic(key, shape, index)
+            return _basic(key, shape, index)
         items = [*key, *[slice(None)] * (len(shape) - len(key))]
         ndim = max(len(array.shape) for array in arrays)
         at = [i for i, item in enumerate(items) if isinstance(item, Var)]
         together = at == list(range(at[0], at[-1] + 1))
         first = at[0] if together else 0
-        chosen, rest = index[first : first + ndim], iter((*index[:first], *index[first + ndim :]))
+        picked, rest = index[first : first + ndim], iter((*index[:first], *index[first + ndim :]))
         source = []
         for item, n in zip(items, shape, strict=True):
             if isinstance(item, Var):
-                mine = chosen[ndim - len(item.shape) :]
-                mine = tuple(
-                    "0" if size == 1 else counter for counter, size in zip(mine, item.shape, strict=True)
-                )
+                mine = picked[ndim - len(item.shape) :]
+                mine = tuple(ZERO if size == 1 else i for i, size in zip(mine, item.shape, strict=True))
                 source.append(self.wrapped(item, mine, n))
             else:
                 source.append(next(rest))
         return tuple(source)
 
-    def _basic(self, key: tuple[Any, ...], shape: tuple[int, ...], index: Index) -> Index:
-        """Return the same for a key of integers, slices and None, with `...` at the end."""
-        left = list(index)
-        source: list[str] = []
-        for item in key:
-            if item is None:
-                left.pop(0)
-            elif item is not Ellipsis:
-                n = shape[len(source)]
-                if isinstance(item, slice):
-                    start, _, step = item.indices(n)
-                    counter = left.pop(0)
-                    source.append(counter if (start, step) == (0, 1) else f"({start} + {counter} * {step})")
-                else:
-                    source.append(str(item % n))
-        return (*source, *left)
+
+def named(
+    x: Expression, dtype: np.dtype[Any], var: Var | None = None, work: int = 0, traps: bool = False
+) -> Expression:
+    """Return a value under a name of its own; what has one, or is a number, stays as it is."""
+    return x if isinstance(x, Named | Literal) else Named(x, dtype, var, work, traps)
+
+
+def chosen(x: Expression, dtype: np.dtype[Any]) -> Expression:
+    """Return a name for a value that is chosen under a condition, so that it is read whether it is chosen
+    or not: gcc does not vectorize a loop in which memory is read under a condition."""
+    return named(x, dtype)
+
+
+def _meeting(instruction: Instruction) -> np.dtype[Any]:
+    """Return the dtype in which the inputs of an elementwise operation meet."""
+    d = common([x.dtype if isinstance(x, Var) else x for x in instruction.inputs])
+    out = instruction.output.dtype
+    return out if instruction.operation.floating and d.kind != "f" else d
 
 
 def _array(instruction: Instruction) -> Var:
@@ -297,7 +242,41 @@ def _array(instruction: Instruction) -> Var:
     return x
 
 
-_WRITTEN: dict[Operation, Callable[[Body, Instruction, Index], str]] = {
+def number_of(index: Index, shape: tuple[int, ...]) -> Affine:
+    """Return the number of an element in a shape whose rows lie one after the other."""
+    return combined(0, zip(index, contiguous(shape), strict=True))
+
+
+def _renumbered(shape: tuple[int, ...], seen: tuple[int, ...], index: Index) -> Index:
+    """Return the index of an element in an array of `shape`, where it has `index` in the shape `seen`."""
+    number = number_of(index, seen)
+    template = "(({number}) / {step} % {n})"
+    steps = zip(shape, contiguous(shape), strict=True)
+    return tuple(
+        ZERO if n == 1 else counter(Apply(template, {"number": number, "step": step, "n": n}))
+        for n, step in steps
+    )
+
+
+def _basic(key: tuple[Any, ...], shape: tuple[int, ...], index: Index) -> Index:
+    """Return the index in an array of `shape` of element `index` of x[key], for a key of integers, slices and
+    None, with `...` at the end."""
+    left = list(index)
+    source: list[Affine] = []
+    for item in key:
+        if item is None:
+            left.pop(0)
+        elif item is not Ellipsis:
+            n = shape[len(source)]
+            if isinstance(item, slice):
+                start, _, step = item.indices(n)
+                source.append(combined(start, ((left.pop(0), step),)))
+            else:
+                source.append(Affine(item % n))
+    return (*source, *left)
+
+
+_WRITTEN: dict[Operation, Callable[[Body, Instruction, Index], Expression]] = {
     ops.elementwise.cast: Body._cast,
     ops.comparison.where: Body._where,
     ops.elementwise.pow: Body._power,

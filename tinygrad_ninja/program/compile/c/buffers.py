@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ....ops import Operation
 from ...instructions import Instruction
 from ..lowering.entries import RESHAPES
 from ..refusals import uncompiled
+from .c_code import Affine, Index, combined
 
 
 @dataclass(eq=False)
@@ -69,6 +70,11 @@ class Address:
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+
+    def at(self, index: Index) -> Affine:
+        """Return the place of an element in the buffer."""
+        parts = zip(index, self.shape, self.strides, strict=True)
+        return combined(self.offset, ((i, step) for i, n, step in parts if n != 1))
 
     def dummy(self) -> np.ndarray[Any, Any]:
         """Return an array of bytes with these strides, which is never read: NumPy does the arithmetic of
@@ -132,22 +138,6 @@ def contiguous(shape: tuple[int, ...], pad: int = 1) -> tuple[int, ...]:
         steps.append(step)
         step *= -(-n // pad) * pad if len(steps) == 1 else n
     return tuple(reversed(steps))
-
-
-class Place(NamedTuple):
-    """The number of an element in its buffer: offset + Σ index · step, over (index, step) in `terms`."""
-
-    offset: int
-    terms: tuple[tuple[str, int], ...]
-
-    def __str__(self) -> str:
-        texts = [str(self.offset)] if self.offset or not self.terms else []
-        texts += [index if step == 1 else f"{index} * {step}" for index, step in self.terms]
-        return " + ".join(texts)
-
-
-ANYWHERE = Place(0, (("*", 1),))
-"""The place that a kernel with loops of its own reads: any element."""
 
 
 def loops(shape: tuple[int, ...]) -> tuple[int, ...]:

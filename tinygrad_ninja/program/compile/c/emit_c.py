@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from bisect import bisect_left
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from ....ops import linalg
 from ...comments import c_comment
 from . import sharing
 from .blas import Blas
-from .body import Body
 from .buffers import Address, Buffer, scratch
+from .c_code import ZERO, Affine, Apply, Effects, Literal, Loop, Pointer, Statement, counter
 from .c_source import CFunction, CSource
 from .fuse import Fusion
 from .loops import Loops
 from .plan import Group, Kernel
 from .products import FUSED, SEPARATE, Product, tile_source, vector_types
 from .scalars import c_type
+from .writer import Writer
 
 PRELUDE = Path(__file__).with_name("prelude.h")
 ENTRY = "ninja_step"
 PARAMETERS = 127
 """So many parameters of a function every C compiler takes."""
-_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+(?:e[-+]?\d+)?|e[-+]?\d+)f?")
-"""A number with a fraction or an exponent, as `literal` writes it."""
 
 
 @dataclass
@@ -45,11 +45,12 @@ class Emitter:
     the library that large products may call."""
 
     def __init__(self, fusion: Fusion, width: int, blas: Blas | None = None) -> None:
-        self.storage, self.groups, self.width = fusion.storage, fusion.groups, width
+        self.storage, self.body, self.groups, self.width = fusion.storage, fusion.body, fusion.groups, width
         self.complaints = fusion.complaints
         self._functions: list[CFunction] = []
-        self._alike: dict[str, str] = {}  # the names of functions, by their text without names
-        # By that text without numbers: the name of the function that takes these, None before there is one.
+        # The names of functions, by their text without names and numbers, and by the numbers in it.
+        self._alike: dict[tuple[str, tuple[str, ...]], str] = {}
+        # By that text alone: the name of the function that takes the numbers, None before there is one.
         self._patterns: dict[str, str | None] = {}
         self._summary: list[str] = []
         self._products: dict[str, Product] = {}
@@ -126,64 +127,60 @@ class Emitter:
     def _function(self, group: Group) -> str:
         """Write the function of a group, and return the line that calls it."""
         first = group.kernels[0]
-        copies: list[Buffer] = []
         if first.kind is linalg.matmul:
-            body = Body(self.storage)
-            lines, copies = self._product(first, body)
+            statements, scratches = self._product(first)
+            effects, copies = Effects(statements), {}
         else:
-            loops = Loops(self.storage, group, self.width).padded()
-            body, lines, copies = loops.body, loops.lines, loops.parts
+            loops = Loops(self.body, group, self.width).padded()
+            statements, scratches, effects, copies = (
+                loops.statements,
+                loops.parts,
+                loops.effects,
+                loops.copies,
+            )
         targets = [kernel.target.buffer for kernel in group.kernels if kernel.target is not None]
-        written = dict.fromkeys((*targets, *copies))
-        for buffer in written:
+        for buffer in (*targets, *scratches):
             buffer.written = True
-        group.buffers = list(dict.fromkeys([*written, *body.loads]))
-        parameters = [
-            f"{'' if buffer in written else 'const '}{c_type(buffer.dtype)} *restrict {buffer.name}"
-            for buffer in group.buffers
-        ]
-        arguments = [buffer.name for buffer in group.buffers]
-        arguments += self._defined(group, parameters, lines)
-        self._summary.append(self._summary_line(group, body))
+        group.buffers = list(dict.fromkeys([*targets, *scratches, *effects.loads]))
+        function = Function(statements, group.buffers, {*targets, *scratches}, copies)
+        arguments = [*(buffer.name for buffer in group.buffers), *self._defined(group, function)]
+        self._summary.append(self._summary_line(group, effects))
         call = f"{group.name}({', '.join(arguments)})"
         return f"  if ({call}) return {first.code};" if first.kind == "check" else f"  {call};"
 
-    def _defined(self, group: Group, parameters: list[str], lines: list[str]) -> list[str]:
+    def _defined(self, group: Group, function: Function) -> list[str]:
         """Add the function of a group, unless there is one that differs only in the names of its buffers,
         such as that of another layer of a deep network; then the group takes its name.
 
         A second function that differs in numbers, too, such as that of another iteration of a loop, takes
         these as parameters, and stands for all that follow. Return these arguments.
         """
-        alike = _without_names(lines, parameters, [buffer.name for buffer in group.buffers])
-        if alike in self._alike:
-            group.name = self._alike[alike]
+        pattern, numbers = function.pattern()
+        texts = tuple(number.text for number in numbers)
+        if (pattern, texts) in self._alike:
+            group.name = self._alike[pattern, texts]
             return []
-        pattern = _NUMBER.sub(lambda number: "@f" if number[0].endswith("f") else "@", alike)
-        numbers = _NUMBER.findall(alike)
-        if pattern in self._patterns and 0 < len(numbers) <= PARAMETERS - len(parameters):
-            if (known := self._patterns[pattern]) is not None:
-                group.name = known
-                return numbers
+        generic = pattern in self._patterns and 0 < len(numbers) <= PARAMETERS - len(function.buffers)
+        if generic and (known := self._patterns[pattern]) is not None:
+            group.name = known
+            return [*texts]
+        if generic:
             self._patterns[pattern] = group.name
-            counter = iter(range(len(numbers)))
-            lines = [_NUMBER.sub(lambda _: f"number{next(counter)}", _uncommented(line)) for line in lines]
-            kinds = ["float" if number.endswith("f") else "double" for number in numbers]
-            parameters = [*parameters, *(f"{kind} number{i}" for i, kind in enumerate(kinds))]
         else:
-            numbers = []
             self._patterns[pattern] = None
-            self._alike[alike] = group.name
+            self._alike[pattern, texts] = group.name
         kind = "int" if group.kernels[0].kind == "check" else "void"
         notes = [c_comment(note) for note in dict.fromkeys(map(_comment, group.kernels))]
-        head = f"{kind} {group.name}({', '.join(parameters)})"
-        self._functions.append(CFunction(head, lines, tuple(notes)))
-        return numbers
+        self._functions.append(
+            function.written(f"{kind} {group.name}", tuple(notes), numbers if generic else [])
+        )
+        return [*texts] if generic else []
 
-    def _summary_line(self, group: Group, body: Body) -> str:
+    def _summary_line(self, group: Group, effects: Effects) -> str:
         """Return a group in a line: its domain, and what its loops compute, in that order."""
         parts = []
-        for var in dict.fromkeys([*body.variables(), *(kernel.var for kernel in group.kernels)]):
+        computed = [value.var for value in effects.named if value.var is not None]
+        for var in dict.fromkeys([*computed, *(kernel.var for kernel in group.kernels)]):
             kernel = next((candidate for candidate in group.kernels if candidate.var is var), None)
             instruction = self.storage.by.get(var)
             if kernel is not None and (instruction is None or kernel.kind == "check"):
@@ -195,86 +192,131 @@ class Emitter:
                 )
         return f"{group.name}, {list(group.kernels[0].domain)}: {', '.join(parts)}"
 
-    def _product(self, kernel: Kernel, body: Body) -> tuple[list[str], list[Buffer]]:
+    def _product(self, kernel: Kernel) -> tuple[list[Statement], list[Buffer]]:
         """Return calls of a product function, one for each matrix of the batch, and the scratch memory for
         operands that do not lie in whole vectors."""
         instruction, target = kernel.instruction, kernel.target
         assert instruction is not None
         assert target is not None
         left, right = map(self.storage.stored, instruction.inputs)
-        body.loads.update({left.buffer: set(), right.buffer: set()})
         (m, k), n = left.shape[-2:], right.shape[-1]
         kind = c_type(kernel.var.dtype)
         lanes = self.width // kernel.var.dtype.itemsize
         padded = -(-n // lanes) * lanes
         batch = target.shape[:-2]
-        index = tuple(f"n{i}" if size != 1 else "0" for i, size in enumerate(batch))
-        lines = [
-            f"  for (int n{i} = 0; n{i} < {size}; n{i}++)" for i, size in enumerate(batch) if size != 1
-        ] + ["  {"]
+        index = tuple(counter(f"n{i}") if size != 1 else ZERO for i, size in enumerate(batch))
 
-        def start(address: Address) -> str:
+        def start(address: Address) -> Pointer:
             extra = len(batch) - (len(address.shape) - 2)
-            return f"{address.buffer.name} + {body.at(address, (*index[extra:], '0', '0'))}"
+            return Pointer(address.buffer, address.at((*index[extra:], ZERO, ZERO)))
 
+        def over_batch(inner: list[Statement]) -> list[Statement]:
+            for i, size in reversed([*enumerate(batch)]):
+                inner = [Loop(f"n{i}", 0, size, inner)] if size != 1 else inner
+            return inner
+
+        def over(rows: int, columns: int, inner: Statement) -> Loop:
+            pragma = sharing.LOOP if rows * columns >= sharing.ELEMENTS else ""
+            return Loop("r", 0, rows, [Loop("q", 0, columns, [inner])], pragma=pragma)
+
+        parts = {"a": start(left), "b": start(right), "c": start(target)}
         if self._blas is not None and self._blas.pays(m, n, k, kernel.var.dtype.itemsize, self.width):
-            places = [(start(address), address.strides) for address in (left, right, target)]
+            places = [
+                (f"{{{name}}}", address.strides)
+                for name, address in zip("abc", (left, right, target), strict=True)
+            ]
             call = self._blas.call(kind, m, n, k, *places)
             if call:
                 self._called.add(kind)
-                return [*lines, f"    {call}", "  }"], []
-        copies = []
+                return over_batch([Apply(call, parts)]), []
+        scratches: list[Buffer] = []
 
-        def copy(name: str, rows: int) -> str:
-            copied = f"{target.buffer.name}_{name}"
-            copies.append(scratch(copied, kernel.var.dtype, (rows, n), lanes, pad=True))
-            return copied
+        def copied(name: str, rows: int) -> Pointer:
+            whole = f"{target.buffer.name}_{name}"
+            scratches.append(scratch(whole, kernel.var.dtype, (rows, n), lanes, pad=True))
+            return Pointer(scratches[-1])
 
-        b, b_step = start(right), right.strides[-2]
+        lines: list[Statement] = []
+        b_step = right.strides[-2]
         if right.strides[-1] != 1 or not _takes_vectors(right, padded, write=False):
-            b, b_step = copy("packed", k), padded
-            row, column = right.strides[-2:]
-            shared = k * n >= sharing.ELEMENTS
-            lines += [sharing.LOOP] if shared else []
+            b_step, (row, column) = padded, right.strides[-2:]
+            packing = {"to": copied("packed", k), "from": start(right)}
+            parts["b"] = packing["to"]
             if column == 1:
-                lines.append(f"    for (int r = 0; r < {k}; r++)")
-                lines.append(f"      for (int q = 0; q < {n}; q++)")
-                lines.append(f"        {b}[r * {padded} + q] = ({start(right)})[r * {row} + q];")
+                lines.append(
+                    over(k, n, Apply(f"{{to}}[r * {padded} + q] = ({{from}})[r * {row} + q];", packing))
+                )
+            elif k * n < sharing.ELEMENTS:
+                lines.append(
+                    Apply(
+                        f"copy_transposed_{kind}({{to}}, {{from}}, {k}, {n}, {padded}, {row}, {column});",
+                        packing,
+                    )
+                )
             else:
-                strides = f"{padded}, {row}, {column}"
-                to, source, rows = b, start(right), str(k)
-                if shared:
-                    lines.append(f"    for (int r = 0; r < {k}; r += {lanes})")
-                    to, source = f"{to} + r * {padded}", f"{source} + r * {row}"
-                    rows = f"{k} - r < {lanes} ? {k} - r : {lanes}"
-                lines.append(f"    copy_transposed_{kind}({to}, {source}, {rows}, {n}, {strides});")
-        c, c_step = start(target), target.strides[-2]
+                rows = f"{k} - r < {lanes} ? {k} - r : {lanes}"
+                call = (
+                    f"copy_transposed_{kind}({{to}} + r * {padded}, {{from}} + r * {row}, {rows}, {n}, "
+                    f"{padded}, {row}, {column});"
+                )
+                lines.append(Loop("r", 0, k, [Apply(call, packing)], step=lanes, pragma=sharing.LOOP))
+        c_step = target.strides[-2]
         loose = target.strides[-1] != 1 or not _takes_vectors(target, padded, write=True)
         if loose:
-            c, c_step = copy("result", m), padded
-        product = Product(
-            m,
-            n,
-            k,
-            (left.strides[-2], left.strides[-1]),
-            b_step,
-            c_step,
-            kind,
-            lanes,
-            32 if self.width == 64 else 16,
-        )
+            parts["c"], c_step = copied("result", m), padded
+        strides = left.strides[-2], left.strides[-1]
+        product = Product(m, n, k, strides, b_step, c_step, kind, lanes, 32 if self.width == 64 else 16)
         if m and n:
             self._products[product.name] = product
-            lines.append(f"    {product.name}({start(left)}, {b}, {c});")
+            lines.append(Apply(f"{product.name}({{a}}, {{b}}, {{c}});", parts))
         if loose:
-            lines += [sharing.LOOP] if m * n >= sharing.ELEMENTS else []
-            lines.append(f"    for (int r = 0; r < {m}; r++)")
-            lines.append(f"      for (int q = 0; q < {n}; q++)")
-            lines.append(
-                f"        ({start(target)})[r * {target.strides[-2]} + q * {target.strides[-1]}] = "
-                f"{c}[r * {padded} + q];"
-            )
-        return [*lines, "  }"], copies
+            down, across = target.strides[-2:]
+            unpacking = {"to": start(target), "from": parts["c"]}
+            line = f"({{to}})[r * {down} + q * {across}] = {{from}}[r * {padded} + q];"
+            lines.append(over(m, n, Apply(line, unpacking)))
+        return over_batch(lines), scratches
+
+
+@dataclass
+class Function:
+    """A function of a group. buffers: its parameters, of which it writes some; copies: what it reads from
+    rows on the stack."""
+
+    statements: list[Statement]
+    buffers: list[Buffer]
+    writes: set[Buffer]
+    copies: Iterable[tuple[Buffer, Affine]]
+
+    def _parameters(self, names: dict[Buffer, str]) -> list[str]:
+        return [
+            f"{'' if buffer in self.writes else 'const '}{c_type(buffer.dtype)} *restrict {name}"
+            for buffer, name in names.items()
+        ]
+
+    def pattern(self) -> tuple[str, list[Literal]]:
+        """Return the text without names and numbers, and these numbers."""
+        numbers: list[Literal] = []
+
+        def number(literal: Literal) -> str:
+            numbers.append(literal)
+            return f"@{literal.kind}"
+
+        names = {buffer: f"#{i}" for i, buffer in enumerate(self.buffers)}
+        writer = Writer(names, number, self.copies, notes=False)
+        writer.write(self.statements)
+        return "\n".join([*self._parameters(names), *writer.lines]), numbers
+
+    def written(self, head: str, notes: tuple[str, ...], numbers: list[Literal]) -> CFunction:
+        """Return the function's text. numbers: those that it takes as parameters, if it does."""
+        names = {buffer: buffer.name for buffer in self.buffers}
+        if not numbers:
+            writer = Writer(names, copies=self.copies)
+        else:
+            taken = count()
+            writer = Writer(names, lambda _: f"number{next(taken)}", self.copies, notes=False)
+        writer.write(self.statements)
+        parameters = [*self._parameters(names), *(f"{x.kind} number{i}" for i, x in enumerate(numbers))]
+        return CFunction(f"{head}({', '.join(parameters)})", writer.lines, notes)
 
 
 def _give_back(free: list[tuple[int, int]], start: int, end: int) -> None:
@@ -296,19 +338,6 @@ def _takes_vectors(address: Address, row: int, write: bool) -> bool:
         *(step for size, step in zip(address.shape, address.strides[:-1], strict=False) if size != 1),
     ]
     return row == n or address.buffer.has_room(row, n, starts, write)
-
-
-def _without_names(lines: list[str], parameters: list[str], names: list[str]) -> str:
-    """Return the text of a function with numbers in place of the names of its buffers, and without
-    comments."""
-    text = "\n".join([*parameters, *map(_uncommented, lines)])
-    places = {name: f"#{i}" for i, name in enumerate(names)}
-    return re.sub(r"\b[A-Za-z_]\w*", lambda match: places.get(match[0].removesuffix("_row"), match[0]), text)
-
-
-def _uncommented(line: str) -> str:
-    """Return a line of a function without its comment."""
-    return re.sub(r"  /\*.*?\*/", "", line)
 
 
 def _label(kernel: Kernel) -> str:

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ....ops import Operation, comparison, elementwise
+from ....ops import Operation, comparison
 from ...comments import c_comment
 from ...instructions import Array
 from ..recording.values import COMPUTED, CONSTANT, INPUT, NONE, Scalars
+from .c_code import Expression
 from .c_source import CFunction, CSource
 from .emit_c import ENTRY, PRELUDE
 from .rolled import Stretch, stretches
-from .scalars import expression, literal, power
+from .scalars import cast, expression, literal
+from .writer import Writer
 
 _DOUBLE = np.dtype(np.float64)
 LONGEST = 512
@@ -115,7 +117,7 @@ class ValueEmitter:
                 for j in range(3)
                 if codes[0, i, j] & 3 != NONE
             ]
-            lines.append(f"const double v{i} = {_computed(operation, args)};")
+            lines.append(f"const double v{i} = {Writer({}).text(_computed(operation, args))};")
             slots = self.slots[piece.start + i : piece.end : piece.body]
             if slots[0] >= 0:
                 lines.append(f"{self._element(slots, tables)} = v{i};")
@@ -123,15 +125,13 @@ class ValueEmitter:
         body += [*(f"    {line}" for line in lines), "  }"]
         return CFunction(f"void values{number}(double *restrict m)", body, (c_comment(_summary(piece)),))
 
-    def _operand(self, codes: Array, tables: list[str]) -> str:
+    def _operand(self, codes: Array, tables: list[str]) -> Expression:
         """Return the C expression of an operand in every turn: a number, or what is read from memory."""
         kind, numbers = codes[0] & 3, codes >> 2
         if kind == CONSTANT:
-            values = self.constants[numbers]
-            # In brackets, for a number may begin with -.
-            texts = [f"({literal(value, _DOUBLE)})" for value in values.tolist()]
+            texts = [literal(value, _DOUBLE).text for value in self.constants[numbers].tolist()]
             if len(set(texts)) == 1:
-                return texts[0]
+                return f"({texts[0]})"  # in brackets, for it may begin with -
             tables.append(f"static const double c{len(tables)}[] = {{{', '.join(texts)}}};")
             return f"c{len(tables) - 1}[k]"
         return self._element(numbers if kind == INPUT else self.slots[numbers], tables)
@@ -174,19 +174,13 @@ def _cut(piece: Stretch) -> list[Stretch]:
     return [Stretch(start, min(LONGEST, piece.end - start), 1) for start in starts]
 
 
-def _computed(operation: Operation, args: list[str]) -> str:
+def _computed(operation: Operation, args: list[Expression]) -> Expression:
     """Return an operation on C expressions."""
     if operation is comparison.where:
         condition, *args = args
         return expression(operation, args, _DOUBLE, {"condition": condition})
-    if operation is elementwise.pow:
-        try:
-            known = power(args[0], float(args[1]), _DOUBLE)
-        except ValueError:  # the exponent is not a number
-            known = None
-        return known or expression(operation, args, _DOUBLE)
-    text = expression(operation, args, _DOUBLE)
-    return f"(double){text}" if operation.predicate else text
+    result = expression(operation, args, _DOUBLE)
+    return cast("double", result) if operation.predicate else result
 
 
 def _summary(piece: Stretch) -> str:

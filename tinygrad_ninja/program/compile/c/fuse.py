@@ -15,9 +15,10 @@ from ..lowering.lower import known
 from ..recording.checks import Check, divisor_checks, index_checks
 from ..refusals import uncompiled, unviewed
 from .body import Body
-from .buffers import Address, Buffer, Place, contiguous, loops
+from .buffers import Address, Buffer, contiguous, loops
+from .c_code import Effects
 from .plan import Group, Kernel, Storage, is_alone
-from .points import indices, write_point
+from .points import indices, point
 
 ROOM = 1000
 """The most lines that the body of one loop has: compilers take more than twice as long for twice as many."""
@@ -41,6 +42,7 @@ class Fusion:
         cells: list[tuple[Address, Var]],
     ) -> None:
         self.storage = storage
+        self.body = Body(storage)
         self.groups: list[Group] = []
         self.complaints: list[tuple[type[Exception], str]] = []
         self._ready: dict[Buffer, int] = {}  # the group from which on a buffer can be read
@@ -148,11 +150,11 @@ class Fusion:
         written = {address.buffer for address, _ in cells}
         last = []
         for address, var in cells:
-            own = self._probe(address, var)
-            loads = self._loads(Kernel("store", var, var.shape, address))
+            kernel = Kernel("store", var, var.shape, address)
+            self._compute(kernel)
             if any(
-                buffer in written and (buffer is not address.buffer or at != {own})
-                for buffer, at in loads.items()
+                buffer in written and (buffer is not address.buffer or {*at} != {kernel.own})
+                for buffer, at in kernel.effects.loads.items()
             ):
                 copy = Buffer(f"new_{address.buffer.name}", var.dtype, var.shape, contiguous(var.shape))
                 held = Var(var.value)
@@ -167,40 +169,33 @@ class Fusion:
         for address, var in last:
             self._join(Kernel("store", var, var.shape, address))
 
-    def _probe(self, address: Address, var: Var) -> Place:
-        """Return the place that a kernel stores to at its loop variables."""
-        return Body(self.storage).at(address, indices(var.shape))
-
-    def _loads(self, kernel: Kernel) -> dict[Buffer, set[Place]]:
-        """Return the places that a kernel reads, by buffer, and note how long its loop's body is, and how
-        much work: what is computed, read and written."""
-        body = Body(self.storage)
-        write_point(self.storage, kernel, body)
-        kernel.lines = len(body.lines)
-        kernel.work = body.work + len(body.loads) + 1
-        return body.loads
+    def _compute(self, kernel: Kernel) -> None:
+        """Give a kernel what it computes at each point."""
+        kernel.value = point(self.body, kernel)
+        kernel.effects = Effects([kernel.value])
+        if kernel.kind == "store":
+            assert kernel.target is not None
+            kernel.own = kernel.target.at(indices(kernel.domain))
 
     def _join(self, kernel: Kernel, fresh: bool = False) -> int:
         """Put the kernel into the first group with equal loops that its reads allow, and return that group's
         position."""
-        loads = self._loads(kernel)
+        self._compute(kernel)
         assert kernel.target is not None
+        target, loads = kernel.target.buffer, kernel.effects.loads
         first = max([self._barrier, *(self._ready.get(buffer, 0) for buffer in loads)])
-        target = kernel.target.buffer
-        own = self._probe(kernel.target, kernel.var) if kernel.kind == "store" else None
         position = None
         if math.prod(kernel.domain) and not fresh:
-            position = self._joined(kernel, first, loads)
+            position = self._joined(kernel, first)
         if position is None:
             position = len(self.groups)
             self.groups.append(Group([]))
             self._open.setdefault(loops(kernel.domain), []).append(position)
         self.groups[position].add(kernel)
-        kernel.own = own
         self._ready[target] = max(self._ready.get(target, 0), position + 1)
         return position
 
-    def _joined(self, kernel: Kernel, first: int, loads: dict[Buffer, set[Place]]) -> int | None:
+    def _joined(self, kernel: Kernel, first: int) -> int | None:
         """Return the position of the first group that the kernel may join, where there is one. first: from
         which group on all that it reads is there, so that the group before is one that it may flow from.
 
@@ -210,7 +205,7 @@ class Fusion:
         at = bisect_left(positions, max(self._barrier, first - 1))
         while at < len(positions):
             group = self.groups[positions[at]]
-            if positions[at] < first and not self._flows(group, loads, positions[at]):
+            if positions[at] < first and not self._flows(group, kernel, positions[at]):
                 at += 1
             elif group.lines + kernel.lines > ROOM:
                 del positions[at]
@@ -218,16 +213,16 @@ class Fusion:
                 return positions[at]
         return None
 
-    def _flows(self, group: Group, loads: dict[Buffer, set[Place]], at: int) -> bool:
+    def _flows(self, group: Group, kernel: Kernel, at: int) -> bool:
         """Return whether what the group itself computes is read only where it was just stored."""
-        for buffer, places in loads.items():
+        for buffer, places in kernel.effects.loads.items():
             if self._ready.get(buffer, 0) > at:
                 makers = [
-                    kernel
-                    for kernel in group.kernels
-                    if kernel.target is not None and kernel.target.buffer is buffer
+                    maker
+                    for maker in group.kernels
+                    if maker.target is not None and maker.target.buffer is buffer
                 ]
-                if len(makers) != 1 or makers[0].kind != "store" or places != {makers[0].own}:
+                if len(makers) != 1 or makers[0].kind != "store" or {*places} != {makers[0].own}:
                     return False
                 if self._ready[buffer] > at + 1:
                     return False
@@ -235,5 +230,8 @@ class Fusion:
 
     def _alone(self, kernel: Kernel) -> int:
         """Put the kernel into a group of its own, and return its position."""
-        self.groups.append(Group([kernel]))
+        if kernel.kind is not ops.linalg.matmul:
+            self._compute(kernel)
+        self.groups.append(Group([]))
+        self.groups[-1].add(kernel)
         return len(self.groups) - 1

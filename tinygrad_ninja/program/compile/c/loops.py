@@ -14,10 +14,25 @@ from ...instructions import Instruction, Var
 from ..lowering.entries import FIRST_EQUAL
 from ..refusals import uncompiled
 from . import sharing
-from .body import Body, Index
-from .buffers import Address, Buffer, Place, scratch
-from .plan import Group, Kernel, Storage
-from .points import NOWHERE, indices, write_point
+from .body import Body, named
+from .buffers import Address, Buffer, scratch
+from .c_code import (
+    ZERO,
+    Affine,
+    Apply,
+    Effects,
+    Element,
+    Expression,
+    Index,
+    Loop,
+    Pointer,
+    Row,
+    Statement,
+    Store,
+    counter,
+)  # fmt: skip
+from .plan import Group, Kernel
+from .points import NOWHERE, indices, levels
 from .scalars import accumulator, c_type, expression, literal
 
 LANES = 16
@@ -36,37 +51,41 @@ _WINS = {ops.comparison.maximum: ">", ops.comparison.minimum: "<"}
 
 
 class Loops:
-    """The loops of one group."""
+    """The loops of one group, as statements. parts: the buffers for what the parts of the outermost loop
+    reduce, where threads share them; copies: what is read from rows on the stack."""
 
     def __init__(
         self,
-        storage: Storage,
+        body: Body,
         group: Group,
         width: int,
         row: int = 0,
-        copies: dict[tuple[Buffer, Place], str] | None = None,
+        copies: dict[tuple[Buffer, Affine], None] | None = None,
     ) -> None:
         """Generate the loops. width: bytes of a vector register. row: the number of steps of the innermost
-        loop, where that is more than its size; copies: the names of the rows on the stack that are read
-        instead of a buffer."""
-        self.storage, self.group, self.width, self.row = storage, group, width, row
-        self.body = Body(storage, copies)
+        loop, where that is more than its size."""
+        self.body, self.group, self.width, self.row = body, group, width, row
+        self.copies = copies or {}
         self.sizes = group.loops
-        self.before: list[str] = []
-        self.opened: dict[int, list[str]] = {}
-        self.closed: dict[int, list[str]] = {}
+        self.inside: list[Statement] = []
+        self.before: list[Statement] = []
+        self.opened: dict[int, list[Statement]] = {}
+        self.closed: dict[int, list[Statement]] = {}
         self.clauses: list[str] = []
         self.vector = True
         # Whether the innermost loop runs by blocks of LANES, each with a sum of its own.
         self.laned = False
-        self.targets: list[tuple[Buffer, Place]] = []  # where reductions are written to
-        self.started: list[str] = []  # at the beginning of a part of the outermost loop
-        self.after: list[str] = []
-        self.parts: list[Buffer] = []  # for what these parts reduce
+        self.targets: list[tuple[Buffer, Affine]] = []  # where reductions are written to
+        self.started: list[Statement] = []  # at the beginning of a part of the outermost loop
+        self.after: list[Statement] = []
+        self.parts: list[Buffer] = []
         large = math.prod(self.sizes) * group.work >= sharing.WORK
         self.shared = large and all(kernel.kind == "store" or _reduces(kernel) for kernel in group.kernels)
         self.chunked = self.shared and self._in_parts()
-        self.lines = self._generate()
+        for number, kernel in enumerate(group.kernels):
+            self._add(kernel, f"r{number}")
+        self.effects = Effects(self.inside)
+        self.statements = self._statements()
 
     def padded(self) -> Loops:
         """Return loops whose innermost one runs to the end of a whole vector, so that no rest of a row is
@@ -77,17 +96,17 @@ class Loops:
         depends on what was read, and no memory but a buffer's own room. A short vector of the caller's is
         copied to a row on the stack.
         """
-        if not self.sizes or self.body.traps or any(kernel.alone for kernel in self.group.kernels):
+        if not self.sizes or self.effects.traps or any(kernel.alone for kernel in self.group.kernels):
             return self
-        read = [(buffer, place) for buffer, places in self.body.loads.items() for place in sorted(places)]
-        written = [*self.body.stored, *self.targets]
+        read = [(buffer, place) for buffer, places in self.effects.loads.items() for place in places]
+        written = [*self.effects.stored, *self.targets]
         n, last = self.sizes[-1], f"i{len(self.sizes) - 1}"
         lanes = self.width // min(max(4, buffer.dtype.itemsize) for buffer, _ in (*read, *written))
         row = -(-n // lanes) * lanes
         if n <= lanes or row == n:
             return self
         counters = {"chunk", *(f"i{level}" for level in range(len(self.sizes)))}
-        copies: dict[tuple[Buffer, Place], str] = {}
+        copies: dict[tuple[Buffer, Affine], None] = {}
         for buffer, place in dict.fromkeys((*written, *read)):
             if not counters.issuperset(index for index, _ in place.terms):
                 return self
@@ -99,54 +118,65 @@ class Loops:
                 continue
             if steps != [1] or any(starts) or any(buffer is target for target, _ in written):
                 return self
-            copies[buffer, place] = f"{buffer.name}_row"
+            copies[buffer, place] = None
         if sum(row * buffer.dtype.itemsize for buffer, _ in copies) > STACK:
             return self
-        return Loops(self.storage, self.group, self.width, row, copies)
+        return Loops(self.body, self.group, self.width, row, copies)
 
-    def _generate(self) -> list[str]:
-        """Return the lines of the function."""
-        for number, kernel in enumerate(self.group.kernels):
-            if kernel.kind == "check":
-                self._check(kernel)
-            elif isinstance(kernel.kind, Operation) and kernel.kind.category is Category.REDUCTION:
-                self._reduce(kernel, kernel.kind, f"r{number}")
-            else:
-                text = write_point(self.storage, kernel, self.body)
-                if kernel.kind != "store":
-                    self._write_apart(kernel, text)
-        out = list(self.before)
-        deep = len(self.sizes)
-        sizes = [*self.sizes[:-1], self.row or self.sizes[-1]] if deep else []
-        for (buffer, _), name in self.body.copies.items():
-            kind = c_type(buffer.dtype)
-            out.append(f"  {kind} {name}[{self.row}] = {{0}};")
-            out.append(f"  memcpy({name}, {buffer.name}, {self.sizes[-1]} * sizeof({kind}));")
-        out += self._divided(sizes)
-        margin = "  " * self.chunked
-        for level in range(deep + 1):
-            indent = margin + "  " * (level + 1)
-            out += [indent + line for line in self.opened.get(level, ())]
-            if level == deep:
-                break
-            inner = level == deep - 1
-            begin, end = ("begin", "end") if self.chunked and level == 0 else ("0", sizes[level])
-            if inner and self.laned:
-                out.append(f"{indent}for (int from = {begin}; from < {end}; from += {LANES})")
-            if inner and self.vector:
-                out.append("#pragma omp simd" + "".join(f" {clause}" for clause in self.clauses))
-            if inner and self.laned:
-                out.append(f"{indent}for (int lane = 0; lane < {LANES}; lane++) {{")
-                out.append(f"{indent}  const int i{level} = from + lane;")
-            else:
-                out.append(f"{indent}for (int i{level} = {begin}; i{level} < {end}; i{level}++) {{")
-        out += [margin + "  " * (deep + 1) + line for line in self.body.lines]
-        for level in range(deep, -1, -1):
-            indent = margin + "  " * (level + 1)
-            if level < deep:
-                out.append(indent + "}")
-            out += [indent + line for line in self.closed.get(level, ())]
-        return [*out, *(["  }"] if self.chunked else []), *self.after]
+    def _add(self, kernel: Kernel, name: str) -> None:
+        """Add a kernel to the loops; `name` is free for what it reduces to."""
+        assert kernel.value is not None
+        if kernel.kind == "check":
+            self._check(kernel, kernel.value)
+        elif kernel.kind == "store":
+            assert kernel.target is not None
+            assert kernel.own is not None
+            self.inside.append(Store(kernel.target.buffer, kernel.own, kernel.value))
+        elif _reduces(kernel):
+            assert isinstance(kernel.kind, Operation)
+            self._reduce(kernel, kernel.kind, kernel.value, name)
+        else:
+            self._write_apart(kernel, kernel.value)
+
+    def _statements(self) -> list[Statement]:
+        """Return the statements of the function."""
+        out = [*self.before]
+        for buffer, _ in self.copies:
+            parts = {"T": c_type(buffer.dtype), "row": Row(buffer), "from": Pointer(buffer)}
+            out.append(Apply(f"{{T}} {{row}}[{self.row}] = {{{{0}}}};", parts))
+            out.append(Apply(f"memcpy({{row}}, {{from}}, {self.sizes[-1]} * sizeof({{T}}));", parts))
+        if not self.chunked:
+            return [*out, *self._nested(0), *self.after]
+        n = self._size(0)
+        step = -(-n // sharing.CHUNKS)
+        step += -step % LANES if len(self.sizes) == 1 else 0
+        bounds = [
+            f"const int begin = chunk * {step};",
+            f"const int end = begin + {step} < {n} ? begin + {step} : {n};",
+        ]
+        inner = [*bounds, *self.started, *self._nested(0)]
+        return [*out, Loop("chunk", 0, sharing.CHUNKS, inner, pragma=self._sharing()), *self.after]
+
+    def _size(self, level: int) -> int:
+        """Return how many steps a loop has."""
+        return self.row or self.sizes[-1] if level == len(self.sizes) - 1 else self.sizes[level]
+
+    def _nested(self, level: int) -> list[Statement]:
+        """Return the loops from a level on, and what stands before and behind them."""
+        opened, closed = self.opened.get(level, []), self.closed.get(level, [])
+        if level == len(self.sizes):
+            return [*opened, *self.inside, *closed]
+        inner = level == len(self.sizes) - 1
+        begin, end = ("begin", "end") if self.chunked and level == 0 else (0, self._size(level))
+        pragma = self._sharing() if level == 0 and not self.chunked else ""
+        if inner and self.vector:
+            pragma = "#pragma omp simd" + "".join(f" {clause}" for clause in self.clauses)
+        name = f"i{level}"
+        if not (inner and self.laned):
+            return [*opened, Loop(name, begin, end, self._nested(level + 1), pragma=pragma), *closed]
+        here = [f"const int {name} = from + lane;", *self._nested(level + 1)]
+        lanes = Loop("lane", 0, LANES, here, pragma=pragma)
+        return [*opened, Loop("from", begin, end, [lanes], step=LANES), *closed]
 
     def _in_parts(self) -> bool:
         """Return whether threads share parts of the outermost loop, not its single steps: where it is summed
@@ -154,35 +184,24 @@ class Loops:
         summed = any(map(_reduces_first, self.group.kernels))
         return len(self.sizes) == 1 or (summed and self.sizes[0] >= sharing.SUMMED)
 
-    def _divided(self, sizes: list[int]) -> list[str]:
-        """Return what stands before the outermost loop. Threads share it if each of its steps, or of its
-        parts, writes elements of its own."""
-        places = [place for _, place in (*self.body.stored, *self.targets)]
-        own = all({"chunk", "i0"}.intersection(index for index, _ in place.terms) for place in places)
-        lines = [sharing.LOOP] if self.shared and own else []
-        if not self.chunked:
-            return lines
-        step = -(-sizes[0] // sharing.CHUNKS)
-        step += -step % LANES if len(sizes) == 1 else 0
-        return [
-            *lines,
-            f"  for (int chunk = 0; chunk < {sharing.CHUNKS}; chunk++) {{",
-            f"    const int begin = chunk * {step};",
-            f"    const int end = begin + {step} < {sizes[0]} ? begin + {step} : {sizes[0]};",
-            *(f"  {line}" for line in self.started),
-        ]
+    def _sharing(self) -> str:
+        """Return the pragma of the outermost loop. Threads share it if each of its steps, or of its parts,
+        writes elements of its own."""
+        places = [place for _, place in (*self.effects.stored, *self.targets)]
+        own = all({"chunk", "i0"}.intersection(name for name, _ in place.terms) for place in places)
+        return sharing.LOOP if self.shared and own else ""
 
-    def _check(self, kernel: Kernel) -> None:
+    def _check(self, kernel: Kernel, value: Expression) -> None:
         """Add a check of a variable: the function answers whether any element is wrong."""
-        text = write_point(self.storage, kernel, self.body)
         low, high = kernel.bounds
-        wrong = f"({text} < {low}) | ({text} >= {high})" if low < high else f"{text} == {low}"
+        outside = f"({{value}} < {low}) | ({{value}} >= {high})"
         self.opened.setdefault(0, []).append("int wrong = 0;")
         self.clauses.append("reduction(|:wrong)")
-        self.body.lines.append(f"wrong |= {wrong};")
-        self.after.append("  return wrong;")
+        wrong = outside if low < high else f"{{value}} == {low}"
+        self.inside.append(Apply(f"wrong |= {wrong};", {"value": value}))
+        self.after.append("return wrong;")
 
-    def _reduce(self, kernel: Kernel, operation: Operation, name: str) -> None:
+    def _reduce(self, kernel: Kernel, operation: Operation, value: Expression, name: str) -> None:
         """Add the loop of a reduction."""
         assert kernel.instruction is not None
         assert kernel.target is not None
@@ -191,71 +210,62 @@ class Loops:
             raise uncompiled(kernel.instruction)
         _, keep = kernel.instruction.parameters
         domain, var, axes = kernel.domain, kernel.var, _axes(kernel)
-        at = indices(domain)
-        level_of = {counter: int(counter[1:]) for counter in at if counter != "0"}
-        out = tuple("0" if i in axes else counter for i, counter in enumerate(at) if keep or i not in axes)
-        staying = [level_of[counter] for i, counter in enumerate(at) if counter != "0" and i not in axes]
-        gone = [level_of[counter] for i, counter in enumerate(at) if counter != "0" and i in axes]
+        out = tuple(
+            ZERO if i in axes else along for i, along in enumerate(indices(domain)) if keep or i not in axes
+        )
+        of_dimension = [(i, level) for i, level in enumerate(levels(domain)) if level is not None]
+        staying = [level for i, level in of_dimension if i not in axes]
+        gone = [level for i, level in of_dimension if i in axes]
         level = max(staying, default=-1) + 1
-        text = write_point(self.storage, kernel, self.body)
         dtype = np.dtype(np.int32) if operation is FIRST_EQUAL else var.dtype
+        nothing = _nothing(operation, dtype)
         target, where = kernel.target, out
         if self.chunked and 0 in gone:
-            target, where = self._part(kernel.target, dtype), ("chunk", *out)
-            self._fold_parts(kernel, operation, (kernel.target, out), (target, where), staying)
-        place = f"{target.buffer.name}[{self.body.at(target, where)}]"
-        self.targets.append((target.buffer, self.body.at(target, where)))
+            target, where = self._part(kernel.target, dtype), (counter("chunk"), *out)
+            self._fold_parts(kernel, operation, kernel.target.at(out), (target, target.at(where)), staying)
+        place = Element(target.buffer, target.at(where))
+        self.targets.append((place.buffer, place.place))
         last = len(self.sizes) - 1
         if self.row and last in gone:
-            nothing = _nothing(operation, dtype)
-            text = self.body.name(f"(i{last} < {self.sizes[-1]} ? {text} : {nothing})", dtype)
+            condition = f"(i{last} < {self.sizes[-1]} ? {{value}} : {{nothing}})"
+            value = named(Apply(condition, {"value": value, "nothing": nothing}), dtype)
         outer = any(axis_level < level for axis_level in gone)
         if outer:
-            nothing = _nothing(operation, kernel.var.dtype)
             lines = self.started if target is not kernel.target else self.before
-            lines += self._over(staying, [f"{place} = {nothing};"])
+            lines += self._over(staying, [_set(place, _nothing(operation, kernel.var.dtype))])
         if level == len(self.sizes) and not any(axis_level >= level for axis_level in gone):
             if fold is ops.elementwise.add and not outer:  # the sum of -0 alone is 0
-                text = expression(fold, [_nothing(operation, var.dtype), text], var.dtype)
-            self.body.lines += self._combine(fold, place, text, var) if outer else [f"{place} = {text};"]
+                value = expression(fold, [_nothing(operation, var.dtype), value], var.dtype)
+            self.inside.append(_combined(fold, place, value, var) if outer else _set(place, value))
             return
+        opened, closed = self.opened.setdefault(level, []), self.closed.setdefault(level, [])
         by_lanes = dtype.kind == "f" and self.vector and (self.row or self.sizes[-1]) % LANES == 0
         if fold is ops.elementwise.add and by_lanes:
             self.laned = True
-            self.opened.setdefault(level, []).append(f"{c_type(dtype)} {name}[{LANES}] = {{0}};")
-            self.body.lines.append(f"{name}[lane] += {text};")
+            opened.append(f"{c_type(dtype)} {name}[{LANES}] = {{0}};")
+            self.inside.append(Apply(f"{name}[lane] += {{value}};", {"value": value}))
             total = f"sum_lanes_{'d' if dtype.itemsize == 8 else 'f'}({name})"
-            self.closed.setdefault(level, []).append(f"{place} {'+=' if outer else '='} {total};")
+            closed.append(Apply(f"{{place}} {'+=' if outer else '='} {total};", {"place": place}))
             return
         wins = _WINS.get(fold, "")
         holder = c_type(dtype) if wins else accumulator(dtype)
-        self.opened.setdefault(level, []).append(f"{holder} {name} = {_nothing(operation, dtype)};")
-        floating = wins and var.dtype.kind == "f"
-        if floating:
-            self.opened[level].append(f"int {name}_nan = 0;")
+        opened.append(Apply(f"{holder} {name} = {{nothing}};", {"nothing": nothing}))
+        result: Expression = name
+        if wins and var.dtype.kind == "f":
+            opened.append(f"int {name}_nan = 0;")
             self.clauses.append(f"reduction(|:{name}_nan)")
-            self.body.lines.append(f"{name}_nan |= {text} != {text};")
+            self.inside.append(Apply(f"{name}_nan |= {{value}} != {{value}};", {"value": value}))
+            result = f"({name}_nan ? NAN : {name})"
         self.clauses.append(f"reduction({_OPENMP[fold]}:{name})")
-        if wins:
-            self.body.lines.append(f"{name} = {text} {wins} {name} ? {text} : {name};")
-        else:
-            self.body.lines.append(f"{name} {_OPENMP[fold]}= {text};")
-        result = f"({name}_nan ? NAN : {name})" if floating else name
-        self.closed.setdefault(level, []).extend(
-            self._combine(fold, place, result, var) if outer else [f"{place} = {result};"]
-        )
+        line = f"{name} = {{value}} {wins} {name} ? {{value}} : {name};"
+        self.inside.append(Apply(line if wins else f"{name} {_OPENMP[fold]}= {{value}};", {"value": value}))
+        closed.append(_combined(fold, place, result, var) if outer else _set(place, result))
 
-    def _combine(self, fold: Operation, place: str, text: str, var: Var) -> list[str]:
-        """Return the lines that fold a value into the one in memory."""
-        if fold not in _WINS:
-            return [f"{place} = {expression(fold, [place, text], var.dtype)};"]
-        nan = f" || {text} != {text}" if var.dtype.kind == "f" else ""
-        return [f"{place} = {text} {_WINS[fold]} {place}{nan} ? {text} : {place};"]
-
-    def _over(self, levels: list[int], lines: list[str]) -> list[str]:
-        """Return loops over these levels, with lines inside."""
-        heads = [f"  for (int i{level} = 0; i{level} < {self.sizes[level]}; i{level}++)" for level in levels]
-        return [*heads, *(f"    {line}" for line in lines)]
+    def _over(self, over: list[int], inner: list[Statement]) -> list[Statement]:
+        """Return loops over these levels, with statements inside."""
+        for level in reversed(over):
+            inner = [Loop(f"i{level}", 0, self.sizes[level], inner)]
+        return inner
 
     def _part(self, target: Address, dtype: np.dtype[Any]) -> Address:
         """Return memory for what each part of the outermost loop reduces to the target."""
@@ -266,24 +276,19 @@ class Loops:
         return Address(buffer, 0, shape, buffer.strides)
 
     def _fold_parts(
-        self,
-        kernel: Kernel,
-        operation: Operation,
-        target: tuple[Address, Index],
-        part: tuple[Address, Index],
+        self, kernel: Kernel, operation: Operation, target: Affine, part: tuple[Address, Affine],
         staying: list[int],
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Add what follows the loops: what the parts have reduced is folded, one after the other."""
         fold = operation.folds
         assert fold is not None
-        place, partial = (
-            f"{address.buffer.name}[{self.body.at(address, at)}]" for address, at in (target, part)
-        )
-        self.before += self._over(staying, [f"{place} = {_nothing(operation, kernel.var.dtype)};"])
-        lines = self._over(staying, self._combine(fold, place, partial, kernel.var))
-        self.after += [f"  for (int chunk = 0; chunk < {sharing.CHUNKS}; chunk++)", *lines]
+        assert kernel.target is not None
+        place, partial = Element(kernel.target.buffer, target), Element(part[0].buffer, part[1])
+        self.before += self._over(staying, [_set(place, _nothing(operation, kernel.var.dtype))])
+        folded = self._over(staying, [_combined(fold, place, partial, kernel.var)])
+        self.after.append(Loop("chunk", 0, sharing.CHUNKS, folded))
 
-    def _write_apart(self, kernel: Kernel, text: str) -> None:
+    def _write_apart(self, kernel: Kernel, value: Expression) -> None:
         """Write the value of a point to where its operation says. Raise UnsupportedError, which names the
         operation, where there are no loops for it."""
         instruction, target = kernel.instruction, kernel.target
@@ -292,55 +297,73 @@ class Loops:
         if instruction.operation not in _APART:
             raise uncompiled(instruction)
         self.vector = False
-        _APART[instruction.operation](self, instruction, target, indices(kernel.domain), text)
+        _APART[instruction.operation](self, instruction, target, indices(kernel.domain), value)
 
-    def _scan(self, instruction: Instruction, target: Address, index: Index, text: str) -> None:
+    def _scan(self, instruction: Instruction, target: Address, index: Index, value: Expression) -> None:
         (axis,), fold = instruction.parameters, instruction.operation.folds
         assert fold is not None
-        here = f"{target.buffer.name}[{self.body.at(target, index)}]"
-        if index[axis] == "0":
-            self.body.lines.append(f"{here} = {text};")
+        place = target.at(index)
+        here = Element(target.buffer, place)
+        if not index[axis].terms:
+            self.inside.append(_set(here, value))
             return
-        before = f"{here[:-1]} - {target.strides[axis]}]"
-        total = expression(fold, [before, text], instruction.output.dtype)
-        self.body.lines.append(f"{here} = {index[axis]} ? {total} : {text};")
+        before = Element(target.buffer, place + Affine(-target.strides[axis]))
+        total = expression(fold, [before, value], instruction.output.dtype)
+        parts = {"here": here, "along": index[axis], "total": total, "value": value}
+        self.inside.append(Apply("{here} = {along} ? {total} : {value};", parts))
 
-    def _scatter(self, instruction: Instruction, target: Address, index: Index, text: str) -> None:
+    def _scatter(self, instruction: Instruction, target: Address, index: Index, value: Expression) -> None:
         shape, key = instruction.parameters
         place = self.body.place(key, shape, index)
         read = any(isinstance(item, Var) for item in key)
-        last = f"i{len(self.sizes) - 1}"
+        last = counter(f"i{len(self.sizes) - 1}")
         self.vector = bool(self.sizes) and read and index[-1] == last and place[-1] == last
-        self._onto_zeros(instruction, target, place, text, once=not read)
+        self._onto_zeros(instruction, target, place, value, once=not read)
 
-    def _scatter_along(self, instruction: Instruction, target: Address, index: Index, text: str) -> None:
+    def _scatter_along(
+        self, instruction: Instruction, target: Address, index: Index, value: Expression
+    ) -> None:
         _, axis, where = instruction.parameters
         there = self.body.wrapped(where, index, instruction.output.shape[axis])
-        place = tuple(there if i == axis else counter for i, counter in enumerate(index))
-        self._onto_zeros(instruction, target, place, text, once=False)
+        place = tuple(there if i == axis else along for i, along in enumerate(index))
+        self._onto_zeros(instruction, target, place, value, once=False)
 
-    def _diagonal(self, instruction: Instruction, target: Address, index: Index, text: str) -> None:
+    def _diagonal(self, instruction: Instruction, target: Address, index: Index, value: Expression) -> None:
         (i,), (offset,) = index, instruction.parameters
-        place = f"({i} + {max(0, -offset)})", f"({i} + {max(0, offset)})"
-        self._onto_zeros(instruction, target, place, text, once=True)
+        place = i + Affine(max(0, -offset)), i + Affine(max(0, offset))
+        self._onto_zeros(instruction, target, place, value, once=True)
 
-    def _put(self, instruction: Instruction, target: Address, index: Index, text: str) -> None:
+    def _put(self, instruction: Instruction, target: Address, index: Index, value: Expression) -> None:
         place = self.body.place(instruction.parameters[0], instruction.output.shape, index)
-        self.body.lines.append(f"{target.buffer.name}[{self.body.at(target, place)}] = {text};")
+        self.inside.append(_set(Element(target.buffer, target.at(place)), value))
 
     def _onto_zeros(
-        self, instruction: Instruction, target: Address, place: Index, text: str, once: bool
+        self, instruction: Instruction, target: Address, place: Index, value: Expression, once: bool
     ) -> None:
         """Add the value to a place in memory that was zeros before. once: no place is written twice."""
-        name = target.buffer.name
-        self.before.append(f"  memset({name}, 0, {target.buffer.elements} * sizeof *{name});")
-        here = f"{name}[{self.body.at(target, place)}]"
+        here, start = Element(target.buffer, target.at(place)), Pointer(target.buffer)
+        clear = f"memset({{start}}, 0, {target.buffer.elements} * sizeof *({{start}}));"
+        self.before.append(Apply(clear, {"start": start}))
         if not once:  # 0 + -0 is 0
-            text = expression(ops.elementwise.add, [here, text], instruction.output.dtype)
-        self.body.lines.append(f"{here} = {text};")
+            value = expression(ops.elementwise.add, [here, value], instruction.output.dtype)
+        self.inside.append(_set(here, value))
 
 
-_APART: dict[Operation, Callable[[Loops, Instruction, Address, Index, str], None]] = {
+def _set(place: Element, value: Expression) -> Statement:
+    """Return the statement that sets an element."""
+    return Apply("{place} = {value};", {"place": place, "value": value})
+
+
+def _combined(fold: Operation, place: Element, value: Expression, var: Var) -> Statement:
+    """Return the statement that folds a value into an element."""
+    if fold not in _WINS:
+        return _set(place, expression(fold, [place, value], var.dtype))
+    nan = " || {value} != {value}" if var.dtype.kind == "f" else ""
+    template = f"{{place}} = {{value}} {_WINS[fold]} {{place}}{nan} ? {{value}} : {{place}};"
+    return Apply(template, {"place": place, "value": value})
+
+
+_APART: dict[Operation, Callable[[Loops, Instruction, Address, Index, Expression], None]] = {
     ops.reduction.cumsum: Loops._scan,
     ops.indexing.scatter: Loops._scatter,
     ops.indexing.scatter_along: Loops._scatter_along,
@@ -368,7 +391,7 @@ def _reduces_first(kernel: Kernel) -> bool:
     return _reduces(kernel) and first in _axes(kernel)
 
 
-def _nothing(operation: Operation, dtype: np.dtype[Any]) -> str:
+def _nothing(operation: Operation, dtype: np.dtype[Any]) -> Expression:
     """Return the number that a reduction begins with: the neutral element of what it folds, or where the
     dtype has no infinity, its limit."""
     if operation is FIRST_EQUAL:

@@ -22,7 +22,8 @@ from ..lowering.entries import RESHAPES
 from ..lowering.lower import reads
 from ..recording.checks import divides
 from ..refusals import UnsupportedError
-from .buffers import Address, Buffer, Place, loops, scratch
+from .buffers import Address, Buffer, loops, scratch
+from .c_code import Affine, Effects, Expression
 from .scalars import cost
 
 _ALONE = (Category.PRODUCT, Category.SCATTER, Category.SCAN, Category.JOIN)
@@ -61,14 +62,24 @@ class Kernel:
     instruction: Instruction | None = None
     bounds: tuple[int, int] = (0, 0)  # a check's [low, high); where these are equal, all but low is allowed
     code: int = 0  # the answer of a check that fails
-    own: Place | None = None  # the place to which a store writes its value
-    lines: int = 0  # those of C that compute it at a point
-    work: int = 0  # about how many simple instructions that takes
+    own: Affine | None = None  # the place to which a store writes its value
+    value: Expression | None = None  # what is computed at each point
+    effects: Effects = field(default_factory=lambda: Effects(()))  # what that reads and computes
 
     @property
     def alone(self) -> bool:
         """Return whether nothing else may be computed in this kernel's loops."""
         return self.kind == "check" or (isinstance(self.kind, Operation) and is_alone(self.kind))
+
+    @property
+    def lines(self) -> int:
+        """Return about how many lines of C compute it at a point."""
+        return len(self.effects.named) + 1
+
+    @property
+    def work(self) -> int:
+        """Return about how many simple instructions a point takes: what is computed, read and written."""
+        return self.effects.work + len(self.effects.loads) + 1
 
     @property
     def label(self) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from string import Formatter
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from ....ops import C, Operation, elementwise
 from ..refusals import UnsupportedError
 from .build import has_half
+from .c_code import Apply, Expression, Literal
 
 C_TYPES = {
     "float32": "float", "float64": "double", "int64": "int64_t", "int32": "int32_t", "int16": "int16_t",
@@ -42,29 +44,36 @@ def c_type(dtype: np.dtype[Any]) -> str:
     return C_TYPES[name]
 
 
-def literal(x: Any, dtype: np.dtype[Any]) -> str:
+def literal(x: Any, dtype: np.dtype[Any]) -> Literal:
     """Return a number as C writes it in that dtype."""
     if dtype.kind == "f":
         x = float(x)
         if not math.isfinite(x):
-            return "NAN" if math.isnan(x) else "INFINITY" if x > 0 else "-INFINITY"
-        return repr(x) + ("" if dtype.itemsize == 8 else "f")
+            return Literal("NAN" if math.isnan(x) else "INFINITY" if x > 0 else "-INFINITY")
+        double = dtype.itemsize == 8
+        return Literal(repr(x) + "f" * (not double), "double" if double else "float")
     if dtype.kind == "b":
-        return str(int(bool(x)))
+        return Literal(str(int(bool(x))))
     if dtype.kind == "i" and int(x) == np.iinfo(dtype).min:  # no literal: in C its minus is an operation
-        return f"INT{8 * dtype.itemsize}_MIN"
-    return f"INT64_C({int(x)})" if dtype.itemsize == 8 and abs(int(x)) >= 2**31 else str(int(x))
+        return Literal(f"INT{8 * dtype.itemsize}_MIN")
+    large = dtype.itemsize == 8 and abs(int(x)) >= 2**31
+    return Literal(f"INT64_C({int(x)})" if large else str(int(x)))
 
 
-def converted(text: str, source: np.dtype[Any], to: np.dtype[Any]) -> str:
+def converted(x: Expression, source: np.dtype[Any], to: np.dtype[Any]) -> Expression:
     """Return an expression of dtype `source` converted to dtype `to`."""
     if source == to:
-        return text
+        return x
     if to.kind == "b":
-        return f"({text} != 0)"
-    if source.kind == "f" and to.kind in "iu":
-        text = f"int{64 if to.itemsize == 8 else 32}_of_{_kind(source)}({text})"  # float16 is a float here
-    return f"({c_type(to)}){text}"
+        return Apply("({x} != 0)", {"x": x})
+    if source.kind == "f" and to.kind in "iu":  # float16 is a float here
+        x = Apply(f"int{64 if to.itemsize == 8 else 32}_of_{_kind(source)}({{x}})", {"x": x})
+    return cast(c_type(to), x)
+
+
+def cast(kind: str, x: Expression) -> Expression:
+    """Return an expression converted to a C type."""
+    return Apply(f"({kind}){{x}}", {"x": x})
 
 
 def common(dtypes: list[Any]) -> np.dtype[Any]:
@@ -81,14 +90,16 @@ def accumulator(dtype: np.dtype[Any]) -> str:
 
 
 def expression(
-    operation: Operation, args: list[str], d: np.dtype[Any], parameters: Mapping[str, str] | None = None
-) -> str:
-    """Return the operation applied to expressions that are all of dtype `d`, in brackets where that is
-    needed. parameters: the expressions of its parameters, by name. Raise UnsupportedError, which names the
-    operation, where its entry has no C."""
+    operation: Operation,
+    args: Sequence[Expression],
+    d: np.dtype[Any],
+    parameters: Mapping[str, Expression] | None = None,
+) -> Apply:
+    """Return the operation applied to expressions that are all of dtype `d`. parameters: those of its
+    parameters, by name. Raise UnsupportedError, which names the operation, where its entry has no C."""
     if operation.c is None:
         raise UnsupportedError(f"the operation {operation.name} is not compiled: its entry says no C")
-    fields = {
+    parts: dict[str, Expression] = {
         "F": "" if d.itemsize == 8 else "f",
         "K": _kind(d),
         "T": c_type(d),
@@ -96,12 +107,20 @@ def expression(
         **dict(zip(operation.inputs, args, strict=True)),
         **(parameters or {}),
     }
-    try:
-        return _template(operation.c, d).format_map(fields)
-    except KeyError as error:
+    template = _template(operation.c, d)
+    missing = _fields(template) - parts.keys()
+    if missing:
         raise UnsupportedError(
-            f"the operation {operation.name} is not compiled: its C names {error}, which is no number"
-        ) from None
+            f"the operation {operation.name} is not compiled: its C names {min(missing)!r}, which is no "
+            "number"
+        )
+    return Apply(template, parts)
+
+
+@cache
+def _fields(template: str) -> set[str]:
+    """Return the names in braces."""
+    return {name for _, name, _, _ in Formatter().parse(template) if name}
 
 
 def _template(c: C, d: np.dtype[Any]) -> str:
@@ -114,21 +133,23 @@ def _template(c: C, d: np.dtype[Any]) -> str:
     return special or c.text
 
 
-def power(x: str, exponent: Any, d: np.dtype[Any]) -> str | None:
+def power(x: Expression, exponent: Any, d: np.dtype[Any]) -> Expression | None:
     """Return x to an exponent that is a Python number, where that takes no call; x is a name or a number."""
-    root = expression(elementwise.sqrt, [x], d)
-    if d.kind == "f":
-        known = {
-            0.5: root, -0.5: f"(1 / {root})", -1: f"(1 / {x})", -2: f"(1 / ({x} * {x}))",
-            1: x, 0: literal(1, d),
-            # At -∞ this is not NaN, as it is at other negative numbers.
-            1.5: f"({x} == -INFINITY ? INFINITY : {x} * {root})",
-            -1.5: f"({x} == -INFINITY ? 0 : 1 / ({x} * {root}))",
-        }  # fmt: skip
-        if exponent in known:
-            return known[exponent]
+    parts = {"x": x, "root": expression(elementwise.sqrt, [x], d)}
+    if d.kind == "f" and exponent in _POWERS:
+        return Apply(_POWERS[exponent], parts)
+    if d.kind == "f" and exponent == 0:
+        return literal(1, d)
     square = expression(elementwise.mul, [x, x], d)
     return {2: square, 3: expression(elementwise.mul, [square, x], d)}.get(exponent)
+
+
+_POWERS = {
+    0.5: "{root}", -0.5: "(1 / {root})", -1: "(1 / {x})", -2: "(1 / ({x} * {x}))", 1: "{x}",
+    # At -∞ this is not NaN, as it is at other negative numbers.
+    1.5: "({x} == -INFINITY ? INFINITY : {x} * {root})",
+    -1.5: "({x} == -INFINITY ? 0 : 1 / ({x} * {root}))",
+}  # fmt: skip
 
 
 def _kind(d: np.dtype[Any]) -> str:

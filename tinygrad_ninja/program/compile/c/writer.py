@@ -1,0 +1,107 @@
+"""From C as data to its text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ...comments import c_comment
+from .buffers import Buffer
+from .c_code import (
+    ZERO,
+    Affine,
+    Apply,
+    Element,
+    Expression,
+    Literal,
+    Load,
+    Loop,
+    Named,
+    Pointer,
+    Row,
+    Statement,
+    Store,
+)
+from .scalars import c_type
+
+
+class Writer:
+    """Writes the statements of a function, each value with a name once.
+
+    names: the names of its buffers; number: gives the text of a number with digits behind the point; copies:
+    what is read from rows on the stack; notes: whether a comment says which variable a value is.
+    """
+
+    def __init__(
+        self,
+        names: Mapping[Buffer, str],
+        number: Callable[[Literal], str] = lambda number: number.text,
+        copies: Iterable[tuple[Buffer, Affine]] = (),
+        notes: bool = True,
+    ) -> None:
+        self._names, self._number, self._copies, self._notes = names, number, {*copies}, notes
+        self._named: dict[Named, str] = {}
+        self._stored: dict[tuple[Buffer, Affine], Expression] = {}
+        self._depth = 1
+        self.lines: list[str] = []
+
+    def write(self, statements: Iterable[Statement]) -> None:
+        """Add the lines of statements."""
+        for statement in statements:
+            if isinstance(statement, Loop):
+                self._loop(statement)
+            elif isinstance(statement, Store):
+                value = self.text(statement.value)
+                self._line(f"{self.text(Element(statement.buffer, statement.place))} = {value};")
+                self._stored[statement.buffer, statement.place] = statement.value
+            else:
+                self._line(self.text(statement))
+
+    def _line(self, text: str) -> None:
+        self.lines.append("  " * self._depth + text)
+
+    def _loop(self, loop: Loop) -> None:
+        name, begin, end = loop.counter, self.text(loop.begin), self.text(loop.end)
+        if loop.pragma:
+            self.lines.append(loop.pragma)
+        onwards = f"{name}++" if loop.step == 1 else f"{name} += {loop.step}"
+        self._line(f"for (int {name} = {begin}; {name} < {end}; {onwards}) {{")
+        self._depth += 1
+        self.write(loop.inner)
+        self._depth -= 1
+        self._line("}")
+
+    def text(self, x: Any) -> str:
+        """Return the text of an expression; before it stand the lines of the values in it that have names."""
+        if isinstance(x, Named):
+            return self._named.get(x) or self._name(x)
+        if isinstance(x, Apply):
+            return x.template.format_map({name: self.text(part) for name, part in x.parts.items()})
+        if isinstance(x, Load):
+            value = self._stored.get((x.buffer, x.place))
+            if value is not None:
+                return self.text(value)
+            row = "_row" if (x.buffer, x.place) in self._copies else ""
+            return f"{self._names[x.buffer]}{row}[{self.text(x.place)}]"
+        if isinstance(x, Affine):
+            texts = [str(x.offset)] if x.offset or not x.terms else []
+            steps = [(self.text(name), step) for name, step in x.terms]
+            return " + ".join([*texts, *(name if step == 1 else f"{name} * {step}" for name, step in steps)])
+        if isinstance(x, Element):
+            return f"{self._names[x.buffer]}[{self.text(x.place)}]"
+        if isinstance(x, Pointer):
+            start = self._names[x.buffer]
+            return start if x.place == ZERO else f"{start} + {self.text(x.place)}"
+        if isinstance(x, Row):
+            return f"{self._names[x.buffer]}_row"
+        if isinstance(x, Literal):
+            return self._number(x) if x.kind else x.text
+        return str(x)
+
+    def _name(self, x: Named) -> str:
+        """Add the line of a value that has a name, and return that."""
+        value = self.text(x.value)
+        name = self._named[x] = f"v{len(self._named)}"
+        note = f"  {c_comment(x.var.name)}" if self._notes and x.var is not None and x.var.name else ""
+        self._line(f"const {c_type(x.dtype)} {name} = {value};{note}")
+        return name
