@@ -1,46 +1,28 @@
 """Compiled functions that several threads call at once, and that call each other."""
 
-import sys
+import random
+import signal
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from at_once import THREADS, at_once, switching
+from command import posix
 from compiled_steps import close
 
 import tinygrad_ninja as torch
-from tinygrad_ninja import Value
+from tinygrad_ninja import Value, nn
 from tinygrad_ninja.program.compile import CompileWarning, compile
 
-THREADS, CALLS = 4, 60
+CALLS = 60
 WHERE = pytest.mark.parametrize(("device", "backend"), [("cpu", "c"), ("cpu", "numpy"), ("torch", "torch")])
 
 # A second shape is recorded anew, and says so.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is recorded again")
-
-
-@pytest.fixture(autouse=True)
-def switching() -> Iterator[None]:
-    """Python goes from thread to thread as often as it can."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    yield
-    sys.setswitchinterval(before)
-
-
-def at_once(work: Callable[[int], Any]) -> list[Any]:
-    """What `work` answers in each of several threads that begin together."""
-    together = threading.Barrier(THREADS)
-
-    def begin(number: int) -> Any:
-        together.wait()
-        return work(number)
-
-    with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(begin, range(THREADS)))
 
 
 @WHERE
@@ -65,6 +47,33 @@ def test_each_thread_has_its_own_answer(device: str, backend: str) -> None:
 
 
 @WHERE
+@pytest.mark.slow
+def test_thousands_of_calls_give_the_numbers_of_eager_code(device: str, backend: str) -> None:
+    """Of arguments of four shapes, with two numbers, and with a gradient; recorded by whoever comes first."""
+    W = torch.randn(32, 16, generator=torch.Generator().manual_seed(1)).to(device).requires_grad_()
+
+    def f(x: Any, scale: float) -> Any:
+        loss = ((x @ W).tanh() * scale).square().mean()
+        W.grad = None
+        loss.backward()
+        return loss, W.grad * 1
+
+    step = compile(f, fullgraph=True, backend=backend, recompile_limit=64)
+    sizes, scales = (3, 5, 8, 130), (0.5, 1.25)
+    given = {n: torch.randn(n, 32, generator=torch.Generator().manual_seed(n)).to(device) for n in sizes}
+    want = {(n, scale): [x.detach().tolist() for x in f(given[n], scale)] for n in sizes for scale in scales}
+
+    def work(number: int) -> None:
+        choose = random.Random(number)
+        for _ in range(1000):
+            n, scale = choose.choice(sizes), choose.choice(scales)
+            for have, wanted in zip(step(given[n], scale), want[n, scale], strict=True):
+                np.testing.assert_allclose(have.detach().tolist(), wanted, rtol=1e-4, atol=1e-6)
+
+    at_once(work)
+
+
+@WHERE
 def test_threads_take_turns_at_a_generator(device: str, backend: str) -> None:
     """Each draw goes to one of them, and together they are those of one thread."""
     g, h = (torch.Generator().manual_seed(3) for _ in range(2))
@@ -78,6 +87,34 @@ def test_threads_take_turns_at_a_generator(device: str, backend: str) -> None:
     want = [[x.tolist() for x in draw(h)] for _ in range(THREADS * CALLS)]
     assert sorted(pair for each in found for pair in each) == sorted(want)
     assert (g.get_state() == h.get_state()).all()
+
+
+@WHERE
+def test_several_functions_draw_from_one_generator(device: str, backend: str) -> None:
+    """Each number goes to one of them, also where a call raises, and gives back what it drew."""
+    g, h = (torch.Generator().manual_seed(3) for _ in range(2))
+    table = torch.arange(8, device=device)
+
+    def draw(generator: torch.Generator, row: Any) -> Any:
+        return torch.randint(0, 10**6, (5,), generator=generator, device=device), table[row]
+
+    inside, outside = torch.tensor([7], device=device), torch.tensor([8], device=device)
+
+    def work(number: int) -> list[list[int]]:
+        step, found = compile(lambda row: draw(g, row), fullgraph=True, backend=backend), []
+        for i in range(CALLS):
+            if number == 0 and i % 8 == 7:
+                with pytest.raises(IndexError):
+                    step(outside)
+            else:
+                found.append(step(inside)[0].tolist())
+        return found
+
+    found = [numbers for each in at_once(work) for numbers in each]
+    spent = [draw(h, inside)[0].tolist() for _ in range(THREADS * CALLS)]
+    assert len({*map(tuple, found)}) == len(found)
+    assert {*map(tuple, found)} < {*map(tuple, spent)}
+    assert (g.get_state() == h.get_state()).all()  # eager code, too, has drawn before it raises
 
 
 @WHERE
@@ -103,6 +140,62 @@ def test_no_change_of_a_parameter_is_lost(device: str, backend: str) -> None:
     want = [eager().item() for _ in range(THREADS * CALLS)]
     assert sorted(loss for each in found for loss in each) == pytest.approx(sorted(want), rel=1e-4)
     close(mine, theirs, 1e-4)
+
+
+def trained(seed: int, device: str, backend: str) -> tuple[list[float], list[Any]]:
+    """The losses and the parameters of a training of its own: its running statistics, and Adam's."""
+    g = torch.Generator().manual_seed(seed)
+    X, Y = torch.randn(200, 10, generator=g).to(device), torch.randint(0, 5, (200,), generator=g).to(device)
+    model = nn.Sequential(nn.Linear(10, 32), nn.BatchNorm1d(32), nn.Tanh(), nn.Linear(32, 5))
+    for p in model.parameters():
+        p.data = torch.randn(p.shape, generator=g) * 0.1
+    optimizer = torch.optim.AdamW(model.to(device).parameters(), lr=0.01)
+
+    def step() -> Any:
+        ix = torch.randint(0, 200, (16,), generator=g, device=device)
+        loss = nn.functional.cross_entropy(model(X[ix]), Y[ix])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    descend = compile(step, backend=backend)
+    return [descend().item() for _ in range(30)], [p.tolist() for p in model.parameters()]
+
+
+@WHERE
+@pytest.mark.slow
+def test_trainings_that_are_recorded_at_once_have_the_bits_of_trainings_in_a_row(
+    device: str, backend: str
+) -> None:
+    in_a_row = [trained(seed, device, backend) for seed in range(THREADS)]
+    assert at_once(lambda seed: trained(seed, device, backend)) == in_a_row
+
+
+@posix
+@pytest.mark.parametrize("backend", ["c", "numpy"])
+def test_what_interrupts_a_call_may_call_too(backend: str) -> None:
+    """As the handler of a signal does, between the step and the copies of what it has computed."""
+    W = torch.ones(32, 32)
+    step = compile(lambda x: (x @ W).sum(1), fullgraph=True, backend=backend)
+    one, two = torch.ones(32, 32), torch.full((32, 32), 2.0)
+    found = []
+
+    def interrupt(number: int, frame: Any) -> None:
+        found.append(step(two).tolist())
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    step(one)
+    signal.setitimer(signal.ITIMER_REAL, 2e-4, 2e-4)
+    try:
+        ends = time.monotonic() + 1.5
+        while time.monotonic() < ends:
+            assert step(one).tolist() == [1024.0] * 32
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(found) > 100
+    assert all(row == [2048.0] * 32 for row in found)
 
 
 def test_each_thread_has_its_own_number_of_values() -> None:
@@ -175,12 +268,13 @@ def test_another_thread_sees_nothing_of_a_recording() -> None:
 
     thread = threading.Thread(target=record)
     thread.start()
-    while not done.is_set():
-        gradient = W.grad
-        assert type(W.array) is np.ndarray
-        assert gradient is None or type(gradient.array) is np.ndarray
-        assert type(w.data) is type(w.grad) is float
-        assert other().tolist() == [2.0, 2.0, 2.0]
+    with switching():
+        while not done.is_set():
+            gradient = W.grad
+            assert type(W.array) is np.ndarray
+            assert gradient is None or type(gradient.array) is np.ndarray
+            assert type(w.data) is type(w.grad) is float
+            assert other().tolist() == [2.0, 2.0, 2.0]
     thread.join()
     assert W.grad is not None
     assert (W.grad.tolist(), w.grad) == ([80.0] * 3, 160.0)

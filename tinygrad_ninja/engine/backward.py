@@ -21,6 +21,7 @@ from .hook import observers
 from .node import Node, ancestors
 from .tensor import Tensor, wrap
 from .tensor_hooks import call_hooks
+from .thread_state import new_lock
 
 
 def backward(
@@ -263,8 +264,17 @@ def _after_hooks(node: Node, grad: Any, recorded: bool) -> Any:
     return grad
 
 
+_turns = new_lock()
+
+
 def accumulate(node: Node, grad: Any, recorded: bool) -> None:
-    """Add to the gradient that the node keeps: that of a leaf in place, in memory that is its alone."""
+    """Add to the gradient that the node keeps: that of a leaf in place, in memory that is its alone. As in
+    PyTorch none is lost where threads add to one."""
+    with _turns:
+        _accumulate(node, grad, recorded)
+
+
+def _accumulate(node: Node, grad: Any, recorded: bool) -> None:
     kept = node.grad
     if kept is None:
         node.grad = clone.call(grad, True) if recorded else wrap(namespace_of(grad).copy(grad, True))

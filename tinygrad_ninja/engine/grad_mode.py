@@ -9,10 +9,12 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Any, TypeVar
 
+from .thread_state import ByThread
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-paused: dict[int, int] = {}
-"""The threads that record nothing now; a dict, since its lookups need no lock."""
+paused: ByThread[int] = ByThread()
+"""The threads that record nothing now."""
 
 
 def is_grad_enabled() -> bool:

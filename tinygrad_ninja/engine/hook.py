@@ -15,6 +15,8 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from .thread_state import ByThread
+
 if TYPE_CHECKING:
     from ..ops import Operation, Precision
     from .node import Node
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 _O = TypeVar("_O", bound="Observer")
 
-observers: dict[int, Observer] = {}
+observers: ByThread[Observer] = ByThread()
 """The innermost observer of each thread that has one, by the thread's number."""
 
 

@@ -48,9 +48,7 @@ def version(array: Any) -> Version:
     """Return what is known of the memory of `array`."""
     storage = namespace_of(array).storage(array)
     known = _versions.get(id(storage))
-    if known is None:
-        known = _versions[id(storage)] = Version(storage)
-    return known
+    return _versions.setdefault(id(storage), Version(storage)) if known is None else known
 
 
 def changed_since(array: Any, time: int) -> bool:

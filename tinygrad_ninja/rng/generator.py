@@ -23,6 +23,7 @@ from ..arrays.numpy_memory import memory_order
 from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor, wrap
 from ..engine.tensor import device as Device
+from ..engine.thread_state import new_lock
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -57,13 +58,14 @@ def _as_word(number: int) -> Array:
 
 
 def observed(method: _F) -> _F:
-    """Let an observer of the thread draw in the place of the method."""
+    """Let an observer of the thread draw in the place of the method, and threads take turns."""
 
     @wraps(method)
     def call(self: Generator, *args: Any, **options: Any) -> Any:
-        if observers and (observer := observing()):
-            return observer.draw(self, method, args, options)
-        return method(self, *args, **options)
+        with self.lock:
+            if observers and (observer := observing()):
+                return observer.draw(self, method, args, options)
+            return method(self, *args, **options)
 
     return call  # type: ignore[return-value]
 
@@ -87,13 +89,20 @@ class Generator:
     """A stream of random numbers, as `torch.Generator`: the same seed gives the same numbers.
 
     Numbers are drawn on the CPU and moved to the device they are asked for: every device sees the same ones.
-    Generator("cuda") is PyTorch's own, which draws different ones: see `torch_generator`.
+    Generator("cuda") is PyTorch's own, which draws different ones: see `torch_generator`. Threads may draw at
+    the same time: each number goes to one of them.
+
+    lock: held while numbers are drawn.
     """
+
+    lock: Any
 
     def __new__(cls, device: str | Device = "cpu") -> Generator:
         if cls is Generator and Device(device).type == "cuda":
             from .torch_generator import TorchGenerator as cls  # noqa: N813 - which imports this module
-        return object.__new__(cls)
+        self = object.__new__(cls)
+        self.lock = new_lock()
+        return self
 
     def __init__(self, device: str | Device = "cpu") -> None:
         self.device = Device(device)
@@ -174,6 +183,12 @@ class Generator:
 
     __copy__ = clone_state
 
+    def __reduce__(self) -> Any:
+        """Return how `deepcopy` and pickle make it anew: from its state."""
+        return type(self), (str(self.device),), self.get_state().array
+
+    __setstate__ = set_state
+
     def _restart(self, state: Any) -> None:
         """Continue from a state of NumPy's twister.
 
@@ -189,6 +204,11 @@ class Generator:
     def mark(self) -> Any:
         """Return where the stream is, for `return_to`. It costs next to nothing, unlike `get_state`."""
         return self._block, self._position, self._spare_normal
+
+    def is_at(self, mark: Any) -> bool:
+        """Return whether the stream is where it was when `mark` was called."""
+        block, position, spare = mark
+        return block is self._block and (position, spare) == (self._position, self._spare_normal)
 
     def return_to(self, mark: Any) -> None:
         """Continue from where the stream was when `mark` was called."""

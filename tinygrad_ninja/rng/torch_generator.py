@@ -67,6 +67,10 @@ class TorchGenerator(Generator):
         """Return where the stream is, for `return_to`."""
         return self._generator.get_state()
 
+    def is_at(self, mark: Any) -> bool:
+        """Return whether the stream is where it was when `mark` was called."""
+        return bool(self._torch.equal(mark, self._generator.get_state()))
+
     def return_to(self, mark: Any) -> None:
         """Continue from where the stream was when `mark` was called."""
         self._generator.set_state(mark)

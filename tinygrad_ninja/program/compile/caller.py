@@ -52,7 +52,8 @@ class Caller:
 
     def __init__(self, step: Step) -> None:
         self.step = step
-        self.generators = [*dict.fromkeys(draw.generator for draw in step.captured.draws)]
+        # In one order everywhere, so that no two steps wait for each other's locks.
+        self.generators = sorted({draw.generator for draw in step.captured.draws}, key=id)
         self.moves: set[int] = set()  # the slots that got other memory since the last call of `apart`
         self.changed = {address.buffer.slot for address, _ in step.stores}
         table = step.table
@@ -124,10 +125,13 @@ class Caller:
         self._starts, self._ends = [start for start, _ in spans], [end for _, end in spans]
         _same(all(map(le, self._ends, self._starts[1:])), _SHARED)
 
-    def give_back(self, *marks: Any) -> None:
-        """Return the generators to where they were before the step drew."""
-        for generator, mark in zip(self.generators, marks, strict=True):
-            generator.return_to(mark)
+    def give_back(self, *marks: tuple[Any, Any]) -> None:
+        """Return the generators to where they were before the step drew, given that and where it has left
+        them; but one from which another thread has drawn since."""
+        for generator, (before, after) in zip(self.generators, marks, strict=True):
+            with generator.lock:
+                if generator.is_at(after):
+                    generator.return_to(before)
 
     def words(self, number: int, slot: int) -> tuple[Any, int]:
         """Draw random words beyond those in the generator's memory; return its new memory, and the address of
@@ -227,13 +231,7 @@ def caller(step: Step) -> Any:
     checks += [f"{bind(f'guard{i}', guard)}()" for i, guard in enumerate(step.guards)]
     for i, (number, read) in enumerate(step.numbers):
         before.append(f"{bind(f'number{i}', number)}[()] = {bind(f'read{i}', read)}(args)")
-    run, marks = ["run()"], [f"mark{i}" for i in range(len(own.generators))]
-    if step.complains and marks:  # it draws before it finds an error, and eager code draws anew
-        before += [
-            f"{mark} = {bind(f'g_{mark}', g)}.mark()" for mark, g in zip(marks, own.generators, strict=True)
-        ]
-        run = ["try: run()", "except CheckError:", f"    own.give_back({', '.join(marks)})", "    raise"]
-        names["CheckError"] = CheckError
+    run, draws = ["run()"], []
     for i, (generator, n, slot) in enumerate(
         (*word, slot) for word, slot in zip(step.words, step.word_slots, strict=True)
     ):
@@ -248,13 +246,28 @@ def caller(step: Step) -> Any:
             f"    slots[{slot}] = address{i} + 8 * start",
             f"else: {slow}",
         ]
-        before += fast if step.source else [slow]
+        draws += fast if step.source else [slow]
     for i, (draw, drawn) in enumerate(step.draws):
         method = bind(f"draw{i}", getattr(draw.generator, draw.method))
-        before.append(
+        draws.append(
             f"{bind(f'holder{i}', drawn)}[...] = {method}"
             f"(*{bind(f'with{i}', draw.arguments)}, **{bind(f'options{i}', draw.options)})"
         )
+    drawn_from = [bind(f"from{i}", g) for i, g in enumerate(own.generators)]
+    if step.complains and drawn_from:  # it draws before it finds an error, and eager code draws anew
+        was, left = (
+            [f"{when}{i} = {g}.mark()" for i, g in enumerate(drawn_from)] for when in ("was", "left")
+        )
+        draws = [*was, *draws, *([] if step.draws_on_device else left)]
+        late = [f"    {line}" for line in left] if step.draws_on_device else []
+        pairs = ", ".join(f"(was{i}, left{i})" for i in range(len(drawn_from)))
+        run = ["try: run()", "except CheckError:", *late, f"    own.give_back({pairs})", "    raise"]
+        names["CheckError"] = CheckError
+    if step.draws_on_device:  # while it runs
+        draws, run = [*draws, *run], []
+    if draws:
+        locks = [bind(f"lock{i}", g.lock) for i, g in enumerate(own.generators)]
+        before += [f"with {', '.join(locks)}:", *(f"    {line}" for line in draws)]
     for i, (node, place_of) in enumerate(step.gradient_slots):
         target = bind(f"node{i}", node)
         if place_of is None:

@@ -10,11 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from operator import attrgetter
-from threading import RLock
 from typing import Any
 
 from ...engine.anomaly import Anomaly
 from ...engine.hook import find, observers
+from ...engine.thread_state import new_lock
 from ...nn.module import Module
 from ..instructions import Program
 from .c.build import NoCompilerError
@@ -96,7 +96,7 @@ def compile(
 _OWN = {
     *functools.WRAPPER_ASSIGNMENTS, "__wrapped__", "_fn", "_fullgraph", "_limit", "_backend", "_kept",
     "_by_value", "_count", "_unsettled", "_raised", "_apart", "_told", "_reasons", "_eager", "_of_values",
-    "_last", "_guarded", "_lock",
+    "_last", "_guarded", "_lock", "_running",
 }  # fmt: skip
 """The attributes of a compiled function that are not those of the function."""
 
@@ -120,8 +120,10 @@ class Compiled:
         self._of_values = False  # to which arrays are given as they are
         self._last: Step | None = None
         self._guarded: Kept | None = None  # the last recording
-        # A step has one memory. Reentrant, for a function that calls itself.
-        self._lock = RLock()
+        # A step has one memory. A function that calls itself has the lock already, and so has what interrupts
+        # a call in its own thread, such as a signal's handler: it must not find a step running.
+        self._lock = new_lock()
+        self._running: list[Step] = []
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the recorded step that fits the arguments; where there is none, run the function itself, and
@@ -130,6 +132,8 @@ class Compiled:
             return self._run_eagerly(args, kwargs)
         self._lock.acquire()  # `with` takes twice as long
         try:
+            if self._running:
+                return self._run_eagerly(args, kwargs)
             key, values, changed = None, args, ""
             if args or kwargs:
                 key = signature(args, kwargs, self._apart)
@@ -140,12 +144,15 @@ class Compiled:
                 if kept.holds() and not (
                     (kept.numbered and kept.others(values)) or (kept.given and kept.swapped(values))
                 ):
+                    self._running.append(kept.step)
                     try:
                         return kept.call(values)
                     except ChangedError as error:
                         changed = str(error)
                     except CheckError:  # which eager code raises in its words, or catches
                         return self._run_eagerly(args, kwargs)
+                    finally:
+                        self._running.pop()
             if self._takes_apart(key, values):
                 key = signature(args, kwargs, True)
                 result = self._record(key, args, kwargs, _APART, set())

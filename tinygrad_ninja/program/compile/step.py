@@ -194,6 +194,7 @@ class Step:
         """Add the inputs for random numbers: the compiled code itself makes integers of random words, other
         numbers are drawn before it runs."""
         self.draws: list[tuple[Draw, Array]] = []
+        self.draws_on_device = False  # while the step runs
         self.words: list[tuple[Generator, int]] = []  # a generator, and how many words of its stream
         self.word_slots: list[int] = []
         by: dict[Generator, list[Draw]] = {}

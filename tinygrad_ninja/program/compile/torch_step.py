@@ -129,6 +129,7 @@ class TorchStep(Step):
                 self._device_draws[slot] = draw
                 self.table.arrays[slot] = self.table.zeros(holder.shape, holder.dtype)
         self.draws = [pair for pair in self.draws if pair[0] not in self._device_draws.values()]
+        self.draws_on_device = bool(self._device_draws)
 
     # -- the device's part, and the host's -------------------------------------------------------------------
 

@@ -99,7 +99,7 @@ def refuse_reads(loss: Tensor) -> None:
         return
     history = ancestors([loss.edge])
     first = min((node.order for node in history if node.op is not None), default=loss.edge.order)
-    for read in recent_reads:
+    for read in recent_reads.copy():  # other threads read too
         if first < read.order < loss.edge.order and read.thread == get_ident():
             raise ReadOutError(
                 f"{place(read.file, read.line)}: item(), or a branch on data, read a value out of a "
