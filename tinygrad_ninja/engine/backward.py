@@ -23,6 +23,8 @@ from .tensor import Tensor, wrap
 from .tensor_hooks import call_hooks
 from .thread_state import new_lock
 
+_adding = new_lock()  # as in PyTorch, nothing is lost where threads add to one gradient
+
 
 def backward(
     tensors: Tensor | Sequence[Tensor],
@@ -76,9 +78,7 @@ Tensor.backward = _method
 
 
 def start_from(
-    tensors: Tensor | Sequence[Tensor],
-    grads: Tensor | Sequence[Tensor | None] | None,
-    create_graph: bool,
+    tensors: Tensor | Sequence[Tensor], grads: Tensor | Sequence[Tensor | None] | None, create_graph: bool
 ) -> dict[Node, Any]:
     """Return the nodes that backward begins at, and the gradient of each: an array, or with `create_graph` a
     Tensor. Errors as of `backward`."""
@@ -125,12 +125,10 @@ def require_history(inputs: Tensor | Sequence[Tensor]) -> list[Any]:
     """Return the Tensors to differentiate with respect to, as a list. TypeError where one is no Tensor,
     RuntimeError where it requires no gradient."""
     tensors = as_list(inputs)
-    for tensor in tensors:
-        if not isinstance(tensor, Tensor):
-            raise TypeError(
-                f"only Tensors can be differentiated with respect to, not {type(tensor).__name__}"
-            )
-        if tensor.edge is None:
+    for x in tensors:
+        if not isinstance(x, Tensor):
+            raise TypeError(f"only Tensors can be differentiated with respect to, not {type(x).__name__}")
+        if x.edge is None:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
     return tensors
 
@@ -264,27 +262,19 @@ def _after_hooks(node: Node, grad: Any, recorded: bool) -> Any:
     return grad
 
 
-_turns = new_lock()
-
-
 def accumulate(node: Node, grad: Any, recorded: bool) -> None:
-    """Add to the gradient that the node keeps: that of a leaf in place, in memory that is its alone. As in
-    PyTorch none is lost where threads add to one."""
-    with _turns:
-        _accumulate(node, grad, recorded)
-
-
-def _accumulate(node: Node, grad: Any, recorded: bool) -> None:
-    kept = node.grad
-    if kept is None:
-        node.grad = clone.call(grad, True) if recorded else wrap(namespace_of(grad).copy(grad, True))
-    elif recorded:
-        node.grad = kept + grad
-    elif node.op is not None:  # of a result, whose gradient is replaced as in PyTorch
-        node.grad = wrap(quietly(add, kept.array, grad))
-    else:
-        refuse_repeated(kept.array)  # of one that the user assigned
-        with np.errstate(all="ignore"):
-            kept.array += grad
-        if type(grad) is not float:
-            kept._note_change()
+    """Add to the gradient that the node keeps: that of a leaf in place, in memory that is its alone."""
+    with _adding:
+        kept = node.grad
+        if kept is None:
+            node.grad = clone.call(grad, True) if recorded else wrap(namespace_of(grad).copy(grad, True))
+        elif recorded:
+            node.grad = kept + grad
+        elif node.op is not None:  # of a result, whose gradient is replaced as in PyTorch
+            node.grad = wrap(quietly(add, kept.array, grad))
+        else:
+            refuse_repeated(kept.array)  # of one that the user assigned
+            with np.errstate(all="ignore"):
+                kept.array += grad
+            if type(grad) is not float:
+                kept._note_change()
