@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 FLOORS = [
+    ["tinygrad_ninja_command"],
     ["arrays"],
     ["ops"],
     ["engine"],
@@ -39,6 +40,7 @@ ENTRANCES = {"tinygrad_ninja.__main__", "tinygrad_ninja.distributed", "pytest_ti
 FILES = [
     *sorted((ROOT / "tinygrad_ninja").rglob("*.py")),
     *sorted((ROOT / "viz").rglob("*.py")),
+    ROOT / "tinygrad_ninja_command.py",
     ROOT / "pytest_tinygrad_ninja.py",
 ]
 
@@ -57,8 +59,8 @@ def floor(name: str) -> str:
     first, *rest = name.split(".")
     if name in ENTRANCES:
         return "the entrances"
-    if first == "viz":
-        return "viz"
+    if first in ("viz", "tinygrad_ninja_command"):
+        return first
     return rest[0] if rest and rest[0] in HEIGHT else "the package"
 
 
@@ -128,7 +130,7 @@ def test_every_import_is_one_of_the_project() -> None:
 
 def test_every_folder_has_its_floor() -> None:
     folders = {path.parent.name for path in (ROOT / "tinygrad_ninja").glob("*/__init__.py")}
-    assert folders | {"viz", "the package", "the entrances"} == set(HEIGHT)
+    assert folders | {"tinygrad_ninja_command", "viz", "the package", "the entrances"} == set(HEIGHT)
 
 
 @pytest.mark.parametrize("suffix", [".py", ".js"])

@@ -30,7 +30,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_every_file_of_the_packages_and_no_other(wheel: Path) -> None:
-    packaged = {"pytest_tinygrad_ninja.py"} | {
+    packaged = {"tinygrad_ninja_command.py", "pytest_tinygrad_ninja.py"} | {
         path.relative_to(ROOT).as_posix()
         for package in ("tinygrad_ninja", "viz")
         for path in (ROOT / package).rglob("*")

@@ -3,6 +3,13 @@
 `import tinygrad_ninja as torch` runs the code of the makemore lectures. The table of operations is in `ops`.
 """
 
+import sys as _sys
+
+if _sys.argv[:1] == ["-m"] and "tinygrad_ninja" in _sys.orig_argv:  # `python -m tinygrad_ninja` begins here
+    import tinygrad_ninja_command as _command
+
+    _command.end_quietly()
+
 from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 from typing import Any as _Any

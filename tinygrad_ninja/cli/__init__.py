@@ -11,6 +11,8 @@ from typing import Any, NoReturn
 
 import click
 
+from tinygrad_ninja_command import INTERRUPTED, end_quietly, raise_again
+
 from .. import __version__
 from ..api.weights import FileError
 from ..engine.callers import visible
@@ -28,7 +30,7 @@ from .run_program import Program, run_command
 from .train import Stopped, train
 from .use import eval_command, sample_command
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT = 2
 
 
 def main() -> NoReturn:
@@ -42,6 +44,7 @@ def main() -> NoReturn:
     for stream in handlers:
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]  # not every terminal shows every letter
     try:
+        raise_again()
         with warnings.catch_warnings():
             warnings.showwarning = print_warning
             outcome = ninja.main(prog_name="ninja", standalone_mode=False)
@@ -54,17 +57,21 @@ def main() -> NoReturn:
     except MemoryError as error:
         message, status = ": ".join(filter(None, ("not enough memory", str(error)))), BAD_INPUT
     except Stopped as stop:
+        end_quietly()
         click.echo(visible(str(stop)), err=True)
         sys.exit(stop.status)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         message, status = "interrupted", INTERRUPTED
     else:
         if not isinstance(outcome, Program):
+            end_quietly()
             sys.exit(outcome)
         for stream, errors in handlers.items():
             stream.reconfigure(errors=errors)  # type: ignore[union-attr]
+        sys.unraisablehook = sys.__unraisablehook__
         outcome.run()
         sys.exit()
+    end_quietly()
     click.echo(f"error: {visible(message)}", err=True)
     sys.exit(status)
 
