@@ -1,12 +1,14 @@
 """Trainings that are stopped: by a signal, by a kill, by a full disk. They end as if they had not been."""
 
 import contextlib
+import errno
 import json
 import os
 import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -35,12 +37,25 @@ from safetensors.numpy import load_file
 
 from tinygrad_ninja.makemore import checkpoint
 from tinygrad_ninja.makemore.models import MODELS
-from tinygrad_ninja.makemore.run import Run
+from tinygrad_ninja.makemore.run import Run, RunError, locked
 
 pytestmark = pytest.mark.slow
 
 OUT = Path("runs/bn-mlp")
 OPTIONS = {"data": "names.txt", "hidden": 16, "steps": 200}  # as SMALL has them
+
+
+class FullDisk(contextlib.nullcontext[None]):
+    """A file that can be made, and not be written."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+
+    def __enter__(self) -> Any:
+        return self
+
+    def write(self, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @pytest.fixture
@@ -141,13 +156,51 @@ def test_a_training_goes_on_compiled_or_eager_as_it_likes(folder: Path, eager: b
             if step == 100:
                 run.save()
                 break
-    run = Run.resume(folder / "parts", {}, "cpu", not eager)
+    with pytest.warns(UserWarning, match="its last digits may differ"):
+        run = Run.resume(folder / "parts", {}, "cpu", not eager)
     with run.open(replaces=True):
         assert len(list(run.train())) == 100
     np.testing.assert_array_equal(run.training.losses[:100], whole.training.losses[:100])
     np.testing.assert_allclose(run.training.losses, whole.training.losses, rtol=1e-5)
 
 
+@posix
+def test_a_training_that_can_not_go_on_as_it_began_says_so(ended: Path) -> None:
+    """Or is refused, where it is to end in the same bits, and then can still go on."""
+    more, without = ("train", "--resume", "--steps", "240", "--quiet"), {**ENVIRONMENT, "CC": "false"}
+    began, compiled, straight = (
+        "note: the training began with",
+        "steps compiled as C",
+        "steps compiled as NumPy",
+    )
+    with started(ended, *more, "--exact", env=without) as process:
+        said = process.communicate(timeout=120)[1]
+    differs = (
+        f"the training began with {compiled}, and is to go on with {straight}: its last digits may differ"
+    )
+    assert process.returncode == 2
+    assert said.endswith(f"error: --exact: {differs}\n")
+    assert not (ended / OUT / ".lock").exists()
+    for way, other in (
+        (("--eager",), "compiled steps, and is to go on with eager steps"),
+        (("--device", "torch"), "the device cpu, and is to go on with the device torch"),
+    ):
+        assert other in refuses(call(ended, *more, "--exact", *way))
+        assert Run.saved_mode(ended / OUT) == ("cpu", False)
+    assert began not in run(ended, *more, "--exact").stderr
+    with started(ended, *more[:3], "260", "--quiet", env=without) as process:
+        said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0
+    assert f"note: {differs}\n" in said
+    result = run(ended, *more[:3], "280", "--quiet")
+    assert f"{began} {straight}, and is to go on with {compiled}" in result.stderr
+
+
+def test_exact_is_for_trainings_that_go_on(folder: Path) -> None:
+    assert "--resume" in refuses(call(folder, *SMALL, "--exact"))
+
+
+@pytest.mark.filterwarnings("ignore:the training began with")
 @pytest.mark.parametrize("way", [("cpu", True), ("torch", False), ("cpu", False)])
 def test_a_resumed_training_goes_on_in_the_way_it_began(folder: Path, way: tuple[str, bool]) -> None:
     """On its device, and eager or compiled, unless told otherwise: to the same bits, not nearly so."""
@@ -418,6 +471,28 @@ def test_the_folder_is_locked_before_its_checkpoint_is_read(
     succeeds(call(ended, "train", "--resume", "--steps", "300", "--quiet"))
 
 
+def test_a_lock_is_removed_by_who_has_it_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with locked(OUT):
+        assert (OUT / ".lock").exists()
+        with pytest.raises(RunError, match="another training"), locked(OUT):
+            pass
+        OUT.rename("gone")
+        with locked(OUT):
+            pass
+        OUT.mkdir(exist_ok=True)
+        (OUT / ".lock").write_bytes(b"")  # another's
+    assert [path.name for path in OUT.iterdir()] == [".lock"]
+
+
+def test_a_folder_that_was_made_for_a_refused_training_is_not_left(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinygrad_ninja.makemore.run.TemporaryFile", FullDisk)
+    assert "No space left on device" in refuses(call(folder, *SMALL, "--out", "new"))
+    assert not (folder / "new").exists()
+
+
 @pytest.mark.parametrize("resume", [[], ["--resume"]])
 def test_a_training_that_another_began_meanwhile_is_not_replaced(
     folder: Path, monkeypatch: pytest.MonkeyPatch, resume: list[str]
@@ -447,6 +522,37 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(folder: Path, name: str
     assert name in refuses(call(folder, *SMALL))
 
 
+@posix
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "socket"])
+@pytest.mark.parametrize(
+    "name",
+    ["checkpoint.safetensors", "model.safetensors", "metrics.jsonl", "loss.png", "names.txt", "tensorboard"],
+)
+def test_what_is_no_file_in_the_place_of_one_is_named(ended: Path, name: str, kind: str) -> None:
+    """And neither waited for nor replaced; the folder is as it was."""
+    path = ended / ("" if name == "names.txt" else OUT) / name
+    if (kind, name) == ("folder", "tensorboard"):
+        path.write_bytes(b"")  # which is to be one
+    path.unlink(missing_ok=True)
+    with contextlib.ExitStack() as stack:
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "device":
+            path.symlink_to("/dev/zero")
+        elif kind == "socket":
+            stack.enter_context(socket.socket(socket.AF_UNIX)).bind(os.path.relpath(path))
+        elif name == "tensorboard":
+            path.write_bytes(b"")
+        else:
+            path.mkdir()
+        before = {*(ended / OUT).iterdir()}
+        result = call(ended, "train", "--resume", "--steps", "210", "--tensorboard")
+    said = result.stderr.removeprefix("note: going on after 200 steps\n")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert re.fullmatch(rf"error: .*{re.escape(name)}.*\n", said), said
+    assert {*(ended / OUT).iterdir()} == before
+
+
 @pytest.mark.parametrize("left", [None, 0, 100])
 def test_metrics_that_were_lost_are_told(ended: Path, left: int | None) -> None:
     """The training itself goes on."""
@@ -471,6 +577,36 @@ def test_a_damaged_line_of_the_metrics_is_told(ended: Path) -> None:
     result = run(ended, "train", "--resume", "--steps", "220", "--quiet", "--tensorboard")
     succeeds(result)
     assert f"note: {OUT / file.name} has lost lines of the steps up to 200\n" in result.stderr
+
+
+def test_metrics_that_are_lost_while_the_training_lasts_are_told(ended: Path) -> None:
+    """A file that was deleted begins anew; another that has taken its place is not written to."""
+    file = OUT / "metrics.jsonl"
+    message = re.escape(f"{file} has lost lines of the steps up to")
+    run = Run.resume(OUT, {"steps": 260}, "cpu")
+    with run.open():
+        steps = run.train(save_every=1000)
+        next(steps)
+        run.save()
+        file.unlink()
+        next(steps)
+        with pytest.warns(UserWarning, match=f"{message} 202"):
+            run.save()
+        next(steps)
+        run.save()
+        with file.open("r+b") as other:
+            other.truncate(7)
+        next(steps)
+        with pytest.warns(UserWarning, match=f"{message} 204"):
+            run.save()
+        assert run.metrics_bytes == file.stat().st_size
+        next(steps)
+        run.save()
+        file.rename(OUT / "elsewhere")
+        file.write_text("mine", encoding="utf-8")
+        with pytest.raises(RunError, match="another file has taken its place"):
+            run.save()
+    assert file.read_text(encoding="utf-8") == "mine"
 
 
 @posix

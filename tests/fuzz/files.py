@@ -11,6 +11,7 @@ import json
 import random
 import resource
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -223,7 +224,8 @@ def try_seed(seed: int) -> str:
 def resumed(folder: Path) -> str:
     """Return what is wrong with a training that goes on from a file that was not refused."""
     try:
-        run = Run.resume(folder, {}, Run.saved_mode(folder)[0], eager=True)
+        with warnings.catch_warnings(action="ignore"):  # its last digits differ from those of a compiled one
+            run = Run.resume(folder, {}, Run.saved_mode(folder)[0], eager=True)
         with run.open(replaces=True):
             if run.result.settings.batch <= 10_000:
                 next(run.train(), None)

@@ -64,6 +64,12 @@ class Stopped(Exception):  # noqa: N818 - no error
     is_flag=True,
     help="Go on with the training in DIR, to the same end as if it had not stopped; without one, start.",
 )
+@click.option(
+    "--exact",
+    is_flag=True,
+    help="With --resume: refuse to go on where the end could not be the same to the last digit, as on "
+    "another device, or without the C compiler.",
+)
 @click.option("--restart", is_flag=True, help="Start anew, though DIR holds a training that has not ended.")
 @count_option(
     "--save-every", MOST, "Steps from one checkpoint to the next.", show_default=f"{SAVE_SECONDS} seconds"
@@ -82,6 +88,7 @@ def train(
     device: str | None,
     eager: bool | None,
     resume: bool,
+    exact: bool,
     restart: bool,
     save_every: int | None,
     plots: Path | None,
@@ -96,8 +103,9 @@ def train(
     metrics.jsonl, a JSON object a line; and the picture of its loss, loss.png.
 
     A training that was stopped, by Ctrl-C or by anything else, goes on with --resume, and ends as if it had
-    not been. It keeps its settings, but --steps may be raised, also when it has ended; with another --device,
-    or compiled where it was eager, its numbers differ in their last places.
+    not been. It keeps its settings, but --steps may be raised, also when it has ended. With another --device,
+    or compiled where it was eager, its numbers differ in their last places: that is said, or with --exact
+    refused.
 
     Several processes share a training that torchrun starts: torchrun --nproc-per-node 2 -m tinygrad_ninja
     train. --batch counts the examples of all; the training may go on with more or fewer of them.
@@ -119,6 +127,8 @@ def train(
     command += ["train", "--resume", "--out", str(out)]
     go_on = f"go on with: {shlex.join(command)}"
     resume = resume or is_restarted()
+    if exact and not resume:
+        raise click.UsageError("--exact says how to go on: give --resume too.")
     try:
         # Before the checkpoint is read: another training may be about to write a later one. A folder that
         # comes into being after this is another's, too, and nothing in it is replaced unasked.
@@ -133,7 +143,7 @@ def train(
         require(device)
         with process_group(device) if is_launched() else nullcontext() as ranks:
             if resumes:
-                run = Run.resume(out, options, device, eager, ranks)
+                run = Run.resume(out, options, device, eager, ranks, exact)
                 note = f"going on after {run.training.step:,} steps"
             else:
                 run = Run.start(out, options, device, eager, ranks)

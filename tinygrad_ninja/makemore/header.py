@@ -29,6 +29,7 @@ from .fields import (
 )
 from .models import Model
 from .settings import DEVICES, FIELDS, FLAG, MOST, MOST_EVALUATIONS, Settings, SettingsError
+from .training import WAYS
 
 VERSION = 2
 """The version of the format, raised whenever an older reader would misread a file."""
@@ -119,8 +120,9 @@ def check_training(
         "metrics_bytes": Whole(0, MOST_BYTES),
         "device": OneOf(*DEVICES),
         "eager": FLAG,
+        "steps_by": OneOf("", *WAYS),
     }
-    Record(record, frozenset({"other_generators"})).check(training, ROOT)
+    Record(record, frozenset({"other_generators", "steps_by"})).check(training, ROOT)
 
 
 def check_numbers(training: Mapping[str, Any]) -> None:

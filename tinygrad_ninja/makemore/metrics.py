@@ -11,6 +11,7 @@ computed it; steps_per_second: the speed since the line before, the only number 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -28,14 +29,15 @@ class Metrics:
     """The metrics file of a run, truncated to its first `position` bytes and open for further lines.
 
     tensorboard: a folder for TensorBoard's event files, which hold the same numbers; event files of an
-    earlier run are deleted, so that no step is in them twice. Warns where lines have been
-    lost. Raises OSError, and ImportError without TensorBoard.
+    earlier run are deleted, so that no step is in them twice. Warns where lines have been lost, also while
+    the run lasts. Raises OSError, and ImportError without TensorBoard.
     """
 
     def __init__(
         self, training: Training, path: Path, position: int = 0, tensorboard: Path | None = None
     ) -> None:
-        self._training = training
+        self._training, self._path = training, path
+        self._length = 0
         path.touch()
         with path.open("rb+") as file:
             # A half-written last line, which only a crash of the machine leaves, is dropped.
@@ -45,13 +47,11 @@ class Metrics:
             file.truncate(len(complete) + 1 if complete else 0)
         lines = [*map(_line, complete.splitlines())]
         if len(content) < position or None in lines:
-            warnings.warn(f"{path} has lost lines of the steps up to {training.step:,}", stacklevel=2)
-        self._file = path.open("ab")
-        self._board = None
-        if tensorboard is not None:
-            self._board = _board(tensorboard)
-            for line in filter(None, lines):
-                self._show(line)
+            self._warn_of_loss()
+        self._board = None if tensorboard is None else _board(tensorboard)
+        for line in filter(None, lines):
+            self._show(line)
+        self._open()
         self._last = training.step, time.perf_counter()
 
     def follow(self) -> None:
@@ -71,14 +71,35 @@ class Metrics:
             **({} if dev_loss is None else {"dev_loss": dev_loss}),
             "steps_per_second": round((now[0] - previous[0]) / (now[1] - previous[1]), 1),
         }
-        self._file.write(json.dumps(line).encode() + b"\n")
+        self._length += self._file.write(json.dumps(line).encode() + b"\n")
         self._show(line)
 
     def position(self) -> int:
-        """Return the length of the file in bytes, once all lines are on the disk. Raises OSError."""
+        """Return the length of the file in bytes, once all lines are on the disk.
+
+        A file that was deleted meanwhile begins anew. Raises OSError, also where another has its place.
+        """
         self._file.flush()
         os.fsync(self._file.fileno())
-        return self._file.tell()
+        held = os.fstat(self._file.fileno())
+        if not self._path.exists():
+            self._file.close()
+            self._open()
+            self._warn_of_loss()
+        elif not os.path.samestat(held, self._path.stat()):
+            raise OSError(errno.EEXIST, "another file has taken its place", str(self._path))
+        elif held.st_size != self._length:
+            self._length = held.st_size
+            self._warn_of_loss()
+        return self._length
+
+    def _open(self) -> None:
+        self._file = self._path.open("ab")
+        self._length = self._path.stat().st_size
+
+    def _warn_of_loss(self) -> None:
+        message = f"{self._path} has lost lines of the steps up to {self._training.step:,}"
+        warnings.warn(message, stacklevel=3)
 
     def close(self) -> None:
         """Close the files."""
@@ -104,6 +125,9 @@ def _line(text: bytes) -> dict[str, Any] | None:
 def _board(folder: Path) -> Any:
     from tensorboard.summary import Writer
 
-    for old in folder.glob("events.out.tfevents.*"):
-        old.unlink()
-    return Writer(str(folder))
+    try:
+        for old in folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        return Writer(str(folder))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error

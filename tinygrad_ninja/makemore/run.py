@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
@@ -17,7 +18,7 @@ from .checkpoint import Checkpoint
 from .data import Vocabulary, read_words, split
 from .metrics import START, Metrics
 from .settings import Settings, SettingsError
-from .training import Examples, Training
+from .training import Examples, Training, note_other_way
 
 if TYPE_CHECKING:
     from .processes import Ranks
@@ -94,15 +95,23 @@ class Run:
         device: str,
         eager: bool = False,
         ranks: Ranks | None = None,
+        exact: bool = False,
     ) -> Run:
         """Resume the run in the folder from its checkpoint, with the settings that it started with.
 
-        Of the options, `steps` may extend it, and `data` may say where the same words are now. Raises
-        FileError where the checkpoint cannot be used, SettingsError for other settings or words, and
-        DataError.
+        Of the options, `steps` may extend it, and `data` may say where the same words are now. Warns where it
+        can't end with the same bits as if it had not stopped, since it is run in another way; with `exact`
+        that is refused, here or before the first step. Raises FileError where the checkpoint cannot be used,
+        SettingsError for other settings or words, and DataError.
         """
         saved = _saved(folder)
         assert saved.training is not None
+        processes = 1 + len(saved.training.get("other_generators", ()))
+        began = _way(saved.training["device"], saved.training["eager"], processes)
+        now = _way(device, eager, 1 if ranks is None else ranks.size)
+        other = next((pair for pair in zip(began, now, strict=True) if pair[0] != pair[1]), None)
+        if other is not None and saved.training["step"]:
+            note_other_way(*other, exact)
         for name, value in options.items():
             original = getattr(saved.settings, name)
             if name not in ("steps", "data") and value != original:
@@ -115,6 +124,7 @@ class Run:
         result = replace(saved, settings=settings, training=None)
         run = cls._of(folder, result, words, Generator(), device, eager, ranks)
         run.training.load_state_dict(saved.training)
+        run.training.exact = exact
         run.metrics_bytes = saved.training["metrics_bytes"]
         return run
 
@@ -260,21 +270,34 @@ class Run:
 def locked(folder: Path) -> Iterator[None]:
     """Keep other trainings out of the folder, which is made where there is none, while the block lasts.
 
-    Raises RunError where one is at work there, or the folder cannot be written.
+    In the end the lock is removed, and the folder where it was made and is empty. Raises RunError where one
+    is at work there, or the folder cannot be written.
     """
     from filelock import FileLock, Timeout  # here, since most commands need no lock
 
+    is_new, file = not folder.is_dir(), folder / ".lock"
+    lock, held = FileLock(file), None
     with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
-        try:
-            lock.acquire(blocking=False)
-        except Timeout as error:
-            raise RunError(f"another training is at work in {folder}: choose another --out") from error
+        while held is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                lock.acquire(blocking=False)
+            except Timeout as error:
+                raise RunError(f"another training is at work in {folder}: choose another --out") from error
+            try:
+                held = file.stat()
+            except FileNotFoundError:  # removed by a training that ended just now
+                lock.release()
     try:
         yield
     finally:
+        with suppress(OSError):  # the folder may be gone, and Windows removes the lock by itself
+            if os.path.samestat(file.stat(), held):
+                file.unlink()
         lock.release()
+        if is_new:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def load_datasets(words: list[str], result: Checkpoint, device: str) -> dict[str, Examples]:
@@ -294,7 +317,14 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"cannot write to {path}: {error.strerror}") from error
+        raise RunError(f"cannot write to {error.filename or path}: {error.strerror}") from error
+
+
+def _way(device: str, eager: bool, processes: int) -> tuple[str, str, str]:
+    """Return, in words, how steps are run, the most important first."""
+    compiled = device == "cpu" and processes == 1 and not eager
+    steps = "compiled steps" if compiled else "eager steps"
+    return f"the device {device}", f"{processes} process{'es' * (processes > 1)}", steps
 
 
 def _saved(folder: Path) -> Checkpoint:

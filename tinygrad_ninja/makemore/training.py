@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,19 @@ class TrainingError(ArithmeticError):
     """The loss is no longer a number; the message is one sentence that names the step."""
 
 
+WAYS = {"eager": "eager steps", "c": "steps compiled as C", "numpy": "steps compiled as NumPy"}
+"""What may run a step, in words: the last digits of all numbers depend on it."""
+
+
+def note_other_way(was: str, now: str, exact: bool) -> None:
+    """Warn that a training does not go on with what it began with; with `exact` raise SettingsError."""
+    if was != now:
+        message = f"the training began with {was}, and is to go on with {now}: its last digits may differ"
+        if exact:
+            raise SettingsError("exact", message)
+        warnings.warn(message, stacklevel=2)
+
+
 class Training:
     """A training run: a model, changed in place, and all that decides how the run continues.
 
@@ -28,7 +42,8 @@ class Training:
     (settings.steps,); dev_losses: the loss on the development words, by the number of steps done; best: where
     the run may stop early, the state of the model with the lowest of these; waited: evaluations since then. A
     second Training with the same settings and data that loads the model's `state_dict` and this one's
-    continues from there, bit for bit.
+    continues from there, bit for bit; unless its steps are run in another of the WAYS, of which it warns, or
+    which it refuses where it is `exact`.
 
     On NumPy arrays a step is compiled, unless `eager`: its numbers agree except in the last digits. Raises
     ValueError where the loss depends on a parameter that the optimizer was not given.
@@ -58,6 +73,8 @@ class Training:
         )
         model.train()
         self._descend = self._descent()
+        self.exact = False
+        self._began_by = ""
         self.compiled = train[0].device.type == "cpu" and not eager
         if self.compiled:
             self._descend = compile(self._descend)
@@ -76,13 +93,23 @@ class Training:
         except (AttributeError, RuntimeError):
             return []
 
+    @property
+    def steps_by(self) -> str:
+        """Return which of the WAYS the steps are run in; "" while that is not known."""
+        try:
+            return self._descend.runs_by if self.compiled else "eager"  # type: ignore[attr-defined]
+        except RuntimeError:  # nothing is recorded yet
+            return self._began_by
+
     def run(self) -> Iterator[int]:
         """Train until `done`; yield the number of steps done after each, when `state_dict` may be called.
 
-        Raises TrainingError where a loss is infinite or not a number.
+        Raises TrainingError where a loss is infinite or not a number, and SettingsError as `exact` says.
         """
         if self.compiled and not self.done:
             self._record()
+            if self._began_by in WAYS and self._began_by != "eager":  # of which `Run` tells
+                note_other_way(WAYS[self._began_by], WAYS[self.steps_by], self.exact)
         while not self.done:
             self.losses[self.step] = self.update(self.settings.learning_rate(self.step))
             self.step += 1
@@ -208,6 +235,7 @@ class Training:
             "waited": self.waited,
             "generator": self.generator.get_state(),
             "optimizer": self.optimizer.state_dict(),
+            "steps_by": self.steps_by,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -217,6 +245,7 @@ class Training:
         self.step = state["step"]
         self.losses[: self.step] = state["losses"].numpy()
         self.dev_losses = dict(state["dev_losses"])
+        self._began_by = state.get("steps_by", "")
         self.best, self.waited = state["best"], state["waited"]
         self.generator.set_state(state["generator"])
         states, groups = state["optimizer"]["state"], state["optimizer"]["param_groups"]

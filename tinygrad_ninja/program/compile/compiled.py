@@ -236,13 +236,15 @@ class Compiled:
             return f"{self._name} runs as eager code: {self._eager}"
         if not self._count:
             return f"{self._name} is not recorded yet: call it"
-        lines = [f"{self._name} runs compiled ({self._runs_by}), recorded {self._count} times:"]
+        lines = [f"{self._name} runs compiled ({self.runs_by}), recorded {self._count} times:"]
         lines += [f"  {i}. for {reason}" for i, reason in enumerate(self._reasons, 1)]
         return "\n".join([*lines, "it depends on", *(f"  {guard}" for guard in self.guards)])
 
     @property
-    def _runs_by(self) -> str:
-        """Return the backend of the last recording."""
+    def runs_by(self) -> str:
+        """Return what runs calls: a backend, or "eager". RuntimeError where nothing was recorded yet."""
+        if self._eager:
+            return "eager"
         if self._backend != "auto":
             return self._backend
         return "c" if self._recorded().source else "numpy"
