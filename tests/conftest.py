@@ -3,12 +3,16 @@ sanitizers; and those marked `gpu` are skipped, and say so, where there is none.
 
 import functools
 import gc
+import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,12 +20,37 @@ import pytest
 # threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import torch
+torch: Any = importlib.import_module("torch") if find_spec("torch") else None
 
-from tinygrad_ninja.program.compile.c.build import NoCompilerError, compiler
+from tinygrad_ninja.program.compile.c.build import NoCompilerError, compiler  # noqa: E402
 
+NO_TORCH = re.compile(r"No module named 'torch'|PyTorch, which is not installed|needs PyTorch")
 MOST_WORKERS = 8
 """Each imports torch, and grows to half a gigabyte."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--with-what-there-is",
+        action="store_true",
+        help="skip the tests that need a package that is not installed, such as PyTorch",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.with_what_there_is:
+        sys.meta_path.append(Missing())
+
+
+class Missing:
+    """Asked for a module that no other finder has found: where a test wants it, the test is skipped."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        frame = sys._getframe(1)
+        while frame.f_back is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+            frame = frame.f_back
+        if path is None and Path(frame.f_code.co_filename).is_relative_to(Path(__file__).parent):
+            pytest.skip(f"{name} is not installed", allow_module_level=True)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads what it is to do
@@ -74,7 +103,7 @@ def sanitizers(tmp_path: Path) -> dict[str, str]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if torch.cuda.is_available():
+    if torch is not None and torch.cuda.is_available():
         return
     for item in items:
         if item.get_closest_marker("gpu"):
@@ -95,13 +124,32 @@ def has_compiler() -> bool:
         return False
 
 
+def lacks_torch(config: pytest.Config, said: str) -> bool:
+    """Whether PyTorch is not installed, need not be, and is missed."""
+    return config.option.with_what_there_is and torch is None and NO_TORCH.search(said) is not None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Skip a file that can't be read because a library that it imports wants PyTorch, which may be missing."""
+    report = yield
+    if report.failed and lacks_torch(collector.config, report.longreprtext):
+        report.outcome, report.longrepr = "skipped", (str(collector.path), 0, "PyTorch is not installed")
+    return report
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Where there is no C compiler, skip what fails by saying so."""
+    """Where there is no C compiler, skip what fails by saying so; and where PyTorch may be missing."""
     report = yield
     said = f"{report.longreprtext}{report.capstderr}"
+    reason = ""
     if report.failed and "there is no C compiler" in said and not has_compiler():
-        file, line, _ = item.location
-        report.outcome = "skipped"
-        report.longrepr = file, line, "there is no C compiler here"
+        reason = "there is no C compiler here"
+    elif report.failed and lacks_torch(item.config, said):
+        reason = "PyTorch is not installed"
+    if reason:
+        report.outcome, report.longrepr = "skipped", (*item.location[:2], reason)
     return report

@@ -28,14 +28,11 @@ START = b'{"step": '
 class Metrics:
     """The metrics file of a run, truncated to its first `position` bytes and open for further lines.
 
-    tensorboard: a folder for TensorBoard's event files, which hold the same numbers; event files of an
-    earlier run are deleted, so that no step is in them twice. Warns where lines have been lost, also while
-    the run lasts. Raises OSError, and ImportError without TensorBoard.
+    board: of `open_board`, to which the same numbers go. Warns where lines have been lost, also while the run
+    lasts. Raises OSError.
     """
 
-    def __init__(
-        self, training: Training, path: Path, position: int = 0, tensorboard: Path | None = None
-    ) -> None:
+    def __init__(self, training: Training, path: Path, position: int = 0, board: Any = None) -> None:
         self._training, self._path = training, path
         self._length = 0
         path.touch()
@@ -48,7 +45,7 @@ class Metrics:
         lines = [*map(_line, complete.splitlines())]
         if len(content) < position or None in lines:
             self._warn_of_loss()
-        self._board = None if tensorboard is None else _board(tensorboard)
+        self._board = board
         for line in filter(None, lines):
             self._show(line)
         self._open()
@@ -122,12 +119,11 @@ def _line(text: bytes) -> dict[str, Any] | None:
     return line if isinstance(line, dict) and isinstance(line.get("step"), int) else None
 
 
-def _board(folder: Path) -> Any:
+def open_board(folder: Path) -> Any:
+    """Return a writer of TensorBoard's event files in the folder; those of an earlier run are deleted, so
+    that no step is in them twice. Raises OSError, and ImportError without TensorBoard."""
     from tensorboard.summary import Writer
 
-    try:
-        for old in folder.glob("events.out.tfevents.*"):
-            old.unlink()
-        return Writer(str(folder))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(folder)) from error
+    for old in folder.glob("events.out.tfevents.*"):
+        old.unlink()
+    return Writer(str(folder))

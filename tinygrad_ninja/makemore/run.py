@@ -16,7 +16,7 @@ from ..api.weights import FileError, write
 from . import checkpoint
 from .checkpoint import Checkpoint
 from .data import Vocabulary, read_words, split
-from .metrics import START, Metrics
+from .metrics import START, Metrics, open_board
 from .settings import Settings, SettingsError
 from .training import Examples, Training, note_other_way
 
@@ -169,7 +169,8 @@ class Run:
             self._check_room()
             # Before anything else, so that no --resume takes an earlier run for this one.
             self._write_checkpoint()
-            board = self.folder / TENSORBOARD if tensorboard else None
+            with _writing(self.folder / TENSORBOARD):
+                board = open_board(self.folder / TENSORBOARD) if tensorboard else None
             with _writing(self.folder / METRICS):
                 self.metrics = Metrics(self.training, self.folder / METRICS, self.metrics_bytes, board)
             try:
@@ -317,7 +318,7 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunError(f"cannot write to {error.filename or path}: {error.strerror}") from error
+        raise RunError(f"cannot write to {path}: {error.strerror}") from error
 
 
 def _way(device: str, eager: bool, processes: int) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ from .trusted import CREATED, CREATING, DYNAMIC, NUMBERS, is_module_ours, words
 _NOT_READ = words("""
     __dict__ __weakref__ __doc__ __module__ __qualname__ __annotations__ __annotate__
     __annotate_func__ __annotations_cache__ __abstractmethods__ __static_attributes__
-    __firstlineno__ __orig_bases__ __parameters__ __dataclass_fields__ __dataclass_params__
+    __firstlineno__ __classdictcell__ __orig_bases__ __parameters__ __dataclass_fields__ __dataclass_params__
     __match_args__ __type_params__ _abc_impl __builtins__ __loader__ __spec__ __file__ __cached__
     __path__ __package__
 """)

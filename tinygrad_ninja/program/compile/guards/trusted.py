@@ -112,6 +112,7 @@ REFUSED: dict[str, tuple[str, str]] = {
         ("inspect.stack inspect.currentframe inspect.trace inspect.getinnerframes", _HIDDEN),
         ("inspect.getouterframes inspect.get_annotations typing.get_type_hints", _HIDDEN),
         ("decimal.getcontext decimal.setcontext decimal.localcontext", _HIDDEN),
+        ("_decimal.getcontext _decimal.setcontext _decimal.localcontext", _HIDDEN),  # since Python 3.14
         ("statistics.kde_random", _DRAWN),
         ("contextlib.redirect_stdout contextlib.redirect_stderr contextlib.chdir", _EFFECT),
     )
