@@ -34,9 +34,9 @@ class Opened:
     """The page of a graph, in which nothing moves by itself. complaints: what went wrong in it so far, among
     it every request that leaves the file."""
 
-    def __init__(self, browser: Browser, path: Path, scheme: str = "light") -> None:
+    def __init__(self, browser: Browser, path: Path, scheme: str = "light", width: int = 1440) -> None:
         self.context = browser.new_context(
-            viewport={"width": 1440, "height": 900},
+            viewport={"width": width, "height": 900},
             color_scheme=scheme,  # type: ignore[arg-type]
             reduced_motion="reduce",
         )
@@ -123,8 +123,8 @@ def open_page(browser: Browser) -> Iterator[Open]:
     """Opens pages; afterwards nothing may have been complained of in any, or asked from the network."""
     opened: list[Opened] = []
 
-    def open(path: Path, scheme: str = "light") -> Opened:
-        opened.append(Opened(browser, path, scheme))
+    def open(path: Path, scheme: str = "light", width: int = 1440) -> Opened:
+        opened.append(Opened(browser, path, scheme, width))
         return opened[-1]
 
     yield open

@@ -1,4 +1,4 @@
-// What the tests ask of a page that is open: ({ contrasts, overlaps }).
+// What the tests ask of a page that is open: ({ contrasts, misplaced, overlaps }).
 ({
   /** The contrast, by WCAG 2.2, of every text with what is behind it. */
   contrasts: () => {
@@ -33,6 +33,30 @@
       found[`${e.tagName}.${e.getAttribute("class")} ${e.textContent.trim().slice(0, 20)}`] =
         (a + 0.05) / (b + 0.05);
     }
+    return found;
+  },
+
+  /** What of the page around the drawing is cut off at the sides, or covers something else of it. */
+  misplaced: () => {
+    const found = [];
+    const parts = [...document.querySelectorAll("h1, button, input, select, #legend li, #count, #message, #scene, aside")]
+      .filter((e) => e.getClientRects().length && !e.parentElement.closest("aside, dialog"))
+      .map((e) => ({ name: e.id || e.textContent.trim(), box: e.getBoundingClientRect() }));
+    for (const { name, box } of parts)
+      if (box.left < 0 || box.right > innerWidth) found.push(`${name} leaves the page`);
+    parts.forEach((a, i) =>
+      parts.slice(i + 1).forEach((b) => {
+        const [p, q] = [a.box, b.box];
+        if (p.left < q.right && q.left < p.right && p.top < q.bottom && q.top < p.bottom)
+          found.push(`${a.name} and ${b.name}`);
+      }),
+    );
+    if (document.documentElement.scrollWidth > innerWidth) found.push("the page is wider than its window");
+    const panel = document.querySelector("aside");
+    const edge = panel.getBoundingClientRect().right;
+    for (const e of panel.querySelectorAll("*"))
+      if (e.getBoundingClientRect().right > edge && !e.closest(".scrolled, code, .formula"))
+        found.push(`${e.tagName}.${e.getAttribute("class")} leaves the panel`);
     return found;
   },
 

@@ -1,12 +1,13 @@
 """Moving about in the page: search, folding, keys; and how it looks, in the dark and in the light."""
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from browser import Open, browser, layers, lecture, needs_browser, open_page
+from browser import Open, Opened, browser, layers, lecture, needs_browser, open_page
 
 import tinygrad_ninja
 import viz
@@ -196,6 +197,15 @@ COLOUR_BLIND = [
 ]
 
 
+def linear(opened: Opened, name: str) -> Any:
+    """A colour of the page as linear RGB."""
+    text = opened.page.evaluate(
+        f"getComputedStyle(document.documentElement).getPropertyValue('--{name}')"
+    ).strip()
+    parts = np.array([int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+
+
 def luminance(colour: Any) -> float:
     return float(np.dot([0.2126, 0.7152, 0.0722], colour))
 
@@ -214,16 +224,11 @@ def test_lines_stand_out_and_the_colour_blind_tell_value_from_gradient(
     """Lines by https://www.w3.org/TR/WCAG22/#non-text-contrast; colours by their distance in CIELAB."""
     opened = open_page(lecture, scheme)
 
-    def colour(name: str) -> Any:
-        text = opened.page.evaluate(
-            f"getComputedStyle(document.documentElement).getPropertyValue('--{name}')"
-        ).strip()
-        parts = np.array([int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)])
-        return np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
-
     for line in ("line", "edge", "data", "gradient", "focus"):
         for ground in ("ground", "node", "panel"):
-            light, dark = sorted((luminance(colour(line)), luminance(colour(ground))), reverse=True)
+            light, dark = sorted(
+                (luminance(linear(opened, line)), luminance(linear(opened, ground))), reverse=True
+            )
             assert (light + 0.05) / (dark + 0.05) >= 3, (line, ground)
     for matrix in COLOUR_BLIND:
         for one, other in (
@@ -232,8 +237,33 @@ def test_lines_stand_out_and_the_colour_blind_tell_value_from_gradient(
             ("negative", "zero"),
             ("zero", "positive"),
         ):
-            seen = [lab(np.clip(np.array(matrix) @ colour(name), 0, 1)) for name in (one, other)]
+            seen = [lab(np.clip(np.array(matrix) @ linear(opened, name), 0, 1)) for name in (one, other)]
             assert np.linalg.norm(seen[0] - seen[1]) > 25, (one, other)
+
+
+@pytest.mark.parametrize("width", [390, 950, 1440])
+def test_at_every_width_all_of_it_is_reachable_and_nothing_is_cut(
+    open_page: Open, lecture: Path, width: int
+) -> None:
+    opened = open_page(lecture, width=width)
+    assert opened.look("misplaced") == []
+    for name in ("bndiff", "loss", "b2"):
+        opened.find(name)
+        assert opened.look("misplaced") == [], name
+    opened.press("r", *"n" * 14)
+    assert opened.look("misplaced") == []
+    opened.screenshot(f"lecture-{width}")
+    for control in ("#fold", "#unfold", "#fit", "#help", "#end", "#position", "#speed"):
+        opened.page.locator(control).click(trial=True)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_each_colour_has_one_meaning(open_page: Open, lecture: Path, scheme: str) -> None:
+    """By their distance in CIELAB."""
+    opened = open_page(lecture, scheme)
+    meanings = ("data", "gradient", "focus", "negative", "positive", "odd")
+    for one, other in itertools.combinations(meanings, 2):
+        assert np.linalg.norm(lab(linear(opened, one)) - lab(linear(opened, other))) > 25, (one, other)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

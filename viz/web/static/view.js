@@ -2,7 +2,7 @@
 
 const scene = byId("scene");
 const view = { x: 0, y: 0, scale: 1 };
-const MARGIN = { side: 28, foot: 64 };
+const MARGIN = 28;
 
 function applyView() {
   byId("view").setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.scale})`);
@@ -19,16 +19,13 @@ function zoom(factor, x = scene.clientWidth / 2, y = scene.clientHeight / 2) {
 
 /** Show all of it; least: but no smaller than so, the result of the graph then being in view. */
 function fit(least = 0.04) {
-  const [width, height] = [
-    scene.clientWidth - 2 * MARGIN.side,
-    scene.clientHeight - MARGIN.side - MARGIN.foot,
-  ];
+  const [width, height] = [scene.clientWidth - 2 * MARGIN, scene.clientHeight - 2 * MARGIN];
   view.scale = clamp(Math.min(width / layout.width, height / layout.height), least, 1.25);
   const [wide, tall] = [layout.width * view.scale, layout.height * view.scale];
   const root = layout.boxes.get(shown(idOf(graph.root)));
   const middle = wide > width ? (root.x + root.width / 2) * view.scale : wide / 2;
   view.x = scene.clientWidth / 2 - middle;
-  view.y = MARGIN.side + Math.min((height - tall) / 2, height - tall);
+  view.y = MARGIN + Math.min((height - tall) / 2, height - tall);
   applyView();
 }
 
@@ -37,9 +34,11 @@ function bringIntoView(item) {
   const box = layout.boxes.get(shown(item));
   const [x, y] = [view.x + view.scale * box.x, view.y + view.scale * box.y];
   const [width, height] = [view.scale * box.width, view.scale * box.height];
-  const { side, foot } = MARGIN;
   const inside =
-    x > side && y > side + byId("rule").offsetHeight && x + width < scene.clientWidth - side && y + height < scene.clientHeight - foot;
+    x > MARGIN &&
+    y > MARGIN &&
+    x + width < scene.clientWidth - MARGIN &&
+    y + height < scene.clientHeight - MARGIN;
   if (inside) return;
   view.x += scene.clientWidth / 2 - x - width / 2;
   view.y += scene.clientHeight / 2 - y - height / 2;

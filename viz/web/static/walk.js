@@ -58,18 +58,17 @@ function showWalk() {
   for (const id of ["next", "end"]) byId(id).disabled = position === events.length;
 }
 
-/** Over the drawing, the rule that runs at an event, and what it gives where that is one number. */
+/** Under the drawing, the rule that runs at an event, and what it gives where that is one number. */
 function showRule(event) {
   const box = byId("rule");
-  box.hidden = !event;
-  if (!event) return;
+  if (!event) return box.replaceChildren();
   const { step, slot, contribution, total, nth } = event;
   const [share, sum] = [contribution, total].map((array) => graph.arrays[array]);
   const numbers =
     isSingle(share) && `= ${short(share.rows[0][0])}${nth > 1 ? `, together ${short(sum.rows[0][0])}` : ""}`;
-  const [math, ...said] = ruleOf(step, slot, nth > 1);
+  const [math] = ruleOf(step, slot, nth > 1);
   if (numbers) math.append(html("span", { class: "number" }, numbers));
-  box.replaceChildren(math, ...said);
+  box.replaceChildren(math);
   fitFormulas(box);
 }
 
