@@ -39,7 +39,7 @@ def test_an_expression_shows_every_number_and_gradient(program: str) -> None:
     for each in values:
         assert f"{each.data:.4g}" in found
         assert f"{each.grad:.4g}" in found
-    assert {"a", "b", "L", "×", "+", "tanh"} <= set(found)
+    assert {"a", "b", "L", "*", "+", "tanh"} <= set(found)
 
 
 def test_a_matrix_of_few_numbers_is_shown_whole_and_one_of_many_summed_up() -> None:
@@ -97,7 +97,7 @@ def test_infinite_numbers_are_counted() -> None:
 def test_operations_show_the_plain_numbers_that_they_were_given() -> None:
     x = tinygrad_ninja.ones(3, 4, requires_grad=True)
     found = shown(viz.draw(((2 - x) ** 3 / 7)[:, 1].sum(0, keepdim=True).view(1, 1)))
-    assert {"2 −", "^ 3", "÷ 7", "[:, 1]", "axis 0 keepdims", "1×1"} <= set(found)
+    assert {"2 -", "** 3", "/ 7", "[:, 1]", "(0, keepdim=True)", "(1, 1)"} <= set(found)
     rows = tinygrad_ninja.tensor([0, 2])
     assert "[rows, 2×1 int64]" in shown(viz.draw(x[rows, tinygrad_ninja.tensor([[1], [3]])], {"rows": rows}))
 

@@ -42,7 +42,7 @@ def test_every_value_has_a_node_and_every_use_a_link(open_page: Open, lecture: P
     for name in theirs():
         if name not in ("module", "rows"):
             assert opened.node(name).count() == 1, name
-    assert opened.node("bndiff").locator(".cap-text").text_content() == "−"
+    assert opened.node("bndiff").locator(".cap-text").text_content() == "-"
     assert opened.page.locator("#edges path").count() == 40
 
 
@@ -60,7 +60,7 @@ def test_a_click_shows_values_gradient_formula_rule_and_life(open_page: Open, le
     assert forward.bounding_box()["height"] > 15  # type: ignore[index]
     assert "".join((forward.text_content() or "").split()).startswith("hprebn32×64=")
     summed = opened.page.locator("section", has_text="Its local backward rule")
-    assert "Summed over dimension 0 (32), along which b1 was repeated." in summed.inner_text()
+    assert "b1 was broadcast along dimension 0: each of its numbers was used 32 times" in summed.inner_text()
     assert any("∑" in (rule.text_content() or "") for rule in rules)
 
     life = opened.page.locator(".life > li")
@@ -70,7 +70,7 @@ def test_a_click_shows_values_gradient_formula_rule_and_life(open_page: Open, le
         "Use 2 of 2",
     ]
     with torch.no_grad():
-        shares = [expected["bnmeani"].grad / 32, expected["bndiff"].grad]
+        shares = [expected["bndiff"].grad, expected["bnmeani"].grad / 32]
     for entry, share in zip(life.all()[1:], shares, strict=True):
         assert_is(statistics(entry), np.broadcast_to(share.numpy(), (32, 64)))
 
@@ -179,12 +179,18 @@ def test_a_gradient_accumulates_where_a_value_is_used_twice(open_page: Open, lec
         first = expected["probs"].grad * expected["counts_sum_inv"]
     assert_is(opened.gradient(), first)
     assert opened.node("counts").locator(".uses").text_content() == "1/2"
-    assert opened.message == "dcounts = contribution 1 of 2, from probs by ×"
+    assert opened.message.startswith(
+        "dcounts, contribution 1 of 2, through probs = counts * counts_sum_inv. Each number of probs depends"
+    )
     assert opened.rule == "dcounts32×27=dprobs32×27⊙counts_sum_inv32×1"
-    assert "later" in opened.page.locator(".life > li").nth(1).inner_text()
+    assert "later" in opened.page.locator(".life > li").nth(2).inner_text()
     while "contribution 2 of 2" not in opened.message or opened.title != "counts":
         opened.press("n")
-    assert opened.message.startswith("dcounts += contribution 2 of 2, from counts_sum by sum")
+    assert opened.message == (
+        "dcounts, contribution 2 of 2, through counts_sum = counts.sum(1, keepdim=True). Each number of "
+        "counts goes into a sum with the slope 1: it gets the gradient of that sum as it is, so dcounts_sum "
+        "is repeated."
+    )
     assert opened.rule == "dcounts32×27+=repeat(dcounts_sum32×1)"
     assert_is(opened.gradient(), expected["counts"].grad)
     opened.press("b")

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import torch
 from calls import calls
 from command import call, refuses, succeeds
 from hypothesis import HealthCheck, assume, given, settings
@@ -66,7 +67,17 @@ def test_every_operation_has_its_formula_and_the_rules_of_its_inputs(
     for formula in (formulas["forward"], *formulas["rules"]):
         assert formula.startswith("<math")
         assert formula.endswith("</math>")
-    assert len(formulas["rules"]) == len(arrays)
+    assert len(formulas["rules"]) == len(formulas["reasons"]) == len(arrays)
+    for i, reason in enumerate(formulas["reasons"]):
+        assert reason.endswith(".")
+        slope = 1 if "with the slope 1, d" in reason else -1 if "with the slope −1, d" in reason else None
+        if slope is not None:  # of a sum, so that each number gets the slope as often as it was used
+            used = [int(each.replace(",", "")) for each in re.findall(r"used ([\d,]+) times", reason)]
+            torchs = torch.tensor(arrays[i], requires_grad=True)
+            their_inputs = [torch.tensor(each) if j != i else torchs for j, each in enumerate(arrays)]
+            apply(torch, *their_inputs).sum().backward()
+            assert torchs.grad is not None
+            assert torchs.grad.unique().tolist() == [slope * (used or [1])[0]]
 
 
 def formulas_of(root: Any, operation: str) -> dict[str, Any]:

@@ -8,16 +8,15 @@ from __future__ import annotations
 import html
 import math
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from tinygrad_ninja.ops import elementwise
-
 from .fold import Group
 from .graph import Step, Value
 from .numbers import FEW, Summary, numbers, rows, short, summary
+from .step_code import without_operands
 
 DATA, GRAD, QUIET = "#004c7f", "#a33c00", "#595959"
 """Dark blue and dark orange, which the colour-blind can distinguish, and grey; each at least 5:1 on white."""
@@ -121,55 +120,13 @@ def _bars(statistics: Summary, colour: str) -> str:
     return _table(["".join(columns)])
 
 
-def step_text(step: Step) -> tuple[str, str]:
-    """Return the operation with its plain numbers, as "× 0.5" or "sum", and its parameters, as "axis 0"."""
-    operation = step.operation
-    given = ["" if isinstance(value, Value) else short(value) for value in step.inputs]
-    if operation is elementwise.rsub:
-        operation, given = elementwise.sub, given[::-1]
-    given.insert(bool(operation.drawn), operation.drawn or operation.name)
-    reads = iter(step.reads)
-    parameters = [_parameter(key, value, reads) for key, value in step.parameters.items()]
-    return " ".join(filter(None, given)), " ".join(filter(None, parameters))
-
-
 def step_label(step: Step) -> str:
-    """Return the label of a step: the operation, and in grey its parameters."""
-    operation, parameters = step_text(step)
+    """Return the label of a step: the operation, and in grey its arguments."""
+    operation, opening, arguments = without_operands(step).partition("(")
     body = [f"<TD><B>{text(operation)}</B></TD>"]
-    if parameters:
-        body.append(f"<TD>{_font(text(parameters), QUIET)}</TD>")
+    if arguments:
+        body.append(f"<TD>{_font(text(opening + arguments), QUIET)}</TD>")
     return f"<{_table(body)}>"
-
-
-def _parameter(name: str, given: Any, reads: Iterator[Value]) -> str:
-    """Return a parameter of an operation in a few letters; "" where it has no effect."""
-    if given is None or given is False or name == "chain":
-        return ""
-    if given is True:
-        return name
-    if name in ("key", "index"):
-        parts = given if isinstance(given, tuple) else (given,)
-        if parts and parts[-1] is Ellipsis:
-            parts = parts[:-1]
-        return "[" + ", ".join(_index(part, reads) for part in parts) + "]"
-    if getattr(given, "ndim", 0):
-        return next(reads).name
-    if name == "shape":
-        return shape_text(given) or "scalar"
-    return f"{name} {', '.join(map(str, given)) if isinstance(given, tuple) else given}"
-
-
-def _index(part: Any, reads: Iterator[Value]) -> str:
-    """Return a part of an index as it is written in Python; for an array without a name, the shape and
-    type."""
-    if getattr(part, "ndim", 0):
-        value = next(reads)
-        return value.name or f"{shape_text(value.shape)} {value.dtype}"
-    if isinstance(part, slice):
-        ends = ["" if end is None else str(end) for end in (part.start, part.stop, part.step)]
-        return ":".join(ends[:2] if part.step is None else ends)
-    return "…" if part is Ellipsis else str(part)
 
 
 def group_title(group: Group) -> str:

@@ -56,7 +56,6 @@ def _right_slope(xp: Any, dout: Any, a: Any, b_like: Any) -> Any:
     category=Category.PRODUCT,
     ufunc=np.matmul,
     operator="@",
-    drawn="@",
     a=_left_slope,
     b=_right_slope,
 )

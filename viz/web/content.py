@@ -12,7 +12,7 @@ from tinygrad_ninja.engine.value import Value as Scalar
 
 from ..fold import WIDEST, Group, fold
 from ..graph import Graph, Step, Value
-from ..labels import step_text
+from ..step_code import codes, without_operands
 from .arrays import Arrays
 from .formulas import Formulas
 
@@ -32,12 +32,13 @@ def content(graph: Graph) -> dict[str, Any]:
     steps = [step for step in graph.steps if not step.backward]
     walked = sum(len(value.uses) for value in graph.values if len(value.uses) > 1)
     arrays, formulas = Arrays(2 * len(graph.values) + 2 * walked), Formulas()
+    code_of = codes(graph)
     walk = list(_walk(graph, steps, arrays))
     return {
         "note": graph.note,
         "root": graph.root.number,
         "values": [_value(value, arrays) for value in graph.values],
-        "steps": [_step(step, formulas) for step in steps],
+        "steps": [_step(step, code_of[step.output], formulas) for step in steps],
         "groups": _groups(fold(graph, long=len(steps) > FLAT), graph.root),
         "walk": walk,
         "arrays": arrays.content,
@@ -68,12 +69,11 @@ def _is_hooked(value: Value) -> bool:
     return bool(getattr(value.node, "hooks", None))
 
 
-def _step(step: Step, formulas: Formulas) -> dict[str, Any]:
-    operation, parameters = step_text(step)
+def _step(step: Step, code: str, formulas: Formulas) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operation": step.operation.name,
-        "text": operation,
-        "parameters": parameters,
+        "text": without_operands(step),
+        "code": code,
         # A plain number, which is no value, is written as text.
         "inputs": [value.number if isinstance(value, Value) else str(value) for value in step.inputs],
         "reads": [value.number for value in step.reads],

@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tinygrad_ninja.arrays.dispatch import move
+from tinygrad_ninja.ops import reduction
 from tinygrad_ninja.program.derive import formula
-from tinygrad_ninja.program.derive.record import is_range
-from tinygrad_ninja.program.instructions import Instruction, Var, flatten, substitute
+from tinygrad_ninja.program.instructions import Instruction, Var
 from tinygrad_ninja.program.trace import lower
 
 from ..graph import Step, Value
+from ..step_code import extreme, instruction_of
+from .reasons import extreme_reason, reason
 
 PLACEHOLDER = 0xE000
 """The first of Unicode's private-use letters: of the output, then of each input, then of each array that the
@@ -30,8 +31,7 @@ class Formulas:
 
     `content[i]` holds `forward` and for each input `rules`, None where no gradient flows, as MathML: an
     element for the formula, and one for each long part that occurs twice in it; `letters`, the operation's
-    own names for unnamed values; and for each input `summed`, the dimensions of the output along which it was
-    repeated, so that its gradient is summed over them.
+    own names for unnamed values; and for each input `reasons`, why its rule is as it is.
     """
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Formulas:
         ]
         parameters = () if step.reads else tuple(step.parameters.values())
         read = [value.shape for value in step.reads]
-        key = repr((step.operation.name, step.output.shape, inputs, parameters, read))
+        key = repr((step.operation.name, extreme(step), step.output.shape, inputs, parameters, read))
         if key not in self._known:
             self._known[key] = len(self.content)
             self.content.append(_formulas(step))
@@ -53,25 +53,22 @@ class Formulas:
 
 
 def _formulas(step: Step) -> dict[str, Any]:
-    assert step.node.values is not None
     letters = ["out", *step.operation.inputs]
     placeholders = [chr(PLACEHOLDER + i) for i in range(len(letters) + len(step.reads))]
-    # A plain number has no name, and is written as it is.
-    names = [placeholders[0]] + [
-        name if isinstance(value, Value) else ""
-        for name, value in zip(placeholders[1:], step.inputs, strict=False)
-    ]
-    arrays = substitute(step.node.values, lambda x: move(x, "cpu") if hasattr(x, "__array__") else x)
-    shown = formula.instruction(step.operation, arrays, names)
-    read = (part for part in flatten(shown.parameters) if isinstance(part, Var) and part.shape)
-    for var, value, placeholder in zip(read, step.reads, placeholders[len(letters) :], strict=True):
-        if value.name or not is_range(var):  # a range is written as 0, 1, …
-            var.name = placeholder
+    shown = instruction_of(step, placeholders)
+    flowing = [_flows(value) for value in step.inputs]
+    forward, reasons = lower(shown), [reason(shown, i) if flows else "" for i, flows in enumerate(flowing)]
+    if entry := extreme(step):
+        axis, places = shown.parameters
+        places.name = ""
+        search = reduction.argmax if entry is reduction.amax else reduction.argmin
+        forward = [Instruction(search, shown.inputs, (axis, True), places, (False,)), *forward]
+        reasons = [extreme_reason(shown, entry is reduction.amax)]
     return {
         "letters": [*letters, *("index" for _ in step.reads)],
-        "forward": _written(shown.output.name, shown.output, lower(shown)),
-        "rules": [_rule(shown, i) if _flows(value) else None for i, value in enumerate(step.inputs)],
-        "summed": [_summed(step, value) for value in step.inputs],
+        "forward": _written(shown.output.name, shown.output, forward),
+        "rules": [_rule(shown, i) if flows else None for i, flows in enumerate(flowing)],
+        "reasons": reasons,
     }
 
 
@@ -106,11 +103,3 @@ def _written(name: str, var: Var, instructions: Sequence[Instruction]) -> str:
 
 def _flows(value: Value | float) -> bool:
     return isinstance(value, Value) and value.kind != "constant"
-
-
-def _summed(step: Step, value: Value | float) -> list[int]:
-    if not step.operation.broadcasts or not isinstance(value, Value):
-        return []
-    output_shape, shape = step.output.shape, value.shape
-    extra = len(output_shape) - len(shape)
-    return [i for i, n in enumerate(output_shape) if i < extra or (n != 1 and shape[i - extra] == 1)]

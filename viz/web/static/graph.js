@@ -88,19 +88,20 @@ const reveal = (item) => around(item).forEach((group) => opened.add(group));
 
 const shapeText = (shape) => shape.join("×");
 
-/** What a step does, as "sum axis 0". */
-const operationOf = (step) => [step.text, step.parameters].join(" ").trim();
-
-/** What an item is called: its name, or what made it. */
+/** What an item is called: its name, or the code that computed it. */
 function called(item) {
   if (isGroup(item)) return [groupOf(item).name, groupOf(item).title].filter(Boolean).join(": ") || "all";
   const value = valueOf(item);
   if (value.name) return value.name;
-  return value.maker === undefined ? value.kind : operationOf(steps[value.maker]);
+  return value.maker === undefined ? value.kind : steps[value.maker].code;
 }
 
 const gradientOf = (item) =>
   valueOf(item).name ? `d${valueOf(item).name}` : `the gradient of ${called(item)}`;
+
+/** How an item is mentioned in a sentence. */
+const mentioned = (item) =>
+  valueOf(item).name || valueOf(item).maker !== undefined ? called(item) : `the ${called(item)}`;
 
 /** Of a group, how many steps and how many learnt numbers are in it, at whatever depth. */
 const contents = new Map();

@@ -93,7 +93,7 @@ const KINDS = { leaf: "leaf that requires a gradient", constant: "constant", res
 function valueView(item) {
   const value = valueOf(item);
   const step = steps[value.maker];
-  const made = step ? `result of ${operationOf(step)}` : KINDS[value.kind];
+  const made = step ? (value.name ? `= ${step.code}` : "computed") : KINDS[value.kind];
   const shape = value.shape.length ? shapeText(value.shape) : "a single number";
   return [
     html("h2", {}, called(item)),
@@ -201,25 +201,36 @@ function whatIs(item) {
 
 const forwardOf = (step) => formula(step, graph.formulas[step.formula].forward);
 
-/** The local rule of one input, and the dimensions over which it sums because the input was repeated there. */
+/** Why a step sends back to an input what it does. */
+function reasonOf(step, slot) {
+  const parts = [step.output, ...step.inputs, ...step.reads].map((part) =>
+    typeof part === "number" ? idOf(part) : part,
+  );
+  const part = (mark) => parts[mark.charCodeAt(mark.length - 1) - FIRST_PLACEHOLDER];
+  return graph.formulas[step.formula].reasons[slot]
+    .replace(/d[\ue000-\uf8ff]/g, (mark) => gradientOf(part(mark)))
+    .replace(/[\ue000-\uf8ff]/g, (mark) => mentioned(part(mark)));
+}
+
+/** The local rule of one input, and why it is so. */
 function ruleOf(step, slot, adds) {
-  const { rules, summed } = graph.formulas[step.formula];
+  const { rules } = graph.formulas[step.formula];
   if (!rules[slot]) return [];
-  const shape = values[step.output].shape;
-  const dims = summed[slot].map((dim) => `${dim} (${shape[dim]})`).join(", ");
-  const why =
-    dims &&
-    html(
-      "p",
-      { class: "where" },
-      `Summed over dimension ${dims}, along which ${called(idOf(step.inputs[slot]))} was repeated.`,
-    );
-  return [formula(step, rules[slot], adds), why].flat().filter(Boolean);
+  return [
+    ...formula(step, rules[slot], adds).filter(Boolean),
+    html("p", { class: "where" }, reasonOf(step, slot)),
+  ];
 }
 
 // -- the life of a value -------------------------------------------------------------------------------------
 
 const MOST_USES = 40;
+
+/** The uses of a value as the backward pass meets them, the last one first; then those it never meets. */
+function usesOf(value) {
+  const met = ({ step, slot }) => eventOf.get(`${step.output} ${slot}`) ?? Infinity;
+  return [...(uses.get(value) ?? [])].sort((a, b) => met(a) - met(b) || b.step.output - a.step.output);
+}
 
 /** Where a value was born, and its uses; of very many all only when asked for. */
 function lifeOf(item, most = MOST_USES) {
@@ -233,7 +244,7 @@ function lifeOf(item, most = MOST_USES) {
       value.maker === undefined ? KINDS[value.kind] : bornOf(steps[value.maker]),
     ),
   ];
-  const all = uses.get(number) ?? [];
+  const all = usesOf(number);
   entries.push(...all.slice(0, most).map((link, i) => useOf(link, i, all.length)));
   const showAll = ({ target }) => {
     target.closest(".life").replaceWith(lifeOf(item, all.length));
@@ -267,7 +278,7 @@ function bornOf(step) {
 function useOf({ step, slot, value }, i, count) {
   const event = eventOf.get(`${step.output} ${slot}`);
   const which = count > 1 ? `Use ${i + 1} of ${count}: ` : "Used: ";
-  const by = values[step.output].name && html("span", { class: "tag" }, ` by ${operationOf(step)}`);
+  const by = values[step.output].name && html("span", { class: "tag" }, ` = ${step.code}`);
   const entry = html(
     "li",
     {},

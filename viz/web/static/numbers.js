@@ -50,7 +50,7 @@ function arrayView(array, shape, what) {
     "div",
     { class: `array ${what}` },
     numbersView(array, shape, what),
-    array.stats && statistics(array),
+    array.stats && !isSingle(array) && statistics(array),
   );
 }
 
@@ -76,7 +76,7 @@ function statistics(array) {
     { viewBox: "0 0 96 34", class: "histogram", role: "img", "aria-label": label },
     svg("path", { d: bars(bins, 96, 34) }),
   );
-  return html("div", { class: "statistics" }, html("dl", {}, terms), !isSingle(array) && histogram);
+  return html("div", { class: "statistics" }, html("dl", {}, terms), histogram);
 }
 
 /** The place of a line among the dimensions but the last, as an index is written. */

@@ -26,7 +26,7 @@ function cut(text, font, width) {
 const clamp = (number, low, high) => Math.min(high, Math.max(low, number));
 const NAME = "650 13px";
 const SMALL = "600 12px";
-const capText = (value) => operationOf(steps[value.maker]);
+const capText = (value) => steps[value.maker].text;
 const titleOf = (group) => `▾ ${nameIn(group)}`;
 const titleWidth = (group) => (group === "g0" ? 0 : textWidth(titleOf(group), SMALL) + 26);
 const amountOf = (group) => {

@@ -106,12 +106,13 @@ function showProgress(group, element) {
 const pathOf = ({ step, slot, value }) =>
   pathElements.get(linkKey({ source: idOf(value), target: idOf(step.output), slot }));
 
-/** What an event does, in words. */
-function describe({ step, value, nth }) {
+/** What an event does, and why. */
+function describe({ step, slot, value, nth }) {
   const all = arrivals.get(value).length;
-  const by = values[step.output].name ? ` by ${operationOf(step)}` : "";
-  const part = all > 1 ? `contribution ${nth} of ${all}, from` : "what comes from";
-  return `${gradientOf(idOf(value))} ${nth > 1 ? "+=" : "="} ${part} ${called(idOf(step.output))}${by}`;
+  const name = values[step.output].name;
+  const through = `through ${name ? `${name} = ` : ""}${step.code}`;
+  const part = all > 1 ? `contribution ${nth} of ${all}, ${through}` : through;
+  return `${gradientOf(idOf(value))}, ${part}. ${reasonOf(step, slot)}`;
 }
 
 // -- moving --------------------------------------------------------------------------------------------------

@@ -1,0 +1,144 @@
+"""A step as a line of code has it: `counts_sum**-1`, `logprobs[range(32), Y]`, or without its operands."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from tinygrad_ninja.arrays.dispatch import move
+from tinygrad_ninja.ops import indexing, reduction
+from tinygrad_ninja.program.derive import formula
+from tinygrad_ninja.program.derive.record import is_range
+from tinygrad_ninja.program.expressions import Code, call
+from tinygrad_ninja.program.instructions import Instruction, Var, flatten, substitute
+from tinygrad_ninja.program.languages import LANGUAGES
+
+from .graph import Graph, Step, Value
+from .numbers import short
+
+TORCH = LANGUAGES["torch"]
+OPERAND = "\u16a0"
+"""With a value's number, its placeholder; alone, an operand that is left out. It is a letter, as in Python's
+names, that no program has."""
+
+LONGEST = 40
+"""Code that is longer is not put into the code of what was computed from it."""
+
+
+def instruction_of(step: Step, names: Sequence[str]) -> Instruction:
+    """Return the step as an instruction of a program, with its arrays as variables, named as given: the
+    output, each input, and each array among the parameters. A plain number is written as it is."""
+    assert step.node.values is not None
+    arrays = substitute(step.node.values, lambda x: move(x, "cpu") if hasattr(x, "__array__") else x)
+    count = len(step.inputs) + 1
+    used = [
+        name if isinstance(value, Value) else ""
+        for name, value in zip(names[:count], [step.output, *step.inputs], strict=True)
+    ]
+    instruction = formula.instruction(step.operation, arrays, used)
+    read = [x for x in flatten(instruction.parameters) if isinstance(x, Var) and x.shape]
+    for var, value, name in zip(read, step.reads, names[count:], strict=True):
+        if value.name or not is_range(var):  # a range is written as such
+            var.name = name
+    return instruction
+
+
+def written(step: Step, operands: Sequence[Code], read: Sequence[str]) -> Code:
+    """Return the step as PyTorch's code. operands: the code of each input, not used for a plain number; read:
+    that of each array among the parameters, not used for a range without a name."""
+    instruction = instruction_of(step, ["", *[OPERAND] * len(operands), *read])
+    inputs = [
+        given if isinstance(x, Var) else x for given, x in zip(operands, instruction.inputs, strict=True)
+    ]
+    if (entry := extreme(step)) is not None:
+        kept: Code = TORCH.extreme(entry.standard, inputs[0], instruction.parameters[0])
+        return kept
+    parameters = substitute(instruction.parameters, _parameter)
+    with contextlib.suppress(NotImplementedError):  # torch has no function for it
+        blank = [Code(OPERAND, shape=x.shape) if isinstance(x, Var) else x for x in instruction.inputs]
+        once = str(TORCH.expression(instruction, blank, parameters))
+        if len(re.findall(rf"{OPERAND}(?!\d)", once)) <= len(operands):
+            expression: Code = TORCH.expression(instruction, inputs, parameters)
+            return expression
+    options = {
+        name: parameter
+        for name, parameter in zip(step.operation.parameters, parameters, strict=True)
+        if not (isinstance(parameter, Code) or parameter is None or parameter is False)
+    }
+    return call(step.operation.name, *inputs, **options)
+
+
+def without_operands(step: Step) -> str:
+    """Return what the step does, without what it does it to: "+", "** -1", "sum(1, keepdim=True)"."""
+    text = str(written(step, [Code(OPERAND)] * len(step.inputs), _read(step)))
+    text = re.sub(rf"\b(torch|nn|functional)\.|{OPERAND}\.|\.values$", "", text)
+    text = re.sub(r"\d\.\d{4,}", lambda number: short(float(number[0])), text)
+    text = re.sub(rf"\(({OPERAND}(, )?)+\), ", "", text)  # several that are joined stand in brackets
+    text = re.sub(rf"(?<=\(){OPERAND}(, )?|, {OPERAND}(?=[,)])", "", text)
+    text = re.sub(rf"{OPERAND}(?!\d)", "", text.replace("**", " ** ")).replace("(, ", "(")
+    names = {
+        value.number: value.name or f"{'×'.join(map(str, value.shape))} {value.dtype}" for value in step.reads
+    }
+    return _named(re.sub(r"\(\)$", "", text.strip()), names.__getitem__)
+
+
+def codes(graph: Graph) -> dict[Value, str]:
+    """Return the code of every result, in which a value without a name is what it was computed by, as far as
+    that is short."""
+    code_of: dict[Value, Code] = {}
+    text_of: dict[Value, str] = {}
+
+    def operand(value: Value | float) -> Code:
+        """Return a value as it stands in the code of another."""
+        if not isinstance(value, Value) or value.name or len(text_of.get(value, "…" * LONGEST)) >= LONGEST:
+            return Code(f"{OPERAND}{getattr(value, 'number', '')}", shape=getattr(value, "shape", ()))
+        return code_of[value]
+
+    for step in graph.steps:
+        output = step.output
+        code_of[output] = written(step, [operand(value) for value in step.inputs], _read(step))
+        code_of[output].shape = output.shape
+        text_of[output] = _named(str(code_of[output]), lambda number: graph.values[number].name or "…")
+    return text_of
+
+
+def _read(step: Step) -> list[str]:
+    """Return a placeholder for each array among the parameters of the step."""
+    return [f"{OPERAND}{value.number}" for value in step.reads]
+
+
+def _named(text: str, name_of: Callable[[int], str]) -> str:
+    """Return the code with names in the place of placeholders."""
+    return re.sub(rf"{OPERAND}(\d+)", lambda placeholder: name_of(int(placeholder[1])), text)
+
+
+def _parameter(x: Any) -> Any:
+    """Return a parameter as code."""
+    if isinstance(x, Var) and not x.shape:
+        return x.value.item()
+    if isinstance(x, Var):
+        return Code(x.name or f"range({len(x.value)})", shape=x.shape)
+    if isinstance(x, np.dtype | type):
+        return TORCH.dtype(x)
+    return TORCH.number(x) if isinstance(x, float) else x
+
+
+def extreme(step: Step) -> Any:
+    """Return `amax` or `amin` where the step reads, by an index without a name, what is largest or smallest
+    along a dimension: that is what PyTorch's max and min of a dimension are recorded as. Else None."""
+    if step.operation is not indexing.gather or step.reads[0].name:
+        return None
+    assert step.node.values is not None
+    axis: Any
+    index: Any
+    (axis, index), (x, *_) = step.node.values[2:], step.inputs
+    if not isinstance(x, Value) or index.shape[axis] != 1 or x.shape[axis] < 2:
+        return None
+    array, places = (np.asarray(move(given, "cpu")) for given in (x.array, index))
+    if np.array_equal(array.argmax(axis, keepdims=True), places):
+        return reduction.amax
+    return reduction.amin if np.array_equal(array.argmin(axis, keepdims=True), places) else None
