@@ -106,6 +106,30 @@ def test_few_numbers_are_a_table_and_a_cell_of_a_map_can_be_read(open_page: Open
     assert number(value) == pytest.approx(expected["logits"][1, 2].item(), rel=2e-3)
 
 
+def test_of_more_dimensions_sliders_choose_the_matrix(open_page: Open, tmp_path: Path) -> None:
+    x = tinygrad_ninja.randn(3, 2, 8, 8).requires_grad_()
+    opened = open_page(viz.page((x * x).sum(), {"x": x}, path=tmp_path / "graph.html"))
+    opened.find("x")
+    heads = opened.page.locator(".slider").all()[:2]
+    assert [each.inner_text() for each in heads] == ["dimension 0\n0 of 3", "dimension 1\n0 of 2"]
+    heads[0].locator("input").fill("2")
+    heads[1].locator("input").fill("1")
+    heat_map = opened.page.locator("canvas").first
+    heat_map.focus()
+    opened.press("ArrowRight", "ArrowDown", "ArrowDown")
+    index, value = opened.page.locator(".readout").first.inner_text().split("]")
+    assert index == "[2, 1, 2, 1"
+    assert number(value) == pytest.approx(x[2, 1, 2, 1].item(), rel=2e-3)
+
+
+def test_how_large_numbers_are_stands_beside_their_bars(open_page: Open, tmp_path: Path) -> None:
+    x = tinygrad_ninja.linspace(-1.0, 0.5, 80).requires_grad_()
+    y = x * 1e-9
+    opened = open_page(viz.page(y.sum(), {"x": x, "y": y}, path=tmp_path / "graph.html"))
+    texts = {name: opened.node(name).locator("text.value").inner_html() for name in ("x", "y")}
+    assert texts == {"x": "≤1", "y": "≤1e−9"}
+
+
 def test_a_name_is_shown_as_it_is_written(open_page: Open, tmp_path: Path) -> None:
     script, end = "<script>alert(1)</script>", "</script><img src=x onerror=alert(2)> &amp; a|{b}\u2028"
     a, b = (tinygrad_ninja.ones(2, 3, requires_grad=True) for _ in range(2))

@@ -38,7 +38,9 @@ def inside(path: Path) -> dict[str, Any]:
 
 def cells(described: dict[str, Any]) -> Any:
     held = described["map"]
-    return np.frombuffer(base64.b64decode(held["cells"]), "<f4").reshape(held["height"], held["width"])
+    return np.frombuffer(base64.b64decode(held["cells"]), "<f4").reshape(
+        [*held.get("shown", []), held["height"], held["width"]]
+    )
 
 
 # -- the graph -----------------------------------------------------------------------------------------------
@@ -207,10 +209,14 @@ def test_of_a_large_matrix_the_cells_are_means_and_the_statistics_are_exact() ->
     assert cells(described(matrix[:6], expected=20_000)).shape == (6, 12)
 
 
-def test_a_vector_is_a_line_and_more_dimensions_are_lines_too() -> None:
+def test_a_vector_is_a_line_and_of_more_dimensions_there_are_matrices_as_far_as_there_is_room() -> None:
     assert cells(described(np.arange(100.0))).tolist() == [list(range(100))]
-    cube = np.arange(2.0 * 6 * 10).reshape(2, 6, 10)
-    np.testing.assert_array_equal(cells(described(cube)), cube.reshape(12, 10))
+    attention = np.random.default_rng(0).normal(size=(32, 4, 16, 16)).astype(np.float32)
+    held = described(attention)
+    assert held["map"]["shown"] == [8, 4]
+    np.testing.assert_array_equal(cells(held), attention[:8])
+    assert held["stats"][2:] == pytest.approx([attention.min(), attention.max()])
+    assert described(attention, expected=20_000)["map"]["shown"] == [1, 1]
 
 
 def test_what_is_not_finite_is_counted_and_written_as_text() -> None:

@@ -130,6 +130,38 @@ def test_it_is_used_without_a_mouse(open_page: Open, lecture: Path) -> None:
     assert not opened.page.locator("dialog").is_visible()
 
 
+def test_a_tall_graph_has_a_small_picture_that_leads_to_each_part(open_page: Open, lecture: Path) -> None:
+    opened = open_page(lecture)
+    small = opened.page.locator("#map")
+    first, last = (
+        small.locator(f'[data-item="{opened.node(name).get_attribute("id")}"]') for name in ("C", "loss")
+    )
+    box = first.bounding_box()
+    assert box is not None
+    opened.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    node, scene = opened.node("C").bounding_box(), opened.page.locator("#scene").bounding_box()
+    assert node is not None
+    assert scene is not None
+    assert scene["y"] <= node["y"] < scene["y"] + scene["height"]
+    opened.press("r", "n")
+    assert "current" in (last.get_attribute("class") or "")
+    assert opened.look("overlaps") == []
+
+
+def test_fit_shows_the_group_that_is_selected(open_page: Open, layers: Path) -> None:
+    opened = open_page(layers)
+    opened.press("]", "]", "]")
+    opened.find("net.2.1: Sequential")
+    opened.press("0")
+    group, scene = (
+        opened.node("net.2.1: Sequential").bounding_box(),
+        opened.page.locator("#scene").bounding_box(),
+    )
+    assert group is not None
+    assert scene is not None
+    assert 0.6 < max(group["width"] / scene["width"], group["height"] / scene["height"]) <= 1
+
+
 def square() -> Any:
     x = tinygrad_ninja.tensor([1.0, float("nan"), float("inf")], requires_grad=True)
     return (x * x).sum()

@@ -140,7 +140,9 @@ def group_label(group: Group) -> str:
     contents = list(group.contents())
     steps = sum(isinstance(item, Step) for item in contents)
     parameters = sum(
-        math.prod(item.shape) for item in contents if isinstance(item, Value) and item.kind == "leaf"
+        math.prod(item.shape)
+        for item in contents
+        if isinstance(item, Value) and item.kind == "leaf" and item.owned
     )
     amounts = [f"{steps:,} operation{'s' * (steps != 1)}"]
     if parameters:

@@ -30,8 +30,9 @@ class Arrays:
 
     Each is described by `stats` (mean, deviation, minimum and maximum of its finite numbers), `bins` (a
     histogram between these extremes), `odd` (how many numbers are not finite), and `rows` (the numbers) or
-    `map` (height, width and base 64 of float32 cells, row by row; each cell is the mean of a block of the
-    array as a matrix whose columns are its last dimension).
+    `map` (height, width and base 64 of float32 cells, row by row; each cell is the mean of a block of a
+    matrix, and of more than two dimensions `shown` says of how many places in each but the last two there is
+    one).
     """
 
     def __init__(self, expected: int) -> None:
@@ -63,7 +64,7 @@ class Arrays:
         elif array.size <= TABLE:
             described["rows"] = [[_plain(number) for number in row] for row in rows(array)]
         else:
-            described["map"] = _heat_map(array.reshape(-1, array.shape[-1]), self._most)
+            described["map"] = _heat_map(array if array.ndim > 1 else array[None], self._most)
         return described
 
 
@@ -74,8 +75,10 @@ def _plain(number: Any) -> Any:
     return float(f"{number:.8g}") if math.isfinite(number) else str(number)
 
 
-def _heat_map(matrix: NDArray[Any], most: int) -> dict[str, Any]:
-    height, width = min(matrix.shape[0], ROWS), min(matrix.shape[1], COLUMNS)
+def _heat_map(array: NDArray[Any], most: int) -> dict[str, Any]:
+    """Return the heat map of a matrix; of more dimensions those of as many matrices as there is room for."""
+    *leading, rows, columns = array.shape
+    height, width = min(rows, ROWS), min(columns, COLUMNS)
     if height * width > most:
         short = math.isqrt(most)  # a side as short as this is not shortened
         if width <= short:
@@ -83,9 +86,16 @@ def _heat_map(matrix: NDArray[Any], most: int) -> dict[str, Any]:
         else:
             height = height if height <= short else int(math.sqrt(most * height / width))
             width = min(width, most // height)
+    room = most // (height * width)
+    shown: list[int] = []
+    for size in reversed(leading):
+        shown.insert(0, max(1, min(size, room)))
+        room //= shown[0]
+    matrices = array[tuple(map(slice, shown))].astype(np.float64)
     with np.errstate(all="ignore"):
-        cells = _means(_means(matrix.astype(np.float64), height, 0), width, 1).astype("<f4")
-    return {"height": height, "width": width, "cells": base64.b64encode(cells.tobytes()).decode()}
+        cells = _means(_means(matrices, height, -2), width, -1).astype("<f4")
+    described = {"height": height, "width": width, "cells": base64.b64encode(cells.tobytes()).decode()}
+    return {**described, "shown": shown} if shown else described
 
 
 def _means(matrix: NDArray[Any], count: int, axis: int) -> NDArray[Any]:
@@ -93,6 +103,6 @@ def _means(matrix: NDArray[Any], count: int, axis: int) -> NDArray[Any]:
     if matrix.shape[axis] == count:
         return matrix
     cuts = np.arange(count + 1) * matrix.shape[axis] // count
-    sizes = np.diff(cuts).reshape((-1, 1) if axis == 0 else (1, -1))
+    sizes = np.diff(cuts)[:, None] if axis == -2 else np.diff(cuts)
     means: NDArray[Any] = np.add.reduceat(matrix, cuts[:-1], axis=axis) / sizes
     return means

@@ -60,6 +60,8 @@ def _value(value: Value, arrays: Arrays) -> dict[str, Any]:
         described["held"] = arrays.add(value.held)
     if value.maker is not None:
         described["maker"] = value.maker.number
+    if value.kind == "leaf" and value.owned:
+        described["parameter"] = True
     if _is_hooked(value):
         described["hooked"] = True
     return described

@@ -81,8 +81,8 @@ def _of_each(step: Instruction, place: int) -> str:
         )
     if not y.shape:
         return (
-            f"A small change of {x.name} changes {y.name} by the slope times as much: so d{y.name} times "
-            f"the slope."
+            f"A small change of {x.name} changes {y.name} by the slope times as much: d{y.name} is "
+            f"multiplied by the slope."
         )
     return (
         f"Each number of {y.name} depends on {x.name} at its place only: d{y.name} is multiplied there by "

@@ -23,8 +23,8 @@ from .content import content
 STATIC = Path(__file__).parent / "static"
 STYLES = ("page.css", "controls.css", "scene.css", "inspector.css")
 SCRIPTS = (
-    "graph.js", "layout.js", "numbers.js", "scene.js", "view.js", "inspector.js", "walk.js", "search.js",
-    "main.js",
+    "graph.js", "layout.js", "numbers.js", "heatmap.js", "scene.js", "view.js", "minimap.js", "inspector.js",
+    "walk.js", "search.js", "main.js",
 )  # fmt: skip
 
 

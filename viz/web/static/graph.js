@@ -103,7 +103,7 @@ const gradientOf = (item) =>
 const mentioned = (item) =>
   valueOf(item).name || valueOf(item).maker !== undefined ? called(item) : `the ${called(item)}`;
 
-/** Of a group, how many steps and how many learnt numbers are in it, at whatever depth. */
+/** Of a group, how many steps and how many numbers of a module's parameters are in it, at whatever depth. */
 const contents = new Map();
 function contentOf(group) {
   if (!contents.has(group)) {
@@ -117,7 +117,7 @@ function contentOf(group) {
       } else {
         const value = valueOf(item);
         sum.steps += value.maker !== undefined;
-        sum.learnt += value.kind === "leaf" ? value.shape.reduce((a, b) => a * b, 1) : 0;
+        sum.learnt += value.parameter ? value.shape.reduce((a, b) => a * b, 1) : 0;
         sum.values.push(Number(item.slice(1)));
       }
     }

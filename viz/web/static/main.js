@@ -106,6 +106,7 @@ function begin() {
   document.addEventListener("keydown", onKey);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => inspect(selected));
   followPointer();
+  followMap();
   listenToSearch();
   draw();
   fit(0.85);

@@ -50,10 +50,11 @@ function valueSize(item) {
   const value = valueOf(item);
   const line = textWidth(nameIn(item), NAME) + textWidth(shapeText(value.shape), "12px") + 34;
   const cap = value.maker === undefined ? 0 : textWidth(capText(value), SMALL) + 18;
-  const arrays = [value.data, value.gradient].filter((i) => i !== undefined).map((i) => graph.arrays[i]);
-  const numbers = arrays.reduce((sum, array) => sum + textWidth(glanceText(array), "12px"), 40);
+  const sums = (arrivals.get(Number(item.slice(1))) ?? []).map((event) => events[event].total);
+  const arrays = [value.data, value.gradient, ...sums].filter((i) => i !== undefined);
+  const half = Math.max(...arrays.map((i) => glanceWidth(graph.arrays[i])));
   return {
-    width: clamp(Math.max(line, cap + 10, numbers), ...WIDTHS),
+    width: clamp(Math.max(line, cap + 10, 2 * (half + GLANCE.margin)), ...WIDTHS),
     height: value.maker === undefined ? BODY : BODY + CAP.height - CAP.overlap,
     cap: Math.min(cap, WIDTHS[1] - 10),
   };
@@ -95,6 +96,7 @@ function draw(anchor) {
       .map(([, element]) => element),
   );
   drawPaths();
+  drawMap();
   if (old) {
     const now = placeOf(anchor);
     view.x += old.x - now.x;
@@ -198,7 +200,7 @@ function valueElement(item, box) {
   const numbers = svg(
     "g",
     { transform: `translate(12, ${second})` },
-    glance(graph.arrays[value.data], box.width / 2 - 18, "value"),
+    glance(graph.arrays[value.data], box.width / 2 - GLANCE.margin, "value"),
   );
   const slope = svg("g", { class: "gradient", transform: `translate(${box.width / 2 + 6}, ${second})` });
   const count = svg("text", { class: "uses", x: box.width + 4, y: top + BODY + 12 });
@@ -218,17 +220,27 @@ function valueElement(item, box) {
   );
 }
 
-/** What stands in a node for an array that has no histogram. */
+const GLANCE = { margin: 18, bars: 26, gap: 4, height: 14 };
+
+/** What is written in a node of an array: its number; beside a histogram, how large its numbers are. */
 function glanceText(array) {
   if (isSingle(array)) return short(array.rows[0][0]);
-  return array.bins ? "" : array.odd ? "inf or nan" : "empty";
+  return array.bins ? magnitude(array) : array.odd ? "inf or nan" : "empty";
 }
 
-/** An array in a node: its number, or its histogram. */
+const hasBars = (array) => array.bins && !isSingle(array);
+const glanceWidth = (array) =>
+  textWidth(glanceText(array), "12px") + (hasBars(array) ? GLANCE.bars + GLANCE.gap : 0);
+
+/** An array in a node: its number, or its histogram and how large its numbers are. */
 function glance(array, width, kind) {
   const text = glanceText(array);
-  if (text) return svg("text", { class: kind, x: kind === "slope" ? width : 0, y: 12 }, text);
-  return svg("path", { class: kind, d: bars(array.bins, width, 14) });
+  const right = hasBars(array) || kind === "slope";
+  const anchor = right ? "end" : "start";
+  const written = svg("text", { class: kind, x: right ? width : 0, y: 12, "text-anchor": anchor }, text);
+  if (!hasBars(array)) return [written];
+  const room = width - textWidth(text, "12px") - GLANCE.gap;
+  return [svg("path", { class: kind, d: bars(array.bins, room, GLANCE.height) }), written];
 }
 
 function drawPaths() {

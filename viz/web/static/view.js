@@ -6,6 +6,7 @@ const MARGIN = 28;
 
 function applyView() {
   byId("view").setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.scale})`);
+  showSeen();
 }
 
 /** Zoom about a point of the screen, by default the middle. */
@@ -17,10 +18,17 @@ function zoom(factor, x = scene.clientWidth / 2, y = scene.clientHeight / 2) {
   applyView();
 }
 
-/** Show all of it; least: but no smaller than so, the result of the graph then being in view. */
+/** Show all of it, or of a group that is unfolded and selected; least: but no smaller than so, the result of the
+ * graph then being in view. */
 function fit(least = 0.04) {
   const [width, height] = [scene.clientWidth - 2 * MARGIN, scene.clientHeight - 2 * MARGIN];
-  view.scale = clamp(Math.min(width / layout.width, height / layout.height), least, 1.25);
+  const box = layout.boxes.get(opened.has(selected) ? selected : "g0");
+  view.scale = clamp(Math.min(width / box.width, height / box.height), least, 1.25);
+  if (opened.has(selected)) {
+    view.x = scene.clientWidth / 2 - (box.x + box.width / 2) * view.scale;
+    view.y = scene.clientHeight / 2 - (box.y + box.height / 2) * view.scale;
+    return applyView();
+  }
   const [wide, tall] = [layout.width * view.scale, layout.height * view.scale];
   const root = layout.boxes.get(shown(idOf(graph.root)));
   const middle = wide > width ? (root.x + root.width / 2) * view.scale : wide / 2;

@@ -51,6 +51,7 @@ function showWalk() {
     elements.get(shown(idOf(last.step.output)))?.classList.add("giving");
     pathOf(last)?.classList.add("flow");
   }
+  markMap(...(last ? [shown(idOf(last.value)), shown(idOf(last.step.output))] : []));
   showRule(last);
   byId("position").value = position;
   byId("count").textContent = `${position.toLocaleString("en")} / ${events.length.toLocaleString("en")}`;
@@ -77,7 +78,7 @@ function showGradient(item, element) {
   element.classList.remove("current", "giving");
   if (value.gradient === undefined) return;
   const { array, arrived, of } = gradientAt(Number(item.slice(1)), position);
-  const width = layout.boxes.get(item).width / 2 - 18;
+  const width = layout.boxes.get(item).width / 2 - GLANCE.margin;
   const whole = position === events.length;
   const state = `${array} ${arrived} ${whole}`;
   if (element.dataset.state === state) return;
@@ -87,9 +88,9 @@ function showGradient(item, element) {
   element
     .querySelector(".gradient")
     .replaceChildren(
-      array === null
-        ? svg("rect", { class: "waiting", y: 0.5, width, height: 13, rx: 3 })
-        : glance(graph.arrays[array], width, "slope"),
+      ...(array === null
+        ? [svg("rect", { class: "waiting", y: 0.5, width, height: 13, rx: 3 })]
+        : glance(graph.arrays[array], width, "slope")),
     );
   element.querySelector(".uses").textContent =
     of > 1 && arrived ? `${arrived > 1 ? "+= " : ""}${arrived}/${of}` : "";
@@ -112,7 +113,8 @@ function describe({ step, slot, value, nth }) {
   const name = values[step.output].name;
   const through = `through ${name ? `${name} = ` : ""}${step.code}`;
   const part = all > 1 ? `contribution ${nth} of ${all}, ${through}` : through;
-  return `${gradientOf(idOf(value))}, ${part}. ${reasonOf(step, slot)}`;
+  const hidden = isSeen({ step, value }) ? "" : `Inside ${called(shown(idOf(value)))}: `;
+  return `${hidden}${gradientOf(idOf(value))}, ${part}. ${reasonOf(step, slot)}`;
 }
 
 // -- moving --------------------------------------------------------------------------------------------------
