@@ -223,6 +223,31 @@ def test_a_gradient_accumulates_where_a_value_is_used_twice(open_page: Open, lec
     assert opened.page.locator(".node.arrived").count() == 1
 
 
+def test_the_forward_pass_computes_step_by_step_in_the_order_of_the_engine(
+    open_page: Open, lecture: Path
+) -> None:
+    opened = open_page(lecture)
+    opened.press("p")
+    assert opened.page.locator("#count").inner_text() == "0 / 28"
+    assert opened.page.locator(".node.later").count() == 28
+    computed = []
+    for left in range(27, -1, -1):
+        opened.press("n")
+        computed.append(opened.title)
+        assert opened.page.locator(".node.later").count() == left
+        assert opened.page.locator(".node.computing").get_attribute("id") == opened.page.locator(
+            ".node.selected"
+        ).get_attribute("id")
+    order = [name for name, each in lecture_run(tinygrad_ninja).items() if getattr(each, "grad_fn", None)]
+    assert [name for name in computed if name in order] == order
+    assert opened.message == "loss = -logprobs[range(32), Y].mean(). It is the result."
+    opened.find("counts")
+    assert "nothing has arrived yet" in opened.page.locator("#slope").inner_text()
+    opened.press("p", "e")
+    assert opened.page.locator("#count").inner_text() == "38 / 38"
+    assert opened.page.locator(".node.later").count() == 0
+
+
 def test_play_goes_to_the_end_and_pauses(open_page: Open, layers: Path) -> None:
     opened = open_page(layers)
     opened.page.locator("#play").click()

@@ -115,7 +115,7 @@ function valueView(item) {
 function slopeView(item) {
   const value = valueOf(item);
   const root = called(idOf(graph.root));
-  const { array, arrived, of } = gradientAt(Number(item.slice(1)), position);
+  const { array, arrived, of } = gradientAt(Number(item.slice(1)), arrivedBy());
   const parts = of > 1 ? ` · ${arrived} of ${of} contributions` : "";
   // Before anything has arrived, the room is kept that it will take.
   const view = arrayView(graph.arrays[array ?? value.gradient], value.shape, "gradient");
@@ -296,7 +296,7 @@ function useOf({ step, slot, value }, i, count) {
 /** What a use contributes to the gradient, once the walk has come there. */
 function showShare(box) {
   const event = Number(box.dataset.event);
-  const arrived = event < position;
+  const arrived = event < arrivedBy();
   if (box.dataset.arrived === String(arrived)) return;
   box.dataset.arrived = arrived;
   const { step, slot, contribution, nth, value } = events[event];

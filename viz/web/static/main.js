@@ -53,7 +53,7 @@ const buttons = {
   previous: byHand(stepBack),
   play,
   next: byHand(stepForward),
-  end: byHand(() => moveTo(events.length)),
+  end: byHand(() => moveTo(passLength())),
   fold: foldLevel,
   unfold: unfoldLevel,
   in: () => zoom(1.3),
@@ -68,6 +68,7 @@ const keys = {
   b: buttons.previous,
   r: buttons.reset,
   e: buttons.end,
+  p: () => choosePass(pass === "forward" ? "backward" : "forward"),
   "[": foldLevel,
   "]": unfoldLevel,
   "+": buttons.in,
@@ -99,6 +100,7 @@ function begin() {
   while (openLevel(FIRST_VIEW));
   for (const [id, act] of Object.entries(buttons)) byId(id).addEventListener("click", act);
   byId("position").max = events.length;
+  byId("pass").addEventListener("change", (event) => choosePass(event.target.value));
   byId("position").addEventListener("input", (event) => byHand(() => moveTo(Number(event.target.value)))());
   byId("note").textContent = graph.note;
   byId("note").hidden = !graph.note;
@@ -112,7 +114,7 @@ function begin() {
   fit(0.85);
   select(selected);
   const more = groups.length > 1 ? ", in groups that unfold" : "";
-  say(`${plural(steps.length, "operation")}${more}. Press Space to play the backward pass, ? for the keys.`);
+  say(`${plural(steps.length, "operation")}${more}. Press Space to play the backward pass, P for the forward pass, ? for the keys.`);
 }
 
 begin();

@@ -199,7 +199,7 @@ function valueElement(item, box) {
   const shaped = svg("text", { class: "shape", x: box.width - 12, y: first }, shape);
   const numbers = svg(
     "g",
-    { transform: `translate(12, ${second})` },
+    { class: "numbers", transform: `translate(12, ${second})` },
     glance(graph.arrays[value.data], box.width / 2 - GLANCE.margin, "value"),
   );
   const slope = svg("g", { class: "gradient", transform: `translate(${box.width / 2 + 6}, ${second})` });

@@ -1,4 +1,5 @@
-// The backward pass, one contribution after another, in the order in which the engine takes them.
+// The backward pass, one contribution after another, in the order in which the engine takes them; and how either
+// pass is walked through.
 
 /** The contributions: step, slot of its input, the value that it goes to, the numbers of two arrays (itself and
  * the sum so far), and which of the value's contributions it is. */
@@ -27,6 +28,7 @@ let timer = null;
 /** The gradient of a value after so many events: the number of its array or null, and how many have arrived. */
 function gradientAt(value, when) {
   const all = arrivals.get(value) ?? [];
+  if (when < 0) return { array: null, arrived: 0, of: all.length };
   if (value === graph.root) return { array: values[value].gradient ?? null, arrived: 0, of: 0 };
   let arrived = 0;
   while (arrived < all.length && all[arrived] < when) arrived++;
@@ -45,19 +47,25 @@ function showWalk() {
     else if (!opened.has(item)) showProgress(item, element);
   }
   document.querySelectorAll(".flow").forEach((path) => path.classList.remove("flow"));
-  const last = begun ? events[position - 1] : undefined;
+  showComputed();
+  const last = lastEvent();
   if (last) {
     elements.get(shown(idOf(last.value)))?.classList.add("current");
     elements.get(shown(idOf(last.step.output)))?.classList.add("giving");
     pathOf(last)?.classList.add("flow");
   }
-  markMap(...(last ? [shown(idOf(last.value)), shown(idOf(last.step.output))] : []));
-  showRule(last);
+  const step = lastStep();
+  markMap(...[last?.value, (last?.step ?? step)?.output].filter((value) => value !== undefined).map(idOf).map(shown));
+  if (step) byId("rule").replaceChildren(forwardOf(step)[0]);
+  else showRule(last);
+  fitFormulas(byId("rule"));
   byId("position").value = position;
-  byId("count").textContent = `${position.toLocaleString("en")} / ${events.length.toLocaleString("en")}`;
+  byId("count").textContent = `${position.toLocaleString("en")} / ${passLength().toLocaleString("en")}`;
   for (const id of ["reset", "previous"]) byId(id).disabled = !position;
-  for (const id of ["next", "end"]) byId(id).disabled = position === events.length;
+  for (const id of ["next", "end"]) byId(id).disabled = position === passLength();
 }
+
+const lastEvent = () => (pass === "backward" && begun ? events[position - 1] : undefined);
 
 /** Under the drawing, the rule that runs at an event, and what it gives where that is one number. */
 function showRule(event) {
@@ -70,16 +78,15 @@ function showRule(event) {
   const [math] = ruleOf(step, slot, nth > 1);
   if (numbers) math.append(html("span", { class: "number" }, numbers));
   box.replaceChildren(math);
-  fitFormulas(box);
 }
 
 function showGradient(item, element) {
   const value = valueOf(item);
   element.classList.remove("current", "giving");
   if (value.gradient === undefined) return;
-  const { array, arrived, of } = gradientAt(Number(item.slice(1)), position);
+  const { array, arrived, of } = gradientAt(Number(item.slice(1)), arrivedBy());
   const width = layout.boxes.get(item).width / 2 - GLANCE.margin;
-  const whole = position === events.length;
+  const whole = arrivedBy() === events.length;
   const state = `${array} ${arrived} ${whole}`;
   if (element.dataset.state === state) return;
   element.dataset.state = state;
@@ -99,7 +106,7 @@ function showGradient(item, element) {
 function showProgress(group, element) {
   element.classList.remove("current", "giving");
   const inside = contentOf(group).values.flatMap((value) => arrivals.get(value) ?? []);
-  const done = inside.filter((event) => event < position).length;
+  const done = inside.filter((event) => event < arrivedBy()).length;
   const room = layout.boxes.get(group).width - 29;
   element.querySelector(".progress").setAttribute("width", inside.length ? (room * done) / inside.length : 0);
 }
@@ -122,18 +129,24 @@ function describe({ step, slot, value, nth }) {
 /** Whether an event can be seen: it passes between two nodes on the screen. */
 const isSeen = ({ step, value }) => shown(idOf(step.output)) !== shown(idOf(value));
 
+/** Whether what happens at a place of the pass can be seen. */
+const isPlaceSeen = (place) =>
+  pass === "forward" ? shown(idOf(steps[place - 1].output)) === idOf(steps[place - 1].output) : isSeen(events[place - 1]);
+
 /** Go to a place in the walk, and select and show the value that the last event went to. */
 function moveTo(place) {
-  position = clamp(place, 0, events.length);
+  position = clamp(place, 0, passLength());
   begun = true;
-  const last = events[position - 1];
-  const item = last ? idOf(last.value) : idOf(graph.root);
+  const [last, step] = [lastEvent(), lastStep()];
+  const item = idOf(last?.value ?? step?.output ?? graph.root);
   const seen = shown(item);
   if (selected !== seen) select(seen);
   showWalk();
   refreshSlope();
   bringIntoView(seen);
   if (last) say(describe(last));
+  else if (step) say(describeStep(step));
+  else if (pass === "forward") say("The leaves and constants are given: nothing is computed yet.");
   else if (!events.length) say(graph.note || "There is no backward pass here.");
   else say(`The gradient of ${called(item)} with respect to itself is 1.`);
 }
@@ -141,14 +154,14 @@ function moveTo(place) {
 /** One step; what passes inside a group that is folded is passed over together. */
 function stepForward() {
   let place = position + 1;
-  while (place < events.length && !isSeen(events[place - 1])) place++;
+  while (place < passLength() && !isPlaceSeen(place)) place++;
   moveTo(place);
-  if (events[position - 1]) pulse(events[position - 1]);
+  if (lastEvent()) pulse(lastEvent());
 }
 
 function stepBack() {
   let place = position - 1;
-  while (place > 0 && !isSeen(events[place - 1])) place--;
+  while (place > 0 && !isPlaceSeen(place)) place--;
   moveTo(place);
 }
 
@@ -171,9 +184,9 @@ function pulse(event) {
 
 function play() {
   if (timer) return pause();
-  if (position === events.length) moveTo(0);
+  if (position === passLength()) moveTo(0);
   const tick = () => {
-    if (position === events.length) return pause();
+    if (position === passLength()) return pause();
     timer = setTimeout(tick, byId("speed").value);
     stepForward();
   };
