@@ -192,12 +192,25 @@ def clipped(w: Value, x: float) -> Any:
 
 OLDER = Value(2.0) * 3
 
+
+def doubled(w: Value) -> Value:
+    out = Value(2 * w.data, (w,))
+
+    def backward() -> None:
+        w.grad += 2 * out.grad
+
+    out._backward = backward
+    return out
+
+
 FUNCTIONS = {
     "a branch": branching,
     "a gradient that is set": assigned,
     "a gradient that is clipped": clipped,
-    "float()": lambda w, x: (w * float(w) * x).data,
+    "its data": lambda w, x: (w * w.data * x).data,
     "NumPy's function": lambda w, x: (w * np.tanh(w.data) * x).data,
+    "NumPy's function of a Value": lambda w, x: (w * np.tanh(w) * x).data,
+    "an operation of the program's own": lambda w, x: (w * doubled(w) * x).data,
     "a history from before": lambda w, x: (OLDER * w * x).data,
 }
 

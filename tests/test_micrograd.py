@@ -11,6 +11,7 @@ from typing import Any
 import micrograd.engine
 import micrograd.nn
 import pytest
+import torch
 
 from tinygrad_ninja import Value, no_grad
 from tinygrad_ninja.micrograd import MLP, Layer, Neuron
@@ -125,3 +126,19 @@ def test_the_demo_runs_on_micrograd_with_its_import_changed(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_the_demo_ends_with_micrograds_loss() -> None:
     assert demo(100)[99] == (pytest.approx(0.010978370135492717, rel=1e-12), 1.0)
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "tanh"])
+def test_a_network_has_the_activation_that_it_is_given(activation: str) -> None:
+    net = MLP(2, [3, 2], activation=activation)
+    x, y = net([0.5, -1.0])
+    (x * y).backward()
+    weights = torch.tensor([each.data for each in net.parameters()], dtype=torch.float64, requires_grad=True)
+    first, second = weights[:9].view(3, 3), weights[9:].view(2, 4)
+    hidden = getattr(torch, activation)(first[:, :2] @ torch.tensor([0.5, -1.0]).double() + first[:, 2])
+    (second[:, :3] @ hidden + second[:, 3]).prod().backward()
+    assert weights.grad is not None
+    assert [each.grad for each in net.parameters()] == pytest.approx(weights.grad.tolist(), rel=1e-12)
+    assert repr(net.layers[0]).lower().startswith(f"layer of [{activation}neuron(2)")
+    with pytest.raises(ValueError, match="activation is one of relu, sigmoid, tanh, not 'swish'"):
+        MLP(2, [1], activation="swish")

@@ -234,8 +234,84 @@ def test_labels() -> None:
     assert b.label == "b"
 
 
-def test_a_value_is_converted_to_a_float() -> None:
-    assert float(Value(1) / 4) == 0.25
+def test_a_label_that_is_no_text_is_told_at_once() -> None:
+    for label in (3, None, b"a"):
+        with pytest.raises(TypeError, match="the label of a Value is text, not"):
+            Value(1.0, label=label)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="the label of a Value is text, not int"):
+        Value(1.0).label = 3  # type: ignore[assignment]
+    assert Value(1.0, "a").label == Value(1.0, (), "", "a").label == "a"
+
+
+@pytest.mark.parametrize("leaves", [float, math.exp, math.tanh, int])
+def test_what_would_leave_the_graph_says_what_to_write(leaves: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match=r"Value|write v\.exp\(\)"):
+        leaves(Value(1) / 4)
+    with pytest.raises(TypeError, match=r"write v\.exp\(\), v\.log\(\), v\.tanh\(\) …, or v\.data"):
+        math.exp(Value(1.0))  # type: ignore[arg-type]
+
+
+def test_numpys_functions_of_values_are_values() -> None:
+    def computed(np: Any, x: Any, two: Any) -> Any:
+        return (
+            np.exp(x) * np.tanh(np.multiply(two, x)) - np.sqrt(np.absolute(x)) + two * np.log(x) / np.cos(x)
+        )
+
+    x = Value(0.7)
+    out = computed(np, x, np.float64(2.0))
+    out.backward()
+    theirs = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    expected = computed(torch, theirs, torch.tensor(2.0, dtype=torch.float64))
+    expected.backward()
+    assert isinstance(out, Value)
+    assert theirs.grad is not None
+    assert (out.data, x.grad) == pytest.approx((expected.item(), theirs.grad.item()), rel=1e-12)
+    with pytest.raises(
+        TypeError, match=r"np\.floor of a Value is not offered; offered are absolute, add, cos"
+    ):
+        np.floor(x)
+    with pytest.raises(TypeError, match="a Value and a NumPy array don't mix"):
+        np.add(np.ones(2), x)
+
+
+def test_an_operation_of_the_programs_own_is_written_as_in_micrograd() -> None:
+    def cube(x: Any) -> Value:
+        out = Value(x.data**3, (x,), "cube")
+
+        def backward() -> None:
+            x.grad += 3 * x.data**2 * out.grad
+
+        out._backward = backward
+        return out
+
+    def total(x: Any, cube: Any) -> Any:
+        y = cube(x * 2)
+        return (y * x + cube(y.tanh())) * y
+
+    for _ in range(2):
+        x = Value(0.3)
+        out = total(x, cube)
+        out.backward()
+        out.backward()  # adds once more, to leaves as to results
+        theirs = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+        expected = total(theirs, lambda x: x**3)
+        expected.backward()
+        assert theirs.grad is not None
+        assert (out.data, x.grad) == pytest.approx((expected.item(), 2 * theirs.grad.item()), rel=1e-12)
+    y = cube(x)
+    assert (y._prev, y._op, y.label) == ({x}, "cube", "")
+    with pytest.raises(RuntimeError, match="not of what tanh computed"):
+        x.tanh()._backward = lambda: None
+    with pytest.raises(TypeError, match="one or two Values"):
+        Value(1.0, (2.0,))  # type: ignore[arg-type]
+
+
+def test_a_plain_number_in_an_expression_is_a_constant() -> None:
+    x = Value(2.0)
+    three, other = (3 * x).edges
+    assert (three.is_constant, other.is_constant, x.tanh().is_constant) == (True, False, False)
+    three.label = "three"
+    assert not three.is_constant
 
 
 # -- backward ------------------------------------------------------------------------------------------------

@@ -265,3 +265,18 @@ def test_a_long_chain_is_no_recursion() -> None:
     graph = extract(y, {"x": x})
     assert len(graph.steps) == 20_000
     assert float(named(graph)["x"].gradient) == 1
+
+
+def test_a_plain_number_in_an_expression_of_values_is_no_leaf() -> None:
+    a = Scalar(2.0, label="a")
+    w = Scalar(0.5)
+    graph = extract(3 * a + w * 4 - 1)
+    assert [value.name for value in graph.values if value.kind == "leaf"] == ["a", ""]
+    assert [[part for part in step.inputs if isinstance(part, float)] for step in graph.steps] == [
+        [3.0],
+        [4.0],
+        [],
+        [1.0],
+    ]
+    with pytest.raises(RuntimeError, match="made with its children cannot be drawn"):
+        extract(Scalar(1.0, (a,)) * 2)

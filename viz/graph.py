@@ -214,6 +214,10 @@ def extract(
 def _history(roots: Iterable[AnyNode | None]) -> list[AnyNode]:
     """Return all nodes that lead to the roots, the oldest first. RuntimeError where one was freed."""
     history = ancestors(roots)
+    if any(isinstance(node, Scalar) and node.op is None and node.edges for node in history):
+        raise RuntimeError(
+            "a Value that was made with its children cannot be drawn: its rule is the program's own"
+        )
     refuse_functions((node for node in history if not isinstance(node, Scalar)), "draw")
     if any(node.op is not None and node.values is None for node in history):
         raise RuntimeError(
@@ -287,6 +291,8 @@ def _read(history: Sequence[AnyNode], root: Any, naming: Names) -> Graph:
 
     def operand(array: Any, edge: AnyNode | None) -> Value | float:
         """Return the value of an input, or the number itself where it is a plain number."""
+        if isinstance(edge, Scalar) and edge.is_constant:
+            return float(array)
         if edge is None:
             return array if isinstance(array, (int, float)) else constant(array)
         if edge not in of_node:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tinygrad_ninja.arrays.dispatch import move
+from tinygrad_ninja.engine.value import Value as Scalar
 from tinygrad_ninja.ops import indexing, reduction
 from tinygrad_ninja.program.derive import formula
 from tinygrad_ninja.program.derive.record import is_range
@@ -52,7 +53,8 @@ def written(step: Step, operands: Sequence[Code], read: Sequence[str]) -> Code:
     that of each array among the parameters, not used for a range without a name."""
     instruction = instruction_of(step, ["", *[OPERAND] * len(operands), *read])
     inputs = [
-        given if isinstance(x, Var) else x for given, x in zip(operands, instruction.inputs, strict=True)
+        given if isinstance(x, Var) else _plain(step, x)
+        for given, x in zip(operands, instruction.inputs, strict=True)
     ]
     if (entry := extreme(step)) is not None:
         kept: Code = TORCH.extreme(entry.standard, inputs[0], instruction.parameters[0])
@@ -114,6 +116,11 @@ def _read(step: Step) -> list[str]:
 def _named(text: str, name_of: Callable[[int], str]) -> str:
     """Return the code with names in the place of placeholders."""
     return re.sub(rf"{OPERAND}(\d+)", lambda placeholder: name_of(int(placeholder[1])), text)
+
+
+def _plain(step: Step, x: Any) -> Any:
+    """Return a plain number as it was written: a Value keeps a whole one as a float, too."""
+    return int(x) if isinstance(step.node, Scalar) and float(x).is_integer() else x
 
 
 def _parameter(x: Any) -> Any:

@@ -7,7 +7,8 @@ nothing raises. Neurons, layers and networks of Values are in `micrograd`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Collection
 from functools import partial
 from numbers import Real
 from threading import get_ident
@@ -25,6 +26,7 @@ from .anomaly import check_gradient, is_anomaly_check_nan_enabled
 from .grad_mode import paused
 from .hook import number, observers, observing
 from .node import ancestors, clock
+from .own_value import do_nothing, hand_on
 
 _new = object.__new__
 _RAISED = (ArithmeticError, ValueError)
@@ -68,8 +70,25 @@ def _foreign(mine: Value, other: Any) -> Any:
     """Return NotImplemented, so that Python's error names the two types; raise TypeError for an array."""
     _ = mine.data  # an observer is to hear of it
     if isinstance(other, np.ndarray):
-        raise TypeError("a Value and a NumPy array don't mix: use a Value for each number, or Tensors")
+        raise TypeError(_NO_ARRAYS)
     return NotImplemented
+
+
+def _pair(children: Collection[Any]) -> tuple[Value, Value | None]:
+    """Return the one or two Values that a Value was computed from. Raises TypeError for anything else."""
+    a, b = (*children, None)[:2]
+    if not 1 <= len(children) <= 2 or not isinstance(a, Value) or not isinstance(b, Value | None):
+        raise TypeError(
+            "the children of a Value are a tuple of one or two Values, from which it was computed"
+        )
+    return a, b
+
+
+def _written(real: Any) -> Value:
+    """Return a Value for a plain number in an expression: one that has no label, not even an empty one."""
+    value = Value(real)
+    value._label = None
+    return value
 
 
 def _unary(op: Operation) -> Callable[[Value], Value]:
@@ -93,7 +112,7 @@ def _binary(op: Operation) -> Callable[[Value, Any], Value]:
         if type(other) is not Value and not isinstance(other, Value):
             if not isinstance(other, Real):
                 return _foreign(self, other)
-            other = Value(other)
+            other = _written(other)
         x, y = (self.data, other.data) if observers else (self._data, other._data)
         try:
             result = forward(x, y) if type(x) is float else _observed(op, x, y)
@@ -105,7 +124,9 @@ def _binary(op: Operation) -> Callable[[Value, Any], Value]:
 
 
 def _reflected(call: Callable[[Value, Any], Value]) -> Callable[[Value, Any], Value]:
-    return lambda self, other: call(Value(other), self) if isinstance(other, Real) else _foreign(self, other)
+    return lambda self, other: (
+        call(_written(other), self) if isinstance(other, Real) else _foreign(self, other)
+    )
 
 
 _pow = _binary(ops.pow)
@@ -121,11 +142,20 @@ def _number(given: Any) -> float:
     return real
 
 
+_NO_ARRAYS = "a Value and a NumPy array don't mix: use a Value for each number, or Tensors"
+
+
 class Value:
     """A number, its gradient, and the operation and the Values that it came from.
 
     data: a float. grad: the sum of the derivatives, with respect to this Value, of all results on which
-    `backward` was called. label: a name for drawings. Raises TypeError where `data` is no real number.
+    `backward` was called. label: a name for drawings. Raises TypeError where `data` is no real number, or the
+    label no text.
+
+    The constructor is micrograd's: `_children` are one or two Values from which the program computed `data`
+    itself, and `_op` names what it did. It then sets `_backward`, a function without arguments that adds to
+    the gradients of the children what they get of this Value's `grad`. A label may also stand in the second
+    place.
 
     A Value is its own node of the record: `op`, `edges`, `values`, `order` and `lines` are those of
     `node.Node`.
@@ -134,26 +164,32 @@ class Value:
     # A graph of Values has many small objects, each of which Python's garbage collector visits several times.
     # So there is only one per node, which has in slots what a Node has in tuples.
     __slots__ = (
-        "__weakref__", "_a", "_b", "_data", "_dout", "_grad", "_label", "_x", "_y", "lines", "op", "order",
+        "__weakref__", "_a", "_b", "_data", "_dout", "_grad", "_label", "_own", "_x", "_y", "lines", "op",
+        "order",
     )  # fmt: skip
-    __array_ufunc__ = None  # so that NumPy's numbers leave `number * Value` to Value
-
     op: Operation | None
     order: int
     lines: list[FrameSummary]
     _data: float
     _grad: float
+    _label: str | None
     _dout: float  # in backward: the sum of the contributions from the Values that use this one, so far
     _a: Any  # the inputs, Values; None where there are fewer
     _b: Value | None
+    _own: tuple[str, Callable[[], None]]  # of what a program computed itself: its name, and its `_backward`
     _x: float  # the inputs' data at that time
     _y: float | None
 
-    def __init__(self, data: Any, label: str = "") -> None:
+    def __init__(
+        self, data: Any, _children: Collection[Value] | str = (), _op: str = "", label: str = ""
+    ) -> None:
         self._data = _number(data)
         self._grad = 0.0
-        self._label = label
         self.op = self._a = self._b = None
+        self.label = _children if isinstance(_children, str) and not label else label
+        if _children and not isinstance(_children, str):
+            self._a, self._b = _pair(_children)
+            self._own = _op, do_nothing
         self.order = next(clock)
         if observers and (observer := observing()):
             observer.recorded(self)
@@ -198,12 +234,31 @@ class Value:
 
     @property
     def label(self) -> str:
-        """Return the name for drawings; empty until it is assigned."""
-        return getattr(self, "_label", "")
+        """Return the name for drawings; empty until it is assigned. TypeError where it is no text."""
+        return getattr(self, "_label", None) or ""
 
     @label.setter
     def label(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f"the label of a Value is text, not {type(text).__name__}")
         self._label = text
+
+    @property
+    def is_constant(self) -> bool:
+        """Return whether it is a plain number that stood in an expression, as the 2 in `2 * x`."""
+        return self.op is None and self._label is None
+
+    @property
+    def _backward(self) -> Callable[[], None]:
+        """Return what hands the gradient of a Value on that the program computed itself; micrograd's name."""
+        return self._own[1] if self._a is not None and self.op is None else do_nothing
+
+    @_backward.setter
+    def _backward(self, function: Callable[[], None]) -> None:
+        if self.op is not None or self._a is None:
+            what = f"what {self.op.name} computed" if self.op is not None else "a leaf, which has no children"
+            raise RuntimeError(f"_backward is set of a Value that was made with its children, not of {what}")
+        self._own = self._own[0], function
 
     @property
     def edges(self) -> tuple[Value, ...]:
@@ -227,7 +282,7 @@ class Value:
     def _op(self) -> str:
         """Return the sign or the name of the operation that computed it; empty for a leaf."""
         if self.op is None:
-            return ""
+            return self._own[0] if self._a is not None else ""
         sign = "ReLU" if self.op is ops.relu else self.op.operator or self.op.name
         return f"{sign}{self._y:g}" if self._b is None and self._y is not None else sign
 
@@ -250,6 +305,8 @@ class Value:
                 node._grad += dout
             op, b = node.op, node._b
             if op is None:
+                if node._a is not None:
+                    hand_on(node, dout)
                 continue
             rules = op.rules
             values = (node.data if observers else node._data, node._x, node._y)
@@ -306,7 +363,34 @@ class Value:
     tanh = _unary(ops.tanh)
 
     def __float__(self) -> float:
-        return float(self.data)
+        raise TypeError(
+            "a Value is no plain number: float() and math's functions, as in math.exp(v), would lose its "
+            "history; write v.exp(), v.log(), v.tanh() …, or v.data for the number alone"
+        )
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        """Return NumPy's function of Values and numbers as a Value. TypeError for arrays, and where there is
+        no such operation."""
+        if any(isinstance(x, np.ndarray) for x in inputs):
+            raise TypeError(_NO_ARRAYS)
+        call = _UFUNCS.get(ufunc)
+        if call is None or method != "__call__" or options:
+            names = ", ".join(sorted(known.__name__ for known in _UFUNCS))
+            raise TypeError(f"np.{ufunc.__name__} of a Value is not offered; offered are {names}")
+        return call(*(x if isinstance(x, Value) else _number(x) for x in inputs))
 
     def __repr__(self) -> str:
         return f"Value(data={self.data}, grad={self.grad})"
+
+
+_UFUNCS: dict[Any, Callable[..., Any]] = {
+    np.add: operator.add,
+    np.subtract: operator.sub,
+    np.multiply: operator.mul,
+    np.true_divide: operator.truediv,
+    np.power: operator.pow,
+    np.negative: operator.neg,
+    np.absolute: operator.abs,
+    **{getattr(np, name): getattr(Value, name) for name in ("cos", "exp", "log", "sin", "sqrt", "tanh")},
+}
+"""The operations that NumPy has as functions, too."""

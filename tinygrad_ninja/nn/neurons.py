@@ -29,14 +29,21 @@ class Module:
             parameter.grad = 0.0
 
 
+ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+"""The activations, methods of Value, and how they are printed."""
+
+
 class Neuron(Module):
-    """w · x + b, followed by relu unless it is linear.
+    """w · x + b, followed by the activation unless it is linear.
 
     nin: the number of inputs; their weights are drawn by Python's `random.uniform(-1, 1)`, and the bias is 0.
-    nonlin: whether relu follows.
+    nonlin: whether the activation follows. activation: "relu", "sigmoid" or "tanh"; ValueError for another.
     """
 
-    def __init__(self, nin: int, nonlin: bool = True) -> None:
+    def __init__(self, nin: int, nonlin: bool = True, activation: str = "relu") -> None:
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation is one of {', '.join(ACTIVATIONS)}, not {activation!r}")
+        self.activation = activation
         self.w = [Value(random.uniform(-1, 1)) for _ in range(nin)]
         self.b = Value(0.0)
         self.nonlin = nonlin
@@ -48,21 +55,21 @@ class Neuron(Module):
         total = self.b
         for weight, number in zip(self.w, x, strict=True):
             total = total + weight * number
-        return total.relu() if self.nonlin else total
+        return getattr(total, self.activation)() if self.nonlin else total
 
     def parameters(self) -> list[Value]:
         """Return the weights and then the bias."""
         return [*self.w, self.b]
 
     def __repr__(self) -> str:
-        return f"{'ReLU' if self.nonlin else 'Linear'}Neuron({len(self.w)})"
+        return f"{ACTIVATIONS[self.activation] if self.nonlin else 'Linear'}Neuron({len(self.w)})"
 
 
 class Layer(Module):
-    """`nout` neurons, each of which sees all `nin` inputs; nonlin as in `Neuron`."""
+    """`nout` neurons, each of which sees all `nin` inputs; nonlin and activation as in `Neuron`."""
 
-    def __init__(self, nin: int, nout: int, nonlin: bool = True) -> None:
-        self.neurons = [Neuron(nin, nonlin) for _ in range(nout)]
+    def __init__(self, nin: int, nout: int, nonlin: bool = True, activation: str = "relu") -> None:
+        self.neurons = [Neuron(nin, nonlin, activation) for _ in range(nout)]
 
     def __call__(self, x: Sequence[Value | float]) -> Any:
         """Return the list of the neurons' Values for `x`; for a single neuron the Value itself."""
@@ -79,11 +86,13 @@ class Layer(Module):
 
 class MLP(Module):
     """Layers of neurons, one after the other: of `nin` inputs, with the sizes `nouts`; the last layer is
-    linear."""
+    linear, the others have the activation, as in `Neuron`."""
 
-    def __init__(self, nin: int, nouts: Sequence[int]) -> None:
+    def __init__(self, nin: int, nouts: Sequence[int], activation: str = "relu") -> None:
         sizes = zip([nin, *nouts], nouts, strict=False)
-        self.layers = [Layer(*size, nonlin=i < len(nouts)) for i, size in enumerate(sizes, 1)]
+        self.layers = [
+            Layer(*size, nonlin=i < len(nouts), activation=activation) for i, size in enumerate(sizes, 1)
+        ]
 
     def __call__(self, x: Sequence[Value | float]) -> Any:
         """Return the output of the last layer for `x`: a list of Values, or a single one."""
