@@ -14,7 +14,9 @@ from test_viz_graph import lecture_run, theirs
 import tinygrad_ninja
 import viz
 from tinygrad_ninja.autograd import detect_anomaly
+from tinygrad_ninja.engine.node import ancestors
 from tinygrad_ninja.engine.value import Value
+from tinygrad_ninja.ops import TABLE
 
 __all__ = ["browser", "layers", "lecture", "open_page"]
 
@@ -162,6 +164,36 @@ def test_a_value_expression_shows_pytorchs_numbers(open_page: Open, tmp_path: Pa
     share, total = opened.page.locator("#rule .number").inner_text().removeprefix("= ").split(", together ")
     assert number(share) == pytest.approx((z.grad * y).item(), rel=2e-3)  # type: ignore[operator]
     assert number(total) == pytest.approx(x.grad.item(), rel=2e-3)  # type: ignore[union-attr]
+
+
+def test_a_nudged_leaf_takes_all_data_and_gradients_along(open_page: Open, tmp_path: Path) -> None:
+    def computed(numbers: dict[str, float]) -> dict[str, Value]:
+        a, b, c = (Value(number, label=name) for name, number in numbers.items())
+        d = (a * b + c).tanh() - (a / b) ** 2 + abs(c).sqrt() * a.exp()
+        e = (-a).relu() + b.sigmoid() ** a.sin() + (c * c).log() / 3 - 2 * c.cos()
+        f = (d - e) * b + a.relu()
+        f.backward()
+        return {"a": a, "b": b, "c": c, "d": d, "e": e, "f": f}
+
+    numbers = {"a": 0.7, "b": -1.3, "c": 2.5}
+    given = computed(numbers)
+    opened = open_page(viz.page(given["f"], given, path=tmp_path / "graph.html"))
+    recorded = {value.op.name for value in ancestors([given["f"]]) if value.op is not None}
+    assert recorded == {
+        each.__name__ for each in vars(Value).values() if getattr(each, "__name__", "") in TABLE
+    } | {"pow"}  # every operation of Value's
+    for name, number_of in (("a", -0.9), ("c", -1.25), ("b", 0.5), ("a", 0.3)):
+        numbers[name] = number_of
+        opened.find(name)
+        opened.page.locator(".nudge input").fill(str(number_of))
+        for called, value in computed(numbers).items():
+            shown = opened.node(called).locator("text.value, text.slope").all_text_contents()
+            assert list(map(number, shown)) == pytest.approx([value.data, value.grad], rel=2e-3), called
+    opened.press("r", *"n" * 9)
+    assert opened.page.locator(".node.current").count() == 1
+    opened.find("b")
+    opened.page.locator(".nudge button").click()
+    assert number(opened.page.locator("#data .number").inner_text()) == -1.3
 
 
 # -- the backward pass ---------------------------------------------------------------------------------------

@@ -23,11 +23,11 @@ FLAT = 120
 def content(graph: Graph) -> dict[str, Any]:
     """Return the graph as the page reads it.
 
-    values: by their numbers, each with the numbers of its arrays; steps: by theirs, each with the formulas of
-    its operation; groups: the first holds all, the items of each are "v" or "g" and the number of a value or
-    a group; walk: the backward pass in the engine's order, an entry [step, input, contribution, total] for
-    each contribution that arrives, the latter two being the numbers of arrays; arrays: see `Arrays`;
-    formulas: see `Formulas`.
+    scalar: whether it is a graph of Values; values: by their numbers, each with the numbers of its arrays;
+    steps: by theirs, each with its code and the formulas of its operation; groups: the first holds all, the
+    items of each are "v" or "g" and the number of a value or a group; walk: the backward pass in the engine's
+    order, an entry [step, input, contribution, total] for each contribution that arrives, the latter two being
+    the numbers of arrays; arrays: see `Arrays`; formulas: see `Formulas`.
     """
     steps = [step for step in graph.steps if not step.backward]
     walked = sum(len(value.uses) for value in graph.values if len(value.uses) > 1)
@@ -37,6 +37,7 @@ def content(graph: Graph) -> dict[str, Any]:
     return {
         "note": graph.note,
         "root": graph.root.number,
+        "scalar": isinstance(graph.root.node, Scalar),
         "values": [_value(value, arrays) for value in graph.values],
         "steps": [_step(step, code_of[step.output], formulas) for step in steps],
         "groups": _groups(fold(graph, long=len(steps) > FLAT), graph.root),

@@ -24,7 +24,7 @@ STATIC = Path(__file__).parent / "static"
 STYLES = ("page.css", "controls.css", "scene.css", "inspector.css")
 SCRIPTS = (
     "graph.js", "layout.js", "numbers.js", "heatmap.js", "scene.js", "view.js", "minimap.js", "inspector.js",
-    "walk.js", "forward.js", "search.js", "main.js",
+    "walk.js", "forward.js", "nudge.js", "search.js", "main.js",
 )  # fmt: skip
 
 

@@ -98,7 +98,13 @@ function valueView(item) {
   return [
     html("h2", {}, called(item)),
     html("p", { class: "about" }, `${made} · ${shape} · ${value.dtype}`),
-    section("Value", arrayView(graph.arrays[value.data], value.shape, "data")),
+    html(
+      "section",
+      { id: "data" },
+      html("h3", {}, "Value"),
+      arrayView(graph.arrays[value.data], value.shape, "data"),
+      canNudge && value.kind === "leaf" && nudgeView(item),
+    ),
     value.gradient !== undefined && html("section", { id: "slope" }, slopeView(item)),
     step && section("How it is computed", forwardOf(step)),
     step &&

@@ -83,8 +83,10 @@ const keys = {
 };
 
 function onKey(event) {
-  const inField = event.target.closest("input, select, dialog");
-  const ownKeys = event.target.closest("button") && (event.key === " " || event.key === "Enter");
+  const inField = event.target.closest("input:not([type=range]), select, dialog");
+  const ownKeys =
+    (event.target.closest("button") && (event.key === " " || event.key === "Enter")) ||
+    (event.target.closest("input") && event.key.startsWith("Arrow"));
   if (event.ctrlKey || event.metaKey || event.altKey || inField || ownKeys) return;
   const inPanel = event.target.closest("aside");
   if (event.key.startsWith("Arrow") && !inPanel) goBeside(event.key);

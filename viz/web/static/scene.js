@@ -54,7 +54,7 @@ function valueSize(item) {
   const arrays = [value.data, value.gradient, ...sums].filter((i) => i !== undefined);
   const half = Math.max(...arrays.map((i) => glanceWidth(graph.arrays[i])));
   return {
-    width: clamp(Math.max(line, cap + 10, 2 * (half + GLANCE.margin)), ...WIDTHS),
+    width: clamp(Math.max(line, cap + 10, 2 * (half + GLANCE.margin), canNudge ? 164 : 0), ...WIDTHS),
     height: value.maker === undefined ? BODY : BODY + CAP.height - CAP.overlap,
     cap: Math.min(cap, WIDTHS[1] - 10),
   };
