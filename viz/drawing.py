@@ -5,6 +5,7 @@ The system's `dot` is used where there is one, and the program of the package gr
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import html
 import shutil
@@ -22,13 +23,15 @@ from tinygrad_ninja.engine.value import Value
 from tinygrad_ninja.nn import Module
 
 from .fold import fold, opened
-from .graph import extract
+from .graph import Graph, Step, extract
 from .labels import printable
 from .picture import Picture
+from .widths import with_widths
 
 PURE = "graphviz-pure"
 LIMIT = 300
 EDGES = 3  # per node of the limit; with more, `dot` takes minutes
+DEEP = 8  # steps, which side by side are wider than a screen
 DIRECTIONS = ("LR", "RL", "TB", "BT")
 SHOWN = ("data", "grad", "stats")
 FORMATS = (".svg", ".png", ".dot", ".html")
@@ -71,7 +74,14 @@ class Drawing(graphviz.Digraph):
             rendered = graphviz.pipe(
                 engine or self.engine, format or self.format, source, *args, quiet=quiet, **kwargs
             )
+        if (format or self.format) == "svg":
+            rendered = with_widths(rendered.decode("utf-8")).encode("utf-8")
         return rendered if encoding is None else rendered.decode(encoding)
+
+    def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the drawing as SVG, and as PNG for where a notebook is not trusted with SVG."""
+        png = base64.b64encode(self.copy().pipe(format="png")).decode()
+        return {"image/svg+xml": self.pipe(format="svg", encoding="utf-8"), "image/png": png}
 
     def render(self, *args: Any, quiet: bool = True, **kwargs: Any) -> Any:
         """Render into a file, as graphviz's method does, without warnings about fonts."""
@@ -126,7 +136,7 @@ def draw(
     model: Module | None = None,
     *,
     depth: int | None = None,
-    direction: Literal["LR", "RL", "TB", "BT"] = "LR",
+    direction: Literal["LR", "RL", "TB", "BT"] | None = None,
     show: Collection[str] = SHOWN,
     backward: bool | Sequence[Tensor] = False,
     repeats: bool = True,
@@ -138,7 +148,8 @@ def draw(
     names: the names of Tensors and Modules, such as `locals()`; model: a Module whose paths need no prefix.
     Both are described at `graph.extract`, and so is `backward`, which draws the backward pass beside the
     forward one. depth: how many levels of Modules to open: 0 draws each as one node; None opens all.
-    direction: of the arrows, from left to right or otherwise. show: "data", the numbers of a value where they
+    direction: of the arrows, from left to right ("LR") or otherwise; None for left to right where the longest
+    way has few steps, else from top to bottom. show: "data", the numbers of a value where they
     are few; "grad", the gradient of `root` with respect to it, and the content of its `.grad` where it
     differs; "stats", mean ± deviation, extremes and a histogram of the numbers where they are many. repeats:
     whether layers that follow one another, alike but for their weights, are drawn once, as "× N". limit: the
@@ -147,7 +158,7 @@ def draw(
     Raises TypeError where the root is neither, ValueError for another direction, show or depth, or where
     there is no backward pass, and RuntimeError where backward() has freed the graph.
     """
-    if direction not in DIRECTIONS:
+    if direction not in (None, *DIRECTIONS):
         raise ValueError(f"direction is one of {', '.join(DIRECTIONS)}, not {direction!r}")
     if isinstance(show, str) or not set(show) <= set(SHOWN):
         raise ValueError(f"show is a tuple of some of {', '.join(SHOWN)}, not {show!r}")
@@ -169,8 +180,17 @@ def draw(
             f"{len(graph.steps):,} operations, folded to {picture.nodes:,} nodes: limit=None shows all"
         )
     drawing = Drawing("graph")
-    picture.write(drawing, direction, show, notes)
+    picture.write(drawing, direction or ("LR" if _depth(graph) <= DEEP else "TB"), show, notes)
     return drawing
+
+
+def _depth(graph: Graph) -> int:
+    """Return the number of steps on the longest way."""
+    depths: dict[Step, int] = {}
+    for step in graph.steps:
+        makers = (getattr(value, "maker", None) for value in step.inputs)
+        depths[step] = 1 + max((depths[maker] for maker in makers if maker), default=0)
+    return max(depths.values(), default=0)
 
 
 def save(what: graphviz.Digraph | Tensor | Value, path: str | Path, **options: Any) -> Path:

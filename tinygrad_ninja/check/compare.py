@@ -5,6 +5,7 @@ PyTorch is imported when a comparison is asked for, not before.
 
 from __future__ import annotations
 
+import html
 import inspect
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -89,6 +90,12 @@ class Difference:
         """Return the greatest finite |element| of PyTorch's array; 0 where there is none."""
         theirs = self.theirs
         return 0.0 if theirs is None else float(np.abs(theirs).max(initial=0, where=np.isfinite(theirs)))
+
+    def relative(self, scale: float | None = None) -> float:
+        """Return the largest distance as a share of the scale, the array's own where None: what `complaint`
+        goes by."""
+        scale = self.scale if scale is None else scale
+        return self.maxdiff / scale if scale else math.inf if self.maxdiff else 0.0
 
     @property
     def dtype(self) -> str:
@@ -181,22 +188,40 @@ class Comparison:
         return not self.complaints(rtol, atol, terms)
 
     def __str__(self) -> str:
-        side = f"{'exact':6}{'approx':7}{'maxdiff':>8}{'ulps':>9}"
-        lines = [
-            f"{'':37}{'value':32}gradient",
-            f"{'name':16}{'shape':13}{'dtype':8}{side}  {side}",
-        ]
+        return self.table()
+
+    def table(self, terms: Mapping[str, str] | None = None) -> str:
+        """Return a line for each row: whether value and gradient are exact, the largest difference, and that
+        as a share of the scale; terms as in `ok`."""
+        head, *body = self._cells(terms)
+        side = "{:6}{:>8}{:>10}"
+        form = "{:16}{:13}{:8}" + f"{side}  {side}"
+        return "\n".join(
+            [f"{'':37}{'value':26}gradient", *(form.format(*row).rstrip() for row in (head, *body))]
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook."""
+        head, *body = self._cells(None)
+        above = "<tr><td colspan='3'></td><th colspan='3'>value</th><th colspan='3'>gradient</th></tr>"
+        rows = [above, "".join(f"<th>{cell}</th>" for cell in head)]
+        rows += ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in body]
+        return "<table>" + "".join(f"<tr>{row}</tr>" for row in rows) + "</table>"
+
+    def _cells(self, terms: Mapping[str, str] | None) -> Iterator[list[str]]:
+        """Yield the cells of the table: the head, and a line for each row."""
+        yield ["name", "shape", "dtype", *["exact", "maxdiff", "of scale"] * 2]
         for row in self.rows:
+            term = (terms or {}).get(row.name)
+            scale = None if term is None else self._gradient_scale(term)
             shape, dtype = (_both(row.value, attribute) for attribute in ("shape", "dtype"))
-            differences = (row.value, row.gradient)
-            sides = "  ".join(_cells(difference) for difference in differences if difference is not None)
-            lines.append(f"{row.name:16}{shape:13}{dtype:8}{sides}".rstrip())
-        return "\n".join(lines)
+            sides = [_side(row.value), ["", "", ""] if row.gradient is None else _side(row.gradient, scale)]
+            yield [row.name, shape, dtype, *sides[0], *sides[1]]
 
 
-def _cells(difference: Difference) -> str:
-    exact, approximate = str(difference.exact), str(difference.approximate)
-    return f"{exact:6}{approximate:7}{difference.maxdiff:8.1g}{difference.ulps:9.2g}"
+def _side(difference: Difference, scale: float | None = None) -> list[str]:
+    """Return the cells of the table for a value or a gradient."""
+    return [str(difference.exact), f"{difference.maxdiff:.1g}", f"{difference.relative(scale):.1g}"]
 
 
 def _both(difference: Difference, attribute: str) -> str:

@@ -38,7 +38,7 @@ def check(data: str | None, device: str | None, dtype: str | None) -> None:
         for precision in ["float32", "float64"] if dtype is None else [dtype]:
             comparison = lecture.table(place, precision, data)
             title = f"{precision} on {lecture.ARRAYS[place]}"
-            click.echo(f"{title}\n\n{comparison}\n")
+            click.echo(f"{title}\n\n{comparison.table(lecture.TERMS)}\n")
             claims.append(f"{title} {lecture.claim(place, precision)}")
             complaints = lecture.complaints(comparison, place, precision)
             failures += [f"{title} differs:", *complaints] if complaints else []

@@ -379,6 +379,10 @@ class Value:
             raise TypeError(f"np.{ufunc.__name__} of a Value is not offered; offered are {names}")
         return call(*(x if isinstance(x, Value) else _number(x) for x in inputs))
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Show in a notebook the label, too, which micrograd's `repr` has not."""
+        printer.text(f"{self.label}: {self!r}" if self.label else repr(self))
+
     def __repr__(self) -> str:
         return f"Value(data={self.data}, grad={self.grad})"
 

@@ -13,6 +13,7 @@ from ..engine.node import clock
 from ..engine.tensor import Tensor
 from ..engine.tensor_hooks import RemovableHandle
 from .module_state import StatefulTree
+from .shown import module_tree
 from .tree import KINDS, Parameter
 
 __all__ = ["Module", "Parameter"]
@@ -224,6 +225,10 @@ class Module(StatefulTree):
     def extra_repr(self) -> str:
         """Return the text that `repr` shows between the parentheses."""
         return ""
+
+    def _repr_html_(self) -> str:
+        """Return for a notebook the tree of modules, with the shapes of the parameters and their counts."""
+        return module_tree(self)
 
     def __repr__(self) -> str:
         own = self.extra_repr()

@@ -26,7 +26,7 @@ def content(graph: Graph) -> dict[str, Any]:
     scalar: whether it is a graph of Values; values: by their numbers, each with the numbers of its arrays;
     steps: by theirs, each with its code and the formulas of its operation; groups: the first holds all, the
     items of each are "v" or "g" and the number of a value or a group; walk: the backward pass in the engine's
-    order, an entry [step, input, contribution, total] for each contribution that arrives, the latter two being
+    order, an entry [step, input, contribution, total] for each contribution that arrives, the two last being
     the numbers of arrays; arrays: see `Arrays`; formulas: see `Formulas`.
     """
     steps = [step for step in graph.steps if not step.backward]

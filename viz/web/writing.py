@@ -28,22 +28,31 @@ SCRIPTS = (
 )  # fmt: skip
 
 
+class Page(type(Path())):  # type: ignore[misc]
+    """The path of a page; a notebook shows the page itself."""
+
+    def _repr_html_(self) -> str:
+        """Return the page in a frame, whole, so that it needs no server that finds the file."""
+        document = html.escape(self.read_text("utf-8"))
+        return f'<iframe srcdoc="{document}" style="width: 100%; height: 760px; border: 0"></iframe>'
+
+
 def page(
     root: Tensor | Value,
     names: Mapping[str, Any] | None = None,
     model: Module | None = None,
     *,
     path: str | Path = "graph.html",
-) -> Path:
+) -> Page:
     """Write a page that shows the graph that `root` was computed by, and walks through its backward pass.
 
     It is one file that needs no network. names: the names of Tensors and Modules, such as `locals()`; model:
     a Module whose paths need no prefix; both are described at `graph.extract`. To show the lines of the
     program, compute `root` under `autograd.detect_anomaly(check_nan=False)`.
 
-    Returns the path. Raises ValueError where it does not end in .html, TypeError where the root is neither,
-    RuntimeError where backward() has freed the graph, and OSError where the file cannot be written; a file
-    that was there before is then unchanged.
+    Returns the path, which a notebook shows as the page itself. Raises ValueError where it does not end in
+    .html, TypeError where the root is neither, RuntimeError where backward() has freed the graph, and OSError
+    where the file cannot be written; a file that was there before is then unchanged.
     """
     path = Path(path)
     if path.suffix.lower() != ".html":
@@ -61,7 +70,7 @@ def page(
         graph=text.replace("<", "\\u003c"),
     )
     write(path, document.encode())
-    return path
+    return Page(path)
 
 
 def is_ours(path: Path) -> bool:

@@ -240,6 +240,10 @@ class Compiled:
         lines += [f"  {i}. for {reason}" for i, reason in enumerate(self._reasons, 1)]
         return "\n".join([*lines, "it depends on", *(f"  {guard}" for guard in self.guards)])
 
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Show in a notebook what `explain` says."""
+        printer.text(self.explain())
+
     @property
     def runs_by(self) -> str:
         """Return what runs calls: a backend, or "eager". RuntimeError where nothing was recorded yet."""
