@@ -1,7 +1,6 @@
-import re
-
 """The comparison with PyTorch, finite differences, the pytest plugin, and the lecture's 26 tensors."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
