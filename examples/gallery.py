@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import micrograd_demo
+
 import tinygrad_ninja as torch
 import viz
 from tinygrad_ninja import Value, nn
@@ -42,8 +44,19 @@ def folded() -> None:
     viz.save(viz.draw((model(torch.randn(4, 16)) ** 2).mean(), model=model), GALLERY / "folded.png")
 
 
+def moons() -> None:
+    """Play the training of micrograd's demo: its loss, its parameters, and the border between the moons."""
+    model, X, y = micrograd_demo.start()
+    film = viz.Film(model, points=X, labels=y, score=lambda points: map(model, points), grid=16)
+    for step in range(24):
+        loss, accuracy = micrograd_demo.train_step(model, X, y, step)
+        if step % 3 == 2:
+            film.take(loss, f"step {step + 1}, accuracy {accuracy:.0%}")
+    film.page(GALLERY / "moons.html")
+
+
 if __name__ == "__main__":
     GALLERY.mkdir(exist_ok=True)
-    for draw in (neuron, layers, folded):
+    for draw in (neuron, layers, folded, moons):
         draw()
         print(f"{draw.__name__}: {draw.__doc__}")

@@ -36,7 +36,7 @@ def test_the_lectures_lines_give_pytorchs_numbers(tmp_path: Path) -> None:
 def test_the_gallery_is_drawn(tmp_path: Path) -> None:
     subprocess.run([sys.executable, EXAMPLES / "gallery.py", tmp_path / "gallery"], check=True, timeout=120)
     drawn = {path.name for path in (tmp_path / "gallery").iterdir()}
-    assert drawn == {"neuron.png", "layers.png", "layers.html", "folded.png"}
+    assert drawn == {"neuron.png", "layers.png", "layers.html", "folded.png", "moons.html"}
 
 
 def blocks() -> list[str]:

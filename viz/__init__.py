@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .drawing import draw, save
-    from .web import page
+    from .web import Film, page
 
-__all__ = ["draw", "page", "save"]
+__all__ = ["Film", "draw", "page", "save"]
 
 # Imported when first used: a training run needs `viz.plots` only.
-_LAZY = {"draw": ".drawing", "save": ".drawing", "page": ".web"}
+_LAZY = {"draw": ".drawing", "save": ".drawing", "page": ".web", "Film": ".web"}
 
 
 def __getattr__(name: str) -> Any:

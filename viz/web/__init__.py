@@ -4,6 +4,7 @@ Python computes the content of the page (`content`, `arrays`, `formulas`) and wr
 browser runs the plain JavaScript in `static`, which is copied into the page.
 """
 
+from .film import Film
 from .writing import is_ours, page
 
-__all__ = ["is_ours", "page"]
+__all__ = ["Film", "is_ours", "page"]

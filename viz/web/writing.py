@@ -1,4 +1,4 @@
-"""`page`: writes the file, which joins the parts in `static` with the content of the graph."""
+"""Writes the file of a page, which joins parts of `static` with its content; and `page`, that of a graph."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import hashlib
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -23,8 +23,8 @@ from .content import content
 STATIC = Path(__file__).parent / "static"
 STYLES = ("page.css", "controls.css", "scene.css", "inspector.css")
 SCRIPTS = (
-    "graph.js", "layout.js", "numbers.js", "heatmap.js", "scene.js", "view.js", "minimap.js", "inspector.js",
-    "walk.js", "forward.js", "nudge.js", "search.js", "main.js",
+    "elements.js", "graph.js", "layout.js", "numbers.js", "heatmap.js", "scene.js", "view.js", "minimap.js",
+    "inspector.js", "walk.js", "forward.js", "nudge.js", "search.js", "main.js",
 )  # fmt: skip
 
 
@@ -54,20 +54,32 @@ def page(
     .html, TypeError where the root is neither, RuntimeError where backward() has freed the graph, and OSError
     where the file cannot be written; a file that was there before is then unchanged.
     """
+    path = html_path(path)
+    return write_page(path, "page.html", STYLES, SCRIPTS, content(extract(root, names, model)))
+
+
+def html_path(path: str | Path) -> Path:
+    """Return the path. Raises ValueError where it does not end in .html."""
     path = Path(path)
     if path.suffix.lower() != ".html":
         raise ValueError(f"{path.name} has to end in .html")
-    graph = extract(root, names, model)
-    text = json.dumps(content(graph), separators=(",", ":"), allow_nan=False)
-    # No text of the graph, such as a name with </script> in it, may end the element that holds it.
-    style, script = ("\n".join(map(_read, files)) for files in (STYLES, SCRIPTS))
-    document = Template(_read("page.html")).substitute(
+    return path
+
+
+def write_page(
+    path: Path, template: str, styles: Iterable[str], scripts: Iterable[str], held: dict[str, Any]
+) -> Page:
+    """Write a page of these parts of `static`, which holds the content as JSON, and return its path."""
+    text = json.dumps(held, separators=(",", ":"), allow_nan=False)
+    # No text of the content, such as a name with </script> in it, may end the element that holds it.
+    style, script = ("\n".join(map(_read, files)) for files in (styles, scripts))
+    document = Template(_read(template)).substitute(
         title=html.escape(printable(path.stem)),
         style=style,
         style_hash=_hash(style),
         script=script,
         script_hash=_hash(script),
-        graph=text.replace("<", "\\u003c"),
+        content=text.replace("<", "\\u003c"),
     )
     write(path, document.encode())
     return Page(path)

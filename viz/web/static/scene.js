@@ -23,7 +23,6 @@ function cut(text, font, width) {
   return `${text.slice(0, low)}…`;
 }
 
-const clamp = (number, low, high) => Math.min(high, Math.max(low, number));
 const NAME = "650 13px";
 const SMALL = "600 12px";
 const capText = (value) => steps[value.maker].text;
