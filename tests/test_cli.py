@@ -2,6 +2,8 @@
 
 import os
 import re
+import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -104,7 +106,8 @@ def test_quiet_prints_the_results_only(trained: tuple[Path, str], folder: Path) 
 @pytest.mark.parametrize("model", ["mlp", "bn-mlp"])
 def test_torch_tensors_give_the_same_losses(folder: Path, model: str) -> None:
     on_numpy, on_torch = (
-        succeeds(call(folder, *SMALL, "--model", model, "--device", device)) for device in ("cpu", "torch")
+        succeeds(call(folder, *SMALL, "--model", model, "--device", device, "--out", device))
+        for device in ("cpu", "torch")
     )
     # One step of the last printed digit.
     assert step_losses(on_torch) == pytest.approx(step_losses(on_numpy), abs=1.01e-4)
@@ -114,7 +117,7 @@ def test_torch_tensors_give_the_same_losses(folder: Path, model: str) -> None:
 def test_training_needs_no_torch(trained: tuple[Path, str], folder: Path) -> None:
     assert step_losses(succeeds(run(folder, *SMALL, python=WITHOUT_TORCH))) == step_losses(trained[1])
     for device in ("torch", "cuda"):
-        process = run(folder, *SMALL, "--device", device, python=WITHOUT_TORCH)
+        process = run(folder, *SMALL, "--device", device, "--restart", python=WITHOUT_TORCH)
         assert process.returncode == 2
         assert re.fullmatch(r"error: .*torch.*\n", process.stderr, re.IGNORECASE)
 
@@ -206,9 +209,54 @@ def test_a_training_does_not_replace_what_is_not_its_own(folder: Path, name: str
         assert [*file.parent.iterdir()] == [file]
 
 
-def test_a_training_replaces_an_earlier_one(folder: Path) -> None:
-    for steps in ("5", "6"):
-        succeeds(call(folder, *SMALL, "--steps", steps))
+def test_a_training_replaces_a_finished_one_only_when_told(folder: Path) -> None:
+    model = folder / "runs/bn-mlp/model.safetensors"
+    succeeds(call(folder, *SMALL, "--steps", "5"))
+    (folder / "runs/bn-mlp-2").mkdir()
+    before = model.read_bytes()
+    said = refuses(call(folder, *SMALL, "--steps", "6"))
+    assert f"{Path('runs/bn-mlp')} holds a model: choose another folder, such as --out" in said
+    assert f"--out {Path('runs/bn-mlp-3')}, or replace it by --restart" in said
+    assert model.read_bytes() == before
+    for flag in ("--restart", "--force"):
+        succeeds(call(folder, *SMALL, "--steps", "6", flag))
+    assert model.read_bytes() != before
+
+
+def test_a_model_that_is_not_there_is_told_with_those_that_are(folder: Path) -> None:
+    for command in ("sample", "eval"):
+        assert "no model in runs: train one with ninja train" in refuses(call(folder, command))
+    succeeds(call(folder, *SMALL, "--steps", "5", "--model", "mlp"))
+    said = refuses(call(folder, "sample"))
+    assert f"there is no {Path('runs/bn-mlp/model.safetensors')}; of these models there are: " in said
+    assert str(Path("runs/mlp/model.safetensors")) in said
+
+
+def test_a_model_is_evaluated_from_another_folder_too(trained: tuple[Path, str], tmp_path: Path) -> None:
+    folder, output = trained
+    file = folder / "runs/bn-mlp/model.safetensors"
+    assert final_losses(succeeds(call(tmp_path, "eval", str(file)))) == final_losses(output)
+
+
+@posix
+def test_a_training_whose_reader_goes_away_is_kept(folder: Path) -> None:
+    command = shlex.join([sys.executable, "-m", "tinygrad_ninja", *SMALL, "--steps", "200000"])
+    shell = ["bash", "-c", f"{command} | head -n 3; exit ${{PIPESTATUS[0]}}"]
+    result = subprocess.run(shell, cwd=folder, capture_output=True, text=True, timeout=100)
+    assert result.returncode == 128 + signal.SIGPIPE
+    assert len(result.stdout.splitlines()) == 3
+    assert re.fullmatch(
+        r"stopped after [\d,]+ of 200,000 steps; go on with: ninja train --resume .*\n", result.stderr
+    )
+    assert succeeds(call(folder, "sample", "runs/bn-mlp/checkpoint.safetensors", "--count", "2"))
+
+
+def test_the_help_has_no_cut_summaries_and_heads_over_the_sizes(folder: Path) -> None:
+    assert "..." not in succeeds(call(folder, "--help")).split("Commands:")[1]
+    shown = succeeds(call(folder, "train", "--help"))
+    assert re.search(
+        r"model +context +embedding +hidden +layers +heads +steps +batch +lr\n +bigram +1 ", shown
+    )
 
 
 @linux

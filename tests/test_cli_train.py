@@ -214,5 +214,7 @@ def test_plots(folder: Path, model: str) -> None:
 def test_plots_replace_nobody_else_s_file(folder: Path) -> None:
     (folder / "plots").mkdir()
     (folder / "plots" / "updates.png").write_text("mine")
-    assert "updates.png is not ours to replace" in refuses(call(folder, *SMALL, "--plots", "plots"))
+    assert "updates.png is there, and not by ninja: move it away, or choose" in refuses(
+        call(folder, *SMALL, "--plots", "plots")
+    )
     assert (folder / "plots" / "updates.png").read_text() == "mine"

@@ -303,6 +303,8 @@ def test_ninja_draw_replaces_its_own_page_and_no_other_file(tmp_path: Path) -> N
     for _ in range(2):
         succeeds(call(tmp_path, "draw", "--model", "bigram"))
     (tmp_path / "mine.html").write_text("mine")
-    assert "mine.html is not ours to replace" in refuses(call(tmp_path, "draw", "--out", "mine.html"))
+    assert "mine.html is there, and not by ninja: move it away, or choose" in refuses(
+        call(tmp_path, "draw", "--out", "mine.html")
+    )
     assert (tmp_path / "mine.html").read_text() == "mine"
     assert "graph.png has to end in .html" in refuses(call(tmp_path, "draw", "--out", "graph.png"))

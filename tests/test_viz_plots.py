@@ -31,8 +31,10 @@ def written(figure: Figure) -> set[str]:
 def test_loss_curve_is_the_lectures_mean_over_1000() -> None:
     losses = np.random.default_rng(0).uniform(2, 3, 200_000)
     expected = torch.tensor(losses).log10().view(-1, 1000).mean(1)  # the lecture's line
-    (line,) = plots.loss_curve(losses).axes[0].lines
-    np.testing.assert_allclose(line.get_ydata(), expected, rtol=1e-12)
+    axes = plots.loss_curve(losses).axes[0]
+    (line,) = axes.lines
+    np.testing.assert_allclose(line.get_ydata(), 10**expected, rtol=1e-12)
+    assert (axes.get_ylabel(), axes.get_yscale()) == ("loss (nats)", "log")
 
 
 def test_activations_tell_the_share_that_is_saturated() -> None:

@@ -28,7 +28,8 @@ def loss_curve(
     block: int | None = None,
     dev_losses: Mapping[int, float] | None = None,
 ) -> Figure:
-    """Draw the loss over the steps, smoothed as in the lecture: the mean of log10(loss) over blocks of steps.
+    """Draw the loss over the steps, smoothed as in the lecture, by the mean of log10(loss) over blocks of
+    steps, on a logarithmic axis.
 
     losses: the loss of each step's batch, in nats, at least one; block: steps per point, by default 1,000,
     and fewer in a run under 100,000 steps, so that about a hundred points are left. The last block may be
@@ -47,13 +48,14 @@ def loss_curve(
     means = np.add.reduceat(logs, starts) / (ends - starts)
 
     smoothing = f", mean of {block:,} steps" if block > 1 else ""
-    figure, axes = _figure(f"Training loss{smoothing}", "step", "log10 of the loss (nats)")
-    axes.plot((starts + ends - 1) / 2, means, linewidth=1.2, marker="." if len(means) == 1 else None)
+    figure, axes = _figure(f"Training loss{smoothing}", "step", "loss (nats)")
+    axes.set_yscale("log")
+    for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        which("{x:g}")
+    axes.plot((starts + ends - 1) / 2, 10**means, linewidth=1.2, marker="." if len(means) == 1 else None)
     if dev_losses:
         axes.lines[0].set_label("train")
-        axes.plot(
-            list(dev_losses), np.log10(list(dev_losses.values())), linewidth=1.2, marker=".", label="dev"
-        )
+        axes.plot(list(dev_losses), list(dev_losses.values()), linewidth=1.2, marker=".", label="dev")
         axes.legend()
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.xaxis.set_major_formatter("{x:,.0f}")

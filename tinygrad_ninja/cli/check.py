@@ -7,7 +7,7 @@ import click
 from .options import SHIPPED, data_option, require
 
 
-@click.command()
+@click.command(short_help="Compare the lecture's gradients with PyTorch's.")
 @data_option(SHIPPED)
 @click.option(
     "--device",

@@ -20,7 +20,7 @@ from .options import SHIPPED, count_option, data_option, drop_unset, seed_option
 DEFAULT_BATCH = 32
 
 
-@click.command(name="derive")
+@click.command(name="derive", short_help="Write out the backward pass of a model.")
 @click.option("--model", type=click.Choice(list(MODELS)), default=Settings.model, help="Which of the models.")
 @data_option(SHIPPED)
 @count_option("--batch", 10**4, "Examples in the batch.", default=DEFAULT_BATCH)

@@ -20,7 +20,9 @@ from .options import SHIPPED, count_option, data_option, drop_unset, models_tabl
 PAGE = Path("graph.html")
 
 
-@click.command("draw", epilog=models_table())
+@click.command(
+    "draw", short_help="Draw a model as a page that walks its backward pass.", epilog=models_table()
+)
 @data_option(SHIPPED)
 @click.option(
     "--model",
@@ -42,7 +44,7 @@ def draw(out: Path, **options: Any) -> None:
     from viz.web import is_ours, page
 
     if out.exists() and not is_ours(out):
-        raise click.ClickException(f"{out} is not ours to replace: choose another --out")
+        raise click.ClickException(f"{out} is there, and not by ninja: move it away, or choose another --out")
     settings = Settings.of(**drop_unset(options))
     words, generator = read_words(settings.data), Generator().manual_seed(settings.seed)
     vocabulary = Vocabulary(words)

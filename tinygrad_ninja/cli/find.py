@@ -18,7 +18,7 @@ PICTURE = "lr.png"
 ROWS = 15
 
 
-@click.command("lr-find", epilog=models_table())
+@click.command("lr-find", short_help="Find a learning rate for a model.", epilog=models_table())
 @model_options
 @count_option("--steps", 10**6, "Steps, each at a higher rate than the one before.", 1000, smallest=FEWEST)
 @rate_option("--lowest", "a thousandth of the model's", "Learning rate of the first step.")

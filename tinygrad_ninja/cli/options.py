@@ -15,6 +15,9 @@ from ..makemore.models import MODELS
 from ..makemore.run import MODEL
 from ..makemore.settings import DEVICES, FIELDS, SIZES, Settings
 
+RUNS = Path("runs")
+"""The folder in which trainings have theirs, by the names of their models."""
+
 SHIPPED = "a list of names that comes with the program"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -23,7 +26,7 @@ checkpoint_argument = click.argument(
     "file",
     metavar="[CHECKPOINT]",
     type=click.Path(path_type=Path),
-    default=Path("runs", Settings.model, MODEL),
+    default=RUNS / Settings.model / MODEL,
 )
 
 
@@ -43,7 +46,7 @@ out_option = click.option(
     metavar="DIR",
     type=click.Path(path_type=Path),
     show_default="runs/MODEL",
-    help="Folder for the files.",
+    help="DIR, the folder of the training: its model, checkpoint, metrics and picture.",
 )
 
 
@@ -158,14 +161,26 @@ def model_options(command: Command) -> Command:
 
 def models_table() -> str:
     """Return the models with their own sizes, as text for the end of a help page."""
-    lines = []
-    for name, model in MODELS.items():
-        recipe = model.recipe
-        sizes = [f"{size} {getattr(recipe, size)}" for size in ("context", *SIZES) if getattr(recipe, size)]
-        lines.append(
-            f"  {name:8} {', '.join(sizes)}; {recipe.steps:,} steps of {recipe.batch} at {recipe.lr:g}"
+    heads = ["model", "context", *SIZES, "steps", "batch", "lr"]
+    rows = [
+        [
+            name,
+            *(
+                f"{getattr(model.recipe, head):,g}" if getattr(model.recipe, head) else ""
+                for head in heads[1:]
+            ),
+        ]
+        for name, model in MODELS.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    lines = [
+        "  ".join(
+            f"{cell:{'<' if i == 0 else '>'}{width}}"
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
-    return "\b\nThe models, and what they take without options:\n" + "\n".join(lines)
+        for row in (heads, *rows)
+    ]
+    return "\b\nThe models, and what they take without options:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def require(device: str) -> None:

@@ -89,7 +89,9 @@ def check_replaceable(path: Path) -> None:
         from viz.plots import is_ours
 
         if not path.is_file() or not is_ours(path):  # to read a pipe may take forever
-            raise click.ClickException(f"{path} is not ours to replace: choose another --out")
+            raise click.ClickException(
+                f"{path} is there, and not by ninja: move it away, or choose another --out"
+            )
 
 
 def save(path: Path, figure: Figure) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -38,18 +40,32 @@ def follow(
     """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.table import Column
+
+    class Pipe(Console):
+        """A console whose reader may go away, as `head` does: then the training is stopped, and kept."""
+
+        def on_broken_pipe(self) -> None:
+            """Print nothing from now on, and stop the training as a signal would."""
+            self.quiet = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            received.append(getattr(signal, "SIGPIPE", signal.SIGTERM))  # which Windows has not
 
     training, first = run.training, run.training.step
     steps = training.settings.steps
-    console = Console(highlight=False)
+    received: list[int] = []
+    console = Pipe(highlight=False)
+    whole = Column(no_wrap=True)  # the bar takes the room that is left
     progress = Progress(
-        TextColumn("step {task.completed:,} of {task.total:,}"),
-        BarColumn(),
-        TextColumn("{task.fields[status]} left:"),
-        TimeRemainingColumn(),
+        TextColumn("{task.completed:,} of {task.total:,}", table_column=whole),
+        BarColumn(bar_width=None, table_column=Column(ratio=1)),
+        TextColumn("{task.fields[status]}", table_column=whole),
+        TimeRemainingColumn(table_column=whole),
+        TextColumn("left", table_column=whole),
         console=console,
         auto_refresh=False,
         transient=True,
+        expand=True,
         disable=quiet or not console.is_terminal,
     )
     lines_every = min(10_000, max(1, steps // 20))
@@ -66,10 +82,12 @@ def follow(
             report(done)
     started = shown = now = time.perf_counter()
     patience = threading.Timer(1.0, console.out, ["compiling the step …"])
-    if training.compiled and not quiet:
+    if training.compiled and not quiet and progress.disable:
         patience.start()
-    with progress, signals() as received:
-        task = progress.add_task("", total=steps, completed=first, status="time")
+    with progress, signals(received):
+        status = "compiling the step …" if training.compiled else ""
+        task = progress.add_task("", total=steps, completed=first, status=status)
+        progress.refresh()
         for done in run.train(save_every, lambda: bool(received)):
             if done == first + 1:
                 patience.cancel()
@@ -84,7 +102,7 @@ def follow(
             if now - shown > 0.1:
                 shown = now
                 recent = training.losses[max(0, done - 1000) : done].mean()
-                status = f"loss {recent:.4f}, {(done - first) / (now - started):,.0f} steps/s,"
+                status = f"loss {recent:.4f}, {(done - first) / (now - started):,.0f}/s,"
                 progress.update(task, completed=done, status=status, refresh=True)
     patience.cancel()
     if received:  # also after the last step, while the checkpoint was written
@@ -100,9 +118,8 @@ def follow(
 
 
 @contextmanager
-def signals() -> Iterator[list[int]]:
-    """Collect the number of the first SIGINT or SIGTERM in the list; a second one acts as it did before."""
-    received: list[int] = []
+def signals(received: list[int]) -> Iterator[None]:
+    """Add the number of the first SIGINT or SIGTERM to the list; a second one acts as it did before."""
 
     def note(number: int, frame: Any) -> None:
         """Store the number of the signal."""
@@ -121,7 +138,7 @@ def signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
     try:
-        yield received
+        yield
     finally:
         restore()
 

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Callable
 from contextlib import nullcontext
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,12 @@ class Stopped(Exception):  # noqa: N818 - no error
     help="With --resume: refuse to go on where the end could not be the same to the last digit, as on "
     "another device, or without the C compiler.",
 )
-@click.option("--restart", is_flag=True, help="Start anew, though DIR holds a training that has not ended.")
+@click.option(
+    "--restart",
+    "--force",
+    is_flag=True,
+    help="Start anew, and replace the training, or the model, that DIR holds.",
+)
 @count_option(
     "--save-every", MOST, "Steps from one checkpoint to the next.", show_default=f"{SAVE_SECONDS} seconds"
 )
@@ -120,6 +126,12 @@ def train(
         )
     options = drop_unset(options)
     out = out or Path("runs", options.get("model", Settings.model))
+    is_finished = (out / MODEL).is_file() and (out / CHECKPOINT).is_file()
+    if is_finished and not (resume or restart or is_restarted()):
+        raise click.UsageError(
+            f"{out} holds a model: choose another folder, such as --out {_free(out)}, or replace it by "
+            f"--restart; --resume --steps N trains it on."
+        )
     command = ["ninja"]
     if is_launched():
         processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
@@ -171,6 +183,11 @@ def train(
         raise Stopped(
             f"interrupted; {go_on if exists else 'nothing was saved yet'}", signal.SIGINT
         ) from error
+
+
+def _free(folder: Path) -> Path:
+    """Return a folder beside this one that is not there yet."""
+    return next(free for i in count(2) if not (free := folder.with_name(f"{folder.name}-{i}")).exists())
 
 
 def train_in_folder(

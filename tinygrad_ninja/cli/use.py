@@ -8,9 +8,30 @@ import click
 
 from ..makemore import checkpoint
 from ..makemore.data import read_words
-from ..makemore.run import load_datasets
-from .options import checkpoint_argument, count_option, data_option, device_option, require, seed_option
+from ..makemore.run import MODEL, load_datasets
+from .options import RUNS, checkpoint_argument, count_option, data_option, device_option, require, seed_option
 from .report import SAMPLE_SEED, SAMPLES, print_losses, print_samples
+
+
+def load(file: Path) -> checkpoint.Checkpoint:
+    """Return the trained model in the file. Raises ClickException where there is no such file, which names
+    those that are there, and FileError where it cannot be used."""
+    if file.exists():
+        return checkpoint.load(file)
+    there = sorted(map(str, RUNS.glob(f"*/{MODEL}")))
+    tried = f"there is no {file}"
+    if there:
+        raise click.ClickException(f"{tried}; of these models there are: {', '.join(there)}")
+    raise click.ClickException(f"{tried}, and no model in {RUNS}: train one with ninja train")
+
+
+def _found(data: str | None, file: Path) -> str | None:
+    """Return where a model's words are: as the training was told, or seen from a folder around the model, for
+    an evaluation that is begun in another folder than the training was."""
+    if data is None or Path(data).exists():
+        return data
+    around = (folder / data for folder in file.resolve().parents)
+    return next((str(path) for path in around if path.is_file()), data)
 
 
 @click.command("sample")
@@ -22,7 +43,7 @@ def sample_command(file: Path, count: int, seed: int | None) -> None:
 
     CHECKPOINT is a file that "ninja train" saved; without it, that of a training without options.
     """
-    trained = checkpoint.load(file)
+    trained = load(file)
     print_samples(trained, count, trained.settings.seed + SAMPLE_SEED if seed is None else seed)
 
 
@@ -41,8 +62,8 @@ def eval_command(file: Path, data: str | None, calibrate: bool, device: str) -> 
     CHECKPOINT is a file that "ninja train" saved; without it, that of a training without options.
     """
     require(device)
-    trained = checkpoint.load(file)
-    words = read_words(trained.settings.data if data is None else data)
+    trained = load(file)
+    words = read_words(_found(trained.settings.data, file) if data is None else data)
     if checkpoint.fingerprint(words) != trained.words_sha256:
         click.echo("note: these are not the words that the model was trained on", err=True)
     datasets = load_datasets(words, trained, device)
