@@ -385,6 +385,20 @@ def test_what_torch_has_and_we_do_not_names_the_nearest(theirs: Any, ours: Any) 
         assert {*re.findall(r"\w{3,}", after)} & there, f"nothing near is named: {error}"
 
 
+@pytest.mark.parametrize(("name", "near"), [("matmull", "matmul"), ("sigmod", "sigmoid"), ("jit", "compile")])
+def test_a_name_that_is_near_is_named(name: str, near: str) -> None:
+    with pytest.raises(AttributeError, match=f"no '{name}' here.*; the nearest: {near}"):
+        getattr(tinygrad_ninja, name)
+
+
+@pytest.mark.parametrize("name", ["svd", "qr", "eig", "fft", "kron", "histc", "lstsq", "vander"])
+def test_a_name_that_nothing_is_near_to_has_no_hint(name: str) -> None:
+    with pytest.raises(
+        AttributeError, match=f"no '{name}' here, where a part of PyTorch's names is offered$"
+    ):
+        getattr(tinygrad_ninja, name)
+
+
 @pytest.mark.parametrize("name", ["fft", "stft", "jit", "svd", "complex64", "vmap"])
 def test_what_is_far_from_supported(name: str) -> None:
     with pytest.raises(AttributeError, match=name):

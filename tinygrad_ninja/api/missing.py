@@ -13,12 +13,15 @@ from ..engine.absent import Absent
 _RELATIVES = dict(
     each.split(": ")
     for each in """
-fft: matmul; svd: matmul; sparse: index_add; jit: autograd; cuda: to(device); storage: flatten and
-data_ptr; put: x[i] = …; gradcheck: check.gradcheck; gradgradcheck: check.gradgradcheck
+jit: compile; cuda: to(device); storage: flatten and data_ptr; put: x[i] = …; gradcheck: check.gradcheck;
+gradgradcheck: check.gradgradcheck
 """.strip()
     .replace("\n", " ")
     .split("; ")
 )
+NEAR = 0.8
+"""How alike two spellings are, by `difflib`, for one to be meant by the other: sqrt and qr, at 0.67, are
+not."""
 
 
 def explain(owner: str, name: str, present: Iterable[str]) -> str:
@@ -27,7 +30,7 @@ def explain(owner: str, name: str, present: Iterable[str]) -> str:
     relative = _RELATIVES.get(name.rstrip("_"))
     spelt = {candidate.lower(): candidate for candidate in present if not candidate.startswith("_")}
     alike = sorted(
-        difflib.get_close_matches(name.lower(), spelt),
+        difflib.get_close_matches(name.lower(), spelt, cutoff=NEAR),
         key=lambda candidate: name.lower() not in candidate,
     )
     near = relative or ", ".join(spelt[candidate] for candidate in alike)
