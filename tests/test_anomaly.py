@@ -41,6 +41,7 @@ def test_backward_names_the_line_of_the_forward_pass(device: str) -> None:
     assert "y = x.sqrt()  # its slope at 0 is infinite" in str(told.value)
 
 
+@pytest.mark.filterwarnings("ignore:create_graph keeps")
 def test_a_backward_that_is_recorded_is_checked_too(device: str) -> None:
     x = leaf([4.0, 0.0], device)
     with detect_anomaly():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, NoReturn
 
 import numpy as np
@@ -59,6 +60,12 @@ def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.n
     return np.array(self.numpy(), dtype, copy=copy)
 
 
+_WITHOUT_HISTORY = (
+    "float() and math's functions of a Tensor that requires a gradient leave its history behind: call "
+    "detach() or item() where that is meant, and torch.exp and its like where it is not."
+)
+
+
 def _number(self: Tensor) -> Any:
     if self.numel() != 1:
         raise ValueError("only one element tensors can be converted to Python scalars")
@@ -80,7 +87,10 @@ def __int__(self: Tensor) -> int:
 
 @method_only
 def __float__(self: Tensor) -> float:
-    return float(_number(self))
+    number = float(_number(self))
+    if self.requires_grad:
+        warnings.warn(_WITHOUT_HISTORY, stacklevel=2)
+    return number
 
 
 @method_only

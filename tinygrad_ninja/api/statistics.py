@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -50,7 +51,15 @@ def _spread_of(
         dim, unbiased = None, dim
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
-    return entry.call(floating_input(input, entry.name, None), axes_of(input, dim), correction, keepdim)
+    input, axes = floating_input(input, entry.name, None), axes_of(input, dim)
+    several = math.prod(input.shape if axes is None else (input.shape[axis] for axis in axes))
+    if several <= correction:
+        warnings.warn(
+            f"{entry.name}() of {several} elements, with a correction of {correction}, has no degrees of "
+            f"freedom: give more elements, or a smaller correction",
+            stacklevel=4,
+        )
+    return entry.call(input, axes, correction, keepdim)
 
 
 @method

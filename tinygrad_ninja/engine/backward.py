@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from operator import add
@@ -42,6 +43,8 @@ def backward(
     Raises RuntimeError where there is nothing to differentiate, a shape differs, or the graph was freed.
     """
     goals = None if inputs is None else require_history(inputs)
+    if create_graph:
+        warnings.warn("create_graph keeps .grad in a cycle: autograd.grad has none", stacklevel=3)
     starts = start_from(tensors, grad_tensors, create_graph)
     retain = create_graph if retain_graph is None else retain_graph
     if goals is None:
