@@ -148,6 +148,30 @@ def test_a_tall_graph_has_a_small_picture_that_leads_to_each_part(open_page: Ope
     assert opened.look("overlaps") == []
 
 
+def test_a_tall_graph_is_set_in_columns_that_show_it_larger(
+    open_page: Open, lecture: Path, layers: Path
+) -> None:
+    opened = open_page(lecture)
+    opened.press("0")
+    narrow = opened.node("loss").bounding_box()
+    opened.press("w")
+    wide = opened.node("loss").bounding_box()
+    assert narrow is not None
+    assert wide is not None
+    assert wide["height"] > 2 * narrow["height"]
+    tops = [opened.node(name).bounding_box() for name in ("C", "hpreact", "loss")]
+    across = [box["x"] for box in tops if box is not None]
+    assert across == sorted(across)
+    assert opened.look("overlaps") == []
+    opened.press("r", *"n" * 14)
+    opened.screenshot("lecture-columns")
+    opened.press("w", "0")
+    assert opened.node("loss").bounding_box() == narrow
+    opened = open_page(layers)
+    opened.press("w", "]", "]", "]")
+    assert opened.look("overlaps") == []
+
+
 def test_fit_shows_the_group_that_is_selected(open_page: Open, layers: Path) -> None:
     opened = open_page(layers)
     opened.press("]", "]", "]")

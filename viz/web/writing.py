@@ -23,8 +23,9 @@ from .content import content
 STATIC = Path(__file__).parent / "static"
 STYLES = ("page.css", "controls.css", "scene.css", "inspector.css")
 SCRIPTS = (
-    "elements.js", "graph.js", "layout.js", "numbers.js", "heatmap.js", "scene.js", "view.js", "minimap.js",
-    "inspector.js", "walk.js", "forward.js", "nudge.js", "search.js", "main.js",
+    "elements.js", "graph.js", "layout.js", "wrap.js", "numbers.js", "heatmap.js", "scene.js",
+    "view.js", "minimap.js", "inspector.js", "walk.js", "forward.js", "nudge.js", "search.js",
+    "main.js",
 )  # fmt: skip
 
 

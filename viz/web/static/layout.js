@@ -41,7 +41,8 @@ function layOut() {
         .map(([x, y]) => [corner.x + x, corner.y + y]);
     });
   }
-  return { boxes, paths, width, height };
+  const all = { boxes, paths, width, height, rows: layouts.get("g0").rows };
+  return wrapped ? wrap(all) : all;
 }
 
 /** The way of a link through the open groups: out of those around its source, into those around its target. */
@@ -290,7 +291,11 @@ function placeDown(layers, group) {
   const exits = layers.at(-1)?.some((node) => node.port === "out");
   const height = exits ? y - SPACE.layers : Math.max(...layers.flat().map((node) => node.bottom)) + SPACE.pad;
   for (const node of layers.flat()) if (node.port === "out") node.bottom = node.top = node.y = height;
-  return { width, height };
+  const rows = layers.map((layer) => [
+    Math.min(...layer.map((node) => node.top)),
+    Math.max(...layer.map((node) => node.bottom)),
+  ]);
+  return { width, height, rows };
 }
 
 /** The points of each edge, by its key. Edges that meet one node from above share out its width. */

@@ -263,8 +263,8 @@ function curve(points) {
   let text = `M${at(points[0])}`;
   for (let i = 1; i < points.length; i++) {
     const [[x0, y0], [x1, y1]] = [points[i - 1], points[i]];
-    if (Math.abs(y0 - y1) < 0.1) continue; // an arrow needs a direction
-    if (Math.abs(x0 - x1) < 0.1) text += `L${at(points[i])}`;
+    if (Math.abs(y0 - y1) < 0.1 && Math.abs(x0 - x1) < 0.1) continue; // an arrow needs a direction
+    if (Math.abs(x0 - x1) < 0.1 || Math.abs(y0 - y1) < 0.1) text += `L${at(points[i])}`;
     else text += `C${at([x0, (y0 + y1) / 2])} ${at([x1, (y0 + y1) / 2])} ${at(points[i])}`;
   }
   return text;
