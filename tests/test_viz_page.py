@@ -304,6 +304,11 @@ def test_inside_a_group_that_is_folded_a_step_passes_over(open_page: Open, layer
     while opened.page.locator("#next").is_enabled():
         opened.press("n")
         steps += 1
+        current = opened.page.locator(".node.current")
+        assert current.count() == 1
+        assert opened.message.startswith("Inside net: Sequential: ") == (
+            "folded" in (current.get_attribute("class") or "")
+        )
     assert steps == 3  # two to the network, and all that happens in it
     assert number(opened.node("net: Sequential").locator(".progress").get_attribute("width") or "") > 100
 

@@ -35,10 +35,9 @@ function showComputed() {
 function describeStep(step) {
   const item = idOf(step.output);
   const name = values[step.output].name ? `${values[step.output].name} = ` : "";
-  const hidden = shown(item) === item ? "" : `Inside ${called(shown(item))}: `;
   const count = uses.get(step.output)?.length ?? 0;
   const used = count ? `It is used ${count === 1 ? "once" : count === 2 ? "twice" : `${count} times`}.` : "It is the result.";
-  return `${hidden}${name}${step.code}. ${used}`;
+  return `${placeIn(item)}${name}${step.code}. ${used}`;
 }
 
 /** Walk through that pass, from its beginning. */

@@ -99,6 +99,9 @@ function called(item) {
 const gradientOf = (item) =>
   valueOf(item).name ? `d${valueOf(item).name}` : `the gradient of ${called(item)}`;
 
+/** The words that point at the group in which an item is hidden; none where it is on the screen. */
+const placeIn = (item) => (shown(item) === item ? "" : `Inside ${called(shown(item))}: `);
+
 /** How an item is mentioned in a sentence. */
 const mentioned = (item) =>
   valueOf(item).name || valueOf(item).maker !== undefined ? called(item) : `the ${called(item)}`;

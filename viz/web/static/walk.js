@@ -120,8 +120,7 @@ function describe({ step, slot, value, nth }) {
   const name = values[step.output].name;
   const through = `through ${name ? `${name} = ` : ""}${step.code}`;
   const part = all > 1 ? `contribution ${nth} of ${all}, ${through}` : through;
-  const hidden = isSeen({ step, value }) ? "" : `Inside ${called(shown(idOf(value)))}: `;
-  return `${hidden}${gradientOf(idOf(value))}, ${part}. ${reasonOf(step, slot)}`;
+  return `${placeIn(idOf(value))}${gradientOf(idOf(value))}, ${part}. ${reasonOf(step, slot)}`;
 }
 
 // -- moving --------------------------------------------------------------------------------------------------
