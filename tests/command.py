@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from unittest import mock
 
@@ -38,12 +38,13 @@ def run(
     *arguments: str,
     python: tuple[str, ...] = ("-m", "tinygrad_ninja"),
     preexec: Callable[[], None] | None = None,
+    environment: Mapping[str, str] = ENVIRONMENT,
 ) -> Result:
     """Run the command in a process of its own."""
     return subprocess.run(
         [sys.executable, *python, *arguments],
         cwd=folder,
-        env=ENVIRONMENT,
+        env=environment,
         capture_output=True,
         encoding="utf-8",
         stdin=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """Where a Tensor's numbers are: NumPy's arrays ("cpu") or torch's tensors ("torch", and "cuda" where there is
 one)."""
 
+import functools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -216,6 +217,59 @@ def test_without_a_gpu_it_says_how_to_get_one(ask: Callable[[], Any]) -> None:
         ask()
     assert "\n" not in str(raised.value)
     assert ("https://pytorch.org" in str(raised.value)) == (torch.version.cuda is None)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+@pytest.mark.parametrize(
+    ("call", "is_answered"),
+    [
+        (lambda t: (t.cuda.device_count(), t.cuda.is_bf16_supported(), t.cuda.memory_allocated()), True),
+        (
+            lambda t: (t.cuda.manual_seed(1), t.cuda.manual_seed_all(2), t.cuda.seed(), t.cuda.seed_all()),
+            True,
+        ),
+        (
+            lambda t: (t.cuda.empty_cache(), t.cuda.max_memory_allocated(), t.backends.mps.is_available()),
+            True,
+        ),
+        (lambda t: t.cuda.synchronize(), False),
+        (lambda t: t.cuda.current_device(), False),
+        (lambda t: t.cuda.get_device_name(), False),
+    ],
+)
+def test_what_is_asked_of_a_gpu_that_is_not_there(call: Callable[[Any], Any], is_answered: bool) -> None:
+    if is_answered:
+        assert call(ninja) == call(torch)
+        return
+    for t in (torch, ninja):
+        with pytest.raises((AssertionError, RuntimeError)):  # of builds of PyTorch without and with CUDA
+            call(t)
+
+
+@pytest.mark.gpu
+def test_what_is_asked_of_a_gpu() -> None:
+    ninja.cuda.manual_seed_all(5)
+    expected = torch.rand(3, device="cuda")
+    torch.cuda.manual_seed_all(5)
+    assert torch.equal(torch.rand(3, device="cuda"), expected)
+    ninja.cuda.synchronize()
+    assert ninja.cuda.get_device_name(0) == torch.cuda.get_device_name(0)
+    assert ninja.cuda.device_count() == torch.cuda.device_count()
+
+
+def test_switches_are_pytorchs() -> None:
+    before = torch.backends.cudnn.benchmark, torch.backends.cuda.matmul.allow_tf32
+    try:
+        ninja.backends.cudnn.benchmark = True
+        ninja.backends.cuda.matmul.allow_tf32 = True
+        assert (torch.backends.cudnn.benchmark, torch.backends.cuda.matmul.allow_tf32) == (True, True)
+        torch.backends.cuda.matmul.allow_tf32 = False
+        assert ninja.backends.cuda.matmul.allow_tf32 is False
+    finally:
+        torch.backends.cudnn.benchmark, torch.backends.cuda.matmul.allow_tf32 = before
+    for switch in ("cudnn.bench", "cuda.matmull", "mkldnn", "mps.x"):
+        with pytest.raises(AttributeError, match=rf"has no '{switch.rpartition('.')[2]}' here"):
+            functools.reduce(getattr, switch.split("."), ninja.backends)
 
 
 def test_without_torch_it_says_how_to_get_it() -> None:

@@ -1,6 +1,7 @@
 """Programs that were written for PyTorch, run unchanged: `ninja run`, and `%load_ext tinygrad_ninja`."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -119,6 +120,29 @@ def test_modules_of_the_folder_see_the_engine_and_libraries_pytorch(tmp_path: Pa
     """
     assert printed(tmp_path, program) == ["tinygrad_ninja torch True"]
     assert not [path for path in tmp_path.rglob("*.pyc") if path.stem.startswith(("helper", "inner"))]
+
+
+def test_modules_in_pythonpath_see_the_engine_unless_they_are_installed(tmp_path: Path) -> None:
+    write(tmp_path, "package/__init__.py", "import torch\ntorch.flipp = 3\n")
+    write(tmp_path, "venv/site-packages/library.py", "import torch\n")
+    write(
+        tmp_path,
+        "folder/program.py",
+        "import library, package\nprint(package.torch.__name__)\nlibrary.torch.Q\n",
+    )
+    paths = [str(tmp_path), str(tmp_path / "venv" / "site-packages"), ENVIRONMENT["PYTHONPATH"]]
+    environment = ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(paths)}
+    arguments = ("run", str(Path("folder/program.py")))
+    result = run(tmp_path, *arguments, python=("-m", "tinygrad_ninja"), environment=environment)
+    assert result.stdout == "tinygrad_ninja\n"
+    assert result.stderr.splitlines()[-1] == "AttributeError: module 'torch' has no attribute 'Q'"
+    write(tmp_path, "package/__init__.py", "import torch\ntorch.flipp\ntorch.absent.x = 3\n")
+    result = run(
+        tmp_path, "run", "--missing", *arguments[1:], python=("-m", "tinygrad_ninja"), environment=environment
+    )
+    names = [line.split(": ")[:2] for line in result.stdout.splitlines()]
+    place = str(tmp_path / "package" / "__init__.py")
+    assert names == [[f"{place}:2", "torch.flipp"], [f"{place}:3", "torch.absent"]]
 
 
 def test_the_engines_own_use_of_pytorch_goes_on_beside_it(tmp_path: Path) -> None:

@@ -272,13 +272,43 @@ def test_a_subset_that_changes_only_one_of_two_is_refused() -> None:
 
 
 def test_what_is_not_offered_is_refused_by_name() -> None:
-    with pytest.raises(NotImplementedError, match=r"num_workers=2 is not offered here"):
-        DataLoader([1], num_workers=2)  # type: ignore[arg-type]
+    with pytest.raises(NotImplementedError, match=r"dataset='Stream' is not offered here"):
+        DataLoader(stream(tinygrad_ninja, 2), num_workers=2)
+    with pytest.raises(NotImplementedError, match=r"worker_init_fn=.* is not offered here"):
+        DataLoader([1], num_workers=2, worker_init_fn=print)  # type: ignore[arg-type]
     with pytest.raises(AttributeError, match=r"utils\.data has no 'StackDataset'"):
         tinygrad_ninja.utils.data.StackDataset  # noqa: B018
     with pytest.warns(UserWarning, match="pin_memory has no effect"):
         list(DataLoader([1], pin_memory=True))  # type: ignore[arg-type]
     assert tinygrad_ninja.utils.data.get_worker_info() is None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:num_workers=2", "ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize(
+    "settings", [{}, {"prefetch_factor": 1}, {"persistent_workers": True, "timeout": 60}]
+)
+def test_workers_load_what_this_process_loads(settings: dict[str, Any]) -> None:
+    """A random sampler draws ahead, as many batches as the workers were told of."""
+
+    def case(t: Any) -> Any:
+        g = t.Generator().manual_seed(3)
+        data = t.utils.data.TensorDataset(t.arange(40))
+        sampler = t.utils.data.RandomSampler(data, True, 100, generator=g)
+        batches = iter(t.utils.data.DataLoader(data, 3, sampler=sampler, num_workers=2, **settings))
+        drawn = [t.randint(1000, (1,), generator=g)]
+        for _ in range(3):
+            drawn += [*next(batches), t.randint(1000, (1,), generator=g), t.rand(1)]
+        return drawn
+
+    torch.manual_seed(5)
+    tinygrad_ninja.manual_seed(5)
+    assert_same(case)
+
+
+def test_workers_are_told_of() -> None:
+    with pytest.warns(UserWarning, match="num_workers=2 starts no processes here"):
+        assert list(DataLoader([1, 2, 3], num_workers=2)) == [1, 2, 3]  # type: ignore[arg-type]
 
 
 def test_names_are_torchs() -> None:

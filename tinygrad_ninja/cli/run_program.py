@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from ..interop.import_hook import ImportRewriter, compile_program, install
+from ..interop.import_hook import ImportRewriter, compile_program, install, own_folders
 from ..interop.notebook_cells import Cell, NotebookError, joined, read_cells
 from ..interop.program_names import missing_names, own_modules
 
@@ -35,10 +35,10 @@ NOTEBOOK = ".ipynb"
 def run_command(file: str, arguments: tuple[str, ...], missing: bool) -> Program | int:
     """Run a program that was written for PyTorch, unchanged.
 
-    FILE is a Python file or a notebook. In it, and in the modules of its folder, "import torch" gives this
-    engine, whether PyTorch is installed or not; libraries that import torch themselves get PyTorch. All the
-    rest is as with "python FILE". Of a notebook the code cells run in their order, without the lines that
-    begin with % or !.
+    FILE is a Python file or a notebook. In it, and in the modules of its folder and of those in PYTHONPATH,
+    "import torch" gives this engine, whether PyTorch is installed or not; libraries that import torch
+    themselves get PyTorch. All the rest is as with "python FILE". Of a notebook the code cells run in their
+    order, without the lines that begin with % or !.
     """
     try:
         program = Program(file, arguments, read_cells(Path(file)) if file.endswith(NOTEBOOK) else None)
@@ -127,6 +127,7 @@ def missing_lines(program: Program) -> Iterator[str]:
     """
     start = Path(program.file)
     folder = start.resolve().parent
+    folders = own_folders(folder)
     files, seen = [start], {start.resolve()}
     for file in files:
         if file is start and program.cells is not None:
@@ -135,7 +136,8 @@ def missing_lines(program: Program) -> Iterator[str]:
             tree, place = ast.parse(file.read_bytes(), str(file)), f"{file}:{{}}".format
         for name in missing_names(tree):
             yield f"{place(name.line)}: {name.name}: {name.sentence}"
-        for module in own_modules(tree, file.resolve(), folder):
+        for module in own_modules(tree, file.resolve(), folders):
             if module not in seen:
                 seen.add(module)
-                files.append(start.parent / module.relative_to(folder))
+                beside = module.is_relative_to(folder)
+                files.append(start.parent / module.relative_to(folder) if beside else module)

@@ -1,7 +1,8 @@
 """A program's `import torch`, answered by this engine.
 
-The imports of a program, and of the modules of its folder, are rewritten before they are compiled: `import
-torch.nn as nn` becomes `import tinygrad_ninja.nn as nn`. So it is decided by who imports. Every other module,
+The imports of a program, and of its own modules, those of its folder and of the folders in PYTHONPATH, are
+rewritten before they are compiled: `import torch.nn as nn` becomes `import tinygrad_ninja.nn as nn`. So it is
+decided by who imports. Every other module,
 of this package, of PyTorch, or of a library, is compiled as it stands: there `torch` is PyTorch, which keeps
 its place in `sys.modules`, and the devices "torch" and "cuda" work as ever.
 
@@ -13,6 +14,7 @@ not fork, begins as Python begins it, and imports PyTorch.
 from __future__ import annotations
 
 import ast
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -153,7 +155,7 @@ def compile_program(source: bytes | str | ast.Module, file: str) -> CodeType:
 
 
 class ProgramLoader(SourceFileLoader):
-    """Loads a module of the program's folder, with its imports rewritten."""
+    """Loads a module of the program's own, with its imports rewritten."""
 
     def source_to_code(self, data: Any, path: Any, *, _optimize: int = -1) -> CodeType:  # type: ignore[override]
         """Return the code of the module."""
@@ -177,10 +179,11 @@ def _mentions_torch(source: bytes) -> bool:
 
 
 class ProgramFinder:
-    """Finds the modules in a folder that speak of torch; they get the engine. An entry of `sys.meta_path`."""
+    """Finds the modules in some folders that speak of torch; they get the engine. An entry of
+    `sys.meta_path`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = folders
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -198,22 +201,30 @@ class ProgramFinder:
         return spec
 
     def owns(self, file: Path) -> bool:
-        """Return whether the file is the program's own: in its folder, not installed, not this package's."""
-        return (
-            file.is_relative_to(self.folder)
-            and _INSTALLED.isdisjoint(file.relative_to(self.folder).parts)
-            and file.relative_to(self.folder).parts[0] != "torch"
-            and not file.is_relative_to(_PACKAGE)
+        """Return whether the file is the program's own: in its folders, not installed, not this package's."""
+        return not file.is_relative_to(_PACKAGE) and any(
+            _INSTALLED.isdisjoint(parts) and parts[0] != "torch"
+            for parts in (
+                file.relative_to(folder).parts for folder in self.folders if file.is_relative_to(folder)
+            )
         )
 
 
+def own_folders(folder: Path) -> list[Path]:
+    """Return where the modules of a program in `folder` are its own: there, and in the folders of
+    PYTHONPATH where nothing is installed."""
+    written = "" if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "")
+    others = [Path(entry).resolve() for entry in written.split(os.pathsep) if entry]
+    return [folder, *(other for other in others if _INSTALLED.isdisjoint(other.parts))]
+
+
 def install(folder: Path) -> None:
-    """Give the engine to the modules of the folder that are imported from now on."""
-    sys.meta_path.insert(sys.meta_path.index(PathFinder), ProgramFinder(folder))
+    """Give the engine to the modules of a program in `folder` that are imported from now on."""
+    sys.meta_path.insert(sys.meta_path.index(PathFinder), ProgramFinder(own_folders(folder)))
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Give the engine to a notebook's cells, and to the modules of its folder: `%load_ext tinygrad_ninja`."""
+    """Give the engine to a notebook's cells, and to its own modules: `%load_ext tinygrad_ninja`."""
     shell.ast_transformers.append(ImportRewriter())
     install(Path.cwd())
 

@@ -7,6 +7,7 @@ from collections import ChainMap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,8 @@ class ProgramNames(ast.NodeVisitor):
             self.generic_visit(node)
         elif isinstance(node.ctx, ast.Load):
             self.check(node, path)
-        else:
+        else:  # of `torch.backends.x = 1` the owner is read
+            self.visit(node.value)
             self.defined.add(path)
 
     def path(self, node: ast.AST) -> str | None:
@@ -165,21 +167,25 @@ def missing_names(tree: ast.Module) -> list[Missing]:
     return sorted(names.missing)
 
 
-def own_modules(tree: ast.Module, file: Path, folder: Path) -> list[Path]:
-    """Return the files of the program's folder that a file of it imports."""
+def own_modules(tree: ast.Module, file: Path, folders: list[Path]) -> list[Path]:
+    """Return the files of the program's own folders that a file of them imports."""
     files = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            imported = [(folder, alias.name) for alias in node.names]
+            starts, names = folders, [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            start = file.parents[node.level - 1] if node.level else folder
+            starts = [file.parents[node.level - 1]] if node.level else folders
             module = [node.module] if node.module else []
-            imported = [(start, ".".join([*module, alias.name])) for alias in node.names]
+            names = [".".join([*module, alias.name]) for alias in node.names]
         else:
             continue
-        for start, name in imported:
+        for start, name in product(starts, names):
             parts = name.split(".")
             for end in range(1, len(parts) + 1):
                 place = start.joinpath(*parts[:end])
                 files += [place / "__init__.py", place.with_name(f"{place.name}.py")]
-    return [path for path in dict.fromkeys(files) if path.is_file() and path.is_relative_to(folder)]
+    return [
+        path
+        for path in dict.fromkeys(files)
+        if path.is_file() and any(path.is_relative_to(folder) for folder in folders)
+    ]

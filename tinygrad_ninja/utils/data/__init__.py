@@ -10,7 +10,8 @@ from typing import Any
 
 from ...api.missing import explain
 from .collating import default_collate, default_convert
-from .datasets import (
+from .dataloader import DataLoader, get_worker_info
+from .dataset import (
     ChainDataset,
     ConcatDataset,
     Dataset,
@@ -19,8 +20,7 @@ from .datasets import (
     TensorDataset,
     random_split,
 )
-from .loader import DataLoader, get_worker_info
-from .samplers import (
+from .sampler import (
     BatchSampler,
     RandomSampler,
     Sampler,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice, repeat
 from typing import Any
 
+from ...api.missing import refuse
 from ...rng.generator import Generator
 from .collating import default_collate, default_convert
-from .datasets import Dataset, IterableDataset, fetch
-from .samplers import BatchSampler, RandomSampler, Sampler, SequentialSampler, batches, random_seed
+from .dataset import Dataset, IterableDataset, fetch
+from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler, batches, random_seed
 
 _FIXED = ("batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers")
 
@@ -27,9 +29,11 @@ class DataLoader:
     drop_last: without a last batch that is shorter. collate_fn: by default `default_collate`, without batches
     `default_convert`. An IterableDataset's examples come in its own order.
 
-    All of it is done in this process: num_workers > 0 raises NotImplementedError. `pin_memory` has no effect,
-    and warns; `worker_init_fn` and `in_order` are of workers. Raises ValueError for arguments that contradict
-    each other.
+    All of it is done in this process, also for num_workers > 0, which warns: the batches are those that so
+    many processes would load, unless the examples are drawn at random from a default generator, which there
+    is each process's own. Where a dataset would ask in which process it is (IterableDataset, worker_init_fn),
+    workers raise NotImplementedError. `pin_memory` has no effect, and warns; the other settings of workers
+    have none. Raises ValueError for arguments that contradict each other.
     """
 
     dataset: Any
@@ -63,6 +67,11 @@ class DataLoader:
             "multiprocessing_context": multiprocessing_context is not None,
         }
         _check_workers(num_workers, timeout, of_workers)
+        if num_workers:
+            nearest = "num_workers=0, which loads in this process"
+            iterable = isinstance(dataset, IterableDataset) and type(dataset).__name__
+            refuse("DataLoader with workers", nearest, dataset=iterable, worker_init_fn=worker_init_fn)
+            prefetch_factor = 2 if prefetch_factor is None else prefetch_factor
         if isinstance(dataset, IterableDataset):
             own_order = {"shuffle": shuffle or None, "sampler": sampler, "batch_sampler": batch_sampler}
             for name, value in own_order.items():
@@ -115,15 +124,22 @@ class _Pass:
     """One way through a DataLoader's batches."""
 
     def __init__(self, loader: Any) -> None:
-        if loader.timeout:
+        if loader.timeout and not loader.num_workers:
             raise AssertionError("timeout is of workers, and there are none: it must be 0")
         if loader.pin_memory:
             warnings.warn("pin_memory has no effect: no memory is pinned here", stacklevel=3)
+        if loader.num_workers:
+            warnings.warn(
+                f"num_workers={loader.num_workers} starts no processes here: this one loads the batches",
+                stacklevel=3,
+            )
         self._loader = loader
         self._indices = iter(_indices(loader))
         random_seed(loader.generator)  # PyTorch draws one for its workers, also where there are none
         self._examples = iter(loader.dataset) if isinstance(loader.dataset, IterableDataset) else None
         self._ended = False
+        # Workers are told early what to load: the sampler draws when it draws in PyTorch.
+        self._ahead = deque(islice(self._indices, loader.num_workers * (loader.prefetch_factor or 0)))
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -135,7 +151,10 @@ class _Pass:
         loader = self._loader
         if self._examples is not None:
             return loader.collate_fn(self._following(loader.batch_size, loader.drop_last))
-        index = next(self._indices)
+        self._ahead.extend(islice(self._indices, 1))
+        if not self._ahead:
+            raise StopIteration
+        index = self._ahead.popleft()
         batched = loader.batch_sampler is not None
         return loader.collate_fn(fetch(loader.dataset, index) if batched else loader.dataset[index])
 
@@ -164,16 +183,11 @@ def _indices(loader: Any) -> Any:
 
 
 def _check_workers(num_workers: int, timeout: float, of_workers: dict[str, bool]) -> None:
-    """Raise NotImplementedError for workers, ValueError for what only workers have."""
+    """Raise ValueError for numbers below 0, and for what only workers have where there are none."""
     if num_workers < 0:
         raise ValueError("num_workers option should be non-negative")
-    if num_workers > 0:
-        raise NotImplementedError(
-            f"DataLoader: num_workers={num_workers} is not offered here, which starts no processes; "
-            "the nearest: num_workers=0, which loads in this process"
-        )
     if timeout < 0:
         raise ValueError("timeout option should be non-negative")
     for name, given in of_workers.items():
-        if given:
+        if given and not num_workers:
             raise ValueError(f"{name} option needs num_workers > 0")
