@@ -230,6 +230,12 @@ class Reader:
     def _reshape(self, below: str, above: str, x: Array) -> Array:
         return x.reshape(self.size(below))
 
+    def _cat(self, below: str, above: str, *tensors: Array) -> Array:
+        return np.concatenate(tensors, *self.dims(below))
+
+    def _stack(self, below: str, above: str, *tensors: Array) -> Array:
+        return np.stack(tensors, *self.dims(below))
+
     def _scatter(self, below: str, above: str, x: Array) -> Array:
         out = np.zeros(self.size(above))
         np.add.at(out, self.key(below, out), x)

@@ -12,6 +12,7 @@ import pytest
 from calls import calls, inside
 from click.testing import CliRunner
 from derivations import few, lecture_derivation, run
+from every_model import EVERY_MODEL
 from hypothesis import given
 from hypothesis import strategies as st
 from latex_values import Reader, read
@@ -19,7 +20,6 @@ from matplotlib.mathtext import MathTextParser
 
 import tinygrad_ninja
 from tinygrad_ninja.cli.derive import derive_command, derive_model
-from tinygrad_ninja.makemore.models import MODELS
 from tinygrad_ninja.ops import TABLE, Operation
 from tinygrad_ninja.program import Derivation, derive
 from tinygrad_ninja.program.derive import formula
@@ -187,11 +187,11 @@ def assert_every_formula_holds(derivation: Derivation) -> int:
 
 
 @pytest.mark.parametrize("simplify", [False, True])
-@pytest.mark.parametrize(
-    "model", [pytest.param(e, marks=pytest.mark.slow) if e in ("deep", "gpt") else e for e in MODELS]
-)
+@pytest.mark.parametrize("model", EVERY_MODEL)
 def test_every_formula_of_every_models_pages_holds(model: str, simplify: bool) -> None:
     smaller = {"hidden": 6} if model not in ("bigram", "gpt") else {}
+    if model in ("gru", "lstm"):
+        smaller["context"] = 4  # each letter is a step of the cell
     derivation = derive_model(model, simplify=simplify, batch=4, **smaller)
     assert assert_every_formula_holds(derivation) > 3 * (len(derivation.values) - 1) - 2
 
@@ -242,9 +242,7 @@ def test_the_command_writes_a_script_that_runs(model: str, target: str, tmp_path
 
 
 @pytest.mark.parametrize("simplify", [False, True])
-@pytest.mark.parametrize(
-    "model", [pytest.param(e, marks=pytest.mark.slow) if e == "gpt" else e for e in MODELS]
-)
+@pytest.mark.parametrize("model", EVERY_MODEL)
 def test_every_model_is_derived(model: str, simplify: bool) -> None:
     derivation = derive_model(model, simplify=simplify, batch=4)
     if simplify and model in ("mlp", "bn-mlp", "gpt"):

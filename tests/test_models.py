@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from every_model import EVERY_MODEL
 from lecture_list import LECTURE_LIST, needs_lecture_list
 from torch_twins import TWINS
 
@@ -109,8 +110,11 @@ def test_in_double_precision_they_are_the_same_to_the_last_digits(name: str) -> 
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("mlp", 11_897), ("bn-mlp", 12_097), ("deep", 47_024), ("wavenet", 76_579)],
-)
+    [
+        ("mlp", 11_897), ("bn-mlp", 12_097), ("deep", 47_024), ("wavenet", 76_579),
+        ("bow", 12_827), ("rnn", 11_803), ("gru", 28_315),  # as makemore prints them
+    ],
+)  # fmt: skip
 def test_the_lectures_counts_of_parameters(name: str, parameters: int) -> None:
     model = MODELS[name](27, MODELS[name].recipe, Generator())
     assert sum(parameter.numel() for parameter in model.parameters()) == parameters
@@ -158,9 +162,21 @@ def test_gpt_is_drawn_in_the_order_of_its_parameters() -> None:
         )
 
 
-def test_a_later_letter_changes_no_earlier_logit() -> None:
-    model = built("gpt")
-    X, _ = examples("gpt")
+@pytest.mark.parametrize("name", ["bow", "rnn", "gru", "lstm", "cnn"])
+def test_makemores_models_are_drawn_as_pytorchs_layers(name: str) -> None:
+    """In the order in which makemore makes them, which is that of their parameters."""
+    torch.manual_seed(SEED)
+    twin = TWINS[name](len(VOCABULARY), MODELS[name].recipe)
+    assert_states_agree(built(name), twin, atol=1e-7)
+
+
+ROWS = pytest.mark.parametrize("name", ["bow", "rnn", "gru", "lstm", "cnn", "gpt"])
+
+
+@ROWS
+def test_a_later_letter_changes_no_earlier_logit(name: str) -> None:
+    model = built(name)
+    X, _ = examples(name)
     with no_grad():
         before = model(from_numpy(X[:4])).numpy()
         for position in range(1, X.shape[1]):
@@ -212,8 +228,9 @@ def test_the_rows_of_gpt_ask_for_the_same_letters_as_the_windows(context: int) -
     np.testing.assert_array_equal(rows[rows != -100], windows)
 
 
-def test_what_follows_the_longest_word_of_a_batch_changes_nothing() -> None:
-    model = built("gpt")
+@ROWS
+def test_what_follows_the_longest_word_of_a_batch_changes_nothing(name: str) -> None:
+    model = built(name)
     X, Y = map(from_numpy, model.examples(["ab", "abcd"], VOCABULARY, model.context))
     short = model.loss(X[:, :5], Y[:, :5]).item()
     assert model.loss(X, Y).item() == pytest.approx(short, rel=1e-6)
@@ -250,7 +267,7 @@ def test_calibration_gives_evaluation_the_statistics_of_the_whole_set(name: str)
             np.testing.assert_allclose(after[key], state[key], rtol=1e-5, atol=1e-6, err_msg=key)
 
 
-@pytest.mark.parametrize("name", ["bigram", "mlp", "gpt"])
+@pytest.mark.parametrize("name", sorted(MODELS.keys() - {"bn-mlp", "deep", "wavenet"}))
 def test_calibration_does_nothing_where_nothing_is_normalized_over_the_batch(name: str) -> None:
     model, untouched = built(name), built(name)
     model.calibrate(from_numpy(examples(name)[0]))
@@ -286,6 +303,25 @@ def test_other_sizes(name: str, sizes: dict[str, int]) -> None:
     X, Y = model.examples(WORDS[:20], VOCABULARY, model.context)
     loss = model.loss(from_numpy(X), from_numpy(Y))
     assert loss.item() == pytest.approx(np.log(len(VOCABULARY)), rel=0.1)  # the first guess is nearly uniform
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("bow", {"context": 1, "embedding": 6, "hidden": 3}),
+        ("gru", {"context": 2, "embedding": 6, "hidden": 30}),
+        ("lstm", {"context": 5, "embedding": 30, "hidden": 4}),
+        ("cnn", {"context": 1, "embedding": 6, "hidden": 5, "layers": 3}),
+        ("cnn", {"context": 5, "embedding": 6, "hidden": 5, "layers": 6}),
+    ],
+)
+def test_other_sizes_of_makemores_models(name: str, sizes: dict[str, int]) -> None:
+    model = built(name, **sizes)
+    twin = TWINS[name](len(VOCABULARY), replace(MODELS[name].recipe, **sizes))
+    twin.load_state_dict({key: torch.from_numpy(each.numpy()) for key, each in model.state_dict().items()})
+    X, Y = model.examples(WORDS[:20], VOCABULARY, model.context)
+    loss = model.loss(from_numpy(X), from_numpy(Y))
+    assert loss.item() == pytest.approx(torch_loss(twin, *map(torch.from_numpy, (X, Y))).item(), abs=1e-6)
 
 
 def losses_of(name: str, model: Model, steps: int, lr: float | None = None, batch: int = 32) -> list[float]:
@@ -330,9 +366,7 @@ def torch_losses_of(name: str, twin: torch.nn.Module, steps: int) -> list[float]
     return losses
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=pytest.mark.slow) if n == "gpt" else n for n in MODELS]
-)
+@pytest.mark.parametrize("name", EVERY_MODEL)
 def test_a_hundred_steps_of_training_lower_the_loss_as_in_torch(name: str) -> None:
     model = built(name)
     twin = twin_of(name, model)

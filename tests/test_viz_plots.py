@@ -163,6 +163,24 @@ def test_training_plots_find_the_layers_by_themselves() -> None:
     np.testing.assert_allclose(figures["dlogits"].axes[0].images[0].get_array(), logits.grad.numpy())
 
 
+def test_the_calls_of_a_recurrent_cell_are_one_layer() -> None:
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.out = nn.Sequential(nn.Linear(4, 4), nn.Tanh()), nn.Linear(4, 2)
+
+        def forward(self, x: Any) -> Any:
+            for _ in range(6):
+                x = self.cell(x)
+            return self.out(x).relu()
+
+    model = Network()
+    figures = training_plots(model(tinygrad_ninja.ones(2, 4)).sum(), model, losses=[1.0])
+    for name in ("activations", "activation-gradients"):
+        (first, second) = (text.split(":")[0] for text in legend(figures[name]))
+        assert (first, second) == ("1 cell.1, tanh × 6", "2 relu")
+
+
 def test_training_plots_of_little_are_few() -> None:
     W = nn.Parameter(tinygrad_ninja.ones(3))
     model = nn.Module()

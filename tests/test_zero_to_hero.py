@@ -10,9 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
 
+import numpy as np
 import pytest
 from lecture_list import LECTURE_LIST
 from unchanged_programs import assert_same_prints, lines, under
+
+from tinygrad_ninja import Generator, from_numpy
+from tinygrad_ninja.makemore.models import MODELS
 
 FOLDER = Path(os.environ.get("ZERO_TO_HERO", "absent"))
 
@@ -109,6 +113,33 @@ def test_makemore_goes_on_from_its_file(tmp_path: Path) -> None:
     sampled = under("engine", path, *small, "--sample-only", "--top-k", "5")
     assert "resuming from existing model" in sampled.stdout, sampled.stderr
     assert len(sampled.stdout.splitlines()) > 50
+
+
+@pytest.mark.parametrize(("model", "theirs"), [("bow", "BoW"), ("rnn", "RNN"), ("gru", "RNN")])
+def test_the_models_that_are_offered_are_makemores(model: str, theirs: str, tmp_path: Path) -> None:
+    """Its names of parameters, its numbers in them for a seed, and its logits."""
+    cell = "" if model == "bow" else f", cell_type={model!r}"
+    program = f"""
+    import numpy as np, torch
+    from makemore import {theirs}, ModelConfig
+
+    torch.manual_seed(3407)
+    model = {theirs}(ModelConfig(vocab_size=27, block_size=16){cell})
+    X = torch.randint(0, 27, (4, 16))
+    logits = model(X)[0]
+    arrays = {{name: p.detach().numpy() for name, p in model.named_parameters()}}
+    np.savez("theirs.npz", **arrays, X=X.numpy(), logits=logits.detach().numpy())
+    """
+    path = Run("makemore", "driver.py", driver=program).copy(tmp_path)
+    lines(under("torch", path))
+    arrays = dict(np.load(path.parent / "theirs.npz"))
+    X, logits = from_numpy(arrays.pop("X")), arrays.pop("logits")
+    ours = MODELS[model](27, MODELS[model].recipe, Generator().manual_seed(3407))
+    parameters = {name: parameter.detach().numpy() for name, parameter in ours.named_parameters()}
+    assert list(parameters) == list(arrays)
+    for name, array in arrays.items():
+        np.testing.assert_allclose(parameters[name], array, rtol=0, atol=1e-7, err_msg=name)
+    np.testing.assert_allclose(ours(X).detach().numpy(), logits, rtol=0, atol=1e-5)
 
 
 VIDEO = {"max_iters = ": "max_iters = 101 #", "eval_iters = ": "eval_iters = 5 #", "loss.backward()": PRINTED}

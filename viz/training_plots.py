@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from tinygrad_ninja import Tensor
@@ -16,6 +18,7 @@ from tinygrad_ninja.ops.losses import cross_entropy
 
 from . import plots
 from .graph import Graph, Step, Value, extract
+from .numbers import numbers
 
 ACTIVATIONS = frozenset((tanh, sigmoid, relu))
 
@@ -41,15 +44,17 @@ def training_plots(
     """
     graph = extract(loss, model=model)
     figures = {"loss": plots.loss_curve(losses, dev_losses=dev_losses)}
-    active = [step for step in graph.steps if step.operation in ACTIVATIONS]
-    layers = {f"{i} {_place(graph, step)}": step.output for i, step in enumerate(active, 1)}
+    layers = _layers(graph)
     if layers:
         figures["activations"] = plots.activation_histograms(
-            {name: value.array for name, value in layers.items()}
+            {name: _joined([value.array for value in values]) for name, values in layers.items()}
         )
-        figures["activation-gradients"] = plots.gradient_histograms(
-            _gradients(layers), "Gradients of the activations"
-        )
+        gradients = {
+            name: _joined([value.gradient for value in values])
+            for name, values in layers.items()
+            if all(value.gradient is not None for value in values)
+        }
+        figures["activation-gradients"] = plots.gradient_histograms(gradients, "Gradients of the activations")
     parameters = [value for value in graph.values if value.kind == "leaf" and value.owned]
     weights = {value.name: value for value in parameters if len(value.shape) > 1}
     if weights:
@@ -69,11 +74,35 @@ def training_plots(
     return figures
 
 
-def _place(graph: Graph, step: Step) -> str:
-    """Return the path of the innermost module that the step belongs to, or where it has none, the
-    operation."""
+def _layers(graph: Graph) -> dict[str, list[Value]]:
+    """Return the outputs of the activations, numbered by their layers: those that a module gives at several
+    calls, as the cell of a recurrent network does, are of one layer."""
+    calls = Counter(call.path for call in graph.calls)
+    layers: dict[Hashable, list[Step]] = {}
+    for step in graph.steps:
+        if step.operation in ACTIVATIONS:
+            path = _path(graph, step)
+            repeated = calls[path] > 1
+            layers.setdefault((path, step.operation) if repeated else step, []).append(step)
+    names = [_path(graph, steps[0]) or steps[0].operation.name for steps in layers.values()]
+    for i, steps in enumerate(layers.values()):
+        if len(steps) > 1:
+            names[i] += f", {steps[0].operation.name} × {len(steps)}"
+    return {
+        f"{i} {name}": [step.output for step in steps]
+        for i, (name, steps) in enumerate(zip(names, layers.values(), strict=True), 1)
+    }
+
+
+def _path(graph: Graph, step: Step) -> str:
+    """Return the path of the innermost module that the step belongs to, "" where it has none."""
     paths = [call.path for call in graph.calls if call.first < step.order < call.last]
-    return (paths and paths[-1]) or step.operation.name
+    return paths[-1] if paths else ""
+
+
+def _joined(arrays: list[Any]) -> Any:
+    """Return all the numbers of the arrays."""
+    return np.concatenate([numbers(array).reshape(-1) for array in arrays])
 
 
 def _first_inputs(graph: Graph, operation: Operation) -> list[Value]:

@@ -119,7 +119,7 @@ def model_options(command: Command) -> Command:
                 "--model",
                 type=click.Choice(list(MODELS)),
                 show_default=Settings.model,
-                help="One of the lecture's models: see below.",
+                help="One of the models below.",
             ),
             count_option(
                 "--context",

@@ -185,7 +185,15 @@ def _common_name(items: list[Any]) -> str:
     numbers = [
         item.number + 1 for group in (first, last) for item in group.contents() if isinstance(item, Step)
     ]
+    if not numbers:
+        return f"{sum(1 for group in _flat(items) for _ in group.contents()):,} values"
     return f"operations {min(numbers):,}–{max(numbers):,}"
+
+
+def _flat(items: list[Any]) -> Iterator[Group]:
+    """Yield the groups in nested lists."""
+    for item in items:
+        yield from _flat(item) if isinstance(item, list) else [item]
 
 
 def _nested(items: list[Any]) -> list[Any]:

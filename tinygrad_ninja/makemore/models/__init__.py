@@ -1,12 +1,16 @@
-"""The lecture's models, by their names on the command line and in a checkpoint."""
+"""The models of the lectures and of makemore, by their names on the command line and in a checkpoint."""
 
 from .bigram import Bigram
 from .gpt import GPT
 from .mlp import MLP, BatchNormMLP
 from .model import Model, Recipe
+from .sequences import CNN, GRU, LSTM, RNN, BagOfWords
 from .stacks import Deep, WaveNet
 
-__all__ = ["GPT", "MLP", "MODELS", "BatchNormMLP", "Bigram", "Deep", "Model", "Recipe", "WaveNet"]
+__all__ = [
+    "CNN", "GPT", "GRU", "LSTM", "MLP", "MODELS", "RNN", "BagOfWords", "BatchNormMLP", "Bigram", "Deep",
+    "Model", "Recipe", "WaveNet",
+]  # fmt: skip
 
 MODELS: dict[str, type[Model]] = {
     "bigram": Bigram,
@@ -14,5 +18,10 @@ MODELS: dict[str, type[Model]] = {
     "bn-mlp": BatchNormMLP,
     "deep": Deep,
     "wavenet": WaveNet,
+    "bow": BagOfWords,
+    "rnn": RNN,
+    "gru": GRU,
+    "lstm": LSTM,
+    "cnn": CNN,
     "gpt": GPT,
 }

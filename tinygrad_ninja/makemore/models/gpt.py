@@ -2,41 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ... import Generator, Tensor, arange, bernoulli, full, ones, tensor
+from ... import Generator, Tensor, arange, bernoulli, full, ones
 from ...nn import GELU, Embedding, LayerNorm, Linear, Module, ModuleList, MultiheadAttention, Sequential, init
-from ..data import Vocabulary
 from ..fields import Slot
-from .model import Model, Recipe
-
-IGNORED = -100
-"""The target after the end of a word: `cross_entropy` leaves it out."""
-
-
-def build_rows(
-    words: Sequence[str], vocabulary: Vocabulary, context: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return one row per word: X, its letters after the boundary, and Y, the letter after each; (rows,
-    context), int64.
-
-    A word with more than `context` targets continues in a row of its own. A row is filled up with 0 in X and
-    with `IGNORED` in Y. Raises ValueError for a context below 1 and DataError for an unknown character.
-    """
-    if context < 1:
-        raise ValueError(f"context must be at least 1, not {context}")
-    pieces = []
-    for word in words:
-        letters = [0, *vocabulary.encode(word), 0]
-        pieces += [letters[start : start + context + 1] for start in range(0, len(letters) - 1, context)]
-    X = np.zeros((len(pieces), context), dtype=np.int64)
-    Y = np.full((len(pieces), context), IGNORED, dtype=np.int64)
-    for row, piece in enumerate(pieces):
-        X[row, : len(piece) - 1], Y[row, : len(piece) - 1] = piece[:-1], piece[1:]
-    return X, Y
+from .model import Recipe
+from .rows import RowModel, layer_slots
 
 
 class Block(Module):
@@ -62,7 +34,7 @@ class Block(Module):
         return x + dropout(self.mlp(self.norm2(x)))
 
 
-class GPT(Model):
+class GPT(RowModel):
     """Embeddings of the letters and of their positions, added, through `layers` blocks of `heads` heads.
 
     Every matrix is drawn from N(0, 0.02²), in the order of `parameters`; biases are 0, the norms' weights 1.
@@ -73,8 +45,6 @@ class GPT(Model):
         context=16, embedding=64, layers=4, heads=4, dropout=0.1, steps=45_000,
         optimizer="adamw", lr=2e-3, weight_decay=0.1, schedule="cosine", warmup=300,
     )  # fmt: skip
-
-    examples = staticmethod(build_rows)
 
     def __init__(self, vocab_size: int, recipe: Recipe, generator: Generator) -> None:
         super().__init__(vocab_size, recipe, generator)
@@ -100,19 +70,19 @@ class GPT(Model):
         cls._check_heads(recipe)
         width = recipe.embedding
         block = {
-            **_layout("norm1", (width,)),
+            **layer_slots("norm1", (width,)),
             "attention.in_proj_weight": Slot((3 * width, width)),
             "attention.in_proj_bias": Slot((3 * width,)),
-            **_layout("attention.out_proj", (width, width)),
-            **_layout("norm2", (width,)),
-            **_layout("mlp.0", (4 * width, width)),
-            **_layout("mlp.2", (width, 4 * width)),
+            **layer_slots("attention.out_proj", (width, width)),
+            **layer_slots("norm2", (width,)),
+            **layer_slots("mlp.0", (4 * width, width)),
+            **layer_slots("mlp.2", (width, 4 * width)),
         }
         return {
             "token_embedding.weight": Slot((vocab_size, width)),
             "position_embedding.weight": Slot((recipe.context, width)),
             **{f"blocks.{i}.{name}": slot for i in range(recipe.layers) for name, slot in block.items()},
-            **_layout("norm", (width,)),
+            **layer_slots("norm", (width,)),
             "head.weight": Slot((vocab_size, width)),
         }
 
@@ -140,12 +110,3 @@ class GPT(Model):
             return x
         keep_mask = bernoulli(full(x.shape, 1 - self.dropout), generator=self.generator)
         return x * (keep_mask / (1 - self.dropout)).to(x.device)
-
-    def next_logits(self, letters: Sequence[int]) -> Tensor:
-        """Return the logits, (1, vocab_size), of the letter after the word's first `letters`; the model is on
-        the CPU."""
-        return self(tensor([[0, *letters][-self.context :]]))[:, -1]
-
-
-def _layout(name: str, weight: tuple[int, ...]) -> dict[str, Slot]:
-    return {f"{name}.weight": Slot(weight), f"{name}.bias": Slot(weight[:1])}

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ...ops import Category, Operation, indexing
-from ...ops.shape import clone, expand, reshape, to_device
+from ...ops.shape import cat, clone, expand, reshape, stack, to_device
 from ...ops.standard import entry_called
 from ..instructions import Instruction, Var, evaluate, extreme, substitute
 from .backward_lines import RuleTape, apply_rule
@@ -108,6 +108,12 @@ class _Typeset:
 
     def reshape(self, x: Math, shape: Any) -> Math:
         return apply(reshape.name, x, below=size_of(shape))
+
+    def concat(self, tensors: Sequence[Math], axis: int) -> Math:
+        return apply(cat.name, *tensors, below=dims(axis))
+
+    def stack(self, tensors: Sequence[Math], axis: int) -> Math:
+        return apply(stack.name, *tensors, below=dims(axis))
 
     def broadcast_to(self, x: Math, shape: Any) -> Math:
         return x
