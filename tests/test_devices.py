@@ -5,6 +5,7 @@ import functools
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,63 @@ def test_what_is_asked_of_a_gpu() -> None:
     ninja.cuda.synchronize()
     assert ninja.cuda.get_device_name(0) == torch.cuda.get_device_name(0)
     assert ninja.cuda.device_count() == torch.cuda.device_count()
+
+
+MADE = [
+    lambda t: t.tensor(3.0),
+    lambda t: t.tensor(t.ones(2, device="cpu")),
+    lambda t: t.as_tensor(t.ones(2, device="cpu")),
+    lambda t: t.as_tensor(np.ones(2)),
+    lambda t: t.asarray([1.0]),
+    lambda t: t.from_numpy(np.ones(2)),
+    lambda t: t.frombuffer(bytearray(4), dtype=t.float32),
+    lambda t: t.FloatTensor([1.0]),
+    lambda t: t.Tensor([1.0]),
+    lambda t: t.full((2,), 3),
+    lambda t: t.arange(3),
+    lambda t: t.linspace(0, 1, 3),
+    lambda t: t.eye(2),
+    lambda t: t.randn(2),
+    lambda t: t.randperm(3),
+    lambda t: t.normal(0.0, 1.0, (2,)),
+    lambda t: t.zeros_like(t.ones(1, device="cpu")),
+    lambda t: t.ones(1, device="cpu").new_zeros(2),
+    lambda t: t.nn.Linear(2, 2).weight,
+]
+"""Under PyTorch the other device is "meta", under the engine "torch"."""
+
+
+@pytest.mark.filterwarnings("ignore:To copy construct")
+@pytest.mark.parametrize("make", MADE)
+def test_where_tensors_are_made_after_set_default_device(make: Callable[[Any], Any]) -> None:
+    places = []
+    for t, other in ((torch, "meta"), (ninja, "torch")):
+        t.set_default_device(other)
+        try:
+            assert t.get_default_device() == t.device(other)
+            chosen = make(t).device
+            with t.device("cpu"):
+                assert make(t).device.type == t.get_default_device().type == "cpu"
+            assert make(t).device == chosen
+        finally:
+            t.set_default_device(None)
+        assert make(t).device == t.get_default_device() == t.device("cpu")
+        places.append(chosen == t.device(other))
+    assert places[0] == places[1]
+
+
+def test_another_default_device_records_a_compiled_function_anew() -> None:
+    fast = ninja.compile(lambda x: (x * 2, ninja.ones(2) * 3))
+    x = ninja.ones(2)
+    assert [y.device.type for y in fast(x)] == ["cpu", "cpu"]
+    with ninja.device("torch"), pytest.warns(UserWarning, match="default device was None and is torch"):
+        assert [y.device.type for y in fast(x)] == ["cpu", "torch"]
+    assert [y.device.type for y in fast(x)] == ["cpu", "cpu"]
+
+
+def test_the_default_device_is_that_of_a_thread() -> None:
+    with ninja.device("torch"), ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lambda: ninja.ones(1).device.type).result() == "cpu"
 
 
 def test_switches_are_pytorchs() -> None:

@@ -339,6 +339,21 @@ def test_a_training(program: str, tmp_path: Path) -> None:
     assert_same_prints(lines(under("torch", path)), lines(under("engine", path)), 100)
 
 
+DEVICES = [("torch", True), pytest.param("cuda", True, marks=pytest.mark.gpu), ("cpu", False)]
+
+
+@pytest.mark.parametrize(("device", "is_asked"), DEVICES)
+def test_a_program_that_names_no_device_runs_on_the_one_that_is_asked_for(
+    device: str, is_asked: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(dedent(TRANSFORMER) + "\nprint(model.lm_head.weight.device)\n", encoding="utf-8")
+    *expected, _ = lines(under("engine", path))
+    *actual, place = lines(under("engine", path, options=["--device", device] if is_asked else []))
+    assert place.split(":")[0] == device
+    assert_same_prints(expected, actual, 100)
+
+
 def test_a_training_with_files(tmp_path: Path) -> None:
     """It saves the best model, and a second run continues from its file."""
     for arguments, numbers in (((), 104), (("--sample-only",), 0)):

@@ -394,6 +394,16 @@ def test_a_notebook_in_jupyter_loads_the_engine(tmp_path: Path) -> None:
     ]
 
 
+def test_compile_is_refused_with_its_reason(tmp_path: Path) -> None:
+    write(tmp_path, "program.py", "print('too far')")
+    result = ninja(tmp_path, "--compile", "program.py")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: ninja run has no --compile: what is compiled is a function")
+    result = ninja(tmp_path, "--device", "torch", "program.py", torch=False)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: device torch needs PyTorch")
+
+
 def test_what_is_no_program_is_refused(tmp_path: Path) -> None:
     for arguments, named in [
         ((), "Missing argument 'FILE'"),

@@ -32,9 +32,12 @@ NOTEBOOK = """
 """A notebook's cells as PyTorch runs them: with what their last lines display."""
 
 
-def under(engine: str, program: Path, *arguments: str, modules: Path | None = None) -> Result:
-    """Run the program in its folder, under "torch" or under the engine; its modules may stand in another."""
-    python: tuple[str, ...] = ("-m", "tinygrad_ninja", "run")
+def under(
+    engine: str, program: Path, *arguments: str, modules: Path | None = None, options: Sequence[str] = ()
+) -> Result:
+    """Run the program in its folder, under "torch" or under the engine, with options of `ninja run`'s; its
+    modules may stand in another folder."""
+    python: tuple[str, ...] = ("-m", "tinygrad_ninja", "run", *options)
     if engine == "torch":
         python = ("-c", dedent(NOTEBOOK)) if program.suffix == ".ipynb" else ()
     paths = os.pathsep.join((str(ROOT), str(modules or program.parent)))

@@ -27,7 +27,13 @@ from .api.determinism import (
 from .api.missing import explain as _explain
 from .api.threads import get_num_threads, set_num_threads
 from .arrays.dtypes import *  # noqa: F403 - the dtypes are listed there
-from .engine.attributes import contiguous_format, memory_format, preserve_format
+from .engine.attributes import (
+    contiguous_format,
+    get_default_device,
+    memory_format,
+    preserve_format,
+    set_default_device,
+)
 from .engine.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .engine.tensor import Size, Tensor, device
 from .engine.value import Value

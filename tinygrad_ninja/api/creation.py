@@ -12,7 +12,7 @@ from ..arrays import dtypes, numpy_memory
 from ..arrays.dispatch import array_dtype, move, namespace_of
 from ..arrays.dtypes import dtype as Dtype
 from ..engine.apply import quietly
-from ..engine.attributes import is_ordered, preserve_format
+from ..engine.attributes import default_device, defaults, is_ordered, preserve_format
 from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor, wrap
 from ..engine.tensor import device as Device
@@ -23,8 +23,10 @@ from .register import function, method_only
 
 
 def _finish(array: np.ndarray[Any, Any], on: Any, requires_grad: bool, dtype: Dtype | None = None) -> Tensor:
-    """Return the Tensor of `array`, on the device `on`; in `dtype` where the array only carries its
-    numbers."""
+    """Return the Tensor of `array`, on the device `on`, where that is None on the default device; in `dtype`
+    where the array only carries its numbers."""
+    if on is None and defaults:
+        on = default_device()
     out = wrap(move(array, _place(on)) if on is not None else array)
     if dtype is dtypes.bfloat16:
         out = elementwise.cast(out, array_dtype(out.array, dtype))
@@ -146,7 +148,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     d = None if dtype is None else dtypes.as_dtype(dtype)
     array = _to_array(data, d)
     dtypes.from_numpy_dtype(array.dtype)
-    if device is None and isinstance(data, Tensor):
+    if device is None and default_device() is None and isinstance(data, Tensor):
         device = data.device
     return _finish(array, device, requires_grad, d)
 
@@ -158,6 +160,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     Otherwise it is copied, with the errors of `tensor`.
     """
     if isinstance(data, Tensor):
+        device = device or default_device()
         return data if dtype is None and device is None else data.to(dtype=dtype, device=device)
     if isinstance(data, np.ndarray):
         own_dtype = dtypes.from_numpy_dtype(data.dtype)

@@ -73,7 +73,7 @@ class _TypeOfTensors(Kind):
 
     dtype: dtypes.dtype
 
-    def __call__(cls, *data: Any, device: Any = None) -> Tensor:
+    def __call__(cls, *data: Any, device: Any = "cpu") -> Tensor:
         if not data or all(isinstance(size, int) for size in data):
             return zeros(*(data or (0,)), dtype=cls.dtype, device=device)
         if len(data) != 1:

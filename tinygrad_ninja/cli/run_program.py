@@ -16,9 +16,12 @@ from typing import Any
 
 import click
 
+from ..engine.attributes import set_default_device
 from ..interop.import_hook import ImportRewriter, compile_program, install, own_folders
 from ..interop.notebook_cells import Cell, NotebookError, joined, read_cells
 from ..interop.program_names import missing_names, own_modules
+from ..makemore.settings import DEVICES
+from .options import require
 
 NOTEBOOK = ".ipynb"
 
@@ -30,9 +33,23 @@ NOTEBOOK = ".ipynb"
     help="Do not run it: list the names of torch that it uses and that are not offered here, and exit with "
     "status 1 if there are any. Methods of tensors are not among them.",
 )
+@click.option(
+    "--device",
+    type=click.Choice(DEVICES),
+    help="Where the program makes its Tensors unless it says where, by torch.set_default_device: in NumPy "
+    "arrays (cpu), in PyTorch's tensors, or in PyTorch's tensors on the GPU.",
+)
+@click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Not offered: torch.compile in the program says what a step is.",
+)
 @click.argument("file", metavar="FILE", type=click.Path(exists=True, dir_okay=False))
 @click.argument("arguments", metavar="[ARGUMENTS]...", nargs=-1, type=click.UNPROCESSED)
-def run_command(file: str, arguments: tuple[str, ...], missing: bool) -> Program | int:
+def run_command(
+    file: str, arguments: tuple[str, ...], missing: bool, device: str | None, compiled: bool
+) -> Program | int:
     """Run a program that was written for PyTorch, unchanged.
 
     FILE is a Python file or a notebook. In it, and in the modules of its folder and of those in PYTHONPATH,
@@ -40,8 +57,17 @@ def run_command(file: str, arguments: tuple[str, ...], missing: bool) -> Program
     themselves get PyTorch. All the rest is as with "python FILE". Of a notebook the code cells run in their
     order, without the lines that begin with % or !.
     """
+    if compiled:
+        raise click.ClickException(
+            "ninja run has no --compile: what is compiled is a function, a whole step with its backward, and "
+            "where in a program that begins and ends only its author can say, by torch.compile"
+        )
+    if device is not None:
+        require(device)
     try:
-        program = Program(file, arguments, read_cells(Path(file)) if file.endswith(NOTEBOOK) else None)
+        program = Program(
+            file, arguments, device, read_cells(Path(file)) if file.endswith(NOTEBOOK) else None
+        )
         if not missing:
             return program
         found = list(missing_lines(program))
@@ -65,6 +91,8 @@ class Program:
 
     file: str
     arguments: tuple[str, ...]
+    device: str | None
+    """Where it makes its Tensors unless it says where; None: it is not asked."""
     cells: list[Cell] | None
     """Of a notebook; None for a Python file."""
 
@@ -81,6 +109,7 @@ class Program:
         if not sys.flags.safe_path:
             sys.path[0] = folder
         install(Path(folder))
+        set_default_device(self.device)
         try:
             for code in self.codes(path):
                 exec(code, vars(main))

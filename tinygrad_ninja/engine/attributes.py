@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from functools import partial
+from threading import get_ident
 from typing import Any
 
 _item = tuple.__getitem__
@@ -82,6 +83,49 @@ class device:  # noqa: N801 - PyTorch's name
 
     def __hash__(self) -> int:
         return hash(str(self))
+
+    def __enter__(self) -> device:
+        """Let this thread make Tensors on the device, as `set_default_device` does, while the block lasts."""
+        defaults[get_ident()] = (*defaults.get(get_ident(), ()), self)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        _restore(defaults[get_ident()][:-1])
+
+
+defaults: dict[int, tuple[device | None, ...]] = {}
+"""By thread, the devices on which it makes Tensors, the innermost last; a dict, since its lookups need no
+lock."""
+
+
+def set_default_device(device: Any) -> None:
+    """Let this thread make Tensors on the device where none is named; None: on the cpu.
+
+    What is made from the memory of others (`from_numpy`, `frombuffer`), or like another Tensor, is where that
+    is. Raises RuntimeError for what is no device.
+    """
+    chosen = None if device is None else _device(device)
+    _restore((*defaults.get(get_ident(), ())[:-1], chosen))
+
+
+def get_default_device() -> device:
+    """Return the device on which this thread makes Tensors where none is named."""
+    return default_device() or device("cpu")
+
+
+def default_device() -> device | None:
+    """Return the device that was chosen as the default, None where none was."""
+    return defaults[get_ident()][-1] if defaults and get_ident() in defaults else None
+
+
+def _restore(stack: tuple[device | None, ...]) -> None:
+    if any(stack):
+        defaults[get_ident()] = stack
+    else:
+        defaults.pop(get_ident(), None)
+
+
+_device = device  # under a name that no argument has
 
 
 class memory_format:  # noqa: N801 - PyTorch's name

@@ -163,7 +163,8 @@ def normal(
     if not tensors:
         shape = _shape("normal", (), size)
         values = _or_default(generator).normal(math.prod(shape), _floating(dtype).numpy, mean, std)  # type: ignore[arg-type]
-        return _finish(values.reshape(shape), device, requires_grad)
+        # PyTorch's normal does not hear the default device.
+        return _finish(values.reshape(shape), device or "cpu", requires_grad)
     center, spread = map(_without_history, (mean, std))
     if isinstance(std, Tensor):
         _check_all(spread >= 0, "normal expects all elements of std >= 0.0")

@@ -9,6 +9,7 @@ from ....api.casting import halves
 from ....arrays import dtypes
 from ....arrays.torch_library import loaded_torch
 from ....engine.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled
+from ....engine.attributes import default_device, defaults, device
 from ....engine.grad_mode import is_grad_enabled, paused
 from ....engine.hook import observers
 
@@ -22,6 +23,7 @@ class Modes(NamedTuple):
     anomaly_detection: bool
     check_nan: bool
     deterministic_algorithms: bool
+    default_device: device | None
 
 
 def modes() -> Modes:
@@ -29,17 +31,19 @@ def modes() -> Modes:
     return Modes(
         dtypes.get_default_dtype(), is_grad_enabled(), halves(), is_anomaly_enabled(),
         is_anomaly_check_nan_enabled(), determinism.are_deterministic_algorithms_enabled(),
+        default_device(),
     )  # fmt: skip
 
 
 def comparison(mode: Modes) -> tuple[str, dict[str, Any]]:
     """Return the expression for whether the settings are these, and its names."""
     names: dict[str, Any] = {"modes": modes, "mode": mode}
-    if not mode.grad_mode or observers:
+    if not mode.grad_mode or observers or mode.default_device:
         return "modes() == mode", names
-    names |= {"paused": paused, "observers": observers, "dtypes": dtypes, "default": mode.default_dtype}
+    names |= {"paused": paused, "observers": observers, "defaults": defaults}
+    names |= {"dtypes": dtypes, "default": mode.default_dtype}
     # Nobody observes, so that there is neither autocast nor anomaly detection.
-    usual = "not paused and not observers and dtypes._default is default"
+    usual = "not paused and not observers and not defaults and dtypes._default is default"
     names["determined"] = mode.deterministic_algorithms
     torch = loaded_torch()
     if torch is None:  # nor are there arrays of PyTorch's, for which its own setting counts
