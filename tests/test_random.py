@@ -54,6 +54,13 @@ def draws(*functions: Draw) -> pytest.MarkDecorator:
     lambda t, n, d, g: t.zeros(n, dtype=d).uniform_(-0.3, 0.7, generator=g),
     lambda t, n, d, g: t.zeros(n, dtype=d).normal_(-0.5, 0.1, generator=g),
     lambda t, n, d, g: t.zeros(n, 2, dtype=d)[:, 0].normal_(-0.5, 0.1, generator=g),
+    lambda t, n, d, g: t.zeros(n, dtype=d).exponential_(generator=g),
+    lambda t, n, d, g: t.zeros(n, dtype=d).exponential_(2.5, generator=g),
+    lambda t, n, d, g: t.zeros(n, dtype=d).bernoulli_(generator=g),
+    lambda t, n, d, g: t.zeros(n, dtype=t.int64).bernoulli_(0.3, generator=g),
+    lambda t, n, d, g: t.zeros(n, dtype=t.bool).bernoulli_(0.3, generator=g),
+    lambda t, n, d, g: t.zeros(n, 2, dtype=d).bernoulli_(t.full((2,), 0.3), generator=g),
+    lambda t, n, d, g: t.zeros(n, 2).bernoulli_(t.full((n, 2), 0.7, dtype=d), generator=g),
 )
 def test_floats_of_every_size_and_dtype(draw: Any, n: int, dtype: str) -> None:
     twice = [lambda t, g: draw(t, n, getattr(t, dtype), g)] * 2
@@ -167,6 +174,8 @@ def test_like_follows_the_layout_in_memory(draw: Any, layout: Any) -> None:
 @draws(
     lambda t, x, g: x.uniform_(2, 5, generator=g),
     lambda t, x, g: x.normal_(2, 5, generator=g),
+    lambda t, x, g: x.bernoulli_(0.3, generator=g),
+    lambda t, x, g: x.exponential_(3, generator=g),
 )
 def test_in_place_follows_the_layout_in_memory(draw: Any, layout: Any) -> None:
     def change(t: Any, g: Any) -> Any:
@@ -186,6 +195,25 @@ def test_in_place_on_a_result_cuts_it_from_its_history() -> None:
         return x.grad
 
     assert_same(case)
+
+
+@pytest.mark.filterwarnings("ignore:.*eps. parameter is deprecated")
+@pytest.mark.parametrize(
+    "arguments", [{}, {"tau": 0.3}, {"hard": True}, {"dim": 0, "hard": True}, {"eps": 1.0}, {"dim": 2}]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_gumbel_softmax(dtype: str, arguments: dict[str, Any]) -> None:
+    def case(t: Any) -> Any:
+        t.manual_seed(7)
+        logits = t.arange(12, dtype=getattr(t, dtype)).view(3, 4).requires_grad_(dtype != "int64")
+        out = t.nn.functional.gumbel_softmax(logits, **arguments)
+        (out * t.arange(12).view(3, 4)).sum().backward()
+        return out, logits.grad
+
+    if dtype == "int64" or arguments == {"dim": 2}:
+        assert_same_error(case)
+    else:
+        assert_same(case, ulps=40, scaled=True)
 
 
 # -- multinomial ---------------------------------------------------------------------------------------------
@@ -289,6 +317,15 @@ def test_multinomial_samples_words_as_the_lecture_does() -> None:
     lambda t: t.zeros(3).uniform_(0, math.inf),
     lambda t: t.zeros(3).normal_(0, -1),
     lambda t: t.zeros(3, dtype=t.int64).uniform_(),
+    lambda t: t.zeros(3).bernoulli_(1.5),
+    lambda t: t.zeros(3).bernoulli_(t.tensor([0, 1, 1])),
+    lambda t: t.zeros(3).bernoulli_(t.ones(2)),
+    lambda t: t.zeros(3).bernoulli_(t.tensor([0.0, 2.0, 1.0])),
+    lambda t: t.zeros(3).exponential_(0),
+    lambda t: t.zeros(3).exponential_(-1),
+    lambda t: t.zeros(3, dtype=t.int64).exponential_(),
+    lambda t: t.zeros(3, requires_grad=True).exponential_(),
+    lambda t: t.zeros(3, requires_grad=True).bernoulli_(),
     lambda t: t.zeros(3, requires_grad=True).normal_(),
     lambda t: t.zeros(3, requires_grad=True).uniform_(),
 )

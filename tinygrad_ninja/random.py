@@ -1,5 +1,6 @@
 """PyTorch's random numbers, as it keeps them in its `random`, and the functions that draw."""
 
+from .rng import filling  # noqa: F401 - methods of Tensor
 from .rng.draws import (
     bernoulli,
     default_generator,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from ..api.creation import _finish
 from ..api.dimensions import sizes
 from ..api.forms import without_derivative
-from ..api.register import OFFERED, function, method, method_only
+from ..api.register import OFFERED, function, method
 from ..api.selection import EVERYWHERE
 from ..arrays.dispatch import namespace_of
 from ..arrays.dtypes import as_dtype, from_numpy_dtype, get_default_dtype, int64
@@ -77,7 +76,7 @@ def rand(
     Raises NotImplementedError unless it is float32 or float64, TypeError without a size.
     """
     shape = _shape("rand", args, size)
-    values = _or_default(generator).uniform(math.prod(shape), _floating(dtype).numpy)
+    values = or_default(generator).uniform(math.prod(shape), _floating(dtype).numpy)
     return _finish(values.reshape(shape), device, requires_grad)
 
 
@@ -92,7 +91,7 @@ def randn(
 ) -> Tensor:
     """Return numbers of the standard normal distribution, of shape `size`; dtype and errors as for `rand`."""
     shape = _shape("randn", args, size)
-    values = _or_default(generator).normal(math.prod(shape), _floating(dtype).numpy)
+    values = or_default(generator).normal(math.prod(shape), _floating(dtype).numpy)
     return _finish(values.reshape(shape), device, requires_grad)
 
 
@@ -136,7 +135,7 @@ def randperm(
     n, target = operator.index(n), as_dtype(dtype)
     _check_holds(target, 0, max(n - 1, 0))
     return _finish(
-        _or_default(generator).permutation(n).astype(target.numpy, copy=False), device, requires_grad
+        or_default(generator).permutation(n).astype(target.numpy, copy=False), device, requires_grad
     )
 
 
@@ -162,18 +161,18 @@ def normal(
         raise TypeError("normal needs a size, as a tuple of ints, or a Tensor for mean or std")
     if not tensors:
         shape = _shape("normal", (), size)
-        values = _or_default(generator).normal(math.prod(shape), _floating(dtype).numpy, mean, std)  # type: ignore[arg-type]
+        values = or_default(generator).normal(math.prod(shape), _floating(dtype).numpy, mean, std)  # type: ignore[arg-type]
         # PyTorch's normal does not hear the default device.
         return _finish(values.reshape(shape), device or "cpu", requires_grad)
     center, spread = map(_without_history, (mean, std))
     if isinstance(std, Tensor):
-        _check_all(spread >= 0, "normal expects all elements of std >= 0.0")
+        check_all(spread >= 0, "normal expects all elements of std >= 0.0")
     try:
         shape = np.broadcast_shapes(*(parameter.shape for parameter in tensors))
     except ValueError as error:
         raise RuntimeError(f"normal: mean and std do not fit each other: {error}") from None
     number = 1.0 if isinstance(spread, Tensor) else spread
-    drawn = _or_default(generator).normal(math.prod(shape), tensors[0].dtype.numpy, 0.0, number)
+    drawn = or_default(generator).normal(math.prod(shape), tensors[0].dtype.numpy, 0.0, number)
     result: Any = _finish(drawn.reshape(shape), tensors[0].device, False)
     if isinstance(spread, Tensor):
         result.mul_(spread)
@@ -184,7 +183,7 @@ def _without_history(parameter: Any) -> Any:
     return parameter.detach() if isinstance(parameter, Tensor) else parameter
 
 
-def _check_all(holds: Any, message: str) -> None:
+def check_all(holds: Any, message: str) -> None:
     """Raise RuntimeError unless a condition holds for each element, also where the values are recorded."""
     fails = holds.logical_not().to(int64).array
     if observers and (observer := observing()):
@@ -205,7 +204,7 @@ def multinomial(
     """
     if not isinstance(input, Tensor):
         raise TypeError(f"multinomial needs a Tensor of probabilities, not {type(input).__name__}")
-    samples = _or_default(generator).multinomial(_on_host(input), operator.index(num_samples), replacement)
+    samples = or_default(generator).multinomial(on_host(input), operator.index(num_samples), replacement)
     return _finish(samples, input.device, False)
 
 
@@ -219,12 +218,10 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     probability = _without_history(input if p is None else p)
     message = "bernoulli expects every probability to be in [0, 1]"
     if p is None:
-        _check_all((probability >= 0).logical_and(probability <= 1), message)
+        check_all((probability >= 0).logical_and(probability <= 1), message)
     elif not 0 <= p <= 1:
         raise RuntimeError(message)
-    numbers = _or_default(generator).uniform(
-        input.numel(), np.float64 if p is not None else input.dtype.numpy
-    )
+    numbers = or_default(generator).uniform(input.numel(), np.float64 if p is not None else input.dtype.numpy)
     u: Any = _finish(numbers.reshape(input.shape), input.device, False)
     drawn = _drawn_from((u < probability).to(input.dtype), input)
     return drawn if p is None else without_derivative("bernoulli", drawn)
@@ -242,7 +239,7 @@ def _drawn_from(numbers: Tensor, *parameters: Tensor) -> Tensor:
 def bernoulli_like(x: Tensor, p: float) -> Tensor:
     """Return 1 with the probability `p`, else 0, with the shape, dtype, device and layout in memory of
     `x`."""
-    like = _on_host(x)
+    like = on_host(x)
     u = in_memory_order_of(default_generator.uniform(like.size, np.float64), like)
     return _finish((u < p).astype(like.dtype), x.device, False, x.dtype)
 
@@ -257,8 +254,8 @@ def rand_like(
     requires_grad: bool = False,
 ) -> Tensor:
     """Return `rand` with the shape, dtype, device and layout in memory of `input`."""
-    like, target = _on_host(input), _dtype_like(input, dtype)
-    values = _or_default(generator).uniform(like.size, target)
+    like, target = on_host(input), _dtype_like(input, dtype)
+    values = or_default(generator).uniform(like.size, target)
     return _finish(in_memory_order_of(values, like), device or input.device, requires_grad)
 
 
@@ -272,9 +269,9 @@ def randn_like(
     requires_grad: bool = False,
 ) -> Tensor:
     """Return `randn` with the shape, dtype, device and layout in memory of `input`."""
-    like, target = _on_host(input), _dtype_like(input, dtype)
+    like, target = on_host(input), _dtype_like(input, dtype)
     ordered = memory_order(like) == tuple(range(like.ndim))
-    values = _or_default(generator).normal(like.size, target, contiguous=ordered)
+    values = or_default(generator).normal(like.size, target, contiguous=ordered)
     return _finish(in_memory_order_of(values, like), device or input.device, requires_grad)
 
 
@@ -291,48 +288,12 @@ def randint_like(
 ) -> Tensor:
     """Return `randint` (`high`, or `low` and `high`) with the shape, dtype, device and layout in memory of
     `input`."""
-    like, target = _on_host(input), from_numpy_dtype(_dtype_like(input, dtype))
+    like, target = on_host(input), from_numpy_dtype(_dtype_like(input, dtype))
     values = _integers(generator, *_bounds("randint_like", args, low, high), like.size, target)
     return _finish(in_memory_order_of(values, like), device or input.device, requires_grad)
 
 
-@method_only
-def uniform_(
-    self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Overwrite every element with a number uniform on [from_, to), and return self.
-
-    Errors as for `Tensor.change`; RuntimeError if from_ > to.
-    """
-    return _draw_into(self, lambda n, target: _or_default(generator).uniform(n, target, from_, to))
-
-
-@method_only
-def normal_(
-    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
-) -> Tensor:
-    """Overwrite every element with a number of the normal distribution, and return self.
-
-    Errors as for `Tensor.change`; RuntimeError if std < 0.
-    """
-    contiguous = self.is_contiguous()
-    return _draw_into(self, lambda n, target: _or_default(generator).normal(n, target, mean, std, contiguous))
-
-
-def _draw_into(target: Tensor, draw: Callable[[int, Any], Array]) -> Tensor:
-    """Overwrite every element of the target by `draw(size, dtype)`; the target's history ends there."""
-
-    def overwrite(previous: Tensor) -> Tensor:
-        """Return the previous Tensor with all its elements replaced."""
-        like = _on_host(target)
-        numbers = _finish(in_memory_order_of(draw(like.size, like.dtype), like), target.device, False)
-        overwritten: Tensor = put.call(previous, numbers, EVERYWHERE)
-        return overwritten
-
-    return target.change(overwrite)
-
-
-def _or_default(generator: Generator | None) -> Generator:
+def or_default(generator: Generator | None) -> Generator:
     if generator is None:
         return default_generator
     if not isinstance(generator, Generator):
@@ -362,7 +323,7 @@ def _bounds(name: str, args: tuple[Any, ...], low: Any, high: Any) -> tuple[int,
 
 
 def _integers(generator: Generator | None, low: int, high: int, n: int, dtype: Any) -> Array:
-    source = _or_default(generator)
+    source = or_default(generator)
     if dtype is int64:
         return source.integers(low, high, n)
     target = as_dtype(dtype)
@@ -389,7 +350,7 @@ def _floating(dtype: Any) -> Dtype:
     return get_default_dtype() if dtype is None else as_dtype(dtype)
 
 
-def _on_host(x: Tensor) -> Array:
+def on_host(x: Tensor) -> Array:
     array: Array = namespace_of(x.array).to_numpy(x.array)
     return array
 

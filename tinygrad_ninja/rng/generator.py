@@ -297,9 +297,9 @@ class Generator:
         return radius * math.cos(angle)
 
     @observed
-    def exponential(self, n: int, dtype: npt.DTypeLike = np.float32) -> Array:
-        """Return `n` values of the exponential distribution of rate 1: -log(1 - u), computed in float64."""
-        return -_libm(math.log1p, -self.uniform(n, np.float64)).astype(dtype)
+    def exponential(self, n: int, dtype: npt.DTypeLike = np.float32, rate: float = 1.0) -> Array:
+        """Return `n` values of the exponential distribution: -log(1 - u) / rate, computed in float64."""
+        return (-1 / rate * _libm(math.log1p, -self.uniform(n, np.float64))).astype(dtype)
 
     @observed
     def integers(self, low: int, high: int, n: int) -> npt.NDArray[np.int64]:

@@ -95,9 +95,9 @@ class TorchGenerator(Generator):
         return self._draw(n, dtype, "normal_", mean, std)
 
     @observed
-    def exponential(self, n: int, dtype: npt.DTypeLike = np.float32) -> Array:
-        """Return `n` values of the exponential distribution of rate 1, as an array of `dtype`."""
-        return self._draw(n, dtype, "exponential_", 1.0)
+    def exponential(self, n: int, dtype: npt.DTypeLike = np.float32, rate: float = 1.0) -> Array:
+        """Return `n` values of the exponential distribution of that rate, as an array of `dtype`."""
+        return self._draw(n, dtype, "exponential_", rate)
 
     def _draw(self, n: int, dtype: npt.DTypeLike, method: str, *settings: float) -> Array:
         """Return `n` values that the method of PyTorch's draws, as an array of `dtype`."""

@@ -23,6 +23,7 @@ from .nonlinear import (
     elu,
     elu_,
     glu,
+    gumbel_softmax,
     hardtanh,
     hardtanh_,
     leaky_relu,
@@ -47,8 +48,8 @@ one_hot = OFFERED["one_hot"]
 __all__ = [
     "avg_pool1d", "batch_norm", "binary_cross_entropy", "binary_cross_entropy_with_logits", "celu",
     "celu_", "conv1d", "cosine_similarity", "cross_entropy", "dropout", "elu", "elu_", "embedding",
-    "gelu", "glu", "group_norm", "hardtanh", "hardtanh_", "huber_loss", "kl_div", "l1_loss", "layer_norm",
-    "leaky_relu", "leaky_relu_", "linear", "log_softmax", "logsigmoid", "max_pool1d",
+    "gelu", "glu", "group_norm", "gumbel_softmax", "hardtanh", "hardtanh_", "huber_loss", "kl_div",
+    "l1_loss", "layer_norm", "leaky_relu", "leaky_relu_", "linear", "log_softmax", "logsigmoid", "max_pool1d",
     "max_pool1d_with_indices", "mish", "mse_loss", "nll_loss", "normalize", "one_hot", "pad", "prelu",
     "relu", "relu6", "relu_", "rms_norm", "scaled_dot_product_attention", "selu", "selu_", "sigmoid",
     "silu", "smooth_l1_loss", "softmax", "softplus", "softsign", "tanh",

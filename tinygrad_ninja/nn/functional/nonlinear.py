@@ -6,12 +6,15 @@ They raise NotImplementedError for integers, unless they say otherwise.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 from ...api.arithmetic import where
+from ...api.creation import empty_like, zeros_like
 from ...api.dimensions import dimension
 from ...api.register import function, method
 from ...arrays import dtypes
+from ...engine.attributes import contiguous_format
 from ...engine.devices import same_device
 from ...engine.hook import arguments, observers
 from ...engine.tensor import Tensor
@@ -220,3 +223,24 @@ def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
 for _offered in (selu, celu):  # those that PyTorch also offers as torch.selu and so on
     function(_offered)
 method(prelu)
+
+
+@takes_tensors
+def gumbel_softmax(
+    logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
+) -> Tensor:
+    """Return softmax((logits + noise) / tau) along `dim`: a class drawn by its probability, softened.
+
+    noise: -log of a number of the exponential distribution (Gumbel's), from the default generator. hard: a
+    one-hot result, whose gradient is that of the soft one. `eps` has no effect, and warns. (Jang, Gu and
+    Poole, "Categorical reparameterization with Gumbel-softmax", 2017.)
+    """
+    if eps != 1e-10:
+        warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=3)
+    noise = -empty_like(logits, memory_format=contiguous_format).exponential_().log()
+    soft = ((logits + noise) / tau).softmax(dim)
+    if not hard:
+        return soft
+    index = soft.max(dim, keepdim=True)[1]
+    one_hot = zeros_like(logits, memory_format=contiguous_format).scatter_(dim, index, 1.0)
+    return one_hot - soft.detach() + soft
