@@ -45,8 +45,7 @@ Case = Callable[[Any], Any]
 
 
 def functional(t: ModuleType) -> Any:
-    """Where hvp and jacobian are."""
-    return torch.autograd.functional if t is torch else t.func
+    return t.autograd.functional
 
 
 def bound(t: Any, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -163,6 +162,42 @@ def test_jacobian(name: str) -> None:
         x, y = inputs(t)
         alone = functional(t).jacobian(lambda a: EVERY[name](t, a, y), x)
         return functional(t).jacobian(bound(t, EVERY[name]), (x, y)), alone
+
+    assert_same(case)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("name", ["matrix", "tuple", "products"])
+def test_products_as_in_autograd_functional(name: str, create_graph: bool) -> None:
+    def case(t: Any) -> Any:
+        f = bound(t, EVERY[name])
+        x, y = (z.requires_grad_() for z in inputs(t))
+        out = f(x, y)
+        weights = tuple(o.detach().cos() for o in out) if isinstance(out, tuple) else out.detach().cos()
+        results = [
+            functional(t).vjp(f, (x, y), weights, create_graph),
+            functional(t).vjp(lambda a: f(a, y.detach()), x.detach(), weights),
+            functional(t).jvp(f, (x, y), (y.detach(), x.detach()), create_graph),
+            functional(t).jvp(lambda a: f(a, y.detach()), x.detach(), y.detach()),
+        ]
+        return results[0], results[2], results[1][1], results[3][1]
+
+    assert_same(case)
+
+
+@pytest.mark.parametrize("name", ["products", "softmax"])
+def test_hessians_as_in_autograd_functional(name: str) -> None:
+    def case(t: Any) -> Any:
+        f, (x, y) = bound(t, SCALARS[name]), inputs(t)
+        one = t.tensor([0.3], dtype=t.float64)
+        return (
+            functional(t).hessian(f, (x, y)),
+            functional(t).hessian(lambda a: f(a, y).reshape(1, 1), x, vectorize=True),
+            functional(t).vhp(f, (x, y), (y, x)),
+            functional(t).vhp(lambda a: (a**3).sum(), one),
+            functional(t).vjp(lambda a: (a**3).sum(), x),
+            functional(t).jvp(lambda a: a**3, one),
+        )
 
     assert_same(case)
 
@@ -323,6 +358,10 @@ def test_functional_call() -> None:
         (lambda t: functional(t).hvp(lambda x: x * 2, t.tensor(ROW), t.tensor(ROW)), "single element"),
         (lambda t: functional(t).hvp(lambda x: x.sum(), t.tensor(ROW)), "None"),
         (lambda t: functional(t).jacobian(lambda x: x, [t.tensor(ROW)]), "tuple"),
+        (lambda t: functional(t).hessian(lambda x: x, t.tensor(ROW)), "single element"),
+        (lambda t: functional(t).vjp(lambda x: x, t.tensor(ROW)), "None"),
+        (lambda t: functional(t).jvp(lambda x: x, t.tensor(ROW)), "None"),
+        (lambda t: functional(t).vjp(lambda x: x.sum(), t.tensor(ROW), t.tensor(ROW)), ""),
     ],
 )  # fmt: skip
 def test_errors(case: Case, message: str) -> None:

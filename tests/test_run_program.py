@@ -73,6 +73,11 @@ def test_every_form_of_an_import_gives_the_engine(tmp_path: Path) -> None:
         import torch.nn.functional as f, torch.nn as n
         from torch import nn, optim as o, Tensor as T
         from importlib import import_module
+        from torch.autograd.functional import jacobian
+        from torch.autograd.function import Function
+        import torch.autograd.functional as AF
+
+        assert AF.jacobian is jacobian and Function is t.autograd.Function
 
         def inside():
             import torch.optim

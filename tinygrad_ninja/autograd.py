@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from .api.func import functional
 from .api.missing import explain
 from .engine import own_function as function
 from .engine.anomaly import (
@@ -23,6 +24,7 @@ __all__ = [
     "detect_anomaly",
     "enable_grad",
     "function",
+    "functional",
     "grad",
     "is_anomaly_check_nan_enabled",
     "is_anomaly_enabled",

@@ -11,7 +11,8 @@ history.
 
 from typing import Any
 
-from .api.func.transforms import grad, grad_and_value, hessian, hvp, jacfwd, jacobian, jacrev, jvp, vjp, vmap
+from .api.func.functional import hvp, jacobian
+from .api.func.transforms import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, vjp, vmap
 from .api.missing import explain
 from .nn.stateless import functional_call
 

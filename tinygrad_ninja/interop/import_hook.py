@@ -65,8 +65,11 @@ def _member(module: ModuleType, name: str) -> Any:
 
 
 def _engine_name(name: str) -> str:
-    """Return the engine's name of a module of PyTorch's."""
-    return ENGINE + name.removeprefix("torch")
+    """Return the engine's name of a module of PyTorch's: where it is, which may be in another folder."""
+    try:
+        return str(find(name).__name__)
+    except AttributeError:  # there is none, and the import says so
+        return ENGINE + name.removeprefix("torch")
 
 
 class ImportRewriter(ast.NodeTransformer):

@@ -6,14 +6,11 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from ...engine.grad_mode import is_grad_enabled, set_grad_enabled
 from ...engine.tensor import Tensor
 from ..creation import eye, ones_like, zeros
 from ..joining import stack
 from .call import Argnums, Call, positions, pull
 from .nested import filled, matching
-
-# -- as in torch.func ----------------------------------------------------------------------------------------
 
 
 def grad_and_value(
@@ -179,63 +176,3 @@ def vmap(*args: Any, **kwargs: Any) -> NoReturn:
         "vmap is not offered; the nearest things are a leading batch dimension, which arithmetic, matmul and "
         "reductions along a dim take, and stack([func(x) for x in xs])"
     )
-
-
-# -- as in torch.autograd.functional -------------------------------------------------------------------------
-
-
-def jacobian(
-    func: Callable[..., Any], inputs: Tensor | tuple[Tensor, ...], create_graph: bool = False
-) -> Any:
-    """Return the Jacobian of `func` at `inputs`, a Tensor or the tuple of its arguments: see `jacrev`.
-
-    It is recorded only with create_graph=True. Raises TypeError where inputs are anything else.
-    """
-    primals, argnums = _arguments(inputs, "jacobian")
-    with set_grad_enabled(create_graph and is_grad_enabled()):
-        return jacrev(func, argnums)(*primals)
-
-
-def hvp(
-    func: Callable[..., Any],
-    inputs: Tensor | tuple[Tensor, ...],
-    v: Tensor | tuple[Tensor, ...] | None = None,
-    create_graph: bool = False,
-) -> tuple[Tensor, Any]:
-    """Return (value, H · v) for `func`, which returns one element, and its Hessian H at `inputs`, which is
-    not built.
-
-    inputs: a Tensor or the tuple of the arguments; v: of the same structure and shapes; 1 where None, for an
-    input of one element. The value has the shape that func returns, the product those of the inputs. It is
-    recorded only with create_graph=True.
-
-    The product is the gradient of the gradient's product with v, since H is symmetric. (B. Pearlmutter, "Fast
-    exact multiplication by the Hessian", 1994.) Raises TypeError where inputs are anything else, and
-    RuntimeError where v does not fit or func returns more than one element.
-    """
-    primals, argnums = _arguments(inputs, "hvp")
-    if v is None:
-        if len(primals) != 1 or primals[0].numel() != 1:
-            raise RuntimeError("hvp: v can only be None for a single input of a single element")
-        v = ones_like(primals[0])
-    directions = tuple(matching(v if isinstance(v, tuple) else (v,), primals, "v"))
-
-    def scalar(*xs: Any) -> tuple[Tensor, Tensor]:
-        """Return the value as a Tensor of shape (), and as func returned it."""
-        value = func(*xs)
-        if not isinstance(value, Tensor) or value.numel() != 1:
-            raise RuntimeError("hvp: the function must return a Tensor of a single element")
-        return value.reshape(()), value
-
-    with set_grad_enabled(create_graph and is_grad_enabled()):
-        slope = grad_and_value(scalar, tuple(range(len(primals))), has_aux=True)
-        _, vjp_fn, (_, value) = vjp(slope, *primals, has_aux=True)
-        products = vjp_fn(directions)
-    return value, products if isinstance(argnums, tuple) else products[0]
-
-
-def _arguments(inputs: Any, name: str) -> tuple[tuple[Tensor, ...], Argnums]:
-    primals = inputs if isinstance(inputs, tuple) else (inputs,)
-    if not primals or not all(isinstance(primal, Tensor) for primal in primals):
-        raise TypeError(f"{name}: inputs must be a Tensor or a tuple of Tensors, not {type(inputs).__name__}")
-    return primals, tuple(range(len(primals))) if isinstance(inputs, tuple) else 0
