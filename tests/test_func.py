@@ -368,8 +368,59 @@ def test_errors(case: Case, message: str) -> None:
     assert_same_error(case, message)
 
 
-def test_vmap_says_what_comes_nearest() -> None:
-    with pytest.raises(NotImplementedError, match=r"vmap is not offered.*batch dimension.*stack"):
-        tinygrad_ninja.func.vmap(lambda x: x)
-    with pytest.raises(AttributeError, match="jacrev"):
-        tinygrad_ninja.func.jacref  # noqa: B018
+MAPPED = [
+    lambda t, x, y: t.vmap(lambda a, b: (a * b).sum())(x, y),
+    lambda t, x, y: t.func.vmap(lambda a, b: (a * b, {"s": a.sum()}))(x, y),
+    lambda t, x, y: t.func.vmap(lambda a, b: a @ b, in_dims=(0, None))(x, y.T),
+    lambda t, x, y: t.func.vmap(lambda a, b: a * b, in_dims=1, out_dims=1)(x, y),
+    lambda t, x, y: t.func.vmap(lambda a, b: (a, b), in_dims=-1, out_dims=(0, -1))(x, y),
+    lambda t, x, y: t.func.vmap(lambda d, b: d["x"] * d["y"][0] + b, in_dims=({"x": 0, "y": None}, 0))(
+        {"x": x, "y": [y[0]]}, y
+    ),
+    lambda t, x, y: t.func.vmap(lambda a, w: a * w)(x, w=y),
+    lambda t, x, y: t.func.vmap(lambda a, b: a * b, chunk_size=1)(x, y),
+    lambda t, x, y: t.func.vmap(lambda a, k: a * k, in_dims=(0, None))(x, 3),
+    lambda t, x, y: t.func.vmap(t.func.vmap(lambda a, b: a.sin() * b))(x, y),
+    lambda t, x, y: t.func.vmap(t.func.grad(lambda a, b: (a**2 * b).sum()))(x, y),
+    lambda t, x, y: t.func.vmap(t.func.jacrev(lambda a: a**3))(x),
+    lambda t, x, y: t.func.vmap(lambda v: t.func.vjp(lambda a: a.sin(), x)[1](v))(y.expand(4, 2, 3)),
+    lambda t, x, y: t.func.jacrev(t.func.vmap(lambda a: (a**2).sum()))(x),
+    lambda t, x, y: t.func.grad(lambda a: t.func.vmap(lambda r: r.exp().sum())(a).prod())(x),
+    lambda t, x, y: t.func.vmap(lambda a: t.ones(2))(x),
+    lambda t, x, y: t.func.vmap(lambda a: a * 2)(x[:0]),
+    lambda t, x, y: (x.requires_grad_(), t.autograd.grad(t.vmap(lambda a: a**2)(x).sum(), x))[1],
+]
+
+
+@pytest.mark.parametrize("function", MAPPED)
+def test_vmap(function: Callable[..., Any]) -> None:
+    assert_same(lambda t: function(t, *inputs(t)))
+
+
+@pytest.mark.parametrize("randomness", ["same", "different"])
+def test_what_a_mapped_function_draws(randomness: str) -> None:
+    drawn = tinygrad_ninja.vmap(lambda a: tinygrad_ninja.rand(3), randomness=randomness)(
+        tinygrad_ninja.ones(2)
+    )
+    assert (drawn[0] == drawn[1]).all().item() == (randomness == "same")
+    assert not (drawn[1] == tinygrad_ninja.rand(3)).any()
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        lambda t: t.vmap(lambda a: 3)(t.ones(2)),
+        lambda t: t.vmap(lambda a: a)(3),
+        lambda t: t.vmap(lambda a, b: a + b)(t.ones(2, 3), t.ones(3)),
+        lambda t: t.vmap(lambda a: a, in_dims=2)(t.ones(2, 3)),
+        lambda t: t.vmap(lambda a: a, in_dims=(None,))(t.ones(2, 3)),
+        lambda t: t.vmap(lambda a, b: a, in_dims=(0,))(t.ones(2), t.ones(2)),
+        lambda t: t.vmap(lambda a: (a, a), out_dims=(0, 1, 2))(t.ones(2)),
+        lambda t: t.vmap(lambda a: a)(),
+        lambda t: t.vmap(lambda a: t.rand(2))(t.ones(2)),
+        lambda t: t.vmap(lambda a: t.rand(2000))(t.ones(2)),
+        lambda t: t.vmap(lambda a: a, randomness="never")(t.ones(2)),
+    ],
+)
+def test_errors_of_vmap(case: Case) -> None:
+    assert_same_error(case)

@@ -37,6 +37,7 @@ from .engine.attributes import (
 from .engine.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
 from .engine.tensor import Size, Tensor, device
 from .engine.value import Value
+from .func import vmap
 from .rng.generator import Generator
 
 __version__ = "0.1.0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from ...engine.tensor import Tensor
 from ..creation import eye, ones_like, zeros
@@ -168,11 +168,3 @@ def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any
     `jacrev`.
     """
     return jacrev(jacrev(func, argnums), argnums)
-
-
-def vmap(*args: Any, **kwargs: Any) -> NoReturn:
-    """Raise NotImplementedError, which names the nearest things: this engine has no vmap."""
-    raise NotImplementedError(
-        "vmap is not offered; the nearest things are a leading batch dimension, which arithmetic, matmul and "
-        "reductions along a dim take, and stack([func(x) for x in xs])"
-    )
