@@ -41,7 +41,6 @@ KNOWN = Known(
         Unlike(("nn.functional.embedding",), "sparse=True", "sparse Tensors"),
     ),
     answered=(
-        Unlike(("acosh", "asinh", "atanh"), "'inplace version of a", "a derivative that PyTorch lacks"),
         Unlike(
             ("nn.functional.scaled_dot_product_attention",),
             "derivative for aten::_scaled_dot_product_flash_attention",
@@ -54,7 +53,6 @@ KNOWN = Known(
             "result[2]",
             "a second derivative to whose divisor PyTorch adds 1e-12",
         ),
-        Unlike(("norm",), "[1][0]: None", "the gradient of how many are not 0: zeros for PyTorch's None"),
     ),
     errors=(
         Unlike(WITH_OUT, "argument 'out'", "`out=` is not offered"),

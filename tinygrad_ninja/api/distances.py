@@ -6,12 +6,28 @@ import math
 from typing import Any
 
 from ..arrays.dtypes import as_dtype, promote_types
+from ..engine.own_function import Function
 from ..engine.tensor import Tensor
 from ..ops import comparison, composed, rounding
 from .arithmetic import masked_fill
+from .creation import ones_like
 from .forms import require_tensors
 from .register import function, method, numpy_names
 from .sums import axes_of, floating_input
+
+
+class _Count(Function):
+    """How many elements are not 0; where a gradient is required it sends none back, as in PyTorch."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, axis: tuple[int, ...] | None, keepdim: bool) -> Any:
+        """Return the count, in the dtype of x."""
+        return comparison.ne.call(x, 0).sum(axis, keepdim).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        """Return no gradient."""
+        return None, None, None
 
 
 def vector_norm(x: Tensor, p: float, axis: tuple[int, ...] | None, keepdim: bool) -> Tensor:
@@ -30,9 +46,9 @@ def vector_norm(x: Tensor, p: float, axis: tuple[int, ...] | None, keepdim: bool
     if math.isinf(p):
         return sizes.amax(axis or (), keepdim) if p > 0 else sizes.amin(axis or (), keepdim)
     zero = comparison.eq.call(sizes, 0)
-    if p == 0:  # a sum of zeros, so that gradients, zeros, are required as in PyTorch
-        nothing = masked_fill(x, comparison.eq.call(zero, zero), 0)
-        return nothing.sum(axis, keepdim) + comparison.logical_not.call(zero).sum(axis, keepdim)
+    if p == 0:
+        count: Tensor = _Count.apply(x, axis, keepdim)
+        return count
     # 1 stands in for 0, of which a power may have no gradient.
     powers = masked_fill(masked_fill(sizes, zero, 1).pow(p), zero, 0 if p > 0 else math.inf)
     total = powers.sum(axis, keepdim)
@@ -87,4 +103,8 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = None) -> T
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
     difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)
-    return vector_norm(difference, p, (difference.ndim - 1,), False)
+    axis = (difference.ndim - 1,)
+    if p == 0:  # PyTorch sends zeros back here, and nothing from `norm`
+        nothing = masked_fill(difference, ones_like(difference, dtype=bool), 0).sum(axis)
+        return nothing + vector_norm(difference.detach(), p, axis, False)
+    return vector_norm(difference, p, axis, False)

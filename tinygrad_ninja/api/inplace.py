@@ -18,19 +18,26 @@ from ..ops import TABLE, Operation, comparison, rounding
 from ..ops import elementwise as ops
 from .arithmetic import masked_fill
 from .creation import tensor
-from .forms import ALIASES, IN_PLACE
+from .forms import ALIASES, IN_PLACE, without_derivative
 from .operands import as_element
 from .register import OFFERED, method, method_only
 from .selection import EVERYWHERE, assign
 
+_NOT_DERIVED = ("acosh", "asinh", "atanh")
+"""The operations of whose changes in place PyTorch has no derivative."""
+
 
 def _in_place(name: str) -> Callable[..., Tensor]:
-    f = getattr(Tensor, name)
+    f = compute = getattr(Tensor, name)
     alike = f is masked_fill
+    if name in _NOT_DERIVED:
+
+        def compute(before: Tensor) -> Any:
+            return without_derivative(f"{name}_", f(before))
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         operands = (*args, *kwargs.values())
-        return self.change(lambda before: f(before, *args, **kwargs), operands, alike=alike)
+        return self.change(lambda before: compute(before, *args, **kwargs), operands, alike=alike)
 
     call.__name__ = call.__qualname__ = f"{name}_"
     call.__doc__ = f"Write `{name}` into this Tensor's memory and return it; errors as for `Tensor.change`."
