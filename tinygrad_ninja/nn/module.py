@@ -12,6 +12,7 @@ from ..arrays import dtypes
 from ..engine.node import clock
 from ..engine.tensor import Tensor
 from ..engine.tensor_hooks import RemovableHandle
+from .backward_hooks import BackwardHooks
 from .module_state import StatefulTree
 from .shown import module_tree
 from .tree import KINDS, Parameter
@@ -19,6 +20,7 @@ from .tree import KINDS, Parameter
 __all__ = ["Module", "Parameter"]
 
 _CALLS_KEPT = 256
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 _hook_numbers = count()
 
 
@@ -32,6 +34,8 @@ class Module(StatefulTree):
     training: bool
     _forward_pre_hooks: dict[int, Callable[..., Any]]
     _forward_hooks: dict[int, Callable[..., Any]]
+    _backward_pre_hooks: dict[int, Callable[..., Any]]
+    _backward_hooks: dict[int, Callable[..., Any]]
     _hooks_with_kwargs: set[int]  # the numbers of those that are called with the arguments by name, too
     _hooks_always_called: set[int]
     # The clock of the record before and after each of the latest calls, by which a picture assigns the nodes.
@@ -42,7 +46,7 @@ class Module(StatefulTree):
         object.__setattr__(self, "_calls", deque(maxlen=_CALLS_KEPT))
         for name in ("_not_saved", "_hooks_with_kwargs", "_hooks_always_called"):
             object.__setattr__(self, name, set())
-        for name in (*KINDS, "_forward_pre_hooks", "_forward_hooks"):
+        for name in (*KINDS, *_HOOKS):
             object.__setattr__(self, name, {})
 
     def register_forward_pre_hook(
@@ -73,6 +77,27 @@ class Module(StatefulTree):
         """
         return self._hook(self._forward_hooks, hook, prepend, with_kwargs, always_call)
 
+    def register_full_backward_pre_hook(
+        self, hook: Callable[..., Any], prepend: bool = False
+    ) -> RemovableHandle:
+        """Call hook(module, grad_output) when backward reaches the module's outputs; a result other than None
+        replaces their gradients.
+
+        grad_output: a tuple, with None for an output that is no Tensor or has no gradient. prepend: before
+        the hooks that are there. The handle's `remove()` removes the hook.
+        """
+        return self._hook(self._backward_pre_hooks, hook, prepend, with_kwargs=False)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call hook(module, grad_input, grad_output) when backward has come to the module's arguments; a
+        result other than None replaces their gradients, grad_input.
+
+        Both are tuples: of the arguments by position and of the outputs, with None for what is no Tensor or
+        has no gradient. Where no argument requires a gradient, the hook is called at the outputs, and warned
+        of. prepend: before the hooks that are there. The handle's `remove()` removes the hook.
+        """
+        return self._hook(self._backward_hooks, hook, prepend, with_kwargs=False)
+
     def _hook(
         self,
         hooks: dict[int, Callable[..., Any]],
@@ -101,7 +126,7 @@ class Module(StatefulTree):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         before = next(clock)
-        if self._forward_pre_hooks or self._forward_hooks:
+        if self._forward_pre_hooks or self._forward_hooks or self._backward_pre_hooks or self._backward_hooks:
             result = self._call_with_hooks(args, kwargs)
         else:
             result = self.forward(*args, **kwargs)
@@ -123,10 +148,15 @@ class Module(StatefulTree):
                     replacement = hook(self, args)
                     if replacement is not None:
                         args = replacement if isinstance(replacement, tuple) else (replacement,)
+            backward = BackwardHooks(
+                self, [*self._backward_pre_hooks.values()], [*self._backward_hooks.values()]
+            )
+            args = backward.enter(args)
             result = self.forward(*args, **kwargs)
             for number in list(self._forward_hooks):
                 called.add(number)
                 result = self._after(number, args, kwargs, result)
+            result = backward.leave(result)
         except Exception:
             for number in [n for n in self._forward_hooks if n in self._hooks_always_called - called]:
                 try:
