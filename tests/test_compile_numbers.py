@@ -193,6 +193,13 @@ def random_program(rng: np.random.Generator) -> Callable[..., Any]:
     return program
 
 
+@pytest.mark.parametrize("backend", ["c", "numpy"])
+def test_a_deviation_whose_square_is_no_float32(backend: str) -> None:
+    x = torch.tensor([[1e20, 1e-30], [-1e20, -1e-30]])
+    have = second(torch.no_grad()(lambda x: x.std(0)), x, backend=backend)
+    close(have / torch.tensor([2**0.5 * 1e20, 2**0.5 * 1e-30]), torch.ones(2), 1e-6)
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_random_programs_three_ways(seed: int) -> None:
     rng = np.random.default_rng(seed)

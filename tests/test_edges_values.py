@@ -145,6 +145,9 @@ def test_integer_to_a_negative_integer_power(case: Case) -> None:
     gradients(lambda t, x, y: x / y, [0.0, 1.0, -1.0, INF], [0.0, 0.0, 0.0, INF]),
     gradients(lambda t, x: x / 0, [0.0, 1.0, -1.0]),
     gradients(lambda t, x: x.std(), [2.0, 2.0, 2.0]),
+    gradients(lambda t, x: x.std(), [1e20, -1e20]),  # whose variance is no float32
+    gradients(lambda t, x: x.std(), [1e-30, -2e-30]),
+    gradients(lambda t, x: x.std(1, correction=0), [[1e30, -1e30, 3.0], [3e38, -3e38, 0.0]]),
     gradients(lambda t, x: x.std(0), [[2.0, 1.0], [2.0, 3.0]]),
     gradients(lambda t, x: x.var(), [2.0, 2.0, 2.0]),
     gradients(lambda t, x: x.std(), [5.0]),

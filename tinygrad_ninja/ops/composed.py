@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..arrays.dispatch import array_dtype
+from ..arrays.dtypes import float64
 from .facts import Precision
 from .operation import operation
 from .reduction import mean, reducing, size, spread
@@ -53,8 +55,14 @@ def _std_or_0(xp: Any, *given: Any) -> Any:
     x=_std_slope,
 )
 def std(xp: Any, x: Any, /, axis: Any, correction: float, keepdims: bool) -> Any:
-    """out = √var;  dx = dout · (x - mean) / (out · (n - correction)), 0 where out is 0."""
-    return xp.sqrt(_var(xp, x, axis, correction, keepdims))
+    """out = √var;  dx = dout · (x - mean) / (out · (n - correction)), 0 where out is 0.
+
+    In float32 the variance, whose range is the square of that of x, is computed in float64, as in PyTorch.
+    """
+    if not hasattr(x, "dtype") or not str(x.dtype).endswith("float32"):
+        return xp.sqrt(_var(xp, x, axis, correction, keepdims))
+    wide = xp.astype(x, array_dtype(x, float64))
+    return xp.astype(xp.sqrt(_var(xp, wide, axis, correction, keepdims)), x.dtype)
 
 
 def _largest(xp: Any, x: Any, axis: Any) -> Any:
