@@ -133,7 +133,7 @@ def lacks_torch(config: pytest.Config, said: str) -> bool:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Skip a file that can't be read because a library that it imports wants PyTorch, which may be missing."""
+    """Skip a file that can't be read because a library that it imports wants PyTorch, if that is missing."""
     report = yield
     if report.failed and lacks_torch(collector.config, report.longreprtext):
         report.outcome, report.longrepr = "skipped", (str(collector.path), 0, "PyTorch is not installed")
