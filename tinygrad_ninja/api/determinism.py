@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 
 from ..arrays.torch_library import import_torch, loaded_torch
-from .register import unreplayed
+from .unreplayed import unreplayed
 
 _mode = False
 

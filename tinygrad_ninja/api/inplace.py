@@ -14,7 +14,7 @@ from ..arrays.dtypes import float64
 from ..arrays.numpy_memory import FLOATS, overlap_in_part
 from ..engine.grad_mode import is_grad_enabled
 from ..engine.tensor import Tensor
-from ..ops import TABLE, Operation, comparison, rounding
+from ..ops import TABLE, Operation, comparison, hyperbolic, rounding
 from ..ops import elementwise as ops
 from .arithmetic import masked_fill
 from .creation import tensor
@@ -23,7 +23,7 @@ from .operands import as_element
 from .register import OFFERED, method, method_only
 from .selection import EVERYWHERE, assign
 
-_NOT_DERIVED = ("acosh", "asinh", "atanh")
+_NOT_DERIVED = {op.name for op in (hyperbolic.acosh, hyperbolic.asinh, hyperbolic.atanh)}
 """The operations of whose changes in place PyTorch has no derivative."""
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..arrays import dtypes
 from ..engine.tensor import Tensor
-from .register import function, unreplayed
+from .register import function
+from .unreplayed import unreplayed
 
 _PROFILES: dict[str, dict[str, float]] = {
     "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},

@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
-from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -45,19 +44,6 @@ def method(f: _F) -> _F:
     """Export `f`, and make it a method of Tensor too: its first argument is the Tensor."""
     setattr(Tensor, f.__name__, f)
     return function(f)
-
-
-def unreplayed(f: _F) -> _F:
-    """Let a function that reads or changes what is outside of Tensors, such as a setting of the process, tell
-    an observer, since what is replayed later would do neither."""
-
-    @functools.wraps(f)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if observers and (observer := observing()):
-            observer.unrecorded(f"{f.__name__}()", "call it outside")
-        return f(*args, **kwargs)
-
-    return cast(_F, call)
 
 
 def attribute(f: Callable[[Any], Any]) -> Callable[[Any], Any]:

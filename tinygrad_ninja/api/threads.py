@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from .register import unreplayed
+from .unreplayed import unreplayed
 
 
 def _available() -> int:

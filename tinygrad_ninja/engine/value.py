@@ -395,6 +395,7 @@ _UFUNCS: dict[Any, Callable[..., Any]] = {
     np.power: operator.pow,
     np.negative: operator.neg,
     np.absolute: operator.abs,
-    **{getattr(np, name): getattr(Value, name) for name in ("cos", "exp", "log", "sin", "sqrt", "tanh")},
+    **{op.ufunc: getattr(Value, op.name) for op in (ops.exp, ops.log, ops.sqrt, ops.tanh)},
+    **{op.ufunc: getattr(Value, op.name) for op in (trigonometry.cos, trigonometry.sin)},
 }
 """The operations that NumPy has as functions, too."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..engine.value import Value
+from ..ops import elementwise as ops
 
 __all__ = ["MLP", "Layer", "Module", "Neuron", "Value"]
 
@@ -29,7 +30,7 @@ class Module:
             parameter.grad = 0.0
 
 
-ACTIVATIONS = {"relu": "ReLU", "sigmoid": "Sigmoid", "tanh": "Tanh"}
+ACTIVATIONS = {ops.relu.name: "ReLU", ops.sigmoid.name: "Sigmoid", ops.tanh.name: "Tanh"}
 """The activations, methods of Value, and how they are printed."""
 
 

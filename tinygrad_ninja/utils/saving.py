@@ -19,7 +19,7 @@ from safetensors import SafetensorError, deserialize
 
 from ..api.creation import _finish
 from ..api.missing import refuse
-from ..api.register import unreplayed
+from ..api.unreplayed import unreplayed
 from ..api.weights import FileError, check_regular, widened, write
 from ..arrays.dispatch import namespace_of
 from ..arrays.dtypes import ALL, BY_NAME, bfloat16, dtype
