@@ -241,6 +241,9 @@ class Reader:
         np.add.at(out, self.key(below, out), x)
         return out
 
+    def _onehot(self, below: str, above: str, x: Array) -> Array:
+        return np.eye(self.size(below)[1])[x]
+
     def _gather(self, below: str, above: str, x: Array) -> Array:
         return x[self.key(below, x)]
 

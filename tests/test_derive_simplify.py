@@ -43,7 +43,7 @@ def test_the_lectures_model_in_one_go(target: str) -> None:
 def test_the_two_formulas_of_the_lecture() -> None:
     loss, names = lecture_named()
     text = " ".join(str(derive(loss, names=names, simplify=True)).split())
-    assert "dlogits = probs.clone() dlogits[range(n), Y] -= 1.0 dlogits /= n" in text
+    assert "dlogits = probs.clone() dlogits[range(n), Y] -= 1 dlogits /= n" in text
     assert (
         "dhprebn = bngain * bnvar_inv / n * (n * dhpreact - dhpreact.sum(0, keepdim=True) "
         "- n / (n - 1) * bnraw * (dhpreact * bnraw).sum(0, keepdim=True))"

@@ -11,10 +11,11 @@ import click
 
 from .. import Generator, Tensor, from_numpy, randint
 from ..engine.anomaly import detect_anomaly
-from ..makemore import models
+from ..makemore import lecture, models
 from ..makemore.data import Vocabulary, read_words, split
 from ..makemore.models import MODELS, Model
 from ..makemore.settings import Settings
+from .derive import FIXED, LECTURE
 from .options import SHIPPED, count_option, data_option, drop_unset, models_table, seed_option
 
 PAGE = Path("graph.html")
@@ -26,9 +27,9 @@ PAGE = Path("graph.html")
 @data_option(SHIPPED)
 @click.option(
     "--model",
-    type=click.Choice(list(MODELS)),
+    type=click.Choice([*MODELS, LECTURE]),
     show_default=Settings.model,
-    help="One of the lecture's models.",
+    help="One of the lecture's models; lecture: its own 26 steps, one at a time.",
 )
 @count_option("--batch", 10_000, "Examples that the loss is of.", show_default="the model's")
 @seed_option(None, str(Settings.seed))
@@ -45,13 +46,7 @@ def draw(out: Path, **options: Any) -> None:
 
     if out.exists() and not is_ours(out):
         raise click.ClickException(f"{out} is there, and not by ninja: move it away, or choose another --out")
-    settings = Settings.of(**drop_unset(options))
-    words, generator = read_words(settings.data), Generator().manual_seed(settings.seed)
-    vocabulary = Vocabulary(words)
-    model = settings.build(len(vocabulary), generator)
-    examples = model.examples(split(words)[0], vocabulary, model.context)
-    ix = randint(0, len(examples[0]), (settings.batch,), generator=generator)
-    loss, names = forward(model, *(from_numpy(array)[ix] for array in examples))
+    loss, names, model = _lecture(**options) if options["model"] == LECTURE else _first_step(**options)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         page(loss, {**names, "loss": loss}, model, path=out)
@@ -60,6 +55,26 @@ def draw(out: Path, **options: Any) -> None:
     except OSError as error:
         raise click.ClickException(f"cannot write to {out}: {error.strerror}") from error
     click.echo(f"saved the page in {out}")
+
+
+def _first_step(**options: Any) -> tuple[Tensor, dict[str, Tensor], Model]:
+    """Return the loss of a new model at its first step, with the names of its Tensors, and the model."""
+    settings = Settings.of(**drop_unset(options))
+    words, generator = read_words(settings.data), Generator().manual_seed(settings.seed)
+    vocabulary = Vocabulary(words)
+    model = settings.build(len(vocabulary), generator)
+    examples = model.examples(split(words)[0], vocabulary, model.context)
+    ix = randint(0, len(examples[0]), (settings.batch,), generator=generator)
+    return *forward(model, *(from_numpy(array)[ix] for array in examples)), model
+
+
+def _lecture(data: str | None, **options: Any) -> tuple[Tensor, dict[str, Tensor], None]:
+    """Return the loss of the lecture's own steps, and the steps by their names."""
+    if drop_unset({**options, "model": None}):
+        raise click.BadParameter(FIXED, param_hint=LECTURE)
+    with detect_anomaly(check_nan=False):
+        names = lecture.recorded(data)
+    return names["loss"], {name: value for name, value in names.items() if isinstance(value, Tensor)}, None
 
 
 def forward(model: Model, X: Tensor, Y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:

@@ -90,6 +90,15 @@ def numbers(data: str | None = None) -> list[Any]:
     return [C, W1, b1, W2, b2, bngain, bnbias, X[batch], Y[batch]]
 
 
+def recorded(data: str | None = None) -> dict[str, Any]:
+    """Return every step by name, with the history that leads from the loss to the parameters; see
+    `numbers`."""
+    values = [tinygrad_ninja.tensor(array) for array in numbers(data)]
+    for parameter in values[:-2]:
+        parameter.requires_grad_()
+    return {**forward(tinygrad_ninja, *values), "n": BATCH}
+
+
 def table(device: str = "cpu", dtype: str = "float32", data: str | None = None) -> Comparison:
     """Return the comparison of the 26 tensors, from the parameters to `logprobs`; see `compare` for the
     errors."""

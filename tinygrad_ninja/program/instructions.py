@@ -27,11 +27,13 @@ class Var:
     value: its value when the program was recorded, an array of its shape and dtype.
     name: the reader's own, or one given by the printer; partial sums of a gradient have its name as well.
     constant: every element is the one number `value.flat[0]`, whatever the inputs are.
+    hint: the name that the value has in the code of the rule that computes it.
     """
 
     value: Array
     name: str = ""
     constant: bool = False
+    hint: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -172,16 +172,16 @@ class Language:
 
     def permute(self, x: Code, axes: tuple[int, ...]) -> Code:
         """Return the method that takes the dimensions in another order."""
-        return x.method(move.permute.name, axes)
+        return x.method(move.permute.name, *_sizes(axes))
 
     def spread(self, name: str, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
         """Return a standard deviation or a variance, over n - correction."""
         raise NotImplementedError
 
     def full(self, like: str, shape: tuple[int, ...], dtype: Any, number: Any) -> Code:
-        """Return an array of one number, in the shape and dtype of the variable `like`, or else in those
-        given."""
-        kind = {0: "zeros", 1: "ones"}.get(number, "full")
+        """Return an array of one number, which may be code, in the shape and dtype of the variable `like`,
+        or else in those given."""
+        kind = "full" if isinstance(number, Code) else {0: "zeros", 1: "ones"}.get(number, "full")
         value = self.number(number) if kind == "full" else None
         if like:
             return call(f"{self.prefix}.{kind}_like", Code(like), value)

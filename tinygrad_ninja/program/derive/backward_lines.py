@@ -17,6 +17,7 @@ import numpy as np
 from ...arrays.dispatch import namespace_of
 from ...ops import Operation, comparison, elementwise, indexing, shape
 from ..decided import HOLD
+from ..hints import hinting
 from ..instructions import Instruction, Program, Var, repeats, substitute
 from ..trace import XP, Tape, Traced, plain
 from .record import RESERVED, Forward, gradient_name, unused
@@ -167,7 +168,8 @@ def apply_rule(tape: Tape, instruction: Instruction, place: int, dout: Traced) -
     tape.answers = instruction
     tape.forget()
     values = (instruction.output, *instruction.inputs, *instruction.parameters)
-    share = rules_of(instruction)[place](dout, substitute(values, tape.operand))
+    with hinting():
+        share = rules_of(instruction)[place](dout, substitute(values, tape.operand))
     tape.answers = None
     return share if isinstance(share, Traced) else tape.constant(np.asarray(share))
 

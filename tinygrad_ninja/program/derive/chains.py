@@ -202,20 +202,20 @@ def _by_onehot_slope(xp: Any, dout: Any, logits: Any, onehot: Any) -> Any:
     return (composed.softmax.on(xp, logits, (1,)) - onehot) * (dout / logits.shape[0])
 
 
-_CROSS_ENTROPY = "softmax with cross-entropy"
+CROSS_ENTROPY = "softmax with cross-entropy"
 
 
 CHAINS = (
-    Chain(losses.cross_entropy, _CROSS_ENTROPY, _cross_entropies(_at_key), candidates.rows_and_targets),
+    Chain(losses.cross_entropy, CROSS_ENTROPY, _cross_entropies(_at_key), candidates.rows_and_targets),
     Chain(
         Operation(cross_entropy_by_gather, {"logits": _by_gather_slope}),
-        _CROSS_ENTROPY,
+        CROSS_ENTROPY,
         _cross_entropies(_by_gather, keepdims=True),
         candidates.gathered,
     ),
     Chain(
         Operation(cross_entropy_by_onehot, {"logits": _by_onehot_slope}),
-        _CROSS_ENTROPY,
+        CROSS_ENTROPY,
         (
             *_cross_entropies(_by_onehot),
             *(
@@ -288,3 +288,6 @@ CHAINS = (
     ),
 )
 """The chains, the longest first: where two end in the same value, the longer one is taken."""
+
+OPERATIONS = {chain.title: chain.operation for chain in CHAINS}
+"""The one operation that equals each chain, by the chain's title."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from ...engine.tensor import Tensor
 from ..instructions import Array, Program, Var
 from .backward_lines import Backward, Line, backward
-from .explain import explain
+from .explain import Explainer
 from .function import record_function
 from .listing import Writer
 from .record import Forward, record, refuse_reads
@@ -19,13 +21,20 @@ from .simplify import simplify as shortened
 class Derivation:
     """The forward and the backward pass of a loss, line by line.
 
-    program: both as instructions; gradients: the array of each named value's gradient, by the value's name.
+    seed: that of the Generator from which the inputs were drawn, if it is known. program: both passes as
+    instructions; gradients: the array of each named value's gradient, by the value's name.
     """
 
     def __init__(
-        self, forward: Forward, lines: list[Line], answered: Backward, chains: dict[Var, str]
+        self,
+        forward: Forward,
+        lines: list[Line],
+        answered: Backward,
+        chains: dict[Var, str],
+        seed: int | None = None,
     ) -> None:
         self.forward = forward
+        self.seed = seed
         self.lines = lines
         self.backward = answered
         self.chains = chains
@@ -36,8 +45,9 @@ class Derivation:
 
     @property
     def simplifications(self) -> list[str]:
-        """Return a sentence for each chain that was recognised."""
-        return list(self.chains.values())
+        """Return a sentence for each chain that was recognised; one for all that say the same."""
+        often = Counter(self.chains.values())
+        return [text if n == 1 else f"{text}, {n} times" for text, n in often.items()]
 
     @property
     def gradients(self) -> dict[str, Array]:
@@ -57,13 +67,18 @@ class Derivation:
 
     def script(self, target: str = "torch") -> Script:
         """Return the parts of the script that `source` returns."""
-        return script(self.forward, self.lines, self.backward, self.chains, target)
+        return script(self.forward, self.lines, self.backward, self.chains, target, self.seed)
 
     def explain(self, name: str) -> str:
         """Return a page of Markdown with mathematics about one value: the lines that it takes part in, the
-        local rules, the chain rule with shapes, the sums and repeats, and a numeric slope. Raise ValueError
-        for another name."""
-        return explain(name, self.forward, self.backward, self.writer("torch"))
+        local derivatives, the chain rule with indices and with shapes, the sums and repeats, small cases, and
+        a numeric slope. Raise ValueError for another name."""
+        return self.explainer.page(name)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """Return what writes the pages of the values."""
+        return Explainer(self.forward, self.backward, self.writer("torch"), self.chains)
 
     def writer(self, target: str) -> Writer:
         """Return the writer of the lines in torch or numpy."""
@@ -71,21 +86,30 @@ class Derivation:
 
     def __str__(self) -> str:
         """Return the two passes as torch code."""
-        writer = self.writer("torch")
+        return self.code("torch")
+
+    def code(self, target: str) -> str:
+        """Return the two passes, without the inputs' numbers and the check, in "torch" or "numpy"."""
+        writer = self.writer(target)
         there = forward_lines(writer)
         text = [text for lines in there.values() for text in lines]
         return "\n".join([*text, "", *backward_lines(writer, there, self.chains)])
 
 
 def derive(
-    loss: Tensor | Callable[..., Tensor], *args: Any, names: Any = None, simplify: bool = False
+    loss: Tensor | Callable[..., Tensor],
+    *args: Any,
+    names: Any = None,
+    simplify: bool = False,
+    seed: int | None = None,
 ) -> Derivation:
     """Return the forward and the backward pass of a loss as code.
 
     loss: a Tensor of one element that requires a gradient, before `backward` has freed its history; or a
     function that returns one, and `args` for it, which is then traced.
     names: the names of the values, usually `locals()`; see `record`. simplify: chains whose gradient is
-    known from pen and paper, such as a softmax with cross-entropy, are answered in one go.
+    known from pen and paper, such as a softmax with cross-entropy, are answered in one go. seed: that of the
+    Generator from which parameters were drawn, so that a script draws them again and need not hold them.
     Raise RuntimeError where there is no history, or an operation has no rule; ReadOutError, a RuntimeError,
     where a value was read out of a Tensor on the way to the loss; ValueError where a name is given to two
     tensors.
@@ -104,6 +128,6 @@ def derive(
         raise TypeError(f"derive takes a Tensor or a function that returns one, not {type(loss).__name__}")
     if simplify:
         expanded, answered, chains = shortened(forward)
-        return Derivation(forward, expanded.lines, answered, chains)
+        return Derivation(forward, expanded.lines, answered, chains, seed)
     answered = backward(forward)
-    return Derivation(forward, answered.lines, answered, {})
+    return Derivation(forward, answered.lines, answered, {}, seed)

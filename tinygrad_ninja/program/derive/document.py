@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from .derivation import Derivation
+from .script import MARK
 
 SUFFIXES = (".py", ".md", ".ipynb")
 
 
-def write(derivation: Derivation, path: Path, target: str = "torch", explained: bool = False) -> None:
+def write(derivation: Derivation, path: Path, target: str = "torch", explained: Iterable[str] = ()) -> None:
     """Write the derivation to `path`: a script for .py, a page for .md, a notebook for .ipynb.
 
-    explained: with the page of every value that has a gradient; a script has no room for these.
+    explained: the names of the values that get a page; a script has no room for these.
     Raise ValueError for another suffix, and OSError where the file cannot be written.
     """
-    path.write_text(text(derivation, path.suffix, target, explained), encoding="utf-8", newline="\n")
+    written = text(derivation, path.suffix, target, explained)
+    path.write_text(written, encoding="utf-8", newline="\n")
 
 
-def text(derivation: Derivation, suffix: str, target: str = "torch", explained: bool = False) -> str:
+def is_ours(path: Path) -> bool:
+    """Return whether a file is one that `write` wrote, or is empty, so that it may be replaced."""
+    with path.open("rb") as file:
+        begin = file.read(10_000)
+    return not begin or MARK.encode() in begin
+
+
+def text(derivation: Derivation, suffix: str, target: str = "torch", explained: Iterable[str] = ()) -> str:
     """Return the text that `write` writes."""
     if suffix == ".py":
         return derivation.source(target)
@@ -34,7 +44,9 @@ def text(derivation: Derivation, suffix: str, target: str = "torch", explained: 
     )
 
 
-def _cells(derivation: Derivation, target: str, explained: bool, runs: bool) -> list[tuple[str, str]]:
+def _cells(
+    derivation: Derivation, target: str, explained: Iterable[str], runs: bool
+) -> list[tuple[str, str]]:
     """Return the cells as (kind, text): Markdown or code. runs: include the inputs' numbers and the check, so
     that the code runs."""
     script = derivation.script(target)
@@ -55,8 +67,7 @@ def _cells(derivation: Derivation, target: str, explained: bool, runs: bool) -> 
     ]
     if runs:
         cells += [("markdown", "## The check\n"), ("code", script.check)]
-    if explained:
-        cells += [("markdown", derivation.explain(name)) for name in derivation.values]
+    cells += [("markdown", derivation.explain(name)) for name in explained]
     return cells
 
 

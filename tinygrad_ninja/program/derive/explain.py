@@ -2,50 +2,369 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
 
-import numpy as np
-
-from ..decided import HOLD, decided
-from ..instructions import Instruction, Program, Var, double, reached, widened
+from ...ops import linalg
+from ..instructions import Instruction, Program, Var
 from . import formula
 from .backward_lines import Backward, Line, Share
+from .evidence import Evidence
+from .indexed import Index, Indexed, NoIndexFormError
 from .listing import Writer
+from .local import MOVED, index_of_input, local_derivative
 from .mathematics import ATOM, sup
 from .mathematics import math as piece
 from .mathematics import name as name_of
-from .record import Forward, gradient_name
+from .proofs import proof
+from .record import Forward, gradient_name, unused
+from .small_cases import small_case
 from .statements import notes, written
+from .uses_drawn import drawing
 
-STEP = 1e-5
-"""The step for the numeric slope, as a share of the value itself, in double precision."""
+LETTERS = "uvwabcst"
+"""The names on a page for what is computed inside a line."""
 
 
-def explain(name: str, forward: Forward, backward: Backward, writer: Writer) -> str:
-    """Return an explanation as Markdown, with mathematics between dollar signs. Raise ValueError where no
-    value with a gradient has the name."""
-    named = {var.name: var for var in backward.gradients if var.name}
-    if name not in named:
-        raise ValueError(f"there is no value {name!r} with a gradient; there are {', '.join(named)}")
-    var = named[name]
-    uses = [(line, share) for line in reversed(backward.lines) for share in line.shares if share.of is var]
-    text = [f"## `{name}`", "", _where_from(var, backward, writer)]
-    if var is forward.loss:
-        end = name_of(gradient_name(name)).latex
-        return "\n".join([*text, "", f"It is the end of the pass: ${end} = 1$.", ""])
-    makers = _makers(backward, writer)
-    text += ["", _what_it_goes_into(var, uses, writer)]
-    for number, (line, share) in enumerate(uses, 1):
-        text += ["", *_use(number if len(uses) > 1 else 0, line, share, makers)]
-    if len(uses) > 1:
-        text += ["", *_sum_of_shares(var, uses, makers)]
-    text += [
-        "",
-        "In code:",
-        "",
-        _code([line_of_code for _, share in uses for line_of_code in written(writer.share(share))]),
-    ]
-    return "\n".join([*text, "", *_evidence(var, forward, backward), ""])
+class Explainer:
+    """Writes the page of each value. writer: that of the code; chains: the sentence about each part that is
+    answered in one go, by the value in which it ends."""
+
+    def __init__(
+        self, forward: Forward, backward: Backward, writer: Writer, chains: Mapping[Var, str]
+    ) -> None:
+        self.forward = forward
+        self.backward = backward
+        self.writer = writer
+        self.chains = chains
+        self.numbers = formula.numbers(writer.sizes.names)
+        self.makers = writer.makers
+        self.named = {var.name: var for var in backward.gradients if var.name}
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The forward pass from which values are moved."""
+        return Evidence(self.forward)
+
+    @cached_property
+    def greatest(self) -> float:
+        """The greatest finite element of all gradients."""
+        return max(float(abs(g.value[g.value < float("inf")]).max(initial=0)) for g in self._gradients())
+
+    def _gradients(self) -> list[Var]:
+        return list(self.backward.gradients.values())
+
+    @property
+    def program(self) -> Program:
+        """Both passes in the instructions of which the pages show formulas."""
+        return Program(self.writer.written, self._gradients())
+
+    @property
+    def parts(self) -> dict[str, Var]:
+        """The values that the code and the pages name themselves, by these names."""
+        return {name: var for var, name in self.writer.helpers.items()}
+
+    def page(self, name: str) -> str:
+        """Return an explanation as Markdown, with mathematics between dollar signs. Raise ValueError where no
+        value with a gradient has the name."""
+        if name not in self.named:
+            raise ValueError(f"there is no value {name!r} with a gradient; there are {', '.join(self.named)}")
+        self.writer.begin()
+        var = self.named[name]
+        uses = [
+            (line, share)
+            for line in reversed(self.backward.lines)
+            for share in line.shares
+            if share.of is var
+        ]
+        text = [f"## `{name}`", "", self._where_from(var)]
+        if var is self.forward.loss:
+            end = name_of(gradient_name(name)).latex
+            return "\n".join([*text, "", f"It is the end of the pass: ${end} = 1$.", ""])
+        text += ["", *self._uses(var, uses)]
+        for number, (line, share) in enumerate(uses, 1):
+            text += ["", *self._use(number if len(uses) > 1 else 0, line, share)]
+        if len(uses) > 1:
+            text += ["", *self._sum_of_shares(var, uses)]
+        self.writer.begin()
+        text += ["", "In code:", "", _code(self._lines([share for _, share in uses]))]
+        gradient = self.backward.gradients[var].value
+        small = bool(abs(gradient).max(initial=0) < 1e-5 * self.greatest)
+        return "\n".join([*text, "", *self.evidence.about(var, gradient, small), ""])
+
+    # -- where it comes from, and where it goes --------------------------------------------------------------
+
+    def _where_from(self, var: Var) -> str:
+        """Return where the value comes from: the lines that compute it."""
+        lines = [line for line in self.writer.lines if line.var is var]
+        if not lines:
+            return f"`{var.name}` is an input of the pass: {_shape(var)}, {var.dtype}."
+        return (
+            f"`{var.name}` ({_shape(var)}, {var.dtype}) is computed by\n\n"
+            f"{_code(written(self.writer.forward(lines[0])))}"
+        )
+
+    def _uses(self, var: Var, uses: list[tuple[Line, Share]]) -> list[str]:
+        """Return which lines of the forward pass read the value, and how often, with a drawing."""
+        reading = [line for line in self.writer.lines if any(var in s.reads() for s in line.instructions)]
+        reads = sum(list(s.reads()).count(var) for line in reading for s in line.instructions)
+        code = [text for line in reading for text in written(self.writer.forward(line))]
+        text = [f"It is read {_times(reads)} on the way to the loss:", "", _code(code)]
+        together = list(dict.fromkeys(self.chains[x] for x in map(_end, uses) if x in self.chains))
+        if reads > len(uses) and together:
+            text += ["", f"{' and '.join(together)}: all of that is answered in one go."]
+        elif reads > len(uses):
+            text += ["", f"A gradient comes back from {_count(len(uses))} of these."]
+        return [*text, "", "```text", *self._drawing(var, uses), "```"]
+
+    def _drawing(self, var: Var, uses: list[tuple[Line, Share]]) -> list[str]:
+        """Return lines that show where the value goes, and below where its gradient comes from."""
+        there = [(" · ".join(s.operation.name for s in self._path(*use)[0]), use[0].var.name) for use in uses]
+        return drawing(var.name, there)
+
+    def _path(self, line: Line, share: Share) -> tuple[list[Instruction], int]:
+        """Return the instructions that lead from a value to the end of a line, and as which input the first
+        reads the value. A closed form, which has a proof of its own, stands for all that it is made of."""
+        path, first = self._inside_of(share.by, share.place)
+        for step in line.instructions:
+            end = path[-1].output
+            if end in step.reads() and step is not share.by:
+                path += self._inside_of(step, step.inputs.index(end))[0]
+        return path, first
+
+    def _inside_of(self, by: Instruction, place: int) -> tuple[list[Instruction], int]:
+        """Return the instructions that an operation is written as, as far as they lead from an input to its
+        output, and as which input the first reads that; the operation itself where they are not one path."""
+        made = self.makers.get(by.output)
+        if made is None or made.operation is by.operation or (place == 0 and proof(by)):
+            return [by], place
+        x, path = by.inputs[place], list[Instruction]()
+        assert isinstance(x, Var)
+        while not path or path[-1].output is not by.output:
+            following = self._readers(by.output, path[-1].output if path else x)
+            if len(following) != 1:
+                return [by], place
+            path += following
+        return path, path[0].inputs.index(x)
+
+    def _readers(self, end: Var, x: Var) -> list[Instruction]:
+        """Return the instructions that read a value, of those that compute `end` from named values."""
+        readers, stack, seen = [], [end], {end}
+        while stack:
+            step = self.makers.get(stack.pop())
+            reads = list(step.reads()) if step is not None else []
+            readers += [step] * reads.count(x) if step is not None else []
+            new = {read for read in reads if not read.name and read is not x} - seen
+            stack += new
+            seen |= new
+        return readers
+
+    # -- one use ---------------------------------------------------------------------------------------------
+
+    def _use(self, number: int, line: Line, share: Share) -> list[str]:
+        """Return the part about one use: the local derivative, the upstream gradient, the chain rule, and why
+        there is a sum or a repeat."""
+        out = line.var
+        title = f"### {number}. Through `{out.name}`" if number else f"### Through `{out.name}`"
+        text = [title, "", *self._equation(out.name, [out])]
+        text += ["", *self._local(line, share)]
+        upstream = name_of(gradient_name(out.name)).latex
+        text += [
+            "",
+            f"**The upstream gradient** is what a change of `{out.name}` does to the loss, and is known by "
+            f"now: ${upstream} = \\partial L/\\partial {name_of(out.name).latex}$, {_shape(out)}.",
+            "",
+            *self._chain_rule(number, line, share),
+        ]
+        for note in notes(share, True) or self._why_sum(share):
+            text += ["", _reason(note, share)]
+        path, place = self._path(line, share)
+        case = small_case(path[0], place)
+        if case:
+            text += ["", "A small case, with PyTorch:", "", _code(case)]
+        return text
+
+    def _equation(self, called: str, parts: list[Var], known: Sequence[Var] = ()) -> list[str]:
+        """Return a formula, and those of the parts that it names itself."""
+        whole = formula.equation(called, parts, self.makers, names=self.writer.helpers, sizes=self.numbers)
+        return [f"$${whole.latex}$$", *self._where(parts)]
+
+    def _where(self, parts: Sequence[Var]) -> list[str]:
+        """Return the formulas of the parts that an expression names itself."""
+        helpers = self._helpers(parts)
+        lines = [
+            formula.equation(
+                self.writer.helpers[x], [x], self.makers, names=self.writer.helpers, sizes=self.numbers
+            )
+            for x in helpers
+        ]
+        return ["", "with", *(part for line in lines for part in ("", f"$${line.latex}$$"))] if lines else []
+
+    def _helpers(self, parts: Sequence[Var]) -> list[Var]:
+        """Return the values without a name of the reader's that the expressions are made of, in the order in
+        which they are computed."""
+        needed: set[Var] = set()
+        stack = list(parts)
+        while stack:
+            last = stack.pop()
+            step = self.makers.get(last)
+            if step is None or (last.name and last not in parts):
+                continue
+            for x in step.reads():
+                if x not in needed and not x.name:
+                    needed.add(x)
+                    stack.append(x)
+        return [x for x in self.makers if x in needed and x in self.writer.helpers]
+
+    def _local(self, line: Line, share: Share) -> list[str]:
+        """Return the local derivatives of the operations that lead from the value to the end of the line."""
+        path, place = self._path(line, share)
+        names = {step.output: step.output.name or self.writer.helpers.get(step.output, "") for step in path}
+        taken = {x.name for x in self.forward.program.variables()} | set(self.writer.helpers.values())
+        letters = iter([letter for letter in LETTERS if letter not in taken])
+        for x in names:
+            names[x] = names[x] or next(letters, "") or unused("part", taken)
+        makers = {step.output: step for step in line.instructions} | self.makers
+        several = len(path) > 1
+        text = []
+        if several:
+            text += [
+                f"Between `{share.of.name}` and `{line.var.name}` stand {_count(len(path))} operations, one "
+                f"after the other. **The local derivative** of each says what a change of its input does to "
+                f"its output:",
+                "",
+            ]
+        for before, step in zip((None, *path), path, strict=False):
+            if before is not None:
+                place = next(i for i, x in enumerate(step.inputs) if x is before.output)
+            said = self._step(step, place, makers, names)
+            text += [f"- {said[0]}", *(f"  {rest}" if rest else "" for rest in said[1:])] if several else said
+        return text
+
+    def _step(
+        self, step: Instruction, place: int, makers: Mapping[Var, Instruction], names: Mapping[Var, str]
+    ) -> list[str]:
+        """Return what is to be said of one operation: what it computes, and its local derivative or proof."""
+        rule = " ".join((step.operation.__doc__ or "").split())
+        x = step.inputs[place]
+        assert isinstance(x, Var)
+        steps = proof(step) if place == 0 else []
+        if steps:
+            return [
+                f"**The local derivative** of `{step.operation.name}`, step by step.",
+                *(part for sentence, latex in steps for part in ("", sentence, "", f"$${latex}$$")),
+            ]
+        if list(step.inputs).count(x) > 1:  # only what comes through this place is asked for
+            alone = Var(x.value, unused("factor", {*self.named, *names.values()}))
+            step = replace(step, inputs=(*step.inputs[:place], alone, *step.inputs[place + 1 :]))
+            names = {**names, alone: alone.name}
+            called = f"{name_of(alone.name).latex} = {name_of(x.name or names[x]).latex}"
+            place_of = f", where ${called}$ is one of the inputs"
+        else:
+            place_of = ""
+        what = f"`{step.operation.name}`{place_of}{self._inside(step, makers, names)}"
+        if step.operation in MOVED:
+            return [
+                f"{what}, moves numbers and changes none: **the local derivative** is 1 between a number and "
+                f"the same number in its new place, and 0 elsewhere."
+            ]
+        local = local_derivative(step, place, makers, {**self.writer.helpers, **names}, self.numbers)
+        if local is None:
+            return [f"{what}, has **the local derivative** that its rule holds: {rule}"]
+        return [f"{what}: **the local derivative** is", "", f"$${local.latex}$$"]
+
+    def _inside(self, step: Instruction, makers: Mapping[Var, Instruction], names: Mapping[Var, str]) -> str:
+        """Return what a part of a line is called, and computed from."""
+        out = step.output
+        if names[out] == out.name and len(names) == 1:
+            return ""  # its formula stands above
+        makers = {**makers, out: step}
+        known = {**self.writer.helpers, **names}
+        whole = formula.equation(names[out], [out], dict(makers), names=known, sizes=self.numbers)
+        return f", ${whole.latex}$"
+
+    def _chain_rule(self, number: int, line: Line, share: Share) -> list[str]:
+        """Return the chain rule for one use: with indices, and for the arrays as wholes."""
+        x = share.of
+        called = name_of(share.total.name, x.shape)
+        if number:  # the name belongs to the sum, of which this is a share
+            called = sup(called, piece(number).at(ATOM + 1))
+        whole = formula.equation(
+            called, [share.contribution], self.makers, True, self.writer.helpers, self.numbers
+        )
+        which = f" (share {number} of the gradient)" if number else ""
+        indexed = Indexed(self.makers, self.writer.helpers, self.numbers)
+        text = [
+            f"**The chain rule** multiplies the two, and adds up over every element that an element of "
+            f"`{x.name}` went into"
+        ]
+        try:
+            index = self._index(indexed, line, share)
+            element = indexed.equation(share.total.name, [share.contribution], index, number)
+            why = _why_transposed(*self._path(line, share)) if r"\top" in whole.latex else ""
+            text = [f"{text[0]}{which}:", "", f"$${element.latex}$$", "", f"{why}For the arrays as wholes:"]
+        except NoIndexFormError:
+            text = [f"{text[0]}{which}. For the arrays as wholes:"]
+        return [*text, "", f"$${whole.latex}$$", *self._where([share.contribution])]
+
+    def _index(self, indexed: Indexed, line: Line, share: Share) -> Index:
+        """Return the letters for an element of the value: those of its local derivative, if it has one."""
+        try:
+            path, place = self._path(line, share)
+            index = index_of_input(path[0], place, indexed)
+        except NoIndexFormError:
+            return indexed.index(share.of)
+        fits = all((i is None) == (n == 1) for i, n in zip(index, share.of.shape, strict=True))
+        return index if fits else indexed.index(share.of)
+
+    def _why_sum(self, share: Share) -> list[str]:
+        """Return the note about a sum over what was broadcast inside a part that is answered in one go."""
+        x, out = share.of, share.by.output
+        spread = len(x.shape) < len(out.shape) or x.value.size < out.value.size
+        inputs = share.by.inputs
+        return ["broadcast"] if spread and share.by.output in self.chains and x in inputs[1:] else []
+
+    def _sum_of_shares(self, var: Var, uses: list[tuple[Line, Share]]) -> list[str]:
+        """Return the part about the sum of several shares."""
+        through = list(dict.fromkeys(f"`{line.var.name}`" for line, _ in uses))
+        whole = formula.equation(
+            uses[0][1].total.name,
+            [share.contribution for _, share in uses],
+            self.makers,
+            names=self.writer.helpers,
+            sizes=self.numbers,
+        )
+        return [
+            "### Together",
+            "",
+            f"A change of `{var.name}` reaches the loss through {' and '.join(through)}, and to first order "
+            f"the effects of several paths add up. So do the shares:",
+            "",
+            f"$${whole.latex}$$",
+        ]
+
+    def _lines(self, shares: list[Share]) -> list[str]:
+        return [text for share in shares for text in written(self.writer.share(share))]
+
+
+def _end(use: tuple[Line, Share]) -> Var:
+    return use[1].by.output
+
+
+def _why_transposed(path: list[Instruction], place: int) -> str:
+    """Return a sentence about the transpose in the gradient of a factor of a product of matrices."""
+    if path[0].operation is not linalg.matmul:
+        return ""
+    if place == 0:
+        return (
+            "The sum goes along the rows of the other factor, where a product of matrices goes down the "
+            "columns of its right factor: hence the transpose. "
+        )
+    return (
+        "The sum goes down the columns of the other factor, where a product of matrices goes along the rows "
+        "of its left factor: hence the transpose. "
+    )
 
 
 def _shape(var: Var) -> str:
@@ -53,78 +372,17 @@ def _shape(var: Var) -> str:
     return " × ".join(map(str, var.shape)) if var.shape else "a single number"
 
 
+def _times(n: int) -> str:
+    return {1: "once", 2: "twice"}.get(n, f"{n} times")
+
+
+def _count(n: int) -> str:
+    return {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}.get(n, str(n))
+
+
 def _code(lines: list[str]) -> str:
     """Return lines of Python as a block of Markdown."""
     return "\n".join(["```python", *lines, "```"])
-
-
-def _where_from(var: Var, backward: Backward, writer: Writer) -> str:
-    """Return where the value comes from: the lines that compute it."""
-    lines = [line for line in writer.lines if line.var is var]
-    if not lines:
-        return f"`{var.name}` is an input of the pass: {_shape(var)}, {var.dtype}."
-    return (
-        f"`{var.name}` ({_shape(var)}, {var.dtype}) is made by\n\n{_code(written(writer.forward(lines[0])))}"
-    )
-
-
-def _what_it_goes_into(var: Var, uses: list[tuple[Line, Share]], writer: Writer) -> str:
-    """Return which lines of the forward pass read the value."""
-    lines = list(dict.fromkeys(line.var for line, _ in uses))
-    how_often = {1: "once", 2: "twice"}.get(len(uses), f"{len(uses)} times")
-    code = [text for line in writer.lines if line.var in lines for text in written(writer.forward(line))]
-    return (
-        f"It is read {how_often} on the way to the loss:\n\n{_code(code)}"
-        if code
-        else f"It is read {how_often}."
-    )
-
-
-def _use(number: int, line: Line, share: Share, makers: dict[Var, Instruction]) -> list[str]:
-    """Return the part about one use: the local rule, the chain rule with shapes, and why there is a sum or a
-    repeat."""
-    x, out = share.of, line.var
-    called = name_of(share.total.name, x.shape)
-    if number:  # the name belongs to the sum, of which this is a share
-        called = sup(called, piece(number).at(ATOM + 1))
-    whole = formula.equation(called, [share.contribution], makers, shapes=True)
-    title = f"### {number}. Through `{out.name}`" if number else f"### Through `{out.name}`"
-    text = [title, "", f"$${formula.equation(out.name, [out], makers).latex}$$", ""]
-    text += [*_local_rules(line, share), "", _chain_rule(share, out, number), "", f"$${whole.latex}$$"]
-    for note in notes(share, True):
-        text += ["", _reason(note, share)]
-    return text
-
-
-def _local_rules(line: Line, share: Share) -> list[str]:
-    """Return the rules of the operations that lead from the value to the end of the line."""
-    ways = [share.by]
-    for instruction in line.instructions:
-        if ways[-1].output in instruction.reads():
-            ways.append(instruction)
-    rules = [
-        f"`{operation.name}`, with the local rule {' '.join((operation.__doc__ or '').split())}"
-        for operation in (instruction.operation for instruction in ways)
-    ]
-    if len(rules) == 1:
-        return [f"The operation that reads it is {rules[0]}"]
-    return [
-        "It goes through these operations, one after the other:",
-        "",
-        *(f"- {rule_text}" for rule_text in rules),
-    ]
-
-
-def _chain_rule(share: Share, out: Var, number: int) -> str:
-    """Return the sentence about the chain rule."""
-    loss, x, y = "L", name_of(share.of.name).latex, name_of(out.name).latex
-    which = f" (share {number} of the gradient)" if number else ""
-    return (
-        f"The chain rule takes what a change of ${y}$ does to the loss, which is known by now as "
-        f"${name_of(gradient_name(out.name)).latex} = \\partial {loss}/\\partial {y}$ ({_shape(out)}), and "
-        f"multiplies it by what a change of ${x}$ does to ${y}$. Below each variable stands its shape; what "
-        f"comes out{which} has that of ${x}$, {_shape(share.of)}:"
-    )
 
 
 def _reason(note: str, share: Share) -> str:
@@ -146,77 +404,3 @@ def _reason(note: str, share: Share) -> str:
         "Why it is added and not assigned: an index may name one row several times; then this row was used "
         "several times, and it collects all of their gradients."
     )
-
-
-def _sum_of_shares(var: Var, uses: list[tuple[Line, Share]], makers: dict[Var, Instruction]) -> list[str]:
-    """Return the part about the sum of several shares."""
-    through = [f"`{line.var.name}`" for line, _ in uses]
-    ways = list(dict.fromkeys(through))
-    whole = formula.equation(uses[0][1].total.name, [share.contribution for _, share in uses], makers)
-    return [
-        "### Together",
-        "",
-        f"A change of `{var.name}` reaches the loss through {' and '.join(ways)}, and to first order the "
-        f"effects of several ways add up. So do the shares:",
-        "",
-        f"$${whole.latex}$$",
-    ]
-
-
-def _makers(backward: Backward, writer: Writer) -> dict[Var, Instruction]:
-    """Return the instructions that may be written out in a formula: values without a name stand for their
-    expressions in both passes."""
-    forward = [instruction for line in writer.lines for instruction in line.instructions]
-    return {instruction.output: instruction for instruction in (*forward, *backward.program.instructions)}
-
-
-def _evidence(var: Var, forward: Forward, backward: Backward) -> list[str]:
-    """Return the part with the slope at one element, measured by a small step each way, beside the gradient
-    there."""
-    gradient = backward.gradients[var].value
-    steps = decided(forward.program.instructions, reached(forward.program.instructions, forward.leaves))
-    program = Program(steps, [forward.loss])
-    kept = {step.output for step in steps if step.operation is HOLD}
-    held = {var: double(value) for var, value in program.run({}).items() if var in kept}
-    inputs = {var: double(var.value) for var in forward.program.inputs}
-    rest = widened(Program([step for step in steps if step.output not in kept], [forward.loss]))
-    base = rest.run(inputs | held)
-    # The element at which a step that is small compared with the number itself still shows in the loss.
-    weight = abs(gradient * base[var])
-    finite = np.isfinite(gradient) & np.isfinite(base[var])
-    if not finite.any() or not np.isfinite(base[forward.loss]).all():
-        return ["### In numbers", "", f"No number of `{var.name}` has a finite slope here."]
-    weight = np.where(finite, weight if weight[finite].any() else abs(gradient), -1.0)
-    place = np.unravel_index(int(np.argmax(weight)), gradient.shape)
-    h = float(f"{STEP * (abs(float(base[var][place])) or 1):.0e}")
-    beyond = Program(
-        [instruction for instruction in rest.instructions if instruction.output is not var], [forward.loss]
-    )
-
-    def loss(step: float) -> float:
-        moved = np.array(base[var])
-        moved[place] += step
-        known = {var: base[var] for var in beyond.inputs} | {var: moved}
-        return float(beyond.run(known)[forward.loss].item())
-
-    ahead, behind = loss(h), loss(-h)
-    slope = (ahead - behind) / (2 * h)
-    digits = max(12, 7 - math.floor(math.log10(h)))  # as many as the quotient needs
-    more, less = f"{ahead:.{digits}f}", f"{behind:.{digits}f}"
-    where = f"{var.name}[{', '.join(map(str, place))}]" if place else var.name
-    return [
-        "### In numbers",
-        "",
-        f"`{where}` is {float(base[var][place]):.6g}. With {h:g} more the loss is {more}, with {h:g} less "
-        f"{less}: a slope of",
-        "",
-        f"$$\\frac{{{more} - {less}}}{{2 \\cdot {_power_of_ten(h)}}} = {slope:.6g}$$",
-        "",
-        f"and the gradient there is `{gradient_name(where)}` = {float(gradient[place]):.6g}.",
-    ]
-
-
-def _power_of_ten(x: float) -> str:
-    """Return a power of ten as LaTeX."""
-    digit, exponent = f"{x:.0e}".split("e")
-    return f"{digit} \\cdot 10^{{{int(exponent)}}}"

@@ -14,8 +14,9 @@ on them (the slope of x² is not that of x⁻¹).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,10 @@ from .mathematics import (
     sup,
 )
 from .record import entry_of, is_range
+from .sizes import Sizes
+
+ARITHMETIC = ("+", "-", "*", "/")
+NO_NAMES: Mapping[Var, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -196,73 +201,118 @@ def rule(step: Instruction, place: int) -> tuple[Var, list[Instruction]]:
 
 
 def equation(
-    called: str | Math, parts: Sequence[Var], makers: dict[Var, Instruction], shapes: bool = False
+    called: str | Math,
+    parts: Sequence[Var],
+    makers: dict[Var, Instruction],
+    shapes: bool = False,
+    names: Mapping[Var, str] = NO_NAMES,
+    sizes: Sizes | None = None,
 ) -> Formula:
     """Return "called = …" with the expressions of the variables, added up.
 
     called: a name, or a formula for it. makers: the instructions that may be written out, by their outputs; a
-    variable that has a name is not written out, but those of `parts` are.
+    variable that has a name, its own or one of `names`, is not written out, but those of `parts` are. sizes:
+    what writes the numbers.
     """
+    writing = _Writing(makers, shapes, names, sizes or numbers({}))
 
     def part(var: Var) -> Math:
-        expression = _expression(var, makers, shapes)
+        expression = writing.expression(var)
         return expression if var.constant or expression.shown == var.shape else apply("repeat", expression)
 
     total, *more = map(part, parts)
     for term in more:
         total = total + term
     left = called if isinstance(called, Math) else name(called, parts[0].shape if shapes else None)
-    whole = row(left, op("="), total)
+    return finished(row(left, op("="), total))
+
+
+def finished(whole: Math) -> Formula:
+    """Return a piece of mathematics as a formula."""
     return Formula(whole.latex, f'<math xmlns="http://www.w3.org/1998/Math/MathML">{whole.mathml}</math>')
 
 
-def _expression(var: Any, makers: dict[Var, Instruction], shapes: bool, top: bool = True) -> Math:
-    """Return the expression of a variable; a variable with a name stands for itself, except at the top.
+def numbers(names: dict[int, str]) -> Sizes:
+    """Return what writes numbers in formulas. names: the reader's names of whole numbers."""
+    return Sizes(names, math, name)
 
-    Broadcasting is not written where it meets something of the whole shape: `shown` is the shape that the
-    expression has as written.
-    """
 
-    def inner(x: Any) -> Any:
-        return _expression(x, makers, shapes, False) if isinstance(x, Var) else x
+@dataclass(frozen=True)
+class _Writing:
+    """Writes expressions; see `equation`."""
 
-    def whole(x: Any) -> Any:
-        """Return an expression in its full shape: with a repeat, if the expression does not have that
-        shape."""
-        expression = inner(x)
+    makers: dict[Var, Instruction]
+    shapes: bool
+    names: Mapping[Var, str]
+    sizes: Sizes
+
+    def expression(self, var: Var, top: bool = True) -> Math:
+        """Return the expression of a variable; a variable with a name stands for itself, except at the top.
+
+        Broadcasting is not written where it meets something of the whole shape: `shown` is the shape that the
+        expression has as written.
+        """
+        step = self.makers.get(var)
+        called = var.name or self.names.get(var, "")
+        shown = var.shape
+        if var.constant:
+            expression, shown = self.sizes.code(var.number, var.dtype.type), ()
+        elif step is None or (called and not top):
+            unnamed = "0, 1, …" if is_range(var) else "i" if var.dtype.kind == "i" else "c"
+            expression = name(called or unnamed, var.shape if self.shapes else None)
+        elif (
+            step.operation is indexing.gather
+            and (extreme_entry := extreme(step, self.makers))
+            and extreme_entry.formula
+        ):
+            expression = _over(*extreme_entry.formula, step.parameters[0], self._whole(step.inputs[0]))
+        elif step.operation is indexing.scatter and (target := onehot_target(step)) is not None:
+            expression = apply("onehot", self._inner(target), below=size_of(var.shape))
+            expression.shape = var.shape
+            number = step.inputs[0].number  # type: ignore[union-attr]
+            if number != 1:
+                expression = self.sizes.code(number, var.dtype.type) * expression
+        else:
+            expression, shown = self._applied(step)
+        over = expression.over
+        expression = Math(expression.latex, expression.mathml, expression.level, var.shape)
+        expression.shown, expression.over = shown, over
+        return expression
+
+    def _applied(self, step: Instruction) -> tuple[Math, tuple[int, ...]]:
+        """Return an operation applied to the expressions of its inputs, and the shape that is shown."""
+        shown = step.output.shape
+        read = self._inner if _is_of_each(step.operation) else self._whole
+        number = self.sizes.code if step.operation.operator in ARITHMETIC else lambda x: x
+        operands = [read(x) if isinstance(x, Var) else number(x) for x in step.inputs]
+        parameters = substitute(step.parameters, read)
+        if _is_of_each(step.operation):
+            shown = np.broadcast_shapes(*(x.shown for x in (*operands, *parameters) if isinstance(x, Math)))
+        if step.operation in (expand, to_device):
+            return operands[0], shown
+        if step.operation.named:
+            return _by_name(step, operands), shown
+        return composed_formula(step.operation, operands, parameters), shown
+
+    def _inner(self, x: Any) -> Any:
+        """Return a variable as it stands in an expression; anything else unchanged."""
+        return self.expression(x, False) if isinstance(x, Var) else x
+
+    def _whole(self, x: Any) -> Any:
+        """Return the same in its full shape: with a repeat, if the expression does not have that shape."""
+        expression = self._inner(x)
         if not isinstance(x, Var) or expression.shown == x.shape:
             return expression
         return apply("repeat", expression, below=size_of(x.shape))
 
-    step = makers.get(var)
-    shown = var.shape
-    if var.constant:
-        expression, shown = math(var.number), ()
-    elif step is None or (var.name and not top):
-        unnamed = "0, 1, …" if is_range(var) else "i" if var.dtype.kind == "i" else "c"
-        expression = name(var.name or unnamed, var.shape if shapes else None)
-    elif (
-        step.operation is indexing.gather
-        and (extreme_entry := extreme(step, makers))
-        and extreme_entry.formula
-    ):
-        expression = _over(*extreme_entry.formula, step.parameters[0], whole(step.inputs[0]))
-    else:
-        meeting = _is_of_each(step.operation)
-        operands = [(inner if meeting else whole)(x) for x in step.inputs]
-        parameters = substitute(step.parameters, inner if meeting else whole)
-        if meeting:
-            read = [x for x in (*operands, *parameters) if isinstance(x, Math)]
-            shown = np.broadcast_shapes(*(x.shown for x in read))
-        if step.operation in (expand, to_device):
-            expression = operands[0]
-        elif step.operation.named:
-            expression = _by_name(step, operands)
-        else:
-            expression = _composed(step.operation, operands, parameters)
-    expression = Math(expression.latex, expression.mathml, expression.level, var.shape)
-    expression.shown = shown
-    return expression
+
+def onehot_target(step: Instruction) -> Any:
+    """Return the index of the only number in each row, where a constant is scattered to one place of each;
+    None where it is something else."""
+    (x,), (_, key) = step.inputs, step.parameters
+    same = isinstance(x, Var) and x.constant
+    rows = len(key) == 2 and isinstance(key[0], Var) and is_range(key[0]) and len(step.output.shape) == 2
+    return key[1] if same and rows and len(key[0].value) == step.output.shape[0] else None
 
 
 def _is_of_each(operation: Operation) -> bool:
@@ -272,7 +322,7 @@ def _is_of_each(operation: Operation) -> bool:
     return operation.broadcasts or operation.category is Category.ELEMENTWISE or operation in in_place
 
 
-def _composed(operation: Operation, operands: Sequence[Any], parameters: Sequence[Any]) -> Math:
+def composed_formula(operation: Operation, operands: Sequence[Any], parameters: Sequence[Any]) -> Math:
     """Return the formula of the forward function. Raise NotImplementedError where it can't be written."""
     try:
         return math(evaluate(operation, _XP, operands, parameters))

@@ -132,16 +132,23 @@ def _files(function: Callable[..., Any], args: tuple[Any, ...], outside: dict[st
 @contextmanager
 def _watching(own: CodeType | None, files: set[str]) -> Iterator[dict[str, Any]]:
     """Yield the Tensors that the functions in these files give names to, by the names. In the lines of the
-    code `own` a name may be given to one Tensor only; elsewhere the first one keeps it."""
+    code `own` a name may be given to one Tensor only; elsewhere the first one keeps it, but a name that every
+    call of a function gives to another one is no name."""
     named: dict[str, Any] = {}
+    giver: dict[str, FrameType] = {}
     last: dict[FrameType, int] = {}
 
     def look(frame: FrameType, event: str, _: Any) -> Any:
         if frame.f_code.co_filename not in files:
             return None
         for name, value in frame.f_locals.items():
-            if not isinstance(value, Tensor) or named.setdefault(name, value) is value:
+            if not isinstance(value, Tensor) or (before := named.setdefault(name, value)) is None:
                 continue
+            giver.setdefault(name, frame)
+            if before is value:
+                continue
+            if frame.f_code is giver[name].f_code is not own and frame is not giver[name]:
+                named[name] = None
             if frame.f_code is own:
                 where = place(frame.f_code.co_filename, last[frame])
                 raise ValueError(

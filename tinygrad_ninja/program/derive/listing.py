@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
 
 from ...ops import Operation, comparison, elementwise, indexing, shape
-from ..expressions import Code, code, key_text
-from ..instructions import Instruction, Number, Var, extreme, reached, repeats
+from ..expressions import Code, key_text
+from ..instructions import Instruction, Number, Var, extreme, needed, reached, repeats
 from ..languages import Language
-from ..trace import lower
+from ..passes import lowered, readable, without_repetitions
 from .backward_lines import LIGHT, STEPWISE, Backward, Line, Share, is_zero, weigh
 from .record import is_range, unused
 from .sizes import Sizes, usable
@@ -43,22 +42,25 @@ class Writer:
         self.backward = backward
         forward = [instruction for line in lines for instruction in line.instructions]
         steps = (*forward, *backward.program.instructions)
-        self._forward = set(forward)
         self._reached = reached(forward, backward.gradients)
         variables = {var for step in steps for var in (step.output, *step.reads())}
         names = {var.name for var in (*variables, *backward.gradients.values()) if var.name}
         sizes = usable({name: n for name, n in numbers.items() if name not in names}, forward)
         names.update(sizes.values())
         self.language: Any = language.beside({*language.taken, *names})
-        self.sizes = Sizes(self.language, sizes)
-        written = [part for step in steps for part in self._lowered(step)]
-        self._makers = {instruction.output: instruction for instruction in written}
+        self.sizes = Sizes(sizes, self.language.number, Code)
+        self.written = written = self._presented(steps, {step.output for step in forward})
+        self.makers = {instruction.output: instruction for instruction in written}
         self._shares = Counter(share.of for line in backward.lines for share in line.shares)
-        self._helpers: dict[Var, str] = {}
-        self._helpers = self._name_helpers(written, names)
+        self.helpers: dict[Var, str] = {}
+        self.helpers = self._name_helpers(written, names)
         self._ready: set[Var] = set()
         self._pending: list[Statement] = []
         self._like: tuple[str, tuple[int, ...]] = ("", ())
+
+    def begin(self) -> None:
+        """Begin a new text, in which no part has been computed yet."""
+        self._ready.clear()
 
     def forward(self, line: Line) -> list[Statement]:
         """Return the statements that compute the value of a line."""
@@ -100,8 +102,8 @@ class Writer:
     def _steps(self, var: Var, name: str, own: bool = False, top: bool = True) -> list[str]:
         """Return the lines that assign a variable to `name`. own: in memory of its own, because it will be
         added to. top: write the expression even of a variable that has a name."""
-        maker = self._makers.get(var)
-        if maker is None or (not top and (var.name or var in self._helpers)):
+        maker = self.makers.get(var)
+        if maker is None or (not top and (var.name or var in self.helpers)):
             value = self._full(var, var.number) if var.constant else self.expr(var)
             return [f"{name} = {self.language.copy(value) if own and not var.constant else value}"]
         operation = maker.operation
@@ -121,12 +123,14 @@ class Writer:
         """Return the lines that add a variable to `name`."""
         if self._scattered(var):
             return self._into(var, name, "+")
-        maker = self._makers.get(var)
+        maker = self.makers.get(var)
         x: Any = var
         if maker is not None and (maker.operation is shape.clone or repeats(maker)):
             *_, x = maker.inputs[0], *self._before_repeated(maker.inputs[0])
-        elif maker is not None and maker.operation is elementwise.neg:
-            return [f"{name} -= {self.expr(maker.inputs[0])}"]
+        negated = self.makers.get(x)
+        hidden = x is var or not (x in self.helpers or x.name)
+        if negated is not None and hidden and negated.operation is elementwise.neg:
+            return [f"{name} -= {self.expr(negated.inputs[0])}"]
         return [f"{name} += {self.expr(x)}"]
 
     def _stepwise(self, maker: Instruction, name: str) -> list[str]:
@@ -149,10 +153,10 @@ class Writer:
 
     def _into(self, var: Var, name: str, sign: str) -> list[str]:
         """Return the lines that write what is scattered into `name`: they add it, subtract it, or set it."""
-        maker = self._makers[var]
+        maker = self.makers[var]
         values = maker.inputs[0]
         if maker.operation is indexing.scatter and each_cell_once(maker.parameters[1]):
-            return [f"{Code(name)[self._parameter(maker.parameters[1], True)]} {sign}= {self.expr(values)}"]
+            return [f"{Code(name)[self._parameter(maker.parameters[1], True)]} {sign}= {self._short(values)}"]
         whole = self._whole(values)
         whole = -whole if sign == "-" else whole
         if maker.operation is indexing.scatter:
@@ -165,17 +169,17 @@ class Writer:
         of_number = operation is elementwise.mul and not isinstance(number, Var) and number
         if of_number and 1 / of_number == round(1 / of_number):
             operation, x = elementwise.div, round(1 / of_number)
-        return f"{name} {operation.operator}= {self.expr(x)}"
+        return f"{name} {operation.operator}= {self._short(x)}"
 
     def _scattered(self, x: Any) -> bool:
         """Return whether a variable is scattered values without a name."""
-        maker = self._makers.get(x)
-        return maker is not None and maker.operation in _SCATTERING and not x.name and x not in self._helpers
+        maker = self.makers.get(x)
+        return maker is not None and maker.operation in _SCATTERING and not x.name and x not in self.helpers
 
     def _shares_memory(self, x: Any) -> bool:
         """Return whether the expression of a variable shows the memory of something that has a name, or
         repeats its own."""
-        maker = self._makers.get(x)
+        maker = self.makers.get(x)
         if maker is None or maker.operation is shape.expand:
             return True
         source = maker.inputs[0]
@@ -187,8 +191,8 @@ class Writer:
 
     def _in_steps(self, x: Var) -> bool:
         """Return whether a variable is computed in several statements, and not in an expression."""
-        maker = self._makers.get(x)
-        if maker is None or x.name or x in self._helpers:
+        maker = self.makers.get(x)
+        if maker is None or x.name or x in self.helpers:
             return False
         operation, inputs = maker.operation, maker.inputs
         return (
@@ -203,23 +207,30 @@ class Writer:
         """Return a variable, or a number, as it stands in an expression."""
         if not isinstance(x, Var):
             return self.sizes.code(x)
-        name = x.name or self._helpers.get(x, "")
-        if name and x in self._helpers and x not in self._ready:
+        name = x.name or self.helpers.get(x, "")
+        if name and x in self.helpers and x not in self._ready:
             self._ready.add(x)
             self._pending.append(Statement(self._steps(x, name)))
         if name and not x.constant:
             return Code(name, shape=x.shape)
         if x.constant:
             return self.sizes.code(x.number, x.dtype.type)
-        if x not in self._makers:
+        if x not in self.makers:
             assert is_range(x), "an input without a name"
             return Code(f"{self.language.prefix}.arange({self.sizes.code(len(x.value))})", shape=x.shape)
-        return self._expression(self._makers[x])
+        return self._expression(self.makers[x])
+
+    def _short(self, x: Any) -> Code:
+        """Return the same as `expr`, for a rule that applies it to floating point numbers: a whole number
+        needs no point there."""
+        number = x.number if isinstance(x, Var) and x.constant else x
+        whole = isinstance(number, float) and number.is_integer()
+        return self.sizes.code(int(number)) if whole else self.expr(x)
 
     def _expression(self, maker: Instruction) -> Code:
         """Return the expression that computes an instruction's output."""
         operation = maker.operation
-        if operation is indexing.gather and (which := extreme(maker, self._makers)):
+        if operation is indexing.gather and (which := extreme(maker, self.makers)):
             x = self.expr(maker.inputs[0])
             value: Code = self.language.extreme(which.standard, x, maker.parameters[0])
             return value
@@ -230,35 +241,10 @@ class Writer:
         name, like = self._like
         if name and like and values.get("shape") == like:
             values["shape"] = Code(f"{name}.shape")
-        if operation is shape.permute and (unpermuted := self._unpermuted(maker)):
-            return unpermuted
-        if operation is elementwise.mul and (below := self._below(maker.inputs[1])) is not None:
-            return self._expression(
-                replace(maker, operation=elementwise.div, inputs=(maker.inputs[0], below))
-            )
         operands = self._operands(maker)
-        if operation is elementwise.mul and _negates(maker):
-            return -code(operands[1])
         written = self.language.expression(maker, operands, tuple(values.values()))
         written.shape = maker.output.shape
         return written
-
-    def _below(self, x: Any) -> Any:
-        """Return x, where a variable is computed as 1 / x and has no name; else None."""
-        maker = None if isinstance(x, Var) and (x.name or x in self._helpers) else self._makers.get(x)
-        one_over = maker is not None and maker.operation is elementwise.div and maker.inputs[0] == 1
-        return maker.inputs[1] if maker is not None and one_over else None
-
-    def _unpermuted(self, maker: Instruction) -> Code | None:
-        """Return the variable that was permuted before, where this instruction permutes it back; else
-        None."""
-        (x,), (axes,) = maker.inputs, maker.parameters
-        before = self._makers.get(cast(Var, x))
-        if cast(Var, x).name or before is None or before.operation is not shape.permute:
-            return None
-        (first,) = before.parameters
-        back = tuple(first[i] for i in axes) == tuple(range(len(axes)))
-        return self.expr(before.inputs[0]) if back else None
 
     def _operands(self, maker: Instruction) -> list[Any]:
         """Return the inputs as code. One that was only repeated to meet the others is left for them to
@@ -266,7 +252,7 @@ class Writer:
         reaches, but not from here, is detached."""
         operation = maker.operation
         codes = self._meeting(maker) if operation.broadcasts else [self._whole(x) for x in maker.inputs]
-        for i, x in enumerate(maker.inputs) if maker in self._forward and operation.sources else ():
+        for i, x in enumerate(maker.inputs) if maker.answers is None and operation.sources else ():
             if not maker.flows[i] and x in self._reached:
                 codes[i] = self.language.detached(codes[i])
         return codes
@@ -286,7 +272,9 @@ class Writer:
             for before in self._before_repeated(used[i]):
                 if together([*used[:i], before, *used[i + 1 :]]) == maker.output.shape:
                     used[i] = before
-        codes = [self.expr(x) for x in used]
+        floats = any(isinstance(x, Var) and not x.constant and x.dtype.kind == "f" for x in used)
+        short = floats and maker.answers is not None and operation.operator
+        codes = [self._short(x) if short else self.expr(x) for x in used]
         if together(used) != maker.output.shape:
             codes = [self._whole(x) for x in used]
         variables = [x for x in used if isinstance(x, Var) and not x.constant]
@@ -299,8 +287,8 @@ class Writer:
     def _before_repeated(self, x: Any) -> Iterator[Any]:
         """Yield the values from which a variable was repeated, one behind the other, as long as these have no
         name."""
-        while not (isinstance(x, Var) and (x.name or x in self._helpers)):
-            maker = self._makers.get(x)
+        while not (isinstance(x, Var) and (x.name or x in self.helpers)):
+            maker = self.makers.get(x)
             if maker is None or not repeats(maker):
                 return
             x = maker.inputs[0]
@@ -313,7 +301,8 @@ class Writer:
     def _full(self, x: Var, number: Number) -> Code:
         """Return the code of an array in which every element is this number."""
         name, shape = self._like
-        array = self.language.full(name if shape == x.shape else "", x.shape, self._dtype(x.dtype), number)
+        value = number if number in (0, 1) else self.sizes.code(number, x.dtype.type)
+        array = self.language.full(name if shape == x.shape else "", x.shape, self._dtype(x.dtype), value)
         array.shape = x.shape
         return array
 
@@ -326,7 +315,7 @@ class Writer:
             return self._dtype(x)
         if isinstance(x, Operation) or not isinstance(x, Var):
             return self.language.number(x) if isinstance(x, float) and not np.isfinite(x) else x
-        if key and not x.name and x not in self._makers:
+        if key and not x.name and x not in self.makers:
             rows = "range" if self.language.own("range") == "range" else f"{self.language.prefix}.arange"
             return Code(f"{rows}({self.sizes.code(len(x.value))})", shape=x.shape)
         return self.expr(x)
@@ -339,19 +328,19 @@ class Writer:
 
     # -- lowering and helpers --------------------------------------------------------------------------------
 
-    def _lowered(self, instruction: Instruction) -> list[Instruction]:
-        """Return the instruction as simpler ones, where the language has no function for it."""
-        if instruction.operation in STEPWISE:
-            return [instruction]
-        codes = [Code("x", shape=x.shape) if isinstance(x, Var) else x for x in instruction.inputs]
-        if self.language.written(instruction, codes, instruction.parameters) is not None:
-            return [instruction]
-        simpler = lower(instruction)
-        return (
-            simpler
-            if simpler == [instruction]
-            else [part for instruction_part in simpler for part in self._lowered(instruction_part)]
-        )
+    def _presented(self, steps: Sequence[Instruction], fixed: Container[Var]) -> list[Instruction]:
+        """Return the instructions of both passes as they are written: in the operations that the language
+        has, as a person would write them, and nothing twice. fixed: the values of the forward pass."""
+        shares = [share for line in self.backward.lines for share in line.shares]
+        ends = [line.var for line in self.lines] + [share.contribution for share in shares]
+        kept = {*ends, *(var for step in steps for var in (step.output, *step.reads()) if var.name)}
+        steps = readable(lowered(steps, self._known), kept, fixed)
+        return needed(without_repetitions(steps, kept, fixed), [*ends, *(share.total for share in shares)])
+
+    def _known(self, step: Instruction) -> bool:
+        """Return whether the language has a function for the instruction."""
+        codes = [Code("x", shape=x.shape) if isinstance(x, Var) else x for x in step.inputs]
+        return step.operation in STEPWISE or self.language.written(step, codes, step.parameters) is not None
 
     def _name_helpers(self, written: list[Instruction], taken: set[str]) -> dict[Var, str]:
         """Return new names for the values that are needed more than once, or can't stand in an expression,
@@ -360,7 +349,7 @@ class Writer:
         at_top: set[Var] = set()
 
         def top(x: Any) -> None:
-            maker = self._makers.get(x)
+            maker = self.makers.get(x)
             if maker is None:
                 return
             at_top.add(x)
@@ -377,7 +366,7 @@ class Writer:
                     top(share.contribution)
                 elif self._scattered(share.contribution):
                     at_top.add(share.contribution)
-        helpers: dict[Var, str] = {}
+        stems: dict[Var, str] = {}
         heavy: dict[Var, int] = {}
         for instruction in written:
             var = instruction.output
@@ -385,14 +374,12 @@ class Writer:
             stepwise = instruction.operation in STEPWISE
             if var.name or var.constant or var in [line.var for line in self.lines]:
                 continue
-            if (uses[var] > 1 and (heavy[var] > LIGHT or stepwise)) or (stepwise and var not in at_top):
-                helpers[var] = unused(instruction.operation.name, taken)
+            named = var.hint and var.dtype.kind == "f"
+            if (uses[var] > 1 and (heavy[var] > LIGHT or stepwise or named)) or (
+                stepwise and var not in at_top
+            ):
+                stems[var] = var.hint or instruction.operation.name
                 heavy[var] = 0
-        return helpers
-
-
-def _negates(maker: Instruction) -> bool:
-    """Return whether a product is that of -1 and something of its shape."""
-    minus, x = maker.inputs
-    number = minus.number if isinstance(minus, Var) and minus.constant else minus
-    return number == -1 and isinstance(x, Var) and x.shape == maker.output.shape
+        often = Counter(stems.values())
+        alone = {var for var, stem in stems.items() if var.hint and often[stem] == 1 and stem not in taken}
+        return {var: stem if var in alone else unused(stem, taken) for var, stem in stems.items()}

@@ -21,6 +21,7 @@ class Math:
         self.level = level
         self.shape = shape
         self.shown = shape
+        self.over: tuple[Math, Math] | None = None  # of a fraction, what is above and below
 
     @property
     def ndim(self) -> int:
@@ -37,16 +38,34 @@ class Math:
         __sub__: Any
         __rsub__: Any
 
+    def like(self, *parts: Math) -> Math:
+        """Return this piece with the shape that its parts have together."""
+        self.shape = np.broadcast_shapes(*(part.shape for part in parts))
+        return self
+
+    @property
+    def negative(self) -> bool:
+        """Return whether the piece begins with a minus sign that is that of the whole."""
+        return self.level in (SIGN, PREFIX) and self.latex.startswith("- ")
+
     def __neg__(self) -> Math:
+        if self.negative:
+            level = PRODUCT if self.level == SIGN else PREFIX
+            return Math(self.latex[2:], self.mathml.replace(mo("-"), "", 1), level).like(self)
         if self.level == PREFIX:
-            return row(op("-"), self, level=PREFIX)
-        return row(op("-"), self.at(PRODUCT), level=SIGN)
+            return row(op("-"), self, level=PREFIX).like(self)
+        return row(op("-"), self.at(PRODUCT), level=SIGN).like(self)
 
     def __truediv__(self, other: Any) -> Math:
-        return frac(self, math(other))
+        if self.negative:
+            return -(-self / other)
+        if self.over is not None:
+            above, below = self.over
+            return above / (below * other)
+        return frac(self, math(other)).like(self, math(other))
 
     def __rtruediv__(self, other: Any) -> Math:
-        return frac(math(other), self)
+        return frac(math(other), self).like(self, math(other))
 
     def __mul__(self, other: Any) -> Math:
         other = math(other)
@@ -58,18 +77,19 @@ class Math:
             return -other
         dot = op(r"\odot", "⊙") if self.shape and other.shape else op(r"\cdot", "⋅")
         if other.level == PREFIX:
-            return row(self.at(SIGN), dot, other, level=PREFIX)
-        return row(self.at(SIGN), dot, other.at(PRODUCT), level=PRODUCT if self.level != SIGN else SIGN)
+            return row(self.at(SIGN), dot, other, level=PREFIX).like(self, other)
+        level = PRODUCT if self.level != SIGN else SIGN
+        return row(self.at(SIGN), dot, other.at(PRODUCT), level=level).like(self, other)
 
     __rmul__ = __mul__
 
     def __matmul__(self, other: Any) -> Math:
         return row(
-            self.at(PRODUCT), Math(r"\,", '<mspace width="0.17em"/>'), math(other).at(PRODUCT), level=PRODUCT
+            self.at(PRODUCT), Math(r"\,", '<mspace width="0.17em"/>'), math(other).at(POWER), level=PRODUCT
         )
 
     def __pow__(self, other: Any) -> Math:
-        return sup(self, exponent(other))
+        return sup(self, exponent(other)).like(self)
 
     def __rpow__(self, other: Any) -> Math:
         return sup(math(other), self)
@@ -87,12 +107,16 @@ class Math:
         return sub(self.at(ATOM), key_of(key if isinstance(key, tuple) else (key,)))
 
 
+_OPPOSITE = {"+": ("-", "−"), "-": ("+", "+")}
+"""What a sign becomes before something negative."""
+
+
 def _infix(symbol: str, sign: str, level: int, swapped: bool = False) -> Any:
     def write(a: Any, b: Any) -> Math:
         a, b = (math(b), math(a)) if swapped else (math(a), math(b))
-        if b.level == SIGN and symbol == "+" and b.latex.startswith("-"):
-            return Math(f"{a.latex} {b.latex}", a.mathml + b.mathml, SUM)
-        return row(a.at(level), op(symbol, sign), b.at(level + 1), level=level)
+        if symbol in _OPPOSITE and b.negative:
+            return row(a.at(level), op(*_OPPOSITE[symbol]), (-b).at(level + 1), level=level).like(a, b)
+        return row(a.at(level), op(symbol, sign), b.at(level + 1), level=level).like(a, b)
 
     return write
 
@@ -130,7 +154,9 @@ def row(*parts: Math, level: int = ATOM) -> Math:
 
 def frac(a: Math, b: Math) -> Math:
     """Return a fraction."""
-    return Math(rf"\frac{{{a.latex}}}{{{b.latex}}}", f"<mfrac>{_one(a)}{_one(b)}</mfrac>", POWER)
+    fraction = Math(rf"\frac{{{a.latex}}}{{{b.latex}}}", f"<mfrac>{_one(a)}{_one(b)}</mfrac>", POWER)
+    fraction.over = a, b
+    return fraction
 
 
 def sup(a: Math, b: Math) -> Math:
@@ -206,6 +232,7 @@ def math(x: Any) -> Math:
         fraction = frac(math(1), math(abs(round(1 / x))))
         return -fraction if x < 0 else fraction
     text = f"{abs(x):.6g}"
+    x = 0 if text == "0" else x  # there is no -0 to a reader
     digits, _, power = text.partition("e")
     number = Math(digits, f"<mn>{digits}</mn>")
     if power:

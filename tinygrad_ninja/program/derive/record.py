@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import keyword
-import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from threading import get_ident
 from typing import Any
@@ -17,10 +15,11 @@ from ...engine.node import Node, ancestors
 from ...engine.own_function import refuse_functions
 from ...engine.reads import recent_reads
 from ...engine.tensor import Tensor
-from ...nn import Module
-from ...ops import TABLE, Operation, elementwise, indexing, reduction, shape
+from ...ops import TABLE, Operation, indexing, reduction, shape
 from ..instructions import Array, Instruction, Program, Var, substitute
+from ..passes import with_divisions, without_whole_views
 from ..trace import ReadOutError, Tape, Traced, plain, source
+from .reader_names import given_names, module_names
 
 RESERVED = {"np", "torch"}
 """The names of the libraries in the printed scripts."""
@@ -73,7 +72,7 @@ def record(loss: Tensor, names: Any) -> Forward:
     final = reading.variables[loss.edge]
     program = Program(list(reading.instructions.values()), [final]).needed()
     numbers = reading.give_names(names, program)
-    program = _with_divisions(_without_whole_views(program))
+    program = with_divisions(without_whole_views(program))
     recomputed = program.run({})
     if _take_as_inputs(program, recomputed):
         program = program.needed()
@@ -124,49 +123,6 @@ def _take_as_inputs(program: Program, recomputed: dict[Var, Array]) -> bool:
             for x, flow in zip(instruction.inputs, flows, strict=True)
         )
     return before != [instruction.inputs for instruction in program.instructions]
-
-
-def _without_whole_views(program: Program) -> Program:
-    """Return the program without unnamed views that show the whole of their input as it is."""
-    shown: dict[Var, Any] = {}
-    kept = []
-    for instruction in program.instructions:
-        instruction.inputs = tuple(shown.get(x, x) if isinstance(x, Var) else x for x in instruction.inputs)
-        instruction.parameters = substitute(
-            instruction.parameters, lambda x: shown.get(x, x) if isinstance(x, Var) else x
-        )
-        x, out = next(iter(instruction.inputs), None), instruction.output
-        dispensable = instruction.operation.view and not out.name and out not in program.outputs
-        moves = instruction.operation is shape.permute
-        if dispensable and not moves and isinstance(x, Var) and x.shape == out.shape:
-            shown[out] = x
-        else:
-            kept.append(instruction)
-    return Program(kept, program.outputs)
-
-
-def _with_divisions(program: Program) -> Program:
-    """Return the program with a number over a value written as a division, where it was recorded as the
-    reciprocal of the value times the number, unless the reciprocal has a name of its own."""
-    makers = {instruction.output: instruction for instruction in program.instructions}
-    for instruction in program.instructions:
-        before = makers.get(instruction.inputs[0]) if instruction.operation is elementwise.mul else None  # type: ignore[arg-type]
-        number = instruction.inputs[-1]
-        if before is None or before.operation is not elementwise.reciprocal or before.output.name:
-            continue
-        if number == 1:
-            instruction.operation, instruction.inputs, instruction.flows = (
-                before.operation,
-                before.inputs,
-                before.flows,
-            )
-        elif not isinstance(number, Var):
-            instruction.operation, instruction.inputs, instruction.flows = (
-                elementwise.div,
-                (number, *before.inputs),
-                (False, True),
-            )
-    return program.needed()
 
 
 def _name_inputs(program: Program, leaves: list[Var], taken: set[str]) -> None:
@@ -287,26 +243,23 @@ class _Reading:
         variables = {*program.inputs, *(instruction.output for instruction in program.instructions)}
         numbers: dict[str, int] = {}
         given: dict[str, Var] = {}
-        for name, value in _pairs(names):
+        pairs = list(given_names(names))
+        for name, value in (*pairs, *module_names(pairs, list(self.variables))):
             if isinstance(value, int) and not isinstance(value, bool):
                 numbers[name] = value
                 continue
+            node = value if isinstance(value, Node) else value.edge if isinstance(value, Tensor) else None
             array = value.array if isinstance(value, Tensor) else value
-            node = value.edge if isinstance(value, Tensor) else None
             var = self.variables.get(node) if node is not None else self._variable(array)
             if not isinstance(var, Var):
                 continue
             if var not in variables and node is None:  # it may have been reshaped or moved, and back
-                var = next(
-                    (
-                        candidate
-                        for candidate in program.inputs
-                        if not candidate.name and _equal(candidate, var)
-                    ),
-                    var,
-                )
+                same = (x for x in program.inputs if not x.name and _equal(x, var))
+                var = next(same, var)
             if var not in variables:
                 continue
+            if isinstance(value, Node) and (name in given or var.name):
+                continue  # a second call of a Module, or one whose result has a name
             if given.setdefault(name, var) is not var:
                 raise ValueError(
                     f"the name {name} is given to two tensors, of shape {given[name].shape} and {var.shape}: "
@@ -326,15 +279,3 @@ def _equal(a: Var, b: Var) -> bool:
 def _array(x: Any) -> Any:
     """Return the array of a Tensor, which may hold a Python float."""
     return np.asarray(x) if isinstance(x, float) else x
-
-
-def _pairs(names: Any) -> Iterator[tuple[str, Any]]:
-    """Yield names and values. The parameters of a module go by their own names, with underscores for dots;
-    names that begin with an underscore (IPython keeps results under such) come last."""
-    pairs = list(names.items() if isinstance(names, Mapping) else names)
-    for name, value in sorted(pairs, key=lambda pair: str(pair[0]).startswith("_")):
-        if isinstance(value, Module):
-            for inner, tensor in (*value.named_parameters(), *value.named_buffers()):
-                yield re.sub(r"\W", "_", inner if inner[:1].isalpha() else f"{name}_{inner}"), tensor
-        else:
-            yield name, value

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
-from string import Template
-from typing import Any
-
-import numpy as np
 
 from ..comments import python_comment
-from ..expressions import call
 from ..instructions import Var
 from ..languages import BUILTINS, LANGUAGES, Language
 from .backward_lines import Backward, Line
+from .inputs import Inputs, inputs
 from .listing import Writer
 from .record import Forward
 from .slopes import check
 from .statements import written
 
-WRITTEN_OUT = {"f": 20}
-"""The most floats, and OTHERS the most of all else, that are written as numbers; more are packed."""
-OTHERS = 200
-
-_UNPACK = Template('''
-
-def ${unpack}(text, dtype, *shape):
-    """An array from the bytes of its memory, which are written in base 85."""
-    return $array
-
-''')
-
-_ARRAY = {
-    "torch": "torch.frombuffer($bytearray($base64.b85decode(text)), dtype=dtype).reshape(shape)",
-    "numpy": "np.frombuffer($base64.b85decode(text), dtype).reshape(shape)",
-}
+MARK = "Written by ninja derive."
+"""What each file says of itself, so that it may be replaced by another derivation, and nothing else may."""
 
 
 def language(target: str) -> Language:
@@ -89,65 +70,45 @@ class Script:
 
 
 def script(
-    forward: Forward, lines: list[Line], backward: Backward, chains: dict[Var, str], target: str
+    forward: Forward,
+    lines: list[Line],
+    backward: Backward,
+    chains: dict[Var, str],
+    target: str,
+    seed: int | None = None,
 ) -> Script:
-    """Return the script in torch or numpy. It needs only that library, and holds the inputs' numbers."""
+    """Return the script in torch or numpy. It needs only that library, and holds the inputs' numbers.
+
+    seed: that of the Generator from which the inputs were drawn, if they were.
+    """
     writer = Writer(language(target), lines, backward, forward.numbers)
     there = forward_lines(writer)
     back = backward_lines(writer, there, chains)
-    inputs = [var for var in forward.program.inputs if var.name]
     checked, used = check(forward, writer)
     there_text = "\n".join(text for code_lines in there.values() for text in code_lines)
     own = writer.language.own
-    literals = [f"{var.name} = {_literal(var, writer.language)}" for var in inputs]
+    given = inputs([var for var in forward.program.inputs if var.name], writer.language, seed)
     numbers = [f"{name} = {n}" for name, n in {**writer.sizes.used, **used}.items()]
     return Script(
         f"The gradient of every value on the way to a loss of {forward.loss.value.item():.4f}, and a check "
-        f"of each by small steps.",
-        _head(target, writer.language, numbers + literals, there_text + checked),
+        f"of each by small steps. {MARK}",
+        _head(writer.language, given, numbers, there_text + checked),
         there_text + f'\n{own("print")}(f"loss {{{forward.loss.name}.item():.4f}}")',
         "\n".join(back),
         checked,
     )
 
 
-def _head(target: str, language: Language, inputs: list[str], code: str) -> str:
+def _head(language: Language, given: Inputs, numbers: list[str], code: str) -> str:
     """Return the imports that the code needs, other names for what the variables hide, and the inputs."""
     own = language.own
-    packed = any(f"= {own('unpack')}(" in line for line in inputs)
-    names = {name: own(name) for name in ("unpack", "bytearray", "base64")}
-    array = Template(_ARRAY[target]).substitute(names)
-    unpack = _UNPACK.substitute(names, array=array) if packed else ""
 
     def imported(name: str) -> str:
         return f"import {name}" if own(name) == name else f"import {name} as {own(name)}"
 
-    standard = [imported(name) for name in ("base64", "math") if f"{own(name)}." in unpack + code]
-    library = {"torch": "import torch", "numpy": "import numpy as np"}[target]
+    standard = [imported(name) for name in ("base64", "math") if f"{own(name)}." in given.helpers + code]
+    library = {"torch": "import torch", "numpy": "import numpy as np"}[language.target]
     imports = "\n".join([*standard, *([""] if standard else []), library])
     renamed = [f"{own(name)} = {name}" for name in BUILTINS if own(name) != name]
     apart = ["\n# Python's own, whose names are values here.", *renamed, ""] if renamed else []
-    return "\n".join([imports, *apart, unpack, "# The inputs.", *inputs])
-
-
-def _literal(var: Var, language: Language) -> str:
-    """Return the expression of an input: its numbers written out, or packed."""
-    value = np.array(var.value, order="C")
-    dtype = language.dtype(value.dtype)
-    if value.size <= WRITTEN_OUT.get(value.dtype.kind, OTHERS) and np.isfinite(value).all():
-        literal = str(call(f"{language.prefix}.{language.from_list}", _Listed(value), dtype=dtype))
-        return f"{literal}.reshape({value.shape})" if not value.size else literal
-    packed = base64.b85encode(value.tobytes()).decode()
-    return f'{language.own("unpack")}("{packed}", {dtype}, {", ".join(map(str, value.shape))})'
-
-
-class _Listed:
-    """An array as nested lists of its numbers, each as short as its dtype allows."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __repr__(self) -> str:
-        if self.value.ndim:
-            return f"[{', '.join(repr(_Listed(np.asarray(row))) for row in self.value)}]"
-        return str(self.value[()])
+    return "\n".join([imports, *apart, given.helpers, "# The inputs.", *numbers, *given.lines])

@@ -30,12 +30,7 @@ def simplify(forward: Forward) -> tuple[Backward, Backward, dict[Var, str]]:
 
     Each gradient is computed in both ways, in double precision. Raise RuntimeError where they differ.
     """
-    algebra = Algebra(reached(forward.program.instructions, forward.leaves))
-    for var in forward.program.inputs:
-        algebra.term(var)
-    for step in forward.program.instructions:
-        algebra.take(step)
-    chains = recognised(forward.program, algebra)
+    algebra, chains = known_chains(forward)
     shorter = _shorter(forward, chains)
     used = {instruction.output for instruction in shorter.program.instructions}
     short = backward(shorter)  # this gives the names
@@ -44,6 +39,16 @@ def simplify(forward: Forward) -> tuple[Backward, Backward, dict[Var, str]]:
     _check(forward, expanded, short)
     sentences = {end: _sentence(end, *chain) for end, chain in chains.items() if end in used}
     return expanded, short, sentences
+
+
+def known_chains(forward: Forward) -> tuple[Algebra, Found]:
+    """Return the terms of a forward pass, and the chains that are recognised in it."""
+    algebra = Algebra(reached(forward.program.instructions, forward.leaves))
+    for var in forward.program.inputs:
+        algebra.term(var)
+    for step in forward.program.instructions:
+        algebra.take(step)
+    return algebra, recognised(forward.program, algebra)
 
 
 def recognised(program: Program, algebra: Algebra) -> Found:

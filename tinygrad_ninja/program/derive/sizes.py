@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from ..expressions import SUM, Code, code
 from ..instructions import Instruction, Number
-from ..languages import Language
 from .record import RESERVED
 
 
@@ -31,39 +29,40 @@ def usable(numbers: dict[str, int], instructions: Sequence[Instruction]) -> dict
 
 
 class Sizes:
-    """Writes numbers. names: the reader's names of whole numbers; those that were needed are afterwards in
-    `used`."""
+    """Writes numbers. names: the reader's names of whole numbers; number, named: functions that return the
+    piece of code, or of a formula, for a number and for a name. The names that were needed are in `used`
+    afterwards.
+    """
 
-    def __init__(self, language: Language, names: dict[int, str]) -> None:
-        self._language = language
-        self._names = names
+    def __init__(
+        self, names: dict[int, str], number: Callable[[Any], Any], named: Callable[[str], Any]
+    ) -> None:
+        self.names = names
+        self._number = number
+        self._name = named
         self.used: dict[str, int] = {}
 
-    def code(self, x: Number, dtype: Any = np.float64) -> Code:
+    def code(self, x: Number, dtype: Any = np.float64) -> Any:
         """Return a number in the reader's terms: 32 as n, 31 as n - 1, 0.03125 as 1 / n, 1/31 as 1 / (n -
         1)."""
-        if isinstance(x, int) and x in self._names:
+        if isinstance(x, int) and x in self.names:
             return self._named(x)
-        if isinstance(x, int) and x + 1 in self._names:
-            return self._less_one(x + 1)
+        if isinstance(x, int) and x + 1 in self.names:
+            return self._named(x + 1) - 1
         if isinstance(x, float) and len(str(dtype(x))) > 5 and not x.is_integer():
-            for n in self._names:
+            for n in self.names:
                 for over, under in ((1, n), (1, n - 1), (n, n - 1), (2, n), (2, n - 1)):
                     if abs(x) == dtype(over / under):
-                        top = self._named(n) if over == n else code(over)
-                        below = self._named(n) if under == n else self._less_one(n)
+                        top = self._named(n) if over == n else self._number(over)
+                        below = self._named(n) if under == n else self._named(n) - 1
                         return (top if x > 0 else -top) / below
             ratio = Fraction(x).limit_denominator(1000)
             if x == dtype(ratio.numerator / ratio.denominator) and len(str(dtype(x))) > 6:
-                return code(ratio.numerator) / ratio.denominator
+                return self._number(ratio.numerator) / ratio.denominator
         # As short as its dtype allows.
-        return self._language.number(float(str(dtype(x))) if isinstance(x, float) else x)
+        return self._number(float(str(dtype(x))) if isinstance(x, float) else x)
 
-    def _named(self, n: int) -> Code:
+    def _named(self, n: int) -> Any:
         """Return a number by its name."""
-        self.used[self._names[n]] = n
-        return Code(self._names[n])
-
-    def _less_one(self, n: int) -> Code:
-        """Return a number that is one less than a named one."""
-        return Code(f"{self._named(n)} - 1", SUM)
+        self.used[self.names[n]] = n
+        return self._name(self.names[n])

@@ -1,0 +1,360 @@
+"""Formulas with indices: what each element of a value is computed from.
+
+The instructions are those of the formulas without indices. A dimension of size 1 has no index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ...ops import Category, Operation, composed, elementwise, indexing, linalg, losses, reduction, shape
+from ...ops.reduction import size
+from ..instructions import Instruction, Var, extreme
+from ..trace import XP, Tape
+from .formula import ARITHMETIC, Formula, composed_formula, finished
+from .mathematics import ATOM, PREFIX, Math, frac, math, mo, name, op, row, sub, sup
+from .record import is_range
+from .sizes import Sizes
+
+LETTERS = "ijklmpqrst"
+
+
+class NoIndexFormError(Exception):
+    """An operation of the expression has no form with indices here."""
+
+
+Index = tuple[Any, ...]
+"""For each dimension a piece of mathematics, or None where its size is 1."""
+
+
+class Indexed:
+    """Writes elements of values. makers: the instructions that may be written out; names: further names of
+    values; sizes: what writes the numbers."""
+
+    def __init__(self, makers: Mapping[Var, Instruction], names: Mapping[Var, str], sizes: Sizes) -> None:
+        self._makers = dict(makers)
+        self._names = names
+        self._sizes = sizes
+        used = {var.name for var in makers if var.name} | set(names.values())
+        self._free = [letter for letter in LETTERS if letter not in used]
+        self._letters: Iterator[str] = iter(())
+        self._joined: dict[str, list[tuple[Any, int]]] = {}  # what an index of joined dimensions is made of
+
+    def index(self, var: Var, first: int = 0) -> Index:
+        """Return the indices of any element of a value. first: the number of the first letter to use."""
+        letters = iter(self._free[first:])
+        return tuple(self._letter(letters) if n != 1 else None for n in var.shape)
+
+    def equation(self, called: str, parts: Sequence[Var], index: Index, number: int = 0) -> Formula:
+        """Return "called = …" with the element of the parts at the index, added up. number: that of the
+        share of which it is, if there are several. Raise NoIndexFormError where there is none."""
+        used = {i.latex for i in index if i is not None}
+        self._letters = iter([letter for letter in self._free if letter not in used])
+        total, *more = [self.element(part, index, True) for part in parts]
+        for term in more:
+            total = total + term
+        left = self.named(called, index)
+        return finished(row(sup(left, math(number).at(ATOM + 1)) if number else left, op("="), total))
+
+    def named(self, called: str, index: Index) -> Math:
+        """Return a name with its indices."""
+        return _below(name(called), [i for i in index if i is not None])
+
+    @staticmethod
+    def _letter(letters: Iterator[str]) -> Math:
+        letter = next(letters, "")
+        if not letter:
+            raise NoIndexFormError("there are no letters left")
+        return name(letter)
+
+    def element(self, x: Any, index: Index, top: bool = False) -> Math:
+        """Return the element of a variable at an index, or a number."""
+        if not isinstance(x, Var):
+            return self._sizes.code(x) if isinstance(x, int | float) else math(x)
+        if x.constant:
+            piece: Math = self._sizes.code(x.number, x.dtype.type)
+            return piece
+        index = aligned(index, x)
+        called = x.name or self._names.get(x, "")
+        step = self._makers.get(x)
+        if is_range(x) and not called:
+            return index[0] if index[0] is not None else math(0)
+        if step is None or (called and not top):
+            if not called:
+                raise NoIndexFormError("a value without a name")
+            return self.named(called, index)
+        return self._applied(step, index)
+
+    def _applied(self, step: Instruction, index: Index) -> Math:
+        """Return the element of what an instruction computes."""
+        operation = step.operation
+        write = _WAYS.get(operation)
+        if write is not None:
+            return write(self, step, index)
+        if operation in _DEFINITIONS:
+            return self._applied(self._defined(step), index)
+        if operation.formula is not None and operation.category is Category.REDUCTION:
+            return self._reduced(step, index)
+        each = operation.broadcasts or operation.category is Category.ELEMENTWISE
+        if not each or operation.named:
+            raise NoIndexFormError(operation.name)
+        plain = operation.operator not in ARITHMETIC  # an exponent is written in its own way
+        operands: list[Any] = [
+            x if plain and not isinstance(x, Var) else self.element(x, index) for x in step.inputs
+        ]
+        if operation is elementwise.mul and "1" in (factors := [x.latex for x in operands]):
+            factor: Math = operands[1 - factors.index("1")]
+            return factor
+        parameters = [self.element(x, index) if isinstance(x, Var) else x for x in step.parameters]
+        return composed_formula(operation, operands, parameters)
+
+    def _defined(self, step: Instruction) -> Instruction:
+        """Return the last of the instructions by which an operation is defined; those before it may be
+        written out."""
+        tape = Tape()
+        arrays = [tape.operand(x) for x in step.inputs]
+        _DEFINITIONS[step.operation](XP, *arrays, *(tape.operand(x) for x in step.parameters))
+        for part in tape.instructions:
+            self._makers[part.output] = part
+        return tape.instructions[-1]
+
+    def number(self, x: Any) -> Math:
+        """Return a number."""
+        written: Math = self._sizes.code(x)
+        return written
+
+    def _new(self, n: int) -> Math | None:
+        return self._letter(self._letters) if n != 1 else None
+
+    # -- operations that read other places -----------------------------------------------------------------
+
+    def _reduced(self, step: Instruction, index: Index) -> Math:
+        """Return a sum, or the like, with the indices that it goes over below its sign."""
+        (x,), (axis, keepdims) = step.inputs, step.parameters
+        assert isinstance(x, Var)
+        assert step.operation.formula is not None
+        n = len(x.shape)
+        axes = range(n) if axis is None else [i % n for i in axis]
+        rest = iter([i for d, i in enumerate(index) if d not in axes] if keepdims else index)
+        whole = tuple(self._new(x.shape[d]) if d in axes else next(rest) for d in range(n))
+        over = [i for d in axes if (i := whole[d]) is not None]
+        return _over(step.operation.formula, over, self.element(x, whole))
+
+    def _mean(self, step: Instruction, index: Index) -> Math:
+        (x,), (axis, _) = step.inputs, step.parameters
+        total = Instruction(reduction.sum, step.inputs, step.parameters, step.output)
+        assert isinstance(x, Var)
+        return frac(math(1), self._sizes.code(size(x, axis))) * self._reduced(total, index)
+
+    def _matmul(self, step: Instruction, index: Index) -> Math:
+        a, b = step.inputs
+        assert isinstance(a, Var)
+        assert isinstance(b, Var)
+        if len(a.shape) < 2 or len(b.shape) < 2:
+            raise NoIndexFormError("a product with a vector")
+        inner = self._new(a.shape[-1])
+        left = self.element(a, (*_batch(index, a), index[-2], inner))
+        right = self.element(b, (*_batch(index, b), inner, index[-1]))
+        return _over((r"\sum", "∑"), [inner] if inner is not None else [], left * right)
+
+    def _permuted(self, step: Instruction, index: Index) -> Math:
+        (axes,) = step.parameters
+        before: list[Any] = [None] * len(axes)
+        for place, axis in enumerate(axes):
+            before[axis] = index[place]
+        return self.element(step.inputs[0], tuple(before))
+
+    def _first(self, step: Instruction, index: Index) -> Math:
+        return self.element(step.inputs[0], index)
+
+    def _reshaped(self, step: Instruction, index: Index) -> Math:
+        """Return an element of the same numbers in another shape: dimensions are joined, or divided."""
+        (x,) = step.inputs
+        assert isinstance(x, Var)
+        before: list[Any] = []
+        for old, new in _groups(x.shape, step.output.shape):
+            given = [(index[d], step.output.shape[d]) for d in new if step.output.shape[d] != 1]
+            wanted = [x.shape[d] for d in old]
+            large = [n for n in wanted if n != 1]
+            if len(given) == 1 and len(large) == 1:
+                places = [given[0][0]]
+            elif len(large) == 1:
+                place, _ = given[0]
+                for i, n in given[1:]:
+                    place = _scaled(place, n) + i
+                self._joined[place.latex] = given
+                places = [place]
+            elif len(given) == 1 and [n for _, n in self._joined.get(given[0][0].latex, ())] == large:
+                places = [i for i, _ in self._joined[given[0][0].latex]]
+            elif not large:
+                places = []
+            else:
+                raise NoIndexFormError("a dimension that is divided")
+            left = iter(places)
+            before += [next(left) if n != 1 else None for n in wanted]
+        return self.element(x, tuple(before))
+
+    def _read(self, step: Instruction, index: Index) -> Math:
+        """Return an element that is read by a key: by arrays of indices, or by slices."""
+        (x,), (key,) = step.inputs, step.parameters
+        assert isinstance(x, Var)
+        arrays = [item for item in key if isinstance(item, Var)]
+        n = max((len(item.shape) for item in arrays), default=0)
+        together = all(isinstance(item, Var) for item in key[: len(arrays)])
+        if not together:
+            raise NoIndexFormError("a key of arrays and slices in another order")
+        rest = iter(index[n:])
+        before: list[Any] = []
+        items = [item for item in key if item is not Ellipsis]
+        for item in items:
+            if isinstance(item, Var):
+                before.append(self.element(item, index[:n]))
+            elif item is None:
+                next(rest)
+            elif isinstance(item, slice):
+                if item.step not in (None, 1) or (item.start or 0) < 0:
+                    raise NoIndexFormError("a slice with steps")
+                i = next(rest)
+                i = math(0) if i is None else i
+                before.append(i + math(item.start) if item.start else i)
+            else:
+                before.append(math(item))
+        return self.element(x, (*before, *rest))
+
+    def _scattered(self, step: Instruction, index: Index) -> Math:
+        """Return a sum over all places whose key names the element."""
+        (x,), (_, key) = step.inputs, step.parameters
+        arrays = [item for item in key if isinstance(item, Var)]
+        if len(arrays) != len([item for item in key if item is not Ellipsis]) or not arrays:
+            raise NoIndexFormError("a key with slices")
+        if len(arrays) == 2 and is_range(arrays[0]) and not arrays[0].name:
+            rest = self.element(x, index[:1])
+            return bracket(self.element(arrays[1], index[:1]), index[1]) * rest
+        places = tuple(self._new(n) for n in arrays[0].shape)
+        conditions = [
+            row(self.element(item, places), op("="), math(0) if i is None else i)
+            for item, i in zip(arrays, index, strict=False)
+        ]
+        below = [place for place in places if place is not None]
+        return _over(
+            (r"\sum", "∑"), below, self.element(x, (*places, *index[len(arrays) :])), tuple(conditions)
+        )
+
+    def _gathered(self, step: Instruction, index: Index) -> Math:
+        """Return the largest or the smallest along a dimension."""
+        entry = extreme(step, self._makers)
+        if entry is None:
+            raise NoIndexFormError(step.operation.name)
+        axis = step.parameters[0] % len(index)
+        whole = Instruction(entry, step.inputs, ((axis,), True), step.output)
+        return self._reduced(whole, index)
+
+
+_WAYS: dict[Operation, Callable[[Indexed, Instruction, Index], Math]] = {
+    linalg.matmul: Indexed._matmul,
+    reduction.mean: Indexed._mean,
+    shape.permute: Indexed._permuted,
+    shape.expand: Indexed._first,
+    shape.clone: Indexed._first,
+    shape.to_device: Indexed._first,
+    shape.reshape: Indexed._reshaped,
+    shape.unsqueeze: Indexed._reshaped,
+    shape.squeeze: Indexed._reshaped,
+    indexing.index: Indexed._read,
+    indexing.slice: Indexed._read,
+    indexing.scatter: Indexed._scattered,
+    indexing.gather: Indexed._gathered,
+}
+
+
+def _softmax(xp: Any, x: Any, axis: Any) -> Any:
+    return xp.exp(x) / xp.sum(xp.exp(x), axis, True)
+
+
+def _variance(xp: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
+    difference = x - reduction.mean.on(xp, x, axis, True)
+    return xp.sum(xp.pow(difference, 2), axis, keepdims) / (size(x, axis) - correction)
+
+
+_DEFINITIONS: dict[Operation, Callable[..., Any]] = {
+    composed.softmax: _softmax,
+    composed.log_softmax: lambda xp, x, axis: x - xp.log(xp.sum(xp.exp(x), axis, True)),
+    composed.logsumexp: lambda xp, x, axis, keepdims: xp.log(xp.sum(xp.exp(x), axis, keepdims)),
+    composed.var: _variance,
+    composed.std: lambda xp, x, *given: xp.sqrt(_variance(xp, x, *given)),
+    composed.norm: lambda xp, x, axis, keepdims: xp.sqrt(xp.sum(xp.pow(x, 2), axis, keepdims)),
+    losses.cross_entropy: lambda xp, logits, target, rows: (
+        -reduction.mean.on(xp, xp.log(xp.index(_softmax(xp, logits, (1,)), (rows, target))), None, False)
+    ),
+}
+"""How operations that have a name of their own are defined, as long as no power of e overflows."""
+
+
+def aligned(index: Index, x: Var) -> Index:
+    """Return the indices of the last dimensions, as many as a value has, as far as they are not of size 1."""
+    last = index[len(index) - len(x.shape) :]
+    return tuple(None if n == 1 else i for i, n in zip(last, x.shape, strict=True))
+
+
+def _batch(index: Index, x: Var) -> Index:
+    n = len(x.shape) - 2
+    return index[len(index) - 2 - n : len(index) - 2]
+
+
+def _below(x: Math, index: Sequence[Math]) -> Math:
+    if not index:
+        return x
+    short = all(len(i.latex) == 1 or i.latex.isdigit() for i in index) and len(index) > 0
+    between, sign = (" ", "") if short else (", ", mo(","))
+    return sub(
+        x,
+        Math(between.join(i.latex for i in index), f"<mrow>{sign.join(i.mathml for i in index)}</mrow>"),
+    )
+
+
+def _scaled(i: Math, n: int) -> Math:
+    return math(n) * i.at(ATOM) if i is not None else math(0)
+
+
+def _over(sign: tuple[str, str], below: Sequence[Math], x: Math, conditions: tuple[Math, ...] = ()) -> Math:
+    """Return a sum, or the like, over indices, under conditions if there are any."""
+    if not below:
+        return x
+    x = x.at(PREFIX)
+    latex = " ".join(i.latex for i in below)
+    mathml = "".join(i.mathml for i in below)
+    if conditions:
+        latex += r" \,:\, " + ", ".join(c.latex for c in conditions)
+        mathml += mo(":") + mo(",").join(c.mathml for c in conditions)
+    return Math(
+        rf"{sign[0]}_{{{latex}}} {x.latex}",
+        f"<mrow><munder>{mo(sign[1])}<mrow>{mathml}</mrow></munder>{x.mathml}</mrow>",
+        PREFIX,
+    )
+
+
+def bracket(a: Math, b: Any) -> Math:
+    """Return 1 where a is b, and 0 elsewhere, as Iverson writes it."""
+    inside = row(a, op("="), math(0) if b is None else b)
+    return Math(rf"\left[{inside.latex}\right]", f"<mrow>{mo('[')}{inside.mathml}{mo(']')}</mrow>")
+
+
+def _groups(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
+    """Yield the dimensions of two shapes that hold the same numbers, in order."""
+    i = j = 0
+    while i < len(old) or j < len(new):
+        left, right = [i] if i < len(old) else [], [j] if j < len(new) else []
+        a = old[i] if left else 1
+        b = new[j] if right else 1
+        i, j = i + len(left), j + len(right)
+        while a != b:
+            if a < b:
+                a *= old[i]
+                left.append(i)
+                i += 1
+            else:
+                b *= new[j]
+                right.append(j)
+                j += 1
+        yield left, right

@@ -1,0 +1,179 @@
+"""The numbers of a script's inputs: written out, drawn again from the seed that they came from, or packed."""
+
+from __future__ import annotations
+
+import base64
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from ...rng.generator import Generator
+from ..expressions import call
+from ..instructions import Array, Var
+from ..languages import Language
+from .statements import WIDTH
+
+FLOATS, OTHERS, DISTINCT = 20, 1200, 3
+"""The most floats, and the most of all else, that are written out; floats that have only so many values count
+as all else. More are drawn again, or packed."""
+
+CLOSE = 2e-7
+"""How far a number that is drawn again may be from the recorded one, as a share of the greatest."""
+
+_UNPACK = Template('''
+
+def ${unpack}(text, dtype, *shape):
+    """An array from the bytes of its memory, which are written in base 85."""
+    return $array
+
+''')
+
+_ARRAY = {
+    "torch": "torch.frombuffer($bytearray($base64.b85decode(text)), dtype=dtype).reshape(shape)",
+    "numpy": "np.frombuffer($base64.b85decode(text), dtype).reshape(shape)",
+}
+
+_RANDN = {
+    "torch": Template("\n${generator} = torch.Generator().manual_seed($seed)\n"),
+    "numpy": Template('''
+
+${generator} = np.random.RandomState($seed)
+
+
+def ${randn}(*shape):
+    """Numbers of the normal distribution, as PyTorch draws them: in blocks of 16, by Box and Muller."""
+    n = int(np.prod(shape))
+    words = ${generator}.randint(0, 2**32, n + 16 * (n % 16 > 0), np.uint32)
+    uniform = np.concatenate([words[: n - n % 16], words[n:]]) % 2**24 / 2**24
+    u1, u2 = uniform.reshape(-1, 2, 8).swapaxes(0, 1)
+    radius, angle = np.sqrt(-2 * np.log(1 - u1)), 2 * np.pi * u2
+    blocks = np.stack([radius * np.cos(angle), radius * np.sin(angle)], 1).ravel()
+    return np.concatenate([blocks[: n - 16], blocks[-16:]]).astype(np.float32).reshape(shape)
+
+'''),
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a script. helpers: the functions that they need; lines: a statement for each."""
+
+    helpers: str
+    lines: list[str]
+
+
+def inputs(variables: Sequence[Var], language: Language, seed: int | None) -> Inputs:
+    """Return the statements that give the inputs their numbers. seed: that of the Generator from which the
+    large ones may have been drawn."""
+    own = language.own
+    plain = {var: text for var in variables if (text := _written_out(var.value, language)) is not None}
+    rest = [var for var in variables if var not in plain]
+    drawn = dict(_drawn([var for var in rest if var.dtype == np.float32], seed, language))
+    packed = {var: _packed(var.value, language) for var in rest if var not in drawn}
+    texts = drawn | plain | packed  # first what must be drawn in order
+    helpers = ""
+    if packed:
+        names = {name: own(name) for name in ("unpack", "bytearray", "base64")}
+        helpers += _UNPACK.substitute(names, array=Template(_ARRAY[language.target]).substitute(names))
+    if drawn:
+        names = {"generator": own("generator"), "randn": own("randn"), "seed": str(seed)}
+        helpers += _RANDN[language.target].substitute(names)
+    return Inputs(helpers, [_folded(f"{var.name} = {text}") for var, text in texts.items()])
+
+
+def _written_out(value: Array, language: Language) -> str | None:
+    """Return an expression with all the numbers; None where there are too many."""
+    dtype = language.dtype(value.dtype)
+    distinct = np.unique(value)
+    if value.size > FLOATS and len(distinct) == 1 and np.isfinite(distinct[0]):
+        return str(language.full("", value.shape, dtype, distinct[0].item()))
+    few = value.dtype.kind != "f" or len(distinct) <= DISTINCT
+    if value.size > (OTHERS if few else FLOATS):
+        return None
+    literal = str(call(f"{language.prefix}.{language.from_list}", _Listed(value, language), dtype=dtype))
+    return literal if value.size else f"{literal}.reshape({value.shape})"
+
+
+def _packed(value: Array, language: Language) -> str:
+    packed = base64.b85encode(np.array(value, order="C").tobytes()).decode()
+    shape = ", ".join(map(str, value.shape))
+    return f'{language.own("unpack")}("{packed}", {language.dtype(value.dtype)}, {shape})'
+
+
+def _drawn(variables: Sequence[Var], seed: int | None, language: Language) -> Iterator[tuple[Var, str]]:
+    """Yield the inputs that are numbers of the normal distribution from the seed, times a factor and plus a
+    number, in the order in which they were drawn, with the expression that draws them."""
+    waiting = [var for var in variables if var.value.size >= 16]
+    state = Generator().manual_seed(seed).get_state() if seed is not None else None
+    while waiting and state is not None:
+        for var in waiting:
+            generator = Generator()
+            generator.set_state(state)
+            numbers = generator.normal(var.value.size)
+            text = _fitted(var.value, numbers, language)
+            if text:
+                yield var, text
+                state = generator.get_state()
+                waiting.remove(var)
+                break
+        else:
+            return
+
+
+def _fitted(value: Array, numbers: Array, language: Language) -> str:
+    """Return the expression of a value as numbers of the normal distribution, which are drawn where it runs;
+    empty where it is none."""
+    for turned in (False, True) if value.ndim == 2 else (False,):
+        target = value.T if turned else value
+        flat = target.ravel()
+        factor, offset = np.polyfit(numbers[:256].astype(float), flat[:256].astype(float), 1)
+        allowed = CLOSE * abs(flat).max(initial=0)
+        if not np.allclose(factor * numbers + offset, flat, rtol=0, atol=4 * allowed):
+            continue
+        scale, shift = _shortest(factor, 1.0, allowed, numbers), _shortest(offset, 0.0, allowed, np.ones(1))
+        own = language.own
+        sizes = ", ".join(map(str, target.shape))
+        drawn = {
+            "numpy": f"{own('randn')}({sizes})",
+            "torch": f"torch.randn({sizes}, generator={own('generator')})",
+        }[language.target]
+        drawn += ".T" if turned else ""
+        drawn += "" if scale == 1 else f" * {language.number(scale)}"
+        return drawn if not shift else f"{language.number(shift)} + {drawn}"
+    return ""
+
+
+def _shortest(x: float, usual: float, allowed: float, numbers: Array) -> float:
+    """Return the shortest number that is so near to x that no product with the numbers is further off than
+    allowed."""
+    reach = allowed / abs(numbers).max(initial=1)
+    tries = [usual, *(float(f"{x:.{digits}g}") for digits in range(1, 12))]
+    return next((y for y in tries if abs(x - y) <= reach), x)
+
+
+def _folded(line: str) -> str:
+    """Return a line broken after commas, where it is long and holds no packed text."""
+    if len(line) <= WIDTH or '"' in line:
+        return line
+    return "\n".join(
+        textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
+    )
+
+
+class _Listed:
+    """An array as nested lists of its numbers, each as short as its dtype allows."""
+
+    def __init__(self, value: Any, language: Language) -> None:
+        self.value = value
+        self.language = language
+
+    def __repr__(self) -> str:
+        if self.value.ndim:
+            return f"[{', '.join(repr(_Listed(np.asarray(row), self.language)) for row in self.value)}]"
+        scalar = self.value[()]
+        finite = self.value.dtype.kind != "f" or np.isfinite(scalar)
+        return str(scalar) if finite else str(self.language.number(float(scalar)))

@@ -1,0 +1,125 @@
+"""Local derivatives: what a change of an operation's input does to its output, element by element."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from ...ops import Category, Operation, indexing, linalg, reduction, shape
+from ..instructions import Instruction, Var
+from .backward_lines import RuleTape, apply_rule
+from .formula import Formula, finished
+from .indexed import Index, Indexed, NoIndexFormError, aligned, bracket
+from .mathematics import Math, frac, math, op, row
+from .sizes import Sizes
+
+MOVED = (shape.reshape, shape.unsqueeze, shape.squeeze, shape.permute, shape.expand, shape.clone)
+"""The operations after which the same number stands elsewhere."""
+
+
+def is_of_each(operation: Operation) -> bool:
+    """Return whether each element of the output depends on one element of each input only."""
+    return operation.broadcasts or operation.category is Category.ELEMENTWISE
+
+
+def local_derivative(
+    step: Instruction, place: int, makers: Mapping[Var, Instruction], names: Mapping[Var, str], sizes: Sizes
+) -> Formula | None:
+    """Return the derivative of an element of an instruction's output by the element of its input number
+    `place` from which it is computed, in letters; None where it is not a formula of one line.
+
+    names: the names of values that have none of their own.
+    """
+    x, out = step.inputs[place], step.output
+    assert isinstance(x, Var)
+    indexed = Indexed(makers, names, sizes)
+    try:
+        index = indexed.index(out)
+        if is_of_each(step.operation):
+            by = aligned(index, x)
+            value = _of_each(step, place, makers, names, sizes, index)
+        else:
+            by, value = _between_places(step, place, indexed, index)
+    except NoIndexFormError:
+        return None
+    called = {var: var.name or names.get(var, "") for var in (out, x)}
+    above, below = indexed.named(called[out], index), indexed.named(called[x], by)
+    change = op(r"\partial", "∂")
+    return finished(row(frac(row(change, above), row(change, below)), op("="), value))
+
+
+def index_of_input(step: Instruction, place: int, indexed: Indexed) -> Index:
+    """Return the indices of the element of an input in the formula of its local derivative. Raise
+    NoIndexFormError where there is none."""
+    x, index = step.inputs[place], indexed.index(step.output)
+    assert isinstance(x, Var)
+    if is_of_each(step.operation):
+        return aligned(index, x)
+    return _between_places(step, place, indexed, index)[0]
+
+
+def _of_each(
+    step: Instruction,
+    place: int,
+    makers: Mapping[Var, Instruction],
+    names: Mapping[Var, str],
+    sizes: Sizes,
+    index: Index,
+) -> Math:
+    """Return the derivative of a function of each element: its rule, applied to an upstream gradient of 1."""
+    x, out = step.inputs[place], step.output
+    assert isinstance(x, Var)
+    repeated = Var(np.broadcast_to(x.value, out.shape))  # so that the rule adds up nothing
+    inputs = (*step.inputs[:place], repeated, *step.inputs[place + 1 :])
+    tape = RuleTape()
+    ones = tape.constant(np.ones_like(out.value))
+    slope = tape.variable(apply_rule(tape, replace(step, inputs=inputs), place, ones))
+    parts = {part.output: part for part in tape.instructions}
+    parts[repeated] = Instruction(shape.expand, (x,), (out.shape,), repeated)
+    if slope is repeated:
+        slope = x
+    named = {**names, x: x.name or names.get(x, ""), out: out.name or names.get(out, "")}
+    return Indexed({**makers, **parts}, named, sizes).element(slope, index, slope in parts)
+
+
+def _between_places(step: Instruction, place: int, indexed: Indexed, index: Index) -> tuple[Index, Math]:
+    """Return the index of the input, and the derivative, for an operation that reads other places."""
+    x, out, operation = step.inputs[place], step.output, step.operation
+    assert isinstance(x, Var)
+    used = sum(i is not None for i in index)
+    if operation is linalg.matmul and min(len(v.shape) for v in step.reads()) == len(out.shape):
+        a, b = step.inputs
+        inner = indexed.index(Var(np.empty(a.shape[-1])), used)[0]  # type: ignore[union-attr]
+        batch = index[:-2]
+        if place == 0:
+            return (*batch, index[-2], inner), indexed.element(b, (*batch, inner, index[-1]))
+        return (*batch, inner, index[-1]), indexed.element(a, (*batch, index[-2], inner))
+    if operation in (reduction.sum, reduction.mean):
+        axis, keepdims = step.parameters
+        n = len(x.shape)
+        axes = range(n) if axis is None else [i % n for i in axis]
+        new, kept = iter(indexed.index(x, used)), iter(index)
+        by_dimension: list[Math | None] = []
+        for d in range(n):
+            letter = next(new)
+            outside = next(kept) if keepdims or d not in axes else None
+            by_dimension.append(letter if d in axes else outside)
+        count = x.value.size // max(out.value.size, 1)
+        value = math(1) if operation is reduction.sum else math(1) / indexed.number(count)
+        return tuple(by_dimension), value
+    if operation is indexing.index:
+        by = indexed.index(x, used)
+        (key,) = step.parameters
+        n = max(len(item.shape) for item in key if isinstance(item, Var))
+        arrays = [item for item in key if isinstance(item, Var)]
+        if len(arrays) != len([item for item in key if item is not Ellipsis]):
+            raise NoIndexFormError("a key with slices")
+        value = math(1)
+        same = by[: len(arrays)] + index[n:]
+        for item, i in zip(arrays, by, strict=False):
+            factor = bracket(indexed.element(item, index[:n]), i)
+            value = factor if value.latex == "1" else value * factor
+        return same, value
+    raise NoIndexFormError(operation.name)

@@ -1,0 +1,309 @@
+"""Passes: from a list of instructions to another that computes the same, and is easier to read.
+
+Each takes instructions in order and returns new ones; those that it was given stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..arrays import numpy_arrays
+from ..ops import Operation, elementwise, linalg, reduction, shape
+from ..ops.reduction import size
+from .compile.identities import Maker, Simpler, simpler
+from .hints import hinting
+from .instructions import Instruction, Program, Var, evaluate, substitute
+from .trace import lower
+
+Rule = Callable[[Instruction, Maker, Maker], Simpler]
+"""A rule gets an instruction, and two functions that return what makes a variable: the second one only where
+nothing else reads that, so that it is not computed twice."""
+
+
+def replaced(step: Instruction, same: dict[Var, Any]) -> Instruction:
+    """Return the instruction with other variables in place of those that it reads."""
+
+    def seen(x: Any) -> Any:
+        return same.get(x, x) if isinstance(x, Var) else x
+
+    inputs, parameters = tuple(map(seen, step.inputs)), substitute(step.parameters, seen)
+    return replace(step, inputs=inputs, parameters=parameters)
+
+
+def lowered(steps: Sequence[Instruction], known: Callable[[Instruction], bool]) -> list[Instruction]:
+    """Return the instructions with those that are not known as simpler ones, by their forward functions."""
+    result: list[Instruction] = []
+    for step in steps:
+        with hinting():
+            parts = [step] if known(step) else lower(step)
+        if parts == [step]:
+            result.append(step)
+            continue
+        flows = dict(zip(step.inputs, step.flows, strict=False))
+        for part in parts:
+            part.flows = tuple(flows.get(x, True) for x in part.inputs)
+        result += lowered(parts, known)
+    return result
+
+
+def without_whole_views(program: Program) -> Program:
+    """Return the program without unnamed views that show the whole of their input as it is."""
+    shown: dict[Var, Any] = {}
+    kept = []
+    for step in (replaced(step, shown) for step in program.instructions):
+        x, out = next(iter(step.inputs), None), step.output
+        dispensable = step.operation.view and not out.name and out not in program.outputs
+        moves = step.operation is shape.permute
+        if dispensable and not moves and isinstance(x, Var) and x.shape == out.shape:
+            shown[out] = x
+        else:
+            kept.append(replaced(step, shown))
+    return Program(kept, program.outputs)
+
+
+def with_divisions(program: Program) -> Program:
+    """Return the program with a number over a value written as a division, where it was recorded as the
+    reciprocal of the value times the number, unless the reciprocal has a name of its own."""
+    makers = {step.output: step for step in program.instructions}
+
+    def divided(step: Instruction) -> Instruction:
+        before = makers.get(step.inputs[0]) if step.operation is elementwise.mul else None  # type: ignore[arg-type]
+        number = step.inputs[-1]
+        if before is None or before.operation is not elementwise.reciprocal or before.output.name:
+            return step
+        if number == 1:
+            return replace(step, operation=before.operation, inputs=before.inputs, flows=before.flows)
+        if isinstance(number, Var):
+            return step
+        return replace(step, operation=elementwise.div, inputs=(number, *before.inputs), flows=(False, True))
+
+    return Program(list(map(divided, program.instructions)), program.outputs).needed()
+
+
+def without_repetitions(
+    steps: Sequence[Instruction], kept: Container[Var], fixed: Container[Var]
+) -> list[Instruction]:
+    """Return the instructions without those that compute again what was computed before.
+
+    kept: the variables that are computed in any case; fixed: those whose instructions are the reader's own.
+    In the forward pass no named value stands for an expression that is equal to it, since its gradient is
+    that of its own uses only; in the backward pass only values count.
+    """
+    same: dict[Var, Any] = {}
+    known: dict[Any, Var] = {}
+    result = []
+    for step in (replaced(step, same) for step in steps):
+        key = (step.operation, _key(step.inputs), _key(step.parameters))
+        first = known.get(key)
+        forward = step.answers is None
+        alone = step.output in kept or step.output in fixed or step.operation is shape.clone
+        if first is not None and not alone and not (forward and first in kept):
+            same[step.output] = first
+            first.hint = first.hint or step.output.hint
+            continue
+        if forward or step.output not in kept:
+            known.setdefault(key, step.output)
+        result.append(step)
+    return result
+
+
+def _key(x: Any) -> Any:
+    """Return a key that is the same for the same variables and numbers."""
+    if isinstance(x, tuple):
+        return tuple(map(_key, x))
+    if isinstance(x, Var):
+        return ("constant", x.shape, x.dtype, repr(x.number)) if x.constant else id(x)
+    return type(x).__name__, repr(x)
+
+
+def readable(steps: Sequence[Instruction], kept: Collection[Var], fixed: Container[Var]) -> list[Instruction]:
+    """Return the instructions as a person would write them: without a transpose of a transpose or a double
+    sign, with divisions, squares and means.
+
+    kept: the variables that stand for themselves, and are not looked into; fixed: those whose instructions
+    are the reader's own, of which only views of views are shortened.
+    """
+    same: dict[Var, Any] = {}
+    makers: dict[Var, Instruction] = {}
+    uses = Counter(var for step in steps for var in step.reads())
+    result = []
+
+    def maker(x: Any) -> Instruction | None:
+        return makers.get(x) if isinstance(x, Var) and x not in kept else None
+
+    def alone(x: Any) -> Instruction | None:
+        return maker(x) if isinstance(x, Var) and uses[x] <= 1 else None
+
+    waiting = list(reversed(steps))
+    while waiting:
+        step = replaced(waiting.pop(), same)
+        rules = _VIEWS if step.output in fixed else _VIEWS | _READERS
+        simple: Simpler = None
+        for rule in rules.get(step.operation, ()):
+            simple = rule(step, maker, alone)
+            if simple is not None:
+                break
+        if isinstance(simple, Var) and step.output in kept:
+            simple = None if step.operation is shape.clone else [_copied(step, simple)]
+        if simple is None:
+            makers[step.output] = step
+            result.append(step)
+        elif isinstance(simple, Var):
+            same[step.output] = simple
+        else:
+            for part in simple:
+                uses.update(part.reads())
+            waiting += reversed(simple)
+            gone = [step]
+            while gone:  # what only this one read is not computed any more
+                for var in gone.pop().reads():
+                    uses[var] -= 1
+                    if not uses[var] and (before := maker(var)):
+                        gone.append(before)
+    return result
+
+
+def _copied(step: Instruction, x: Var) -> Instruction:
+    return replace(step, operation=shape.clone, inputs=(x,), parameters=(False,))
+
+
+# -- the rules -----------------------------------------------------------------------------------------------
+
+
+def _before(
+    step: Instruction, operation: Operation, inputs: tuple[Any, ...], *parameters: Any
+) -> Instruction:
+    """Return an instruction that is to stand before `step`, with a new variable for its output."""
+
+    def value(x: Any) -> Any:
+        return x.value if isinstance(x, Var) else x
+
+    with np.errstate(all="ignore"):
+        result = evaluate(operation, numpy_arrays, map(value, inputs), substitute(parameters, value))
+    return replace(
+        step,
+        operation=operation,
+        inputs=inputs,
+        parameters=parameters,
+        output=Var(np.asarray(result)),
+        flows=(True,) * len(inputs),
+    )
+
+
+def _number(x: Any) -> Any:
+    """Return the number that a constant, or a number, is; None for another variable."""
+    if isinstance(x, Var):
+        return x.number if x.constant and not x.shape else None
+    return x
+
+
+def _transposed_product(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
+    """Write (aᵀ @ b)ᵀ as bᵀ @ a."""
+    product, (axes,) = alone(step.inputs[0]), step.parameters
+    last = len(axes) - 1
+    if product is None or product.operation is not linalg.matmul or last < 1:
+        return None
+    swap = (*range(last - 1), last, last - 1)
+    sides = [maker(x) for x in product.inputs]
+    turned = any(side is not None and side.operation is shape.permute for side in sides)
+    if tuple(axes) != swap or not turned or any(np.ndim(x.value) != last + 1 for x in product.reads()):
+        return None
+    b, a = (_before(step, shape.permute, (x,), swap) for x in reversed(product.inputs))
+    return [b, a, replace(step, operation=linalg.matmul, inputs=(b.output, a.output), parameters=())]
+
+
+def _quotient(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
+    """Write a · (1 / b) as a / b."""
+    for a, inverse in (step.inputs, step.inputs[::-1]):
+        below = maker(inverse)
+        if below is None:
+            continue
+        if below.operation is elementwise.reciprocal:
+            return [replace(step, operation=elementwise.div, inputs=(a, below.inputs[0]))]
+        if below.operation is elementwise.div and _number(below.inputs[0]) == 1:
+            return [replace(step, operation=elementwise.div, inputs=(a, below.inputs[1]))]
+    return None
+
+
+def _squared(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
+    """Write x · x as x²."""
+    a, b = step.inputs
+    same = a is b and isinstance(a, Var) and not a.constant
+    return [replace(step, operation=elementwise.pow, inputs=(a, 2))] if same else None
+
+
+def _divided_twice(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
+    """Write a / b / b as a / b²."""
+    x, below = step.inputs
+    first = maker(x)
+    if first is None or first.operation is not elementwise.div or first.inputs[1] is not below:
+        return None
+    if not isinstance(below, Var) or below.constant:
+        return None
+    square = _before(step, elementwise.pow, (below, 2))
+    return [square, replace(step, inputs=(first.inputs[0], square.output))]
+
+
+def _numbers_together(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
+    """Write c · (a / (d · b)) as (c / d) · (a / b), where c and d are numbers."""
+    for number, x in (step.inputs, step.inputs[::-1]):
+        quotient, c = maker(x), _number(number)
+        if c is None or quotient is None or quotient.operation is not elementwise.div:
+            continue
+        below = maker(quotient.inputs[1])
+        if below is None or below.operation is not elementwise.mul:
+            continue
+        for number_below, b in (below.inputs, below.inputs[::-1]):
+            d = _number(number_below)
+            if d:
+                part = _before(step, elementwise.div, (quotient.inputs[0], b))
+                return [part, replace(step, inputs=(c / d, part.output))]
+    return None
+
+
+def _sign_out(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
+    """Write (-a) · b and (-a) / b as -(a · b) and -(a / b), and Σ -x as -Σ x."""
+    for i, x in enumerate(step.inputs):
+        minus = alone(x)
+        if minus is not None and minus.operation is elementwise.neg:
+            inputs = (*step.inputs[:i], minus.inputs[0], *step.inputs[i + 1 :])
+            inner = _before(step, step.operation, inputs, *step.parameters)
+            return [inner, replace(step, operation=elementwise.neg, inputs=(inner.output,), parameters=())]
+    return None
+
+
+def _mean(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
+    """Write a sum over n, divided by n, as a mean."""
+    x, n = step.inputs
+    total, number = alone(x), _number(n)
+    if total is None or total.operation is not reduction.sum or number is None:
+        return None
+    (values,), (axis, keepdims) = total.inputs, total.parameters
+    if not isinstance(values, Var) or step.output.dtype != values.dtype or number != size(values, axis):
+        return None
+    return [replace(step, operation=reduction.mean, inputs=(values,), parameters=(axis, keepdims))]
+
+
+def _same_bits(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
+    """Write what the compiler writes, too, since no bit changes: a view of a view, a double sign."""
+    return simpler(step, maker)
+
+
+_VIEWS: dict[Operation, tuple[Rule, ...]] = dict.fromkeys(
+    (shape.reshape, shape.unsqueeze, shape.squeeze, shape.permute), (_same_bits,)
+)
+_READERS: dict[Operation, tuple[Rule, ...]] = {
+    **_VIEWS,
+    shape.permute: (_same_bits, _transposed_product),
+    elementwise.neg: (_same_bits,),
+    elementwise.add: (_same_bits,),
+    elementwise.sub: (_same_bits,),
+    elementwise.mul: (_same_bits, _quotient, _squared, _numbers_together, _sign_out),
+    elementwise.div: (_mean, _sign_out, _divided_twice),
+    reduction.sum: (_sign_out,),
+}
