@@ -3,8 +3,7 @@
     python scripts/run_notebooks.py [NOTEBOOK ...]
 
 They are changed in place. Do this after editing one, so that a reader sees its current output. The numbers
-belong to the lecture's list of names: have it as examples/names.txt, or as ../shared/data/names.txt. Needs
-`pip install -e ".[test]"`.
+belong to the lecture's list of names: have it as examples/names.txt. Needs `pip install -e ".[test]"`.
 """
 
 import argparse
