@@ -16,8 +16,8 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
-EXERCISE, NUMBERS, TRAINING, SLOPES, DERIVATIONS = NOTEBOOKS
-QUICK = [EXERCISE, NUMBERS, SLOPES, DERIVATIONS]
+EXERCISE, NUMBERS, TRAINING, SLOPES, DERIVATIONS, TOUR = NOTEBOOKS
+QUICK = [EXERCISE, NUMBERS, SLOPES, DERIVATIONS, TOUR]
 
 
 def run(notebook: Path, out: Path, folder: Path, **variables: str) -> dict[str, Any]:
