@@ -22,6 +22,7 @@ from ....engine.tensor import Tensor
 from ....ops import Operation, elementwise, rounding
 from ...instructions import Var
 from ...trace import source
+from ..guards.parts import attributes_of
 from .recorded import Recorded
 from .tape import StepTape
 
@@ -142,6 +143,8 @@ def _replace(holder: Any, settled: Mapping[int, Callable[[], Any]]) -> None:
                 holder[name] = settled[id(x)]()
     elif isinstance(holder, types.CellType):
         holder.cell_contents = settled[id(holder.cell_contents)]()
+    elif isinstance(held := attributes_of(holder), dict):  # Python 3.13 names an object, and not its dict
+        _replace(held, settled)
 
 
 def _is_number(x: Any) -> bool:
