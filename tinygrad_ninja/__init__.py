@@ -35,6 +35,7 @@ from .engine.attributes import (
     set_default_device,
 )
 from .engine.grad_mode import enable_grad, inference_mode, is_grad_enabled, no_grad, set_grad_enabled
+from .engine.inference import is_inference_mode_enabled
 from .engine.tensor import Size, Tensor, device
 from .engine.value import Value
 from .func import vmap

@@ -27,7 +27,10 @@ def _finish(array: np.ndarray[Any, Any], on: Any, requires_grad: bool, dtype: Dt
     where the array only carries its numbers."""
     if on is None and defaults:
         on = default_device()
-    out = wrap(move(array, _place(on)) if on is not None else array)
+    array = move(array, _place(on)) if on is not None else array
+    if observers and (observer := observing()):
+        observer.computed(array)
+    out = wrap(array)
     if dtype is dtypes.bfloat16:
         out = elementwise.cast(out, array_dtype(out.array, dtype))
     return out.requires_grad_() if requires_grad else out
@@ -165,7 +168,8 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if isinstance(data, np.ndarray):
         own_dtype = dtypes.from_numpy_dtype(data.dtype)
         if dtype is None or dtypes.as_dtype(dtype) is own_dtype:
-            return _finish(data, device, False)
+            shared, device = wrap(data), device or default_device()
+            return shared if device is None else shared.to(device=device)
     return tensor(data, dtype=dtype, device=device)
 
 

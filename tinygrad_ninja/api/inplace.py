@@ -13,6 +13,7 @@ from numpy import ndarray
 from ..arrays.dtypes import float64
 from ..arrays.numpy_memory import FLOATS, overlap_in_part
 from ..engine.grad_mode import is_grad_enabled
+from ..engine.inference import marked
 from ..engine.tensor import Tensor
 from ..ops import TABLE, Operation, comparison, hyperbolic, rounding
 from ..ops import elementwise as ops
@@ -75,6 +76,7 @@ def _operator(dunder: str, entry: Operation) -> None:
                 and type(theirs) is ndarray
                 and (dtype := mine.dtype) is theirs.dtype
                 and dtype in FLOATS
+                and not marked
                 and (mine.base is None or mine.flags.forc)  # no two of its elements share memory
                 and not ((self.edge or other.edge) and is_grad_enabled())
                 and (mine.base is None is theirs.base or not overlap_in_part(mine, theirs))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.inference import is_marked
 from ..engine.tensor import Tensor
 from .register import attribute, function, method, method_only
 
@@ -57,6 +58,12 @@ def element_size(self: Tensor) -> int:
 def is_floating_point(input: Tensor) -> bool:
     """Return whether its dtype is a floating point one."""
     return input.dtype.is_floating_point
+
+
+@method
+def is_inference(input: Tensor) -> bool:
+    """Return whether its memory was made under `inference_mode`."""
+    return is_marked(input.array)
 
 
 @function

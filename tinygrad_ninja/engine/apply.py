@@ -131,6 +131,8 @@ def _general(op: Operation) -> Callable[..., Any]:
             result = xp.copy(result, True)  # a kind of array that records
         else:
             result = NAMESPACES[type(result)].asarray(result)
+        if observers and not op.view and (observer := observing()):
+            observer.computed(result, arrays)
         out = bare(result)
         if op.recorded and is_grad_enabled() and any(edge is not None for edge in edges):
             out.edge = Node(op, edges, (result, *arrays))

@@ -11,6 +11,7 @@ from ..arrays.dispatch import namespace_of
 from ..arrays.numpy_memory import overlap_in_part
 from ..ops import elementwise
 from .grad_mode import is_grad_enabled
+from .inference import marked, refuse_outside
 from .tensor import Tensor, wrap
 
 
@@ -28,6 +29,8 @@ def change(
     recording = is_grad_enabled()
     before = self
     mine = self.array
+    if marked:
+        refuse_outside(mine, "Inplace update to")
     if isinstance(mine, np.ndarray):
         if not alike:
             refuse_repeated(mine)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Any, TypeVar
 
+from .hook import find, observe_alone
+from .inference import Inference
 from .thread_state import ByThread
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -118,14 +120,29 @@ class enable_grad(_GradMode):  # noqa: N801 - PyTorch's name
 
 class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
     """Inside `with inference_mode():`, or in a function under `@inference_mode()`, this thread records
-    nothing, as in `no_grad`; with mode=False it records. What is made there may be used in later gradients,
-    which PyTorch refuses."""
+    nothing, as in `no_grad`; with mode=False it records.
+
+    The memory that is made there is an inference tensor's: outside, backward may not rely on it, and it may
+    not be changed in place; both raise RuntimeError, until it is copied by `clone()`.
+    """
 
     def __new__(cls, mode: Any = True) -> Any:
         return inference_mode()(mode) if callable(mode) else object.__new__(cls)
 
     def __init__(self, mode: bool = True) -> None:
         super().__init__(not mode)
+        self._outer: Inference | None = None
 
     def _again(self) -> _GradMode:
         return inference_mode(not self._mode)
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._outer = find(Inference)
+        if self._mode != (self._outer is None):  # it is not as it shall be
+            observe_alone(Inference, None if self._mode else Inference())
+
+    def __exit__(self, *exc: object) -> None:
+        if self._mode != (self._outer is None):
+            observe_alone(Inference, self._outer)
+        super().__exit__(*exc)

@@ -100,6 +100,11 @@ class Observer:
         """Return what a number, or a Tensor, is to be as the operand of an operation with a Tensor."""
         return x if self.outer is None else self.outer.operand(op, x)
 
+    def computed(self, array: Any, sources: tuple[Any, ...] = ()) -> None:
+        """Take notice of an array that was computed of `sources`, or filled."""
+        if self.outer is not None:
+            self.outer.computed(array, sources)
+
     def recorded(self, node: Node | Value) -> None:
         """Take notice of a new node of the record."""
         if self.outer is not None:

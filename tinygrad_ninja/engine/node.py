@@ -9,6 +9,7 @@ from traceback import FrameSummary
 from typing import TYPE_CHECKING, Any
 
 from .hook import observers, observing
+from .inference import marked, refuse_saved
 
 if TYPE_CHECKING:
     from ..ops.operation import Operation
@@ -48,6 +49,8 @@ class Node:
         self.order = next(clock)
         self._grad: Tensor | None = None
         self.hooks: Hooks | None = None
+        if marked and op is not None and values is not None:
+            refuse_saved(tuple(values[place] for place in op.kept(edges)))
         if observers and (observer := observing()):
             observer.recorded(self)
 

@@ -14,6 +14,7 @@ from ..arrays.dispatch import device_of, dtype_of
 from .absent import Offering
 from .attributes import Size, device, size_of
 from .hook import observers, observing
+from .inference import marked, refuse_outside
 from .node import Node, succeed
 from .versions import note_change, note_writes
 
@@ -114,6 +115,8 @@ class Tensor(metaclass=Offering):
             raise RuntimeError(
                 f"only Tensors of floating point dtype can require gradients, this one is {self.dtype}"
             )
+        if requires_grad and marked:
+            refuse_outside(self.array, "Setting requires_grad=True on")
         if requires_grad and self.edge is None:
             leaf = Node(None, (), None)
             leaf.grad = getattr(self, "_parked_grad", None)
@@ -149,19 +152,7 @@ class Tensor(metaclass=Offering):
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
-            if not isinstance(value, Tensor):
-                raise TypeError(f"assigned grad expected to be a Tensor or None, not {type(value).__name__}")
-            if value is self:
-                raise RuntimeError("can't assign Variable as its own grad")
-            if value.dtype is not self.dtype:
-                raise RuntimeError(
-                    f"assigned grad has data of a different type: {value.dtype} for a tensor of {self.dtype}"
-                )
-            if value.device != self.device:
-                raise RuntimeError(f"assigned grad is on {value.device}, the tensor on {self.device}")
-            if value.shape != self.shape:
-                shapes = f"{tuple(value.shape)} for {tuple(self.shape)}"
-                raise RuntimeError(f"assigned grad has another shape: {shapes}")
+            self._check_grad(value)
         if self.edge is None:
             self._parked_grad = value
         else:

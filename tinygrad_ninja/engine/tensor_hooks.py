@@ -44,6 +44,23 @@ def retains_grad(self: Tensor) -> bool:
     return self.edge is not None and self.edge.hooks is not None and self.edge.hooks.keep
 
 
+def check_grad(self: Tensor, value: Any) -> None:
+    """Raise TypeError where `value` is no Tensor, RuntimeError where it is none that can be the gradient."""
+    if not isinstance(value, Tensor):
+        raise TypeError(f"assigned grad expected to be a Tensor or None, not {type(value).__name__}")
+    if value is self:
+        raise RuntimeError("can't assign Variable as its own grad")
+    if value.dtype is not self.dtype:
+        raise RuntimeError(
+            f"assigned grad has data of a different type: {value.dtype} for a tensor of {self.dtype}"
+        )
+    if value.device != self.device:
+        raise RuntimeError(f"assigned grad is on {value.device}, the tensor on {self.device}")
+    if value.shape != self.shape:
+        shapes = f"{tuple(value.shape)} for {tuple(self.shape)}"
+        raise RuntimeError(f"assigned grad has another shape: {shapes}")
+
+
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Call `hook` with this Tensor's gradient during backward; what it returns, if not None, is used
     instead."""
@@ -58,6 +75,7 @@ def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> Remo
 
 Tensor.retain_grad = retain_grad  # type: ignore[attr-defined]
 Tensor.retains_grad = property(retains_grad)  # type: ignore[attr-defined]
+Tensor._check_grad = check_grad  # type: ignore[attr-defined]
 Tensor.register_hook = register_hook  # type: ignore[attr-defined]
 
 
