@@ -15,7 +15,7 @@ import numpy as np
 from ..arrays import numpy_arrays
 from ..ops import Operation, elementwise, linalg, reduction, shape
 from ..ops.reduction import size
-from .compile.identities import Maker, Simpler, simpler
+from .compile.lowering.identities import Maker, Simpler, simpler
 from .hints import hinting
 from .instructions import Instruction, Program, Var, evaluate, substitute
 from .trace import lower
