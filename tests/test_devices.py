@@ -316,15 +316,17 @@ def test_the_default_device_is_that_of_a_thread() -> None:
 
 
 def test_switches_are_pytorchs() -> None:
-    before = torch.backends.cudnn.benchmark, torch.backends.cuda.matmul.allow_tf32
+    matmul = torch.backends.cuda.matmul
+    before = matmul.allow_tf32
     try:
-        ninja.backends.cudnn.benchmark = True
-        ninja.backends.cuda.matmul.allow_tf32 = True
-        assert (torch.backends.cudnn.benchmark, torch.backends.cuda.matmul.allow_tf32) == (True, True)
-        torch.backends.cuda.matmul.allow_tf32 = False
-        assert ninja.backends.cuda.matmul.allow_tf32 is False
+        for value in (True, False):
+            ninja.backends.cuda.matmul.allow_tf32 = value
+            assert matmul.allow_tf32 is value
+            matmul.allow_tf32 = not value
+            assert ninja.backends.cuda.matmul.allow_tf32 is not value
     finally:
-        torch.backends.cudnn.benchmark, torch.backends.cuda.matmul.allow_tf32 = before
+        matmul.allow_tf32 = before
+    assert ninja.backends.cudnn.benchmark == torch.backends.cudnn.benchmark
     for switch in ("cudnn.bench", "cuda.matmull", "mkldnn", "mps.x"):
         with pytest.raises(AttributeError, match=rf"has no '{switch.rpartition('.')[2]}' here"):
             functools.reduce(getattr, switch.split("."), ninja.backends)

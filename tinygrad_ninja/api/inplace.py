@@ -24,7 +24,7 @@ from .operands import as_element
 from .register import OFFERED, method, method_only
 from .selection import EVERYWHERE, assign
 
-_NOT_DERIVED = {op.name for op in (hyperbolic.acosh, hyperbolic.asinh, hyperbolic.atanh)}
+_NOT_DERIVED = {entry.name for entry in (hyperbolic.acosh, hyperbolic.asinh, hyperbolic.atanh)}
 """The operations of whose changes in place PyTorch has no derivative."""
 
 
