@@ -171,6 +171,17 @@ def test_it_says_how_often_a_value_is_read() -> None:
         assert f"It is read {times} on the way to the loss:" in page
         assert more in page
         assert "bnmeani = hprebn.mean(0, keepdim=True)" in page
+    page = derive_model("wavenet", batch=4, hidden=6).explain("linear3")
+    assert "difference_3 = linear3 - linear3.mean(0, keepdim=True)" in page
+    assert "It is read twice on the way to the loss:" in page
+    assert "`batch_norm`: all of that is answered in one go" in page
+    page = lecture_derivation().explain("logits")
+    assert "It is read twice on the way to the loss:" in page
+    assert "─ amax ─▶ logit_maxes" in page
+    x = tinygrad_ninja.tensor([1.0, 2.0], requires_grad=True)
+    page = derive((x * x.detach()).sum(), names={"x": x}).explain("x")
+    assert "It is read twice" in page
+    assert "A gradient comes back from one of these." in page
     page = derive_model("bn-mlp", simplify=True, batch=16, hidden=6).explain("bnbias")
     assert "broadcasting forward is a sum backward" in page
 

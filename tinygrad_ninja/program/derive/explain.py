@@ -17,6 +17,7 @@ from .local import MOVED, index_of_input, local_derivative
 from .mathematics import ATOM, sup
 from .mathematics import math as piece
 from .mathematics import name as name_of
+from .paths import Paths
 from .proofs import proof
 from .record import Forward, gradient_name, unused
 from .small_cases import small_case
@@ -40,6 +41,7 @@ class Explainer:
         self.chains = chains
         self.numbers = formula.numbers(writer.sizes.names)
         self.makers = writer.makers
+        self.paths = Paths(writer.makers)
         self.named = {var.name: var for var in backward.gradients if var.name}
 
     @cached_property
@@ -108,57 +110,24 @@ class Explainer:
     def _uses(self, var: Var, uses: list[tuple[Line, Share]]) -> list[str]:
         """Return which lines of the forward pass read the value, and how often, with a drawing."""
         reading = [line for line in self.writer.lines if any(var in s.reads() for s in line.instructions)]
-        reads = sum(list(s.reads()).count(var) for line in reading for s in line.instructions)
+        reads = self.paths.reads(var)
         code = [text for line in reading for text in written(self.writer.forward(line))]
         text = [f"It is read {_times(reads)} on the way to the loss:", "", _code(code)]
-        together = list(dict.fromkeys(self.chains[x] for x in map(_end, uses) if x in self.chains))
-        if reads > len(uses) and together:
-            text += ["", f"{' and '.join(together)}: all of that is answered in one go."]
+        ends = [share.by for _, share in uses]
+        together = dict.fromkeys(self.chains[by.output] for by in ends if by.output in self.chains)
+        whole = dict.fromkeys(f"`{by.operation.name}`" for by in ends if self.paths.is_written_out(by))
+        if reads > len(uses) and (together or whole):
+            text += ["", f"{' and '.join(together or whole)}: all of that is answered in one go."]
         elif reads > len(uses):
             text += ["", f"A gradient comes back from {_count(len(uses))} of these."]
         return [*text, "", "```text", *self._drawing(var, uses), "```"]
 
     def _drawing(self, var: Var, uses: list[tuple[Line, Share]]) -> list[str]:
         """Return lines that show where the value goes, and below where its gradient comes from."""
-        there = [(" · ".join(s.operation.name for s in self._path(*use)[0]), use[0].var.name) for use in uses]
+        there = [
+            (" · ".join(map(self.paths.called, self.paths.path(*use)[0])), use[0].var.name) for use in uses
+        ]
         return drawing(var.name, there)
-
-    def _path(self, line: Line, share: Share) -> tuple[list[Instruction], int]:
-        """Return the instructions that lead from a value to the end of a line, and as which input the first
-        reads the value. A closed form, which has a proof of its own, stands for all that it is made of."""
-        path, first = self._inside_of(share.by, share.place)
-        for step in line.instructions:
-            end = path[-1].output
-            if end in step.reads() and step is not share.by:
-                path += self._inside_of(step, step.inputs.index(end))[0]
-        return path, first
-
-    def _inside_of(self, by: Instruction, place: int) -> tuple[list[Instruction], int]:
-        """Return the instructions that an operation is written as, as far as they lead from an input to its
-        output, and as which input the first reads that; the operation itself where they are not one path."""
-        made = self.makers.get(by.output)
-        if made is None or made.operation is by.operation or (place == 0 and proof(by)):
-            return [by], place
-        x, path = by.inputs[place], list[Instruction]()
-        assert isinstance(x, Var)
-        while not path or path[-1].output is not by.output:
-            following = self._readers(by.output, path[-1].output if path else x)
-            if len(following) != 1:
-                return [by], place
-            path += following
-        return path, path[0].inputs.index(x)
-
-    def _readers(self, end: Var, x: Var) -> list[Instruction]:
-        """Return the instructions that read a value, of those that compute `end` from named values."""
-        readers, stack, seen = [], [end], {end}
-        while stack:
-            step = self.makers.get(stack.pop())
-            reads = list(step.reads()) if step is not None else []
-            readers += [step] * reads.count(x) if step is not None else []
-            new = {read for read in reads if not read.name and read is not x} - seen
-            stack += new
-            seen |= new
-        return readers
 
     # -- one use ---------------------------------------------------------------------------------------------
 
@@ -179,7 +148,7 @@ class Explainer:
         ]
         for note in notes(share, True) or self._why_sum(share):
             text += ["", _reason(note, share)]
-        path, place = self._path(line, share)
+        path, place = self.paths.path(line, share)
         case = small_case(path[0], place)
         if case:
             text += ["", "A small case, with PyTorch:", "", _code(case)]
@@ -219,7 +188,7 @@ class Explainer:
 
     def _local(self, line: Line, share: Share) -> list[str]:
         """Return the local derivatives of the operations that lead from the value to the end of the line."""
-        path, place = self._path(line, share)
+        path, place = self.paths.path(line, share)
         names = {step.output: step.output.name or self.writer.helpers.get(step.output, "") for step in path}
         taken = {x.name for x in self.forward.program.variables()} | set(self.writer.helpers.values())
         letters = iter([letter for letter in LETTERS if letter not in taken])
@@ -302,7 +271,7 @@ class Explainer:
         try:
             index = self._index(indexed, line, share)
             element = indexed.equation(share.total.name, [share.contribution], index, number)
-            why = _why_transposed(*self._path(line, share)) if r"\top" in whole.latex else ""
+            why = _why_transposed(*self.paths.path(line, share)) if r"\top" in whole.latex else ""
             text = [f"{text[0]}{which}:", "", f"$${element.latex}$$", "", f"{why}For the arrays as wholes:"]
         except NoIndexFormError:
             text = [f"{text[0]}{which}. For the arrays as wholes:"]
@@ -311,7 +280,7 @@ class Explainer:
     def _index(self, indexed: Indexed, line: Line, share: Share) -> Index:
         """Return the letters for an element of the value: those of its local derivative, if it has one."""
         try:
-            path, place = self._path(line, share)
+            path, place = self.paths.path(line, share)
             index = index_of_input(path[0], place, indexed)
         except NoIndexFormError:
             return indexed.index(share.of)
@@ -346,10 +315,6 @@ class Explainer:
 
     def _lines(self, shares: list[Share]) -> list[str]:
         return [text for share in shares for text in written(self.writer.share(share))]
-
-
-def _end(use: tuple[Line, Share]) -> Var:
-    return use[1].by.output
 
 
 def _why_transposed(path: list[Instruction], place: int) -> str:

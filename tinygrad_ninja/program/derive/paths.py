@@ -1,0 +1,72 @@
+"""How a value leads to what is computed from it: through which of the instructions that are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...ops import Operation, indexing
+from ..instructions import Instruction, Var, extreme
+from .backward_lines import Line, Share
+from .proofs import proof
+
+
+class Paths:
+    """The ways from values to values. makers: the instructions as they are shown, by their outputs."""
+
+    def __init__(self, makers: Mapping[Var, Instruction]) -> None:
+        self._makers = makers
+
+    def reads(self, var: Var) -> int:
+        """Return how often the forward pass, as it is shown, reads a value."""
+        forward = [step for step in self._makers.values() if step.answers is None]
+        unwritten = {step.parameters[-1] for step in forward if self.extreme(step)}  # an index of a maximum
+        return sum(list(step.reads()).count(var) for step in forward if step.output not in unwritten)
+
+    def called(self, step: Instruction) -> str:
+        """Return the name of what an instruction does."""
+        return (self.extreme(step) or step.operation).name
+
+    def extreme(self, step: Instruction) -> Operation | None:
+        """Return `amax` or `amin` where an instruction reads what is largest or smallest; else None."""
+        return extreme(step, self._makers) if step.operation is indexing.gather else None
+
+    def is_written_out(self, step: Instruction) -> bool:
+        """Return whether an operation is written as simpler ones."""
+        made = self._makers.get(step.output)
+        return made is not None and made.operation is not step.operation
+
+    def path(self, line: Line, share: Share) -> tuple[list[Instruction], int]:
+        """Return the instructions that lead from a value to the end of a line, and as which input the first
+        reads the value. A closed form, which has a proof of its own, stands for all that it is made of."""
+        path, first = self._inside_of(share.by, share.place)
+        for step in line.instructions:
+            end = path[-1].output
+            if end in step.reads() and step is not share.by:
+                path += self._inside_of(step, step.inputs.index(end))[0]
+        return path, first
+
+    def _inside_of(self, by: Instruction, place: int) -> tuple[list[Instruction], int]:
+        """Return the instructions that an operation is written as, as far as they lead from an input to its
+        output, and as which input the first reads that; the operation itself where they are not one path."""
+        if not self.is_written_out(by) or (place == 0 and proof(by)):
+            return [by], place
+        x, path = by.inputs[place], list[Instruction]()
+        assert isinstance(x, Var)
+        while not path or path[-1].output is not by.output:
+            following = self._readers(by.output, path[-1].output if path else x)
+            if len(following) != 1:
+                return [by], place
+            path += following
+        return path, path[0].inputs.index(x)
+
+    def _readers(self, end: Var, x: Var) -> list[Instruction]:
+        """Return the instructions that read a value, of those that compute `end` from named values."""
+        readers, stack, seen = [], [end], {end}
+        while stack:
+            step = self._makers.get(stack.pop())
+            reads = list(step.reads()) if step is not None else []
+            readers += [step] * reads.count(x) if step is not None else []
+            new = {read for read in reads if not read.name and read is not x} - seen
+            stack += new
+            seen |= new
+        return readers
