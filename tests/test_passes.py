@@ -133,6 +133,15 @@ def test_modules_give_their_names() -> None:
     assert {"other_weight", "model_linear1_weight"} <= set(names)
 
 
+def test_what_a_modules_own_code_names_has_its_name_in_front() -> None:
+    derivation = derive_model("gpt", batch=2)
+    text = derivation.code("torch")
+    assert "block1_attention_q = (block1_norm1.reshape(" in text
+    assert "dblock4_attention_v = " in text
+    assert "\nblock2 = " in text
+    assert "\nh = " not in text  # which every block calls its own
+
+
 def test_a_name_is_read_as_python_reads_it() -> None:
     x = tinygrad_ninja.tensor([1.0, 2.0], requires_grad=True)
     derivation = derive((x * x).sum(), names={"ﬁx": x, "µ": x * 1})

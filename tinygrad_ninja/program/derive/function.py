@@ -17,6 +17,7 @@ from ...engine.tensor import Tensor
 from ...nn import Module
 from ..instructions import Program, Var
 from ..trace import Tape, Traced, plain, refuse
+from .reader_names import reader_paths
 from .record import Forward, record
 
 
@@ -31,10 +32,11 @@ def record_function(function: Callable[..., Any], args: tuple[Any, ...], names: 
     outside = dict(_outside(function))
     given = [*names.items(), *outside.items()] if hasattr(names, "items") else [*names, *outside.items()]
     tape = _FunctionTape()
-    watching = _watching(_code_of(function), _files(function, args, outside))
+    paths = reader_paths([*given, *zip(map(str, range(len(args))), args, strict=True)])
+    watching = _watching(_code_of(function), _files(function, args, outside), paths)
     try:
         with _Tracing(tape, _tensors([args, outside])):
-            with detect_anomaly(check_nan=False), watching as named_values:
+            with detect_anomaly(check_nan=False), watching as (named_values, inner):
                 loss = function(*args)
             if not isinstance(loss, Tensor):
                 raise TypeError(f"the function must return the loss, a Tensor, not {type(loss).__name__}")
@@ -42,7 +44,7 @@ def record_function(function: Callable[..., Any], args: tuple[Any, ...], names: 
                 _require_rules(tape, loss)
             known = {name for name, _ in given}
             named = ((name, value) for name, value in named_values.items() if name not in known)
-            return record(loss, [*given, *named])
+            return record(loss, [*given, *named], inner)
     finally:
         tape.closed = True  # arrays that the function has kept elsewhere are like any other from now on
         for tensor in _tensors([args, outside]):  # the function may have made new ones
@@ -130,17 +132,31 @@ def _files(function: Callable[..., Any], args: tuple[Any, ...], outside: dict[st
 
 
 @contextmanager
-def _watching(own: CodeType | None, files: set[str]) -> Iterator[dict[str, Any]]:
-    """Yield the Tensors that the functions in these files give names to, by the names. In the lines of the
-    code `own` a name may be given to one Tensor only; elsewhere the first one keeps it, but a name that every
-    call of a function gives to another one is no name."""
+def _watching(
+    own: CodeType | None, files: set[str], paths: dict[Module, str]
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Yield the Tensors that the functions in these files give names to, by the names; and those that the
+    Modules' own code does elsewhere, with the names of the Modules in front.
+
+    In the lines of the code `own` a name may be given to one Tensor only; elsewhere the first one keeps it,
+    but a name that every call of a function gives to another one is no name.
+    """
     named: dict[str, Any] = {}
+    inner: dict[str, Any] = {}
     giver: dict[str, FrameType] = {}
     last: dict[FrameType, int] = {}
 
     def look(frame: FrameType, event: str, _: Any) -> Any:
-        if frame.f_code.co_filename not in files:
-            return None
+        code = frame.f_code
+        if code.co_filename not in files:
+            module = frame.f_locals.get("self") if code.co_name == "forward" else None
+            if not isinstance(module, Module) or not paths.get(module):
+                return None
+            for name in code.co_varnames[code.co_argcount + code.co_kwonlyargcount :]:
+                value = frame.f_locals.get(name)
+                if isinstance(value, Tensor):
+                    inner.setdefault(f"{paths[module]}_{name}", value)
+            return look
         for name, value in frame.f_locals.items():
             if not isinstance(value, Tensor) or (before := named.setdefault(name, value)) is None:
                 continue
@@ -161,6 +177,6 @@ def _watching(own: CodeType | None, files: set[str]) -> Iterator[dict[str, Any]]
     before = sys.gettrace()
     sys.settrace(look)
     try:
-        yield named
+        yield named, inner
     finally:
         sys.settrace(before)

@@ -27,13 +27,8 @@ def module_names(names: Sequence[tuple[str, Any]], nodes: Sequence[Node]) -> Ite
 
     Of several Modules, each one's names begin with its own. nodes: those of the recorded loss, in order.
     """
-    modules = {value: name for name, value in reversed(names) if isinstance(value, Module)}
-    inside = {child for module in modules for child in module.modules() if child is not module}
-    roots = {module: name for module, name in reversed(modules.items()) if module not in inside}
-    for root, called in roots.items():
-        paths = module_paths(root)
-        for module, path in paths.items():
-            prefix = "_".join(filter(None, (called if len(roots) > 1 else "", path)))
+    for root, called in _roots(names).items():
+        for module, prefix in reader_paths(names, root).items():
             held = (
                 *module.named_parameters(recurse=False),
                 *module.named_buffers(recurse=False),
@@ -43,6 +38,25 @@ def module_names(names: Sequence[tuple[str, Any]], nodes: Sequence[Node]) -> Ite
                 yield name if name.isidentifier() else f"{called}_{name}", tensor
             if prefix and prefix.isidentifier():
                 yield from ((prefix, node) for node in _ends(module, nodes))
+
+
+def _roots(names: Sequence[tuple[str, Any]]) -> dict[Module, str]:
+    """Return the Modules among `names` that are in no other, with their names."""
+    modules = {value: name for name, value in reversed(names) if isinstance(value, Module)}
+    inside = {child for module in modules for child in module.modules() if child is not module}
+    return {module: name for module, name in reversed(modules.items()) if module not in inside}
+
+
+def reader_paths(names: Sequence[tuple[str, Any]], only: Module | None = None) -> dict[Module, str]:
+    """Return what a reader calls each Module that is among `names`, or in one of these. only: the one of
+    them in which to look."""
+    roots = _roots(names)
+    return {
+        module: "_".join(filter(None, (called if len(roots) > 1 else "", path)))
+        for root, called in roots.items()
+        if only in (None, root)
+        for module, path in module_paths(root).items()
+    }
 
 
 def module_paths(root: Module) -> dict[Module, str]:

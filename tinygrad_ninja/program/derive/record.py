@@ -50,12 +50,12 @@ class Forward:
     numbers: dict[str, int]
 
 
-def record(loss: Tensor, names: Any) -> Forward:
+def record(loss: Tensor, names: Any, inner: Any = ()) -> Forward:
     """Return the forward pass that led to `loss`.
 
     names: the names of the values, as `locals()` gives them: Tensors, arrays, whole numbers, and Modules,
     whose parameters go by their own names; anything else in it is ignored. Values that the loss does not
-    depend on need not be left out.
+    depend on need not be left out. inner: further names, for values that have none.
     Raise ValueError where a name is given to two tensors or is no identifier, RuntimeError where there is no
     history, or where backward has freed it, or where an operation has no rule.
     """
@@ -71,7 +71,7 @@ def record(loss: Tensor, names: Any) -> Forward:
         reading.take(node)
     final = reading.variables[loss.edge]
     program = Program(list(reading.instructions.values()), [final]).needed()
-    numbers = reading.give_names(names, program)
+    numbers = reading.give_names(names, inner, program)
     program = with_divisions(without_whole_views(program))
     recomputed = program.run({})
     if _take_as_inputs(program, recomputed):
@@ -238,13 +238,14 @@ class _Reading:
                 self._add(tape.instructions[-1])
         return axis, index
 
-    def give_names(self, names: Any, program: Program) -> dict[str, int]:
+    def give_names(self, names: Any, inner: Any, program: Program) -> dict[str, int]:
         """Name the variables of the program, and return the whole numbers among the names."""
         variables = {*program.inputs, *(instruction.output for instruction in program.instructions)}
         numbers: dict[str, int] = {}
         given: dict[str, Var] = {}
         pairs = list(given_names(names))
-        for name, value in (*pairs, *module_names(pairs, list(self.variables))):
+        further = [(name, value.edge) for name, value in given_names(inner) if value.edge is not None]
+        for name, value in (*pairs, *module_names(pairs, list(self.variables)), *further):
             if isinstance(value, int) and not isinstance(value, bool):
                 numbers[name] = value
                 continue
@@ -258,8 +259,8 @@ class _Reading:
                 var = next(same, var)
             if var not in variables:
                 continue
-            if isinstance(value, Node) and (name in given or var.name):
-                continue  # a second call of a Module, or one whose result has a name
+            if isinstance(value, Node) and (name in given or var.name or not name.isidentifier()):
+                continue  # a second call of a Module, or a value that has a name
             if given.setdefault(name, var) is not var:
                 raise ValueError(
                     f"the name {name} is given to two tensors, of shape {given[name].shape} and {var.shape}: "
