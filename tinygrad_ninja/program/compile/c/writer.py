@@ -21,7 +21,7 @@ from .c_code import (
     Row,
     Statement,
     Store,
-)
+)  # fmt: skip
 from .scalars import c_type
 
 

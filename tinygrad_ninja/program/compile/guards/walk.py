@@ -44,7 +44,7 @@ from .parts import (
     texts_of,
     words_of,
     wraps_another,
-)
+)  # fmt: skip
 from .trusted import (
     MEMORY,
     METHODS,
@@ -59,7 +59,7 @@ from .trusted import (
     is_python_class,
     reason_against,
     words,
-)
+)  # fmt: skip
 from .watched import ABSENT, Form, Watched, filled, filled_slot
 
 _FUNCTION = (("__code__", "code"), ("__defaults__", "defaults"), ("__kwdefaults__", "defaults"))
