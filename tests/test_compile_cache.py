@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from command import posix
+from command import linux, posix
 from compiled_steps import run, surroundings
 
 from tinygrad_ninja.program.compile.c import build, library_cache
@@ -142,6 +142,15 @@ def test_relative_paths_are_refused(tmp_path: Path, variable: str) -> None:
     assert not [*elsewhere.iterdir()]
     kept = [*home.rglob("*.so"), *temporary.rglob("*.so")]
     assert len(kept) == (2 if backend == "c" else 0)
+
+
+@linux
+def test_a_path_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """ctypes would raise an error at what the loader says of it."""
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xff")
+    result = run(STEP, TINYGRAD_NINJA_CACHE=folder, XDG_CACHE_HOME=str(tmp_path))
+    runs("c", result, "(its name is no UTF-8)")
+    assert libraries(tmp_path / "tinygrad_ninja" / "compiled")
 
 
 def open_to_others(folder: Path) -> None:

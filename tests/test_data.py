@@ -165,6 +165,9 @@ def test_a_file_that_is_no_list_of_words(tmp_path: Path, content: bytes, message
     [
         ("\u200d", "U+200D, ZERO WIDTH JOINER"),
         ("\u200b", "U+200B, ZERO WIDTH SPACE"),
+        ("\u3164", "U+3164, HANGUL FILLER"),
+        ("\ufe0f", "U+FE0F, VARIATION SELECTOR-16"),
+        ("\u034f", "U+034F, COMBINING GRAPHEME JOINER"),
         ("\u00a0", "U+00A0, NO-BREAK SPACE"),
         ("\u202e", "U+202E, RIGHT-TO-LEFT OVERRIDE"),
         ("\x1b", "U+001B, a control character"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -28,6 +29,17 @@ LECTURE_URL = "https://raw.githubusercontent.com/karpathy/makemore/master/names.
 LECTURE_SHA256 = "0a30b5557f192f32ab962680889aac5f6fda0f4cecf40a6d0b5694f58ea8cc4d"
 
 
+_BLANK = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+"""Letters and marks that are printed as nothing: fillers, joiners, selectors of a variant."""
+
+
+def is_visible(text: str) -> bool:
+    """Return whether a text is printable, and no character of it is printed as nothing."""
+    return text.isprintable() and not _BLANK.search(text)
+
+
 class DataError(ValueError):
     """The words cannot be used; the message is one sentence that names the file or the word."""
 
@@ -39,7 +51,7 @@ def read_words(source: str | os.PathLike[str] | None = None) -> list[str]:
     source: the file; "makemore" for the lecture's list, downloaded once and then kept in the user's cache
     folder (a file of that name is "./makemore"); None for the list that comes with the package.
 
-    A word is a line without the white space around it; it is printable and contains no ".". Of the spellings
+    A word is a line without the white space around it; it is visible and contains no ".". Of the spellings
     that look the same it has the composed one (NFC), so that "é" is one letter.
 
     Raises DataError where the file cannot be read or downloaded, is not text, has more than LARGEST_FILE
@@ -57,11 +69,11 @@ def read_words(source: str | os.PathLike[str] | None = None) -> list[str]:
             )
         word = unicodedata.normalize("NFC", line.strip())
         for character in word:
-            if not character.isprintable() or character == BOUNDARY:
+            if not is_visible(character) or character == BOUNDARY:
                 name = unicodedata.name(character, "a control character")
                 raise DataError(
                     f"{file}, line {number}: {_excerpt(word)} is no word, because of U+{ord(character):04X}, "
-                    f"{name}: a word is printable and without {BOUNDARY!r}"
+                    f"{name}: a word is visible and without {BOUNDARY!r}"
                 )
         if word:
             words.append(word)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .. import Generator, isfinite
-from .data import Vocabulary
+from .data import Vocabulary, is_visible
 from .fields import (
     Anything,
     FieldError,
@@ -42,7 +42,7 @@ HEADER = Record(
         "settings": Record(dict.fromkeys(FIELDS, Anything())),  # Settings.check says what each may be
         "characters": Text(
             0x110000,
-            lambda text: text.isprintable() and text == Vocabulary(text).characters,
+            lambda text: is_visible(text) and text == Vocabulary(text).characters,
             "the boundary and then letters that can be printed, in their order",
         ),
         "words_sha256": Text(

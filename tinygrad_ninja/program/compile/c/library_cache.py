@@ -85,6 +85,10 @@ def own(folder: Path) -> Path:
     another user's, or where others may write to it: they could put code there."""
     if not folder.is_absolute():
         raise OSError("not an absolute path")
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:  # ctypes can't read what the loader says of it
+        raise OSError("its name is no UTF-8") from None
     for part in (*reversed(folder.parents), folder):
         part.mkdir(mode=0o700, exist_ok=True)
     folder = folder.resolve()
