@@ -132,7 +132,8 @@ class Compiled:
             return self._run_eagerly(args, kwargs)
         self._lock.acquire()  # `with` takes twice as long
         try:
-            if self._running:
+            running = self._running
+            if running:
                 return self._run_eagerly(args, kwargs)
             key, values, changed = None, args, ""
             if args or kwargs:
@@ -144,7 +145,7 @@ class Compiled:
                 if kept.holds() and not (
                     (kept.numbered and kept.others(values)) or (kept.given and kept.swapped(values))
                 ):
-                    self._running.append(kept.step)
+                    running.append(kept.step)
                     try:
                         return kept.call(values)
                     except ChangedError as error:
@@ -152,7 +153,7 @@ class Compiled:
                     except CheckError:  # which eager code raises in its words, or catches
                         return self._run_eagerly(args, kwargs)
                     finally:
-                        self._running.pop()
+                        running.pop()
             if self._takes_apart(key, values):
                 key = signature(args, kwargs, True)
                 result = self._record(key, args, kwargs, _APART, set())
