@@ -147,7 +147,7 @@ def test_without_a_gpu_cuda_is_refused(folder: Path) -> None:
         (("--lr", "nan"), "--lr"),
         (("--lr", "inf"), "--lr"),
         (("--seed", "-1"), "--seed"),
-        (("--model", "rnn"), "--model"),
+        (("--model", "perceptron"), "--model"),
         (("--device", "tpu"), "--device"),
         (("--layers", "3"), "--layers"),
         (("--width", "3"), "--width"),
