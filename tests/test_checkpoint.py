@@ -193,7 +193,7 @@ CHANGED = {**asdict(Settings.of("bn-mlp", **SIZES)), "model": "mlp"}
             {},
             r"its context is 2, 4, 8 \.\.\., not 3",
         ),
-        ({"settings": {**CHANGED, "model": "rnn"}}, {}, "model is 'rnn', not 'bigram' or"),
+        ({"settings": {**CHANGED, "model": "perceptron"}}, {}, "model is 'perceptron', not 'bigram' or"),
         ({"settings": {"layers": 3}}, {}, r"header/settings lacks '\w+'"),
         (
             {"settings": {**CHANGED, "width": 3}},

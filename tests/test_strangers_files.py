@@ -71,7 +71,7 @@ def test_the_layout_of_a_model_is_that_of_its_state(model: str, changes: dict[st
 @pytest.mark.parametrize(
     ("name", "values"),
     [
-        ("model", ["rnn", None, 1, ["mlp"], {}]),
+        ("model", ["perceptron", None, 1, ["mlp"], {}]),
         ("data", [7, 0, "a\0b", "\ud800", "x" * 5000, ["names.txt"]]),
         ("context", [0, -3, 10**6, "4", 4.0, True]),
         ("embedding", [0, 10**6, -2, None, 5]),
