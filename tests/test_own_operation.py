@@ -217,13 +217,13 @@ def test_it_is_drawn_and_has_its_formulas_on_the_page(pair: Pair) -> None:
     assert formulas["rules"][0].startswith("<math")
 
 
-def test_a_drawing_names_a_step_as_its_code_is_written() -> None:
-    @operation(broadcasts=True, a=lambda dout: dout, b=lambda dout: dout)
+def test_a_drawing_shows_the_sign_that_the_entry_has() -> None:
+    @operation(broadcasts=True, drawn="⊞", a=lambda dout: dout, b=lambda dout: dout)
     def plus(a: Any, b: Any, /) -> Any:
         """out = a + b."""
         return a + b
 
-    assert "<B>+ 2.0</B>" in viz.draw(plus(leaf(NUMBERS), 2.0).sum()).source
+    assert "<B>⊞ 2</B>" in viz.draw(plus(leaf(NUMBERS), 2.0).sum()).source
 
 
 # -- compiled ------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinygrad_ninja.arrays.dispatch import move
 from tinygrad_ninja.engine.value import Value as Scalar
-from tinygrad_ninja.ops import indexing, reduction
+from tinygrad_ninja.ops import TABLE, indexing, reduction
 from tinygrad_ninja.program.derive import formula
 from tinygrad_ninja.program.derive.record import is_range
 from tinygrad_ninja.program.expressions import Code, call
@@ -60,12 +60,15 @@ def written(step: Step, operands: Sequence[Code], read: Sequence[str]) -> Code:
         kept: Code = TORCH.extreme(entry.standard, inputs[0], instruction.parameters[0])
         return kept
     parameters = substitute(instruction.parameters, _parameter)
-    with contextlib.suppress(NotImplementedError):  # torch has no function for it
-        blank = [Code(OPERAND, shape=x.shape) if isinstance(x, Var) else x for x in instruction.inputs]
-        once = str(TORCH.expression(instruction, blank, parameters))
-        if len(re.findall(rf"{OPERAND}(?!\d)", once)) <= len(operands):
-            expression: Code = TORCH.expression(instruction, inputs, parameters)
-            return expression
+    if (
+        step.operation.in_torch or TABLE.get(step.operation.name) is step.operation
+    ):  # else it is a program's own
+        with contextlib.suppress(NotImplementedError):  # torch has no function for it
+            blank = [Code(OPERAND, shape=x.shape) if isinstance(x, Var) else x for x in instruction.inputs]
+            once = str(TORCH.expression(instruction, blank, parameters))
+            if len(re.findall(rf"{OPERAND}(?!\d)", once)) <= len(operands):
+                expression: Code = TORCH.expression(instruction, inputs, parameters)
+                return expression
     options = {
         name: parameter
         for name, parameter in zip(step.operation.parameters, parameters, strict=True)
@@ -76,6 +79,9 @@ def written(step: Step, operands: Sequence[Code], read: Sequence[str]) -> Code:
 
 def without_operands(step: Step) -> str:
     """Return what the step does, without what it does it to: "+", "** -1", "sum(1, keepdim=True)"."""
+    if step.operation.drawn:
+        given = ["" if isinstance(value, Value) else short(value) for value in step.inputs]
+        return " ".join(filter(None, [*given[:1], step.operation.drawn, *given[1:]]))
     text = str(written(step, [Code(OPERAND)] * len(step.inputs), _read(step)))
     text = re.sub(rf"\b(torch|nn|functional)\.|{OPERAND}\.|\.values$", "", text)
     text = re.sub(r"\d\.\d{4,}", lambda number: short(float(number[0])), text)

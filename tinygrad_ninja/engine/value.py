@@ -387,15 +387,10 @@ class Value:
         return f"Value(data={self.data}, grad={self.grad})"
 
 
+_ALIKE = (trigonometry.cos, ops.exp, ops.log, trigonometry.sin, ops.sqrt, ops.tanh)
 _UFUNCS: dict[Any, Callable[..., Any]] = {
-    np.add: operator.add,
-    np.subtract: operator.sub,
-    np.multiply: operator.mul,
-    np.true_divide: operator.truediv,
-    np.power: operator.pow,
-    np.negative: operator.neg,
-    np.absolute: operator.abs,
-    **{op.ufunc: getattr(Value, op.name) for op in (ops.exp, ops.log, ops.sqrt, ops.tanh)},
-    **{op.ufunc: getattr(Value, op.name) for op in (trigonometry.cos, trigonometry.sin)},
-}
+    np.add: operator.add, np.subtract: operator.sub, np.multiply: operator.mul, np.power: operator.pow,
+    np.true_divide: operator.truediv, np.negative: operator.neg, np.absolute: operator.abs,
+    **{getattr(np, entry.name): getattr(Value, entry.name) for entry in _ALIKE},
+}  # fmt: skip
 """The operations that NumPy has as functions, too."""

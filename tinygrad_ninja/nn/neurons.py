@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..engine.value import Value
-from ..ops import elementwise as ops
+from ..ops.elementwise import relu, sigmoid, tanh
 
 __all__ = ["MLP", "Layer", "Module", "Neuron", "Value"]
 
@@ -30,7 +30,7 @@ class Module:
             parameter.grad = 0.0
 
 
-ACTIVATIONS = {ops.relu.name: "ReLU", ops.sigmoid.name: "Sigmoid", ops.tanh.name: "Tanh"}
+ACTIVATIONS = {relu.name: "ReLU", sigmoid.name: "Sigmoid", tanh.name: "Tanh"}
 """The activations, methods of Value, and how they are printed."""
 
 
@@ -41,7 +41,7 @@ class Neuron(Module):
     nonlin: whether the activation follows. activation: "relu", "sigmoid" or "tanh"; ValueError for another.
     """
 
-    def __init__(self, nin: int, nonlin: bool = True, activation: str = "relu") -> None:
+    def __init__(self, nin: int, nonlin: bool = True, activation: str = relu.name) -> None:
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation is one of {', '.join(ACTIVATIONS)}, not {activation!r}")
         self.activation = activation
@@ -69,7 +69,7 @@ class Neuron(Module):
 class Layer(Module):
     """`nout` neurons, each of which sees all `nin` inputs; nonlin and activation as in `Neuron`."""
 
-    def __init__(self, nin: int, nout: int, nonlin: bool = True, activation: str = "relu") -> None:
+    def __init__(self, nin: int, nout: int, nonlin: bool = True, activation: str = relu.name) -> None:
         self.neurons = [Neuron(nin, nonlin, activation) for _ in range(nout)]
 
     def __call__(self, x: Sequence[Value | float]) -> Any:
@@ -89,7 +89,7 @@ class MLP(Module):
     """Layers of neurons, one after the other: of `nin` inputs, with the sizes `nouts`; the last layer is
     linear, the others have the activation, as in `Neuron`."""
 
-    def __init__(self, nin: int, nouts: Sequence[int], activation: str = "relu") -> None:
+    def __init__(self, nin: int, nouts: Sequence[int], activation: str = relu.name) -> None:
         sizes = zip([nin, *nouts], nouts, strict=False)
         self.layers = [
             Layer(*size, nonlin=i < len(nouts), activation=activation) for i, size in enumerate(sizes, 1)

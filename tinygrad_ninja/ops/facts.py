@@ -115,6 +115,7 @@ class Facts:
 
     standard: the name in the array API standard, by which a namespace `xp` has it, where that differs.
     operator: Python's sign for it.
+    drawn: the sign of its node in a drawing, where that is not to be its code.
     formula: the operator that formulas put before its operand, as LaTeX and as the text of MathML; a
         reduction has its dimensions below it.
     named: formulas write the operation by its name, and not by what it is composed of.
@@ -146,6 +147,7 @@ class Facts:
     ufunc: np.ufunc | None = None
     standard: str = ""
     operator: str = ""
+    drawn: str = ""
     formula: tuple[str, str] | None = None
     named: bool = False
     in_torch: str = ""
