@@ -160,7 +160,7 @@ def test_masked_numbers_are_told() -> None:
     scores = q + mask
     loss = (scores.softmax(1) ** 2).sum()
     page = derive(loss, names={"q": q, "scores": scores}).explain("scores")
-    assert "3 of the 9 numbers of `scores` are masked" in page
+    assert "3 of the 9 numbers of `scores` are -∞ (masked: the softmax makes exactly 0 of them)" in page
     assert "a slope of" in page
 
 

@@ -66,14 +66,21 @@ class Evidence:
         steps = self.after(var)
         zero = self._why_zero(var, gradient, steps) if small else []
         text = zero or self._slope(var, gradient, finite, steps)
-        masked = int((~np.isfinite(base)).sum())
-        if masked:
-            text += [
-                "",
-                f"{masked} of the {base.size} numbers of `{var.name}` are masked: they are -∞, so that the "
-                f"softmax makes exactly 0 of them, no step moves them, and their gradient is 0.",
-            ]
-        return title + text
+        return title + text + self._masked(var)
+
+    def _masked(self, var: Var) -> list[str]:
+        """Return the sentence about the numbers that are -∞, if there are any."""
+        base = self.base[var]
+        masked = int((base == -np.inf).sum())
+        if not masked:
+            return []
+        readers = {step.operation for step in self.steps if var in step.reads()}
+        softmaxes = (composed.softmax, composed.log_softmax, composed.logsumexp, elementwise.exp)
+        hidden = " (masked: the softmax makes exactly 0 of them)" if readers & set(softmaxes) else ""
+        return [
+            "",
+            f"{masked} of the {base.size} numbers of `{var.name}` are -∞{hidden}: no step moves them.",
+        ]
 
     def _slope(self, var: Var, gradient: Array, finite: Any, steps: list[Instruction]) -> list[str]:
         """Return the sentences about the slope at one element, by a small step each way."""
