@@ -78,8 +78,8 @@ def test_every_step_of_a_proof_holds(name: str) -> None:
     slopes = {(of, symbol): jacobian(lambda x, of=of: compute(x)[of], one).numpy() for of in values}
     if "hat" in values:
         slopes["L", symbol] = jacobian(lambda x: (compute(x)["hat"] * gain * g).sum(), one).numpy()
-    values |= {symbol: one.numpy(), "g": g.numpy(), "gamma": gain.numpy(), "h": (g * gain).numpy()}
-    values |= {"n": np.asarray(5), "epsilon": np.asarray(1e-5), "y": np.asarray(2)}
+    values |= {symbol: one.numpy(), "g": g.numpy(), "gamma": gain.numpy(), "q": (g * gain).numpy()}
+    values |= {"m": np.asarray(5), "epsilon": np.asarray(1e-5), "y": np.asarray(2)}
     formulas = re.findall(r"\$\$(.*?)\$\$", proof)
     assert len(formulas) >= 3
     for latex in formulas:

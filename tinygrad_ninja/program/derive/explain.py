@@ -42,6 +42,7 @@ class Explainer:
         self.numbers = formula.numbers(writer.sizes.names)
         self.makers = writer.makers
         self.paths = Paths(writer.makers)
+        self._told: set[Var] = set()  # the parts whose formulas stand on the page
         self.named = {var.name: var for var in backward.gradients if var.name}
 
     @cached_property
@@ -73,6 +74,7 @@ class Explainer:
         if name not in self.named:
             raise ValueError(f"there is no value {name!r} with a gradient; there are {', '.join(self.named)}")
         self.writer.begin()
+        self._told.clear()
         var = self.named[name]
         uses = [
             (line, share)
@@ -160,8 +162,9 @@ class Explainer:
         return [f"$${whole.latex}$$", *self._where(parts)]
 
     def _where(self, parts: Sequence[Var]) -> list[str]:
-        """Return the formulas of the parts that an expression names itself."""
-        helpers = self._helpers(parts)
+        """Return the formulas of the parts that an expression names itself, once on a page."""
+        helpers = [x for x in self._helpers(parts) if x not in self._told]
+        self._told.update(helpers)
         lines = [
             formula.equation(
                 self.writer.helpers[x], [x], self.makers, names=self.writer.helpers, sizes=self.numbers

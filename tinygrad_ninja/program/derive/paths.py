@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from ...ops import Operation, indexing
+from ...ops import Operation, indexing, shape
 from ..instructions import Instruction, Var, extreme
 from .backward_lines import Line, Share
 from .proofs import proof
@@ -43,6 +44,8 @@ class Paths:
             end = path[-1].output
             if end in step.reads() and step is not share.by:
                 path += self._inside_of(step, step.inputs.index(end))[0]
+        while len(path) > 1 and path[-1].operation is shape.clone:  # a copy only gives the value its name
+            path[-2:] = [replace(path[-2], output=path[-1].output)]
         return path, first
 
     def _inside_of(self, by: Instruction, place: int) -> tuple[list[Instruction], int]:

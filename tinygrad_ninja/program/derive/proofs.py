@@ -8,6 +8,7 @@ from typing import Any
 from ...ops import composed, losses
 from ..instructions import Instruction
 from . import chains
+from .mathematics import math
 
 Step = tuple[str, str]
 """A sentence, and the formula that it ends in, in LaTeX."""
@@ -71,24 +72,24 @@ _LOG_SOFTMAX: list[Step] = [
 ]
 
 _BESSEL = (
-    "Why $n - 1$ and not $n$ (Bessel's correction): the mean is taken from the same numbers, and lies nearer "
+    "Why $m - 1$ and not $m$ (Bessel's correction): the mean is taken from the same numbers, and lies nearer "
     "to them than the true mean does, so their squares around it come out too small, on average by the "
-    "factor $(n - 1) / n$. Put differently, the deviations add up to zero: only $n - 1$ of them are free."
+    "factor $(m - 1) / m$. Put differently, the deviations add up to zero: only $m - 1$ of them are free."
 )
 
 
 def _deviation(correction: float, eps: float, along: str) -> list[Step]:
     """Return the steps to the derivative of a standard deviation."""
-    free = "n" if not correction else rf"\left(n - {correction:g}\right)"
-    below = "n" if not correction else f"n - {correction:g}"
+    free = "m" if not correction else rf"\left(m - {correction:g}\right)"
+    below = "m" if not correction else f"m - {correction:g}"
     more = r" + \epsilon" if eps else ""
-    named = rf", $\epsilon = {eps:g}$" if eps else ""
+    named = rf", and $\epsilon = {math(eps).latex}$" if eps else ""
     return [
         (
-            f"{along} Call its numbers $x_i$; there are $n${named}. Their mean:",
-            r"\mu = \frac{1}{n} \cdot \sum_{i} x_{i}",
+            f"{along} Call its numbers $x_i$; there are $m$ of them{named}. Their mean:",
+            r"\mu = \frac{1}{m} \cdot \sum_{i} x_{i}",
         ),
-        ("Each number has the same share in it:", r"\frac{\partial \mu}{\partial x_{k}} = \frac{1}{n}"),
+        ("Each number has the same share in it:", r"\frac{\partial \mu}{\partial x_{k}} = \frac{1}{m}"),
         (
             "Their standard deviation"
             + (", with $\\epsilon$ added so that it is never 0" if eps else "")
@@ -111,7 +112,7 @@ def _deviation(correction: float, eps: float, along: str) -> list[Step]:
 def _variance(correction: float, eps: float, along: str) -> list[Step]:
     """Return the steps to the derivative of a variance."""
     mean, own, _, zero, _ = _deviation(correction, 0.0, along)
-    below = "n" if not correction else f"n - {correction:g}"
+    below = "m" if not correction else f"m - {correction:g}"
     return [
         mean,
         own,
@@ -131,10 +132,10 @@ def _variance(correction: float, eps: float, along: str) -> list[Step]:
 def _normalization(correction: float, eps: float, along: str, gain: str) -> list[Step]:
     """Return the steps to the one line of batch norm's gradient, or layer norm's. gain: its symbol in a
     formula, with an index if it differs along the axis; empty where there is none."""
-    below = "n" if not correction else f"n - {correction:g}"
-    ratio = "" if not correction else rf"\frac{{n}}{{n - {correction:g}}} \cdot "
+    below = "m" if not correction else f"m - {correction:g}"
+    ratio = "" if not correction else rf"\frac{{m}}{{m - {correction:g}}} \cdot "
     steps = _deviation(correction, eps, along)
-    upstream = r"h_{i}" if gain else r"g_{i}"
+    upstream = r"q_{i}" if gain else r"g_{i}"
     kth = upstream.replace("i", "k")
     steps += [
         (
@@ -146,7 +147,7 @@ def _normalization(correction: float, eps: float, along: str, gain: str) -> list
             "deviation. By the quotient rule, with the derivatives above:",
             r"\frac{\partial \hat{x}_{i}}{\partial x_{k}} = \frac{1}{\sigma} \cdot \left("
             r"\left[i = k\right] - "
-            rf"\frac{{1}}{{n}} - \frac{{\hat{{x}}_{{i}} \cdot \hat{{x}}_{{k}}}}{{{below}}}\right)",
+            rf"\frac{{1}}{{m}} - \frac{{\hat{{x}}_{{i}} \cdot \hat{{x}}_{{k}}}}{{{below}}}\right)",
         ),
     ]
     if gain:
@@ -154,7 +155,7 @@ def _normalization(correction: float, eps: float, along: str, gain: str) -> list
             (
                 "The upstream gradient $g_i$ is that of the output, which is the gain times "
                 "$\\hat{x}_i$, plus the bias. So that of $\\hat{x}_i$ is",
-                rf"h_{{i}} = g_{{i}} \cdot {gain}",
+                rf"q_{{i}} = g_{{i}} \cdot {gain}",
             )
         )
     else:
@@ -163,13 +164,13 @@ def _normalization(correction: float, eps: float, along: str, gain: str) -> list
         (
             f"The chain rule adds up over all $i$; the bracket $[i = k]$ leaves the one term ${kth}$:",
             rf"\sum_{{i}} {upstream} \cdot \frac{{\partial \hat{{x}}_{{i}}}}{{\partial x_{{k}}}} = "
-            rf"\frac{{1}}{{\sigma}} \cdot \left({kth} - \frac{{1}}{{n}} \cdot \sum_{{i}} {upstream} - "
+            rf"\frac{{1}}{{\sigma}} \cdot \left({kth} - \frac{{1}}{{m}} \cdot \sum_{{i}} {upstream} - "
             rf"\frac{{\hat{{x}}_{{k}}}}{{{below}}} \cdot \sum_{{i}} {upstream} \cdot \hat{{x}}_{{i}}\right)",
         ),
         (
-            "With $1 / n$ in front it is the one line:",
-            r"\frac{\partial L}{\partial x_{k}} = \frac{1}{\sigma \cdot n} \cdot \left("
-            rf"n \cdot {kth} - \sum_{{i}} {upstream} - {ratio}\hat{{x}}_{{k}} \cdot "
+            "With $1 / m$ in front it is the one line:",
+            r"\frac{\partial L}{\partial x_{k}} = \frac{1}{\sigma \cdot m} \cdot \left("
+            rf"m \cdot {kth} - \sum_{{i}} {upstream} - {ratio}\hat{{x}}_{{k}} \cdot "
             rf"\sum_{{i}} {upstream} \cdot \hat{{x}}_{{i}}\right)",
         ),
     ]
