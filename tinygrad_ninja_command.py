@@ -23,9 +23,15 @@ def end(*_: object) -> NoReturn:
     os._exit(INTERRUPTED)
 
 
-def end_quietly() -> None:
-    """Let Ctrl-C end the process at once, where it raises KeyboardInterrupt now."""
+def begin_quietly() -> None:
+    """Let Ctrl-C end this process at once, where it would raise KeyboardInterrupt: it is `ninja`'s."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end)
+
+
+def end_quietly() -> None:
+    """Let Ctrl-C end the process at once again, after `raise_again`."""
+    if sys.unraisablehook is _end_if_interrupted:
         signal.signal(signal.SIGINT, end)
 
 
@@ -45,7 +51,7 @@ def _end_if_interrupted(lost: Any) -> None:
 
 def main() -> None:
     """Run `python -m tinygrad_ninja`."""
-    end_quietly()
+    begin_quietly()
     import runpy
 
     runpy.run_module("tinygrad_ninja", run_name="__main__")

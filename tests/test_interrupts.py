@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command import ENVIRONMENT, ROOT, SMALL, posix, refuses, run, with_names
+from command import ENVIRONMENT, ROOT, SMALL, call, posix, refuses, run, with_names
 
 pytestmark = posix
 
@@ -67,7 +67,7 @@ class Object:
     def __del__(self):
         signal.raise_signal(signal.SIGINT)
 
-command.end_quietly()
+command.begin_quietly()
 command.raise_again()
 Object()
 print("it went on")
@@ -130,6 +130,13 @@ def test_ctrl_c_at_any_time(tmp_path: Path, way: tuple[str, ...]) -> None:
         stderr = process.communicate(timeout=120)[1]
         if process.returncode != 0:  # it was done
             assert is_quiet(process.returncode, stderr), (command, process.returncode, stderr)
+
+
+def test_a_program_that_calls_the_command_line_keeps_its_ctrl_c(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT), sys.unraisablehook
+    call(tmp_path, "--version")
+    refuses(call(tmp_path, "trian"))
+    assert (signal.getsignal(signal.SIGINT), sys.unraisablehook) == before
 
 
 def test_bad_input_is_still_told(tmp_path: Path) -> None:

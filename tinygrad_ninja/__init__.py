@@ -8,7 +8,7 @@ import sys as _sys
 if _sys.argv[:1] == ["-m"] and "tinygrad_ninja" in _sys.orig_argv:  # `python -m tinygrad_ninja` begins here
     import tinygrad_ninja_command as _command
 
-    _command.end_quietly()
+    _command.begin_quietly()
 
 from importlib import import_module as _import_module
 from math import e, inf, nan, pi
