@@ -389,7 +389,7 @@ def test_the_object_that_is_another_is_named() -> None:
     assert len(told) == 2  # that it is recorded again, and that it is no longer
 
 
-def test_a_model_of_the_packages_own_code_is_called_by_its_name() -> None:
+def test_a_model_of_the_packages_own_code_is_told_by_the_line_that_calls_it() -> None:
     model = compile(torch.nn.Sequential(torch.nn.Linear(2, 2)))
-    with told_once(": Sequential: the result still needs its history"):
+    with told_once(HERE + "the result still needs its history"):
         model(torch.ones(1, 2))

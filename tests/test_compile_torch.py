@@ -275,7 +275,7 @@ def test_what_is_not_compiled_says_so(device: str) -> None:
         return x * x.sum().item()
 
     line = item.__code__.co_firstlineno + 1
-    with pytest.raises(UnsupportedError, match=rf"test_compile_torch.py:{line}: item\(\) reads a value"):
+    with pytest.raises(UnsupportedError, match=rf"test_compile_torch.py:{line}: item.* reads a value"):
         compile(item, fullgraph=True, backend="torch")()
     with pytest.raises(RuntimeError, match="expected all tensors to be on the same device"):
         compile(lambda: x + torch.ones(3), backend="torch")()

@@ -10,6 +10,7 @@ from typing import Any
 from ...engine.callers import PACKAGE, place
 from ...engine.tensor import Tensor
 from ..instructions import Var
+from ..trace import source as readers_line
 from .guards.trusted import a, is_constant
 from .guards.world import VALUES_ALONE, World, code_of
 from .recording.capture import Captured, Recording
@@ -23,12 +24,12 @@ from .value_step import ValueStep
 
 
 def beginning(fn: Any) -> str:
-    """Return the line at which a function begins, as "file:line"; its name, where it has none of the
-    reader's."""
+    """Return the line at which a function begins, as "file:line"; that which calls it, where the function is
+    not the reader's; its name, where there is no line."""
     code = code_of(fn)
-    if code is None or code.co_filename.startswith(PACKAGE):
-        return str(getattr(fn, "__name__", type(fn).__name__))
-    return place(code.co_filename, code.co_firstlineno)
+    if code is not None and not code.co_filename.startswith(PACKAGE):
+        return place(code.co_filename, code.co_firstlineno)
+    return readers_line() or str(getattr(fn, "__name__", type(fn).__name__))
 
 
 class FirstCall:
@@ -148,9 +149,10 @@ class FirstCall:
                 recording.leave_rates()
                 leave_numbers(recording.symbols.known, number_of)
                 raise
-            result = mapped(result, lambda x: x, anew=False, key_of=number_of)
             recording.tape.line = beginning(self._fn)
             tree = self._look_at(result, recording.tape)
+            if tree:
+                result = mapped(result, lambda x: x, anew=False, key_of=number_of)
             captured = recording.captured(result if tree else None, self.arguments.values())
         self.reason = recording.tape.reason
         if captured is not None:

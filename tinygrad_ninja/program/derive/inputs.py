@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from string import Template
 from typing import Any
 
@@ -17,7 +18,7 @@ from ..instructions import Array, Var
 from ..languages import Language
 from .statements import WIDTH
 
-FLOATS, OTHERS, DISTINCT = 20, 1200, 3
+FLOATS, OTHERS, DISTINCT = 20, 1200, 20
 """The most floats, and the most of all else, that are written out; floats that have only so many values count
 as all else. More are drawn again, or packed."""
 
@@ -37,12 +38,13 @@ _ARRAY = {
     "numpy": "np.frombuffer($base64.b85decode(text), dtype).reshape(shape)",
 }
 
-_RANDN = {
+_SEEDED = {
     "torch": Template("\n${generator} = torch.Generator().manual_seed($seed)\n"),
-    "numpy": Template('''
+    "numpy": Template("\n${generator} = np.random.RandomState($seed)\n"),
+}
 
-${generator} = np.random.RandomState($seed)
-
+_DRAW = {
+    "randn": Template('''
 
 def ${randn}(*shape):
     """Numbers of the normal distribution, as PyTorch draws them: in blocks of 16, by Box and Muller."""
@@ -55,6 +57,20 @@ def ${randn}(*shape):
     return np.concatenate([blocks[: n - 16], blocks[-16:]]).astype(np.float32).reshape(shape)
 
 '''),
+    "rand": Template('''
+
+def ${rand}(*shape):
+    """Numbers between 0 and 1, as PyTorch draws them."""
+    words = ${generator}.randint(0, 2**32, int(np.prod(shape)), np.uint32)
+    return (words % 2**24 / 2**24).astype(np.float32).reshape(shape)
+
+'''),
+}
+"""The functions of NumPy's scripts that draw as PyTorch's of the same name do."""
+
+_DRAWS: dict[str, Callable[[Generator, int], Array]] = {
+    "randn": lambda generator, n: generator.normal(n),
+    "rand": lambda generator, n: generator.uniform(n),
 }
 
 
@@ -80,8 +96,11 @@ def inputs(variables: Sequence[Var], language: Language, seed: int | None) -> In
         names = {name: own(name) for name in ("unpack", "bytearray", "base64")}
         helpers += _UNPACK.substitute(names, array=Template(_ARRAY[language.target]).substitute(names))
     if drawn:
-        names = {"generator": own("generator"), "randn": own("randn"), "seed": str(seed)}
-        helpers += _RANDN[language.target].substitute(names)
+        names = {"generator": own("generator"), "seed": str(seed)}
+        helpers += _SEEDED[language.target].substitute(names)
+        for draw in _DRAWS if language.target == "numpy" else ():
+            if any(f"{own(draw)}(" in text for text in drawn.values()):
+                helpers += _DRAW[draw].substitute(names, **{draw: own(draw)})
     return Inputs(helpers, [_folded(f"{var.name} = {text}") for var, text in texts.items()])
 
 
@@ -105,16 +124,16 @@ def _packed(value: Array, language: Language) -> str:
 
 
 def _drawn(variables: Sequence[Var], seed: int | None, language: Language) -> Iterator[tuple[Var, str]]:
-    """Yield the inputs that are numbers of the normal distribution from the seed, times a factor and plus a
-    number, in the order in which they were drawn, with the expression that draws them."""
+    """Yield the inputs that are random numbers from the seed, times a factor and plus a number, in the order
+    in which they were drawn, with the expression that draws them."""
     waiting = [var for var in variables if var.value.size >= 16]
     state = Generator().manual_seed(seed).get_state() if seed is not None else None
     while waiting and state is not None:
-        for var in waiting:
+        for var, draw in product(waiting, _DRAWS):
             generator = Generator()
             generator.set_state(state)
-            numbers = generator.normal(var.value.size)
-            text = _fitted(var.value, numbers, language)
+            numbers = _DRAWS[draw](generator, var.value.size)
+            text = _fitted(var.value, numbers, draw, language)
             if text:
                 yield var, text
                 state = generator.get_state()
@@ -124,9 +143,9 @@ def _drawn(variables: Sequence[Var], seed: int | None, language: Language) -> It
             return
 
 
-def _fitted(value: Array, numbers: Array, language: Language) -> str:
-    """Return the expression of a value as numbers of the normal distribution, which are drawn where it runs;
-    empty where it is none."""
+def _fitted(value: Array, numbers: Array, draw: str, language: Language) -> str:
+    """Return the expression of a value as these numbers, which the function `draw` gives where it runs; empty
+    where it is none of them."""
     for turned in (False, True) if value.ndim == 2 else (False,):
         target = value.T if turned else value
         flat = target.ravel()
@@ -138,8 +157,8 @@ def _fitted(value: Array, numbers: Array, language: Language) -> str:
         own = language.own
         sizes = ", ".join(map(str, target.shape))
         drawn = {
-            "numpy": f"{own('randn')}({sizes})",
-            "torch": f"torch.randn({sizes}, generator={own('generator')})",
+            "numpy": f"{own(draw)}({sizes})",
+            "torch": f"torch.{draw}({sizes}, generator={own('generator')})",
         }[language.target]
         drawn += ".T" if turned else ""
         drawn += "" if scale == 1 else f" * {language.number(scale)}"
