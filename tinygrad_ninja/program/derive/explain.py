@@ -227,7 +227,7 @@ class Explainer:
                 f"**The local derivative** of `{step.operation.name}`, step by step.",
                 *(part for sentence, latex in steps for part in ("", sentence, "", f"$${latex}$$")),
             ]
-        if list(step.inputs).count(x) > 1:  # only what comes through this place is asked for
+        if _reads_elsewhere(step, place, makers):  # only what comes through this place is asked for
             alone = Var(x.value, unused("factor", {*self.named, *names.values()}))
             step = replace(step, inputs=(*step.inputs[:place], alone, *step.inputs[place + 1 :]))
             names = {**names, alone: alone.name}
@@ -351,6 +351,18 @@ def _count(n: int) -> str:
 def _code(lines: list[str]) -> str:
     """Return lines of Python as a block of Markdown."""
     return "\n".join(["```python", *lines, "```"])
+
+
+def _reads_elsewhere(step: Instruction, place: int, makers: Mapping[Var, Instruction]) -> bool:
+    """Return whether the formula of an instruction has one of its inputs in another place, too."""
+    stack = [x for i, x in enumerate(step.inputs) if i != place and isinstance(x, Var)]
+    while stack:
+        other = stack.pop()
+        if other is step.inputs[place]:
+            return True
+        if not other.name and other in makers:
+            stack.extend(makers[other].reads())
+    return False
 
 
 def _reason(note: str, share: Share) -> str:
