@@ -203,7 +203,7 @@ def is_for_arrays(x: Any) -> bool:
     package's."""
     if isinstance(x, Tensor) or (isinstance(x, type) and issubclass(x, Tensor)):
         return True
-    if callable(x) and type(x).__module__.partition(".")[0] == "numpy":
+    if callable(x) and _is_in(str(type(x).__module__), "numpy"):
         return True
     if not isinstance(x, (types.FunctionType, types.BuiltinFunctionType)):
         return False
