@@ -213,6 +213,7 @@ def test_a_rank_that_is_killed_ends_the_others_and_a_restart_loses_nothing(
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the training began with 3 processes")
 @posix
 def test_a_signal_stops_all_ranks_and_any_number_of_them_goes_on(tmp_path: Path) -> None:
     with_names(tmp_path)

@@ -135,8 +135,7 @@ class FirstCall:
         tensors = enumerate(leaf.tensor for leaf in self._leaves)
         self.arguments = {i: tensor for i, tensor in tensors if tensor is not None}
         given = [self.arguments.get(i, x) for i, x in enumerate(self._values)]
-        rates = [] if self.world.asks_for_types else [x for x in symbolic if x.group is not None]
-        recording = Recording(at_once, rates)
+        recording = Recording(at_once, [source for source in symbolic if source.group is not None])
         for source, number in self.numbers:
             if source in symbolic and self._takes_symbol(source, number):
                 given[source.place] = recording.symbols.symbol(source, number)
