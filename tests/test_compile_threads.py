@@ -89,9 +89,6 @@ def test_threads_take_turns_at_a_generator(device: str, backend: str) -> None:
     assert (g.get_state() == h.get_state()).all()
 
 
-@pytest.mark.xfail(
-    strict=False, reason="beside other work a number is drawn now and then that eager code has not"
-)
 @WHERE
 def test_several_functions_draw_from_one_generator(device: str, backend: str) -> None:
     """Each number goes to one of them, also where a call raises, and gives back what it drew."""

@@ -125,13 +125,10 @@ class Caller:
         self._starts, self._ends = [start for start, _ in spans], [end for _, end in spans]
         _same(all(map(le, self._ends, self._starts[1:])), _SHARED)
 
-    def give_back(self, *marks: tuple[Any, Any]) -> None:
-        """Return the generators to where they were before the step drew, given that and where it has left
-        them; but one from which another thread has drawn since."""
-        for generator, (before, after) in zip(self.generators, marks, strict=True):
-            with generator.lock:
-                if generator.is_at(after):
-                    generator.return_to(before)
+    def give_back(self, *marks: Any) -> None:
+        """Return the generators to where they were before the step drew; their locks are held since then."""
+        for generator, mark in zip(self.generators, marks, strict=True):
+            generator.return_to(mark)
 
     def words(self, number: int, slot: int) -> tuple[Any, int]:
         """Draw random words beyond those in the generator's memory; return its new memory, and the address of
@@ -254,20 +251,17 @@ def caller(step: Step) -> Any:
             f"(*{bind(f'with{i}', draw.arguments)}, **{bind(f'options{i}', draw.options)})"
         )
     drawn_from = [bind(f"from{i}", g) for i, g in enumerate(own.generators)]
+    locked = step.draws_on_device  # whether the generators are while it runs
     if step.complains and drawn_from:  # it draws before it finds an error, and eager code draws anew
-        was, left = (
-            [f"{when}{i} = {g}.mark()" for i, g in enumerate(drawn_from)] for when in ("was", "left")
-        )
-        draws = [*was, *draws, *([] if step.draws_on_device else left)]
-        late = [f"    {line}" for line in left] if step.draws_on_device else []
-        pairs = ", ".join(f"(was{i}, left{i})" for i in range(len(drawn_from)))
-        run = ["try: run()", "except CheckError:", *late, f"    own.give_back({pairs})", "    raise"]
+        locked = True
+        draws = [*(f"was{i} = {g}.mark()" for i, g in enumerate(drawn_from)), *draws]
+        marks = ", ".join(f"was{i}" for i in range(len(drawn_from)))
+        run = ["try: run()", "except CheckError:", f"    own.give_back({marks})", "    raise"]
         names["CheckError"] = CheckError
-    if step.draws_on_device:  # while it runs
-        draws, run = [*draws, *run], []
-    if draws:
+    if drawn_from:
         locks = [bind(f"lock{i}", g.lock) for i, g in enumerate(own.generators)]
-        before += [f"with {', '.join(locks)}:", *(f"    {line}" for line in draws)]
+        inside, behind = ([*draws, *run], []) if locked else (draws, run)
+        run = [f"with {', '.join(locks)}:", *(f"    {line}" for line in inside), *behind]
     for i, (node, place_of) in enumerate(step.gradient_slots):
         target = bind(f"node{i}", node)
         if place_of is None:
