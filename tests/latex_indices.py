@@ -63,7 +63,7 @@ class IndexedReader(Reader):
     def places(self, latex: str) -> list[Array]:
         """The index that stands below a name: an array for each dimension."""
         parts = self.items(latex)
-        if len(parts) == 1 and re.fullmatch(r"[a-z0-9]( [a-z0-9])*", parts[0]):
+        if len(parts) == 1 and re.fullmatch(r"([a-z]|\d+)( ([a-z]|\d+))*", parts[0]):
             parts = parts[0].split(" ")
         return [self.inside(part).whole()[0].astype(int) for part in parts]
 

@@ -143,17 +143,7 @@ def assert_every_formula_holds(derivation: Derivation) -> int:
 
 
 @pytest.mark.parametrize("simplify", [False, True])
-@pytest.mark.parametrize(
-    "model",
-    [
-        pytest.param(
-            *x.values, marks=[*x.marks, pytest.mark.xfail(strict=True, reason="its cell's formulas")]
-        )
-        if x.values[0] in ("rnn", "lstm")
-        else x
-        for x in EVERY_MODEL
-    ],
-)
+@pytest.mark.parametrize("model", EVERY_MODEL)
 def test_every_formula_of_every_models_pages_holds(model: str, simplify: bool) -> None:
     smaller = {"hidden": 6} if model not in ("bigram", "gpt") else {}
     if model in ("gru", "lstm"):

@@ -218,7 +218,9 @@ def equation(
 
     def part(var: Var) -> Math:
         expression = writing.expression(var)
-        return expression if var.constant or expression.shown == var.shape else apply("repeat", expression)
+        if var.constant or expression.shown == var.shape:
+            return expression
+        return apply("repeat", expression, below=size_of(var.shape))
 
     total, *more = map(part, parts)
     for term in more:
