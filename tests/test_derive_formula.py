@@ -247,6 +247,7 @@ def test_a_script_begins_with_its_seed(model: str, target: str) -> None:
     """It draws the model's own numbers again, and holds no packed ones."""
     derivation = derive_model(model)
     source = derivation.source(target)
+    assert len(source) < 20_000 or model in ("rnn", "gru", "lstm", "cnn")  # written out letter by letter
     assert "base64" not in source
     assert "2147483647" in source.partition("# The inputs.")[0] + source.partition("# The inputs.")[2][:100]
     head = source.partition("# The forward pass.")[0]

@@ -184,7 +184,7 @@ class Recorded(Traced):
         return bool(self.known("a branch on data"))
 
     def item(self, *args: Any) -> Any:
-        return self.known("item(), or what else asks for a Python number,").item(*args)
+        return self.known("item(), or what else asks for a number,").item(*args)
 
     def tolist(self) -> Any:
         return self.known("tolist()").tolist()
