@@ -68,14 +68,16 @@ def html_path(path: str | Path) -> Path:
 
 
 def write_page(
-    path: Path, template: str, styles: Iterable[str], scripts: Iterable[str], held: dict[str, Any]
+    path: Path, body: str, styles: Iterable[str], scripts: Iterable[str], held: dict[str, Any]
 ) -> Page:
     """Write a page of these parts of `static`, which holds the content as JSON, and return its path."""
+    title = html.escape(printable(path.stem))
     text = json.dumps(held, separators=(",", ":"), allow_nan=False)
     # No text of the content, such as a name with </script> in it, may end the element that holds it.
     style, script = ("\n".join(map(_read, files)) for files in (styles, scripts))
-    document = Template(_read(template)).substitute(
-        title=html.escape(printable(path.stem)),
+    document = Template(_read("document.html")).substitute(
+        title=title,
+        body=Template(_read(body)).substitute(title=title),
         style=style,
         style_hash=_hash(style),
         script=script,
