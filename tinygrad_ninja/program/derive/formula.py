@@ -220,7 +220,8 @@ def equation(
         expression = writing.expression(var)
         if var.constant or expression.shown == var.shape:
             return expression
-        return apply("repeat", expression, below=size_of(var.shape))
+        # Where sizes stand below the names, the one of what is computed says it.
+        return apply("repeat", expression, below=None if shapes else size_of(var.shape))
 
     total, *more = map(part, parts)
     for term in more:
