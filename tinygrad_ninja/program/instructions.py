@@ -209,6 +209,18 @@ def substitute(parameters: tuple[Any, ...], value: Callable[[Any], Any]) -> tupl
     return tuple(substitute(item, value) if isinstance(item, tuple) else value(item) for item in parameters)
 
 
+def identity(x: Any) -> Any:
+    """Return a hashable key that is the same for equal operands or parameters: the same variables, and
+    constants of the same number, dtype and shape."""
+    if isinstance(x, tuple):
+        return tuple(map(identity, x))
+    if isinstance(x, slice):
+        return (slice, x.start, x.stop, x.step)
+    if isinstance(x, Var) and x.constant:
+        return ("constant", repr(x.number), x.dtype.name, x.shape)
+    return id(x) if isinstance(x, Var) else (type(x).__name__, repr(x))
+
+
 def reached(instructions: Iterable[Instruction], leaves: Iterable[Var]) -> set[Var]:
     """Return the leaves, and the values to which a gradient comes on its way to them."""
     variables = set(leaves)

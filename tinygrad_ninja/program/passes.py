@@ -17,7 +17,7 @@ from ..ops import Operation, elementwise, linalg, reduction, shape
 from ..ops.reduction import size
 from .compile.lowering.identities import Maker, Simpler, simpler
 from .hints import hinting
-from .instructions import Instruction, Program, Var, evaluate, substitute
+from .instructions import Instruction, Program, Var, evaluate, identity, substitute
 from .trace import lower
 
 Rule = Callable[[Instruction, Maker, Maker], Simpler]
@@ -98,7 +98,7 @@ def without_repetitions(
     known: dict[Any, Var] = {}
     result = []
     for step in (replaced(step, same) for step in steps):
-        key = (step.operation, _key(step.inputs), _key(step.parameters))
+        key = (step.operation, identity(step.inputs), identity(step.parameters))
         first = known.get(key)
         forward = step.answers is None
         alone = step.output in kept or step.output in fixed or step.operation is shape.clone
@@ -110,15 +110,6 @@ def without_repetitions(
             known.setdefault(key, step.output)
         result.append(step)
     return result
-
-
-def _key(x: Any) -> Any:
-    """Return a key that is the same for the same variables and numbers."""
-    if isinstance(x, tuple):
-        return tuple(map(_key, x))
-    if isinstance(x, Var):
-        return ("constant", x.shape, x.dtype, repr(x.number)) if x.constant else id(x)
-    return type(x).__name__, repr(x)
 
 
 def readable(steps: Sequence[Instruction], kept: Collection[Var], fixed: Container[Var]) -> list[Instruction]:

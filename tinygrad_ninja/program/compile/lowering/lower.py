@@ -17,7 +17,7 @@ import numpy as np
 from .... import ops
 from ....arrays import numpy_arrays
 from ....ops import Operation
-from ...instructions import Array, Instruction, Var, flatten, needed, substitute
+from ...instructions import Array, Instruction, Var, flatten, identity, needed, substitute
 from ...trace import Tape, lower
 from ..refusals import UnsupportedError, unviewed
 from .entries import FIRST_EQUAL
@@ -248,27 +248,16 @@ def merge(instructions: list[Instruction]) -> tuple[list[Instruction], dict[Var,
         if simple is not None:
             waiting.extendleft(reversed(simple))
             continue
-        operands = tuple(map(_identity, inputs))
+        operands = tuple(map(identity, inputs))
         if instruction.operation.commutative:
             operands = tuple(sorted(operands, key=repr))
-        key = (instruction.operation, operands, _identity(parameters))
+        key = (instruction.operation, operands, identity(parameters))
         if key in computed:
             instead[instruction.output] = computed[key]
             continue
         computed[key] = instruction.output
         by[instruction.output] = instruction
     return list(by.values()), instead
-
-
-def _identity(x: Any) -> Any:
-    """Return a hashable key that is the same for equal operands or parameters."""
-    if isinstance(x, tuple):
-        return tuple(map(_identity, x))
-    if isinstance(x, slice):
-        return (slice, x.start, x.stop, x.step)
-    if isinstance(x, Var) and x.constant:
-        return ("constant", repr(x.number), x.dtype.name, x.shape)
-    return id(x) if isinstance(x, Var) else (type(x).__name__, repr(x))
 
 
 def forget_values(instructions: list[Instruction]) -> None:
