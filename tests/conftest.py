@@ -7,6 +7,7 @@ import importlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -19,6 +20,9 @@ import pytest
 # Before torch's and BLAS's threads start, and for what the tests start: arrays are small here, and several
 # threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts background jobs with Ctrl-C ignored, and the programs that tests start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 torch: Any = importlib.import_module("torch") if find_spec("torch") else None
 
