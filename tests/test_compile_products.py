@@ -12,7 +12,7 @@ import tinygrad_ninja as torch
 from tinygrad_ninja.program.compile import Compiled, compile, step
 from tinygrad_ninja.program.compile.c import blas
 
-SIZES = [(1, 1, 1), (5, 7, 3), (33, 129, 65), (64, 48, 300)]
+SIZES = [(1, 1, 1), (5, 7, 3), (33, 129, 65), (64, 48, 300), (4100, 70, 70)]
 
 
 @pytest.fixture(params=["blas", "loops"])

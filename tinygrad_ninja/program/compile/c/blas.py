@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SIDE, MANY, CACHE = 128, 2**24, 2**20
+from .products import CACHE
+
+SIDE, MANY = 128, 2**24
 """The thresholds of `pays`, as measured in benchmarks/README.md, "Products of matrices"."""
 WITH_AVX512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 """OpenBLAS's names of the processors on which it uses vectors of 64 bytes. On others it uses at most 32, also

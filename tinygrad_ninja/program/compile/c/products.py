@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 
 from . import sharing
 from .c_source import CFunction
 
 BLOCK = 256
 """How many terms of the sum a tile adds before the next tile's turn: both operands stay in the cache."""
+FEW = 16
+"""The same for a transposed left factor that the cache does not hold."""
+ROWS = 8
+"""The most rows of a tile. Rows that lie a power of two apart share a set of the first-level cache, which
+holds eight lines or more."""
+CACHE = 2**20
+"""The bytes of a second-level cache."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,30 @@ class Product:
         steps = "_".join(map(str, (*self.a, self.b, self.c))).replace("-", "m")
         return f"product_{kind}_{self.m}x{self.n}x{self.k}_{steps}"
 
+    @property
+    def block(self) -> int:
+        """Return how many terms of the sum a tile adds before the next tile's turn.
+
+        Of a transposed left factor a tile reads a part of a line for each term, and the next tile the rest:
+        it is still in the cache if there are few. Then the result is read and written more often, so it has
+        to stay in the cache.
+        """
+        transposed = self.a[0] == 1 < self.m
+        large = self.k * max(self.a[1], self.b) * self.itemsize > CACHE
+        return FEW if transposed and large and self.m * self.c * self.itemsize <= CACHE // 4 else BLOCK
+
+    @property
+    def along_rows(self) -> bool:
+        """Return whether all tiles of some rows come before those of the next rows: a large result is written
+        in order, and the left factor read once, while the right one stays in the cache."""
+        right, result = min(self.k, self.block) * self.b, self.m * self.c
+        return right * self.itemsize <= CACHE // 2 < result * self.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        """Return the bytes of an element."""
+        return 4 if self.c_type == "float" else 8
+
     def tiles(self) -> list[tuple[int, int]]:
         """Return (first column, vectors) of each tile across the result."""
         vectors = -(-self.n // self.lanes)
@@ -42,9 +72,9 @@ class Product:
         return [(at * self.lanes, min(wide, vectors - at)) for at in range(0, vectors, wide)]
 
     def height(self, wide: int) -> int:
-        """Return how many rows a tile has: as many as the registers hold, but chosen so that few rows are
+        """Return how many rows a tile has: at most as many as the registers hold, and so that few rows are
         left over."""
-        most = max(1, min(self.m, (self.registers - wide - 2) // wide, 14))
+        most = max(1, min(self.m, (self.registers - wide - 2) // wide, ROWS))
         return min(
             range(max(1, most // 2), most + 1),
             key=lambda rows: (-(-self.m // rows), self.m % rows and 1, -rows),
@@ -57,34 +87,36 @@ class Product:
         lines = []
         shared = self.m * self.n * self.k >= sharing.MULTIPLICATIONS
         lines += [sharing.REGION, "  {"] if shared else []
-        deep = self.k > BLOCK
+        block = self.block
+        deep = self.k > block
         if deep:
-            lines.append(f"  for (int from = 0; from < {self.k}; from += {BLOCK}) {{")
-            lines.append(f"    const int k = from + {BLOCK} < {self.k} ? {BLOCK} : {self.k} - from;")
+            lines.append(f"  for (int from = 0; from < {self.k}; from += {block}) {{")
+            lines.append(f"    const int k = from + {block} < {self.k} ? {block} : {self.k} - from;")
         start, count, more = ("from", "k", "from") if deep else ("0", str(self.k), "0")
         groups: dict[int, list[int]] = {}
         for at, wide in self.tiles():
             groups.setdefault(wide, []).append(at)
         for wide, columns in groups.items():
-            over_columns = f"    for (int j = {columns[0]}; j <= {columns[-1]}; j += {wide * self.lanes})"
+            over_columns = f"      for (int j = {columns[0]}; j <= {columns[-1]}; j += {wide * self.lanes})"
             rows = self.height(wide)
             whole = self.m - self.m % rows
             right = f"b + {start} * {self.b} + j, {self.b}"
             call = f"({{}}, {self.a[0]}, {self.a[1]}, {right}, {{}}, {self.c}, {count}, {more});"
-            below = []  # the loop over whole tiles, and the tile of the rows that are left
+            over_rows = f"      for (int i = 0; i < {whole}; i += {rows})"
+            nests = []  # the loops over whole tiles, and that over the tiles of the rows that are left
             if whole:
                 left = f"a + i * {self.a[0]} + {start} * {self.a[1]}"
                 tile = f"tile_{kind}_{rows}x{wide}{call.format(left, f'c + i * {self.c} + j')}"
-                below.append([f"      for (int i = 0; i < {whole}; i += {rows})", f"        {tile}"])
+                loops = [over_rows, over_columns] if self.along_rows else [over_columns, over_rows]
+                nests.append([*loops, f"        {tile}"])
             if self.m % rows:
                 left = f"a + {whole * self.a[0]} + {start} * {self.a[1]}"
                 tile = f"tile_{kind}_{self.m % rows}x{wide}"
-                below.append([f"      {tile}{call.format(left, f'c + {whole * self.c} + j')}"])
-            if shared:
-                for part in below:
-                    lines += [sharing.PART + " collapse(2)" * (len(part) - 1), over_columns, *part]
-            else:
-                lines += [over_columns, "    {", *chain.from_iterable(below), "    }"]
+                nests.append(
+                    [over_columns, f"        {tile}{call.format(left, f'c + {whole * self.c} + j')}"]
+                )
+            for nest in nests:
+                lines += [f"{sharing.PART} collapse({len(nest) - 1})", *nest] if shared else nest
         lines += ["  }"] * (deep + shared)
         kinds = (("a", "const "), ("b", "const "), ("c", ""))
         parameters = ", ".join(f"{const}{self.c_type} *restrict {name}" for name, const in kinds)
