@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -218,7 +219,8 @@ class Explainer:
         self, step: Instruction, place: int, makers: Mapping[Var, Instruction], names: Mapping[Var, str]
     ) -> list[str]:
         """Return what is to be said of one operation: what it computes, and its local derivative or proof."""
-        rule = " ".join((step.operation.__doc__ or "").split())
+        text = " ".join((step.operation.__doc__ or "").split())
+        rule = re.sub(r"[*<\[]", r"\\\g<0>", text)  # as text: `out[i][j]` would be a link
         x = step.inputs[place]
         assert isinstance(x, Var)
         steps = proof(step) if place == 0 else []

@@ -1,0 +1,95 @@
+"""What the manual's reference reads from the running package: names that its source does not spell out.
+
+Functions are put into the package when it is imported, and so are the methods of Tensor: this extension of
+griffe, which reads the source for mkdocstrings, adds them.
+"""
+
+import inspect
+import re
+from typing import Any
+
+import griffe
+
+import tinygrad_ninja
+
+EXAMPLE = re.compile(r"^( *)>>> .*(?:\n\1\S.*)*", re.MULTILINE)
+"""The lines of an example in a docstring, up to an empty one."""
+
+
+PROSE = re.compile(r"(`+[^`]*`+|^ {4,}.*$)", re.MULTILINE)
+"""What stands between prose: code in backticks, and indented."""
+
+
+def shown(text: str) -> str:
+    """Return a docstring as Markdown, its examples as code; what is no code says what it says as text."""
+    text = EXAMPLE.sub(lambda match: f"```pycon\n{inspect.cleandoc(match[0])}\n```", text)
+    parts = PROSE.split(text)
+    parts[::2] = [re.sub(r"[*_\[<]", r"\\\g<0>", part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def parameters(function: Any) -> griffe.Parameters:
+    """Return the parameters of a function as they are when the package runs."""
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        return griffe.Parameters()
+    return griffe.Parameters(
+        *(
+            griffe.Parameter(
+                parameter.name,
+                kind=griffe.ParameterKind(parameter.kind.description),
+                default=None if parameter.default is parameter.empty else repr(parameter.default),
+            )
+            for parameter in signature.parameters.values()
+        )
+    )
+
+
+def described(name: str, value: Any) -> griffe.Object:
+    """Return a function, or an attribute of a class, as griffe describes one."""
+    docstring = griffe.Docstring(inspect.getdoc(value) or "")
+    if callable(value):
+        return griffe.Function(name, parameters=parameters(value), docstring=docstring)
+    return griffe.Attribute(name, docstring=docstring)
+
+
+class PublicNames(griffe.Extension):
+    """Adds to the package, and to Tensor, the public names that are put there when they are imported."""
+
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
+        """Add the names to a package that was read."""
+        if pkg.name == tinygrad_ninja.__name__:
+            self.package = pkg
+            self._add(pkg, tinygrad_ninja)
+            tensor = pkg["engine.tensor.Tensor"]
+            self._add(tensor, tinygrad_ninja.Tensor)
+
+    def _add(self, owner: Any, running: Any) -> None:
+        for name in dir(running):
+            value = inspect.getattr_static(running, name, None) or getattr(running, name)
+            if name.startswith("_") or inspect.ismodule(value):
+                continue
+            if name in owner.members and not owner.members[name].is_alias:
+                continue
+            if path := self._definition(value):
+                owner.set_member(name, griffe.Alias(name, path))
+            elif callable(value) or owner.is_class:
+                owner.set_member(name, described(name, value))
+
+    def _definition(self, value: Any) -> str | None:
+        """Return the path where the source defines a function or class; None where it does not."""
+        module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", "<")
+        if not module or not module.startswith(tinygrad_ninja.__name__) or "<" in name:
+            return None
+        path = f"{module}.{name}"
+        try:
+            found = self.package[path.partition(".")[2]]
+        except KeyError:
+            return None
+        return None if found.is_alias else path
+
+    def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Show the examples of a docstring as code."""
+        if obj.docstring:
+            obj.docstring.value = shown(obj.docstring.value)
