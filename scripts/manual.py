@@ -22,16 +22,17 @@ from pkgutil import resolve_name
 from typing import Any
 
 import click
-from function_areas import function_areas
 from latex2mathml.converter import convert
 from manual_pages import DOCS, ROOT, program
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
+from mkdocs.structure.toc import get_toc
 from name_tables import counted, tables
+from public_names import PublicName, function_areas
+from public_names import members as members_of
+from public_names import methods as methods_of
 
-from tinygrad_ninja import Tensor
-from tinygrad_ninja.api import OFFERED
 from tinygrad_ninja.cli import ninja
 
 WORK = tempfile.TemporaryDirectory()
@@ -48,6 +49,8 @@ COPIED = {"notebooks": "*.ipynb", "examples/gallery": "gallery/*.png"}
 
 MARKER = re.compile(r"^<!-- (?P<what>\w+)(?: (?P<argument>[\w.:]+))? -->$", re.MULTILINE)
 """Where something computed goes into a page."""
+
+HEADING = re.compile(r'<h([1-3]) id="([^"]+)">(.*?)<a class="anchor-link"', re.DOTALL)
 
 ELSEWHERE = re.compile(
     r"<(?:script|img|iframe|source|embed)\b[^>]*\bsrc=[\"']?(?:https?:)?//[^\"'>\s]*"
@@ -83,6 +86,7 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put what is computed in the places of the markers."""
+    DOCUMENTED.update(re.findall(r"^::: (\S+)", markdown, re.MULTILINE))
     return MARKER.sub(lambda marker: MAKERS[marker["what"]](marker["argument"]), markdown)
 
 
@@ -95,40 +99,10 @@ def source(path: str) -> str:
 
 def functions(_: None) -> str:
     """Return the reference of the package's functions, by area."""
-    return "\n".join(reference(title, names) for title, names in function_areas().items())
+    return "\n".join(area(title, names) for title, names in function_areas().items())
 
 
-def members(path: str) -> str:
-    """Return the reference of a module's public names; of those that stand elsewhere, links."""
-    module = resolve_name(path)
-    return "\n".join(entry(name, getattr(module, name)) for name in public(module))
-
-
-def public(module: Any) -> list[str]:
-    """Return the public names of a module that are no modules; those defined in it, where it lists none."""
-    names = getattr(module, "__all__", None) or [
-        name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__
-    ]
-    return [name for name in names if name[0] != "_" and not inspect.ismodule(getattr(module, name))]
-
-
-def entry(name: str, value: Any) -> str:
-    """Return the reference of a function or class, or a link to it where it has one already."""
-    offered = any(name in names for names in function_areas().values()) and OFFERED[name] is value
-    path = f"tinygrad_ninja.{name}" if offered else f"{value.__module__}.{value.__qualname__}"
-    if offered or path in DOCUMENTED:
-        return f"- [`{name}`][{path}]\n"
-    DOCUMENTED.add(path)
-    return f"::: {path}\n"
-
-
-def methods(_: None) -> str:
-    """Return the reference of Tensor's attributes and of the methods that are no functions of the package."""
-    names = [name for name in dir(Tensor) if name[0] != "_" and name not in OFFERED]
-    return "\n".join(f"::: tinygrad_ninja.engine.tensor.Tensor.{name}\n" for name in names)
-
-
-def reference(title: str, names: dict[str, list[str]]) -> str:
+def area(title: str, names: dict[str, list[str]]) -> str:
     """Return an area of the reference: its functions, each with its other names."""
     parts = [f"## {title}\n"]
     for name, others in names.items():
@@ -136,6 +110,24 @@ def reference(title: str, names: dict[str, list[str]]) -> str:
         if others:
             parts.append(f"Also called {', '.join(f'`{other}`' for other in others)}.\n")
     return "\n".join(parts)
+
+
+def members(module: str) -> str:
+    """Return the reference of a module's public names; of those that stand elsewhere, links."""
+    return "\n".join(map(entry, members_of(module)))
+
+
+def methods(_: None) -> str:
+    """Return the reference of Tensor's attributes and of the methods that are no functions of the package."""
+    return "\n".join(map(entry, methods_of()))
+
+
+def entry(name: PublicName) -> str:
+    """Return the reference of a name, or a link to it where it has one already."""
+    if name.definition in DOCUMENTED or name.definition.count(".") == 1:  # a function of the package
+        return f"- [`{name.name}`][{name.definition}]\n"
+    DOCUMENTED.add(name.definition)
+    return f"::: {name.definition}\n"
 
 
 def help_texts(_: None) -> str:
@@ -166,8 +158,10 @@ def mathml(latex: str, display: str) -> str:
     return str(convert(html.unescape(latex).strip(), display=display))
 
 
-def on_page_content(content: str, **_: Any) -> str:
-    """Write the formulas of a page, or of a notebook's cells, as MathML."""
+def on_page_content(content: str, page: Any, **_: Any) -> str:
+    """Write the formulas of a page, or of a notebook's cells, as MathML; list a notebook's sections."""
+    if page.file.src_uri.endswith(".ipynb"):  # the plugin's own list lacks names in code
+        page.toc = get_toc(sections(content))
     content = re.sub(
         r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>',
         lambda found: mathml(found[3], "inline" if found[2] == "(" else "block"),
@@ -180,6 +174,20 @@ def on_page_content(content: str, **_: Any) -> str:
         content,
         flags=re.DOTALL,
     )
+
+
+def sections(content: str) -> list[dict[str, Any]]:
+    """Return the headings of a notebook's page, each with those below it, as mkdocs lists them."""
+    top: dict[str, Any] = {"level": 0, "children": []}
+    path = [top]
+    for level, place, title in HEADING.findall(content):
+        heading = {"level": int(level), "id": place, "name": re.sub("<.*?>", "", title), "children": []}
+        while path[-1]["level"] >= heading["level"]:
+            path.pop()
+        path[-1]["children"].append(heading)
+        path.append(heading)
+    headings: list[dict[str, Any]] = top["children"]
+    return headings
 
 
 def _formulas(cell: str) -> Iterator[str]:

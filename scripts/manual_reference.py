@@ -9,20 +9,17 @@ import re
 from typing import Any
 
 import griffe
+from manual_examples import examples_of, shown
+from public_names import PublicName, public_names
 
 import tinygrad_ninja
-
-EXAMPLE = re.compile(r"^( *)>>> .*(?:\n\1\S.*)*", re.MULTILINE)
-"""The lines of an example in a docstring, up to an empty one."""
-
 
 PROSE = re.compile(r"(`+[^`]*`+|^ {4,}.*$)", re.MULTILINE)
 """What stands between prose: code in backticks, and indented."""
 
 
-def shown(text: str) -> str:
-    """Return a docstring as Markdown, its examples as code; what is no code says what it says as text."""
-    text = EXAMPLE.sub(lambda match: f"```pycon\n{inspect.cleandoc(match[0])}\n```", text)
+def as_markdown(text: str) -> str:
+    """Return a docstring as Markdown, in which what is no code is text: `out[i][j]` is no link."""
     parts = PROSE.split(text)
     parts[::2] = [re.sub(r"[*_\[<]", r"\\\g<0>", part) for part in parts[::2]]
     return "".join(parts)
@@ -59,11 +56,24 @@ class PublicNames(griffe.Extension):
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:
         """Add the names to a package that was read."""
+        self.package = pkg
         if pkg.name == tinygrad_ninja.__name__:
-            self.package = pkg
             self._add(pkg, tinygrad_ninja)
             tensor = pkg["engine.tensor.Tensor"]
             self._add(tensor, tinygrad_ninja.Tensor)
+        for name in public_names():
+            if name.definition.startswith(f"{pkg.name}."):
+                self._exemplify(name)
+
+    def _exemplify(self, name: PublicName) -> None:
+        """Show the examples of a name below what its docstring says."""
+        described = self.package[name.definition.partition(".")[2]]
+        if described.is_alias:
+            described = described.final_target
+        for example in examples_of(name.path):
+            text = f"```pycon\n{shown(example)}```"
+            if described.docstring and text not in described.docstring.value:
+                described.docstring.value += f"\n\n{text}"
 
     def _add(self, owner: Any, running: Any) -> None:
         for name in dir(running):
@@ -90,6 +100,6 @@ class PublicNames(griffe.Extension):
         return None if found.is_alias else path
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
-        """Show the examples of a docstring as code."""
+        """Show a docstring as it is meant."""
         if obj.docstring:
-            obj.docstring.value = shown(obj.docstring.value)
+            obj.docstring.value = as_markdown(obj.docstring.value)

@@ -25,6 +25,9 @@ LIST = Path(__file__).parents[1] / "docs" / "pytorch_names.txt"
 NOWHERE = ("out", "layout", "pin_memory", "names")
 """Arguments that PyTorch's functions share and that none here offers: said once, not in each row."""
 
+OTHERS = ("torch.Value",)
+"""Names that are something else here: micrograd's number, and not a value of PyTorch's JIT."""
+
 
 @dataclass
 class Names:
@@ -95,7 +98,7 @@ def without(namespace: str, name: str, arguments: list[str]) -> list[str] | None
     """
     path = f"{namespace}.{name}"
     value = offered(path)
-    if value is None or (inspect.ismodule(value) and path not in listed()):
+    if value is None or path in OTHERS or (inspect.ismodule(value) and path not in listed()):
         return None
     if not callable(value) and not isinstance(value, (staticmethod, classmethod)):
         return []

@@ -341,7 +341,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """Return `input` where the condition is true, else `other`; all three are broadcast.
 
     For a condition alone, return its true positions: a vector of int64 for each dimension. Raises
-    RuntimeError for a condition that is not bool or uint8.
+    RuntimeError for a condition that is not bool or uint8, TypeError for what is neither a Tensor nor a
+    number.
     """
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)

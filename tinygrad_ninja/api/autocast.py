@@ -67,7 +67,8 @@ def is_autocast_enabled(device_type: str = "cuda") -> bool:
 
 
 def get_autocast_dtype(device_type: str) -> dtypes.dtype:
-    """In what this thread's `autocast` of that device computes products, or would by default."""
+    """Return the dtype in which this thread's `autocast` of that device computes products, or would by
+    default."""
     kind = _checked(device_type)
     return halves().get(kind, _DEFAULTS[kind])
 

@@ -132,7 +132,8 @@ def einsum(*arguments: Any) -> Tensor:
     stands for any number of dimensions, which are broadcast, and a letter that an operand has twice for its
     diagonal. Without "->" the result has the letters that occur once, in the order of the alphabet. Numbers
     may stand for letters: einsum(x, [0, 1], y, [1, 2], [0, 2]). The operands are multiplied from the left to
-    the right. Raises RuntimeError for sizes or labels that do not fit.
+    the right. Raises RuntimeError for sizes or labels that do not fit, ValueError without operands, TypeError
+    for operands that are no Tensors.
     """
     if not arguments:
         raise ValueError("einsum(): must specify the equation string and at least one operand")

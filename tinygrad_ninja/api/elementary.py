@@ -91,7 +91,10 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
 @method
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Return the nearest integers, of two the even one; with `decimals` of floats the nearest multiples of
-    10^-decimals: round(input · 10^decimals) / 10^decimals."""
+    10^-decimals: round(input · 10^decimals) / 10^decimals.
+
+    Raises NotImplementedError for bools, and for `decimals` of integers.
+    """
     if input.dtype is dtypes.bool:
         raise NotImplementedError("round is not implemented for torch.bool")
     if not decimals or not input.dtype.is_floating_point:
@@ -107,7 +110,8 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 @in_place
 @method
 def frac(input: Tensor) -> Tensor:
-    """Return the fraction, input - trunc(input), with the sign of the input. RuntimeError for integers."""
+    """Return the fraction, input - trunc(input), with the sign of the input. NotImplementedError for
+    integers."""
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f"frac is not implemented for {input.dtype}")
     return ops.sub.call(input, rounding.trunc.call(input))
@@ -115,7 +119,8 @@ def frac(input: Tensor) -> Tensor:
 
 @method
 def float_power(input: Any, exponent: Any) -> Tensor:
-    """Return input to the power exponent, both in float64; either may be a number."""
+    """Return input to the power exponent, both in float64; either may be a number, and
+    TypeError is raised where both are."""
     if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
         raise TypeError("float_power(): at least one argument must be a Tensor")
     base, power = (x.to(dtypes.float64) if isinstance(x, Tensor) else x for x in (input, exponent))
@@ -144,7 +149,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """Return input + weight · (end - input), all broadcast; from a weight of ½ on, where it is more exact,
     end - (1 - weight) · (end - input).
 
-    weight: a number or a Tensor. Raises RuntimeError for unlike dtypes, or integers.
+    weight: a number or a Tensor. Raises RuntimeError for unlike dtypes, NotImplementedError for integers.
     """
     require_tensors("lerp", end=end)
     tensors = [input, end, *([weight] if isinstance(weight, Tensor) else [])]

@@ -60,7 +60,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     (…, k).
 
     offset: above the main diagonal where positive, below it where negative. Raises IndexError where there is
-    no such dimension, RuntimeError where the two are the same.
+    no such dimension, RuntimeError where the two are the same, TypeError for an offset that is no int.
     """
     if not isinstance(offset, int):
         raise TypeError(f"diagonal(): argument 'offset' must be int, not {type(offset).__name__}")

@@ -128,7 +128,10 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
 @in_place
 @method
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """Return beta · input + alpha · vec1 ⊗ vec2, of two vectors, as `addmm`."""
+    """Return beta · input + alpha · vec1 ⊗ vec2, of two vectors, as `addmm`.
+
+    Raises RuntimeError for a beta or alpha of another kind than the input's numbers.
+    """
     _require_dimensions("addr", ("vec1", vec1, 1), ("vec2", vec2, 1))
     for name, number in (("beta", beta), ("alpha", alpha)):
         if isinstance(number, float) and not input.dtype.is_floating_point:

@@ -54,7 +54,8 @@ def repeat_interleave(
 
     repeats: a number, or an integer Tensor with one for all or one for each entry. dim: the flattened Tensor
     by default. Without `repeats` the input is a vector of them, and the result the positions 0, 1, … repeated
-    so often. Raises RuntimeError for a negative number, a wrong length, or another sum than `output_size`.
+    so often. Raises RuntimeError for a negative number, a wrong length, or another sum than `output_size`;
+    TypeError for `repeats` of another type.
     """
     if repeats is None:
         return _positions(input, input.shape[0] if input.ndim else 0, output_size)
@@ -208,7 +209,8 @@ def flipud(input: Tensor) -> Tensor:
 def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     """Return the plane of two dimensions turned by k quarters, from the first towards the second.
 
-    Raises RuntimeError for fewer than two dimensions, or unless `dims` are two different ones.
+    Raises RuntimeError for fewer than two dimensions, or unless `dims` are two different ones; IndexError
+    where there are no such.
     """
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
@@ -251,7 +253,8 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     """Return for each of n vectors a view of it along its own dimension of n, of all their lengths.
 
     indexing: "ij" (the default): vector i along dimension i; "xy": the first two exchanged. Raises
-    RuntimeError for another, for Tensors of more dimensions, and for unlike dtypes.
+    RuntimeError for another, for Tensors of more dimensions, and for unlike dtypes; TypeError for what is no
+    Tensor.
     """
     vectors = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else [*tensors]
     if not vectors:

@@ -43,6 +43,7 @@ def unique(
 
     return_inverse: also where each element of the input stands among them, int64 of the input's shape, or of
     the size along `dim`. return_counts: also how often each is there, int64. They are sorted in any case.
+    Raises RuntimeError where a dimension other than `dim` has the size 0.
     """
     array = input.numpy(force=True)
     axis = None if dim is None else dimension(dim, input.ndim)

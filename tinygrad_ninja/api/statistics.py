@@ -160,7 +160,10 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Any = None, aweights: A
 
 @method
 def corrcoef(input: Tensor) -> Tensor:
-    """Return the correlations of the rows: `cov` over both deviations, within [-1, 1]; (n, m) to (n, n)."""
+    """Return the correlations of the rows: `cov` over both deviations, within [-1, 1]; (n, m) to (n, n).
+
+    Raises RuntimeError for more than two dimensions.
+    """
     if input.ndim > 2:
         raise RuntimeError(f"corrcoef(): expected input to have two or fewer dimensions, not {input.ndim}")
     covariance = cov(input)

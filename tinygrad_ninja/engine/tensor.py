@@ -31,7 +31,7 @@ class Tensor(metaclass=Offering):
     Tensor as `torch.Tensor(data)` does; `tensor(data)` keeps the type of what it is given.
     """
 
-    __slots__ = ("__weakref__", "_array", "_parked_grad", "edge")
+    __slots__ = {"__weakref__": "", "_array": "", "_parked_grad": "", "edge": "The node of its gradient."}
     _array: Any
     edge: Node | None
 

@@ -31,7 +31,8 @@ class RemovableHandle:
 
 
 def retain_grad(self: Tensor) -> None:
-    """Keep the gradient of this result in `.grad`, as a leaf keeps its own."""
+    """Keep the gradient of this result in `.grad`, as a leaf keeps its own. RuntimeError where it requires
+    none."""
     if self.edge is None:
         raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
     if self.edge.op is not None:
@@ -63,7 +64,7 @@ def check_grad(self: Tensor, value: Any) -> None:
 
 def register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
     """Call `hook` with this Tensor's gradient during backward; what it returns, if not None, is used
-    instead."""
+    instead. RuntimeError where it requires no gradient."""
     if self.edge is None:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
     if self.edge.hooks is None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class Parameter(Tensor):
     """A Tensor that a Module lists among its parameters; it requires a gradient unless requires_grad is
-    false."""
+    false. TypeError for anything but a Tensor."""
 
     __slots__ = ()
 
@@ -127,7 +127,8 @@ class Tree:
         (self._not_saved.discard if persistent else self._not_saved.add)(name)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Make `param` (None: no parameter) the parameter of that name."""
+        """Make `param` (None: no parameter) the parameter of that name. TypeError for anything but a
+        Parameter."""
         self._check_name("parameter", name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
             type_name = type(param).__name__

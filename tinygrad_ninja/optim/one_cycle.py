@@ -17,7 +17,8 @@ class OneCycleLR(LRScheduler):
     "cos", or a line, "linear". cycle_momentum: the momentum, or Adam's first beta, goes from max_momentum to
     base_momentum and back. three_phase: the rate first falls to where it began, as fast as it rose, and then
     to its end. max_lr, max_momentum, base_momentum: one number, or one for each group. Raises ValueError for
-    settings out of their range and for an optimizer that has no momentum to cycle.
+    settings out of their range and for an optimizer that has no momentum to cycle, TypeError for what is no
+    optimizer.
     """
 
     def __init__(

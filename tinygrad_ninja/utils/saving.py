@@ -79,7 +79,8 @@ def load(
 
     Raises FileError for a damaged file, one of PyTorch's own format, and bfloat16 where there is none;
     OSError where the file cannot be read, RuntimeError where there is no such device; NotImplementedError for
-    a `map_location` that is a function.
+    a `map_location` that is a function; AttributeError for an `f` that is neither a path nor a file object,
+    TypeError for a file of text.
     """
     refuse("load", "safetensors", pickle_module=pickle_module, mmap=mmap)
     if callable(map_location):

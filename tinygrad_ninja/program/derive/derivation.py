@@ -112,7 +112,7 @@ def derive(
     Generator from which parameters were drawn, so that a script draws them again and need not hold them.
     Raise RuntimeError where there is no history, or an operation has no rule; ReadOutError, a RuntimeError,
     where a value was read out of a Tensor on the way to the loss; ValueError where a name is given to two
-    tensors.
+    tensors; TypeError for a loss that is neither a Tensor nor a function.
     """
     names = {} if names is None else names
     if isinstance(loss, Tensor):

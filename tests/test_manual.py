@@ -1,0 +1,153 @@
+"""The manual: its pages print what they say, its examples what PyTorch prints; it lists every public name."""
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+import textwrap
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from manual_examples import examples, examples_of, outputs
+from manual_pages import DOCS, ROOT, pages, printed, said
+from name_tables import NOWHERE, listed, names_of, offered, taken
+from printed_text import same_text
+from public_names import MODULES, function_areas, members, methods, public_names, settings
+
+import tinygrad_ninja
+from tinygrad_ninja.api import OFFERED
+
+PUBLIC = {name.path: name for name in public_names()}
+
+WITHOUT_EXAMPLE = {
+    "a GPU": "cuda.current_device cuda.empty_cache cuda.get_device_name cuda.is_bf16_supported cuda.seed "
+    "cuda.max_memory_allocated cuda.memory_allocated cuda.seed_all cuda.set_device cuda.synchronize "
+    "nn.Module.cuda",
+    "torch's tensors, which have bfloat16": "BFloat16Tensor Tensor.bfloat16",
+    "PyTorch beside the package": "to_torch from_torch interop.to_torch interop.from_torch check.compare "
+    "check.Comparison check.Row check.assert_matches_torch",
+    "a training": "check.check_optimized",
+    "TensorBoard": "utils.tensorboard.SummaryWriter",
+    "IPython": "load_ipython_extension unload_ipython_extension",
+}
+"""What the names without an example need, so that the manual could not be built everywhere."""
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(DOCS)))
+def test_a_page_prints_what_it_says(page: Path, tmp_path: Path) -> None:
+    for says, prints in zip(said(page), printed(page, tmp_path), strict=True):
+        assert same_text(says, prints), f"run `python scripts/manual_pages.py`; it prints now\n{prints}"
+
+
+def without_node(text: str) -> str:
+    """What was printed, without the names of nodes: what is composed here may be one node of PyTorch's."""
+    return re.sub(r",\s+grad_fn=<\w+>", "", text)
+
+
+@pytest.mark.parametrize("namespace", sorted({path.rpartition(".")[0] for path in examples()}))
+@pytest.mark.filterwarnings("ignore")
+def test_the_examples_print_what_pytorch_prints(namespace: str) -> None:
+    shared = namespace.startswith("torch")
+    if shared:
+        pytest.importorskip("torch")
+    for path, several in examples().items():
+        if path.rpartition(".")[0] == namespace:
+            for statements in several:
+                ours = "".join(outputs(statements, "tinygrad_ninja"))
+                assert "Error" not in ours
+                if shared:
+                    theirs = "".join(outputs(statements, "torch"))
+                    assert same_text(without_node(ours), without_node(theirs)), (path, ours, theirs)
+
+
+def test_every_public_name_has_an_example_or_a_reason() -> None:
+    reasons = {f"tinygrad_ninja.{name}" for names in WITHOUT_EXAMPLE.values() for name in names.split()}
+    assert {path for path in PUBLIC if not examples_of(path)} == reasons
+
+
+def test_every_example_is_of_a_name() -> None:
+    for path in examples():
+        namespace, _, name = path.rpartition(".")
+        ours = path.replace("torch", "tinygrad_ninja", 1) if path.startswith("torch") else path
+        assert ours in PUBLIC or name in listed()[namespace], path
+
+
+VERBS = {
+    "Add", "Call", "Clamp", "Compute", "Continue", "Convert", "Copy", "Draw", "Drop", "Exchange", "Fill",
+    "Forget", "Give", "Insert", "Join", "Keep", "Leave", "Let", "Make", "Move", "Overwrite", "Print",
+    "Raise", "Remove", "Reorder", "Repeat", "Restart", "Return", "Run", "Save", "Scale", "Seed", "Set",
+    "Take", "Transpose", "Wait", "Write", "Yield"
+}  # fmt: skip
+
+
+def test_docstrings_begin_with_a_verb_and_name_the_errors() -> None:
+    complaints = []
+    for path, name in PUBLIC.items():
+        text = inspect.getdoc(name.value) or ""
+        if not text or (inspect.isroutine(name.value) and re.match(r"\w*", text)[0] not in VERBS):
+            complaints.append(f"{path}: {text!r} does not begin with a verb")
+        if not re.search(r"errors (as|of)", text, re.IGNORECASE):
+            complaints += [f"{path} raises {error} too" for error in raised(name.value) if error not in text]
+    assert not complaints, "\n".join(complaints)
+
+
+def raised(value: Any) -> set[str]:
+    """The errors that a function, or the constructor of a class, raises by itself."""
+    function = value.__dict__.get("__init__") if isinstance(value, type) else value
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    if not inspect.isfunction(function) or function.__code__.co_filename == "<string>":  # a dataclass's
+        return set()
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    errors = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise)]
+    classes = [error.func if isinstance(error, ast.Call) else error for error in errors]
+    return {name.id for name in classes if isinstance(name, ast.Name) and name.id[0].isupper()}
+
+
+def test_the_reference_lists_every_public_name() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
+    shown = re.findall(r"^::: (\S+)$", text, re.MULTILINE)
+    modules = re.findall(r"^<!-- members (\S+) -->$", text, re.MULTILINE)
+    assert Counter(modules) == Counter(MODULES)
+    assert "<!-- functions -->" in text
+    assert "<!-- methods -->" in text
+    shown += [name.definition for module in modules for name in members(module)]
+    assert {name.definition for name in settings()} <= {*shown}
+    in_areas = [
+        name
+        for area in function_areas().values()
+        for first, others in area.items()
+        for name in (first, *others)
+    ]
+    elsewhere = {name.name for name in (*methods(), *members("tinygrad_ninja.nn.functional"))}
+    assert max(Counter(in_areas).values()) == 1
+    assert {name for name, value in OFFERED.items() if callable(value)} <= {*in_areas, *elsewhere}
+
+
+@pytest.mark.slow
+def test_the_table_of_names_says_what_is_so() -> None:
+    nn, functions = names_of("torch.nn"), names_of("torch.nn.functional")
+    assert nn.in_part["Embedding"] == ["max_norm", "scale_grad_by_freq", "sparse"]
+    with pytest.raises(NotImplementedError, match="max_norm"):
+        tinygrad_ninja.nn.Embedding(2, 2, max_norm=1.0)
+    assert "linear" in functions.offered
+    assert "conv2d" in functions.absent
+    for namespace in ("torch", "torch.Tensor"):
+        for name in [*names_of(namespace).offered, *names_of(namespace).in_part]:
+            assert not {*NOWHERE} & (taken(offered(f"{namespace}.{name}")) or set()), name
+
+
+@pytest.mark.slow
+def test_the_list_of_names_is_that_of_the_pytorch_that_is_installed() -> None:
+    pytest.importorskip("torch")
+    command = "import pytorch_names; print(pytorch_names.listed(), end='')"
+    result = subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=ROOT / "scripts",
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+    )
+    assert result.stdout == (DOCS / "pytorch_names.txt").read_text(encoding="utf-8")
