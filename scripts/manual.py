@@ -52,7 +52,13 @@ MARKER = re.compile(r"^<!-- (?P<what>\w+)(?: (?P<argument>[\w.:]+))? -->$", re.M
 
 HEADING = re.compile(r'<h([1-3]) id="([^"]+)">(.*?)<a class="anchor-link"', re.DOTALL)
 
+FETCHING = re.compile(
+    r'<script (?:src=""|type="text/x-mathjax-config"|type="module")>.*?</script>', re.DOTALL
+)
+"""What nbconvert adds to a notebook's page to fetch MathJax and Mermaid, which no notebook needs."""
+
 ELSEWHERE = re.compile(
+    r"\bimport\([\"'`]https?://[^\"'`]*|"
     r"<(?:script|img|iframe|source|embed)\b[^>]*\bsrc=[\"']?(?:https?:)?//[^\"'>\s]*"
     r"|<link\b(?=[^>]*\brel=[\"']?(?:stylesheet|preload|preconnect|icon))[^>]*\bhref=[\"']?(?:https?:)?//[^>]*"
 )
@@ -68,6 +74,7 @@ def run(*command: str | Path) -> None:
 @event_priority(100)  # before the plugin of the notebooks looks for them
 def on_files(files: Any, config: Any) -> Any:
     """Add what is made, and what lies elsewhere in the project, to the manual's files."""
+    sys.path.append(str(ROOT / "scripts"))  # for `manual_reference`, which griffe loads by its path
     made = Path(WORK.name)
     run(ROOT / "examples" / "gallery.py", made / "gallery")
     run("-m", "tinygrad_ninja", "draw", "--model", "lecture", "--out", made / "gallery" / "lecture.html")
@@ -162,6 +169,7 @@ def on_page_content(content: str, page: Any, **_: Any) -> str:
     """Write the formulas of a page, or of a notebook's cells, as MathML; list a notebook's sections."""
     if page.file.src_uri.endswith(".ipynb"):  # the plugin's own list lacks names in code
         page.toc = get_toc(sections(content))
+        content = FETCHING.sub("", content)
     content = re.sub(
         r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>',
         lambda found: mathml(found[3], "inline" if found[2] == "(" else "block"),

@@ -13,6 +13,8 @@ from manual_examples import examples_of, shown
 from public_names import PublicName, public_names
 
 import tinygrad_ninja
+from tinygrad_ninja import Tensor
+from tinygrad_ninja.api import OFFERED
 
 PROSE = re.compile(r"(`+[^`]*`+|^ {4,}.*$)", re.MULTILINE)
 """What stands between prose: code in backticks, and indented."""
@@ -47,7 +49,9 @@ def described(name: str, value: Any) -> griffe.Object:
     """Return a function, or an attribute of a class, as griffe describes one."""
     docstring = griffe.Docstring(inspect.getdoc(value) or "")
     if callable(value):
-        return griffe.Function(name, parameters=parameters(value), docstring=docstring)
+        base = name.removesuffix("_")  # `x.add_` takes what `add` does
+        takes = OFFERED.get(base, getattr(Tensor, base, value))
+        return griffe.Function(name, parameters=parameters(takes), docstring=docstring)
     return griffe.Attribute(name, docstring=docstring)
 
 
@@ -60,7 +64,7 @@ class PublicNames(griffe.Extension):
         if pkg.name == tinygrad_ninja.__name__:
             self._add(pkg, tinygrad_ninja)
             tensor = pkg["engine.tensor.Tensor"]
-            self._add(tensor, tinygrad_ninja.Tensor)
+            self._add(tensor, Tensor)
         for name in public_names():
             if name.definition.startswith(f"{pkg.name}."):
                 self._exemplify(name)
