@@ -256,20 +256,20 @@ Tensor.__abs__ = abs  # type: ignore[attr-defined]
 @in_place
 @method
 def square(input: Tensor) -> Tensor:
-    """Return input²."""
+    """Return the square of each element, in the input's shape."""
     return ops.pow.call(input, 2)
 
 
 @in_place
 @method
 def rsqrt(input: Tensor) -> Tensor:
-    """Return 1 / √input, in floating point."""
+    """Return 1 / √x of each element x, in the input's shape and in floating point."""
     return ops.reciprocal.call(ops.sqrt.call(input))
 
 
 @method
 def log10(input: Tensor) -> Tensor:
-    """Return the logarithm to base 10, in floating point."""
+    """Return the logarithm to base 10 of each element, in the input's shape and in floating point."""
     return ops.div.call(ops.log.call(input), math.log(10))
 
 

@@ -175,7 +175,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 @function
 def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
-    """Return a Tensor that shares the memory of `array`.
+    """Return a Tensor of the shape and dtype of `array`, which shares its memory.
 
     Raises TypeError for anything but an array and for a dtype that this engine lacks, ValueError for negative
     strides.

@@ -55,8 +55,8 @@ def _floored(a: Any, b: Any) -> Any:
 
 @method
 def floor_divide(input: Any, other: Any) -> Tensor:
-    """Return ⌊input / other⌋, in the dtype that the two have together; backward through it raises
-    RuntimeError."""
+    """Return ⌊input / other⌋ of each element, broadcast, in the dtype that the two have together; backward
+    through it raises RuntimeError."""
     entry = rounding.floor_divide
     return complete(entry, entry.name, input, other, _floored)
 
@@ -90,8 +90,8 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
 @in_place
 @method
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
-    """Return the nearest integers, of two the even one; with `decimals` of floats the nearest multiples of
-    10^-decimals: round(input · 10^decimals) / 10^decimals.
+    """Return the integer nearest to each element, of two the even one; with `decimals` of floats the nearest
+    multiple of 10^-decimals: round(input · 10^decimals) / 10^decimals.
 
     Raises NotImplementedError for bools, and for `decimals` of integers.
     """
@@ -110,8 +110,10 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 @in_place
 @method
 def frac(input: Tensor) -> Tensor:
-    """Return the fraction, input - trunc(input), with the sign of the input. NotImplementedError for
-    integers."""
+    """Return the fraction of each element, input - trunc(input), with the sign of the input.
+
+    Raises NotImplementedError for integers.
+    """
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f"frac is not implemented for {input.dtype}")
     return ops.sub.call(input, rounding.trunc.call(input))

@@ -67,8 +67,11 @@ def _spread_of(
 def var(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
 ) -> Tensor:
-    """Return the variance over n - correction: over n - 1 by default, over n with unbiased=False or
-    correction=0. RuntimeError for integers."""
+    """Return the variance along `dim`, of all elements by default: the sum of the squared deviations over
+    n - correction, which is n - 1 by default, n with unbiased=False or correction=0.
+
+    Raises RuntimeError for integers.
+    """
     return _spread_of(composed.var, input, dim, unbiased, correction, keepdim)
 
 

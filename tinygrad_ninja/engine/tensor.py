@@ -163,7 +163,7 @@ class Tensor(metaclass=Offering):
         self.grad = None
 
     def detach(self) -> Tensor:
-        """Return a Tensor of the same memory without the history."""
+        """Return a Tensor of the same shape and memory without the history."""
         return wrap(self.array)
 
     def detach_(self) -> Tensor:
