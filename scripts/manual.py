@@ -162,7 +162,8 @@ MAKERS: dict[str, Callable[[Any], str]] = {
 
 def mathml(latex: str, display: str) -> str:
     """Return a formula as MathML, which browsers show without a script."""
-    return str(convert(html.unescape(latex).strip(), display=display))
+    latex = re.sub(r"\\tag\{(.*?)\}", r"\\qquad\\text{(\1)}", html.unescape(latex).strip())
+    return str(convert(latex, display=display))
 
 
 def on_page_content(content: str, page: Any, **_: Any) -> str:
