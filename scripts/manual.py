@@ -75,18 +75,21 @@ def run(*command: str | Path) -> None:
 def on_files(files: Any, config: Any) -> Any:
     """Add what is made, and what lies elsewhere in the project, to the manual's files."""
     sys.path.append(str(ROOT / "scripts"))  # for `manual_reference`, which griffe loads by its path
-    made = Path(WORK.name)
-    run(ROOT / "examples" / "gallery.py", made / "gallery")
-    run("-m", "tinygrad_ninja", "draw", "--model", "lecture", "--out", made / "gallery" / "lecture.html")
-    run("-m", "tinygrad_ninja", "derive", "--model", "lecture", "--explain", "--out", made / "lecture.md")
+    DOCUMENTED.clear()  # `mkdocs serve` builds again and again
+    work = Path(WORK.name)
+    shutil.rmtree(work)
+    work.mkdir()
+    run(ROOT / "examples" / "gallery.py", work / "gallery")
+    run("-m", "tinygrad_ninja", "draw", "--model", "lecture", "--out", work / "gallery" / "lecture.html")
+    run("-m", "tinygrad_ninja", "derive", "--model", "lecture", "--explain", "--out", work / "lecture.md")
     for page in DRAWN_BY_PAGES:
         run("-c", program(DOCS / page))
     for folder, pattern in COPIED.items():
-        (made / folder).mkdir(parents=True)
+        (work / folder).mkdir(parents=True)
         for path in (ROOT / "examples").glob(pattern):
-            shutil.copy(path, made / folder)
-    for path in made.rglob("*.*"):
-        name = path.relative_to(made).as_posix()
+            shutil.copy(path, work / folder)
+    for path in work.rglob("*.*"):
+        name = path.relative_to(work).as_posix()
         files.append(File(name, WORK.name, config.site_dir, config.use_directory_urls))
     return files
 
@@ -173,7 +176,7 @@ def on_page_content(content: str, page: Any, **_: Any) -> str:
         content = FETCHING.sub("", content)
     content = re.sub(
         r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>',
-        lambda found: mathml(found[3], "inline" if found[2] == "(" else "block"),
+        lambda formula: mathml(formula[3], "inline" if formula[2] == "(" else "block"),
         content,
         flags=re.DOTALL,
     )
@@ -206,7 +209,7 @@ def _formulas(cell: str) -> Iterator[str]:
             continue
         yield re.sub(
             r"\$\$(.+?)\$\$|\$([^$]+?)\$",
-            lambda found: mathml(found[1], "block") if found[1] else mathml(found[2], "inline"),
+            lambda formula: mathml(formula[1], "block") if formula[1] else mathml(formula[2], "inline"),
             part,
             flags=re.DOTALL,
         )
@@ -215,5 +218,5 @@ def _formulas(cell: str) -> Iterator[str]:
 def on_post_build(config: Any) -> None:
     """Check that no page loads anything from another host."""
     for page in Path(config.site_dir).rglob("*.html"):
-        if found := ELSEWHERE.search(page.read_text(encoding="utf-8")):
-            raise PluginError(f"{page} would load from another host: {found[0]}")
+        if match := ELSEWHERE.search(page.read_text(encoding="utf-8")):
+            raise PluginError(f"{page} would load from another host: {match[0]}")

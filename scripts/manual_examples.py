@@ -39,7 +39,7 @@ LETTERS = {
 @cache
 def examples() -> dict[str, list[list[str]]]:
     """Return the examples of each name, such as "torch.sum": each a list of statements."""
-    found: dict[str, list[list[str]]] = {}
+    listed: dict[str, list[list[str]]] = {}
     namespace = ""
     for line in FILE.read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
@@ -48,8 +48,8 @@ def examples() -> dict[str, list[list[str]]]:
             names, _, code = line.partition(": ")
             for name in names.split():
                 statements = code.replace("{}", name).split("; ")
-                found.setdefault(f"{namespace}.{name}", []).append([*defined(code), *statements])
-    return found
+                listed.setdefault(f"{namespace}.{name}", []).append([*defined(code), *statements])
+    return listed
 
 
 def examples_of(path: str) -> list[list[str]]:

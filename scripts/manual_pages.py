@@ -30,7 +30,7 @@ def pages() -> list[Path]:
 
 def program(page: Path, end: str = "") -> str:
     """Return the code of a page as one program, which prints `end` after each block."""
-    blocks = [found["code"] for found in BLOCK.finditer(page.read_text(encoding="utf-8"))]
+    blocks = [match["code"] for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
     return "\n".join(f"{code}\nprint(end={end!r})\n" for code in blocks)
 
 
@@ -49,7 +49,7 @@ def printed(page: Path, folder: str | Path) -> list[str]:
 
 def said(page: Path) -> list[str]:
     """Return what a page says that each of its blocks prints."""
-    return [found["printed"] or "" for found in BLOCK.finditer(page.read_text(encoding="utf-8"))]
+    return [match["printed"] or "" for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
 
 
 def rewrite(page: Path) -> None:
@@ -57,9 +57,9 @@ def rewrite(page: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         texts = iter(printed(page, folder))
 
-    def block(found: re.Match[str]) -> str:
+    def block(match: re.Match[str]) -> str:
         text = next(texts)
-        return f"```python\n{found['code']}```\n" + (f"\n```text\n{text.rstrip()}\n```\n" if text else "")
+        return f"```python\n{match['code']}```\n" + (f"\n```text\n{text.rstrip()}\n```\n" if text else "")
 
     page.write_text(BLOCK.sub(block, page.read_text(encoding="utf-8")), encoding="utf-8")
 

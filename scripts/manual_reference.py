@@ -98,10 +98,10 @@ class PublicNames(griffe.Extension):
             return None
         path = f"{module}.{name}"
         try:
-            found = self.package[path.partition(".")[2]]
+            definition = self.package[path.partition(".")[2]]
         except KeyError:
             return None
-        return None if found.is_alias else path
+        return None if definition.is_alias else path
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Show a docstring as it is meant."""
