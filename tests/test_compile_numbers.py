@@ -53,9 +53,8 @@ def test_functions_are_within_four_units_in_the_last_place(name: str, dtype: str
     bits = rng.integers(0, 2**63, 100_000).astype(f"u{np.dtype(dtype).itemsize}").view(dtype)
     special = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, 5e-324, 1.0])
     with np.errstate(all="ignore"):
-        x = np.concatenate([bits, *(rng.uniform(-r, r, 100_000) for r in (1, 10, 110)), special]).astype(
-            dtype
-        )
+        uniform = [rng.uniform(-r, r, 100_000) for r in (1, 10, 110, 1500)]
+        x = np.concatenate([bits, *uniform, special]).astype(dtype)
     have = second(lambda x: getattr(x, name)(), torch.tensor(x)).numpy()
     with np.errstate(all="ignore"):
         truth = getattr(np, name)(x.astype(exact))
@@ -65,6 +64,19 @@ def test_functions_are_within_four_units_in_the_last_place(name: str, dtype: str
     assert (same | (off <= 4)).all(), (
         f"off by {np.nanmax(np.where(same, 0, off))} at {x[np.nanargmax(np.where(same, 0, off))]}"
     )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.int32])
+def test_a_mask_in_memory_chooses_every_bit(dtype: Any) -> None:
+    values = torch.tensor([1.5, -0.0, np.inf, np.nan, 0.0, -3e-40, -2.0])[: 3 if dtype is torch.int32 else 7]
+    x = values.nan_to_num(posinf=7.0).to(dtype) if dtype is torch.int32 else values.to(dtype)
+    mask = torch.tensor([[True, False], [False, True]]).repeat(1, x.shape[0])[:, : x.shape[0]]
+
+    def f(x: Any, mask: Any) -> Any:
+        return torch.where(mask, x, 0), x.masked_fill(mask, -1), torch.where(mask, x.flip(0), x)
+
+    for mine, eager in zip(second(f, x, mask), f(x, mask), strict=True):
+        assert mine.numpy().tobytes() == eager.numpy().tobytes()
 
 
 @pytest.mark.parametrize("dtype", ["int64", "int32", "int8"])

@@ -107,6 +107,9 @@ class Body:
         condition = self.broadcast(instruction.parameters[0], index, np.dtype(bool))
         out = instruction.output.dtype
         args = [chosen(self.broadcast(x, index, out), out) for x in instruction.inputs]
+        if isinstance(condition, Load) and out.kind == "f" and out.itemsize >= 4:
+            parts = {"condition": condition, **dict(zip(instruction.operation.inputs, args, strict=True))}
+            return Apply(f"select_{'d' if out.itemsize == 8 else 'f'}({{condition}}, {{a}}, {{b}})", parts)
         return expression(instruction.operation, args, out, {"condition": condition})
 
     def _power(self, instruction: Instruction, index: Index) -> Expression:

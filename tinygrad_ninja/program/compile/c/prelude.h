@@ -25,10 +25,22 @@ static inline int32_t bits_of_float(float x) { int32_t bits; memcpy(&bits, &x, 4
 static inline double double_of_bits(int64_t bits) { double x; memcpy(&x, &bits, 8); return x; }
 static inline int64_t bits_of_double(double x) { int64_t bits; memcpy(&bits, &x, 8); return bits; }
 
-/* e^x = 2^n e^r with |r| <= ln 2 / 2. 2^n is multiplied in two halves, so that neither overflows. */
+/* condition ? a : b, for a condition of one byte that is read from memory: gcc 12 makes vectors of two elements of a
+   loop that asks whether such a byte is 0, where it has masks for vectors. */
+static inline float select_f(uint8_t condition, float a, float b) {
+  int32_t all = -(int32_t)condition;
+  return float_of_bits((all & bits_of_float(a)) | (~all & bits_of_float(b)));
+}
+static inline double select_d(uint8_t condition, double a, double b) {
+  int64_t all = -(int64_t)condition;
+  return double_of_bits((all & bits_of_double(a)) | (~all & bits_of_double(b)));
+}
+
+/* e^x = 2^n e^r with |r| <= ln 2 / 2. 2^n is multiplied in two halves, so that neither overflows. Both are 0 at the
+   lower bound, so that of masked scores no product falls below the normal numbers, which takes many times as long. */
 static inline float exp_f(float x) {
   float y = x > 90.0f ? 90.0f : x;
-  y = y < -105.0f ? -105.0f : y; /* NaN is neither */
+  y = y < -176.0f ? -176.0f : y; /* NaN is neither */
   float n = __builtin_rintf(y * 1.44269504f);
   float r = fused(n, -0.693359375f, y);
   r = fused(n, 2.12194440e-4f, r);
@@ -39,7 +51,7 @@ static inline float exp_f(float x) {
 }
 static inline double exp_d(double x) {
   double y = x > 710.0 ? 710.0 : x;
-  y = y < -750.0 ? -750.0 : y;
+  y = y < -1418.0 ? -1418.0 : y;
   double n = __builtin_rint(y * 1.4426950408889634);
   double r = fused_d(n, -0.693147180369123816490, y);
   r = fused_d(n, -1.90821492927058770002e-10, r);
