@@ -7,6 +7,7 @@ guards     what a recording depends on beside its arguments, compared before eve
 recording  what the function computes, draws and changes, as a program
 lowering   that program in primitive operations
 c          these as C; `straight` as NumPy, `emit_torch` as torch code
+steps      which step, by the backend that can be had
 step       the compiled step: `memory` for its pointers, `caller` for the Python around every run;
            `value_step` for Values, `torch_step` for a device, where `replay` has torch's compiler and the
            CUDA graph

@@ -22,14 +22,14 @@ from .caller import ChangedError
 from .compiled_module import as_module
 from .first_call import FirstCall, beginning
 from .kept import Kept
-from .recording.capture import Captured, Recording
+from .recording.capture import Recording
 from .recording.checks import CheckError
 from .recording.signature import as_tensor, difference, flat, is_container, signature
 from .recording.symbols import Source
 from .refusals import UnsupportedError, warn
 from .step import Step
+from .steps import BACKENDS, step_of
 
-_FOR_NUMPY, _FOR_TORCH = ("c", "numpy"), ("inductor", "torch")
 _SETTLING = 3
 """How many calls may change Python's state before the function is given up."""
 _RAISING = 8
@@ -84,7 +84,7 @@ def compile(
         return functools.partial(
             compile, fullgraph=fullgraph, backend=backend, recompile_limit=recompile_limit
         )
-    if backend not in ("auto", *_FOR_NUMPY, *_FOR_TORCH):
+    if backend not in BACKENDS:
         raise ValueError(f'backend must be "auto", "c", "numpy", "inductor" or "torch", not {backend!r}')
     compiled = Compiled(fn._fn if isinstance(fn, Compiled) else fn, fullgraph, backend, recompile_limit)
     if not isinstance(fn, Module):
@@ -331,7 +331,7 @@ class Compiled:
     def _keep(self, key: Any, call: FirstCall, reason: str) -> None:
         """Compile what was recorded, and keep it."""
         try:
-            step = self._step(call)
+            step, self._backend = step_of(call, self._backend)
         except (UnsupportedError, NoCompilerError) as error:
             self._give_up(str(error), error)
             return
@@ -348,26 +348,6 @@ class Compiled:
         self._last = step
         self._guarded = kept = Kept(step, call)
         self._kept.setdefault(key, []).insert(0, kept)
-
-    def _step(self, call: FirstCall) -> Any:
-        """Return the recording as a step of the backend that is asked for and can be had."""
-        captured = call.captured
-        here = captured.place if isinstance(captured, Captured) else "cpu"
-        kinds = _FOR_NUMPY if here == "cpu" else _FOR_TORCH
-        if self._backend == "auto" and here != "cpu":
-            self._backend = _available(here)
-        if self._backend not in (*kinds, "auto"):
-            raise UnsupportedError(f'the backend "{self._backend}" is not for Tensors on {here}')
-        if not isinstance(captured, Captured):
-            if self._backend not in ("c", "auto"):
-                raise UnsupportedError(f'Values are compiled to C only, not by the backend "{self._backend}"')
-            assert captured is not None
-            return captured()
-        if here == "cpu":
-            return Step(captured, call.arguments, call.bare, self._backend)
-        from .torch_step import TorchStep  # which imports torch
-
-        return TorchStep(captured, call.arguments, call.bare, self._backend)
 
     def _run_eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the result of the function itself, with Tensors in the place of arrays."""
@@ -394,14 +374,3 @@ def _is_watched() -> bool:
     """Return whether this thread records, or detects anomalies: then the function's own operations must be
     seen."""
     return any(map(find, (Recording, Anomaly)))
-
-
-def _available(place: str) -> str:
-    """Return the best backend that can be had for Tensors on a device of torch's; warn where a better one
-    can't."""
-    from .replay import missing_tools  # which imports torch
-
-    missing = missing_tools(place)
-    if missing:
-        warn(f"{missing}; until then compiled functions run as straight-line torch code")
-    return "torch" if missing else "inductor"

@@ -21,11 +21,11 @@ from ...ops import Category, Operation
 from ..comments import python_comment
 from ..expressions import Code, call, code
 from ..instructions import Instruction, Var
-from ..languages import Torch
 from .c.plan import is_onehot, is_range
 from .lowering.lower import reads, shown
 from .recording.checks import Check, divisor_checks, index_checks
 from .refusals import UnsupportedError
+from .torch_language import Lines
 
 torch: Any = import_module("torch")
 
@@ -34,40 +34,6 @@ INLINE = 56
 ENTRY = "step"
 ITSELF = "§"
 """A placeholder for the name of a variable, in the lines that change it."""
-
-
-class Lines(Torch):
-    """torch code for tensors on one device."""
-
-    def __init__(self, device: str) -> None:
-        self.device = device
-
-    def has(self, function: str) -> bool:
-        """Return whether the torch that will run the code has the function."""
-        return hasattr(torch, function)
-
-    def full(self, like: str, shape: tuple[int, ...], dtype: Any, number: Any) -> Code:
-        return call("torch.full", shape, self.number(number), dtype=self.dtype(dtype), device=self.device)
-
-    def diag_embed(self, x: Code, offset: int) -> Code:
-        return call("torch.diag_embed", x, offset)
-
-    def pow(self, a: Any, b: Any) -> Any:
-        # torch itself computes such powers as roots, its compiler only where the code says so.
-        if isinstance(a, Code) and isinstance(b, float):
-            if b == 0.5:
-                return self.sqrt(a)
-            if b == -0.5:
-                return a.method("rsqrt")
-        return super().pow(a, b)
-
-    def sign(self, x: Code) -> Code:
-        return call("torch.where", x == x, call("torch.sign", x), x)  # torch.sign(NaN) is 0
-
-    def arange(self, n: int) -> Code:
-        numbers = call("torch.arange", n, device=self.device)
-        numbers.shape = (n,)
-        return numbers
 
 
 class Emitter:

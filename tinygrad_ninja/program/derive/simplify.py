@@ -10,11 +10,11 @@ import numpy as np
 
 from ...ops import elementwise, shape
 from ..instructions import Instruction, Program, Var, double, reached, substitute, widened
+from .algebra import Algebra, UnknownTermError
 from .backward_lines import Backward, backward
 from .candidates import Shapes
 from .chains import CHAINS, Chain
 from .record import Forward
-from .terms import Algebra, UnknownTermError
 
 Found = dict[Var, tuple[Chain, tuple[Any, ...], tuple[Any, ...]]]
 """Chains, by the value in which each ends, with the inputs and parameters that they are applied to."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .... import ops
-from ....ops import Category, Operation
+from ....ops import Operation
 from ...instructions import Instruction, Var
 from ..lowering.entries import FIRST_EQUAL
 from ..refusals import uncompiled
@@ -31,23 +31,16 @@ from .c_code import (
     Store,
     counter,
 )  # fmt: skip
+from .folds import OPENMP, WINS, assigned, fold_into, neutral, reduced_axes, reduces, reduces_first
 from .plan import Group, Kernel
-from .points import NOWHERE, indices, levels
-from .scalars import accumulator, c_type, expression, literal
+from .points import indices, levels
+from .scalars import accumulator, c_type, expression
 
 LANES = 16
 """The number of partial sums that run beside each other where a row is summed: a fixed number, so that the
 order of the additions is the same on every machine."""
 STACK = 2**14
 """The most bytes that the rows of one function may take on the stack: a thread may have little of it."""
-_OPENMP = {
-    ops.elementwise.add: "+", ops.elementwise.mul: "*", ops.comparison.bitwise_or: "|",
-    ops.comparison.bitwise_and: "&", ops.comparison.bitwise_xor: "^", ops.comparison.maximum: "max",
-    ops.comparison.minimum: "min",
-}  # fmt: skip
-"""The pragma's name for the operation that a reduction folds."""
-_WINS = {ops.comparison.maximum: ">", ops.comparison.minimum: "<"}
-"""For operations that choose one of two numbers, the comparison of the chosen one with the other."""
 
 
 class Loops:
@@ -80,7 +73,7 @@ class Loops:
         self.after: list[Statement] = []
         self.parts: list[Buffer] = []
         large = math.prod(self.sizes) * group.work >= sharing.WORK
-        self.shared = large and all(kernel.kind == "store" or _reduces(kernel) for kernel in group.kernels)
+        self.shared = large and all(kernel.kind == "store" or reduces(kernel) for kernel in group.kernels)
         self.chunked = self.shared and self._in_parts()
         for number, kernel in enumerate(group.kernels):
             self._add(kernel, f"r{number}")
@@ -132,7 +125,7 @@ class Loops:
             assert kernel.target is not None
             assert kernel.own is not None
             self.inside.append(Store(kernel.target.buffer, kernel.own, kernel.value))
-        elif _reduces(kernel):
+        elif reduces(kernel):
             assert isinstance(kernel.kind, Operation)
             self._reduce(kernel, kernel.kind, kernel.value, name)
         else:
@@ -181,7 +174,7 @@ class Loops:
     def _in_parts(self) -> bool:
         """Return whether threads share parts of the outermost loop, not its single steps: where it is summed
         over, or is the only one, which runs over whole vectors."""
-        summed = any(map(_reduces_first, self.group.kernels))
+        summed = any(map(reduces_first, self.group.kernels))
         return len(self.sizes) == 1 or (summed and self.sizes[0] >= sharing.SUMMED)
 
     def _sharing(self) -> str:
@@ -206,10 +199,10 @@ class Loops:
         assert kernel.instruction is not None
         assert kernel.target is not None
         fold = operation.folds
-        if fold not in _OPENMP or fold is None:
+        if fold not in OPENMP or fold is None:
             raise uncompiled(kernel.instruction)
         _, keep = kernel.instruction.parameters
-        domain, var, axes = kernel.domain, kernel.var, _axes(kernel)
+        domain, var, axes = kernel.domain, kernel.var, reduced_axes(kernel)
         out = tuple(
             ZERO if i in axes else along for i, along in enumerate(indices(domain)) if keep or i not in axes
         )
@@ -218,7 +211,7 @@ class Loops:
         gone = [level for i, level in of_dimension if i in axes]
         level = max(staying, default=-1) + 1
         dtype = np.dtype(np.int32) if operation is FIRST_EQUAL else var.dtype
-        nothing = _nothing(operation, dtype)
+        nothing = neutral(operation, dtype)
         target, where = kernel.target, out
         if self.chunked and 0 in gone:
             target, where = self._part(kernel.target, dtype), (counter("chunk"), *out)
@@ -232,11 +225,11 @@ class Loops:
         outer = any(axis_level < level for axis_level in gone)
         if outer:
             lines = self.started if target is not kernel.target else self.before
-            lines += self._over(staying, [_set(place, _nothing(operation, kernel.var.dtype))])
+            lines += self._over(staying, [assigned(place, neutral(operation, kernel.var.dtype))])
         if level == len(self.sizes) and not any(axis_level >= level for axis_level in gone):
             if fold is ops.elementwise.add and not outer:  # the sum of -0 alone is 0
-                value = expression(fold, [_nothing(operation, var.dtype), value], var.dtype)
-            self.inside.append(_combined(fold, place, value, var) if outer else _set(place, value))
+                value = expression(fold, [neutral(operation, var.dtype), value], var.dtype)
+            self.inside.append(fold_into(fold, place, value, var) if outer else assigned(place, value))
             return
         opened, closed = self.opened.setdefault(level, []), self.closed.setdefault(level, [])
         by_lanes = dtype.kind == "f" and self.vector and (self.row or self.sizes[-1]) % LANES == 0
@@ -247,7 +240,7 @@ class Loops:
             total = f"sum_lanes_{'d' if dtype.itemsize == 8 else 'f'}({name})"
             closed.append(Apply(f"{{place}} {'+=' if outer else '='} {total};", {"place": place}))
             return
-        wins = _WINS.get(fold, "")
+        wins = WINS.get(fold, "")
         holder = c_type(dtype) if wins else accumulator(dtype)
         opened.append(Apply(f"{holder} {name} = {{nothing}};", {"nothing": nothing}))
         result: Expression = name
@@ -256,10 +249,10 @@ class Loops:
             self.clauses.append(f"reduction(|:{name}_nan)")
             self.inside.append(Apply(f"{name}_nan |= {{value}} != {{value}};", {"value": value}))
             result = f"({name}_nan ? NAN : {name})"
-        self.clauses.append(f"reduction({_OPENMP[fold]}:{name})")
+        self.clauses.append(f"reduction({OPENMP[fold]}:{name})")
         line = f"{name} = {{value}} {wins} {name} ? {{value}} : {name};"
-        self.inside.append(Apply(line if wins else f"{name} {_OPENMP[fold]}= {{value}};", {"value": value}))
-        closed.append(_combined(fold, place, result, var) if outer else _set(place, result))
+        self.inside.append(Apply(line if wins else f"{name} {OPENMP[fold]}= {{value}};", {"value": value}))
+        closed.append(fold_into(fold, place, result, var) if outer else assigned(place, result))
 
     def _over(self, over: list[int], inner: list[Statement]) -> list[Statement]:
         """Return loops over these levels, with statements inside."""
@@ -284,8 +277,8 @@ class Loops:
         assert fold is not None
         assert kernel.target is not None
         place, partial = Element(kernel.target.buffer, target), Element(part[0].buffer, part[1])
-        self.before += self._over(staying, [_set(place, _nothing(operation, kernel.var.dtype))])
-        folded = self._over(staying, [_combined(fold, place, partial, kernel.var)])
+        self.before += self._over(staying, [assigned(place, neutral(operation, kernel.var.dtype))])
+        folded = self._over(staying, [fold_into(fold, place, partial, kernel.var)])
         self.after.append(Loop("chunk", 0, sharing.CHUNKS, folded))
 
     def _write_apart(self, kernel: Kernel, value: Expression) -> None:
@@ -305,7 +298,7 @@ class Loops:
         place = target.at(index)
         here = Element(target.buffer, place)
         if not index[axis].terms:
-            self.inside.append(_set(here, value))
+            self.inside.append(assigned(here, value))
             return
         before = Element(target.buffer, place + Affine(-target.strides[axis]))
         total = expression(fold, [before, value], instruction.output.dtype)
@@ -335,7 +328,7 @@ class Loops:
 
     def _put(self, instruction: Instruction, target: Address, index: Index, value: Expression) -> None:
         place = self.body.place(instruction.parameters[0], instruction.output.shape, index)
-        self.inside.append(_set(Element(target.buffer, target.at(place)), value))
+        self.inside.append(assigned(Element(target.buffer, target.at(place)), value))
 
     def _onto_zeros(
         self, instruction: Instruction, target: Address, place: Index, value: Expression, once: bool
@@ -346,21 +339,7 @@ class Loops:
         self.before.append(Apply(clear, {"start": start}))
         if not once:  # 0 + -0 is 0
             value = expression(ops.elementwise.add, [here, value], instruction.output.dtype)
-        self.inside.append(_set(here, value))
-
-
-def _set(place: Element, value: Expression) -> Statement:
-    """Return the statement that sets an element."""
-    return Apply("{place} = {value};", {"place": place, "value": value})
-
-
-def _combined(fold: Operation, place: Element, value: Expression, var: Var) -> Statement:
-    """Return the statement that folds a value into an element."""
-    if fold not in _WINS:
-        return _set(place, expression(fold, [place, value], var.dtype))
-    nan = " || {value} != {value}" if var.dtype.kind == "f" else ""
-    template = f"{{place}} = {{value}} {_WINS[fold]} {{place}}{nan} ? {{value}} : {{place}};"
-    return Apply(template, {"place": place, "value": value})
+        self.inside.append(assigned(here, value))
 
 
 _APART: dict[Operation, Callable[[Loops, Instruction, Address, Index, Expression], None]] = {
@@ -371,36 +350,3 @@ _APART: dict[Operation, Callable[[Loops, Instruction, Address, Index, Expression
     ops.shape.diag_embed: Loops._diagonal,
 }
 """The loops of operations that choose themselves where to write."""
-
-
-def _reduces(kernel: Kernel) -> bool:
-    """Return whether a kernel reduces its domain."""
-    return isinstance(kernel.kind, Operation) and kernel.kind.category is Category.REDUCTION
-
-
-def _axes(kernel: Kernel) -> set[int]:
-    """Return the dimensions of its domain that a kernel reduces."""
-    assert kernel.instruction is not None
-    axis = kernel.instruction.parameters[0]
-    return set(range(len(kernel.domain))) if axis is None else {axis} if isinstance(axis, int) else set(axis)
-
-
-def _reduces_first(kernel: Kernel) -> bool:
-    """Return whether a kernel reduces what the outermost loop runs over."""
-    first = next((i for i, n in enumerate(kernel.domain) if n != 1), None)
-    return _reduces(kernel) and first in _axes(kernel)
-
-
-def _nothing(operation: Operation, dtype: np.dtype[Any]) -> Expression:
-    """Return the number that a reduction begins with: the neutral element of what it folds, or where the
-    dtype has no infinity, its limit."""
-    if operation is FIRST_EQUAL:
-        return str(NOWHERE)
-    neutral = operation.folds.neutral if operation.folds is not None else None
-    assert neutral is not None, f"{operation.name} folds from a number on"
-    if operation.predicate or dtype.kind == "b":
-        return literal(neutral not in (0, -math.inf), np.dtype(bool))
-    if dtype.kind == "f" or math.isfinite(neutral):
-        return literal(neutral, dtype)
-    limits = np.iinfo(dtype)
-    return f"({c_type(dtype)}){limits.min if neutral < 0 else limits.max}"

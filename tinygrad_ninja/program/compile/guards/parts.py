@@ -8,6 +8,7 @@ import functools
 import inspect
 import operator
 import types
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, cast
 
@@ -20,7 +21,9 @@ DESCRIPTORS = (
     types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType,
     types.MethodDescriptorType, types.ClassMethodDescriptorType,
 )  # fmt: skip
-
+CONTAINERS = (
+    list, tuple, dict, set, frozenset, deque, defaultdict, OrderedDict, types.MappingProxyType,
+)  # fmt: skip
 
 PARTS: dict[type, Callable[[Any], list[tuple[str, Any]]]] = {
     types.MethodType: lambda x: [("", x.__self__), ("", x.__func__)],

@@ -63,6 +63,11 @@ CONSTANT: tuple[type, ...] = (
 """The types of objects that never change: another one of the same value is as good. Their subclasses are not
 among them."""
 
+WRITING = words("str repr format")
+"""Names by which code writes arrays as text."""
+READING = words("__iter__ __len__ __getitem__ keys values")
+"""Methods of containers by which their elements are compared."""
+
 MEMORY = (Value, Generator)
 """Objects whose numbers the step itself reads and writes: which they are is compared, and no more."""
 

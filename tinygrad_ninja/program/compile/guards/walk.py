@@ -6,7 +6,7 @@ import abc
 import functools
 import sys
 import types
-from collections import OrderedDict, defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from decimal import Decimal
@@ -29,6 +29,7 @@ from .code_names import Chain, Way, is_of_python, names_in
 from .contents import MOST, Contents, refuse
 from .named import NamedAttributes
 from .parts import (
+    CONTAINERS,
     DESCRIPTORS,
     PARTS,
     Members,
@@ -48,7 +49,9 @@ from .parts import (
 from .trusted import (
     MEMORY,
     METHODS,
+    READING,
     REFUSED_NAMES,
+    WRITING,
     a,
     is_constant,
     is_dynamic,
@@ -58,18 +61,10 @@ from .trusted import (
     is_pure,
     is_python_class,
     reason_against,
-    words,
 )  # fmt: skip
 from .watched import ABSENT, Form, Watched, filled, filled_slot
 
 _FUNCTION = (("__code__", "code"), ("__defaults__", "defaults"), ("__kwdefaults__", "defaults"))
-_CONTAINERS = (
-    list, tuple, dict, set, frozenset, deque, defaultdict, OrderedDict, types.MappingProxyType,
-)  # fmt: skip
-_WRITING = words("str repr format")
-"""Names by which code writes arrays as text."""
-_READING = words("__iter__ __len__ __getitem__ keys values")
-"""Methods of containers by which their elements are compared."""
 
 
 class Walk:
@@ -118,7 +113,7 @@ class Walk:
             for name in sorted(names & self._named.words):
                 refuse(way.to(f".{name}"), *reason)
 
-        if self._array_way is not None and not self._named.followed.isdisjoint(_WRITING):
+        if self._array_way is not None and not self._named.followed.isdisjoint(WRITING):
             self._hidden(np.get_printoptions, self._array_way, "NumPy's way of writing numbers")
 
     def reach(self, x: Any, way: Way, read_as: str = "") -> None:
@@ -214,12 +209,12 @@ class Walk:
         if reason is not None:
             refuse(way, *reason)
         kind = type(x)
-        if kind not in _CONTAINERS:
+        if kind not in CONTAINERS:
             if not is_python_class(kind):
                 refuse(way, f"is {a(kind)}, which can't be compared", "give what it gives as an argument")
             self._instance(x, way)
-        if isinstance(x, _CONTAINERS):
-            for name in sorted(_READING):
+        if isinstance(x, CONTAINERS):
+            for name in sorted(READING):
                 if any(name in vars(base) for base in kind.__mro__ if not is_pure(base)):
                     refuse(way, f"is {a(kind)} with its own {name}", "give what it holds as an argument")
             self.contents.container(x, way)

@@ -1,0 +1,73 @@
+"""What a reduction folds: the number that it begins with, and a value folded into what there is."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .... import ops
+from ....ops import Category, Operation
+from ...instructions import Var
+from ..lowering.entries import FIRST_EQUAL
+from .c_code import Apply, Element, Expression, Statement
+from .plan import Kernel
+from .points import NOWHERE
+from .scalars import c_type, expression, literal
+
+OPENMP = {
+    ops.elementwise.add: "+", ops.elementwise.mul: "*", ops.comparison.bitwise_or: "|",
+    ops.comparison.bitwise_and: "&", ops.comparison.bitwise_xor: "^", ops.comparison.maximum: "max",
+    ops.comparison.minimum: "min",
+}  # fmt: skip
+"""The pragma's name for the operation that a reduction folds."""
+WINS = {ops.comparison.maximum: ">", ops.comparison.minimum: "<"}
+"""For operations that choose one of two numbers, the comparison of the chosen one with the other."""
+
+
+def assigned(place: Element, value: Expression) -> Statement:
+    """Return the statement that sets an element."""
+    return Apply("{place} = {value};", {"place": place, "value": value})
+
+
+def fold_into(fold: Operation, place: Element, value: Expression, var: Var) -> Statement:
+    """Return the statement that folds a value into an element."""
+    if fold not in WINS:
+        return assigned(place, expression(fold, [place, value], var.dtype))
+    nan = " || {value} != {value}" if var.dtype.kind == "f" else ""
+    template = f"{{place}} = {{value}} {WINS[fold]} {{place}}{nan} ? {{value}} : {{place}};"
+    return Apply(template, {"place": place, "value": value})
+
+
+def reduces(kernel: Kernel) -> bool:
+    """Return whether a kernel reduces its domain."""
+    return isinstance(kernel.kind, Operation) and kernel.kind.category is Category.REDUCTION
+
+
+def reduced_axes(kernel: Kernel) -> set[int]:
+    """Return the dimensions of its domain that a kernel reduces."""
+    assert kernel.instruction is not None
+    axis = kernel.instruction.parameters[0]
+    return set(range(len(kernel.domain))) if axis is None else {axis} if isinstance(axis, int) else set(axis)
+
+
+def reduces_first(kernel: Kernel) -> bool:
+    """Return whether a kernel reduces what the outermost loop runs over."""
+    first = next((i for i, n in enumerate(kernel.domain) if n != 1), None)
+    return reduces(kernel) and first in reduced_axes(kernel)
+
+
+def neutral(operation: Operation, dtype: np.dtype[Any]) -> Expression:
+    """Return the number that a reduction begins with: the neutral element of what it folds, or where the
+    dtype has no infinity, its limit."""
+    if operation is FIRST_EQUAL:
+        return str(NOWHERE)
+    neutral = operation.folds.neutral if operation.folds is not None else None
+    assert neutral is not None, f"{operation.name} folds from a number on"
+    if operation.predicate or dtype.kind == "b":
+        return literal(neutral not in (0, -math.inf), np.dtype(bool))
+    if dtype.kind == "f" or math.isfinite(neutral):
+        return literal(neutral, dtype)
+    limits = np.iinfo(dtype)
+    return f"({c_type(dtype)}){limits.min if neutral < 0 else limits.max}"
