@@ -15,8 +15,8 @@ import numpy as np
 from ..arrays import numpy_arrays
 from ..ops import Operation, elementwise, linalg, reduction, shape
 from ..ops.reduction import size
-from .compile.lowering.identities import Maker, Simpler, simpler
 from .hints import hinting
+from .identities import Maker, Simpler, simpler
 from .instructions import Instruction, Program, Var, evaluate, identity, substitute
 from .trace import lower
 

@@ -13,6 +13,7 @@ from ...api.threads import get_num_threads
 from ...engine.tensor import Tensor, wrap
 from ...ops import Category, linalg
 from ...rng.generator import Generator
+from ..entries import FIRST_EQUAL, WORDS_BELOW
 from ..instructions import Array, Instruction, Program, Var
 from .c.blas import loaded
 from .c.buffers import Address
@@ -22,7 +23,6 @@ from .c.fuse import Fusion
 from .c.plan import Storage
 from .c.sharing import COUNT, is_shared
 from .caller import caller
-from .lowering.entries import FIRST_EQUAL, WORDS_BELOW
 from .lowering.lower import forget_values, parts_for_c, parts_for_numpy, primitives
 from .memory import OURS, Table, aligned, names_for
 from .recording.capture import Captured, Draw

@@ -9,8 +9,8 @@ import numpy as np
 
 from .... import ops
 from ....ops import Category, Operation
+from ...entries import RESHAPES
 from ...instructions import Instruction, Var
-from ..lowering.entries import RESHAPES
 from ..recording.checks import divides
 from ..refusals import uncompiled
 from .buffers import contiguous, loops

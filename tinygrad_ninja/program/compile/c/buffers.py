@@ -11,8 +11,8 @@ import numpy as np
 
 from .... import ops
 from ....ops import Operation
+from ...entries import RESHAPES
 from ...instructions import Instruction
-from ..lowering.entries import RESHAPES
 from ..refusals import uncompiled
 from .c_code import Affine, Index, combined
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from .... import ops
 from ....ops import Category, Operation
+from ...entries import FIRST_EQUAL
 from ...instructions import Var
-from ..lowering.entries import FIRST_EQUAL
 from .c_code import Apply, Element, Expression, Statement
 from .plan import Kernel
 from .points import NOWHERE

@@ -10,8 +10,8 @@ import numpy as np
 
 from .... import ops
 from ....ops import Operation
+from ...entries import FIRST_EQUAL
 from ...instructions import Instruction, Var
-from ..lowering.entries import FIRST_EQUAL
 from ..refusals import uncompiled
 from . import sharing
 from .body import Body, named

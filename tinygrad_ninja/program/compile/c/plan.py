@@ -16,9 +16,9 @@ import numpy as np
 
 from .... import ops
 from ....ops import Category, Operation
+from ...entries import RESHAPES
 from ...instructions import Instruction, Var, flatten
 from ...trace import plain
-from ..lowering.entries import RESHAPES
 from ..lowering.lower import reads
 from ..recording.checks import divides
 from ..refusals import UnsupportedError

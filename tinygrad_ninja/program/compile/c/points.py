@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .... import ops
+from ...entries import FIRST_EQUAL
 from ...instructions import Var
-from ..lowering.entries import FIRST_EQUAL
 from .body import Body, named, number_of
 from .c_code import ZERO, Apply, Expression, Index, counter
 from .plan import Kernel

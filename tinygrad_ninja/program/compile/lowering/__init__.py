@@ -1,7 +1,5 @@
 """From what was recorded to what is computed: primitive operations, without those that are not needed.
 
-lower       an operation as simpler ones, by its own forward function; common subexpressions
-identities  simpler forms of instructions that keep every bit
-halves      float16 as float32, rounded
-entries     operations of the compiler's own
+lower   an operation as simpler ones, by its own forward function; common subexpressions; `identities`
+halves  float16 as float32, rounded
 """

@@ -9,8 +9,8 @@ import numpy as np
 
 from .... import ops
 from ....ops import Category
+from ...identities import instruction_of, unknown
 from ...instructions import Instruction, Var, substitute
-from .identities import instruction_of, unknown
 
 HALF, FLOAT = np.dtype(np.float16), np.dtype(np.float32)
 _COMPUTED = (Category.ELEMENTWISE, Category.REDUCTION, Category.SCAN, Category.PRODUCT)

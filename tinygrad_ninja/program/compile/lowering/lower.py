@@ -17,12 +17,12 @@ import numpy as np
 from .... import ops
 from ....arrays import numpy_arrays
 from ....ops import Operation
+from ...entries import FIRST_EQUAL
+from ...identities import instruction_of, simpler, unknown
 from ...instructions import Array, Instruction, Var, flatten, identity, needed, substitute
 from ...trace import Tape, lower
 from ..refusals import UnsupportedError, unviewed
-from .entries import FIRST_EQUAL
 from .halves import in_float
-from .identities import instruction_of, simpler, unknown
 
 MANY = 2**12
 """A float32 sum of more terms than this is accumulated in float64: added one after the other they would lose

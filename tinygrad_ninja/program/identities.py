@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from .... import ops
-from ....ops import Category, Operation
-from ...instructions import Instruction, Var
+from .. import ops
+from ..ops import Category, Operation
 from .entries import FIRST_EQUAL, RESHAPES
+from .instructions import Instruction, Var
 
 Maker = Callable[[Any], Instruction | None]
 """Returns the instruction that computes a variable; None for an input, or a number."""

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .... import ops
-from ....ops import C, Category, Operation
+from .. import ops
+from ..ops import C, Category, Operation
 
 
 def words_below(words: Any, /, low: int, span: int) -> Any:
