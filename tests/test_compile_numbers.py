@@ -79,6 +79,19 @@ def test_a_mask_in_memory_chooses_every_bit(dtype: Any) -> None:
         assert mine.numpy().tobytes() == eager.numpy().tobytes()
 
 
+@pytest.mark.parametrize(("dtype", "exact"), [("float32", np.float64), ("float64", np.longdouble)])
+@pytest.mark.parametrize("exponent", [-2, -1.5, -1, -0.5, 0.5, 1.5, 2, 3])
+def test_powers_are_right_as_far_as_there_are_numbers(exponent: float, dtype: str, exact: Any) -> None:
+    limits = np.finfo(dtype)
+    x = np.geomspace(exact(limits.tiny), exact(limits.max) / 2, 20_000).astype(dtype)
+    have = second(lambda x: x**exponent, torch.tensor(x)).numpy()
+    with np.errstate(all="ignore"):
+        truth = x.astype(exact) ** exact(exponent)
+        want = truth.astype(dtype)
+        off = np.abs(have.astype(exact) - truth) / np.spacing(np.abs(want)).astype(exact)
+    assert ((have == want) | (off <= 4)).all()
+
+
 @pytest.mark.parametrize("dtype", ["int64", "int32", "int8"])
 def test_division_of_the_least_and_largest_integers(dtype: str) -> None:
     least, largest = np.iinfo(dtype).min, np.iinfo(dtype).max

@@ -145,10 +145,12 @@ def power(x: Expression, exponent: Any, d: np.dtype[Any]) -> Expression | None:
 
 
 _POWERS = {
-    0.5: "{root}", -0.5: "(1 / {root})", -1: "(1 / {x})", -2: "(1 / ({x} * {x}))", 1: "{x}",
+    0.5: "{root}", -0.5: "(1 / {root})", -1: "(1 / {x})", 1: "{x}",
+    # The inverse first, for a product could be infinite where the result is not 0.
+    -2: "((1 / {x}) * (1 / {x}))",
     # At -∞ this is not NaN, as it is at other negative numbers.
     1.5: "({x} == -INFINITY ? INFINITY : {x} * {root})",
-    -1.5: "({x} == -INFINITY ? 0 : 1 / ({x} * {root}))",
+    -1.5: "({x} == -INFINITY ? 0 : 1 / {x} / {root})",
 }  # fmt: skip
 
 
