@@ -1,6 +1,9 @@
 """Gradients that accumulate or are clipped, schedules, and optimizers of other kinds."""
 
 import copy
+import decimal
+import fractions
+import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -169,6 +172,36 @@ def test_a_learning_rate_computed_inside(C: Any) -> Any:
     step = C(step)
     for i in range(7):
         yield step(X, i), model, optimizer
+
+
+KINDS: dict[str, Callable[[Any], Any]] = {
+    "its class": lambda rate: type(rate).__name__,
+    "a class above": lambda rate: issubclass(type(rate), float),
+    "Decimal": lambda rate: str(decimal.Decimal(rate)),
+    "Fraction": lambda rate: str(fractions.Fraction(rate)),
+    "mean": lambda rate: statistics.mean([rate, 1.0]),
+    "hex": lambda rate: rate.hex(),
+    "float.hex": lambda rate: float.hex(rate),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@same
+def test_a_learning_rate_is_a_number_of_pythons_own(C: Any, kind: str) -> Any:
+    model, optimizer, _ = trained(C, "SGD")
+    told = KINDS[kind]
+
+    def step(x: Any) -> Any:
+        loss = F.cross_entropy(model(x), Y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return told(optimizer.param_groups[0]["lr"])
+
+    step = C(step)
+    for i in range(12):
+        optimizer.param_groups[0]["lr"] = 0.5 / (i + 1)
+        yield step(X), model, optimizer
 
 
 @same

@@ -135,6 +135,7 @@ class FirstCall:
         tensors = enumerate(leaf.tensor for leaf in self._leaves)
         self.arguments = {i: tensor for i, tensor in tensors if tensor is not None}
         given = [self.arguments.get(i, x) for i, x in enumerate(self._values)]
+        symbolic = {source for source in symbolic if source.group is None or not self.world.reads_rates}
         recording = Recording(at_once, [source for source in symbolic if source.group is not None])
         for source, number in self.numbers:
             if source in symbolic and self._takes_symbol(source, number):

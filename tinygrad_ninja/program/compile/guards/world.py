@@ -37,7 +37,8 @@ class World:
     after `difference`. code: that of the function. tensors and arrays: how each is reached. values: whether a
     Value is. rates: the groups of optimizers, each with "lr", whose value is left to the caller.
     reaches(x): whether an object was among them. asks_for_types: whether code names `type`, or
-    what else no stand-in for a number passes as one before.
+    what else no stand-in for a number passes as one before; reads_rates: whether it may ask that of a
+    learning rate.
     """
 
     holds: Callable[[], bool]
@@ -61,6 +62,7 @@ class World:
         self.tensors, self.arrays, self.rates = held.tensors, held.arrays, held.rates
         self.modules, self.optimizers, self.generators = walk.modules, walk.optimizers, walk.generators
         self.values, self.asks_for_types = walk.values, any(map(walk.names, STRICT))
+        self.reads_rates = self.asks_for_types and walk.names("param_groups")
         self.reaches = walk.has_reached
         if self.values and walk.arrays and not self.refusal:
             self.refusal = VALUES_ALONE
