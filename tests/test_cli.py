@@ -204,7 +204,9 @@ def test_a_training_does_not_replace_what_is_not_its_own(folder: Path, name: str
     file.parent.mkdir()
     for content in (b" ", b"mine", serialize({}), b"\x89PNG\r\n\x1a\n"):
         file.write_bytes(content)
-        assert str(Path("out", name)) in refuses(call(folder, *SMALL, "--out", "out"))
+        said = refuses(call(folder, *SMALL, "--out", "out"))
+        assert str(Path("out", name)) in said
+        assert "choose another --out" in said
         assert file.read_bytes() == content
         assert [*file.parent.iterdir()] == [file]
 
@@ -236,6 +238,17 @@ def test_a_model_is_evaluated_from_another_folder_too(trained: tuple[Path, str],
     folder, output = trained
     file = folder / "runs/bn-mlp/model.safetensors"
     assert final_losses(succeeds(call(tmp_path, "eval", str(file)))) == final_losses(output)
+
+
+def test_a_training_goes_on_from_another_folder_too(folder: Path, tmp_path: Path) -> None:
+    succeeds(call(folder, *SMALL, "--steps", "5"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    resume = ("train", "--resume", "--out", str(folder / "runs/bn-mlp"), "--steps")
+    succeeds(call(elsewhere, *resume, "6"))
+    (folder / "names.txt").rename(elsewhere / "moved.txt")
+    assert "where the words are elsewhere now, --data names the place" in refuses(call(folder, *resume, "7"))
+    succeeds(call(elsewhere, *resume, "7", "--data", "moved.txt"))
 
 
 @posix

@@ -60,7 +60,9 @@ def derive_command(out: Path | None, simplify: bool, explain: bool, target: str,
             "a script has no room for explanations: write .md or .ipynb.", param_hint="--explain"
         )
     if out is not None and out.exists() and not is_ours(out):
-        raise click.BadParameter(f"{out} is not ours to replace: choose another.", param_hint="--out")
+        raise click.BadParameter(
+            f"{out} is there, and not by ninja derive: move it away, or choose another.", param_hint="--out"
+        )
     derivation = derive_model(simplify=simplify, **drop_unset(options))
     if out is None:
         click.echo(text(derivation, ".md", target, derivation.values) if explain else derivation.code(target))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..makemore import checkpoint
-from ..makemore.data import read_words
+from ..makemore.data import read_words, read_words_again
 from ..makemore.run import MODEL, load_datasets
 from .options import RUNS, checkpoint_argument, count_option, data_option, device_option, require, seed_option
 from .report import SAMPLE_SEED, SAMPLES, print_losses, print_samples
@@ -23,15 +23,6 @@ def load(file: Path) -> checkpoint.Checkpoint:
     if there:
         raise click.ClickException(f"{tried}; of these models there are: {', '.join(there)}")
     raise click.ClickException(f"{tried}, and no model in {RUNS}: train one with ninja train")
-
-
-def _found(data: str | None, file: Path) -> str | None:
-    """Return where a model's words are: as the training was told, or seen from a folder around the model, for
-    an evaluation that is begun in another folder than the training was."""
-    if data is None or Path(data).exists():
-        return data
-    around = (folder / data for folder in file.resolve().parents)
-    return next((str(path) for path in around if path.is_file()), data)
 
 
 @click.command("sample")
@@ -63,7 +54,7 @@ def eval_command(file: Path, data: str | None, calibrate: bool, device: str) -> 
     """
     require(device)
     trained = load(file)
-    words = read_words(_found(trained.settings.data, file) if data is None else data)
+    words = read_words_again(trained.settings.data, file.parent) if data is None else read_words(data)
     if checkpoint.fingerprint(words) != trained.words_sha256:
         click.echo("note: these are not the words that the model was trained on", err=True)
     datasets = load_datasets(words, trained, device)

@@ -81,6 +81,23 @@ def read_words(source: str | os.PathLike[str] | None = None) -> list[str]:
     return words
 
 
+def read_words_again(source: str | None, folder: Path) -> list[str]:
+    """Return the words of a training whose results are in `folder`.
+
+    source: where the training read them, as `read_words` takes it. A file that is not there is looked for
+    from the folders around the results, since the caller may work in another folder than the training did.
+    Raises DataError as `read_words`, and says that they may be elsewhere now.
+    """
+    found: str | Path | None = source
+    if source not in (None, "makemore") and not Path(source).exists():
+        around = (parent / source for parent in (folder.resolve(), *folder.resolve().parents))
+        found = next((file for file in around if file.is_file()), source)
+    try:
+        return read_words(found)
+    except DataError as error:
+        raise DataError(f"{error}; where the words are elsewhere now, --data names the place") from error
+
+
 def split(words: Sequence[str], seed: int = 42) -> tuple[list[str], list[str], list[str]]:
     """Return the training, development and test words: shuffled once, then cut at 80% and 90%, as in the
     lecture.

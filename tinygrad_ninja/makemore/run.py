@@ -15,7 +15,7 @@ from .. import Generator, from_numpy
 from ..api.weights import FileError, write
 from . import checkpoint
 from .checkpoint import Checkpoint
-from .data import Vocabulary, read_words, split
+from .data import Vocabulary, read_words, read_words_again, split
 from .metrics import START, Metrics, open_board
 from .settings import Settings, SettingsError
 from .training import Examples, Training, note_other_way
@@ -116,7 +116,8 @@ class Run:
             original = getattr(saved.settings, name)
             if name not in ("steps", "data") and value != original:
                 raise SettingsError(name, f"the training in {folder} began with {original}: leave it out")
-        words = read_words(options.get("data", saved.settings.data))
+        data = options.get("data")
+        words = read_words_again(saved.settings.data, folder) if data is None else read_words(data)
         if checkpoint.fingerprint(words) != saved.words_sha256:
             raise SettingsError("data", f"these are not the words that the training in {folder} began with")
         settings = replace(saved.settings, **options)
@@ -255,7 +256,8 @@ class Run:
                 with (self.folder / METRICS).open("rb") as file:
                     if not START.startswith(file.read(len(START))):
                         raise RunError(
-                            f"{self.folder / METRICS} is not ours to replace: choose another --out"
+                            f"{self.folder / METRICS} is there, and not by ninja: move it away, or choose "
+                            f"another --out"
                         )
 
     def _check_room(self) -> None:
