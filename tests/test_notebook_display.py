@@ -1,4 +1,4 @@
-"""What a notebook shows of pages, drawings, comparisons, Values, compiled functions and Modules."""
+"""What a notebook shows of pages, drawings, comparisons, Values, compiled functions, Modules, derivations."""
 
 import base64
 import re
@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from browser import browser, needs_browser
+from derivations import lecture_derivation
+from IPython.core.formatters import DisplayFormatter
 from test_viz_graph import lecture_run
 
 import tinygrad_ninja
@@ -55,6 +57,36 @@ def test_a_module_is_shown_as_a_tree_with_shapes_and_counts() -> None:
         "out_features=2, bias=False) · 16 parameters weight 2×8"
     )
     assert shown.count("<details") == shown.count("</details>") == 4
+
+
+def displayed(shown: Any) -> dict[str, str]:
+    """What IPython hands to a notebook."""
+    bundle: dict[str, str] = DisplayFormatter().format(shown)[0]
+    return bundle
+
+
+def test_a_derivation_is_shown_as_both_passes_and_its_formulas() -> None:
+    derivation = lecture_derivation()
+    shown = displayed(derivation)["text/markdown"]
+    forward, backward = derivation.passes("torch")
+    blocks = re.findall(r"```python\n(.*?)\n```", shown, flags=re.DOTALL)
+    assert blocks == [forward, backward]
+    assert f"{forward}\n\n{backward}" == str(derivation)
+    formulas = re.findall(r"\$\$\\mathrm\{d(\w+)\} = [^$]+\$\$", shown.replace(r"\_", "_"))
+    assert formulas == [name for name in derivation.values if name != "loss"]
+    assert r"$$\mathrm{dW2} = h^{\top} \, \mathrm{dlogits}$$" in shown
+
+
+def test_an_explanation_is_shown_set_and_is_text_everywhere_else(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    page = lecture_derivation().explain("W2")
+    assert displayed(page) == {"text/plain": page, "text/markdown": page}
+    assert isinstance(page, str)
+    print(page)
+    assert capsys.readouterr().out == f"{page}\n"
+    (tmp_path / "page.md").write_text(page)
+    assert (tmp_path / "page.md").read_text() == page
 
 
 def test_a_drawing_is_there_as_png_too_for_a_notebook_that_is_not_trusted() -> None:

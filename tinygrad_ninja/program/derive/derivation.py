@@ -10,6 +10,7 @@ from typing import Any
 from ...engine.tensor import Tensor
 from ..instructions import Array, Program, Var
 from .backward_lines import Backward, Line, backward
+from .document import Markdown, shown
 from .explain import Explainer
 from .function import record_function
 from .listing import Writer
@@ -69,11 +70,11 @@ class Derivation:
         """Return the parts of the script that `source` returns."""
         return script(self.forward, self.lines, self.backward, self.chains, target, self.seed)
 
-    def explain(self, name: str) -> str:
+    def explain(self, name: str) -> Markdown:
         """Return a page of Markdown with mathematics about one value: the lines that it takes part in, the
         local derivatives, the chain rule with indices and with shapes, the sums and repeats, small cases, and
-        a numeric slope. Raise ValueError for another name."""
-        return self.explainer.page(name)
+        a numeric slope. A notebook shows it set. Raise ValueError for another name."""
+        return Markdown(self.explainer.page(name))
 
     @cached_property
     def explainer(self) -> Explainer:
@@ -90,10 +91,18 @@ class Derivation:
 
     def code(self, target: str) -> str:
         """Return the two passes, without the inputs' numbers and the check, in "torch" or "numpy"."""
+        return "\n\n".join(self.passes(target))
+
+    def passes(self, target: str) -> tuple[str, str]:
+        """Return the code of the forward and of the backward pass, in "torch" or "numpy"."""
         writer = self.writer(target)
         there = forward_lines(writer)
-        text = [text for lines in there.values() for text in lines]
-        return "\n".join([*text, "", *backward_lines(writer, there, self.chains)])
+        forward = "\n".join(text for lines in there.values() for text in lines)
+        return forward, "\n".join(backward_lines(writer, there, self.chains))
+
+    def _repr_markdown_(self) -> str:
+        """Return for a notebook the two passes and the formulas of the gradients."""
+        return shown(self)
 
 
 def derive(

@@ -5,12 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .derivation import Derivation
 from .script import MARK
 
+if TYPE_CHECKING:
+    from .derivation import Derivation
+
 SUFFIXES = (".py", ".md", ".ipynb")
+
+
+class Markdown(str):
+    """Text in Markdown, which a notebook shows set, with its mathematics, and a terminal as it stands."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
 
 
 def write(derivation: Derivation, path: Path, target: str = "torch", explained: Iterable[str] = ()) -> None:
@@ -21,6 +33,11 @@ def write(derivation: Derivation, path: Path, target: str = "torch", explained: 
     """
     written = text(derivation, path.suffix, target, explained)
     path.write_text(written, encoding="utf-8", newline="\n")
+
+
+def shown(derivation: Derivation) -> str:
+    """Return the two passes and the formulas of the gradients as Markdown, without the inputs' numbers."""
+    return _joined([*_recognised(derivation), *_passes(derivation, *derivation.passes("torch"))])
 
 
 def is_ours(path: Path) -> bool:
@@ -35,8 +52,7 @@ def text(derivation: Derivation, suffix: str, target: str = "torch", explained: 
     if suffix == ".py":
         return derivation.source(target)
     if suffix == ".md":
-        shown = _cells(derivation, target, explained, runs=False)
-        return "\n".join(body if kind == "markdown" else f"```python\n{body}\n```\n" for kind, body in shown)
+        return _joined(_cells(derivation, target, explained, runs=False))
     if suffix == ".ipynb":
         return _notebook(_cells(derivation, target, explained, runs=True))
     raise ValueError(
@@ -50,25 +66,38 @@ def _cells(
     """Return the cells as (kind, text): Markdown or code. runs: include the inputs' numbers and the check, so
     that the code runs."""
     script = derivation.script(target)
-    recognised = "".join(f"- {sentence}\n" for sentence in derivation.simplifications)
     cells = [("markdown", f"# The backward pass of `{derivation.forward.loss.name}`\n\n{script.title}\n")]
-    if recognised:
-        cells += [("markdown", f"Recognised, and answered in one go:\n\n{recognised}")]
+    cells += _recognised(derivation)
     if runs:
         cells += [("code", script.head)]
-    cells += [
-        ("markdown", "## The forward pass\n"),
-        ("code", script.forward),
-        (
-            "markdown",
-            "## The backward pass\n\nFrom the last line to the first, each part under what it answers.\n",
-        ),
-        ("code", script.backward),
-    ]
+    cells += _passes(derivation, script.forward, script.backward)
     if runs:
         cells += [("markdown", "## The check\n"), ("code", script.check)]
     cells += [("markdown", derivation.explain(name)) for name in explained]
     return cells
+
+
+def _recognised(derivation: Derivation) -> list[tuple[str, str]]:
+    """Return a cell that tells what is answered in one go, if anything is."""
+    sentences = "".join(f"- {sentence}\n" for sentence in derivation.simplifications)
+    return [("markdown", f"Recognised, and answered in one go:\n\n{sentences}")] if sentences else []
+
+
+def _passes(derivation: Derivation, forward: str, backward: str) -> list[tuple[str, str]]:
+    """Return the cells of the two passes, and of the gradients' formulas."""
+    order = "From the last line to the first, each part under what it answers."
+    return [
+        ("markdown", "## The forward pass\n"),
+        ("code", forward),
+        ("markdown", f"## The backward pass\n\n{order}\n"),
+        ("code", backward),
+        ("markdown", f"## The gradients as formulas\n\n{derivation.explainer.formulas()}\n"),
+    ]
+
+
+def _joined(cells: list[tuple[str, str]]) -> str:
+    """Return cells as one page of Markdown."""
+    return "\n".join(body if kind == "markdown" else f"```python\n{body}\n```\n" for kind, body in cells)
 
 
 def _notebook(cells: list[tuple[str, str]]) -> str:

@@ -77,12 +77,7 @@ class Explainer:
         self.writer.begin()
         self._told.clear()
         var = self.named[name]
-        uses = [
-            (line, share)
-            for line in reversed(self.backward.lines)
-            for share in line.shares
-            if share.of is var
-        ]
+        uses = self._uses_of(var)
         text = [f"## `{name}`", "", self._where_from(var)]
         if var is self.forward.loss:
             end = name_of(gradient_name(name)).latex
@@ -97,6 +92,25 @@ class Explainer:
         gradient = self.backward.gradients[var].value
         small = bool(abs(gradient).max(initial=0) < 1e-5 * self.greatest)
         return "\n".join([*text, "", *self.evidence.about(var, gradient, small), ""])
+
+    def formulas(self) -> str:
+        """Return the formula of each gradient but the loss's own, in the order of the backward pass."""
+        self._told.clear()
+        totals = ((var, self._uses_of(var)) for var in self.backward.gradients)
+        return "\n\n".join(text for var, uses in totals if uses for text in self._total(uses) if text)
+
+    def _uses_of(self, var: Var) -> list[tuple[Line, Share]]:
+        """Return the shares of the value's gradient with their lines, in the order of the code."""
+        return [
+            (line, share)
+            for line in reversed(self.backward.lines)
+            for share in line.shares
+            if share.of is var
+        ]
+
+    def _total(self, uses: list[tuple[Line, Share]]) -> list[str]:
+        """Return the formula of a whole gradient, with those of the parts that it names."""
+        return self._equation(uses[0][1].total.name, [share.contribution for _, share in uses])
 
     # -- where it comes from, and where it goes --------------------------------------------------------------
 
@@ -302,20 +316,13 @@ class Explainer:
     def _sum_of_shares(self, var: Var, uses: list[tuple[Line, Share]]) -> list[str]:
         """Return the part about the sum of several shares."""
         through = list(dict.fromkeys(f"`{line.var.name}`" for line, _ in uses))
-        whole = formula.equation(
-            uses[0][1].total.name,
-            [share.contribution for _, share in uses],
-            self.makers,
-            names=self.writer.helpers,
-            sizes=self.numbers,
-        )
         return [
             "### Together",
             "",
             f"A change of `{var.name}` reaches the loss through {' and '.join(through)}, and to first order "
             f"the effects of several paths add up. So do the shares:",
             "",
-            f"$${whole.latex}$$",
+            *self._total(uses),
         ]
 
     def _lines(self, shares: list[Share]) -> list[str]:
