@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import tinygrad_ninja
+import viz
 from tinygrad_ninja import nn
 from viz import plots
 from viz.training_plots import training_plots
@@ -78,6 +80,10 @@ def test_dlogits_are_shown_as_they_are() -> None:
     np.testing.assert_array_equal(image.get_array(), logits.grad.numpy())
     low, high = image.get_clim()
     assert low == -high
+    page = Path(viz.__file__).with_name("web").joinpath("static", "page.css").read_text("utf-8")
+    for number, name in ((low, "negative"), (0, "zero"), (high, "positive")):
+        drawn = to_hex(image.cmap(image.norm(number)))
+        assert f"--{name}: {drawn};" in page.partition("@media")[0]
     assert [each.get_text() for each in figure.axes[0].get_xticklabels()] == LETTERS
 
 

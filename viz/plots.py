@@ -12,12 +12,14 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from tinygrad_ninja import Tensor
 
+from .colours import page_colour
 from .numbers import numbers, summary
 
 SOFTWARE = "tinygrad_ninja"
@@ -167,8 +169,9 @@ def update_ratio(parameter: Tensor, lr: float) -> float:
 
 
 def dlogits_heatmap(dlogits: Any, letters: Sequence[str] | None = None) -> Figure:
-    """Draw the gradient of the loss with respect to the logits: which are pulled up (blue), which pushed
-    down.
+    """Draw the gradient of the loss with respect to the logits, in the page's colours of negative and
+    positive numbers: a step of descent pulls up a logit whose gradient is negative, and pushes down the
+    others.
 
     dlogits: (n, vocabulary), a Tensor or an array; letters: the label of each column. For cross-entropy it is
     (softmax - one-hot) / n, so every row sums to zero. Raises ValueError for another shape.
@@ -176,7 +179,9 @@ def dlogits_heatmap(dlogits: Any, letters: Sequence[str] | None = None) -> Figur
     array = _matrix(dlogits, "dlogits", letters)
     figure, axes = _figure("Gradient of the logits", "next letter" if letters else "logit", "example")
     largest = float(np.abs(array).max()) or 1.0
-    image = axes.imshow(array, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="none")
+    colours = [page_colour(name) for name in ("negative", "zero", "positive")]
+    scale = LinearSegmentedColormap.from_list("page", colours, N=257)  # odd: zero has its own
+    image = axes.imshow(array, cmap=scale, vmin=-largest, vmax=largest, interpolation="none")
     axes.set_aspect("auto")
     figure.colorbar(image, label="gradient: a step of descent goes the other way")
     _letter_ticks(axes.xaxis, letters)
