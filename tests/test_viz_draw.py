@@ -101,6 +101,8 @@ def test_operations_show_the_plain_numbers_that_they_were_given() -> None:
     assert {"2 -", "** 3", "/ 7", "[:, 1]", "(0, keepdim=True)", "(1, 1)"} <= set(found)
     rows = tinygrad_ninja.tensor([0, 2])
     assert "[rows, 2×1 int64]" in shown(viz.draw(x[rows, tinygrad_ninja.tensor([[1], [3]])], {"rows": rows}))
+    mask = tinygrad_ninja.tensor([True, False, True, False])
+    assert "(4 bool, 0.0)" in shown(viz.draw(tinygrad_ninja.where(mask, x, 0.0)))
 
 
 def test_a_value_used_twice_by_one_operation_has_two_arrows() -> None:

@@ -228,7 +228,11 @@ def test_the_steps_show_pytorchs_gradients_in_the_order_of_the_engine(open_page:
 
 def test_a_gradient_accumulates_where_a_value_is_used_twice(open_page: Open, lecture: Path) -> None:
     opened, expected = open_page(lecture), theirs()
-    opened.press("r")
+    opened.press("r", "n", "n")
+    assert opened.message == (
+        "dx, through out = logprobs[range(32), Y].mean(). Each number of x goes into a mean of 32 with the "
+        "slope 1/32: it gets that part of dout. Here x is logprobs[range(32), Y]."
+    )
     while opened.title != "counts":
         opened.press("n")
     with torch.no_grad():

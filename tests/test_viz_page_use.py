@@ -172,6 +172,33 @@ def test_a_tall_graph_is_set_in_columns_that_show_it_larger(
     assert opened.look("overlaps") == []
 
 
+def test_a_tall_group_is_set_in_columns_inside_its_frame(open_page: Open, tmp_path: Path) -> None:
+    blocks = [nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.ReLU()) for _ in range(4)]
+    net = nn.Sequential(nn.Sequential(*blocks))
+    loss = net(tinygrad_ninja.ones(2, 4)).sum()
+    opened = open_page(viz.page(loss, {"net": net, "loss": loss}, path=tmp_path / "tall.html"))
+    opened.press("]", "]", "]", "]", "0")
+
+    def box(name: str) -> dict[str, float]:
+        found = opened.node(name).bounding_box()
+        assert found is not None
+        return dict(found)
+
+    before = box("loss")["height"]
+    opened.press("w")
+    assert box("loss")["height"] > 2 * before
+    assert opened.look("overlaps") == []
+    frame = box("net.0: Sequential")
+    inside = [box(f"net.0.{i}: Sequential") for i in range(4)]
+    for each in inside:
+        assert frame["x"] < each["x"]
+        assert each["x"] + each["width"] < frame["x"] + frame["width"]
+        assert frame["y"] < each["y"]
+        assert each["y"] + each["height"] < frame["y"] + frame["height"]
+    assert len({round(each["x"] / frame["width"], 1) for each in inside}) > 1
+    opened.screenshot("tall-columns")
+
+
 def test_fit_shows_the_group_that_is_selected(open_page: Open, layers: Path) -> None:
     opened = open_page(layers)
     opened.press("]", "]", "]")
@@ -313,6 +340,10 @@ def test_at_every_width_all_of_it_is_reachable_and_nothing_is_cut(
     opened.screenshot(f"lecture-{width}")
     for control in ("#fold", "#unfold", "#fit", "#help", "#end", "#position", "#speed"):
         opened.page.locator(control).click(trial=True)
+    sentence = opened.page.locator("#message")
+    for _ in range(24):
+        assert sentence.evaluate("(e) => e.scrollHeight <= e.clientHeight"), opened.message
+        opened.press("n")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -86,7 +86,7 @@ def without_operands(step: Step) -> str:
     text = re.sub(rf"\b(torch|nn|functional)\.|{OPERAND}\.|\.values$", "", text)
     text = re.sub(r"\d\.\d{4,}", lambda number: short(float(number[0])), text)
     text = re.sub(rf"\(({OPERAND}(, )?)+\), ", "", text)  # several that are joined stand in brackets
-    text = re.sub(rf"(?<=\(){OPERAND}(, )?|, {OPERAND}(?=[,)])", "", text)
+    text = re.sub(rf"(?<=\(){OPERAND}(?!\d)(, )?|, {OPERAND}(?=[,)])", "", text)
     text = re.sub(rf"{OPERAND}(?!\d)", "", text.replace("**", " ** ")).replace("(, ", "(")
     names = {
         value.number: value.name or f"{'×'.join(map(str, value.shape))} {value.dtype}" for value in step.reads

@@ -102,10 +102,6 @@ const gradientOf = (item) =>
 /** The words that point at the group in which an item is hidden; none where it is on the screen. */
 const placeIn = (item) => (shown(item) === item ? "" : `Inside ${called(shown(item))}: `);
 
-/** How an item is mentioned in a sentence. */
-const mentioned = (item) =>
-  valueOf(item).name || valueOf(item).maker !== undefined ? called(item) : `the ${called(item)}`;
-
 /** Of a group, how many steps and how many numbers of a module's parameters are in it, at whatever depth. */
 const contents = new Map();
 function contentOf(group) {

@@ -207,15 +207,25 @@ function whatIs(item) {
 
 const forwardOf = (step) => formula(step, graph.formulas[step.formula].forward);
 
-/** Why a step sends back to an input what it does. */
-function reasonOf(step, slot) {
-  const parts = [step.output, ...step.inputs, ...step.reads].map((part) =>
-    typeof part === "number" ? idOf(part) : part,
-  );
-  const part = (mark) => parts[mark.charCodeAt(mark.length - 1) - FIRST_PLACEHOLDER];
-  return graph.formulas[step.formula].reasons[slot]
-    .replace(/d[\ue000-\uf8ff]/g, (mark) => gradientOf(part(mark)))
-    .replace(/[\ue000-\uf8ff]/g, (mark) => mentioned(part(mark)));
+/** What a sentence calls a part of a step, 0 its output, then its inputs: by its name, or as the formulas do. */
+const partName = (step, i) =>
+  values[[step.output, ...step.inputs][i]].name || graph.formulas[step.formula].letters[i];
+
+/** Why a step sends back to an input what it does, with placeholders for the parts of the step. */
+const reasonIn = (step, slot) => graph.formulas[step.formula].reasons[slot];
+
+const reasonOf = (step, slot) =>
+  reasonIn(step, slot).replace(/[\ue000-\uf8ff]/g, (mark) => partName(step, mark.charCodeAt(0) - FIRST_PLACEHOLDER));
+
+/** What the inputs without a name are that a sentence about a use of input number `slot` speaks of. */
+function hereOf(step, slot) {
+  const spoken = (i) => i === slot || reasonIn(step, slot).includes(String.fromCharCode(FIRST_PLACEHOLDER + i + 1));
+  const said = step.inputs.flatMap((value, i) => {
+    if (typeof value !== "number" || values[value].name || !spoken(i)) return [];
+    const made = values[value].maker !== undefined;
+    return `${partName(step, i + 1)} is ${made ? called(idOf(value)) : `a ${values[value].kind}`}`;
+  });
+  return said.length ? ` Here ${said.join(", ")}.` : "";
 }
 
 /** The local rule of one input, and why it is so. */

@@ -21,9 +21,18 @@ function layOut() {
     paths.get(key).links.push(link);
     for (const piece of pieces) edges.get(piece.group).set(piece.key, piece);
   }
-  const layouts = new Map();
-  for (const group of [...open].reverse())
-    layouts.set(group, arrange(group, [...edges.get(group).values()], layouts));
+  const arranged = new Map(); // by group and the sizes of the open groups in it
+  const layOutUpTo = (columnHeight) => {
+    const layouts = new Map();
+    for (const group of [...open].reverse()) {
+      const inside = groupOf(group).items.filter((item) => layouts.has(item));
+      const key = [group, ...inside.map((item) => layouts.get(item)).flatMap(({ width, height }) => [width, height])].join();
+      if (!arranged.has(key)) arranged.set(key, arrange(group, [...edges.get(group).values()], layouts));
+      layouts.set(group, setInColumns(arranged.get(key), columnHeight, group));
+    }
+    return layouts;
+  };
+  const layouts = wrapped ? largestInColumns(layOutUpTo) : layOutUpTo(Infinity);
   const { width, height } = layouts.get("g0");
   const boxes = new Map([["g0", { x: 0, y: 0, width, height }]]);
   for (const group of open) {
@@ -41,8 +50,7 @@ function layOut() {
         .map(([x, y]) => [corner.x + x, corner.y + y]);
     });
   }
-  const all = { boxes, paths, width, height, rows: layouts.get("g0").rows };
-  return wrapped ? wrap(all) : all;
+  return { boxes, paths, width, height };
 }
 
 /** The way of a link through the open groups: out of those around its source, into those around its target. */

@@ -31,7 +31,7 @@ function fit(least = 0.04) {
   }
   const [wide, tall] = [layout.width * view.scale, layout.height * view.scale];
   const root = layout.boxes.get(shown(idOf(graph.root)));
-  const middle = wide > width ? (root.x + root.width / 2) * view.scale : wide / 2;
+  const middle = wide > width + 1 ? (root.x + root.width / 2) * view.scale : wide / 2;
   view.x = scene.clientWidth / 2 - middle;
   view.y = MARGIN + Math.min((height - tall) / 2, height - tall);
   applyView();

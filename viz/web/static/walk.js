@@ -117,10 +117,10 @@ const pathOf = ({ step, slot, value }) =>
 /** What an event does, and why. */
 function describe({ step, slot, value, nth }) {
   const all = arrivals.get(value).length;
-  const name = values[step.output].name;
-  const through = `through ${name ? `${name} = ` : ""}${step.code}`;
+  const through = `through ${partName(step, 0)} = ${step.code}`;
   const part = all > 1 ? `contribution ${nth} of ${all}, ${through}` : through;
-  return `${placeIn(idOf(value))}${gradientOf(idOf(value))}, ${part}. ${reasonOf(step, slot)}`;
+  const gradient = `${placeIn(idOf(value))}d${partName(step, slot + 1)}`;
+  return `${gradient}, ${part}. ${reasonOf(step, slot)}${hereOf(step, slot)}`;
 }
 
 // -- moving --------------------------------------------------------------------------------------------------
