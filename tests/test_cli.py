@@ -265,7 +265,12 @@ def test_a_training_whose_reader_goes_away_is_kept(folder: Path) -> None:
 
 
 def test_the_help_has_no_cut_summaries_and_heads_over_the_sizes(folder: Path) -> None:
-    assert "..." not in succeeds(call(folder, "--help")).split("Commands:")[1]
+    narrow = {**ENVIRONMENT, "COLUMNS": "60"}
+    for environment in (ENVIRONMENT, narrow):
+        assert "..." not in succeeds(run(folder, "--help", environment=environment)).split("Commands:")[1]
+    for command in ("train", "derive", "draw", "eval"):
+        options = succeeds(run(folder, command, "--help", environment=narrow)).split("\n  The models")[0]
+        assert max(map(len, options.splitlines())) <= 60
     shown = succeeds(call(folder, "train", "--help"))
     assert re.search(
         r"model +context +embedding +hidden +layers +heads +steps +batch +lr\n +bigram +1 ", shown

@@ -102,4 +102,5 @@ def ninja(context: click.Context) -> None:
 
 
 for command in (train, sample_command, eval_command, lr_find, check, draw, derive_command, run_command):
+    command.short_help = command.get_short_help_str(limit=1000)  # whole, however narrow the terminal is
     ninja.add_command(command)

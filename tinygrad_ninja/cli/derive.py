@@ -17,7 +17,7 @@ from ..program import Derivation
 from ..program import derive as derive_loss
 from ..program.derive.document import SUFFIXES, is_ours, text, write
 from ..program.languages import LANGUAGES
-from .options import SHIPPED, count_option, data_option, drop_unset, seed_option
+from .options import SHIPPED, count_option, data_option, drop_unset, model_option, seed_option
 
 DEFAULT_BATCH = 32
 LECTURE = "lecture"
@@ -25,12 +25,7 @@ FIXED = "the lecture's steps have the lecture's sizes and seed: leave out the ot
 
 
 @click.command(name="derive", short_help="Write out the backward pass of a model.")
-@click.option(
-    "--model",
-    type=click.Choice([*MODELS, LECTURE]),
-    default=Settings.model,
-    help="Which of the models; lecture: the lecture's own 26 steps.",
-)
+@model_option(f"{', '.join(MODELS)}; or {LECTURE}, the lecture's own 26 steps.", LECTURE)
 @data_option(SHIPPED)
 @count_option("--batch", 10**4, "Examples in the batch.", show_default=str(DEFAULT_BATCH))
 @count_option("--hidden", 10**4, "Units in a hidden layer.", show_default="the model's")

@@ -13,10 +13,10 @@ from .. import Generator, Tensor, from_numpy, randint
 from ..engine.anomaly import detect_anomaly
 from ..makemore import lecture, models
 from ..makemore.data import Vocabulary, read_words, split
-from ..makemore.models import MODELS, Model
+from ..makemore.models import Model
 from ..makemore.settings import Settings
 from .derive import FIXED, LECTURE
-from .options import SHIPPED, count_option, data_option, drop_unset, models_table, seed_option
+from .options import SHIPPED, count_option, data_option, drop_unset, model_option, models_table, seed_option
 
 PAGE = Path("graph.html")
 
@@ -25,12 +25,7 @@ PAGE = Path("graph.html")
     "draw", short_help="Draw a model as a page that walks its backward pass.", epilog=models_table()
 )
 @data_option(SHIPPED)
-@click.option(
-    "--model",
-    type=click.Choice([*MODELS, LECTURE]),
-    show_default=Settings.model,
-    help="One of the lecture's models; lecture: its own 26 steps, one at a time.",
-)
+@model_option(f"One of the models below, or {LECTURE}: the lecture's own 26 steps, one at a time.", LECTURE)
 @count_option("--batch", 10_000, "Examples that the loss is of.", show_default="the model's")
 @seed_option(None, str(Settings.seed))
 @click.option(

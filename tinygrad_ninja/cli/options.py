@@ -60,6 +60,17 @@ def data_option(default: str) -> Any:
     )
 
 
+def model_option(help: str, *more: str) -> Any:
+    """Return the option --model, for the models and the names in `more`."""
+    return click.option(
+        "--model",
+        metavar="MODEL",
+        type=click.Choice([*MODELS, *more]),
+        show_default=Settings.model,
+        help=help,
+    )
+
+
 def count_option(
     name: str,
     largest: int,
@@ -115,12 +126,7 @@ def model_options(command: Command) -> Command:
     for option in reversed(
         (
             data_option(SHIPPED),
-            click.option(
-                "--model",
-                type=click.Choice(list(MODELS)),
-                show_default=Settings.model,
-                help="One of the models below.",
-            ),
+            model_option("One of the models below."),
             count_option(
                 "--context",
                 largest("context"),
