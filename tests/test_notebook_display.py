@@ -43,7 +43,12 @@ def test_a_compiled_function_is_shown_as_what_it_does() -> None:
     step = tinygrad_ninja.compile(lambda x: (x * x).sum())
     step(tinygrad_ninja.ones(3))
     assert pretty(step) == step.explain()
-    assert "runs compiled" in pretty(step)
+    assert pretty(step).endswith(
+        "recorded once:\n  1. for the first call\nit depends on\n  its arguments alone"
+    )
+    with pytest.warns(UserWarning, match="is recorded again"):
+        step(tinygrad_ninja.ones(4))
+    assert "recorded 2 times:" in pretty(step)
 
 
 def test_a_module_is_shown_as_a_tree_with_shapes_and_counts() -> None:
@@ -121,6 +126,7 @@ def test_a_page_shows_itself_in_a_frame_without_a_file(browser: Any, tmp_path: P
     assert frame.locator(".node").count() == 3
     frame.locator("#play").click()
     assert page.get_by_text("after").is_visible()
+    assert page.get_by_text(str(shown)).is_visible()
     assert complaints == []
     page.close()
 

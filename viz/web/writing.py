@@ -33,9 +33,13 @@ class Page(type(Path())):  # type: ignore[misc]
     """The path of a page; a notebook shows the page itself."""
 
     def _repr_html_(self) -> str:
-        """Return the page in a frame, whole, so that it needs no server that finds the file."""
-        document = html.escape(self.read_text("utf-8"))
-        return f'<iframe srcdoc="{document}" style="width: 100%; height: 760px; border: 0"></iframe>'
+        """Return the page in a frame, whole, so that it needs no server that finds the file; and its path,
+        which is left of it in a notebook that is not trusted with frames."""
+        document, path = html.escape(self.read_text("utf-8")), html.escape(printable(str(self)))
+        return (
+            f'<iframe srcdoc="{document}" style="width: 100%; height: 760px; border: 0"></iframe>'
+            f"<div><code>{path}</code></div>"
+        )
 
 
 def page(

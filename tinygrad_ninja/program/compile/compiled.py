@@ -237,9 +237,11 @@ class Compiled:
             return f"{self._name} runs as eager code: {self._eager}"
         if not self._count:
             return f"{self._name} is not recorded yet: call it"
-        lines = [f"{self._name} runs compiled ({self.runs_by}), recorded {self._count} times:"]
+        times = "once" if self._count == 1 else f"{self._count} times"
+        lines = [f"{self._name} runs compiled ({self.runs_by}), recorded {times}:"]
         lines += [f"  {i}. for {reason}" for i, reason in enumerate(self._reasons, 1)]
-        return "\n".join([*lines, "it depends on", *(f"  {guard}" for guard in self.guards)])
+        guards = [f"  {guard}" for guard in self.guards]
+        return "\n".join([*lines, "it depends on", *(guards or ["  its arguments alone"])])
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """Show in a notebook what `explain` says."""
