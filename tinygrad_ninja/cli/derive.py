@@ -19,7 +19,10 @@ from ..program.derive.document import SUFFIXES, is_ours, text, write
 from ..program.languages import LANGUAGES
 from .options import SHIPPED, count_option, data_option, drop_unset, model_option, seed_option
 
-DEFAULT_BATCH = 32
+LETTERS, WORDS = 32, 4
+"""Examples in the batch, if none are asked for: of a model that predicts the next letter, and of one that
+predicts every letter of a word."""
+
 LECTURE = "lecture"
 FIXED = "the lecture's steps have the lecture's sizes and seed: leave out the other options."
 
@@ -27,7 +30,7 @@ FIXED = "the lecture's steps have the lecture's sizes and seed: leave out the ot
 @click.command(name="derive", short_help="Write out the backward pass of a model.")
 @model_option(f"{', '.join(MODELS)}; or {LECTURE}, the lecture's own 26 steps.", LECTURE)
 @data_option(SHIPPED)
-@count_option("--batch", 10**4, "Examples in the batch.", show_default=str(DEFAULT_BATCH))
+@count_option("--batch", 10**4, "Examples in the batch.", show_default=f"{LETTERS}, or {WORDS} whole words")
 @count_option("--hidden", 10**4, "Units in a hidden layer.", show_default="the model's")
 @seed_option(None, str(Settings.seed))
 @click.option(
@@ -86,8 +89,9 @@ def derive_model(
     """Return the derivation of an untrained model's loss on a batch of words, without dropout; "lecture" is
     the lecture's model in its own steps.
 
-    batch: the number of examples. options: other fields of `Settings`, such as hidden and seed. Raises
-    SettingsError and DataError, and click.BadParameter for a size that the lecture's model does not take.
+    batch: the number of examples; None for LETTERS or WORDS of them. options: other fields of `Settings`,
+    such as hidden and seed. Raises SettingsError and DataError, and click.BadParameter for a size that the
+    lecture's model does not take.
     """
     if model == LECTURE:
         if batch is not None or options:
@@ -96,16 +100,15 @@ def derive_model(
             )
         names = lecture.recorded(data)
         return derive_loss(names["loss"], names=names, simplify=simplify, seed=lecture.SEED)
-    settings = Settings.of(model, batch=batch or DEFAULT_BATCH, **_without_dropout(model), **options)
+    settings = Settings.of(model, batch=batch or LETTERS, **_without_dropout(model), **options)
     words = read_words(data)
     vocabulary, generator = Vocabulary(words), Generator().manual_seed(settings.seed)
     untrained = settings.build(len(vocabulary), generator)
     sample = words[: settings.batch]  # every word gives an example at least
     examples = untrained.examples(sample, vocabulary, settings.context)
-    X, Y = (from_numpy(array[: settings.batch]) for array in examples)
-    return derive_loss(
-        untrained.loss, X, Y, names={"n": settings.batch}, simplify=simplify, seed=settings.seed
-    )
+    size = WORDS if batch is None and examples[1].ndim > 1 else settings.batch
+    X, Y = (from_numpy(array[:size]) for array in examples)
+    return derive_loss(untrained.loss, X, Y, names={"n": size}, simplify=simplify, seed=settings.seed)
 
 
 def _without_dropout(model: str) -> dict[str, float]:

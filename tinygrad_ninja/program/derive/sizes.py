@@ -5,6 +5,7 @@ from __future__ import annotations
 import keyword
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -49,15 +50,17 @@ class Sizes:
             return self._named(x)
         if isinstance(x, int) and x + 1 in self.names:
             return self._named(x + 1) - 1
-        if isinstance(x, float) and len(str(dtype(x))) > 5 and not x.is_integer():
-            for n in self.names:
+        if isinstance(x, float) and isfinite(x) and not x.is_integer():
+            length = len(str(dtype(x)))
+            for n in self.names if length > 5 else ():
                 for over, under in ((1, n), (1, n - 1), (n, n - 1), (2, n), (2, n - 1)):
                     if abs(x) == dtype(over / under):
                         top = self._named(n) if over == n else self._number(over)
                         below = self._named(n) if under == n else self._named(n) - 1
                         return (top if x > 0 else -top) / below
             ratio = Fraction(x).limit_denominator(1000)
-            if x == dtype(ratio.numerator / ratio.denominator) and len(str(dtype(x))) > 6:
+            is_part = ratio.numerator in (1, -1) and ratio.denominator in (8, 16)  # 0.125, as of a mean of 8
+            if x == dtype(ratio.numerator / ratio.denominator) and (is_part or length > 6):
                 return self._number(ratio.numerator) / ratio.denominator
         # As short as its dtype allows.
         return self._number(float(str(dtype(x))) if isinstance(x, float) else x)

@@ -45,7 +45,7 @@ def ${compare}(name, value, gradient, infinite=0):
     return close
 
 
-$held$base = $loss_after(None, 0, $as_they_are).item()
+$single$held$base = $loss_after(None, 0, $as_they_are).item()
 $random = $generator
 $inputs = {$doubles}
 if not $all([
@@ -78,6 +78,7 @@ _WORDS = {
         "kept": "$held.setdefault(number, value)",
         "to": "to",
         "double": "{}.double()",
+        "single": "torch.set_num_threads(1)  # on arrays of this size several would wait for each other\n",
     },
     "numpy": {
         "generator": "np.random.default_rng(0)",
@@ -86,6 +87,7 @@ _WORDS = {
         "kept": "np.asarray($held.setdefault(number, value))",
         "to": "astype",
         "double": "{}.astype(np.float64)",
+        "single": "",  # NumPy has no word for it
     },
 }
 
