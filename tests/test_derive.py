@@ -242,7 +242,7 @@ def test_a_rule_for_a_single_point_is_written_where_it_is_needed() -> None:
         return str(derivation)
 
     assert "where" not in lines([[1.0, 2.0], [4.0, 6.0]])
-    assert "where(std_1 == 0, 0.0," in lines([[1.0, 2.0], [1.0, 6.0]])
+    assert "where(loss_std == 0, 0.0," in lines([[1.0, 2.0], [1.0, 6.0]])
 
 
 def test_what_broadcasting_does_is_left_to_it() -> None:
@@ -251,7 +251,7 @@ def test_what_broadcasting_does_is_left_to_it() -> None:
     out = d / x.std(0)
     derivation = derive((out**3).sum(), names={"x": x, "d": d, "out": out})
     text = str(derivation)
-    assert "dx = 0.2 * (dstd_1 / std_1) * (x - x.mean(0, keepdim=True))\n" in text
+    assert "dx = 0.2 * (dout_std / out_std) * (x - x.mean(0, keepdim=True))\n" in text
     assert "\ndx -= dd.mean(0)" in text
     for target in TARGETS:
         run(derivation.source(target))

@@ -115,6 +115,35 @@ def test_the_models_code_is_that_of_a_person(model: str, simplify: bool) -> None
     assert len(long) == len(set(long))
 
 
+NAMED = {
+    "lstm": ["xh_2 = torch.cat((emb[:, 1, :], h_1), 1)", "c_2 = f_2 * c_1 + i_2 * ", "f_1 = torch.sigmoid("],
+    "rnn": ["h_2 = torch.tanh(cell_xh_to_h_2)"],
+    "gpt": [
+        "block1_x = x + block1_attention", "block1_attention_masked_scores = ",
+        "block1_gelu_cubic = ", "loss = torch.where(ignored, 0.0, -log_probs[range(",
+    ],
+    "bow": ["context_block_x = x + shares @ x"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("model", NAMED)
+def test_values_are_called_as_in_the_code_that_computes_them(model: str) -> None:
+    text = derive_model(model, batch=2).code("torch")
+    for line in NAMED[model]:
+        assert line in text
+    assert not re.findall(r"\b(add|sub|mul|cat|sigmoid|tanh|input|log_softmax)_\d", text)
+
+
+def test_values_without_a_variable_are_called_by_what_they_are() -> None:
+    x, w = (tinygrad_ninja.ones(3, 3, requires_grad=True) for _ in range(2))
+    h = tinygrad_ninja.tanh(x @ w + 1)
+    text = str(derive((h * h).sum(), names={"x": x, "w": w, "h": h}))
+    assert "h = torch.tanh(h_preact)" in text
+    d = x - x.mean(0)
+    y = d * d.exp()
+    assert "y_difference = x - x.mean(0)" in str(derive(y.sum(), names={"x": x, "y": y}))
+
+
 def test_modules_give_their_names() -> None:
     model = Sequential(
         Embedding(5, 4), Flatten(), Linear(8, 6, bias=False), BatchNorm1d(6), Tanh(), Linear(6, 5), Tanh()

@@ -27,13 +27,15 @@ class Var:
     value: its value when the program was recorded, an array of its shape and dtype.
     name: the reader's own, or one given by the printer; partial sums of a gradient have its name as well.
     constant: every element is the one number `value.flat[0]`, whatever the inputs are.
-    hint: the name that the value has in the code of the rule that computes it.
+    hint: the name that the value has in the code that computes it, the program's or a rule's.
+    module: what the reader calls the Module in whose code that is.
     """
 
     value: Array
     name: str = ""
     constant: bool = False
     hint: str = ""
+    module: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:

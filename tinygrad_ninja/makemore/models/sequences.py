@@ -64,7 +64,8 @@ class BagOfWordsBlock(Module):
         """Return the block's output, (n, t, width), for an input x of the same shape."""
         t = x.shape[1]
         so_far = ones((t, t), dtype=x.dtype, device=x.device).tril()
-        x = x + (so_far / so_far.sum(1, keepdim=True)) @ x
+        shares = so_far / so_far.sum(1, keepdim=True)
+        x = x + shares @ x
         return x + self.mlp["c_proj"](tanh(self.mlp["c_fc"](x)))
 
 

@@ -62,14 +62,14 @@ def attention_weights(
     scores = (query * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)) @ key.mT
     if bias is None:
         return scores.softmax(-1)
-    if not zeros_where_hidden:
-        return (scores + bias).softmax(-1)
     xp = namespace_of(bias.array)
-    rows = xp.all(bias.array == -math.inf, (bias.ndim - 1,), True)
-    if not xp.any(rows, None, False):  # depends on the mask alone; the scores are not read
-        return (scores + bias).softmax(-1)
+    rows = xp.all(bias.array == -math.inf, (bias.ndim - 1,), True) if zeros_where_hidden else None
+    if rows is None or not xp.any(rows, None, False):  # depends on the mask alone; the scores are not read
+        masked_scores = scores + bias
+        return masked_scores.softmax(-1)
     hidden = wrap(rows)
-    return (scores + bias.masked_fill(hidden, 0.0)).softmax(-1).masked_fill(hidden, 0.0)
+    masked_scores = scores + bias.masked_fill(hidden, 0.0)
+    return masked_scores.softmax(-1).masked_fill(hidden, 0.0)
 
 
 def hidden_bias(mask: Tensor, query: Tensor) -> Tensor:

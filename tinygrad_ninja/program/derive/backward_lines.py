@@ -20,7 +20,8 @@ from ..decided import HOLD
 from ..hints import hinting
 from ..instructions import Instruction, Program, Var, repeats, substitute
 from ..trace import XP, Tape, Traced, plain
-from .record import RESERVED, Forward, gradient_name, unused
+from .line_names import name_lines
+from .record import RESERVED, Forward, gradient_name
 
 STEPWISE = frozenset((indexing.put, indexing.put_view, indexing.scatter, indexing.scatter_along))
 """The operations that take more than an expression: first an array, and then what is written into it."""
@@ -195,9 +196,7 @@ def backward(forward: Forward, sparing: bool = False) -> Backward:
             break
         given.update(instruction.output for instruction in unnamed)
         taken = set(theirs)
-        for instruction in forward.program.instructions:
-            if instruction.output in given:
-                instruction.output.name = unused(instruction.operation.name, taken)
+        name_lines(forward.program, given, taken)
     for var, gradient in answered.gradients.items():
         if gradient.name in taken:
             raise ValueError(

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from types import CodeType, FrameType
+from types import CodeType
 from typing import Any
 
 from ...arrays.dispatch import move
 from ...engine.anomaly import detect_anomaly
-from ...engine.callers import place
 from ...engine.hook import Observer
 from ...engine.tensor import Tensor
 from ...nn import Module
 from ..instructions import Program, Var
 from ..trace import Tape, Traced, plain, refuse
+from .naming_code import Watched
 from .reader_names import reader_paths
 from .record import Forward, record
 
@@ -33,18 +31,18 @@ def record_function(function: Callable[..., Any], args: tuple[Any, ...], names: 
     given = [*names.items(), *outside.items()] if hasattr(names, "items") else [*names, *outside.items()]
     tape = _FunctionTape()
     paths = reader_paths([*given, *zip(map(str, range(len(args))), args, strict=True)])
-    watching = _watching(_code_of(function), _files(function, args, outside), paths)
+    watched = Watched(_code_of(function), _files(function, args, outside), paths)
     try:
         with _Tracing(tape, _tensors([args, outside])):
-            with detect_anomaly(check_nan=False), watching as (named_values, inner):
+            with detect_anomaly(check_nan=False), watched.watching():
                 loss = function(*args)
             if not isinstance(loss, Tensor):
                 raise TypeError(f"the function must return the loss, a Tensor, not {type(loss).__name__}")
             if loss.edge is None:
                 _require_rules(tape, loss)
             known = {name for name, _ in given}
-            named = ((name, value) for name, value in named_values.items() if name not in known)
-            return record(loss, [*given, *named], inner)
+            named = ((name, value) for name, value in watched.named.items() if name not in known)
+            return record(loss, [*given, *named], watched.inner, watched.stems())
     finally:
         tape.closed = True  # arrays that the function has kept elsewhere are like any other from now on
         for tensor in _tensors([args, outside]):  # the function may have made new ones
@@ -129,54 +127,3 @@ def _files(function: Callable[..., Any], args: tuple[Any, ...], outside: dict[st
     }
     code = _code_of(function)
     return written - {inspect.getfile(Module)} | ({code.co_filename} if code else set())
-
-
-@contextmanager
-def _watching(
-    own: CodeType | None, files: set[str], paths: dict[Module, str]
-) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Yield the Tensors that the functions in these files give names to, by the names; and those that the
-    Modules' own code does elsewhere, with the names of the Modules in front.
-
-    In the lines of the code `own` a name may be given to one Tensor only; elsewhere the first one keeps it,
-    but a name that every call of a function gives to another one is no name.
-    """
-    named: dict[str, Any] = {}
-    inner: dict[str, Any] = {}
-    giver: dict[str, FrameType] = {}
-    last: dict[FrameType, int] = {}
-
-    def look(frame: FrameType, event: str, _: Any) -> Any:
-        code = frame.f_code
-        if code.co_filename not in files:
-            module = frame.f_locals.get("self") if code.co_name == "forward" else None
-            if not isinstance(module, Module) or not paths.get(module):
-                return None
-            for name in code.co_varnames[code.co_argcount + code.co_kwonlyargcount :]:
-                value = frame.f_locals.get(name)
-                if isinstance(value, Tensor):
-                    inner.setdefault(f"{paths[module]}_{name}", value)
-            return look
-        for name, value in frame.f_locals.items():
-            if not isinstance(value, Tensor) or (before := named.setdefault(name, value)) is None:
-                continue
-            giver.setdefault(name, frame)
-            if before is value:
-                continue
-            if frame.f_code is giver[name].f_code is not own and frame is not giver[name]:
-                named[name] = None
-            if frame.f_code is own:
-                where = place(frame.f_code.co_filename, last[frame])
-                raise ValueError(
-                    f"{where}: the name {name} is given to two tensors, of shape {tuple(named[name].shape)} "
-                    f"and {tuple(value.shape)}: give each value a name of its own"
-                )
-        last[frame] = frame.f_lineno
-        return look
-
-    before = sys.gettrace()
-    sys.settrace(look)
-    try:
-        yield named, inner
-    finally:
-        sys.settrace(before)

@@ -14,12 +14,16 @@ from ..instructions import Instruction, Number, Var, extreme, needed, reached, r
 from ..languages import Language
 from ..passes import lowered, readable, without_repetitions
 from .backward_lines import LIGHT, STEPWISE, Backward, Line, Share, is_zero, weigh
-from .record import is_range, unused
+from .line_names import Called, names_of
+from .record import is_range
 from .sizes import Sizes, usable
 from .statements import Statement, each_cell_once, notes
 
 _SUMS, _PRODUCTS = {elementwise.add, elementwise.sub}, {elementwise.mul, elementwise.div}
 _SCATTERING = {indexing.scatter, indexing.scatter_along}
+
+CHAIN = 2
+"""The fewest views, one of the other, that are given a name rather than written again."""
 
 
 class Writer:
@@ -366,20 +370,29 @@ class Writer:
                     top(share.contribution)
                 elif self._scattered(share.contribution):
                     at_top.add(share.contribution)
-        stems: dict[Var, str] = {}
+        stems: dict[Var, Called] = {}
         heavy: dict[Var, int] = {}
+        views: dict[Var, tuple[str, int]] = {}  # what a chain of these begins with, and how many there are
         for instruction in written:
             var = instruction.output
             heavy[var] = weigh(instruction, heavy)
             stepwise = instruction.operation in STEPWISE
             if var.name or var.constant or var in [line.var for line in self.lines]:
                 continue
+            if instruction.operation.view:
+                x = next(instruction.reads())
+                base, length = views.get(x, (x.name, 0))
+                views[var] = base, length + 1
+            base, length = views.get(var, ("", 0))
             named = var.hint and var.dtype.kind == "f"
-            if (uses[var] > 1 and (heavy[var] > LIGHT or stepwise or named)) or (
+            long = base and length >= CHAIN
+            if (uses[var] > 1 and (heavy[var] > LIGHT or stepwise or named or long)) or (
                 stepwise and var not in at_top
             ):
-                stems[var] = var.hint or instruction.operation.name
+                views.pop(var, None)
+                if long and not var.hint:
+                    stems[var] = Called(base, "reshaped")
+                else:
+                    stems[var] = Called("", var.hint or instruction.operation.name, bool(var.hint))
                 heavy[var] = 0
-        often = Counter(stems.values())
-        alone = {var for var, stem in stems.items() if var.hint and often[stem] == 1 and stem not in taken}
-        return {var: stem if var in alone else unused(stem, taken) for var, stem in stems.items()}
+        return names_of(stems, taken)

@@ -6,10 +6,18 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...engine.node import Node
 from ...nn import Module
+
+
+class Stem(NamedTuple):
+    """What a value without a name of its own may be called, with a number if need be; module: what the reader
+    calls the Module in whose code it is, "" for none."""
+
+    name: str
+    module: str = ""
 
 
 def given_names(names: Any) -> Iterator[tuple[str, Any]]:
@@ -38,6 +46,19 @@ def module_names(names: Sequence[tuple[str, Any]], nodes: Sequence[Node]) -> Ite
                 yield name if name.isidentifier() else f"{called}_{name}", tensor
             if prefix and prefix.isidentifier():
                 yield from ((prefix, node) for node in _ends(module, nodes))
+
+
+def modules_of(names: Sequence[tuple[str, Any]], nodes: Sequence[Node]) -> dict[Node, str]:
+    """Return what the reader calls the innermost Module in whose call each node was recorded."""
+    calls = [
+        (last - first, first, last, path)
+        for module, path in reader_paths(names).items()
+        for first, last in module._calls
+    ]
+    inside: dict[Node, str] = {}
+    for _, first, last, path in sorted(calls, key=lambda call: -call[0]):
+        inside |= {node: path for node in nodes if node.op is not None and first < node.order < last}
+    return inside
 
 
 def _roots(names: Sequence[tuple[str, Any]]) -> dict[Module, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import keyword
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from threading import get_ident
 from typing import Any
@@ -19,15 +21,17 @@ from ...ops import TABLE, Operation, indexing, reduction, shape
 from ..instructions import Array, Instruction, Program, Var, substitute
 from ..passes import with_divisions, without_whole_views
 from ..trace import ReadOutError, Tape, Traced, plain, source
-from .reader_names import given_names, module_names
+from .reader_names import Stem, given_names, module_names, modules_of
 
 RESERVED = {"np", "torch"}
 """The names of the libraries in the printed scripts."""
 
 
 def unused(name: str, taken: set[str]) -> str:
-    """Return "name_1", or the first such name with a higher number that is not taken, and take it."""
-    number = next(n for n in range(1, len(taken) + 2) if f"{name}_{n}" not in taken)
+    """Return "name_1", or the first such name with a higher number that is not taken, and take it; the first
+    is "name_2" where the name without a number is taken."""
+    first = 2 if name in taken else 1
+    number = next(n for n in range(first, len(taken) + 3) if f"{name}_{n}" not in taken)
     taken.add(f"{name}_{number}")
     return f"{name}_{number}"
 
@@ -50,12 +54,13 @@ class Forward:
     numbers: dict[str, int]
 
 
-def record(loss: Tensor, names: Any, inner: Any = ()) -> Forward:
+def record(loss: Tensor, names: Any, inner: Any = (), stems: Iterable[tuple[Any, Stem]] = ()) -> Forward:
     """Return the forward pass that led to `loss`.
 
     names: the names of the values, as `locals()` gives them: Tensors, arrays, whole numbers, and Modules,
     whose parameters go by their own names; anything else in it is ignored. Values that the loss does not
-    depend on need not be left out. inner: further names, for values that have none.
+    depend on need not be left out. inner: further names, for values that have none; stems: what the Tensors
+    and arrays without a name may be called.
     Raise ValueError where a name is given to two tensors or is no identifier, RuntimeError where there is no
     history, or where backward has freed it, or where an operation has no rule.
     """
@@ -72,6 +77,7 @@ def record(loss: Tensor, names: Any, inner: Any = ()) -> Forward:
     final = reading.variables[loss.edge]
     program = Program(list(reading.instructions.values()), [final]).needed()
     numbers = reading.give_names(names, inner, program)
+    reading.give_stems(stems, names, program)
     program = with_divisions(without_whole_views(program))
     recomputed = program.run({})
     if _take_as_inputs(program, recomputed):
@@ -132,10 +138,16 @@ def _name_inputs(program: Program, leaves: list[Var], taken: set[str]) -> None:
         var.constant = not (var.shape or var.name or var in leaves) and var.dtype.kind == "f"
     program.inputs = [var for var in program.inputs if not var.constant]
     for kind, inputs in (("leaf", leaves), ("input", [var for var in program.inputs if var not in leaves])):
+        unnamed = [var for var in inputs if not var.name and not is_range(var)]
+        often = Counter(var.hint for var in unnamed)
         for number, var in enumerate(inputs, 1):
-            if not var.name and not is_range(var):
+            if var in unnamed and var.hint:
+                alone = often[var.hint] == 1 and var.hint not in taken
+                var.name = var.hint if alone else unused(var.hint, taken)
+            elif var in unnamed:
                 called = f"{kind}_{number}"
                 var.name = unused(called, taken) if called in taken else called
+            taken.add(var.name)
 
 
 def entry_of(operation: Operation) -> Operation:
@@ -162,6 +174,7 @@ class _Reading:
             int, tuple[Any, Var]
         ] = {}  # by the array's id; the array is kept, so that its id is not reused
         self._traced: dict[Var, Instruction] = {}
+        self._called_again: dict[Var, str] = {}  # what Modules return that are called several times
 
     def take(self, node: Node) -> None:
         """Add the instruction of a node; a leaf waits until an operation shows its array."""
@@ -245,7 +258,9 @@ class _Reading:
         given: dict[str, Var] = {}
         pairs = list(given_names(names))
         further = [(name, value.edge) for name, value in given_names(inner) if value.edge is not None]
-        for name, value in (*pairs, *module_names(pairs, list(self.variables)), *further):
+        modules = list(module_names(pairs, list(self.variables)))
+        calls = Counter(name for name, value in modules if isinstance(value, Node))
+        for name, value in (*pairs, *modules, *further):
             if isinstance(value, int) and not isinstance(value, bool):
                 numbers[name] = value
                 continue
@@ -259,8 +274,11 @@ class _Reading:
                 var = next(same, var)
             if var not in variables:
                 continue
-            if isinstance(value, Node) and (name in given or var.name or not name.isidentifier()):
-                continue  # a second call of a Module, or a value that has a name
+            if isinstance(value, Node) and (var.name or not name.isidentifier()):
+                continue
+            if isinstance(value, Node) and calls[name] > 1:
+                self._called_again[var] = name
+                continue
             if given.setdefault(name, var) is not var:
                 raise ValueError(
                     f"the name {name} is given to two tensors, of shape {given[name].shape} and {var.shape}: "
@@ -270,6 +288,21 @@ class _Reading:
                 raise ValueError(f"{name!r} can't be the name of a variable in the printed code")
             var.name = var.name or name
         return numbers
+
+    def give_stems(self, stems: Iterable[tuple[Any, Stem]], names: Any, program: Program) -> None:
+        """Say what values without a name may be called: as the code calls them, else by the Module."""
+        inside = modules_of(list(given_names(names)), list(self.variables))
+        for value, stem in stems:
+            edge = value.edge if isinstance(value, Tensor) else None
+            array = value.array if isinstance(value, Tensor) else value
+            var = self.variables.get(edge) if edge is not None else self._variable(array)
+            if isinstance(var, Var) and stem.name.isidentifier() and not keyword.iskeyword(stem.name):
+                var.hint, var.module = var.hint or stem.name, var.module or stem.module
+        for var, name in self._called_again.items():
+            var.hint = var.hint or name
+        for node, module in inside.items():
+            var = self.variables[node]
+            var.module = var.module or module
 
 
 def _equal(a: Var, b: Var) -> bool:

@@ -1,0 +1,96 @@
+"""Names for values of the forward pass that have none: from the code, else from what they are and are for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Container, Mapping
+from typing import NamedTuple
+
+from ...ops import elementwise, shape
+from ..instructions import Instruction, Program, Var
+from .record import unused
+
+NOUNS = {
+    elementwise.add: "sum",
+    elementwise.sub: "difference",
+    elementwise.mul: "product",
+    elementwise.div: "quotient",
+    elementwise.neg: "negative",
+    shape.cat: "joined",
+    shape.stack: "stacked",
+}
+"""What the results of operations are called whose own names are verbs."""
+
+ACTIVATIONS = (elementwise.tanh, elementwise.sigmoid, elementwise.relu)
+
+
+class Called(NamedTuple):
+    """What a value may be called. owner: what it is a part of, "" for nothing; in_code: the code calls it
+    so."""
+
+    owner: str
+    name: str
+    in_code: bool = False
+
+
+def name_lines(program: Program, given: Container[Var], taken: set[str]) -> None:
+    """Name the values in `given`, and take the names.
+
+    The name is that of the variable in the code, with the Module in front, or a number behind, where several
+    are called so. A value without one is called by what it is, `difference`, with the Module in front in
+    whose code it is, or the value that it is a part of: `h_preact` is what h is the tanh of.
+    """
+    for step in program.instructions:
+        if step.output in given:
+            step.output.name = ""
+    readers = _readers(program)
+    stems = {step.output: _stem(step, readers) for step in program.instructions if step.output in given}
+    for var, name in names_of(stems, taken).items():
+        var.name = name
+
+
+def names_of(stems: Mapping[Var, Called], taken: set[str]) -> dict[Var, str]:
+    """Return a name for each value, and take them: one from the code as it is where it is the only one, and
+    else with its owner in front or a number behind."""
+    owners: dict[str, set[str]] = {}
+    for called in stems.values():
+        owners.setdefault(called.name, set()).add(called.owner)
+    alone = Counter(called.name for called in stems.values())
+    often = Counter((called.owner, called.name) for called in stems.values())
+    names: dict[Var, str] = {}
+    for var, (owner, name, in_code) in stems.items():
+        whole = f"{owner}_{name}" if owner else name
+        if in_code and alone[name] == 1 and name not in taken:
+            names[var] = name
+        elif owner and often[owner, name] == 1 and whole not in taken:
+            names[var] = whole
+        else:
+            names[var] = unused(name if in_code and len(owners[name]) == 1 else whole, taken)
+        taken.add(names[var])
+    return names
+
+
+def _readers(program: Program) -> dict[Var, Instruction]:
+    """Return for each value the first instruction that reads it."""
+    first: dict[Var, Instruction] = {}
+    for instruction in program.instructions:
+        for var in instruction.reads():
+            first.setdefault(var, instruction)
+    return first
+
+
+def _stem(step: Instruction, readers: dict[Var, Instruction]) -> Called:
+    """Return what a value may be called."""
+    var = step.output
+    if var.hint:
+        return Called(var.module, var.hint, True)
+    reader = readers.get(var)
+    if reader is not None and reader.operation in ACTIVATIONS and reader.output.name:
+        return Called(reader.output.name, "preact")
+    name = NOUNS.get(step.operation, step.operation.name)
+    if step.operation is elementwise.mul and step.inputs[0] is step.inputs[1]:
+        name = "square"
+    owner = var.module
+    while not owner and reader is not None:
+        owner, reader = reader.output.name, readers.get(reader.output)
+    return Called(owner, name)
