@@ -28,11 +28,23 @@ def named(groups: tuple[Any, ...]) -> str:
     return str(next(filter(None, groups))).replace(r"\_", "_")
 
 
+def in_one_line(text: str) -> str:
+    """The text with its broken formulas in one line each."""
+    for broken, whole in (
+        (r"\begin{aligned} ", ""),
+        (r" \end{aligned}", ""),
+        (r" \\ &\quad ", " "),
+        (" &= ", " = "),
+    ):
+        text = text.replace(broken, whole)
+    return text
+
+
 class Page:
     """One page, whose formulas are computed in order. values: those that its names have in the end."""
 
     def __init__(self, text: str, values: dict[str, Any], numbers: dict[str, int], called: str) -> None:
-        self.formulas = FORMULA.findall(PROOF.sub("", text))
+        self.formulas = FORMULA.findall(PROOF.sub("", in_one_line(text)))
         self.values = {**values, **{name: np.asarray(n) for name, n in numbers.items()}}
         self.parts: dict[str, list[Any]] = {}  # the ways to read what the page itself names
         self.called = called

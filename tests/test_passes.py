@@ -107,7 +107,7 @@ def test_a_named_value_stands_for_no_other_expression_of_the_forward_pass() -> N
 @pytest.mark.parametrize("simplify", [False, True])
 @pytest.mark.parametrize("model", MODELS)
 def test_the_models_code_is_that_of_a_person(model: str, simplify: bool) -> None:
-    text = derive_model(model, simplify=simplify, batch=4).code("torch")
+    text = derive_model(model, simplify=simplify, batch=4).code("torch").replace("\n    ", " ")
     for ugly in (r"\)\.T$", r"\.T\.T", r"- -", r"-0[ ),]", r"\.reshape\([^()]*\)\.reshape\("):
         assert not re.findall(ugly, text, flags=re.MULTILINE), ugly
     assigned = [line.split(" = ")[1] for line in text.splitlines() if " = " in line and "#" not in line]

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Container, Mapping
 from typing import NamedTuple
 
-from ...ops import elementwise, shape
+from ...ops import elementwise, reduction, shape
 from ..instructions import Instruction, Program, Var
 from .record import unused
 
 NOUNS = {
-    elementwise.add: "sum",
+    elementwise.add: reduction.sum.name,
     elementwise.sub: "difference",
     elementwise.mul: "product",
     elementwise.div: "quotient",

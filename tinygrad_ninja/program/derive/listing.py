@@ -245,7 +245,10 @@ class Writer:
         name, like = self._like
         if name and like and values.get("shape") == like:
             values["shape"] = Code(f"{name}.shape")
+        if not operation.broadcasts:
+            self._like = "", ()  # what goes in has such a shape by chance only
         operands = self._operands(maker)
+        self._like = name, like
         written = self.language.expression(maker, operands, tuple(values.values()))
         written.shape = maker.output.shape
         return written

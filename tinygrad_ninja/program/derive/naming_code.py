@@ -20,8 +20,8 @@ from .reader_names import Stem
 _COMPOSED = str(Path(functional.__file__).parent)
 """Where the package's own functions are composed of operations: the beginning of the names of these files."""
 
-_SAY_NOTHING = {"given", "input", "out", "output", "result", "x"}
-"""Names in the package's code that say nothing about a value."""
+_SAY_NOTHING = {"given", "input", "out", "output", "result"}
+"""Names in the package's code that, as single letters, say nothing about a value."""
 
 
 class Watched:
@@ -79,7 +79,7 @@ class Watched:
             value = local.get(name)
             if path and isinstance(value, Tensor):
                 self.inner.setdefault(f"{path}_{name}", value)
-            if name not in _SAY_NOTHING:
+            if len(name) > 1 and name not in _SAY_NOTHING:
                 self._keep(value, name, frame)
 
     def _take(self, frame: FrameType) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +13,9 @@ from .backward_lines import Share
 from .record import is_range
 
 WIDTH = 110
+SIGNS = {" + ": 0, " - ": 0, " * ": 1, " / ": 1, " @ ": 1}
+COMMA = 2
+"""How little a sign joins what stands beside it: the least is where a line is broken first."""
 
 
 @dataclass
@@ -23,7 +28,7 @@ class Statement:
     def lines(self) -> list[str]:
         """Return the lines, with the notes as a comment: behind the last line where there is room, else
         above."""
-        code = [part for line in self.code for part in _folded(line)]
+        code = [part for line in self.code for part in _broken(line)]
         if not self.notes:
             return code
         comment = "# " + "; ".join(self.notes)
@@ -32,17 +37,36 @@ class Statement:
         return [comment, *code]
 
 
-def _folded(line: str, depth: int = 0) -> list[str]:
-    """Return a long line broken inside brackets: before the sign of a sum, or after a comma. depth: how many
-    brackets are open before it."""
-    places = []
-    for i, letter in enumerate(line[: WIDTH + 1]):
+def _broken(line: str) -> list[str]:
+    """Return a long line broken at signs, where need be inside brackets of its own; else at commas."""
+    parts = _folded(line)
+    assigned = re.match(r"([^=]+?[-+*/@]?= )(.*)", line)
+    if assigned is None or not any(part[-1] == "," or len(part) > WIDTH for part in parts):
+        return parts
+    joined = any(depth == 0 and rank < COMMA for depth, rank, _ in _places(assigned[2]))
+    return _folded(f"{assigned[1]}({assigned[2]})") if joined else parts
+
+
+def _places(line: str, depth: int = 0) -> Iterator[tuple[int, int, int]]:
+    """Yield where a line may be broken: (how many brackets are open there, the rank, the place), for signs of
+    a sum, signs of a product, and commas. depth: how many brackets are open before the line."""
+    for i, letter in enumerate(line):
         depth += (letter in "([{") - (letter in ")]}")
-        if depth > 0 and i > 8 and (line[i : i + 3] in (" + ", " - ") or line[i - 1 : i + 1] == ", "):
-            places.append((depth, -i))
-    if len(line) <= WIDTH or not places:
+        if (rank := SIGNS.get(line[i : i + 3])) is not None:
+            yield depth, rank, i
+        elif line[i - 1 : i + 1] == ", ":
+            yield depth, COMMA, i
+
+
+def _folded(line: str, depth: int = 0) -> list[str]:
+    """Return a long line broken inside brackets, where the fewest are open and the sign joins least: the last
+    such place that fits. depth: how many brackets are open before it."""
+    if len(line) <= WIDTH:
         return [line]
-    depth, i = min(places)
+    places = [(open, rank, -i) for open, rank, i in _places(line, depth) if open > 0 and 8 < i <= WIDTH]
+    if not places:
+        return [line]
+    depth, _, i = min(places)
     return [line[:-i], *_folded(f"    {line[1 - i :]}", depth)]
 
 
