@@ -7,6 +7,7 @@ of these under another name. `Form.case` makes of a sample a case as `tests/both
 import inspect
 import random
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from both import Case
 from judge import Arguments, find, gradients
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.opinfo.core import OpInfo, SampleInput
 
@@ -41,7 +43,8 @@ class Form:
         """The case that calls it on a copy of the sample's arguments.
 
         It returns the result, the gradients of the arguments that require one, so often `differentiable`, and
-        the arguments as they are then.
+        the arguments as they are then. For second derivatives PyTorch computes attention by the one of its
+        ways that has them.
         """
 
         def case(t: ModuleType) -> Any:
@@ -51,7 +54,8 @@ class Form:
             given = list(arguments.tensors.values())
             if self.in_place:
                 args = (args[0].clone(), *args[1:])
-            out = (self.theirs if t is torch else self.ours)(*args, **kwargs)
+            with sdpa_kernel(SDPBackend.MATH) if differentiable > 1 else nullcontext():
+                out = (self.theirs if t is torch else self.ours)(*args, **kwargs)
             operator = self.name.rpartition(".")[2]
             if operator in UNINITIALIZED:
                 out = t.zeros_like(out)

@@ -120,6 +120,20 @@ def scatter_along(x: torch.Tensor, shape: Shape, axis: int, index: torch.Tensor)
     return torch.zeros(shape, dtype=x.dtype, device=x.device).scatter_add(axis, index, x)
 
 
+def binary_cross_entropy(p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    if not isinstance(target, torch.Tensor):
+        raise TypeError("PyTorch refuses numbers")
+    return torch.nn.functional.binary_cross_entropy(p, target, reduction="none")
+
+
+def binary_cross_entropy_slope(scale: torch.Tensor, p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Of the arguments that PyTorch calls it with: those of the loss."""
+    binary_cross_entropy(p, target)
+    if scale.shape != p.shape:
+        raise TypeError("PyTorch's gradients are wrong where the scale is broadcast")
+    return torch.ops.aten.binary_cross_entropy_backward(scale, p, target, None, 0)
+
+
 def atan2(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """PyTorch's slope squares integers in their own dtype, where they wrap."""
     common = (torch.zeros((), dtype=torch.result_type(a, b)) / 1).dtype
@@ -130,6 +144,8 @@ SPELLING: dict[str, Call] = {
     "atan2": atan2,
     "argsort": lambda x, axis: x.argsort(dim=axis, stable=True),
     "batch_norm": batch_norm,
+    "binary_cross_entropy": binary_cross_entropy,
+    "binary_cross_entropy_slope": binary_cross_entropy_slope,
     "cast": lambda x, dtype: x.to(dtype),
     "clone": lambda x, ordered: x.contiguous().clone() if ordered else x.clone(),
     "cross_entropy": lambda x, target, rows: torch.nn.functional.cross_entropy(x, target),
@@ -421,9 +437,14 @@ def answer(call: Call, inputs: list[Array], device: str = "cpu") -> Array:
 
 
 def inside(call: Call, inputs: list[Array]) -> list[Array]:
-    """The inputs, or else their absolute values, where PyTorch has a value and two derivatives."""
-    for each in (inputs, [np.abs(one) for one in inputs]):
-        answer(call, each)
+    """The inputs, or else their absolute values, or else numbers between 0 and 1, where PyTorch has a value
+    and two derivatives."""
+    magnitudes = [np.abs(one) for one in inputs]
+    for each in (inputs, magnitudes, [np.exp(-one) for one in magnitudes]):
+        try:
+            answer(call, each)
+        except NoExampleError:
+            continue
         leaves = [torch.tensor(one, requires_grad=True) for one in each]
         found = [call(torch, *leaves)]
         for _ in range(2):

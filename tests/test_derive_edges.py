@@ -108,6 +108,10 @@ CASES: dict[str, tuple[Callable[..., Named], dict[str, Any]]] = {
         },
         {"p": numbers(3, 3)},
     ),
+    "certain probabilities": (
+        lambda t, f, p: {"loss": f.binary_cross_entropy(p, t.tensor([0.0, 1, 0, 1, 1, 0.3]).to(p.dtype))},
+        {"p": np.array([0.0, 1.0, 1.0, 0.0, 1e-13, 0.3])},
+    ),
     "causal attention": (
         lambda t, f, p: {"loss": (f.scaled_dot_product_attention(p, p, p, is_causal=True) ** 2).sum()},
         {"p": numbers(2, 3, 4)},

@@ -57,6 +57,11 @@ def test_values_and_gradients(name: str, reduction: str) -> None:
 @pytest.mark.parametrize("name", [name for name in LOSSES if name not in ("l1", "l1 broadcast", "smooth 0")])
 def test_second_derivatives(name: str) -> None:
     loss, inputs = LOSSES[name]
+    assert_same(second_derivatives(loss, *inputs), ulps=256, scaled=True)
+
+
+def second_derivatives(loss: Loss, *inputs: np.ndarray) -> Case:
+    """The case that differentiates the squares of the two inputs' gradients."""
 
     def case(t: Any) -> Any:
         leaves = [t.tensor(values, requires_grad=True) for values in inputs]
@@ -65,8 +70,15 @@ def test_second_derivatives(name: str) -> None:
         squares = sum((slope * slope).sum() for slope in slopes)
         return t.autograd.grad(squares + sum((leaf * 0).sum() for leaf in leaves), leaves[:2])
 
-    # The second derivative of binary_cross_entropy is PyTorch's only to 1e-10: it adds a constant there.
-    assert_same(case, ulps=1 << 20 if name == "bce" else 256, scaled=True)
+    return case
+
+
+@pytest.mark.parametrize("k", range(len(EDGES)))
+def test_second_derivatives_of_probabilities_near_0_and_1(k: int) -> None:
+    edge = EDGES[k : k + 1]
+    for target in (RIGHT[k : k + 1], np.array([0.25])):
+        assert_same(second_derivatives(LOSSES["bce"][0], edge, target), ulps=256, scaled=True)
+        assert_same(gradients(lambda t, x, y: LOSSES["bce"][0](t.nn.functional, x, y), edge, target), ulps=4)
 
 
 @cases(
@@ -99,6 +111,9 @@ def test_second_derivatives(name: str) -> None:
     lambda t: t.nn.functional.l1_loss(t.zeros(0), t.zeros(0)),
     lambda t: t.nn.functional.l1_loss(t.zeros(0), t.zeros(0), reduction="sum"),
     lambda t: t.nn.functional.binary_cross_entropy(t.zeros(0, 2), t.zeros(0, 2)),
+    lambda t: t.no_grad()(t.nn.functional.cross_entropy)(
+        t.tensor(INPUT), t.tensor([0, 1, 3]), t.tensor(WEIGHT[0], requires_grad=True)
+    ),
     gradients(lambda t, x, y: t.nn.functional.cosine_similarity(x, y), INPUT, TARGET),
     gradients(lambda t, x, y: t.cosine_similarity(x, y, dim=0), INPUT, TARGET[:1]),
     gradients(lambda t, x, y: t.nn.functional.cosine_similarity(x, y, -1), INPUT[0], TARGET),
@@ -119,9 +134,23 @@ def test_particular_values(case: Case) -> None:
     lambda t: t.nn.functional.binary_cross_entropy(t.ones(2), t.ones(2).double()),
     lambda t: t.nn.functional.binary_cross_entropy(t.ones(2).long(), t.ones(2).long()),
     lambda t: t.nn.functional.binary_cross_entropy(t.ones(2), t.ones(2), reduction="nonsense"),
+    lambda t: t.nn.functional.binary_cross_entropy(t.ones(2), t.ones(2), t.ones(2, requires_grad=True)),
     lambda t: t.nn.functional.binary_cross_entropy_with_logits(t.ones(2), t.ones(3)),
     lambda t: t.nn.functional.binary_cross_entropy_with_logits(t.ones(2), t.tensor([0, 1])),
     lambda t: t.nn.functional.binary_cross_entropy_with_logits(t.ones(2), t.ones(2), t.ones(3)),
+    lambda t: t.nn.functional.binary_cross_entropy_with_logits(
+        t.ones(2), t.ones(2), t.ones(2, requires_grad=True)
+    ),
+    lambda t: t.nn.functional.binary_cross_entropy_with_logits(
+        t.ones(2), t.ones(2), pos_weight=t.ones(2, requires_grad=True)
+    ),
+    lambda t: t.nn.functional.cross_entropy(
+        t.ones(1, 2), t.tensor([0]), weight=t.ones(2, requires_grad=True)
+    ),
+    lambda t: t.nn.functional.batch_norm(
+        t.ones(3, 2), t.ones(2, requires_grad=True), t.ones(2), training=True
+    ),
+    lambda t: t.nn.functional.batch_norm(t.ones(3, 2), t.ones(2), t.ones(2, requires_grad=True)),
     lambda t: t.nn.functional.l1_loss(t.tensor([1, 5]), t.tensor([3, 2])),
     lambda t: t.nn.functional.l1_loss(t.ones(2), t.ones(3)),
     lambda t: t.nn.functional.l1_loss(t.ones(2), t.ones(2), reduction="batchmean"),

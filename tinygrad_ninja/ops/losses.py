@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..arrays.dispatch import sum_to
 from .composed import softmax
+from .elementwise import pointwise
 from .facts import Precision
 from .operation import operation
 from .reduction import size
@@ -99,3 +102,51 @@ def layer_norm(xp: Any, x: Any, weight: Any, bias: Any, /, axis: tuple[int, ...]
     of x along axis.
     """
     return weight * _normalized(xp, x, axis, eps)[0] + bias
+
+
+_LEAST_SPREAD = float(np.float32(1e-12))
+"""The least p · (1 - p) by which a gradient is divided: PyTorch's constant, which is a float32."""
+
+_NEARLY_0 = 1e-12
+"""The same in second derivatives: there it is a float64, and is added to p and to 1 - p."""
+
+
+@pointwise(
+    broadcasts=True,
+    numeric=True,
+    torch_name="BinaryCrossEntropyBackwardBackward0",
+    scale=lambda dout, p, target: dout * ((p - target) / ((p + _NEARLY_0) * (1 - p + _NEARLY_0))),
+    p=lambda dout, scale, p, target: (
+        dout * scale * ((p * p - 2 * p * target + target) / ((p + _NEARLY_0) * (1 - p + _NEARLY_0)) ** 2)
+    ),
+    target=lambda xp, dout, scale, p: -dout * scale / xp.maximum(p * (1 - p), _NEARLY_0),
+)
+def binary_cross_entropy_slope(xp: Any, scale: Any, p: Any, target: Any, /) -> Any:
+    """out = scale · (p - target) / (p · (1 - p)), the divisor at least 1e-12;  dscale = dout · (p - target)
+    / (p · (1 - p));  dp = dout · scale · (p² - 2 · p · target + target) / (p · (1 - p))²;  dtarget = -dout ·
+    scale / (p · (1 - p)). The slope of the binary cross-entropy."""
+    return scale * (p - target) / xp.maximum(p * (1 - p), _LEAST_SPREAD)
+
+
+def _on_the_line(xp: Any, p: Any, target: Any) -> Any:
+    """Return the loss; where its slope is bounded, the line with that slope."""
+    inner = p * (1 - p) > _LEAST_SPREAD
+    inside = xp.where(inner, p, 0.5)
+    start = xp.floor(p * 2.0**80) / 2.0**80  # p to its last bit, but no gradient goes through a floor
+    line = binary_cross_entropy.on(xp, start, target) + (start - target) / _LEAST_SPREAD * (p - start)
+    return xp.where(inner, binary_cross_entropy.on(xp, inside, target), line)
+
+
+@pointwise(
+    broadcasts=True,
+    numeric=True,
+    named=True,
+    in_torch="torch.nn.functional.binary_cross_entropy({p}, {target}, reduction='none')",
+    side=_on_the_line,
+    p=lambda xp, dout, p, target: binary_cross_entropy_slope.on(xp, dout, p, target),
+    target=lambda xp, dout, p: dout * (xp.log1p(-p) - xp.log(p)),
+)
+def binary_cross_entropy(xp: Any, p: Any, target: Any, /) -> Any:
+    """out = -(target · ln p + (1 - target) · ln (1 - p)), no logarithm below -100;  dp = dout · (p - target)
+    / (p · (1 - p)), the divisor at least 1e-12;  dtarget = dout · (ln (1 - p) - ln p)."""
+    return (target - 1) * xp.maximum(xp.log1p(-p), -100.0) - target * xp.maximum(xp.log(p), -100.0)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ...api.register import no_tensor
+from ...engine.grad_mode import is_grad_enabled
 from ...engine.tensor import Tensor
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -50,4 +51,14 @@ def check_floating(name: str, input: Tensor, *others: Tensor | None) -> None:
         if other is not None and other.dtype is not input.dtype:
             raise RuntimeError(
                 f"{name}: mixed dtype: all inputs must share same datatype, not {input.dtype}, {other.dtype}"
+            )
+
+
+def without_gradient(name: str, **constants: Tensor | None) -> None:
+    """Raise RuntimeError where one of the arguments, which are constants to the function of this name,
+    requires a gradient while operations are recorded."""
+    for argument, x in constants.items():
+        if x is not None and x.requires_grad and is_grad_enabled():
+            raise RuntimeError(
+                f"{name} is not differentiable with respect to {argument}: pass {argument}.detach()"
             )

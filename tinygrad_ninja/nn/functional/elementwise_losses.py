@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,8 @@ from ...engine.grad_mode import no_grad
 from ...engine.hook import arguments, observers, observing
 from ...engine.tensor import Tensor
 from ...ops import Precision
-from .arguments import check_floating, takes_tensors
+from ...ops import losses as entries
+from .arguments import check_floating, takes_tensors, without_gradient
 from .loss_functions import check_reduction, reduced
 from .nonlinear import logsigmoid
 
@@ -189,7 +189,8 @@ def binary_cross_entropy(
 
     No logarithm is below -100. weight: broadcast, by which each is multiplied before the mean over all.
     Raises ValueError for another reduction or where the shapes differ, RuntimeError for an input outside of
-    [0, 1] and where the dtypes differ, NotImplementedError for integers.
+    [0, 1], where the dtypes differ and for a weight that requires a gradient, NotImplementedError for
+    integers.
     """
     check_reduction(reduction, size_average, reduce)
     if target.shape != input.shape:
@@ -199,25 +200,12 @@ def binary_cross_entropy(
         )
     if observers:
         input, target, weight = arguments(Precision.FLOAT32, input, target, weight)
-    check_floating("binary_cross_entropy", input, target, weight)
+    entry = entries.binary_cross_entropy
+    check_floating(entry.name, input, target, weight)
     _check_probabilities(input)
-    p = input.detach()
-    # Where the input is 0 or 1, or nearly, the gradient is bounded, by division by a constant.
-    inner = (p * (1 - p)).gt(_LEAST_SPREAD)
-    inside: Any = where(inner, input, 0.5)
-    losses = _surprise(target, inside.log(), (-inside).log1p())
-    slope = (p - target.detach()) / _LEAST_SPREAD
-    outer = _surprise(target, p.log().clamp(min=-100.0), (-p).log1p().clamp(min=-100.0))
-    losses = where(inner, losses, outer + slope * (input - p))
+    without_gradient(entry.name, weight=weight)
+    losses = entry.call(input, target)
     return reduced(losses if weight is None else losses * weight, reduction, losses.numel())
-
-
-_LEAST_SPREAD = float(np.float32(1e-12))
-"""The least p · (1 - p) by which a gradient is divided: PyTorch's constant, which is a float32."""
-
-
-def _surprise(target: Tensor, log_p: Tensor, log_not_p: Tensor) -> Tensor:
-    return (target - 1) * log_not_p - target * log_p
 
 
 def _check_probabilities(input: Tensor) -> None:
@@ -247,7 +235,7 @@ def binary_cross_entropy_with_logits(
     It is (1 - target) · input - (1 + (pos_weight - 1) · target) · ln σ(input), which does not overflow.
     pos_weight, weight: broadcast; weight multiplies each before the mean over all. Raises ValueError for
     another reduction or where the shapes differ, NotImplementedError for integers, RuntimeError for a target
-    of them.
+    of them and for weights that require a gradient.
     """
     check_reduction(reduction, size_average, reduce)
     if not target.dtype.is_floating_point:
@@ -258,6 +246,7 @@ def binary_cross_entropy_with_logits(
         raise ValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
     if observers:
         input, target, weight, pos_weight = arguments(Precision.FLOAT32, input, target, weight, pos_weight)
+    without_gradient("binary_cross_entropy_with_logits", weight=weight, pos_weight=pos_weight)
     log_p = logsigmoid(input)
     if pos_weight is not None:
         log_p = (1 + (pos_weight - 1) * target) * log_p

@@ -12,7 +12,7 @@ from ...engine.devices import same_device
 from ...engine.hook import arguments, observers, observing
 from ...engine.tensor import Tensor, wrap
 from ...ops import Precision, indexing, losses
-from .arguments import check_floating, takes_tensors
+from .arguments import check_floating, takes_tensors, without_gradient
 
 
 @takes_tensors
@@ -185,8 +185,7 @@ def _expected(
     example_losses = -indexing.index.call(log_probs, (rows, classes))
     count: Any = classes.shape[0]
     if weight is not None:
-        if weight.requires_grad:
-            raise RuntimeError("the weight of the classes is given no gradient: pass weight.detach()")
+        without_gradient("nll_loss", weight=weight)
         counts = wrap(namespace_of(classes).index(weight.array, (classes,)))
         example_losses = example_losses * counts
     parts = [example_losses]

@@ -15,7 +15,7 @@ from ...engine.grad_mode import no_grad
 from ...engine.hook import arguments, observers
 from ...engine.tensor import Tensor
 from ...ops import Precision, losses
-from .arguments import check_floating, takes_tensors
+from .arguments import check_floating, takes_tensors, without_gradient
 
 
 @takes_tensors
@@ -46,6 +46,7 @@ def batch_norm(
         return input.clone()
     if input.ndim < 2:
         raise IndexError(f"batch_norm: the input is (n, features) or more, and not {tuple(input.shape)}")
+    without_gradient(losses.batch_norm.name, running_mean=running_mean, running_var=running_var)
     features = input.shape[1]
     axis = (0, *range(2, input.ndim))
     shape = (1, features, *(1 for _ in axis[1:]))
