@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from both import Case, assert_same, assert_same_error, attempt, cases, gradients, same
 
-import tinygrad_ninja
-
 DTYPES = ["bool", "uint8", "int32", "int64", "float32", "float64"]
 INF, NAN = float("inf"), float("nan")
 
@@ -216,26 +214,42 @@ def test_numpys_functions_want_a_tensor_without_history(case: Case) -> None:
     assert_same_error(case, "Can't call numpy() on Tensor that requires grad")
 
 
-def test_an_array_is_changed_in_place_by_a_tensor() -> None:
-    """PyTorch refuses this; what it is changed to is an array as before."""
-    t, array = tinygrad_ninja, np.ones(2)
-    array -= t.tensor([1.0, 3.0])
-    assert array.tolist() == [0.0, -2.0]
-    with pytest.raises(RuntimeError, match=r"Can't call numpy\(\) on Tensor that requires grad"):
-        array += t.ones(2, requires_grad=True)
-    with pytest.raises(TypeError, match="return arrays must be of ArrayType"):
-        np.add(array, 1, out=t.ones(2))
+ARRAYS = [
+    np.array([2.5, 3.0]), np.array([2, 3], dtype=np.float32), np.array([2, 3]), np.array(2.0),
+    np.array([2, 3], dtype=np.uint8), np.array([True, False]), np.bool_(True), np.float32(2.5), np.int64(3),
+]  # fmt: skip
+OPERATORS = [
+    "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "eq", "ne", "lt", "ge", "and_", "or_",
+    "xor", "iadd", "isub", "imul", "itruediv", "ipow",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("operation", ["add", "sub", "mul", "truediv", "pow", "matmul", "eq", "lt"])
-def test_array_on_the_left_defers_to_the_tensor(operation: str) -> None:
-    """PyTorch refuses most of these; an answer must be a Tensor, not an array of Tensors."""
-    array = np.array([2.0, 3.0])
-    result = getattr(operator, operation)(
-        array, tinygrad_ninja.tensor([4.0, 5.0], dtype=tinygrad_ninja.float64)
-    )
-    assert isinstance(result, tinygrad_ninja.Tensor)
-    np.testing.assert_array_equal(result.numpy(), getattr(operator, operation)(array, np.array([4.0, 5.0])))
+@pytest.mark.parametrize("name", OPERATORS)
+@pytest.mark.parametrize("array", ARRAYS, ids=lambda array: f"{array.dtype}{list(array.shape)}")
+def test_operators_between_arrays_and_tensors(name: str, array: np.ndarray) -> None:
+    """An array on the right is NumPy's to compute with, one on the left is refused but by / and ==."""
+
+    def case(t: Any) -> Any:
+        apply = getattr(operator, name)
+        answers = []
+        for dtype in (t.float32, t.float64, t.int64, t.bool):
+            values = t.tensor([1, 2]).to(dtype)
+            answers += [attempt(apply, values.clone(), array), attempt(apply, array.copy(), values)]
+        leaf = t.ones(2, requires_grad=True)
+        return answers, attempt(apply, leaf * 1, array), attempt(apply, array.copy(), leaf)
+
+    assert_same(case)
+
+
+@cases(
+    lambda t: np.ones(2) * t.ones(2),
+    lambda t: t.mul(t.ones(2), np.ones(2)),
+    lambda t: t.ones(2).mul(np.ones(2)),
+    lambda t: t.ones(2).eq(np.ones(2)),
+    lambda t: np.add(np.ones(2), 1, out=t.ones(2)),
+)
+def test_arrays_that_are_refused(case: Case) -> None:
+    assert_same_error(case)
 
 
 @cases(

@@ -32,7 +32,6 @@ from . import (
     sorting,
     statistics,
     sums,
-    ufuncs,
 )
 from .missing import mark_missing
 from .register import OFFERED
@@ -70,7 +69,6 @@ __all__ = [
     "sorting",
     "statistics",
     "sums",
-    "ufuncs",
 ]
 
 mark_missing(Tensor)

@@ -11,7 +11,7 @@ import numpy as np
 from ..arrays import dtypes
 from ..engine.devices import same_device
 from ..engine.promotion import promote
-from ..engine.tensor import Tensor
+from ..engine.tensor import Tensor, wrap
 from ..ops import comparison, rounding, trigonometry
 from ..ops import elementwise as ops
 from ..ops.operation import Operation
@@ -95,7 +95,7 @@ def _offer(call: Callable[..., Any], name: str) -> None:
 
 offer_binary(ops.mul, "multiply", operators=("__mul__",))
 offer_binary(rounding.remainder, operators=("__mod__", "__rmod__"))
-offer_binary(comparison.eq, operators=("__eq__",), number_first=False)
+offer_binary(comparison.eq, number_first=False)
 offer_binary(comparison.ne, "not_equal", operators=("__ne__",), number_first=False)
 offer_binary(comparison.lt, "less", operators=("__lt__",), number_first=False)
 offer_binary(comparison.le, "less_equal", operators=("__le__",), number_first=False)
@@ -190,11 +190,16 @@ alias(div.__name__, "divide")
 
 
 def _reflected_division(self: Tensor, other: Any) -> Any:
-    if isinstance(other, (int, float, np.generic)):  # as in PyTorch: backward needs only 1 / self
-        return ops.mul.call(ops.reciprocal.call(self), other)
-    return ops.div.call(other, self)
+    return ops.reciprocal.call(self) * other  # as in PyTorch: backward needs only 1 / self
 
 
+def _equals(self: Tensor, other: Any) -> Any:
+    """Return where the elements are equal; of Python's operators it alone compares with an array, as in
+    PyTorch."""
+    return comparison.eq.call(self, wrap(other) if isinstance(other, np.ndarray) else other)
+
+
+Tensor.__eq__ = _equals  # type: ignore[assignment]
 Tensor.__add__ = ops.add.call
 Tensor.__radd__ = _reflected(ops.add)
 Tensor.__rmul__ = _reflected(ops.mul)

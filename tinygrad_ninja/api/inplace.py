@@ -87,7 +87,7 @@ def _operator(dunder: str, entry: Operation) -> None:
                     return change(self, other)
                 self._note_change()
                 return self
-        elif not isinstance(other, (int, float, np.ndarray, np.generic)):
+        elif not isinstance(other, (int, float, np.generic)):
             return NotImplemented
         return change(self, other)
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..arrays import dtypes
 from ..arrays.numpy_memory import FLOATS
 from ..engine.devices import same_device
 from ..engine.hook import arguments, observers
-from ..engine.tensor import Tensor, wrap
+from ..engine.tensor import Tensor
 from ..ops import Precision, linalg
 from ..ops import shape as ops
 from .dimensions import dimension, integer
@@ -115,8 +113,6 @@ def _operator_matmul(self: Tensor, other: Any) -> Any:
 
 
 def _reflected_matmul(self: Tensor, other: Any) -> Any:
-    if isinstance(other, np.ndarray):
-        other = wrap(other)
     return matmul(other, self) if isinstance(other, Tensor) else NotImplemented
 
 

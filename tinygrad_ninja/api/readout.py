@@ -60,6 +60,17 @@ def __array__(self: Tensor, dtype: Any = None, copy: bool | None = None) -> np.n
     return np.array(self.numpy(), dtype, copy=copy)
 
 
+@method_only
+def __array_wrap__(
+    self: Tensor, array: np.ndarray[Any, Any], context: Any = None, return_scalar: bool = False
+) -> Tensor:
+    """Return what one of NumPy's functions gives of Tensors, as a Tensor; bools as uint8, as in PyTorch."""
+    return wrap(array.astype(np.uint8) if array.dtype.kind == "b" else array)
+
+
+Tensor.__array_priority__ = 1000  # type: ignore[attr-defined]  # arrays leave `array * x` to Tensor's operators
+
+
 _WITHOUT_HISTORY = (
     "float() and math's functions of a Tensor that requires a gradient leave its history behind: call "
     "detach() or item() where that is meant, and torch.exp and its like where it is not."

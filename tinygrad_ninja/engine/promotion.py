@@ -1,4 +1,4 @@
-"""Operands that do not agree: different dtypes, different devices, numbers, NumPy's arrays."""
+"""Operands that do not agree: different dtypes, different devices, numbers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from ..arrays.dispatch import NAMESPACES, array_dtype, check_device, dtype_of
 from ..ops import elementwise
 from ..ops.operation import Operation
 from .hook import observers, observing
-from .tensor import Tensor, bare
-
-_NUMPYS = (np.ndarray, np.bool_)
-"""What NumPy decides the dtype beside; its other numbers count as Python's."""
+from .tensor import Tensor
 
 
 def as_floating(x: Any) -> Any:
@@ -28,11 +25,9 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
     """Return two operands as the operation takes them: Tensors of one dtype on one device, or one and a
     number.
 
-    A Tensor of another dtype is cast by a recorded operation; beside an array of NumPy's, which decides as
-    PyTorch lets it, to the dtype that NumPy would take. Return NotImplemented twice where an operand is
-    not a number. Raise RuntimeError where the devices differ.
+    A Tensor of another dtype is cast by a recorded operation. Return NotImplemented twice where an operand is
+    neither a Tensor nor a number. Raise RuntimeError where the devices differ.
     """
-    foreign = isinstance(a, _NUMPYS) or isinstance(b, _NUMPYS)
     a, b = _operand(op, a), _operand(op, b)
     if a is NotImplemented or b is NotImplemented:
         return NotImplemented, NotImplemented
@@ -41,16 +36,14 @@ def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
         return a, b
     check_device(op.name, [tensor.array for tensor in tensors])
     dtype, seen = _common_dtype(tensors, [x for x in (a, b) if not isinstance(x, Tensor)])
-    if foreign and len(tensors) == 2:
-        dtype = dtypes.from_numpy_dtype(np.result_type(*[d.numpy for d in seen]))
     of_bools = dtype is dtypes.bool and (op is not elementwise.pow or isinstance(b, Tensor))
     difference = op in (elementwise.sub, elementwise.rsub)
-    if op.numeric and (of_bools or (difference and dtypes.bool in seen and not foreign)):
+    if op.numeric and (of_bools or (difference and dtypes.bool in seen)):
         raise RuntimeError(
             f"{op.name} is not supported with a bool tensor; to invert a mask use `~` or logical_not()"
         )
     if op.floating and not dtype.is_floating_point:
-        dtype = dtypes.float64 if foreign and len(tensors) == 2 else dtypes.get_default_dtype()
+        dtype = dtypes.get_default_dtype()
     a, b = _cast(a, dtype), _cast(b, dtype)
     wrapped = dtypes.wrapped(a, dtype), dtypes.wrapped(b, dtype)
     return (a, b) if op is elementwise.pow else wrapped
@@ -89,8 +82,8 @@ def _cast(x: Any, dtype: dtypes.dtype) -> Any:
 def _operand(op: Operation, x: Any) -> Any:
     """Return an operand as a Tensor or a Python number; NotImplemented where it is neither."""
     if isinstance(x, np.generic):  # np.float64 is a float too
-        return x.item()
+        return float(x) if isinstance(x, np.bool_) else x.item()  # as in PyTorch
     if isinstance(x, (Tensor, float, int)):
         x = dtypes.plain_number(x)
         return observer.operand(op, x) if observers and (observer := observing()) else x
-    return bare(x) if isinstance(x, np.ndarray) else NotImplemented
+    return NotImplemented
