@@ -17,6 +17,7 @@ FLOORS = [
     ["ops"],
     ["engine"],
     ["api"],
+    ["linalg"],
     ["rng"],
     ["nn"],
     ["optim"],

@@ -14,7 +14,7 @@ from importlib import import_module as _import_module
 from math import e, inf, nan, pi
 from typing import Any as _Any
 
-from . import amp, autograd, backends, cuda, func, nn, optim, random, utils
+from . import amp, autograd, backends, cuda, func, linalg, nn, optim, random, utils
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .api import OFFERED as _OFFERED
 from .api import threads as _threads

@@ -16,6 +16,7 @@ from .engine.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_en
 from .engine.gradients import grad
 from .engine.node import Node
 from .engine.own_function import Function
+from .utils.finite import gradcheck, gradgradcheck
 
 __all__ = [
     "Function",
@@ -26,6 +27,8 @@ __all__ = [
     "function",
     "functional",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "is_anomaly_check_nan_enabled",
     "is_anomaly_enabled",
     "is_grad_enabled",

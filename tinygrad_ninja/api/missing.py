@@ -13,8 +13,7 @@ from ..engine.absent import Absent
 _RELATIVES = dict(
     each.split(": ")
     for each in """
-jit: compile; cuda: to(device); storage: flatten and data_ptr; put: x[i] = …; gradcheck: check.gradcheck;
-gradgradcheck: check.gradgradcheck
+jit: compile; cuda: to(device); storage: flatten and data_ptr; put: x[i] = …
 """.strip()
     .replace("\n", " ")
     .split("; ")

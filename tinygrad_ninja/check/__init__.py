@@ -3,9 +3,9 @@
 PyTorch is imported by the first comparison, not by this package.
 """
 
+from ..utils.finite import GradcheckError, gradcheck, gradgradcheck
 from .by_hand import ByHand
 from .compare import Comparison, Difference, Row, compare
-from .finite import GradcheckError, gradcheck, gradgradcheck
 from .matching import assert_matches_torch
 from .optimized import check_optimized
 

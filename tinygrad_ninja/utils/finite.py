@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import Generator, autograd, float64, randn, tensor
+from ..api.creation import tensor
+from ..arrays.dtypes import float64
+from ..engine.gradients import grad
 from ..engine.tensor import Tensor
+from ..rng.draws import randn
+from ..rng.generator import Generator
 
 Array = NDArray[np.float64]
 Function = Callable[..., Any]
@@ -87,7 +91,7 @@ def gradgradcheck(
             (out, w) for out, w in zip(outputs, args[len(arguments) :], strict=True) if out.requires_grad
         ]
         variables = [args[i] for i in checked]
-        return autograd.grad(
+        return grad(
             [out for out, _ in pairs],
             variables,
             [w for _, w in pairs],
@@ -148,7 +152,7 @@ def _gradients(outputs: Sequence[Tensor], leaf: Tensor) -> Array:
                 selected = np.zeros(out.numel())
                 selected[k] = 1
                 weight = tensor(selected.reshape(out.shape), device=out.device)
-                (gradient,) = autograd.grad(out, leaf, weight, retain_graph=True, materialize_grads=True)
+                (gradient,) = grad(out, leaf, weight, retain_graph=True, materialize_grads=True)
                 column = gradient.cpu().numpy()  # type: ignore[union-attr]
             columns.append(column.reshape(-1))
     return np.array(columns).reshape(len(columns), leaf.numel()).T
