@@ -30,6 +30,10 @@ ANY_OF_EQUALS = {"argsort", "kthvalue", "sort", "topk"}
 """They give the index of any of several equal elements."""
 
 
+DERIVED_ONCE = {"linalg.norm subgradients_at_zero"}
+"""PyTorch's own tests expect that its second derivative fails, which is NaN at a kink."""
+
+
 @dataclass(frozen=True)
 class Form:
     """A way of calling an operator: PyTorch's function, the engine's, whether they change their input."""
@@ -139,7 +143,8 @@ def samples(op: OpInfo, dtype: torch.dtype) -> tuple[Iterator[SampleInput], int]
     torch.manual_seed(0)
     random.seed(0)
     drawn = op.sample_inputs_func(op, "cpu", dtype, differentiable)
-    return drawn, differentiable + (differentiable and op.supports_gradgrad)
+    twice = differentiable and op.supports_gradgrad and title(op) not in DERIVED_ONCE
+    return drawn, differentiable + twice
 
 
 def title(op: OpInfo) -> str:

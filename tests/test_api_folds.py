@@ -30,6 +30,7 @@ ZEROS = [[1.0, 0.0, 3.0, 0.0, 2.0], [2.0, 3.0, 0.0, 5.0, 0.5]]
     gradients(lambda t, x, y: t.cdist(x, y), X, Y),
     gradients(lambda t, x, y: t.cdist(x, y, p=1), X, Y),
     gradients(lambda t, x, y: t.cdist(x, y, p=INF), X, Y),
+    gradients(lambda t, x, y: t.cdist(x, y, p=INF), [[1.0, 1], [0, 2], [3, -3]], [[0.0, 0], [1, 3], [0, 2]]),
     gradients(lambda t, x, y: t.cdist(x, y, 3.0), X, Y),
     gradients(lambda t, x, y: t.cdist(x, y, 0), X, Y),
     gradients(lambda t, x, y: t.cdist(y, y), X, Y),
@@ -64,6 +65,7 @@ def test_values_and_gradients(case: Case) -> None:
     lambda t: [t.tensor([True, False, False]).diff(), t.tensor([1, 4, 9]).diff(n=2), t.ones(2).diff(5)],
     lambda t: [t.tensor([1, 2]).nansum(), t.tensor([NAN]).nansum(), t.tensor([NAN]).nanmean()],
     lambda t: [t.cdist(t.ones(0, 2), t.ones(3, 2)), t.cdist(t.ones(2, 0), t.ones(3, 0))],
+    lambda t: t.cdist(t.ones(2, 0), t.ones(3, 0), p=INF),
     lambda t: [t.tensor([1, 2, 4]).cov(), t.tensor(1.0).cov(), t.ones(2, 1).cov(), t.ones(2, 3).corrcoef()],
     lambda t: [
         t.einsum("ij,jk", t.arange(4).reshape(2, 2), t.arange(4).reshape(2, 2)),

@@ -24,6 +24,8 @@ CONVERSIONS = (
     "to", "bfloat16", "bool", "byte", "char", "double", "float", "half", "int", "long", "short"
 )  # fmt: skip
 
+LINALG_NORMS = ("linalg.matrix_norm", "linalg.norm", "linalg.norm subgradients_at_zero")
+
 WITH_OUT = (
     "kthvalue", "masked_select", "gather", "index_select", "take", "multinomial", "bernoulli", "cat", "amax",
     "amin",
@@ -36,6 +38,7 @@ KNOWN = Known(
         Unlike(("addbmm",), "doesn't match the broadcast shape", "a change in place that resizes a Tensor"),
         Unlike(("normal number_mean",), "has no 'strided'", "the layout of a Tensor: there is but one"),
         Unlike(("norm nuc",), "p='nuc' is not offered", "singular values"),
+        Unlike(LINALG_NORMS, "needs singular values", "singular values"),
         Unlike(("nn.functional.embedding",), "max_norm=1.0", "a function that changes its weight"),
         Unlike(("nn.functional.embedding",), "scale_grad_by_freq=True", "a gradient divided by frequency"),
         Unlike(("nn.functional.embedding",), "sparse=True", "sparse Tensors"),

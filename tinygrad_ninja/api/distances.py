@@ -30,6 +30,16 @@ class _Count(Function):
         return None, None, None
 
 
+def _greatest(x: Tensor) -> Tensor:
+    """Return the greatest |x| along the last dimension, 0 of nothing; the gradient goes whole to each x that
+    has it, as in PyTorch's distances."""
+    signs, sizes = x.detach().sign(), x.detach().abs()
+    greatest = sizes.amax(-1, keepdim=True) if x.shape[-1] else sizes.sum(-1, keepdim=True)
+    others = (sizes.eq(greatest) & greatest.isfinite()).logical_not()
+    reached = (masked_fill(x, others, 0) * signs).sum(-1)
+    return greatest.squeeze(-1) + (reached - reached.detach())
+
+
 def vector_norm(x: Tensor, p: float, axis: tuple[int, ...] | None, keepdim: bool) -> Tensor:
     """Return (Σ |x|ᵖ)^(1/p) along the dimensions of axis; where it or x is 0 the gradient is 0.
 
@@ -107,4 +117,6 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: Any = None) -> T
     if p == 0:  # PyTorch sends zeros back here, and nothing from `norm`
         nothing = masked_fill(difference, ones_like(difference, dtype=bool), 0).sum(axis)
         return nothing + vector_norm(difference.detach(), p, axis, False)
+    if p == math.inf:
+        return _greatest(difference)
     return vector_norm(difference, p, axis, False)

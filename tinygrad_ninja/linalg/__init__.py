@@ -39,8 +39,9 @@ def matrix_norm(
     """Return the norm of the matrices in the two dimensions `dim`.
 
     ord: "fro" for √(Σ a²); 1 and -1 for the greatest and the smallest sum of |a| down a column, infinity and
-    -infinity for those along a row. Raises NotImplementedError for "nuc", 2 and -2, which need singular
-    values, RuntimeError for another ord, for integers, and where there are not two dimensions.
+    -infinity for those along a row; the greatest of nothing is 0. Raises NotImplementedError for "nuc", 2 and
+    -2, which need singular values, RuntimeError for another ord, for integers, and where there are not two
+    dimensions.
     """
     A = _numbers("matrix_norm", A, dtype)
     if A.ndim < 2:
@@ -58,7 +59,10 @@ def matrix_norm(
         raise RuntimeError(f"linalg.matrix_norm: {ord!r} is not a norm of matrices")
     along, across = (columns, rows) if math.isinf(ord) else (rows, columns)
     sums = A.abs().sum(along, keepdim=True)
-    extreme = sums.amax(across, keepdim=True) if ord > 0 else sums.amin(across, keepdim=True)
+    if ord > 0:
+        extreme = sums.amax(across, keepdim=True) if A.shape[across] else sums.sum(across, keepdim=True)
+    else:
+        extreme = sums.amin(across, keepdim=True)
     return extreme if keepdim else extreme.squeeze((rows, columns))
 
 

@@ -112,6 +112,12 @@ def log_softmax(xp: Any, x: Any, /, axis: Any) -> Any:
     return shifted - xp.log(xp.sum(xp.exp(shifted), axis, True))
 
 
+def _norm_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, keepdims: bool) -> Any:
+    """Return the gradient of a norm. Where that is 0 the second derivative is NaN, as in PyTorch."""
+    length = spread(xp, out, x, axis, keepdims)
+    return spread(xp, dout, x, axis, keepdims) * xp.where(length == 0, 0.0, x / length)
+
+
 def _norm_or_0(xp: Any, *given: Any) -> Any:
     """Return the norm, but a constant where it is 0: there the rule sends back 0."""
     out = norm.on(xp, *given)
@@ -122,9 +128,7 @@ def _norm_or_0(xp: Any, *given: Any) -> Any:
     autocast=Precision.FLOAT32_ON_CUDA,
     named=True,
     side=_norm_or_0,
-    x=lambda xp, dout, out, x, axis, keepdims: (
-        spread(xp, xp.where(out == 0, 0.0, dout / out), x, axis, keepdims) * x
-    ),
+    x=_norm_slope,
 )
 def norm(xp: Any, x: Any, /, axis: Any, keepdims: bool) -> Any:
     """out = √(Σ x²);  dx = dout · x / out, and 0 where out is 0."""
