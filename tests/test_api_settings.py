@@ -1,6 +1,8 @@
 """What dtypes hold, memory that is shared, how Tensors are printed, and modes of computing."""
 
 import os
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -139,6 +141,58 @@ def test_the_precision_of_products() -> None:
     with pytest.warns(UserWarning, match="no effect"):
         ours.set_float32_matmul_precision("exact")
     assert ours.get_float32_matmul_precision() == "highest"
+
+
+SETTINGS = """
+products, cudnn = t.backends.cuda.matmul, t.backends.cudnn
+
+def state():
+    return [
+        t.get_float32_matmul_precision(), products.allow_tf32, t.are_deterministic_algorithms_enabled(),
+        cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, cudnn.enabled,
+    ]
+
+states = [state()]
+for change in sys.argv[1:]:
+    exec(change)
+    states.append(state())
+"""
+CHANGES = [  # a switch that is turned off after "high" or "medium" leaves PyTorch itself at a loss
+    "t.set_float32_matmul_precision('medium')",
+    "t.use_deterministic_algorithms(True, warn_only=True)",
+    "cudnn.benchmark = True",
+    "t.set_float32_matmul_precision('highest')",
+    "products.allow_tf32 = True",
+    "products.allow_tf32 = False",
+    "cudnn.allow_tf32 = cudnn.enabled = False",
+    "t.set_float32_matmul_precision('high')",
+]
+IN_PYTORCH = """
+import torch as t
+products, cudnn = t.backends.cuda.matmul, t.backends.cudnn
+print(state(), t.is_deterministic_algorithms_warn_only_enabled())
+"""
+
+
+def test_settings_do_not_import_pytorch_which_is_told_them_when_it_is_needed() -> None:
+    def states(beginning: str, end: str) -> list[str]:
+        script = "\n".join(["import sys", beginning, SETTINGS, "print(states)", end, IN_PYTORCH])
+        command = [sys.executable, "-c", script, *CHANGES]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    ours = states("import tinygrad_ninja as t", "print('torch' in sys.modules)\nt.ones(1, device='torch')")
+    assert ours == states("import torch as t", "print(False)")
+
+
+@cases(
+    lambda t: t.use_deterministic_algorithms(1),
+    lambda t: t.use_deterministic_algorithms(True, warn_only=None),
+    lambda t: t.set_float32_matmul_precision(2),
+    lambda t: setattr(t.backends.cuda.matmul, "allow_tf32", 1),
+    lambda t: setattr(t.backends.cudnn, "benchmark", "yes"),
+)
+def test_values_that_settings_refuse(case: Case) -> None:
+    assert_same_error(case)
 
 
 def test_the_number_of_threads() -> None:

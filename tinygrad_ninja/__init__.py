@@ -18,13 +18,9 @@ from . import amp, autograd, backends, cuda, func, linalg, nn, optim, random, ut
 from .amp import autocast, get_autocast_dtype, is_autocast_enabled
 from .api import OFFERED as _OFFERED
 from .api import threads as _threads
-from .api.determinism import (
-    are_deterministic_algorithms_enabled,
-    get_float32_matmul_precision,
-    set_float32_matmul_precision,
-    use_deterministic_algorithms,
-)
+from .api.determinism import are_deterministic_algorithms_enabled, use_deterministic_algorithms
 from .api.missing import explain as _explain
+from .api.switches import get_float32_matmul_precision, set_float32_matmul_precision
 from .api.threads import get_num_threads, set_num_threads
 from .arrays.dtypes import *  # noqa: F403 - the dtypes are listed there
 from .engine.attributes import (

@@ -6,10 +6,7 @@ whatever order its threads finish, unless it is told not to.
 
 from __future__ import annotations
 
-import warnings
-
-from ..arrays.torch_library import import_torch, loaded_torch
-from .unreplayed import unreplayed
+from ..arrays.torch_library import loaded_torch, tell_torch
 
 _mode = False
 
@@ -17,53 +14,23 @@ _mode = False
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Compute on torch's arrays only in ways that give the same bits every time, at the cost of some speed.
 
-    It calls `torch.use_deterministic_algorithms`, for the whole process. PyTorch raises a RuntimeError, or
-    with warn_only gives a warning, at an operation that has no such way; on CUDA a matrix product needs the
-    environment variable CUBLAS_WORKSPACE_CONFIG=:4096:8. Without PyTorch there is nothing to change.
+    It calls `torch.use_deterministic_algorithms`, for the whole process, once PyTorch is imported. PyTorch
+    raises a RuntimeError, or with warn_only gives a warning, at an operation that has no such way; on CUDA a
+    matrix product needs the environment variable CUBLAS_WORKSPACE_CONFIG=:4096:8. Without PyTorch there is
+    nothing to change. Raise TypeError for what is no bool.
     """
     global _mode
-    _mode = bool(mode)
-    try:
-        torch = import_torch()
-    except ImportError:
-        return
-    torch.use_deterministic_algorithms(mode, warn_only=warn_only)
+    for name, value in (("mode", mode), ("warn_only", warn_only)):
+        if not isinstance(value, bool):
+            raise TypeError(f"use_deterministic_algorithms: {name} must be bool, not {type(value).__name__}")
+    _mode = mode
+    tell_torch(
+        "deterministic algorithms",
+        lambda torch: torch.use_deterministic_algorithms(mode, warn_only=warn_only),
+    )
 
 
 def are_deterministic_algorithms_enabled() -> bool:
     """Return the mode that was set last, here or in PyTorch."""
     torch = loaded_torch()
     return _mode if torch is None else torch.are_deterministic_algorithms_enabled()
-
-
-_PRECISIONS = ("highest", "high", "medium")
-_precision = "highest"
-
-
-@unreplayed
-def set_float32_matmul_precision(precision: str) -> None:
-    """Let a GPU round the factors of float32 products: "highest" not at all, "high" and "medium" to fewer
-    bits, which is faster.
-
-    It calls `torch.set_float32_matmul_precision`, for the whole process; NumPy's products are exact in any
-    case. Another word changes nothing, and warns.
-    """
-    global _precision
-    if precision not in _PRECISIONS:
-        warnings.warn(
-            f"{precision} is not one of {', '.join(_PRECISIONS)}: this call has no effect", stacklevel=2
-        )
-        return
-    _precision = precision
-    try:
-        torch = import_torch()
-    except ImportError:
-        return
-    torch.set_float32_matmul_precision(precision)
-
-
-@unreplayed
-def get_float32_matmul_precision() -> str:
-    """Return the precision that was set last, here or in PyTorch."""
-    torch = loaded_torch()
-    return _precision if torch is None else str(torch.get_float32_matmul_precision())
