@@ -55,6 +55,9 @@ class Drawing(graphviz.Digraph):
     def __init__(self, *args: Any, format: str | None = "svg", **kwargs: Any) -> None:
         super().__init__(*args, format=format, **kwargs)
 
+    def __repr__(self) -> str:
+        return "<viz.Drawing>"  # without an address, so that a notebook which is run again shows the same
+
     def pipe(
         self,
         format: str | None = None,
