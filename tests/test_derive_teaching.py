@@ -15,6 +15,7 @@ import tinygrad_ninja
 from tinygrad_ninja.cli.derive import derive_model
 from tinygrad_ninja.nn import functional as F
 from tinygrad_ninja.program import derive
+from tinygrad_ninja.program.derive.displayed import displayed
 
 PROOF = re.compile(r"step by step\.(.*?)(?=\*\*The up)", flags=re.DOTALL)
 
@@ -190,3 +191,34 @@ def test_a_page_draws_where_a_value_goes() -> None:
     page = lecture_derivation().explain("counts")
     assert "counts ─┬─ mul ─▶ probs\n        └─ sum ─▶ counts_sum\n" in page
     assert "dcounts ◀┬─ dprobs\n         └─ dcounts_sum\n" in page
+
+
+def test_wide_formulas_are_broken_at_the_signs_of_their_sum() -> None:
+    page = derive_model("gpt", batch=2, layers=1).explain("masked_scores")
+    (broken,) = set(re.findall(r"\$\$\\begin\{aligned\}(.*_\{i j k l\}.*)\\end\{aligned\}\$\$", page))
+    first, second = broken.split(r" \\ ")
+    assert first.count("&=") == 1
+    assert second.startswith(r"&\quad - ")
+    assert displayed("a = b + c") == "$$a = b + c$$"
+    long = rf"\left({' + '.join(['x'] * 60)}\right)"
+    assert displayed(f"a = {long}") == f"$$a = {long}$$"
+    assert displayed(rf"a = {long} \odot - {long}").count("&") == 0
+    assert displayed(f"a = {long} - {long}") == (
+        rf"$$\begin{{aligned}} a &= {long} \\ &\quad - {long} \end{{aligned}}$$"
+    )
+
+
+def test_long_lines_are_broken_at_signs_before_commas() -> None:
+    text = derive_model("gpt", batch=2).code("torch")
+    lines = text.splitlines()
+    assert max(len(line) for line in lines if not line.startswith("#")) <= 110
+    assert not [line for line in lines if line.endswith((",", "("))]
+    for statement in ast.parse(text).body:
+        assert isinstance(statement, ast.Assign | ast.AugAssign | ast.Expr)
+
+
+def test_a_shape_that_is_alike_by_chance_does_not_name_a_value() -> None:
+    """With 4 words of 16 letters there are as many rows as numbers of each letter, 64."""
+    text = derive_model("gpt", batch=4).code("torch")
+    assert "block1_attention_out_proj_weight.shape" not in text
+    assert "dblock4_attention.reshape(64, 64).T" in text

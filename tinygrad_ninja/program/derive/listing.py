@@ -396,6 +396,6 @@ class Writer:
                 if long and not var.hint:
                     stems[var] = Called(base, "reshaped")
                 else:
-                    stems[var] = Called("", var.hint or instruction.operation.name, bool(var.hint))
+                    stems[var] = Called(var.module, var.hint or instruction.operation.name, bool(var.hint))
                 heavy[var] = 0
         return names_of(stems, taken)
