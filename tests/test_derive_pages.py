@@ -30,10 +30,10 @@ def named(groups: tuple[Any, ...]) -> str:
 
 def in_one_line(text: str) -> str:
     """The text with its broken formulas in one line each."""
+    text = re.sub(r"(?: \\right\.)* \\\\ &\\quad(?: \\left\.)* ", " ", text)
     for broken, whole in (
         (r"\begin{aligned} ", ""),
         (r" \end{aligned}", ""),
-        (r" \\ &\quad ", " "),
         (" &= ", " = "),
     ):
         text = text.replace(broken, whole)

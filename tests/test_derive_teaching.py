@@ -196,16 +196,21 @@ def test_a_page_draws_where_a_value_goes() -> None:
 def test_wide_formulas_are_broken_at_the_signs_of_their_sum() -> None:
     page = derive_model("gpt", batch=2, layers=1).explain("masked_scores")
     (broken,) = set(re.findall(r"\$\$\\begin\{aligned\}(.*_\{i j k l\}.*)\\end\{aligned\}\$\$", page))
-    first, second = broken.split(r" \\ ")
+    first, second, third = broken.split(r" \\ ")
     assert first.count("&=") == 1
     assert second.startswith(r"&\quad - ")
+    assert third.startswith(r"&\quad \cdot ")
     assert displayed("a = b + c") == "$$a = b + c$$"
-    long = rf"\left({' + '.join(['x'] * 60)}\right)"
-    assert displayed(f"a = {long}") == f"$$a = {long}$$"
-    assert displayed(rf"a = {long} \odot - {long}").count("&") == 0
-    assert displayed(f"a = {long} - {long}") == (
-        rf"$$\begin{{aligned}} a &= {long} \\ &\quad - {long} \end{{aligned}}$$"
+    x = "x" * 50
+    assert displayed(f"a = {x} - {x}") == rf"$$\begin{{aligned}} a &= {x} \\ &\quad - {x} \end{{aligned}}$$"
+    assert displayed(rf"a = {x} \odot - {x}") == (
+        rf"$$\begin{{aligned}} a &= {x} \\ &\quad \odot - {x} \end{{aligned}}$$"
     )
+    halves = rf"\left({x} \right. \\ &\quad \left. - {x}\right)"
+    assert displayed(rf"a = b \cdot \left({x} - {x}\right)") == (
+        rf"$$\begin{{aligned}} a &= b \cdot {halves} \end{{aligned}}$$"
+    )
+    assert displayed(rf"a = \frac{{{x} + {x}}}{{2}}").count("&") == 0
 
 
 def test_long_lines_are_broken_at_signs_before_commas() -> None:
