@@ -382,13 +382,12 @@ class Writer:
             stepwise = instruction.operation in STEPWISE
             if var.name or var.constant or var in [line.var for line in self.lines]:
                 continue
+            x = next(instruction.reads(), var)
+            base, length = views.get(x, (x.name, 0))
             if instruction.operation.view:
-                x = next(instruction.reads())
-                base, length = views.get(x, (x.name, 0))
                 views[var] = base, length + 1
-            base, length = views.get(var, ("", 0))
             named = var.hint and var.dtype.kind == "f"
-            long = base and length >= CHAIN
+            long = base and length + 1 >= CHAIN and var in views
             if (uses[var] > 1 and (heavy[var] > LIGHT or stepwise or named or long)) or (
                 stepwise and var not in at_top
             ):

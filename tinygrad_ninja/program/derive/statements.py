@@ -14,8 +14,8 @@ from .record import is_range
 
 WIDTH = 110
 SIGNS = {" + ": 0, " - ": 0, " * ": 1, " / ": 1, " @ ": 1}
-COMMA = 2
-"""How little a sign joins what stands beside it: the least is where a line is broken first."""
+METHOD, COMMA = 2, 3
+"""How much a sign joins what stands beside it: where it does so the least, a line is broken first."""
 
 
 @dataclass
@@ -49,11 +49,14 @@ def _broken(line: str) -> list[str]:
 
 def _places(line: str, depth: int = 0) -> Iterator[tuple[int, int, int]]:
     """Yield where a line may be broken: (how many brackets are open there, the rank, the place), for signs of
-    a sum, signs of a product, and commas. depth: how many brackets are open before the line."""
+    a sum, signs of a product, methods of a result, and commas. depth: how many brackets are open before the
+    line."""
     for i, letter in enumerate(line):
         depth += (letter in "([{") - (letter in ")]}")
         if (rank := SIGNS.get(line[i : i + 3])) is not None:
             yield depth, rank, i
+        elif re.match(r"\)\.\w+\(", line[i:]):
+            yield depth, METHOD, i + 1
         elif line[i - 1 : i + 1] == ", ":
             yield depth, COMMA, i
 
@@ -67,7 +70,7 @@ def _folded(line: str, depth: int = 0) -> list[str]:
     if not places:
         return [line]
     depth, _, i = min(places)
-    return [line[:-i], *_folded(f"    {line[1 - i :]}", depth)]
+    return [line[:-i], *_folded(f"    {line[-i:].lstrip()}", depth)]
 
 
 def notes(share: Share, first: bool) -> list[str]:
