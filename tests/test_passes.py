@@ -122,6 +122,7 @@ NAMED = {
         "block1_x = x + block1_attention", "block1_attention_masked_scores = ",
         "block1_gelu_cubic = ", "loss = torch.where(ignored, 0.0, -log_probs[range(",
     ],
+    "cnn": ["conv1_joined = torch.cat((padding_1, x), 2)"],
     "bow": ["context_block_x = x + shares @ x"],
 }  # fmt: skip
 

@@ -64,11 +64,13 @@ def _cropped(x: Tensor, dim: int, before: int, after: int) -> Tensor:
 
 
 def _constant(x: Tensor, dim: int, before: int, after: int, value: float) -> Tensor:
-    def block(n: int) -> Tensor:
-        shape = (*x.shape[:dim], max(0, n), *x.shape[dim + 1 :])
-        return full(shape, value, dtype=x.dtype, device=x.device)
+    def block(n: int) -> list[Tensor]:
+        padding = full(
+            (*x.shape[:dim], max(0, n), *x.shape[dim + 1 :]), value, dtype=x.dtype, device=x.device
+        )
+        return [padding] if n > 0 else []
 
-    return cat([block(before), _cropped(x, dim, before, after), block(after)], dim)
+    return cat([*block(before), _cropped(x, dim, before, after), *block(after)], dim)
 
 
 def _reflected(x: Tensor, dim: int, before: int, after: int) -> Tensor:
