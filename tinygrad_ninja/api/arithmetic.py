@@ -272,6 +272,7 @@ def rsqrt(input: Tensor) -> Tensor:
     return ops.reciprocal.call(ops.sqrt.call(input))
 
 
+@in_place
 @method
 def log10(input: Tensor) -> Tensor:
     """Return the logarithm to base 10 of each element, in the input's shape and in floating point."""
@@ -418,3 +419,4 @@ for _name, _entry in {
     _call = _logical(_entry)
     _call.__doc__ = f"Return `x {_name} y` for each two elements, broadcast and converted to bool."
     _offer(_call, f"logical_{_name}")
+    in_place(_call)

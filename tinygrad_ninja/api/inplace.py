@@ -55,7 +55,7 @@ for _name, _original in ALIASES.items():
 
 for _name in """
 abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_ atanh_ ceil_
-clamp_ clip_ cos_ cosh_ detach_ erf_ exp2_ exp_ expm1_ fix_ floor_ frac_ index_put_ log1p_ log2_ log_
+clamp_ clip_ cos_ cosh_ detach_ erf_ exp2_ exp_ expm1_ fix_ floor_ frac_ index_put_ log10_ log1p_ log2_ log_
 nan_to_num_ neg_ negative_ reciprocal_ relu_ round_ rsqrt_ sigmoid_ sin_ sinh_ sqrt_ square_ tan_ tanh_ trunc_
 xlogy_
 """.split():  # noqa: SIM905 - those which PyTorch has as functions, too

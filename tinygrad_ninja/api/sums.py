@@ -13,6 +13,7 @@ from ..ops import reduction as ops
 from ..ops import shape as shape_ops
 from ..ops.operation import Operation
 from .dimensions import dimension, dimensions
+from .forms import in_place
 from .register import method, numpy_names
 
 
@@ -81,6 +82,7 @@ def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     return _truth(ops.any, input, dim, keepdim)
 
 
+@in_place
 @method
 @numpy_names
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:

@@ -85,37 +85,37 @@ def where(xp: Any, a: Any, b: Any, /, condition: Any) -> Any:
     return xp.where(condition, a, b)
 
 
-@infix("==", commutative=True, predicate=True, ufunc=np.equal)
+@infix("==", commutative=True, predicate=True, ufunc=np.equal, in_place=True)
 def eq(a: Any, b: Any, /) -> Any:
     """out = whether a = b."""
     return a == b
 
 
-@infix("!=", commutative=True, predicate=True, ufunc=np.not_equal)
+@infix("!=", commutative=True, predicate=True, ufunc=np.not_equal, in_place=True)
 def ne(a: Any, b: Any, /) -> Any:
     """out = whether a ≠ b."""
     return a != b
 
 
-@infix("<", predicate=True, ufunc=np.less)
+@infix("<", predicate=True, ufunc=np.less, in_place=True)
 def lt(a: Any, b: Any, /) -> Any:
     """out = whether a < b."""
     return a < b
 
 
-@infix("<=", predicate=True, ufunc=np.less_equal)
+@infix("<=", predicate=True, ufunc=np.less_equal, in_place=True)
 def le(a: Any, b: Any, /) -> Any:
     """out = whether a ≤ b."""
     return a <= b
 
 
-@infix(">", predicate=True, ufunc=np.greater)
+@infix(">", predicate=True, ufunc=np.greater, in_place=True)
 def gt(a: Any, b: Any, /) -> Any:
     """out = whether a > b."""
     return a > b
 
 
-@infix(">=", predicate=True, ufunc=np.greater_equal)
+@infix(">=", predicate=True, ufunc=np.greater_equal, in_place=True)
 def ge(a: Any, b: Any, /) -> Any:
     """out = whether a ≥ b."""
     return a >= b
@@ -168,7 +168,7 @@ def bitwise_not(x: Any, /) -> Any:
     return ~x
 
 
-@pointwise(predicate=True, c=C("({x} == 0)"), ufunc=np.logical_not)
+@pointwise(predicate=True, c=C("({x} == 0)"), ufunc=np.logical_not, in_place=True)
 def logical_not(xp: Any, x: Any, /) -> Any:
     """out = whether x is zero."""
     return xp.logical_not(x)
