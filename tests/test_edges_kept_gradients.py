@@ -117,3 +117,24 @@ def test_the_gradient_of_a_result_that_is_not_kept_is_warned_of(t: Any) -> None:
     kept = x * 2
     kept.retain_grad()
     assert kept.grad is x.grad is (x * 2).detach().grad is None
+
+
+@pytest.mark.parametrize("inputs", ["h", "hx", "xh", "x"])
+@pytest.mark.parametrize("retained", [True, False])
+@pytest.mark.parametrize("hooked", [True, False])
+def test_backward_keeps_the_gradient_of_results_that_are_inputs(
+    inputs: str, retained: bool, hooked: bool
+) -> None:
+    """Once, and as it is after the hooks; and from then on it is retained."""
+
+    def case(t: Any) -> Any:
+        x = leaf(t)
+        h = (x * 3).relu()
+        if retained:
+            h.retain_grad()
+        if hooked:
+            h.register_hook(lambda g: g * 10)
+        h.square().sum().backward(inputs=[{"h": h, "x": x}[name] for name in inputs])
+        return x.grad, h.retains_grad, h.grad if h.retains_grad else None
+
+    assert_same(case)

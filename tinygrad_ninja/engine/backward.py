@@ -37,7 +37,7 @@ def backward(
     """Add the gradients of the tensors, weighted by `grad_tensors`, to the `.grad` of every leaf.
 
     tensors: one or several, of any shape; grad_tensors: of the same shapes, None for a scalar's 1.
-    inputs: the Tensors, results too, to whose `.grad` alone to add.
+    inputs: the Tensors to whose `.grad` alone to add; results among them retain it from now on.
     retain_graph keeps the recorded values for another backward; create_graph records the walk itself, so that
     it can be differentiated again, and retains the graph unless told otherwise.
     Raises RuntimeError where there is nothing to differentiate, a shape differs, or the graph was freed.
@@ -52,12 +52,14 @@ def backward(
         return
     if not goals:
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
+    for goal in goals:
+        goal.retain_grad()
     wanted = dict.fromkeys(goal.edge for goal in goals)  # in their order, and each once
     result = run_backward(
         starts, retain_graph=retain, recorded=create_graph, wanted=set(wanted), through=True
     )
     for node in wanted:
-        if node in result:
+        if node in result and node.op is None:
             accumulate(node, result[node], create_graph)
 
 
