@@ -214,6 +214,17 @@ def test_numpys_functions_want_a_tensor_without_history(case: Case) -> None:
     assert_same_error(case, "Can't call numpy() on Tensor that requires grad")
 
 
+@cases(
+    *[lambda t, name=name: getattr(t.ones(2, 2) > 0, name)() for name in ("floor", "ceil", "trunc", "trace")],
+    lambda t: (t.ones(2) > 0).floor_(),
+    lambda t: t.arange(0, 5, 0.5, dtype=t.int64),
+    lambda t: t.arange(0, 5, 0, dtype=t.int64),
+    lambda t: t.ones(2, 2).diag(1.5),
+)
+def test_arguments_that_are_no_numbers(case: Case) -> None:
+    assert_same_error(case)
+
+
 ARRAYS = [
     np.array([2.5, 3.0]), np.array([2, 3], dtype=np.float32), np.array([2, 3]), np.array(2.0),
     np.array([2, 3], dtype=np.uint8), np.array([True, False]), np.bool_(True), np.float32(2.5), np.int64(3),

@@ -160,6 +160,10 @@ FUNCTIONS: dict[str, Any] = {
     "x.mT": lambda t, x: x.mT,
     "x-x": lambda t, x: x - x,
     "mul bcast": lambda t, x: x * t.ones(3),
+    "repeat_interleave": lambda t, x: x.repeat_interleave(2, 0),
+    "repeat_interleave unlike": lambda t, x: x.repeat_interleave(t.tensor([1, 2, 0]), 0),
+    "bce": lambda t, x: t.nn.functional.binary_cross_entropy(x / 9, t.ones(3, 3)),
+    "linalg.norm": lambda t, x: t.linalg.norm(x),
 }
 
 

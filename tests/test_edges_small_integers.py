@@ -111,6 +111,7 @@ def test_a_sum_with_a_factor(input: str, other: str) -> None:
     lambda t: t.ones(2).add_(t.tensor([1, 2]), alpha=0.5),
     lambda t: [attempt(t.ones(2, dtype=t.int64).add_, t.tensor([1, 2]), alpha=0.5)],
     lambda t: [t.add(5, 3), t.sub(5.0, 3), t.mul(5, 3), t.div(5, 3), t.add(True, 2)],
+    lambda t: [t.floor_divide(5, 3), t.div(-5, 3, rounding_mode="floor")],
 )
 def test_factors_and_numbers(case: Case) -> None:
     assert_same(case)

@@ -20,7 +20,7 @@ from .forms import alias, in_place
 from .operands import as_element, as_tensor_operand, check_fits
 from .register import function, method, method_only, no_tensor
 
-_OF_NUMBERS = (ops.add, ops.sub, ops.mul, ops.div)
+_OF_NUMBERS = (ops.add, ops.sub, ops.mul, ops.div, rounding.floor_divide)
 """The operations that PyTorch also computes for two Python numbers."""
 
 

@@ -45,6 +45,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 
     Raises RuntimeError for another number of dimensions.
     """
+    diagonal = integer("the diagonal", diagonal)
     if input.ndim == 1:
         return ops.diag_embed.call(input, diagonal)
     if input.ndim != 2:

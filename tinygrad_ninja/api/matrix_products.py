@@ -83,8 +83,10 @@ def vdot(input: Tensor, other: Tensor) -> Tensor:
 
 @method
 def trace(input: Tensor) -> Tensor:
-    """Return the sum of the diagonal of a matrix, of shape (). RuntimeError for anything else."""
+    """Return the sum of the diagonal of a matrix, of shape (). RuntimeError for anything else, and bools."""
     _require_dimensions("trace", ("input", input, 2))
+    if input.dtype is dtypes.bool:
+        raise RuntimeError("trace is not implemented for torch.bool")
     return sum(input.diagonal())
 
 

@@ -33,6 +33,8 @@ def arange(
     if set(arguments) != {"start", "end", "step"} or len(bounds) > 3:
         raise TypeError("arange takes end, or start and end, or start, end and step")
     start, end, step = (_number("arange", name, arguments[name]) for name in ("start", "end", "step"))
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
     floating = any(isinstance(bound, float) for bound in (start, end, step))
     d = (
         dtypes.as_dtype(dtype)
@@ -47,8 +49,8 @@ def arange(
         for bound in (start, end, step):
             if math.isfinite(bound):
                 check_fits(bound, dtypes.int64)
-    if step == 0:
-        raise RuntimeError("step must be nonzero")
+    if step == 0:  # by now
+        raise ValueError("step must be nonzero")
     if not math.isfinite(start) or not math.isfinite(end):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:

@@ -64,10 +64,15 @@ def repeat_interleave(
     else:
         axis = dimension(dim, input.ndim)
     n = input.shape[axis]
+    if isinstance(repeats, int):
+        if repeats < 0:
+            raise RuntimeError("Repeats must be non-negative")
+        _check_length(n * repeats, output_size)
+        before, after = input.shape[: axis + 1], input.shape[axis + 1 :]
+        spread = expand(reshape(input, (*before, 1, *after)), (*before, repeats, *after))
+        return reshape(ops.clone.call(spread, True), (*before[:-1], n * repeats, *after))
     if not isinstance(repeats, Tensor):
-        if not isinstance(repeats, int):
-            raise TypeError(f"repeat_interleave(): repeats must be int, not {type(repeats).__name__}")
-        repeats = wrap(move(np.array([repeats]), device_of(input.array)))
+        raise TypeError(f"repeat_interleave(): repeats must be int, not {type(repeats).__name__}")
     same_device("repeat_interleave", input, repeats)
     if repeats.ndim > 1 or repeats.numel() not in (1, n):
         raise RuntimeError(
@@ -88,9 +93,14 @@ def _positions(repeats: Tensor, n: int, output_size: int | None) -> Tensor:
     if (counts < 0).any():
         raise RuntimeError("repeats can not be negative")
     positions = np.repeat(np.arange(n, dtype=counts.dtype), counts)
-    if output_size is not None and output_size != len(positions):
-        raise RuntimeError(f"allocated size {output_size} does not match required size {len(positions)}")
+    _check_length(len(positions), output_size)
     return wrap(move(positions, device_of(repeats.array)))
+
+
+def _check_length(length: int, output_size: int | None) -> None:
+    """Raise RuntimeError where the length of the result is said to be another."""
+    if output_size is not None and output_size != length:
+        raise RuntimeError(f"allocated size {output_size} does not match required size {length}")
 
 
 @method

@@ -16,7 +16,7 @@ from ..ops.operation import Operation, apply_with
 from .grad_mode import is_grad_enabled, paused
 from .hook import observers, observing
 from .node import Node
-from .promotion import as_floating, promote
+from .promotion import as_numbers, promote
 from .tensor import Tensor, bare
 from .view import View
 
@@ -43,7 +43,8 @@ def application(op: Operation) -> Callable[..., Any]:
 
 
 def _of_one(op: Operation, general: Callable[..., Any]) -> Callable[..., Any]:
-    function, takes_xp, floating, view, recorded = op.function, op.takes_xp, op.floating, op.view, op.recorded
+    function, takes_xp, view, recorded = op.function, op.takes_xp, op.view, op.recorded
+    of_floats = op.floating or op.numeric
 
     def call(x: Any, *parameters: Any) -> Any:
         if observers:
@@ -51,7 +52,7 @@ def _of_one(op: Operation, general: Callable[..., Any]) -> Callable[..., Any]:
         try:
             array = x._array
             xp = NAMESPACES[type(array)]
-            if floating and xp.is_integral(array):
+            if of_floats and xp.is_integral(array):
                 return general(x, *parameters)
             result = function(xp, array, *parameters) if takes_xp else function(array, *parameters)
         except _UNUSUAL:
@@ -113,8 +114,8 @@ def _general(op: Operation) -> Callable[..., Any]:
             args = (*promote(op, *args[:2]), *args[2:])
             if args[0] is NotImplemented:
                 return NotImplemented
-        elif op.floating and n == 1 and isinstance(args[0], Tensor):
-            args = (as_floating(args[0]), *args[1:])
+        elif n == 1 and (op.floating or op.numeric) and isinstance(args[0], Tensor):
+            args = (as_numbers(op, args[0]), *args[1:])
         arrays = tuple([x.array if isinstance(x, Tensor) else x for x in args])
         edges = tuple([x.edge if isinstance(x, Tensor) else None for x in args[:n]])
         tensor = next((x for x in args[:n] if isinstance(x, Tensor)), None)

@@ -21,6 +21,14 @@ def as_floating(x: Any) -> Any:
     return elementwise.cast(x, array_dtype(x.array, dtypes.get_default_dtype()))
 
 
+def as_numbers(op: Operation, x: Any) -> Any:
+    """Return a Tensor as the operation of one input takes it: in floating point where that is `floating`.
+    RuntimeError for bools where it is `numeric`."""
+    if op.numeric and x.dtype is dtypes.bool:
+        raise RuntimeError(f"{op.name} is not implemented for torch.bool")
+    return as_floating(x) if op.floating else x
+
+
 def promote(op: Operation, a: Any, b: Any) -> tuple[Any, Any]:
     """Return two operands as the operation takes them: Tensors of one dtype on one device, or one and a
     number.

@@ -28,6 +28,7 @@ def sign(xp: Any, x: Any, /) -> Any:
 
 
 @pointwise(
+    numeric=True,
     c=C("{x}", floats="__builtin_floor{F}({x})"),
     ufunc=np.floor,
     in_place=True,
@@ -39,6 +40,7 @@ def floor(xp: Any, x: Any, /) -> Any:
 
 
 @pointwise(
+    numeric=True,
     c=C("{x}", floats="__builtin_trunc{F}({x})"),
     ufunc=np.trunc,
     in_place=True,
@@ -50,6 +52,7 @@ def trunc(xp: Any, x: Any, /) -> Any:
 
 
 @pointwise(
+    numeric=True,
     c=C("{x}", floats="__builtin_ceil{F}({x})"),
     ufunc=np.ceil,
     in_place=True,
