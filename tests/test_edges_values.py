@@ -337,6 +337,12 @@ def test_float64_to_the_last_bits(case: Case) -> None:
     assert_same(case, ulps=8, scaled=True)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("steps", [57, 2, 100, 999])
+def test_linspace_to_the_last_bit(steps: int, dtype: str) -> None:
+    assert_same(lambda t: t.linspace(-3.3, 5.7, steps, dtype=getattr(t, dtype)), ulps=0)
+
+
 @pytest.mark.parametrize("rows", [513, 21_133, 100_000])
 def test_a_tall_column_is_added_up_as_exactly_as_torch_adds(rows: int) -> None:
     x = np.random.default_rng(0).random((rows, 8), dtype=np.float32)

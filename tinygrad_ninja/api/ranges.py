@@ -100,9 +100,11 @@ def linspace(
         if d.is_floating_point
         else (int(end) - int(start)) / max(steps - 1, 1)
     )
-    # As in PyTorch, each half counts from its own end, in float64, so that each number is rounded once.
-    i, back = np.arange(steps), np.arange(steps)[::-1]
-    numbers = np.where(i < steps // 2, start + np.float64(step) * i, end - np.float64(step) * back)
+    # As in PyTorch, each half counts from its own end, in float64, and each number is rounded once.
+    i = np.arange(float(steps))
+    ahead = fused_multiply_add(i, float(step), float(start))
+    behind = fused_multiply_add(i[::-1], -float(step), float(end))
+    numbers = np.where(i < steps // 2, ahead, behind)
     return _finish(
         numbers.astype(d.carrier) if steps > 1 else np.full(steps, start), device, requires_grad, d
     )
