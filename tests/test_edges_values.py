@@ -337,6 +337,32 @@ def test_float64_to_the_last_bits(case: Case) -> None:
     assert_same(case, ulps=8, scaled=True)
 
 
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t, x: x.index_select(0, t.tensor([0, 2])),
+        lambda t, x: x.index_select(0, t.tensor([0, 0])),
+        lambda t, x: x.gather(1, t.tensor([[0], [1], [0]])),
+        lambda t, x: x.gather(0, t.tensor([[0, 1], [0, 2]])),
+        lambda t, x: x.take_along_dim(t.tensor([[0], [1], [0]]), 1),
+        lambda t, x: x[t.tensor([0, 1])],
+        lambda t, x: t.nn.functional.embedding(t.tensor([0, 1]), x),
+        lambda t, x: t.cdist(x, x.detach()),
+        lambda t, x: t.cdist(x, x.detach(), p=1),
+        lambda t, x: t.cdist(x, x.detach(), p=INF),
+    ],
+)
+def test_the_sign_of_zero_in_a_gradient(function: Any, zero: float) -> None:
+    def case(t: Any) -> Any:
+        x = t.tensor([[1.0, 2.0], [3.0, 0.0], [-1.0, -0.0]], requires_grad=True)
+        out = function(t, x)
+        out.backward(t.full(out.shape, zero))
+        return x.grad
+
+    assert_same(case, signed_zeros=True)
+
+
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("steps", [57, 2, 100, 999])
 def test_linspace_to_the_last_bit(steps: int, dtype: str) -> None:

@@ -113,7 +113,7 @@ def scatter_along(values: Array, shape: tuple[int, ...], axis: int, index: Array
     """Return zeros of `shape` with `values` added where `gather(…, axis, index)` would have read."""
     out = np.zeros(shape, values.dtype)
     if len(shape) == 2 and axis == 1 and index.shape == (shape[0], 1):
-        out.put(index + _row_starts(shape), values)
+        out.put(index + _row_starts(shape), values + 0)  # -0 added to 0 is 0
         return out
     np.add.at(out, _along(index, axis), values)
     return out
