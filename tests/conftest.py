@@ -27,8 +27,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 torch: Any = importlib.import_module("torch") if find_spec("torch") else None
 
 from tinygrad_ninja.program.compile.c.build import NoCompilerError, compiler  # noqa: E402
+from tinygrad_ninja.program.compile.guards.modes import Modes, modes, told  # noqa: E402
 
 NO_TORCH = re.compile(r"No module named 'torch'|PyTorch, which is not installed|needs PyTorch")
+SETTINGS: pytest.StashKey[Modes] = pytest.StashKey()
 MOST_WORKERS = 8
 """Each imports torch, and grows to half a gigabyte."""
 
@@ -118,6 +120,21 @@ def pytest_collection_finish() -> None:
     """Leave what stays to the end, thousands of tests, out of what the garbage collector looks through."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Remember the engine's settings before a test and its fixtures."""
+    item.stash[SETTINGS] = modes()
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Fail a test that leaves other settings to the tests after it, which are others in each process."""
+    yield
+    difference = told(item.stash[SETTINGS], modes())
+    assert not difference, f"the test does not put back what it sets: {difference}"
 
 
 @functools.cache
