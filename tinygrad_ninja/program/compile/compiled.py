@@ -65,8 +65,12 @@ def compile(
 
     What makes it run as eager code: a value that is read out (item(), a branch, numpy()), random numbers of
     Python's or NumPy's, files, time, iterators, printing, a list that grows, an attribute that is set anew, a
-    result in memory that was there before. With fullgraph=True it raises that sentence as UnsupportedError.
-    `explain()` says how it runs, how often it was recorded, and why.
+    result in memory that was there before, or on which backward() is still to be called. With fullgraph=True
+    it raises the cause as UnsupportedError. `explain()` says how it runs, how often it was recorded, and why.
+
+    Functions and methods of this package are taken as they are when a step is recorded: who replaces one of
+    them afterwards is not noticed. Warnings are given at the recorded call only. The arguments and the result
+    of a recorded call live as long as the compiled function.
 
     Arguments may be Tensors, NumPy arrays (which the function sees as Tensors), numbers, tuples, lists, dicts
     and dataclasses of Tensors and numbers, which may be others at each call, and other objects. A Tensor that

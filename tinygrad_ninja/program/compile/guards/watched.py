@@ -258,7 +258,8 @@ class Watched:
             elif check.what in ("array", "defaults") and check.form is Form.IS and was is not None:
                 lines.append(f"{check.way}: its {check.what}")
             elif check.what in ("length", "elements", "values", "set"):
-                lines.append(f"{check.way}: {was if check.what == 'length' else len(was)} elements")
+                count = was if check.what == "length" else len(was)
+                lines.append(f"{check.way}: {count} {'element' if count == 1 else 'elements'}")
         return sorted({*lines})
 
     def ways(self) -> list[Way]:
