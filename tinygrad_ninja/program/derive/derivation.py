@@ -116,9 +116,10 @@ def derive(
 
     loss: a Tensor of one element that requires a gradient, before `backward` has freed its history; or a
     function that returns one, and `args` for it, which is then traced.
-    names: the names of the values, usually `locals()`; see `record`. simplify: chains whose gradient is
-    known from pen and paper, such as a softmax with cross-entropy, are answered in one go. seed: that of the
-    Generator from which parameters were drawn, so that a script draws them again and need not hold them.
+    names: the names of the values, usually `locals()`: Tensors, arrays, whole numbers, and Modules, whose
+    parameters go by their own names; the rest is ignored. simplify: chains whose gradient is known from pen
+    and paper, such as a softmax with cross-entropy, are answered in one go. seed: that of the Generator from
+    which parameters were drawn, so that a script draws them again and need not hold them.
     Raise RuntimeError where there is no history, or an operation has no rule; ReadOutError, a RuntimeError,
     where a value was read out of a Tensor on the way to the loss; ValueError where a name is given to two
     tensors; TypeError for a loss that is neither a Tensor nor a function.
