@@ -40,6 +40,7 @@ MODULES = [
     "tinygrad_ninja.autograd",
     "tinygrad_ninja.autograd.functional",
     "tinygrad_ninja.func",
+    "tinygrad_ninja.linalg",
     "tinygrad_ninja.utils.data",
     "tinygrad_ninja.utils.tensorboard",
     "tinygrad_ninja.serialization",

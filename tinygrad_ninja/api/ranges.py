@@ -26,7 +26,7 @@ def arange(
 
     The shape is (⌈(end - start) / step⌉,), the dtype int64, or the default dtype where an argument is a
     float. Raises TypeError for other arguments, RuntimeError for a step of 0 or of the wrong sign, and for
-    infinite bounds.
+    infinite bounds, and ValueError for a step that is 0 as an integer.
     """
     names = ("end",) if len(bounds) == 1 and "end" not in named else ("start", "end", "step")
     arguments = {"start": 0, "step": 1, **dict(zip(names, bounds, strict=False)), **named}
