@@ -81,6 +81,16 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return "mark.gpu" not in collection_path.read_text(encoding="utf-8") or None
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Let Hypothesis draw half as many examples where the slow tests are left out."""
+    if session.config.option.markexpr == "not slow" and find_spec("hypothesis"):
+        from hypothesis import settings
+
+        settings.register_profile("without slow tests", max_examples=settings().max_examples // 2)
+        settings.load_profile("without slow tests")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from hypothesis import HealthCheck, settings
 
 import tinygrad_ninja
 from tinygrad_ninja.makemore import lecture
@@ -16,9 +15,6 @@ from tinygrad_ninja.program import Derivation, derive
 
 TARGETS = ["torch", "numpy"]
 PARAMETERS = ["C", "W1", "b1", "W2", "b2", "bngain", "bnbias"]
-few = functools.partial(
-    settings, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
 
 
 def run(source: str) -> dict[str, Any]:

@@ -4,5 +4,5 @@ import pytest
 
 from tinygrad_ninja.makemore.models import MODELS
 
-LARGE = {"deep", "wavenet", "rnn", "gru", "lstm", "cnn", "gpt"}
+LARGE = {"deep", "wavenet", "bow", "rnn", "gru", "lstm", "cnn", "gpt"}
 EVERY_MODEL = [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in MODELS]

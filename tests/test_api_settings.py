@@ -174,6 +174,7 @@ print(state(), t.is_deterministic_algorithms_warn_only_enabled())
 """
 
 
+@pytest.mark.slow  # two processes that import PyTorch
 def test_settings_do_not_import_pytorch_which_is_told_them_when_it_is_needed() -> None:
     def states(beginning: str, end: str) -> list[str]:
         script = "\n".join(["import sys", beginning, SETTINGS, "print(states)", end, IN_PYTORCH])

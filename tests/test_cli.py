@@ -103,7 +103,7 @@ def test_quiet_prints_the_results_only(trained: tuple[Path, str], folder: Path) 
     assert trained[1].endswith(output)
 
 
-@pytest.mark.parametrize("model", ["mlp", "bn-mlp"])
+@pytest.mark.parametrize("model", [pytest.param("mlp", marks=pytest.mark.slow), "bn-mlp"])
 def test_torch_tensors_give_the_same_losses(folder: Path, model: str) -> None:
     on_numpy, on_torch = (
         succeeds(call(folder, *SMALL, "--model", model, "--device", device, "--out", device))
@@ -185,7 +185,7 @@ def test_a_training_that_diverges_says_where_and_saves_no_model(folder: Path) ->
 
 def test_a_training_whose_last_step_diverges_saves_no_model(folder: Path) -> None:
     """The loss of its last step is a number, and that of the next would be none."""
-    small = ("--model", "gpt", "--embedding", "8", "--layers", "1", "--heads", "2", "--lr", "1e5")
+    small = ("--model", "gpt", "--embedding", "8", "--layers", "1", "--heads", "2", "--lr", "1e5", "--eager")
     arguments = ("train", "--data", "names.txt", *small, "--quiet", "--save-every", "1")
     first = refuses(call(folder, *arguments, "--steps", "100"))
     found = re.search(r"became \w+ at step (\d+): .* after (\d+) steps$", first.rstrip())

@@ -37,7 +37,7 @@ def compiled(f: Any, dtype: str, routed: bool, least: int = 1) -> Compiled:
     return step
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("transposed", ["nn", "nt", "tn", "tt"])
 def test_products_and_their_gradients_are_those_of_eager_code(
     transposed: str, dtype: str, routed: bool

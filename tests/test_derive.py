@@ -14,12 +14,12 @@ from derivations import (
     PARAMETERS,
     TARGETS,
     assigned,
-    few,
     lecture_derivation,
     lecture_gradients,
     parts,
     run,
 )
+from few_examples import few
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -120,7 +120,7 @@ def test_the_program_is_a_list_of_instructions_that_runs() -> None:
 
 @pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")
 @pytest.mark.parametrize("entry", TABLE.values(), ids=lambda entry: entry.name)
-@few(max_examples=6)
+@few(6)
 @given(st.data())
 def test_every_operation_is_printed_in_both_languages(entry: Operation, data: st.DataObject) -> None:
     """An operation without a rule stands beside one that has: what it gives is a factor."""
@@ -193,7 +193,7 @@ def programs(draw: Any) -> tuple[Call, list[Any]]:
     return function, [numbers.normal(size=shape) for shape in ((3, 4), (1, 4), (3, 1))]
 
 
-@few(max_examples=40)
+@few(40)
 @given(programs())
 def test_programs_made_at_random_have_torchs_gradients(case: tuple[Call, list[Any]]) -> None:
     function, inputs = case

@@ -286,7 +286,9 @@ OWN = [
 NAMES = [*OWN, *(name for name in dir(builtins) if name.islower() and name[0] != "_")]
 
 
-@pytest.mark.parametrize("first", range(0, len(NAMES), 11))
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in range(11, len(NAMES), 11))]
+)
 def test_any_name_will_do(first: int) -> None:
     """Eleven at a time, in a program that needs most of what a script may call: range, masks, detached
     values, casts, erf."""

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from calls import calls, inside
 from click.testing import CliRunner
-from derivations import few, lecture_derivation, run
+from derivations import lecture_derivation, run
 from every_model import EVERY_MODEL
+from few_examples import few
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.mathtext import MathTextParser
@@ -49,7 +50,7 @@ def assert_well_formed(made: formula.Formula, *names: str) -> None:
 
 @pytest.mark.filterwarnings("ignore:.*degrees of freedom is <= 0")
 @pytest.mark.parametrize("entry", TABLE.values(), ids=lambda entry: entry.name)
-@few(max_examples=2)
+@few(2)
 @given(st.data())
 def test_every_operation_has_its_formulas(entry: Operation, data: st.DataObject) -> None:
     call, inputs = data.draw(calls(entry))

@@ -33,6 +33,7 @@ def test_the_lectures_lines_give_pytorchs_numbers(tmp_path: Path) -> None:
     assert found == pytest.approx(numbers(theirs), rel=0, abs=2e-4)  # four digits are printed
 
 
+@pytest.mark.slow
 def test_the_gallery_is_drawn(tmp_path: Path) -> None:
     subprocess.run([sys.executable, EXAMPLES / "gallery.py", tmp_path / "gallery"], check=True, timeout=120)
     drawn = {path.name for path in (tmp_path / "gallery").iterdir()}

@@ -11,7 +11,7 @@ from fuzz.changing import ChangingProgram, outcome
 from fuzz.runner import environment
 from test_fuzz_compile import nothing_found
 
-FEW, MANY = range(6), range(6, 600)
+FEW, MANY = range(3), range(3, 600)
 
 
 def test_a_few_steps_agree() -> None:
@@ -27,6 +27,7 @@ def test_a_seed_is_one_step() -> None:
     assert changes.drawn(3) == changes.drawn(3) != changes.drawn(4)
 
 
+@pytest.mark.slow
 def test_every_kind_of_change_is_drawn() -> None:
     drawn = [each.line.text for seed in range(300) for each in changes.drawn(seed).changes]
     some = ["requires_grad_(False)", ".data = ", "override[", "held.append(", "register_hook", '["lr"] *= ']
@@ -44,6 +45,7 @@ def test_every_kind_of_change_is_drawn() -> None:
     assert not [each for each in some if not any(each in text for text in drawn)]
 
 
+@pytest.mark.slow
 def test_most_steps_are_compiled() -> None:
     """Otherwise eager code would be compared with itself."""
     said = [outcome(changes.drawn(seed), "numpy").said for seed in range(20)]

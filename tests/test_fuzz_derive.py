@@ -4,13 +4,13 @@ import pytest
 from fuzz import derive
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(8))
 def test_printed_gradients_of_random_programs_are_pytorchs(seed: int) -> None:
     assert derive.try_seed(seed) is None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(100, 400, 50))
+@pytest.mark.parametrize("first", range(0, 400, 50))
 def test_printed_gradients_of_many_random_programs_are_pytorchs(first: int) -> None:
     for seed in range(first, first + 50):
         assert derive.try_seed(seed) is None

@@ -5,7 +5,7 @@ import pytest
 from fuzz import files
 from test_fuzz_compile import nothing_found
 
-FEW, MANY = range(24), range(24, 1500)
+FEW, MANY = range(8), range(8, 1500)
 
 
 def test_a_few_damaged_files_are_refused() -> None:

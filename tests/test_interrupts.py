@@ -40,7 +40,14 @@ def is_quiet(status: int, stderr: str) -> bool:
 @WAYS
 @pytest.mark.parametrize(
     "module",
-    ["numpy", "tinygrad_ninja.ops.elementwise", "safetensors", "click", "tinygrad_ninja.cli.train", "rich"],
+    [
+        "numpy",
+        "tinygrad_ninja.cli.train",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("tinygrad_ninja.ops.elementwise", "safetensors", "click", "rich")
+        ),
+    ],
 )
 def test_ctrl_c_while_a_module_is_imported(tmp_path: Path, way: tuple[str, ...], module: str) -> None:
     """Also one that the command imports when it needs it."""

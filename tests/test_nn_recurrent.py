@@ -174,7 +174,7 @@ def test_the_parameters_of_each_part() -> None:
     assert_same(case)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["RNN", *(pytest.param(each, marks=pytest.mark.slow) for each in KINDS[1:])])
 def test_compiled_and_derived(kind: str) -> None:
     t = tinygrad_ninja
     t.manual_seed(0)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from calls import SPELLING, Array, Call, answer, calls, counterpart, inside
-from hypothesis import HealthCheck, assume, given, settings
+from few_examples import few
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import tinygrad_ninja
@@ -24,14 +25,6 @@ DTYPES = st.sampled_from(["float32", "float64", "float32", "float64", "int64", "
 
 def each_entry(chosen: Callable[[Operation], Any]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("entry", [e for e in TABLE.values() if chosen(e)], ids=lambda e: e.name)
-
-
-def few(examples: int) -> settings:
-    """So many examples, the same every time."""
-    checks = [HealthCheck.too_slow, HealthCheck.filter_too_much]
-    return settings(
-        max_examples=examples, derandomize=True, deadline=None, database=None, suppress_health_check=checks
-    )
 
 
 def has_rules(entry: Operation) -> bool:

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from every_model import EVERY_MODEL
 
 import tinygrad_ninja
 from tinygrad_ninja.cli.derive import derive_model
-from tinygrad_ninja.makemore.models import MODELS
 from tinygrad_ninja.nn import BatchNorm1d, Embedding, Flatten, Linear, Sequential, Tanh
 from tinygrad_ninja.ops import elementwise, linalg, reduction, shape
 from tinygrad_ninja.program import derive
@@ -105,7 +105,7 @@ def test_a_named_value_stands_for_no_other_expression_of_the_forward_pass() -> N
 
 
 @pytest.mark.parametrize("simplify", [False, True])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", EVERY_MODEL)
 def test_the_models_code_is_that_of_a_person(model: str, simplify: bool) -> None:
     text = derive_model(model, simplify=simplify, batch=4).code("torch").replace("\n    ", " ")
     for ugly in (r"\)\.T$", r"\.T\.T", r"- -", r"-0[ ),]", r"\.reshape\([^()]*\)\.reshape\("):

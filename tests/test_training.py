@@ -80,7 +80,7 @@ def trained(settings: Settings) -> tuple[np.ndarray, Model]:
     return training.losses, training.model
 
 
-@pytest.mark.parametrize("model", ["mlp", "bn-mlp"])
+@pytest.mark.parametrize("model", [pytest.param("mlp", marks=pytest.mark.slow), "bn-mlp"])
 def test_training_evaluation_and_sampling_are_the_lectures(model: str) -> None:
     settings = replace(SMALL, model=model)
     expected, forward = lecture(settings)

@@ -13,7 +13,8 @@ import pytest
 import torch
 from calls import calls
 from command import call, refuses, succeeds
-from hypothesis import HealthCheck, assume, given, settings
+from few_examples import few
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from test_viz_graph import lecture_run, theirs
 
@@ -47,9 +48,7 @@ def cells(described: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("entry", [e for e in TABLE.values() if e.sources], ids=lambda e: e.name)
-@settings(
-    max_examples=4, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
+@few(4)
 @given(st.data())
 def test_every_operation_has_its_formula_and_the_rules_of_its_inputs(
     entry: Operation, data: st.DataObject
