@@ -161,10 +161,7 @@ class View(Tensor):
 
 def _share_memory(view: Any, base: Any) -> bool:
     if type(base) is ndarray and base.flags.c_contiguous:
-        if type(view) is not ndarray:
-            return False
-        # Of no elements, NumPy's view may be an array of its own.
-        return view.base is base or view.base is base.base or not (view.size or base.size)
+        return type(view) is ndarray and (view.base is base or view.base is base.base)
     if isinstance(view, float):
         return False
     storage = namespace_of(view).storage
