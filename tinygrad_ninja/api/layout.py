@@ -87,10 +87,10 @@ def stride(self: Tensor, dim: int | None = None) -> Any:
     if not isinstance(array, np.ndarray):
         return array.stride() if dim is None else array.stride(dim)
     steps = [step // array.itemsize for step in array.strides]
-    unknown = not any(steps)  # NumPy leaves it open how to step along one element, or where there is none
     for i in reversed(range(array.ndim)):
-        if steps[i] == 0 and (array.shape[i] == 1 or (unknown and not array.size)):
-            steps[i] = steps[i + 1] * (array.shape[i + 1] or unknown) if i + 1 < array.ndim else 1
+        # NumPy leaves it open how to step along one element, or where there is none.
+        if not array.size or (steps[i] == 0 and array.shape[i] == 1):
+            steps[i] = steps[i + 1] * (array.shape[i + 1] or 1) if i + 1 < array.ndim else 1
     return tuple(steps) if dim is None else steps[dim]
 
 

@@ -16,7 +16,7 @@ from numpy import asarray
 
 from .numpy_functions import argsort, cumulative_sum, diagonal, erf, matmul, pow, sign  # noqa: F401 - the namespace has them
 from .numpy_indexing import *  # noqa: F403 - the functions that it lists
-from .numpy_memory import FLOATS, HALF, Array, deepcopy, empty_like, permute_dims, storage  # noqa: F401 - as above
+from .numpy_memory import FLOATS, HALF, Array, deepcopy, empty_like, storage  # noqa: F401 - as above
 
 
 def __getattr__(name: str) -> Any:

@@ -58,25 +58,13 @@ def memory_order(x: Array) -> tuple[int, ...]:
 
 
 def empty(shape: tuple[int, ...], dtype: Any, order: tuple[int, ...]) -> Array:
-    """Return new memory without gaps, whose axes have `order` from the longest step to the shortest.
-
-    Where there are no elements it is a part of more, since NumPy has steps for nothing else.
-    """
+    """Return new memory without gaps, whose axes have `order` from the longest step to the shortest."""
     steps = [0] * len(shape)
     step = np.dtype(dtype).itemsize
     for axis in reversed(order):
         steps[axis] = step
         step *= shape[axis] or 1
-    if 0 in shape:
-        return np.ndarray([n or 1 for n in shape], dtype, strides=steps)[tuple(map(slice, shape))]
     return np.ndarray(shape, dtype, strides=steps)
-
-
-def permute_dims(x: Array, axes: tuple[int, ...]) -> Array:
-    """Return a view with the axes in another order."""
-    if not x.size and not any(x.strides):
-        x = empty(x.shape, x.dtype, tuple(range(x.ndim)))
-    return x.transpose(axes)
 
 
 def empty_like(x: Array, dtype: Any = None) -> Array:
