@@ -152,7 +152,7 @@ def drawn_step(entry: Operation) -> tuple[Call, list[Array]]:
     draw = Seeded(0)
     items: list[tuple[Call, int]] = []
     arrays: list[Array] = []
-    for _ in range(50 * EXAMPLES):
+    for _ in range(200 * EXAMPLES):
         call, inputs = draw_call(draw, entry, special=draw.choice([False, True]))
         dtype = draw.choice(["float32", "float64", "float32", "int64", "bool"])
         inputs = [array.astype(dtype) for array in inputs]

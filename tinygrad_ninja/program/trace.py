@@ -346,7 +346,9 @@ class _Untraced(Tape):
     """What stands for the tape where nothing is traced any more."""
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
-        array = next(x for x in flatten((*inputs, *parameters)) if hasattr(x, "dtype"))
+        array = next((x for x in flatten((*inputs, *parameters)) if hasattr(x, "dtype")), None)
+        if array is None:  # numbers alone, which stay one
+            return evaluate(operation, numpy_arrays, inputs, parameters).item()
         kind = plain(array)
 
         def known(x: Any) -> Any:
