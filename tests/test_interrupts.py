@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from command import ENVIRONMENT, ROOT, SMALL, call, posix, refuses, run, with_names
 
+from tinygrad_ninja import cli
+
 pytestmark = posix
 
 AT_AN_IMPORT = """
@@ -105,6 +107,19 @@ def test_the_engine_leaves_ctrl_c_to_programs(tmp_path: Path) -> None:
     (tmp_path / "program.txt").write_text(ask, encoding="utf-8")
     assert run(tmp_path, python=("-m", "program")).stdout == "True\n"
     assert run(tmp_path, "run", "program.txt").stdout == "True\n"
+
+
+def test_ctrl_c_while_a_class_names_its_attributes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted:
+        def __set_name__(self, owner: type, name: str) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.ninja, "main", lambda **_: type("Axes", (), {"get_xscale": Interrupted()}))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert is_quiet(ended.value.code, capsys.readouterr().err)
 
 
 @pytest.mark.slow

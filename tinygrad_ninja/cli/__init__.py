@@ -62,6 +62,11 @@ def main() -> NoReturn:
         sys.exit(stop.status)
     except (click.Abort, KeyboardInterrupt):
         message, status = "interrupted", INTERRUPTED
+    except RuntimeError as error:
+        # What Python 3.11 makes of a Ctrl-C within `__set_name__`, as while matplotlib is imported.
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        message, status = "interrupted", INTERRUPTED
     else:
         if not isinstance(outcome, Program):
             end_quietly()

@@ -112,10 +112,9 @@ _NEARLY_0 = 1e-12
 
 
 def _beside(xp: Any, p: Any, *others: Any) -> Any:
-    """Return p; a number as an array, of the dtype of the first of the others that is one."""
-    if not isinstance(p, (int, float)):
-        return p
-    return xp.zeros_like(next(x for x in others if not isinstance(x, (int, float)))) + p
+    """Return p; a number beside arrays as one, of the dtype of the first of them."""
+    arrays = [x for x in others if hasattr(x, "dtype")]
+    return xp.zeros_like(arrays[0]) + p if arrays and not hasattr(p, "dtype") else p
 
 
 @pointwise(
