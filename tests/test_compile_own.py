@@ -110,6 +110,26 @@ def test_a_composed_one_that_calls_composed_ones(backend: str, device: str) -> N
 
 
 @pytest.mark.parametrize("backend", ["c", "numpy"])
+def test_a_function_of_numbers_alone(backend: str) -> None:
+    @operation(x=lambda xp, dout, k: dout * xp.sqrt(k))
+    def scaled(xp: Any, x: Any, /, k: float) -> Any:
+        """out = x · √k;  dx = dout · √k."""
+        return x * xp.sqrt(k)
+
+    x = torch.tensor([1.0, -2.0], requires_grad=True)
+
+    def f() -> Any:
+        out = scaled.call(x, 2.0)
+        return out.detach(), *torch.autograd.grad(out.sum(), x)
+
+    step = compile(f, fullgraph=True, backend=backend)
+    step()
+    for mine, eager in zip(step(), f(), strict=True):
+        assert mine.dtype is eager.dtype
+        np.testing.assert_array_equal(mine.numpy(), eager.numpy())
+
+
+@pytest.mark.parametrize("backend", ["c", "numpy"])
 def test_numbers_and_arrays_among_the_parameters(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def chosen(a: Any, b: Any, mask: Any, shift: float) -> Any:
         return np.where(mask, a + shift, b * shift)

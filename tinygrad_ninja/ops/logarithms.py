@@ -68,9 +68,16 @@ def exp2(xp: Any, x: Any, /) -> Any:
     return xp.exp2(x)
 
 
+def beside(xp: Any, x: Any, *others: Any) -> Any:
+    """Return x; a number beside arrays as one of the dtype of the first of them, so that a function of it
+    does not widen theirs."""
+    arrays = [other for other in others if hasattr(other, "dtype")]
+    return xp.zeros_like(arrays[0]) + x if arrays and not hasattr(x, "dtype") else x
+
+
 def _log(xp: Any, b: Any, like: Any) -> Any:
     """Return ln b; of a number beside the array `like` in the dtype of that."""
-    return xp.log(xp.zeros_like(like) + b if isinstance(b, (int, float)) else b)
+    return xp.log(beside(xp, b, like))
 
 
 def _log_or_0(xp: Any, a: Any, b: Any, like: Any) -> Any:

@@ -10,6 +10,7 @@ from ..arrays.dispatch import sum_to
 from .composed import softmax
 from .elementwise import pointwise
 from .facts import Precision
+from .logarithms import beside
 from .operation import operation
 from .reduction import size
 
@@ -111,12 +112,6 @@ _NEARLY_0 = 1e-12
 """The same in second derivatives: there it is a float64, and is added to p and to 1 - p."""
 
 
-def _beside(xp: Any, p: Any, *others: Any) -> Any:
-    """Return p; a number beside arrays as one, of the dtype of the first of them."""
-    arrays = [x for x in others if hasattr(x, "dtype")]
-    return xp.zeros_like(arrays[0]) + p if arrays and not hasattr(p, "dtype") else p
-
-
 @pointwise(
     broadcasts=True,
     numeric=True,
@@ -125,18 +120,18 @@ def _beside(xp: Any, p: Any, *others: Any) -> Any:
     p=lambda dout, scale, p, target: (
         dout * scale * ((p * p - 2 * p * target + target) / ((p + _NEARLY_0) * (1 - p + _NEARLY_0)) ** 2)
     ),
-    target=lambda xp, dout, scale, p: -dout * scale / xp.maximum(_beside(xp, p * (1 - p), dout), _NEARLY_0),
+    target=lambda xp, dout, scale, p: -dout * scale / xp.maximum(beside(xp, p * (1 - p), dout), _NEARLY_0),
 )
 def binary_cross_entropy_slope(xp: Any, scale: Any, p: Any, target: Any, /) -> Any:
     """out = scale · (p - target) / (p · (1 - p)), the divisor at least 1e-12;  dscale = dout · (p - target)
     / (p · (1 - p));  dp = dout · scale · (p² - 2 · p · target + target) / (p · (1 - p))²;  dtarget = -dout ·
     scale / (p · (1 - p)). The slope of the binary cross-entropy."""
-    return scale * (p - target) / xp.maximum(_beside(xp, p * (1 - p), scale, target), _LEAST_SPREAD)
+    return scale * (p - target) / xp.maximum(beside(xp, p * (1 - p), scale, target), _LEAST_SPREAD)
 
 
 def _on_the_line(xp: Any, p: Any, target: Any) -> Any:
     """Return the loss; where its slope is bounded, the line with that slope."""
-    p = _beside(xp, p, target)
+    p = beside(xp, p, target)
     inner = p * (1 - p) > _LEAST_SPREAD
     inside = xp.where(inner, p, 0.5)
     start = xp.floor(p * 2.0**80) / 2.0**80  # p to its last bit, but no gradient goes through a floor
@@ -151,10 +146,10 @@ def _on_the_line(xp: Any, p: Any, target: Any) -> Any:
     in_torch="torch.nn.functional.binary_cross_entropy({p}, {target}, reduction='none')",
     side=_on_the_line,
     p=lambda xp, dout, p, target: binary_cross_entropy_slope.on(xp, dout, p, target),
-    target=lambda xp, dout, p: dout * (xp.log1p(-_beside(xp, p, dout)) - xp.log(_beside(xp, p, dout))),
+    target=lambda xp, dout, p: dout * (xp.log1p(-beside(xp, p, dout)) - xp.log(beside(xp, p, dout))),
 )
 def binary_cross_entropy(xp: Any, p: Any, target: Any, /) -> Any:
     """out = -(target · ln p + (1 - target) · ln (1 - p)), no logarithm below -100;  dp = dout · (p - target)
     / (p · (1 - p)), the divisor at least 1e-12;  dtarget = dout · (ln (1 - p) - ln p)."""
-    p = _beside(xp, p, target)
+    p = beside(xp, p, target)
     return (target - 1) * xp.maximum(xp.log1p(-p), -100.0) - target * xp.maximum(xp.log(p), -100.0)

@@ -347,8 +347,8 @@ class _Untraced(Tape):
 
     def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
         array = next((x for x in flatten((*inputs, *parameters)) if hasattr(x, "dtype")), None)
-        if array is None:  # numbers alone, which stay one
-            return evaluate(operation, numpy_arrays, inputs, parameters).item()
+        if array is None:  # numbers alone, as in eager code
+            return evaluate(operation, numpy_arrays, inputs, parameters)
         kind = plain(array)
 
         def known(x: Any) -> Any:
