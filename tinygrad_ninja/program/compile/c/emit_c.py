@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
@@ -18,6 +16,7 @@ from .c_code import ZERO, Affine, Apply, Effects, Literal, Loop, Pointer, Statem
 from .c_source import CFunction, CSource
 from .fuse import Fusion
 from .loops import Loops
+from .placing import place
 from .plan import Group, Kernel
 from .products import FUSED, SEPARATE, Product, tile_source, vector_types
 from .scalars import c_type
@@ -66,13 +65,13 @@ class Emitter:
                 f"step{number}_" + "_".join(dict.fromkeys(_label(kernel) for kernel in group.kernels))[:40]
             )
             calls.append(self._function(group))
-        scratch = self._place_scratch()
+        scratch = place(self.groups)
         main = [f"int {ENTRY}(void *const *p) {{", "  char *scratch = p[0];"]
         for buffer in self._all_buffers():
             const = "" if buffer.written or buffer.slot is None else "const "
-            place = f"p[{buffer.slot}]" if buffer.slot is not None else f"(scratch + {buffer.offset})"
+            memory = f"p[{buffer.slot}]" if buffer.slot is not None else f"(scratch + {buffer.offset})"
             main.append(
-                f"  {const}{c_type(buffer.dtype)} *{buffer.name} = ({const}{c_type(buffer.dtype)} *){place};"
+                f"  {const}{c_type(buffer.dtype)} *{buffer.name} = ({const}{c_type(buffer.dtype)} *){memory};"
             )
         tiles = sorted({tile for product in self._products.values() for tile in product.needed_tiles()})
         functions = [*(product.function() for product in self._products.values()), *self._functions]
@@ -97,32 +96,6 @@ class Emitter:
         """Return the buffers that the functions use, in the order of their first use."""
         used = dict.fromkeys(buffer for group in self.groups for buffer in group.buffers)
         return list(used)
-
-    def _place_scratch(self) -> int:
-        """Give each buffer the first place in the scratch memory that is free from its first use to its last,
-        and return how many bytes all of them take."""
-        last: dict[Buffer, int] = {}
-        for number, group in enumerate(self.groups):
-            last.update((buffer, number) for buffer in group.buffers if buffer.slot is None)
-        ending: dict[int, list[tuple[int, int]]] = {}  # the places, by the group that uses them last
-        free: list[tuple[int, int]] = [(0, sys.maxsize)]
-        total = 0
-        placed: set[Buffer] = set()
-        for number, group in enumerate(self.groups):
-            for place in ending.pop(number - 1, ()):
-                _give_back(free, *place)
-            for buffer in group.buffers:
-                if buffer.slot is not None or buffer in placed:
-                    continue
-                size = -(-max(1, buffer.elements) * buffer.dtype.itemsize // 64) * 64
-                at = next(i for i, (start, end) in enumerate(free) if size <= end - start)
-                start, end = free[at]
-                free[at : at + 1] = [(start + size, end)] if start + size < end else []
-                buffer.offset = start
-                placed.add(buffer)
-                ending.setdefault(last[buffer], []).append((start, start + size))
-                total = max(total, start + size)
-        return total
 
     def _function(self, group: Group) -> str:
         """Write the function of a group, and return the line that calls it."""
@@ -317,17 +290,6 @@ class Function:
         writer.write(self.statements)
         parameters = [*self._parameters(names), *(f"{x.kind} number{i}" for i, x in enumerate(numbers))]
         return CFunction(f"{head}({', '.join(parameters)})", writer.lines, notes)
-
-
-def _give_back(free: list[tuple[int, int]], start: int, end: int) -> None:
-    """Add a place to the free ones, which are in order, and join it to those beside it."""
-    at = bisect_left(free, (start, end))
-    if at < len(free) and free[at][0] == end:
-        end = free.pop(at)[1]
-    if at and free[at - 1][1] == start:
-        at -= 1
-        start = free.pop(at)[0]
-    free.insert(at, (start, end))
 
 
 def _takes_vectors(address: Address, row: int, write: bool) -> bool:
