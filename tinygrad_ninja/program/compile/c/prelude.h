@@ -36,29 +36,44 @@ static inline double select_d(uint8_t condition, double a, double b) {
   return double_of_bits((all & bits_of_double(a)) | (~all & bits_of_double(b)));
 }
 
-/* e^x = 2^n e^r with |r| <= ln 2 / 2. 2^n is multiplied in two halves, so that neither overflows. Both are 0 at the
-   lower bound, so that of masked scores no product falls below the normal numbers, which takes many times as long. */
+/* x / ln 2 is rounded to a whole number n by adding this: the sum holds n in its last bits, and it takes no conversion,
+   which for 64 bits not all processors have in vectors. */
+#define ROUND_F 12582912.0f
+#define ROUND_D 6755399441055744.0
+static inline int32_t whole_f(float shifted) { return (int32_t)((uint32_t)bits_of_float(shifted) - 0x4b400000u); }
+static inline int64_t whole_d(double shifted) { return (int64_t)((uint64_t)bits_of_double(shifted) - 0x4338000000000000u); }
+static inline float two_to_f(int32_t n) { return float_of_bits((int32_t)((uint32_t)(n + 127) << 23)); }
+static inline double two_to_d(int64_t n) { return double_of_bits((int64_t)((uint64_t)(n + 1023) << 52)); }
+
+/* e^r - 1 for r = x - n ln 2, |r| <= ln 2 / 2. */
+static inline float expm1_of_rest_f(float x, float n) {
+  float r = fused(n, -0.693359375f, x);
+  r = fused(n, 2.12194440e-4f, r);
+  float p = fused(fused(fused(fused(0.00139269266f, r, 0.00836377387f), r, 0.0416665501f), r, 0.166665734f), r, 0.5f);
+  return fused(p * r, r, r);
+}
+static inline double expm1_of_rest_d(double x, double n) {
+  double r = fused_d(n, -0.693147180369123816490, x);
+  r = fused_d(n, -1.90821492927058770002e-10, r);
+  double p = fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(2.5101346928350339e-08, r, 2.7621338669142925e-07), r, 2.7557266418612302e-06), r, 2.4801518641395993e-05), r, 0.00019841269864380513), r, 0.0013888888918939168), r, 0.0083333333333297926), r, 0.041666666666620639), r, 0.16666666666666669), r, 0.50000000000000011);
+  return fused_d(p * r, r, r);
+}
+
+/* e^x = 2^n e^r. 2^n is multiplied in two halves, so that neither overflows. Both are 0 at the lower bound, so that of
+   masked scores no product falls below the normal numbers, which takes many times as long. */
 static inline float exp_f(float x) {
   float y = x > 90.0f ? 90.0f : x;
   y = y < -176.0f ? -176.0f : y; /* NaN is neither */
-  float n = __builtin_rintf(y * 1.44269504f);
-  float r = fused(n, -0.693359375f, y);
-  r = fused(n, 2.12194440e-4f, r);
-  float p = fused(fused(fused(fused(0.00139269266f, r, 0.00836377387f), r, 0.0416665501f), r, 0.166665734f), r, 0.5f);
-  p = fused(p * r, r, r) + 1.0f;
-  int32_t k = (int32_t)(n == n ? n : 0.0f), half = k >> 1;
-  return p * float_of_bits((half + 127) << 23) * float_of_bits((k - half + 127) << 23);
+  float shifted = fused(y, 1.44269504f, ROUND_F);
+  int32_t n = whole_f(shifted), half = n >> 1;
+  return (expm1_of_rest_f(y, shifted - ROUND_F) + 1.0f) * two_to_f(half) * two_to_f(n - half);
 }
 static inline double exp_d(double x) {
   double y = x > 710.0 ? 710.0 : x;
   y = y < -1418.0 ? -1418.0 : y;
-  double n = __builtin_rint(y * 1.4426950408889634);
-  double r = fused_d(n, -0.693147180369123816490, y);
-  r = fused_d(n, -1.90821492927058770002e-10, r);
-  double p = fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(2.5101346928350339e-08, r, 2.7621338669142925e-07), r, 2.7557266418612302e-06), r, 2.4801518641395993e-05), r, 0.00019841269864380513), r, 0.0013888888918939168), r, 0.0083333333333297926), r, 0.041666666666620639), r, 0.16666666666666669), r, 0.50000000000000011);
-  p = fused_d(p * r, r, r) + 1.0;
-  int64_t k = (int64_t)(n == n ? n : 0.0), half = k >> 1;
-  return p * double_of_bits((half + 1023) << 52) * double_of_bits((k - half + 1023) << 52);
+  double shifted = fused_d(y, 1.4426950408889634, ROUND_D);
+  int64_t n = whole_d(shifted), half = n >> 1;
+  return (expm1_of_rest_d(y, shifted - ROUND_D) + 1.0) * two_to_d(half) * two_to_d(n - half);
 }
 
 /* ln x = n ln 2 + ln m, with m from sqrt(1/2) to sqrt(2) and ln m = 2 s + s^3 P(s^2), s = (m - 1) / (m + 1). */
@@ -91,17 +106,20 @@ static inline double log_d(double x) {
   return x < INFINITY ? y : x;
 }
 
-/* tanh: x + x^3 P(x^2) near 0, and 1 - 2 / (1 + e^(2 |x|)) elsewhere. */
+/* tanh |x| = e / (e + 2) with e = e^(2 |x|) - 1, which is 2^n (e^r - 1) + (2^n - 1). Beyond the bound it is 1. */
 static inline float tanh_f(float x) {
-  float a = __builtin_fabsf(x), z = x * x;
-  float p = fused(fused(fused(fused(-0.00654254198f, z, 0.0212727483f), z, -0.0539033477f), z, 0.133330823f), z, -0.333333318f);
-  float far = 1.0f - 2.0f / (1.0f + exp_f(2.0f * a));
-  return __builtin_copysignf(a < 0.55f ? fused(a * z, p, a) : far, x); /* also of 0 */
+  float y = 2.0f * __builtin_fabsf(x);
+  y = y > 20.0f ? 20.0f : y;
+  float shifted = fused(y, 1.44269504f, ROUND_F), two_to_n = two_to_f(whole_f(shifted));
+  float e = fused(two_to_n, expm1_of_rest_f(y, shifted - ROUND_F), two_to_n - 1.0f);
+  return __builtin_copysignf(e / (e + 2.0f), x); /* also of 0 */
 }
 static inline double tanh_d(double x) {
-  double a = fabs(x), z = x * x, e = exp_d(-2.0 * a);
-  double far = (1.0 - e) / (1.0 + e);
-  return __builtin_copysign(a < 0.55 ? fused_d(a * z, fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(fused_d(-2.0141494563083882e-05, z, 8.4437195671030721e-05), z, -0.0002342148186711548), z, 0.000588792024475583), z, -0.001455632070932804), z, 0.0035921065864719789), z, -0.0088632341048022287), z, 0.021869488480722565), z, -0.053968253967145149), z, 0.13333333333332467), z, -0.33333333333333331), a) : far, x);
+  double y = 2.0 * __builtin_fabs(x);
+  y = y > 42.0 ? 42.0 : y;
+  double shifted = fused_d(y, 1.4426950408889634, ROUND_D), two_to_n = two_to_d(whole_d(shifted));
+  double e = fused_d(two_to_n, expm1_of_rest_d(y, shifted - ROUND_D), two_to_n - 1.0);
+  return __builtin_copysign(e / (e + 2.0), x);
 }
 
 /* The integer part. Not to be inlined: gcc would have a number that is made an integer and a number again keep the sign
