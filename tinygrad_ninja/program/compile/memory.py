@@ -62,11 +62,6 @@ class Table:
         """Build the table of pointers, once all arrays are added."""
         self.slots = (ctypes.c_void_p * len(self.arrays))(*map(pointer, self.arrays))
 
-    def share(self, a: Array, b: Array) -> bool:
-        """Return whether two arrays share memory, so that a change of one may change the other."""
-        (start, end), (first, last) = self.span(a), self.span(b)
-        return start < last and first < end
-
     def span(self, array: Any) -> tuple[int, int]:
         """Return the addresses (first, behind the last) between which an array's elements lie."""
         if array.flags.c_contiguous:

@@ -185,10 +185,12 @@ class Step:
 
     def _refuse_shared(self, cells: list[Memory], written: list[Memory]) -> None:
         """Raise UnsupportedError where memory that is written overlaps with other memory of the step."""
-        for cell in written:
-            for other in cells:
-                if other is not cell and self.table.share(cell.array, other.array):
-                    refuse("a Tensor is changed in place that shares its memory with another one")
+        changed = {*map(id, written)}
+        end = end_changed = 0  # the last address so far, of all memory and of what is written
+        for start, stop, is_changed in sorted((*self.table.span(x.array), id(x) in changed) for x in cells):
+            if start < stop and (start < end_changed or (is_changed and start < end)):
+                refuse("a Tensor is changed in place that shares its memory with another one")
+            end, end_changed = max(end, stop), max(end_changed, stop if is_changed else 0)
 
     def _draw_inputs(self, captured: Captured, read: dict[Var, None], names: dict[Var, str]) -> None:
         """Add the inputs for random numbers: the compiled code itself makes integers of random words, other
