@@ -16,6 +16,7 @@ from tinygrad_ninja.cli.derive import derive_model
 from tinygrad_ninja.nn import functional as F
 from tinygrad_ninja.program import derive
 from tinygrad_ninja.program.derive.displayed import displayed
+from tinygrad_ninja.program.derive.mathematics import ATOM, EQUALS, TIMES_EACH, name, row
 
 PROOF = re.compile(r"step by step\.(.*?)(?=\*\*The up)", flags=re.DOTALL)
 
@@ -150,9 +151,9 @@ def test_a_gradient_that_is_exactly_zero_is_explained() -> None:
     assert "In `probs` the change cancels. A softmax does not change when one number is added" in page
     assert "is rounding" in page
     assert "In `bndiff` the change cancels" in lecture_derivation().explain("b1")
-    for name in lecture_derivation().values[1:]:
-        zero = "exactly zero" in lecture_derivation().explain(name)
-        assert zero == (name in ("b1", "logit_maxes")), name
+    for value in lecture_derivation().values[1:]:
+        zero = "exactly zero" in lecture_derivation().explain(value)
+        assert zero == (value in ("b1", "logit_maxes")), value
 
 
 def test_masked_numbers_are_told() -> None:
@@ -200,17 +201,20 @@ def test_wide_formulas_are_broken_at_the_signs_of_their_sum() -> None:
     assert first.count("&=") == 1
     assert second.startswith(r"&\quad - ")
     assert third.startswith(r"&\quad \cdot ")
-    assert displayed("a = b + c") == "$$a = b + c$$"
-    x = "x" * 50
-    assert displayed(f"a = {x} - {x}") == rf"$$\begin{{aligned}} a &= {x} \\ &\quad - {x} \end{{aligned}}$$"
-    assert displayed(rf"a = {x} \odot - {x}") == (
-        rf"$$\begin{{aligned}} a &= {x} \\ &\quad \odot - {x} \end{{aligned}}$$"
-    )
-    halves = rf"\left({x} \right. \\ &\quad \left. - {x}\right)"
-    assert displayed(rf"a = b \cdot \left({x} - {x}\right)") == (
-        rf"$$\begin{{aligned}} a &= b \cdot {halves} \end{{aligned}}$$"
-    )
-    assert displayed(rf"a = \frac{{{x} + {x}}}{{2}}").count("&") == 0
+    a, b, c, x = (name(text) for text in ("a", "b", "c", "x" * 50))
+
+    def shown(right: Any) -> str:
+        return displayed(row(a, EQUALS, right))
+
+    assert shown(b + c) == "$$a = b + c$$"
+    lines = rf"{x.latex} \\ &\quad - {x.latex}"
+    assert shown(x - x) == rf"$$\begin{{aligned}} a &= {lines} \end{{aligned}}$$"
+    x.shape = (2,)
+    dotted = rf"{x.latex} \\ &\quad \odot \left(- {x.latex}\right)"
+    assert shown(row(x, TIMES_EACH, (-x).at(ATOM))) == rf"$$\begin{{aligned}} a &= {dotted} \end{{aligned}}$$"
+    halves = rf"\left({x.latex} \right. \\ &\quad \left. - {x.latex}\right)"
+    assert shown(b * (x - x)) == rf"$$\begin{{aligned}} a &= b \cdot {halves} \end{{aligned}}$$"
+    assert shown((x + x) / 2).count("&") == 0
 
 
 def test_long_lines_are_broken_at_signs_before_commas() -> None:

@@ -16,7 +16,7 @@ from .evidence import Evidence
 from .indexed import Index, Indexed, NoIndexFormError
 from .listing import Writer
 from .local import MOVED, index_of_input, local_derivative
-from .mathematics import ATOM, sup
+from .mathematics import ATOM, TRANSPOSED, sup
 from .mathematics import math as piece
 from .mathematics import name as name_of
 from .paths import Paths
@@ -175,7 +175,7 @@ class Explainer:
     def _equation(self, called: str, parts: list[Var], known: Sequence[Var] = ()) -> list[str]:
         """Return a formula, and those of the parts that it names itself."""
         whole = formula.equation(called, parts, self.makers, names=self.writer.helpers, sizes=self.numbers)
-        return [displayed(whole.latex), *self._where(parts)]
+        return [displayed(whole.equation), *self._where(parts)]
 
     def _where(self, parts: Sequence[Var]) -> list[str]:
         """Return the formulas of the parts that an expression names itself, once on a page."""
@@ -188,7 +188,9 @@ class Explainer:
             for x in helpers
         ]
         return (
-            ["", "with", *(part for line in lines for part in ("", displayed(line.latex)))] if lines else []
+            ["", "with", *(part for line in lines for part in ("", displayed(line.equation)))]
+            if lines
+            else []
         )
 
     def _helpers(self, parts: Sequence[Var]) -> list[Var]:
@@ -263,7 +265,7 @@ class Explainer:
         local = local_derivative(step, place, makers, {**self.writer.helpers, **names}, self.numbers)
         if local is None:
             return [f"{what}, has **the local derivative** that its rule holds: {rule}"]
-        return [f"{what}: **the local derivative** is", "", displayed(local.latex)]
+        return [f"{what}: **the local derivative** is", "", displayed(local.equation)]
 
     def _inside(self, step: Instruction, makers: Mapping[Var, Instruction], names: Mapping[Var, str]) -> str:
         """Return what a part of a line is called, and computed from."""
@@ -293,11 +295,17 @@ class Explainer:
         try:
             index = self._index(indexed, line, share)
             element = indexed.equation(share.total.name, [share.contribution], index, number)
-            why = _why_transposed(*self.paths.path(line, share)) if r"\top" in whole.latex else ""
-            text = [f"{text[0]}{which}:", "", displayed(element.latex), "", f"{why}For the arrays as wholes:"]
+            why = _why_transposed(*self.paths.path(line, share)) if whole.equation.has(TRANSPOSED) else ""
+            text = [
+                f"{text[0]}{which}:",
+                "",
+                displayed(element.equation),
+                "",
+                f"{why}For the arrays as wholes:",
+            ]
         except NoIndexFormError:
             text = [f"{text[0]}{which}. For the arrays as wholes:"]
-        return [*text, "", displayed(whole.latex), *self._where([share.contribution])]
+        return [*text, "", displayed(whole.equation), *self._where([share.contribution])]
 
     def _index(self, indexed: Indexed, line: Line, share: Share) -> Index:
         """Return the letters for an element of the value: those of its local derivative, if it has one."""

@@ -15,7 +15,9 @@ on them (the slope of x² is not that of x⁻¹).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -26,10 +28,13 @@ from ...ops.shape import cat, clone, expand, reshape, stack, to_device
 from ...ops.standard import entry_called
 from ..instructions import Instruction, Var, evaluate, extreme, substitute
 from .backward_lines import RuleTape, apply_rule
+from .dialects import Bracket, Kind
 from .mathematics import (
+    EQUALS,
     POWER,
     PREFIX,
     SUM,
+    TRANSPOSED,
     Math,
     apply,
     dims,
@@ -37,9 +42,9 @@ from .mathematics import (
     fenced,
     key_of,
     math,
-    mo,
     name,
     op,
+    over,
     row,
     size_of,
     sup,
@@ -53,10 +58,19 @@ NO_NAMES: Mapping[Var, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Formula:
-    """One formula, twice: `latex` to stand between dollar signs, `mathml` as an element `<math>`."""
+    """One formula: `latex` to stand between dollar signs, `mathml` as an element `<math>`."""
 
-    latex: str
-    mathml: str
+    equation: Math
+
+    @cached_property
+    def latex(self) -> str:
+        """Return it to stand between dollar signs."""
+        return self.equation.latex
+
+    @cached_property
+    def mathml(self) -> str:
+        """Return it as an element."""
+        return f'<math xmlns="http://www.w3.org/1998/Math/MathML">{self.equation.mathml}</math>'
 
 
 # -- the namespace that forward functions get ----------------------------------------------------------------
@@ -71,20 +85,20 @@ class _Typeset:
             return lambda *arguments, **options: apply(function, *arguments, *options.values())
         sign = entry.formula
         if entry.category is Category.REDUCTION:
-            return lambda x, axis, keepdims: _over(*sign, axis, x)
+            return lambda x, axis, keepdims: _along(sign, axis, x)
         return lambda x: row(op(*sign), x.at(POWER), level=PREFIX)
 
     def exp(self, x: Math) -> Math:
-        return sup(Math("e", "<mi>e</mi>"), x)
+        return sup(name("e"), x)
 
     def sqrt(self, x: Math) -> Math:
-        return Math(rf"\sqrt{{{x.latex}}}", f"<msqrt>{x.mathml}</msqrt>")
+        return Math(Kind.ROOT, x)
 
     def abs(self, x: Math) -> Math:
-        return fenced("|", "|", x, "|", "|")
+        return fenced(Bracket.BARS, x)
 
     def floor(self, x: Math) -> Math:
-        return fenced(r"\lfloor", "⌊", x, r"\rfloor", "⌋")
+        return fenced(Bracket.FLOOR, x)
 
     def pow(self, a: Any, b: Any) -> Math:
         return sup(math(a), exponent(b))
@@ -97,7 +111,7 @@ class _Typeset:
         return a @ b
 
     def permute_dims(self, x: Math, axes: tuple[int, ...]) -> Math:
-        return sup(x, op(r"\top", "⊤")) if axes == (1, 0) else sup(x, math(axes))
+        return sup(x, TRANSPOSED) if axes == (1, 0) else sup(x, math(axes))
 
     def index(self, x: Math, key: tuple[Any, ...]) -> Math:
         return x[key]
@@ -132,36 +146,15 @@ class _Typeset:
         return x
 
     def where(self, condition: Any, a: Any, b: Any) -> Math:
-        a, b, condition = math(a), math(b), math(condition)
-        table = "".join(
-            f"<mtr><mtd>{x.mathml}</mtd><mtd>{when}</mtd></mtr>"
-            for x, when in (
-                (a, f"<mtext>if&#160;</mtext>{condition.mathml}"),
-                (b, "<mtext>otherwise</mtext>"),
-            )
-        )
-        return Math(
-            rf"\begin{{cases}} {a.latex} & \text{{if }} {condition.latex} \\ "
-            rf"{b.latex} & \text{{otherwise}} \end{{cases}}",
-            f"<mrow>{mo('{')}<mtable>{table}</mtable></mrow>",
-            SUM,
-        )
+        return Math(Kind.CASES, math(a), math(condition), math(b), level=SUM)
 
     def is_integral(self, x: Any) -> bool:
         return False
 
 
-def _over(latex: str, sign: str, axis: Any, x: Math) -> Math:
+def _along(sign: tuple[str, str], axis: Any, x: Math) -> Math:
     """Return a reduction such as a sum, with its dimensions below the sign."""
-    x = x.at(PREFIX)
-    if axis is None:
-        return row(op(latex, sign), x, level=PREFIX)
-    along = dims(axis)
-    return Math(
-        rf"{latex}_{{{along.latex}}} {x.latex}",
-        f"<mrow><munder>{mo(sign)}{along.mathml}</munder>{x.mathml}</mrow>",
-        PREFIX,
-    )
+    return over(sign, None if axis is None else dims(axis), x)
 
 
 _XP = _Typeset()
@@ -227,12 +220,7 @@ def equation(
     for term in more:
         total = total + term
     left = called if isinstance(called, Math) else name(called, parts[0].shape if shapes else None)
-    return finished(row(left, op("="), total))
-
-
-def finished(whole: Math) -> Formula:
-    """Return a piece of mathematics as a formula."""
-    return Formula(whole.latex, f'<math xmlns="http://www.w3.org/1998/Math/MathML">{whole.mathml}</math>')
+    return Formula(row(left, EQUALS, total))
 
 
 def numbers(names: dict[int, str]) -> Sizes:
@@ -268,7 +256,7 @@ class _Writing:
             and (extreme_entry := extreme(step, self.makers))
             and extreme_entry.formula
         ):
-            expression = _over(*extreme_entry.formula, step.parameters[0], self._whole(step.inputs[0]))
+            expression = _along(extreme_entry.formula, step.parameters[0], self._whole(step.inputs[0]))
         elif step.operation is indexing.scatter and (target := onehot_target(step)) is not None:
             expression = apply("onehot", self._inner(target), below=size_of(var.shape))
             expression.shape = var.shape
@@ -277,9 +265,8 @@ class _Writing:
                 expression = self.sizes.code(number, var.dtype.type) * expression
         else:
             expression, shown = self._applied(step)
-        over = expression.over
-        expression = Math(expression.latex, expression.mathml, expression.level, var.shape)
-        expression.shown, expression.over = shown, over
+        expression = copy(expression)
+        expression.shape, expression.shown = var.shape, shown
         return expression
 
     def _applied(self, step: Instruction) -> tuple[Math, tuple[int, ...]]:

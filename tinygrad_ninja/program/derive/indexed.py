@@ -12,8 +12,9 @@ from ...ops import Category, Operation, composed, elementwise, indexing, linalg,
 from ...ops.reduction import size
 from ..instructions import Instruction, Var, extreme
 from ..trace import XP, Tape
-from .formula import ARITHMETIC, Formula, composed_formula, finished
-from .mathematics import ATOM, PREFIX, Math, frac, math, mo, name, op, row, sub, sup
+from .dialects import Bracket, Kind
+from .formula import ARITHMETIC, Formula, composed_formula
+from .mathematics import ATOM, EQUALS, Math, fenced, frac, listed, math, name, op, over, row, sub, sup
 from .record import is_range
 from .sizes import Sizes
 
@@ -39,7 +40,7 @@ class Indexed:
         used = {var.name for var in makers if var.name} | set(names.values())
         self._free = [letter for letter in LETTERS if letter not in used]
         self._letters: Iterator[str] = iter(())
-        self._joined: dict[str, list[tuple[Any, int]]] = {}  # what an index of joined dimensions is made of
+        self._joined: dict[Any, list[tuple[Any, int]]] = {}  # what an index of joined dimensions is made of
 
     def index(self, var: Var, first: int = 0) -> Index:
         """Return the indices of any element of a value. first: the number of the first letter to use."""
@@ -49,13 +50,13 @@ class Indexed:
     def equation(self, called: str, parts: Sequence[Var], index: Index, number: int = 0) -> Formula:
         """Return "called = …" with the element of the parts at the index, added up. number: that of the
         share of which it is, if there are several. Raise NoIndexFormError where there is none."""
-        used = {i.latex for i in index if i is not None}
+        used = {i.parts[0] for i in index if i is not None and i.kind is Kind.NAME}
         self._letters = iter([letter for letter in self._free if letter not in used])
         total, *more = [self.element(part, index, True) for part in parts]
         for term in more:
             total = total + term
         left = self.named(called, index)
-        return finished(row(sup(left, math(number).at(ATOM + 1)) if number else left, op("="), total))
+        return Formula(row(sup(left, math(number).at(ATOM + 1)) if number else left, EQUALS, total))
 
     def named(self, called: str, index: Index) -> Math:
         """Return a name with its indices."""
@@ -103,9 +104,10 @@ class Indexed:
         operands: list[Any] = [
             x if plain and not isinstance(x, Var) else self.element(x, index) for x in step.inputs
         ]
-        if operation is elementwise.mul and "1" in (factors := [x.latex for x in operands]):
-            factor: Math = operands[1 - factors.index("1")]
-            return factor
+        if operation is elementwise.mul:
+            for one, factor in (operands, operands[::-1]):
+                if math(one).is_one:
+                    return math(factor)
         parameters = [self.element(x, index) if isinstance(x, Var) else x for x in step.parameters]
         return composed_formula(operation, operands, parameters)
 
@@ -183,10 +185,10 @@ class Indexed:
                 place, _ = given[0]
                 for i, n in given[1:]:
                     place = _scaled(place, n) + i
-                self._joined[place.latex] = given
+                self._joined[place.form] = given
                 places = [place]
-            elif len(given) == 1 and [n for _, n in self._joined.get(given[0][0].latex, ())] == large:
-                places = [i for i, _ in self._joined[given[0][0].latex]]
+            elif len(given) == 1 and [n for _, n in self._joined.get(given[0][0].form, ())] == large:
+                places = [i for i, _ in self._joined[given[0][0].form]]
             elif not large:
                 places = []
             else:
@@ -233,7 +235,7 @@ class Indexed:
             return bracket(self.element(arrays[1], index[:1]), index[1]) * rest
         places = tuple(self._new(n) for n in arrays[0].shape)
         conditions = [
-            row(self.element(item, places), op("="), math(0) if i is None else i)
+            row(self.element(item, places), EQUALS, math(0) if i is None else i)
             for item, i in zip(arrays, index, strict=False)
         ]
         below = [place for place in places if place is not None]
@@ -305,12 +307,8 @@ def _batch(index: Index, x: Var) -> Index:
 def _below(x: Math, index: Sequence[Math]) -> Math:
     if not index:
         return x
-    short = all(len(i.latex) == 1 or i.latex.isdigit() for i in index) and len(index) > 0
-    between, sign = (" ", "") if short else (", ", mo(","))
-    return sub(
-        x,
-        Math(between.join(i.latex for i in index), f"<mrow>{sign.join(i.mathml for i in index)}</mrow>"),
-    )
+    short = all(i.kind is Kind.NUMBER or (i.kind is Kind.NAME and len(i.parts[0]) == 1) for i in index)
+    return sub(x, row(*index) if short else row(listed(index)))
 
 
 def _scaled(i: Math, n: int) -> Math:
@@ -321,23 +319,13 @@ def _over(sign: tuple[str, str], below: Sequence[Math], x: Math, conditions: tup
     """Return a sum, or the like, over indices, under conditions if there are any."""
     if not below:
         return x
-    x = x.at(PREFIX)
-    latex = " ".join(i.latex for i in below)
-    mathml = "".join(i.mathml for i in below)
-    if conditions:
-        latex += r" \,:\, " + ", ".join(c.latex for c in conditions)
-        mathml += mo(":") + mo(",").join(c.mathml for c in conditions)
-    return Math(
-        rf"{sign[0]}_{{{latex}}} {x.latex}",
-        f"<mrow><munder>{mo(sign[1])}<mrow>{mathml}</mrow></munder>{x.mathml}</mrow>",
-        PREFIX,
-    )
+    under = [*below, op(r"\,:\,", ":"), listed(conditions)] if conditions else below
+    return over(sign, row(*under), x)
 
 
 def bracket(a: Math, b: Any) -> Math:
     """Return 1 where a is b, and 0 elsewhere, as Iverson writes it."""
-    inside = row(a, op("="), math(0) if b is None else b)
-    return Math(rf"\left[{inside.latex}\right]", f"<mrow>{mo('[')}{inside.mathml}{mo(']')}</mrow>")
+    return fenced(Bracket.SQUARE, row(a, EQUALS, math(0) if b is None else b))
 
 
 def _groups(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:

@@ -10,9 +10,9 @@ import numpy as np
 from ...ops import Category, Operation, indexing, linalg, reduction, shape
 from ..instructions import Instruction, Var
 from .backward_lines import RuleTape, apply_rule
-from .formula import Formula, finished
+from .formula import Formula
 from .indexed import Index, Indexed, NoIndexFormError, aligned, bracket
-from .mathematics import Math, frac, math, op, row
+from .mathematics import EQUALS, Math, frac, math, op, row
 from .sizes import Sizes
 
 MOVED = (shape.reshape, shape.unsqueeze, shape.squeeze, shape.permute, shape.expand, shape.clone)
@@ -47,7 +47,7 @@ def local_derivative(
     called = {var: var.name or names.get(var, "") for var in (out, x)}
     above, below = indexed.named(called[out], index), indexed.named(called[x], by)
     change = op(r"\partial", "∂")
-    return finished(row(frac(row(change, above), row(change, below)), op("="), value))
+    return Formula(row(frac(row(change, above), row(change, below)), EQUALS, value))
 
 
 def index_of_input(step: Instruction, place: int, indexed: Indexed) -> Index:
@@ -120,6 +120,6 @@ def _between_places(step: Instruction, place: int, indexed: Indexed, index: Inde
         same = by[: len(arrays)] + index[n:]
         for item, i in zip(arrays, by, strict=False):
             factor = bracket(indexed.element(item, index[:n]), i)
-            value = factor if value.latex == "1" else value * factor
+            value = factor if value.is_one else value * factor
         return same, value
     raise NoIndexFormError(operation.name)

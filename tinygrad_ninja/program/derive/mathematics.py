@@ -1,11 +1,13 @@
-"""Pieces of formulas, each as LaTeX and as MathML at once, and how they are put together."""
+"""Formulas as trees of pieces, and how they are put together. `dialects` says how each kind is written."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 
 import numpy as np
+
+from .dialects import LATEX, MATHML, Bracket, Form, Kind
 
 COMPARED, SUM, PREFIX, SIGN, PRODUCT, POWER, ATOM = range(7)
 """How tightly the parts of a formula bind. PREFIX: it begins with a sum sign, a logarithm or the like, which
@@ -13,15 +15,50 @@ apply to everything that is multiplied on their right."""
 
 
 class Math:
-    """A piece of a formula: its LaTeX, its MathML, and how tightly it binds."""
+    """A piece of a formula: its kind, its parts, and how tightly it binds.
 
-    def __init__(self, latex: str, mathml: str, level: int = ATOM, shape: tuple[int, ...] = ()) -> None:
-        self.latex = latex
-        self.mathml = mathml
+    shape: of its value; shown: the shape that it has as written, without what is broadcast.
+    """
+
+    def __init__(
+        self, kind: Kind, *parts: Math | str, level: int = ATOM, shape: tuple[int, ...] = ()
+    ) -> None:
+        self.kind = kind
+        self.parts: tuple[Any, ...] = parts
         self.level = level
         self.shape = shape
         self.shown = shape
-        self.over: tuple[Math, Math] | None = None  # of a fraction, what is above and below
+
+    def written(self, dialect: Mapping[Kind, Form]) -> str:
+        """Return the piece in a dialect."""
+        texts: dict[int, str] = {}
+        waiting = [self]
+        while waiting:
+            piece = waiting[-1]
+            inside = [part for part in piece.parts if isinstance(part, Math) and id(part) not in texts]
+            if inside:
+                waiting += inside
+                continue
+            waiting.pop()
+            texts[id(piece)] = dialect[piece.kind](
+                [texts[id(part)] if isinstance(part, Math) else part for part in piece.parts]
+            )
+        return texts[id(self)]
+
+    @property
+    def latex(self) -> str:
+        """Return the piece to stand between dollar signs."""
+        return self.written(LATEX)
+
+    @property
+    def mathml(self) -> str:
+        """Return the piece to stand in an element `<math>`."""
+        return self.written(MATHML)
+
+    @property
+    def form(self) -> Any:
+        """Return what two pieces have in common that are written alike, to be compared."""
+        return self.kind, *(part.form if isinstance(part, Math) else part for part in self.parts)
 
     @property
     def ndim(self) -> int:
@@ -29,9 +66,7 @@ class Math:
 
     def at(self, level: int) -> Math:
         """Return this piece, in brackets where it binds less tightly than `level`."""
-        if self.level >= level:
-            return self
-        return Math(rf"\left({self.latex}\right)", f"<mrow>{mo('(')}{self.mathml}{mo(')')}</mrow>")
+        return self if self.level >= level else fenced(Bracket.ROUND, self)
 
     if TYPE_CHECKING:  # set below
         __add__: Any
@@ -44,23 +79,48 @@ class Math:
         return self
 
     @property
+    def first(self) -> Math:
+        """Return the piece at the very left."""
+        piece = self
+        while piece.kind in (Kind.ROW, Kind.RATIO, Kind.RAISED, Kind.INDEXED):
+            (piece, *_) = piece.parts
+        return piece
+
+    @property
     def negative(self) -> bool:
         """Return whether the piece begins with a minus sign that is that of the whole."""
-        return self.level in (SIGN, PREFIX) and self.latex.startswith("- ")
+        return self.level in (SIGN, PREFIX) and self.first is MINUS
+
+    def has(self, sign: Math) -> bool:
+        """Return whether a sign stands anywhere in the piece."""
+        waiting = [self]
+        while waiting:
+            piece = waiting.pop()
+            if piece is sign:
+                return True
+            waiting += [part for part in piece.parts if isinstance(part, Math)]
+        return False
+
+    @property
+    def is_one(self) -> bool:
+        """Return whether it is the number 1."""
+        piece = self
+        while piece.kind is Kind.ROW and len(piece.parts) == 1:
+            (piece,) = piece.parts
+        return piece.kind is Kind.NUMBER and piece.parts == ("1",)
 
     def __neg__(self) -> Math:
         if self.negative:
-            level = PRODUCT if self.level == SIGN else PREFIX
-            return Math(self.latex[2:], self.mathml.replace(mo("-"), "", 1), level).like(self)
+            return _without_minus(self, PRODUCT if self.level == SIGN else PREFIX).like(self)
         if self.level == PREFIX:
-            return row(op("-"), self, level=PREFIX).like(self)
-        return row(op("-"), self.at(PRODUCT), level=SIGN).like(self)
+            return row(MINUS, self, level=PREFIX).like(self)
+        return row(MINUS, self.at(PRODUCT), level=SIGN).like(self)
 
     def __truediv__(self, other: Any) -> Math:
         if self.negative:
             return -(-self / other)
-        if self.over is not None:
-            above, below = self.over
+        if self.kind is Kind.FRACTION:
+            above, below = self.parts
             return above / (below * other)
         return frac(self, math(other)).like(self, math(other))
 
@@ -69,13 +129,13 @@ class Math:
 
     def __mul__(self, other: Any) -> Math:
         other = math(other)
-        if other.level == SIGN or (other.latex[:1].isdigit() and not self.latex[:1].isdigit()):
+        if other.level == SIGN or (other.first.kind is Kind.NUMBER and self.first.kind is not Kind.NUMBER):
             self, other = other, self  # numbers first
         if self.level == PREFIX:
             self, other = other, self
-        if self.latex == "- 1":
+        if self.negative and (-self).is_one:
             return -other
-        dot = op(r"\odot", "⊙") if self.shape and other.shape else op(r"\cdot", "⋅")
+        dot = TIMES_EACH if self.shape and other.shape else TIMES
         if other.level == PREFIX:
             return row(self.at(SIGN), dot, other, level=PREFIX).like(self, other)
         level = PRODUCT if self.level != SIGN else SIGN
@@ -84,9 +144,7 @@ class Math:
     __rmul__ = __mul__
 
     def __matmul__(self, other: Any) -> Math:
-        return row(
-            self.at(PRODUCT), Math(r"\,", '<mspace width="0.17em"/>'), math(other).at(POWER), level=PRODUCT
-        )
+        return row(self.at(PRODUCT), Math(Kind.GAP), math(other).at(POWER), level=PRODUCT)
 
     def __pow__(self, other: Any) -> Math:
         return sup(self, exponent(other)).like(self)
@@ -98,7 +156,7 @@ class Math:
         return row(self.at(PRODUCT), op(r"\operatorname{mod}", "mod"), math(other).at(POWER), level=PRODUCT)
 
     def __floordiv__(self, other: Any) -> Math:
-        return fenced(r"\lfloor", "⌊", self / other, r"\rfloor", "⌋")
+        return fenced(Bracket.FLOOR, self / other)
 
     def __invert__(self) -> Math:
         return row(op(r"\lnot", "¬"), self.at(ATOM))
@@ -107,107 +165,113 @@ class Math:
         return sub(self.at(ATOM), key_of(key if isinstance(key, tuple) else (key,)))
 
 
-_OPPOSITE = {"+": ("-", "−"), "-": ("+", "+")}
+def op(latex: str, sign: str = "") -> Math:
+    """Return an operator."""
+    return Math(Kind.SIGN, latex, sign or latex)
+
+
+MINUS, EQUALS, PLUS, LESS = op("-"), op("="), op("+"), op("-", "−")
+TIMES, TIMES_EACH, TRANSPOSED = op(r"\cdot", "⋅"), op(r"\odot", "⊙"), op(r"\top", "⊤")
+"""Signs that are asked for: MINUS stands before a piece, LESS between two."""
+
+
+def _without_minus(x: Math, level: int) -> Math:
+    """Return a row without the minus sign at its very left."""
+    begin, *rest = x.parts
+    if begin is not MINUS:
+        assert isinstance(begin, Math)
+        rest = [_without_minus(begin, PRODUCT), *rest]
+    return row(*rest, level=level)
+
+
+_OPPOSITE = {PLUS: LESS, LESS: PLUS}
 """What a sign becomes before something negative."""
 
 
-def _infix(symbol: str, sign: str, level: int, swapped: bool = False) -> Any:
+def _infix(sign: Math, level: int, swapped: bool = False) -> Any:
     def write(a: Any, b: Any) -> Math:
         a, b = (math(b), math(a)) if swapped else (math(a), math(b))
-        if symbol in _OPPOSITE and b.negative:
-            return row(a.at(level), op(*_OPPOSITE[symbol]), (-b).at(level + 1), level=level).like(a, b)
-        return row(a.at(level), op(symbol, sign), b.at(level + 1), level=level).like(a, b)
+        if sign in _OPPOSITE and b.negative:
+            return row(a.at(level), _OPPOSITE[sign], (-b).at(level + 1), level=level).like(a, b)
+        return row(a.at(level), sign, b.at(level + 1), level=level).like(a, b)
 
     return write
 
 
-for _name, _latex, _sign, _level in (
-    ("__add__", "+", "+", SUM), ("__sub__", "-", "−", SUM), ("__xor__", r"\oplus", "⊕", SUM),
-    ("__and__", r"\land", "∧", COMPARED), ("__or__", r"\lor", "∨", COMPARED), ("__eq__", "=", "=", COMPARED),
-    ("__ne__", r"\neq", "≠", COMPARED), ("__lt__", "<", "<", COMPARED), ("__le__", r"\leq", "≤", COMPARED),
-    ("__gt__", ">", ">", COMPARED), ("__ge__", r"\geq", "≥", COMPARED),
+for _name, _sign, _level in (
+    ("__add__", PLUS, SUM), ("__sub__", LESS, SUM), ("__xor__", op(r"\oplus", "⊕"), SUM),
+    ("__and__", op(r"\land", "∧"), COMPARED), ("__or__", op(r"\lor", "∨"), COMPARED),
+    ("__eq__", EQUALS, COMPARED), ("__ne__", op(r"\neq", "≠"), COMPARED), ("__lt__", op("<"), COMPARED),
+    ("__le__", op(r"\leq", "≤"), COMPARED), ("__gt__", op(">"), COMPARED),
+    ("__ge__", op(r"\geq", "≥"), COMPARED),
 ):  # fmt: skip
-    setattr(Math, _name, _infix(_latex, _sign, _level))
+    setattr(Math, _name, _infix(_sign, _level))
     if _level == SUM or _name in ("__and__", "__or__"):
-        setattr(Math, f"__r{_name[2:]}", _infix(_latex, _sign, _level, swapped=True))
+        setattr(Math, f"__r{_name[2:]}", _infix(_sign, _level, swapped=True))
 
 
 # -- pieces --------------------------------------------------------------------------------------------------
 
 
-def mo(sign: str) -> str:
-    """Return an operator as MathML."""
-    return f"<mo>{escape(sign)}</mo>"
-
-
-def op(latex: str, sign: str = "") -> Math:
-    """Return an operator."""
-    return Math(latex, mo(sign or latex))
-
-
 def row(*parts: Math, level: int = ATOM) -> Math:
     """Return pieces beside each other."""
-    return Math(
-        " ".join(part.latex for part in parts), f"<mrow>{''.join(e.mathml for e in parts)}</mrow>", level
-    )
+    return Math(Kind.ROW, *parts, level=level)
+
+
+def listed(parts: Iterable[Any]) -> Math:
+    """Return pieces, or numbers, with commas between them."""
+    return Math(Kind.LIST, *map(math, parts), level=COMPARED)
 
 
 def frac(a: Math, b: Math) -> Math:
     """Return a fraction."""
-    fraction = Math(rf"\frac{{{a.latex}}}{{{b.latex}}}", f"<mfrac>{_one(a)}{_one(b)}</mfrac>", POWER)
-    fraction.over = a, b
-    return fraction
+    return Math(Kind.FRACTION, a, b, level=POWER)
 
 
 def sup(a: Math, b: Math) -> Math:
     """Return a power, or a mark above."""
-    a = a.at(ATOM)
-    return Math(f"{a.latex}^{{{b.latex}}}", f"<msup>{_one(a)}{_one(b)}</msup>", POWER)
+    return Math(Kind.RAISED, a.at(ATOM), b, level=POWER)
 
 
 def sub(a: Math, b: Math) -> Math:
     """Return an index below."""
-    return Math(f"{a.latex}_{{{b.latex}}}", f"<msub>{_one(a)}{_one(b)}</msub>")
+    return Math(Kind.INDEXED, a, b)
 
 
-def fenced(left: str, left_sign: str, x: Math, right: str, right_sign: str) -> Math:
-    """Return a piece between two signs."""
-    return Math(
-        rf"\left{left} {x.latex} \right{right}", f"<mrow>{mo(left_sign)}{x.mathml}{mo(right_sign)}</mrow>"
-    )
+def fenced(bracket: Bracket, x: Math) -> Math:
+    """Return a piece in brackets."""
+    return Math(Kind.FENCED, bracket.name, x)
+
+
+def over(sign: tuple[str, str], below: Math | None, x: Math) -> Math:
+    """Return a sum of a piece, or the like. below: what stands under the sign."""
+    large = op(*sign)
+    if below is not None:
+        large = Math(Kind.LIMITED, large, below)
+    return row(large, x.at(PREFIX), level=PREFIX)
 
 
 def apply(name: str, *arguments: Any, below: Math | None = None, above: Math | None = None) -> Math:
     """Return a function, by its name, of its arguments. below, above: what stands there at the name."""
-    parts = [math(argument) for argument in arguments]
-    inside = Math(", ".join(e.latex for e in parts), mo(",").join(e.mathml for e in parts), COMPARED)
-    called = Math(rf"\operatorname{{{plain(name)}}}", f"<mi>{escape(name)}</mi>")
+    called = Math(Kind.FUNCTION, name)
     called = called if below is None else sub(called, below)
-    return row(called if above is None else sup(called, above), inside.at(ATOM))
+    return row(called if above is None else sup(called, above), listed(arguments).at(ATOM))
 
 
 def name(text: str, shape: tuple[int, ...] | None = None) -> Math:
-    """Return a function, by its name, of its arguments. below, above: pieces below and above the name."""
-    written = Math(text if len(text) == 1 else rf"\mathrm{{{plain(text)}}}", f"<mi>{escape(text)}</mi>")
-    if shape:
-        size = size_of(shape)
-        written = Math(
-            rf"\underset{{{size.latex}}}{{{written.latex}}}",
-            f"<munder>{written.mathml}{size.mathml}</munder>",
-        )
-    return written
+    """Return a variable by its name, with its shape under it if that is given."""
+    called = Math(Kind.NAME, text)
+    return Math(Kind.LABELLED, called, size_of(shape)) if shape else called
 
 
 def size_of(shape: Any) -> Math:
     """Return a shape as its sizes; of a single number 1."""
-    sizes = [str(n) for n in shape] if isinstance(shape, tuple) else [str(shape)]
-    return Math(r"\times ".join(sizes or ["1"]), f"<mtext>{'×'.join(sizes or ['1'])}</mtext>")
+    return Math(Kind.SIZE, *(map(str, shape or (1,)) if isinstance(shape, tuple) else (str(shape),)))
 
 
 def dims(axis: Any) -> Math:
     """Return dimensions, as in "along dim 1"."""
-    text = f"dim {', '.join(map(str, axis if isinstance(axis, tuple) else (axis,)))}"
-    return Math(rf"\text{{{text}}}", f"<mtext>{text}</mtext>")
+    return Math(Kind.TEXT, f"dim {', '.join(map(str, axis if isinstance(axis, tuple) else (axis,)))}")
 
 
 def math(x: Any) -> Math:
@@ -215,10 +279,7 @@ def math(x: Any) -> Math:
     if isinstance(x, Math):
         return x
     if isinstance(x, tuple):
-        parts = [math(item) for item in x]
-        return Math(", ".join(e.latex for e in parts), mo(",").join(e.mathml for e in parts), COMPARED).at(
-            ATOM
-        )
+        return listed(x).at(ATOM)
     if not isinstance(x, int | float | np.number) or isinstance(x, bool):
         return name(str(x))
     if (
@@ -234,43 +295,28 @@ def math(x: Any) -> Math:
     text = f"{abs(x):.6g}"
     x = 0 if text == "0" else x  # there is no -0 to a reader
     digits, _, power = text.partition("e")
-    number = Math(digits, f"<mn>{digits}</mn>")
+    number = Math(Kind.NUMBER, digits)
     if power:
-        number = row(
-            *([] if digits == "1" else [number, op(r"\cdot", "⋅")]),
-            sup(math(10), math(int(power))),
-            level=PRODUCT,
-        )
+        factors = [] if digits == "1" else [number, TIMES]
+        number = row(*factors, sup(math(10), math(int(power))), level=PRODUCT)
     return -number if x < 0 else number
 
 
 def exponent(x: Any) -> Math:
     """Return an exponent, with halves as fractions."""
     if isinstance(x, float) and not x.is_integer() and (2 * x).is_integer():
-        half = Math(f"{abs(int(2 * x))}/2", f"<mrow><mn>{abs(int(2 * x))}</mn>{mo('/')}<mn>2</mn></mrow>")
+        half = Math(Kind.RATIO, math(abs(int(2 * x))), math(2))
         return -half if x < 0 else half
     return math(x)
-
-
-def _one(x: Math) -> str:
-    """Return the MathML as one element, since a fraction or a power takes exactly two."""
-    return f"<mrow>{x.mathml}</mrow>"
-
-
-def plain(text: str) -> str:
-    """Return a name in the form that LaTeX takes."""
-    return text.replace("_", r"\_")
 
 
 def key_of(key: tuple[Any, ...]) -> Math:
     """Return what stands below a value that is read by an index."""
 
-    def item(x: Any) -> Math:
+    def item(x: Any) -> Any:
         if isinstance(x, slice):
             ends = ["" if end is None else str(end) for end in (x.start, x.stop)]
-            text = ":".join(ends) + (f":{x.step}" if x.step else "")
-            return Math(text, f"<mtext>{text}</mtext>")
-        return Math(r"\ast", mo("∗")) if x is None else math(x)
+            return Math(Kind.RANGE, ":".join(ends) + (f":{x.step}" if x.step else ""))
+        return op(r"\ast", "∗") if x is None else x
 
-    items = [item(entry) for entry in key if entry is not Ellipsis]
-    return Math(", ".join(e.latex for e in items), mo(",").join(e.mathml for e in items) or "<mrow/>")
+    return listed(item(entry) for entry in key if entry is not Ellipsis)
