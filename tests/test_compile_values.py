@@ -85,7 +85,7 @@ def test_a_step_leaves_what_eager_code_leaves() -> None:
     model.parameters()[0].data = 7.5
     assert compiled(0.01, scale)["loss"].data == pytest.approx(eager(0.01, scale)["loss"].data, rel=1e-12)
     assert "9 times" in " ".join(compiled.fused)
-    assert "for (int k = 0; k < 9; k++)" in compiled.source()
+    assert "for (int i0 = 0; i0 < 9; i0++)" in compiled.source()
     assert {each.operation.name for each in compiled.program.instructions} >= {"mul", "add", "where"}
 
 
@@ -118,6 +118,53 @@ def test_every_operation_at_ordinary_points_and_at_the_edges() -> None:
 
     want, have = step(), second(step)
     np.testing.assert_allclose(have, want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_loops_read_what_other_turns_and_other_loops_have_left(seed: int) -> None:
+    """Random bodies that run again and again, on numbers of any place before them: of this turn, of another
+    one, of another loop, of none; with numbers that are the same in all turns, and some that are not."""
+    rng = random.Random(seed)
+    leaves = [Value(rng.uniform(-1, 1)) for _ in range(4)]
+    bodies = [
+        [
+            (rng.choice([1, 2, 3, 4]), rng.randrange(6), rng.randrange(1, 9), rng.choice([0.5, None]))
+            for _ in range(n)
+        ]
+        for n in (1, 7, 30)
+    ]
+    numbers = [rng.uniform(-1, 1) for _ in range(97)]
+    places = [rng.random() for _ in range(89)]
+
+    def step() -> Any:
+        made, count = [leaf.data for leaf in leaves], 0
+        for body, times in zip(bodies, (60, 23, 11), strict=True):
+            for _ in range(times):
+                for operation, kind, back, number in body:
+                    count += 1
+                    a = made[-min(back, len(made))]
+                    b: Any = made[int(places[count % 89] * len(made))] if kind == 0 else made[kind % 4]
+                    if kind > 3:
+                        b = number or numbers[count % 97]
+                    if operation == 0:
+                        made.append(0.5 * a + b)
+                    elif operation == 1:
+                        made.append(-(a * b))
+                    elif operation == 2:
+                        made.append((a > b) - (b > 0.1) + 0.25 * a)
+                    else:
+                        minus = -a
+                        made.append(-minus - b)
+        leaves[0].data = made[-1] / 100
+        return [*made[::50], -made[4], -(made[0] * 0 + 1)]
+
+    start = [leaf.data for leaf in leaves]
+    want = [[step(), step()], leaves[0].data]
+    for leaf, number in zip(leaves, start, strict=True):
+        leaf.data = number
+    compiled = compile(step, fullgraph=True)
+    have = [[compiled(), compiled()], leaves[0].data]
+    assert [*map(repr, have)] == [*map(repr, want)]
 
 
 def test_gradients_gather_where_they_are_not_reset() -> None:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from ...engine.value import Value
-from ...ops import comparison
-from ..instructions import Instruction, Program, Var
+from ..instructions import Program
 from .c.build import build
 from .c.emit_c import ENTRY
-from .c.emit_values import ValueEmitter
+from .c.emit_values import emit
+from .c.rolled import Rolled, program
 from .memory import aligned, pointer
-from .recording.values import COMPUTED, CONSTANT, NONE, Output, Scalars, ValueRecording
+from .recording.values import Output, ValueRecording
 from .results import leaves, mapped
 
 
@@ -32,16 +32,18 @@ class ValueStep:
         self._kinds = [output.kind for output in outputs]
         codes = [code for output in outputs for code in output.codes]
         self._codes = codes + [code for _, _, code in changed]
-        emitted = ValueEmitter(self._tape, self._codes).emit()
-        self.source, self.fused = str(emitted.source), emitted.summary
-        self._run = getattr(build(emitted.source), ENTRY)
-        self._memory = aligned((emitted.size,), np.float64)
-        self._pointers = (ctypes.c_void_p * 1)(pointer(self._memory))
-        for place, number in emitted.constants.items():
+        rolled = Rolled(self._tape, self._codes)
+        source = emit(rolled)
+        self.source, self.fused = str(source), [*map(str, rolled.turns)]
+        self._run = getattr(build(source), ENTRY)
+        self._memory = aligned((rolled.size,), np.float64)
+        for place, number in rolled.constants.items():
             self._memory[place] = number
-        self._places = np.array(emitted.places, np.int64)
+        self._places = np.array(rolled.outputs, np.int64)
         self._targets = [(value, name) for value, name, _ in changed]
         self._reads = [_reader(source) for source in recording.sources]
+        self._table = np.array(rolled.table, np.int32)
+        self._pointers = (ctypes.c_void_p * 2)(pointer(self._memory), pointer(self._table))
 
     @property
     def program(self) -> Program:
@@ -77,31 +79,3 @@ def _reader(source: tuple[Any, Any]) -> Callable[[tuple[Any, ...]], float]:
     if part < 0:
         return lambda args: args[owner]
     return lambda args: args[owner].flat[part]
-
-
-def program(tape: Scalars, outputs: list[int]) -> Program:
-    """Return the operations as instructions on arrays without dimensions."""
-    inputs = [Var(np.zeros(())) for _ in range(tape.inputs)]
-    results: list[Var] = []
-
-    def operand(code: int) -> Var | float:
-        kind, number = code & 3, code >> 2
-        return (
-            tape.constants[number]
-            if kind == CONSTANT
-            else results[number]
-            if kind == COMPUTED
-            else inputs[number]
-        )
-
-    instructions = []
-    for operation, codes in zip(tape.operations, tape.operands, strict=True):
-        results.append(Var(np.zeros(())))
-        operands = tuple(operand(code) for code in codes if code != NONE)
-        # `where` has its condition last in the table, and as a parameter.
-        operands, parameters = (
-            (operands[1:], operands[:1]) if operation is comparison.where else (operands, ())
-        )
-        instructions.append(Instruction(operation, operands, parameters, results[-1]))
-    wanted = [output for output in map(operand, outputs) if isinstance(output, Var)]
-    return Program(instructions, wanted).needed()

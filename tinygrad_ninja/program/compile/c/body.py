@@ -13,16 +13,15 @@ from ...entries import RESHAPES
 from ...instructions import Instruction, Var
 from ..recording.checks import divides
 from ..refusals import uncompiled
-from .buffers import contiguous, loops
+from .buffers import Layout, contiguous, loops
 from .c_code import ZERO, Affine, Apply, Expression, Index, Literal, Load, Named, combined, counter
-from .plan import Storage
 from .scalars import c_type, cast, common, converted, cost, expression, literal, power
 
 
 class Body:
     """The variables of a step as C expressions, each of them made once for an index."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Layout) -> None:
         self.storage = storage
         self._elements: dict[tuple[Var, Index], Expression] = {}
 

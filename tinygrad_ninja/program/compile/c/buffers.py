@@ -12,7 +12,7 @@ import numpy as np
 from .... import ops
 from ....ops import Operation
 from ...entries import RESHAPES
-from ...instructions import Instruction
+from ...instructions import Instruction, Var
 from ..refusals import uncompiled
 from .c_code import Affine, Index, combined
 
@@ -91,6 +91,20 @@ class Address:
             return None
         shift = seen.__array_interface__["data"][0] - dummy.__array_interface__["data"][0] if seen.size else 0
         return Address(self.buffer, self.offset + shift, seen.shape, seen.strides)
+
+
+@dataclass
+class Layout:
+    """What computes each variable, and where those lie that are kept in memory. positive: the variables whose
+    elements are known to be no negative numbers."""
+
+    by: dict[Var, Instruction]
+    kept: dict[Var, Address]
+    positive: set[Var]
+
+    def address(self, var: Var) -> Address | None:
+        """Return the address of a variable; None for one that is computed where it is used."""
+        return self.kept.get(var)
 
 
 _ORIGIN = np.zeros(1, np.int8)

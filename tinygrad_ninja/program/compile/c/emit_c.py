@@ -66,13 +66,7 @@ class Emitter:
             )
             calls.append(self._function(group))
         scratch = place(self.groups)
-        main = [f"int {ENTRY}(void *const *p) {{", "  char *scratch = p[0];"]
-        for buffer in self._all_buffers():
-            const = "" if buffer.written or buffer.slot is None else "const "
-            memory = f"p[{buffer.slot}]" if buffer.slot is not None else f"(scratch + {buffer.offset})"
-            main.append(
-                f"  {const}{c_type(buffer.dtype)} *{buffer.name} = ({const}{c_type(buffer.dtype)} *){memory};"
-            )
+        buffers = dict.fromkeys(buffer for group in self.groups for buffer in group.buffers)
         tiles = sorted({tile for product in self._products.values() for tile in product.needed_tiles()})
         functions = [*(product.function() for product in self._products.values()), *self._functions]
         threads = any(sharing.is_shared(line) for function in functions for line in function.lines)
@@ -88,14 +82,9 @@ class Emitter:
             ),
             SEPARATE,
         ]
-        main = [*([sharing.DEFINITION] if threads else []), *main, *calls, "  return 0;", "}"]
-        source = CSource("\n\n".join(shared), functions, "\n".join(main))
+        main = f"{sharing.DEFINITION}\n" * threads + entry(buffers, calls)
+        source = CSource("\n\n".join(shared), functions, main)
         return Emitted(source, scratch, self.complaints, self._summary)
-
-    def _all_buffers(self) -> list[Buffer]:
-        """Return the buffers that the functions use, in the order of their first use."""
-        used = dict.fromkeys(buffer for group in self.groups for buffer in group.buffers)
-        return list(used)
 
     def _function(self, group: Group) -> str:
         """Write the function of a group, and return the line that calls it."""
@@ -248,6 +237,16 @@ class Emitter:
             line = f"({{to}})[r * {down} + q * {across}] = {{from}}[r * {padded} + q];"
             lines.append(over(m, n, Apply(line, unpacking)))
         return over_batch(lines), scratches
+
+
+def entry(buffers: Iterable[Buffer], calls: Iterable[str]) -> str:
+    """Return the function that calls the others, whose arguments are these buffers."""
+    lines = [f"int {ENTRY}(void *const *p) {{", "  char *scratch = p[0];"]
+    for buffer in buffers:
+        kind = f"{'' if buffer.written or buffer.slot is None else 'const '}{c_type(buffer.dtype)} *"
+        memory = f"p[{buffer.slot}]" if buffer.slot is not None else f"(scratch + {buffer.offset})"
+        lines.append(f"  {kind}{buffer.name} = ({kind}){memory};")
+    return "\n".join([*lines, *calls, "  return 0;", "}"])
 
 
 @dataclass

@@ -22,7 +22,7 @@ from ...trace import plain
 from ..lowering.lower import reads
 from ..recording.checks import divides
 from ..refusals import UnsupportedError
-from .buffers import Address, Buffer, loops, scratch
+from .buffers import Address, Buffer, Layout, loops, scratch
 from .c_code import Affine, Effects, Expression
 from .scalars import cost
 
@@ -139,7 +139,7 @@ class Uses:
         self.largest = max(self.largest, math.prod(source.shape) if isinstance(source, Var) else 1)
 
 
-class Storage:
+class Storage(Layout):
     """Decides which variables are kept, and gives each its buffer.
 
     Everything is decided in one walk over the instructions, of which each finds its operands decided. What is
@@ -161,10 +161,12 @@ class Storage:
         among them that never change. homes: the addresses where variables are wanted; checked: the variables
         that are checked; ranges: (low, high) of integers that are known to be in [low, high); width: bytes of
         a vector register."""
-        self.by = {instruction.output: instruction for instruction in instructions}
-        self.kept: dict[Var, Address] = dict(inputs)
+        super().__init__(
+            {instruction.output: instruction for instruction in instructions},
+            dict(inputs),
+            {var for var, (low, _) in ranges.items() if low >= 0},
+        )
         self.inputs, self.fixed, self.ranges = inputs, fixed, ranges
-        self.positive = {var for var, (low, _) in ranges.items() if low >= 0}
         self.buffers: list[Buffer] = []
         self._homes, self._checked, self._width = homes, checked, width
         self._views: dict[Var, Address] = {}

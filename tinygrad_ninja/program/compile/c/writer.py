@@ -54,6 +54,8 @@ class Writer:
                 value = self.text(statement.value)
                 self._line(f"{self.text(Element(statement.buffer, statement.place))} = {value};")
                 self._stored[statement.buffer, statement.place] = statement.value
+            elif isinstance(statement, Named | Literal):
+                self.text(statement)  # which adds its line
             else:
                 self._line(self.text(statement))
 

@@ -344,16 +344,6 @@ class Symbol:
     __reduce_ex__ = _elsewhere("__reduce_ex__")
 
 
-_PYTHON: dict[Operation, Callable[..., Any]] = {
-    elementwise.add: operator.add,
-    elementwise.sub: operator.sub,
-    elementwise.mul: operator.mul,
-    elementwise.div: operator.truediv,
-    elementwise.neg: operator.neg,
-    rounding.abs: operator.abs,
-}
-
-
 def operation_on_numbers(operation: Operation, *numbers: Any) -> Any:
     """Return what Python makes of numbers."""
-    return _PYTHON[operation](*numbers)
+    return getattr(operator, "truediv" if operation is elementwise.div else operation.name)(*numbers)

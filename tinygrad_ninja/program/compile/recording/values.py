@@ -8,13 +8,13 @@ reason, and the call goes on with floats.
 
 from __future__ import annotations
 
-import operator
+import gc
 from collections.abc import Callable
 from functools import partial
 from numbers import Real
 from sys import _getframe
 from typing import Any
-from weakref import WeakSet, WeakValueDictionary
+from weakref import WeakSet
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from ....ops import TABLE, Operation, comparison, rounding
 from ....ops import elementwise as ops
 from ..refusals import UnsupportedError, placed, read_out_message
 from ..results import mapped
+from .symbols import operation_on_numbers
 
 COMPUTED, INPUT, CONSTANT, NONE = range(4)
 """The kind of an operand: its code is four times its number, plus this."""
@@ -46,7 +47,6 @@ class Scalars:
         self.operands: list[tuple[int, int, int]] = []
         self.inputs = 0
         self.constants: list[float] = []
-        self.symbols: WeakValueDictionary[int, Symbol] = WeakValueDictionary()  # by their ids
 
     def stop(self, what: str) -> None:
         """Record nothing any more: the step does `what`, at the line that runs now."""
@@ -62,7 +62,7 @@ class Scalars:
 
     def left(self) -> list[Symbol]:
         """Return the Symbols that are still held somewhere."""
-        return [*self.symbols.values()]
+        return [x for x in gc.get_objects() if type(x) is Symbol and x.tape is self]
 
     def code(self, x: Any) -> int:
         """Return the code of an operand; a number gets one of its own wherever it stands."""
@@ -77,6 +77,8 @@ class Scalars:
         if self.reason:
             return value
         codes = [self.code(operand) for operand in operands]
+        if len(codes) == 1 and codes[0] & 3 == CONSTANT:
+            return value  # the same at every call
         self.operations.append(operation)
         self.operands.append((*codes, *(NONE,) * (3 - len(codes))))  # type: ignore[arg-type]
         return Symbol(self, 4 * (len(self.operations) - 1) + COMPUTED, value)
@@ -85,9 +87,6 @@ class Scalars:
 def _computed(operation: Operation, numbers: list[Any]) -> Any:
     """Return the result of an operation on numbers: as Python computes it, and where that raises, IEEE
     754's."""
-    if operation is comparison.where:
-        condition, a, b = numbers
-        return a if condition else b
     try:
         return operation.forward(python_floats, *numbers)
     except (ArithmeticError, ValueError):
@@ -113,25 +112,10 @@ def _operator(operation: Operation, swapped: bool = False) -> Callable[[Symbol, 
         if raising and not _getframe(1).f_code.co_filename.startswith(PACKAGE):
             self.tape.stop(f"{operation.name} of numbers, for which Python may raise, is not compiled")
         if self.tape.reason:
-            return _PYTHON[operation](*map(number_of, pair))
+            return operation_on_numbers(operation, *map(number_of, pair))
         return self.tape.apply(operation, *pair)
 
     return call
-
-
-_PYTHON = {
-    ops.add: operator.add,
-    ops.sub: operator.sub,
-    ops.mul: operator.mul,
-    ops.div: operator.truediv,
-    ops.pow: operator.pow,
-    comparison.eq: operator.eq,
-    comparison.ne: operator.ne,
-    comparison.lt: operator.lt,
-    comparison.le: operator.le,
-    comparison.gt: operator.gt,
-    comparison.ge: operator.ge,
-}
 
 
 def _elsewhere(name: str) -> Callable[..., Any]:
@@ -142,13 +126,12 @@ def _elsewhere(name: str) -> Callable[..., Any]:
 class Symbol:
     """A number that is known only when the step runs; value: what it is now."""
 
-    __slots__ = ("__weakref__", "code", "tape", "value")
+    __slots__ = ("code", "tape", "value")
     __array_ufunc__ = None  # so that NumPy's numbers leave `number * Symbol` to this class
     shape = ()
 
     def __init__(self, tape: Scalars, code: int, value: Any) -> None:
         self.tape, self.code, self.value = tape, code, value
-        tape.symbols[id(self)] = self
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # so that isinstance(x, float) holds, but for the rules, which would branch
@@ -214,6 +197,9 @@ class _Namespace:
         if name not in TABLE:
             raise UnsupportedError(f"the operation {name} is not compiled: it is not in the table")
         return lambda *args: _tape(args).apply(TABLE[name], *args)
+
+    def where(self, condition: Any, a: Any, b: Any) -> Any:
+        return _tape((condition, a, b)).apply(comparison.where, a, b, condition)
 
     def zeros_like(self, x: Any) -> float:
         return 0.0
