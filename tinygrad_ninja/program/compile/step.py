@@ -21,7 +21,7 @@ from .c.build import NoCompilerError, build, vector_bytes
 from .c.emit_c import ENTRY, Emitted, Emitter
 from .c.fuse import Fusion
 from .c.plan import Storage
-from .c.sharing import COUNT, is_shared
+from .c.sharing import COUNT
 from .caller import caller
 from .lowering.lower import forget_values, parts_for_c, parts_for_numpy, primitives
 from .memory import OURS, Table, aligned, names_for
@@ -235,7 +235,7 @@ class Step:
     def _compiled(self) -> Callable[[], None]:
         """Return the function that runs the step as C."""
         emitted = self.emit()
-        library = build(emitted.source)
+        library = build(emitted.source, emitted.threads)
         self.source, self.fused = str(emitted.source), emitted.summary
         if (blas := loaded()) is not None:
             blas.connect(library)
@@ -253,7 +253,7 @@ class Step:
             if answer:
                 raise CheckError(*complaints[answer - 1])
 
-        if not is_shared(self.source):
+        if not emitted.threads:
             return run
         threads = ctypes.c_int.in_dll(library, COUNT)
 

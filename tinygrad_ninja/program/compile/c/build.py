@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from ....api.threads import get_num_threads
 from . import library_cache
 from .c_source import CSource
-from .sharing import COUNT, DEFINITION, REGION, is_shared
+from .sharing import COUNT, DEFINITION, REGION
 
 FLAGS = (
     "-O3", "-std=gnu11", "-march=native", "-fPIC", "-shared", "-fopenmp-simd",
@@ -216,10 +216,10 @@ def has_openmp() -> bool:
         return False
 
 
-def build(source: CSource | str) -> Any:
+def build(source: CSource | str, threads: bool = False) -> Any:
     """Return the library that C compiles to, from the cache where it is there already. As many compilers work
-    on it side by side as there may be threads. Without OpenMP one thread runs what several would share. Raise
-    NoCompilerError where it can't be compiled, or kept nowhere."""
-    if is_shared(str(source)) and has_openmp():
+    on it side by side as there may be threads. threads: whether some share anything in it; without OpenMP one
+    runs that alone. Raise NoCompilerError where it can't be compiled, or kept nowhere."""
+    if threads and has_openmp():
         return _sharing_library(source)
     return _library(source, target().command)

@@ -125,7 +125,8 @@ class Store:
 
 @dataclass
 class Loop:
-    """A loop of an int from `begin` to before `end`. pragma: the line before it."""
+    """A loop of an int from `begin` to before `end`. pragma: the line before it; threads: whether they share
+    its steps."""
 
     counter: str
     begin: Any
@@ -133,9 +134,20 @@ class Loop:
     inner: list[Statement]
     step: int = 1
     pragma: str = ""
+    threads: bool = False
 
 
-Statement = Expression | Store | Loop
+@dataclass
+class Block:
+    """Statements in braces, with what stands before them. threads: whether each of them runs it, all at the
+    same time."""
+
+    head: str
+    inner: list[Statement]
+    threads: bool = False
+
+
+Statement = Expression | Store | Loop | Block
 
 
 def _parts(x: Any) -> Iterator[Any]:
@@ -151,7 +163,7 @@ def _parts(x: Any) -> Iterator[Any]:
         yield x.place
     elif isinstance(x, (Load, Element, Pointer)):
         yield x.place
-    elif isinstance(x, Loop):
+    elif isinstance(x, Loop | Block):
         yield from x.inner
 
 

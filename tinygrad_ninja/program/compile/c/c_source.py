@@ -10,12 +10,14 @@ UNIT = 10_000
 
 @dataclass(frozen=True)
 class CFunction:
-    """A function. head: its type, name and parameters; before, after: the lines around it."""
+    """A function. head: its type, name and parameters; before, after: the lines around it; threads: whether
+    they share anything in it."""
 
     head: str
     lines: list[str]
     before: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
+    threads: bool = False
 
     def __str__(self) -> str:
         return "\n".join([*self.before, f"FUNCTION {self.head} {{", *self.lines, "}", *self.after])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import count
 from pathlib import Path
 
 from ....ops import linalg
@@ -12,15 +11,15 @@ from ...comments import c_comment
 from . import sharing
 from .blas import Blas
 from .buffers import Address, Buffer, scratch
-from .c_code import ZERO, Affine, Apply, Effects, Literal, Loop, Pointer, Statement, counter
+from .c_code import ZERO, Apply, Effects, Loop, Pointer, Statement, counter
 from .c_source import CFunction, CSource
 from .fuse import Fusion
 from .loops import Loops
 from .placing import place
 from .plan import Group, Kernel
-from .products import FUSED, SEPARATE, Product, tile_source, vector_types
+from .products import FUSED, SEPARATE, Product, vector_types
 from .scalars import c_type
-from .writer import Writer
+from .writer import Function
 
 PRELUDE = Path(__file__).with_name("prelude.h")
 ENTRY = "ninja_step"
@@ -30,10 +29,11 @@ PARAMETERS = 127
 
 @dataclass
 class Emitted:
-    """The C; the bytes of scratch memory that it needs; the errors that the function's non-zero answers
-    stand for."""
+    """The C, and whether threads share anything in it; the bytes of scratch memory that it needs; the errors
+    that the function's non-zero answers stand for."""
 
     source: CSource
+    threads: bool
     scratch: int
     complaints: list[tuple[type[Exception], str]]
     summary: list[str] = field(default_factory=list)
@@ -59,7 +59,6 @@ class Emitter:
     def emit(self) -> Emitted:
         """Return the whole C file."""
         calls: list[str] = []
-        width = self.width
         for number, group in enumerate(self.groups):
             group.name = (
                 f"step{number}_" + "_".join(dict.fromkeys(_label(kernel) for kernel in group.kernels))[:40]
@@ -67,24 +66,21 @@ class Emitter:
             calls.append(self._function(group))
         scratch = place(self.groups)
         buffers = dict.fromkeys(buffer for group in self.groups for buffer in group.buffers)
-        tiles = sorted({tile for product in self._products.values() for tile in product.needed_tiles()})
-        functions = [*(product.function() for product in self._products.values()), *self._functions]
-        threads = any(sharing.is_shared(line) for function in functions for line in function.lines)
+        products = self._products.values()
+        functions = [*(product.function() for product in products), *self._functions]
+        threads = any(function.threads for function in functions)
         shared = [
             PRELUDE.read_text(encoding="utf-8"),
-            vector_types(width),
+            vector_types(self.width),
             *([sharing.DECLARATION] if threads else []),
             *([self._blas.declarations(sorted(self._called))] if self._blas and self._called else []),
             FUSED,
-            *(
-                tile_source(kind, rows, wide, width // (4 if kind == "float" else 8))
-                for kind, rows, wide in tiles
-            ),
+            *(tile.source() for tile in sorted({tile for product in products for tile in product.tiles()})),
             SEPARATE,
         ]
         main = f"{sharing.DEFINITION}\n" * threads + entry(buffers, calls)
         source = CSource("\n\n".join(shared), functions, main)
-        return Emitted(source, scratch, self.complaints, self._summary)
+        return Emitted(source, threads, scratch, self.complaints, self._summary)
 
     def _function(self, group: Group) -> str:
         """Write the function of a group, and return the line that calls it."""
@@ -134,7 +130,7 @@ class Emitter:
         kind = "int" if group.kernels[0].kind == "check" else "void"
         notes = [c_comment(note) for note in dict.fromkeys(map(_comment, group.kernels))]
         self._functions.append(
-            function.written(f"{kind} {group.name}", tuple(notes), numbers if generic else [])
+            function.written(f"{kind} {group.name}", tuple(notes), numbers=numbers if generic else ())
         )
         return [*texts] if generic else []
 
@@ -178,8 +174,8 @@ class Emitter:
             return inner
 
         def over(rows: int, columns: int, inner: Statement) -> Loop:
-            pragma = sharing.LOOP if rows * columns >= sharing.ELEMENTS else ""
-            return Loop("r", 0, rows, [Loop("q", 0, columns, [inner])], pragma=pragma)
+            threads = rows * columns >= sharing.ELEMENTS
+            return Loop("r", 0, rows, [Loop("q", 0, columns, [inner])], threads=threads)
 
         parts = {"a": start(left), "b": start(right), "c": start(target)}
         if self._blas is not None and self._blas.pays(m, n, k, kernel.var.dtype.itemsize, self.width):
@@ -221,7 +217,7 @@ class Emitter:
                     f"copy_transposed_{kind}({{to}} + r * {padded}, {{from}} + r * {row}, {rows}, {n}, "
                     f"{padded}, {row}, {column});"
                 )
-                lines.append(Loop("r", 0, k, [Apply(call, packing)], step=lanes, pragma=sharing.LOOP))
+                lines.append(Loop("r", 0, k, [Apply(call, packing)], step=lanes, threads=True))
         c_step = target.strides[-2]
         loose = target.strides[-1] != 1 or not _takes_vectors(target, padded, write=True)
         if loose:
@@ -247,48 +243,6 @@ def entry(buffers: Iterable[Buffer], calls: Iterable[str]) -> str:
         memory = f"p[{buffer.slot}]" if buffer.slot is not None else f"(scratch + {buffer.offset})"
         lines.append(f"  {kind}{buffer.name} = ({kind}){memory};")
     return "\n".join([*lines, *calls, "  return 0;", "}"])
-
-
-@dataclass
-class Function:
-    """A function of a group. buffers: its parameters, of which it writes some; copies: what it reads from
-    rows on the stack."""
-
-    statements: list[Statement]
-    buffers: list[Buffer]
-    writes: set[Buffer]
-    copies: Iterable[tuple[Buffer, Affine]]
-
-    def _parameters(self, names: dict[Buffer, str]) -> list[str]:
-        return [
-            f"{'' if buffer in self.writes else 'const '}{c_type(buffer.dtype)} *restrict {name}"
-            for buffer, name in names.items()
-        ]
-
-    def pattern(self) -> tuple[str, list[Literal]]:
-        """Return the text without names and numbers, and these numbers."""
-        numbers: list[Literal] = []
-
-        def number(literal: Literal) -> str:
-            numbers.append(literal)
-            return f"@{literal.kind}"
-
-        names = {buffer: f"#{i}" for i, buffer in enumerate(self.buffers)}
-        writer = Writer(names, number, self.copies, notes=False)
-        writer.write(self.statements)
-        return "\n".join([*self._parameters(names), *writer.lines]), numbers
-
-    def written(self, head: str, notes: tuple[str, ...], numbers: list[Literal]) -> CFunction:
-        """Return the function's text. numbers: those that it takes as parameters, if it does."""
-        names = {buffer: buffer.name for buffer in self.buffers}
-        if not numbers:
-            writer = Writer(names, copies=self.copies)
-        else:
-            taken = count()
-            writer = Writer(names, lambda _: f"number{next(taken)}", self.copies, notes=False)
-        writer.write(self.statements)
-        parameters = [*self._parameters(names), *(f"{x.kind} number{i}" for i, x in enumerate(numbers))]
-        return CFunction(f"{head}({', '.join(parameters)})", writer.lines, notes)
 
 
 def _takes_vectors(address: Address, row: int, write: bool) -> bool:

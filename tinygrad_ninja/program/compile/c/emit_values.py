@@ -7,9 +7,10 @@ from ...comments import c_comment
 from .body import Body
 from .c_code import Effects, Loop, Statement, Store
 from .c_source import CSource
-from .emit_c import PRELUDE, Function, entry
+from .emit_c import PRELUDE, entry
 from .points import indices
 from .rolled import DOUBLE, Rolled, Turns
+from .writer import Function
 
 
 def emit(rolled: Rolled) -> CSource:
@@ -19,7 +20,7 @@ def emit(rolled: Rolled) -> CSource:
         statements = _statements(turns)
         buffers = [*dict.fromkeys([*Effects(statements).loads, rolled.written])]
         function = Function(statements, buffers, {rolled.written}, ())
-        functions.append(function.written(f"void values{number}", (c_comment(str(turns)),), []))
+        functions.append(function.written(f"void values{number}", (c_comment(str(turns)),)))
         calls.append(f"  values{number}({', '.join(buffer.name for buffer in buffers)});")
     rolled.written.written = True
     main = entry([rolled.read, rolled.written, rolled.places], calls)

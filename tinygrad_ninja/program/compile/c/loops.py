@@ -148,7 +148,7 @@ class Loops:
             f"const int end = begin + {step} < {n} ? begin + {step} : {n};",
         ]
         inner = [*bounds, *self.started, *self._nested(0)]
-        return [*out, Loop("chunk", 0, sharing.CHUNKS, inner, pragma=self._sharing()), *self.after]
+        return [*out, Loop("chunk", 0, sharing.CHUNKS, inner, threads=self._sharing()), *self.after]
 
     def _size(self, level: int) -> int:
         """Return how many steps a loop has."""
@@ -161,12 +161,11 @@ class Loops:
             return [*opened, *self.inside, *closed]
         inner = level == len(self.sizes) - 1
         begin, end = ("begin", "end") if self.chunked and level == 0 else (0, self._size(level))
-        pragma = self._sharing() if level == 0 and not self.chunked else ""
-        if inner and self.vector:
-            pragma = "#pragma omp simd" + "".join(f" {clause}" for clause in self.clauses)
+        threads = level == 0 and not self.chunked and self._sharing()
+        pragma = " ".join(["#pragma omp simd", *self.clauses]) if inner and self.vector else ""
         name = f"i{level}"
         if not (inner and self.laned):
-            return [*opened, Loop(name, begin, end, self._nested(level + 1), pragma=pragma), *closed]
+            return [*opened, Loop(name, begin, end, self._nested(level + 1), 1, pragma, threads), *closed]
         here = [f"const int {name} = from + lane;", *self._nested(level + 1)]
         lanes = Loop("lane", 0, LANES, here, pragma=pragma)
         return [*opened, Loop("from", begin, end, [lanes], step=LANES), *closed]
@@ -177,12 +176,12 @@ class Loops:
         summed = any(map(reduces_first, self.group.kernels))
         return len(self.sizes) == 1 or (summed and self.sizes[0] >= sharing.SUMMED)
 
-    def _sharing(self) -> str:
-        """Return the pragma of the outermost loop. Threads share it if each of its steps, or of its parts,
-        writes elements of its own."""
+    def _sharing(self) -> bool:
+        """Return whether threads share the outermost loop: each of its steps, or of its parts, must write
+        elements of its own."""
         places = [place for _, place in (*self.effects.stored, *self.targets)]
         own = all({"chunk", "i0"}.intersection(name for name, _ in place.terms) for place in places)
-        return sharing.LOOP if self.shared and own else ""
+        return self.shared and own
 
     def _check(self, kernel: Kernel, value: Expression) -> None:
         """Add a check of a variable: the function answers whether any element is wrong."""

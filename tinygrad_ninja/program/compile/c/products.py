@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from . import sharing
+from .buffers import Buffer
+from .c_code import ZERO, Affine, Apply, Block, Loop, Pointer, Statement, counter
 from .c_source import CFunction
+from .writer import Function, Writer
 
 BLOCK = 256
 """How many terms of the sum a tile adds before the next tile's turn: both operands stay in the cache."""
@@ -63,13 +68,16 @@ class Product:
         """Return the bytes of an element."""
         return 4 if self.c_type == "float" else 8
 
-    def tiles(self) -> list[tuple[int, int]]:
-        """Return (first column, vectors) of each tile across the result."""
+    def columns(self) -> dict[int, list[int]]:
+        """Return the first column of each tile across the result, by the tile's vectors."""
         vectors = -(-self.n // self.lanes)
         wide = 2 if vectors != 1 else 1
         if vectors % 2 and vectors > 1 and vectors % 3 == 0:
             wide = 3
-        return [(at * self.lanes, min(wide, vectors - at)) for at in range(0, vectors, wide)]
+        columns: dict[int, list[int]] = {}
+        for at in range(0, vectors, wide):
+            columns.setdefault(min(wide, vectors - at), []).append(at * self.lanes)
+        return columns
 
     def height(self, wide: int) -> int:
         """Return how many rows a tile has: at most as many as the registers hold, and so that few rows are
@@ -80,87 +88,91 @@ class Product:
             key=lambda rows: (-(-self.m // rows), self.m % rows and 1, -rows),
         )
 
+    def _stripes(self, wide: int) -> list[tuple[int, int, Tile]]:
+        """Return (first row, row behind the last, tile) of the rows that tiles of so many vectors cover
+        whole, and of those that are left."""
+        height = self.height(wide)
+        whole = self.m - self.m % height
+        stripes = [(0, whole, height), (whole, self.m, self.m - whole)]
+        return [(at, end, Tile(self.c_type, rows, wide, self.lanes)) for at, end, rows in stripes if at < end]
+
+    def tiles(self) -> set[Tile]:
+        """Return the tiles that the function calls."""
+        return {tile for wide in self.columns() for _, _, tile in self._stripes(wide)}
+
     def function(self) -> CFunction:
         """Return the function in C that multiplies two matrices tile by tile. A tile is always the same
         thread's, which waits for no other before it goes on with the next terms."""
-        kind = "f" if self.c_type == "float" else "d"
-        lines = []
+        a, b, c = buffers = [Buffer(name, np.dtype(f"f{self.itemsize}"), (), ()) for name in "abc"]
         shared = self.m * self.n * self.k >= sharing.MULTIPLICATIONS
-        lines += [sharing.REGION, "  {"] if shared else []
-        block = self.block
-        deep = self.k > block
+        deep = self.k > self.block
+        start = counter("from") if deep else ZERO
+        nests: list[Statement] = []
+        for wide, columns in self.columns().items():
+            for at, end, tile in self._stripes(wide):
+                over_columns = ("j", columns[0], columns[-1] + 1, wide * self.lanes)
+                loops = [("i", at, end, tile.rows), over_columns][:: 1 if self.along_rows else -1]
+                loops = [over_columns] if at else loops
+                i, j = Affine(at) if at else counter("i"), counter("j")
+                parts = {
+                    "a": Pointer(a, i.times(self.a[0]) + start.times(self.a[1])),
+                    "b": Pointer(b, start.times(self.b) + j),
+                    "c": Pointer(c, i.times(self.c) + j),
+                    "terms": "k" if deep else self.k,
+                    "more": start,
+                }
+                steps = f"{self.a[0]}, {self.a[1]}, {{b}}, {self.b}, {{c}}, {self.c}"
+                nest: list[Statement] = [Apply(f"{tile.name}({{a}}, {steps}, {{terms}}, {{more}});", parts)]
+                for inside, (name, first, last, step) in enumerate(reversed(loops), 1):
+                    pragma = f"{sharing.PART} collapse({inside})" if shared and inside == len(loops) else ""
+                    nest = [Loop(name, first, last, nest, step, pragma)]
+                nests += nest
         if deep:
-            lines.append(f"  for (int from = 0; from < {self.k}; from += {block}) {{")
-            lines.append(f"    const int k = from + {block} < {self.k} ? {block} : {self.k} - from;")
-        start, count, more = ("from", "k", "from") if deep else ("0", str(self.k), "0")
-        groups: dict[int, list[int]] = {}
-        for at, wide in self.tiles():
-            groups.setdefault(wide, []).append(at)
-        for wide, columns in groups.items():
-            over_columns = f"      for (int j = {columns[0]}; j <= {columns[-1]}; j += {wide * self.lanes})"
-            rows = self.height(wide)
-            whole = self.m - self.m % rows
-            right = f"b + {start} * {self.b} + j, {self.b}"
-            call = f"({{}}, {self.a[0]}, {self.a[1]}, {right}, {{}}, {self.c}, {count}, {more});"
-            over_rows = f"      for (int i = 0; i < {whole}; i += {rows})"
-            nests = []  # the loops over whole tiles, and that over the tiles of the rows that are left
-            if whole:
-                left = f"a + i * {self.a[0]} + {start} * {self.a[1]}"
-                tile = f"tile_{kind}_{rows}x{wide}{call.format(left, f'c + i * {self.c} + j')}"
-                loops = [over_rows, over_columns] if self.along_rows else [over_columns, over_rows]
-                nests.append([*loops, f"        {tile}"])
-            if self.m % rows:
-                left = f"a + {whole * self.a[0]} + {start} * {self.a[1]}"
-                tile = f"tile_{kind}_{self.m % rows}x{wide}"
-                nests.append(
-                    [over_columns, f"        {tile}{call.format(left, f'c + {whole * self.c} + j')}"]
-                )
-            for nest in nests:
-                lines += [f"{sharing.PART} collapse({len(nest) - 1})", *nest] if shared else nest
-        lines += ["  }"] * (deep + shared)
-        kinds = (("a", "const "), ("b", "const "), ("c", ""))
-        parameters = ", ".join(f"{const}{self.c_type} *restrict {name}" for name, const in kinds)
-        return CFunction(f"void {self.name}({parameters})", lines, (FUSED,), (SEPARATE,))
-
-    def needed_tiles(self) -> set[tuple[str, int, int]]:
-        """Return the tiles that the function calls: (C type, rows, vectors)."""
-        tiles = set()
-        for _, wide in self.tiles():
-            rows = self.height(wide)
-            tiles |= {
-                (self.c_type, height, wide)
-                for height in (rows if self.m >= rows else 0, self.m % rows)
-                if height
-            }
-        return tiles
+            terms = f"from + {self.block} < {self.k} ? {self.block} : {self.k} - from"
+            nests = [Loop("from", 0, self.k, [f"const int k = {terms};", *nests], self.block)]
+        nests = [Block("", nests, threads=True)] if shared else nests
+        return Function(nests, buffers, {c}, ()).written(f"void {self.name}", (FUSED,), (SEPARATE,))
 
 
-def tile_source(c_type: str, rows: int, wide: int, lanes: int) -> str:
-    """Return the C function of a tile of `rows` rows and `wide` vectors."""
-    v = "vf" if c_type == "float" else "vd"
-    kind = "f" if c_type == "float" else "d"
-    cells = [(i, j) for i in range(rows) for j in range(wide)]
-    lines = [
-        f"static inline __attribute__((always_inline)) void tile_{kind}_{rows}x{wide}("
-        f"const {c_type} *a, int am, int ak, "
-        f"const {c_type} *b, int bk, {c_type} *c, int cm, int k, int more) {{",
-        f"  {v} " + ", ".join(f"c{i}_{j} = {{0}}" for i, j in cells) + ";",
-        "  if (more) {",
-        *(f"    c{i}_{j} = *(const {v} *)(c + {i} * cm + {j * lanes});" for i, j in cells),
-        "  }",
-        "  for (int p = 0; p < k; p++, a += ak, b += bk) {",
-        "#pragma clang fp contract(fast)",
-        "    " + " ".join(f"const {v} b{j} = *(const {v} *)(b + {j * lanes});" for j in range(wide)),
-    ]
-    lines += [
-        f"    {{ const {c_type} x = a[{i} * am]; "
-        + " ".join(f"c{i}_{j} += x * b{j};" for j in range(wide))
-        + " }"
-        for i in range(rows)
-    ]
-    lines.append("  }")
-    lines += [f"  *({v} *)(c + {i} * cm + {j * lanes}) = c{i}_{j};" for i, j in cells]
-    return "\n".join([*lines, "}"])
+@dataclass(frozen=True, order=True)
+class Tile:
+    """A block of so many rows, each of `wide` vectors, of a product's result: C[i, j] (+)= Σ A[i, p] ·
+    B[p, j], kept in registers while the sum runs."""
+
+    c_type: str
+    rows: int
+    wide: int
+    lanes: int
+
+    @property
+    def name(self) -> str:
+        return f"tile_{'f' if self.c_type == 'float' else 'd'}_{self.rows}x{self.wide}"
+
+    def source(self) -> str:
+        """Return its function in C."""
+        kind, vector = self.c_type, "vf" if self.c_type == "float" else "vd"
+        columns = range(self.wide)
+        cells = {
+            f"c{i}_{j}": f"{vector} *)(c + {i} * cm + {j * self.lanes})"
+            for i in range(self.rows) for j in columns
+        }  # fmt: skip
+        adding: list[Statement] = ["#pragma clang fp contract(fast)"]
+        adding += [f"const {vector} b{j} = *(const {vector} *)(b + {j * self.lanes});" for j in columns]
+        adding += [
+            Block("", [f"const {kind} x = a[{i} * am];", *(f"c{i}_{j} += x * b{j};" for j in columns)])
+            for i in range(self.rows)
+        ]
+        statements: list[Statement] = [
+            f"{vector} {', '.join(f'{name} = {{0}}' for name in cells)};",
+            Block("if (more)", [f"{name} = *(const {cell};" for name, cell in cells.items()]),
+            Block("for (int p = 0; p < k; p++, a += ak, b += bk)", adding),
+            *(f"*({cell} = {name};" for name, cell in cells.items()),
+        ]
+        writer = Writer({})
+        writer.write(statements)
+        head = f"static inline __attribute__((always_inline)) void {self.name}"
+        factors = f"const {kind} *a, int am, int ak, const {kind} *b, int bk"
+        return "\n".join([f"{head}({factors}, {kind} *c, int cm, int k, int more) {{", *writer.lines, "}"])
 
 
 FUSED = '#pragma GCC push_options\n#pragma GCC optimize ("fp-contract=fast")'

@@ -28,8 +28,3 @@ LOOP = f"{_PARALLEL} for num_threads({COUNT}) schedule(static)"
 PART = "#pragma omp for schedule(static) nowait"
 """A loop within a region, at whose end no thread waits for the others: in the next loop of the same size, the
 same steps are its own."""
-
-
-def is_shared(source: str) -> bool:
-    """Return whether threads share anything in this C."""
-    return _PARALLEL in source

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 from ...comments import c_comment
+from . import sharing
 from .buffers import Buffer
 from .c_code import (
     ZERO,
     Affine,
     Apply,
+    Block,
     Element,
     Expression,
     Literal,
@@ -22,6 +26,7 @@ from .c_code import (
     Statement,
     Store,
 )  # fmt: skip
+from .c_source import CFunction
 from .scalars import c_type
 
 
@@ -43,6 +48,7 @@ class Writer:
         self._named: dict[Named, str] = {}
         self._stored: dict[tuple[Buffer, Affine], Expression] = {}
         self._depth = 1
+        self.threads = False  # whether they share anything in these statements
         self.lines: list[str] = []
 
     def write(self, statements: Iterable[Statement]) -> None:
@@ -50,6 +56,9 @@ class Writer:
         for statement in statements:
             if isinstance(statement, Loop):
                 self._loop(statement)
+            elif isinstance(statement, Block):
+                self.threads |= statement.threads
+                self._block(statement.head, statement.inner, sharing.REGION if statement.threads else "")
             elif isinstance(statement, Store):
                 value = self.text(statement.value)
                 self._line(f"{self.text(Element(statement.buffer, statement.place))} = {value};")
@@ -64,12 +73,17 @@ class Writer:
 
     def _loop(self, loop: Loop) -> None:
         name, begin, end = loop.counter, self.text(loop.begin), self.text(loop.end)
-        if loop.pragma:
-            self.lines.append(loop.pragma)
         onwards = f"{name}++" if loop.step == 1 else f"{name} += {loop.step}"
-        self._line(f"for (int {name} = {begin}; {name} < {end}; {onwards}) {{")
+        head = f"for (int {name} = {begin}; {name} < {end}; {onwards})"
+        self.threads |= loop.threads
+        self._block(head, loop.inner, sharing.LOOP if loop.threads else loop.pragma)
+
+    def _block(self, head: str, inner: list[Statement], pragma: str) -> None:
+        if pragma:
+            self.lines.append(pragma)
+        self._line(f"{head} {{".lstrip())
         self._depth += 1
-        self.write(loop.inner)
+        self.write(inner)
         self._depth -= 1
         self._line("}")
 
@@ -107,3 +121,52 @@ class Writer:
         note = f"  {c_comment(x.var.name)}" if self._notes and x.var is not None and x.var.name else ""
         self._line(f"const {c_type(x.dtype)} {name} = {value};{note}")
         return name
+
+
+@dataclass
+class Function:
+    """A function of a group. buffers: its parameters, of which it writes some; copies: what it reads from
+    rows on the stack."""
+
+    statements: list[Statement]
+    buffers: list[Buffer]
+    writes: set[Buffer]
+    copies: Iterable[tuple[Buffer, Affine]]
+
+    def _parameters(self, names: dict[Buffer, str]) -> list[str]:
+        return [
+            f"{'' if buffer in self.writes else 'const '}{c_type(buffer.dtype)} *restrict {name}"
+            for buffer, name in names.items()
+        ]
+
+    def pattern(self) -> tuple[str, list[Literal]]:
+        """Return the text without names and numbers, and these numbers."""
+        numbers: list[Literal] = []
+
+        def number(literal: Literal) -> str:
+            numbers.append(literal)
+            return f"@{literal.kind}"
+
+        names = {buffer: f"#{i}" for i, buffer in enumerate(self.buffers)}
+        writer = Writer(names, number, self.copies, notes=False)
+        writer.write(self.statements)
+        return "\n".join([*self._parameters(names), *writer.lines]), numbers
+
+    def written(
+        self,
+        head: str,
+        before: tuple[str, ...] = (),
+        after: tuple[str, ...] = (),
+        numbers: Sequence[Literal] = (),
+    ) -> CFunction:
+        """Return the function's text, with lines before and after it. numbers: those that it takes as
+        parameters, if it does."""
+        names = {buffer: buffer.name for buffer in self.buffers}
+        if not numbers:
+            writer = Writer(names, copies=self.copies)
+        else:
+            taken = count()
+            writer = Writer(names, lambda _: f"number{next(taken)}", self.copies, notes=False)
+        writer.write(self.statements)
+        parameters = [*self._parameters(names), *(f"{x.kind} number{i}" for i, x in enumerate(numbers))]
+        return CFunction(f"{head}({', '.join(parameters)})", writer.lines, before, after, writer.threads)
