@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,29 @@ def test_numbers_that_are_read_out(name: str) -> None:
     refused("reads a value out of a Value")(counted(READ_OUT[name]))()
 
 
+WHOLE: dict[str, Callable[[int], float]] = {
+    "%": lambda n: n % 2.5,
+    "% of a float": lambda n: 2.5 % n,
+    "//": lambda n: n // 2.5,
+    "&": lambda n: n & 1,
+    "<<": lambda n: 1 << n,
+    "~": lambda n: ~n,
+    "divmod": lambda n: divmod(n, 2.5)[0],
+    "pow": lambda n: pow(n, 2, 5),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_whole_numbers_as_arguments_do_what_python_s_do(name: str) -> None:
+    @refused("reads a value out of a Value")
+    def scenario(C: Any) -> Any:
+        a, f = Value(2.0), WHOLE[name]
+        step = C(lambda n: (a * f(n)).data)
+        yield step(7), step(8)
+
+    scenario()
+
+
 @refused("it asks for the class of numbers")
 def test_the_class_of_a_number(C: Any) -> Any:
     a = Value(2.0)
@@ -79,6 +103,13 @@ def test_a_tensor_as_an_argument(C: Any) -> Any:
     a = Value(2.0)
     step = C(lambda x: x * a.data)
     yield step(W), step(W)
+
+
+@compiled_to_c
+def test_a_copy(C: Any) -> Any:
+    a = Value(2.0)
+    step = C(lambda n: (a * copy.copy(n)).data + copy.deepcopy(a.data))
+    yield step(7), step(8)
 
 
 @compiled_to_c

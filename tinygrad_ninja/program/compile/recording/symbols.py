@@ -24,6 +24,7 @@ from ...instructions import Var
 from ...trace import source
 from ..guards.parts import attributes_of
 from .recorded import Recorded
+from .stand_in import StandIn
 from .tape import StepTape
 
 NUMBERS = (float, int)
@@ -158,7 +159,7 @@ def _arithmetic(operation: Operation, swapped: bool = False) -> Callable[[Symbol
         if isinstance(other, Recorded):
             return operation_of(operation, *((other, self._array) if swapped else (self._array, other)))
         if not _is_number(other):
-            if _knows_numbers(other):
+            if isinstance(other, Tensor):  # which knows itself what it does with a number
                 return NotImplemented
             pair = (other, self.settle()) if swapped else (self.settle(), other)
             return operation_on_numbers(operation, *pair)
@@ -186,39 +187,14 @@ def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Symbol, Any], A
     return call
 
 
-def _elsewhere(name: str) -> Callable[..., Any]:
-    """Return the method that turns the Symbol back, and does with the number what is asked."""
-    return lambda self, *args: getattr(self.settle(), name)(*map(number_of, args))
-
-
-def _of_two(compute: Callable[[Any, Any], Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the method of an operator that turns the Symbol back, and the reflected one."""
-
-    def call(self: Symbol, other: Any, *modulus: Any) -> Any:
-        if _knows_numbers(other):
-            return NotImplemented
-        return compute(self.settle(), number_of(other), *map(number_of, modulus))
-
-    def reflected(self: Symbol, other: Any) -> Any:
-        return compute(number_of(other), self.settle())
-
-    return call, reflected
-
-
-def _knows_numbers(other: Any) -> bool:
-    """Return whether it knows itself what it does with a number."""
-    return isinstance(other, Tensor)
-
-
 def number_of(x: Any) -> Any:
     """Return the number that a Symbol stands for, which is a guard by value from here on; anything else
     unchanged."""
     return x.settle() if type(x) is Symbol else x
 
 
-class Symbol:
-    """A number that is known only when the step runs, as a stand-in for a float or an int. most: what an int
-    is never larger than, nor its negative."""
+class Symbol(StandIn):
+    """A number that is read anew at every call. most: what an int is never larger than, nor its negative."""
 
     __slots__ = ("_array", "_most", "_source", "_sources", "_symbols", "_value")
 
@@ -255,6 +231,9 @@ class Symbol:
         turned_back = self._symbols.turned_back
         turned_back |= {x: source() for x in self._sources if x not in turned_back}
         return self._value
+
+    def read_out(self, how: str) -> Any:
+        return self.settle()
 
     def _decided(self, compare: Callable[[Any, Any], Any], other: Any) -> bool:
         """Return what the comparison gives, which is a guard from here on."""
@@ -299,14 +278,10 @@ class Symbol:
     def __abs__(self) -> Any:
         return self._combined(rounding.abs, (self,))
 
-    def __pos__(self) -> Any:
-        return self
-
     def __bool__(self) -> bool:
         return bool(self.settle()) if self._source is None else self._decided(operator.ne, 0)
 
-    def __hash__(self) -> int:
-        return hash(self.settle())
+    __hash__ = StandIn.__hash__  # which a class with an __eq__ of its own has not
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__array"):  # NumPy asks, and is given `__array__`
@@ -318,30 +293,6 @@ class Symbol:
         if recorded is not None:
             return recorded.__array_ufunc__(ufunc, method, *inputs, **options)
         return getattr(ufunc, method)(*map(number_of, inputs), **options)
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        return np.array(self.settle(), dtype)
-
-    __float__, __int__, __index__ = map(_elsewhere, ("__float__", "__int__", "__index__"))
-
-    def __complex__(self) -> complex:
-        return complex(self.settle())
-
-    __str__, __repr__, __format__ = map(_elsewhere, ("__str__", "__repr__", "__format__"))
-    __round__, __floor__, __ceil__, __trunc__ = map(
-        _elsewhere, ("__round__", "__floor__", "__ceil__", "__trunc__")
-    )
-    __pow__, __rpow__ = _of_two(pow)
-    __floordiv__, __rfloordiv__ = _of_two(operator.floordiv)
-    __mod__, __rmod__ = _of_two(operator.mod)
-    __divmod__, __rdivmod__ = _of_two(divmod)
-    __and__, __rand__ = _of_two(operator.and_)
-    __or__, __ror__ = _of_two(operator.or_)
-    __xor__, __rxor__ = _of_two(operator.xor)
-    __lshift__, __rlshift__ = _of_two(operator.lshift)
-    __rshift__, __rrshift__ = _of_two(operator.rshift)
-    __invert__ = _elsewhere("__invert__")
-    __reduce_ex__ = _elsewhere("__reduce_ex__")
 
 
 def operation_on_numbers(operation: Operation, *numbers: Any) -> Any:

@@ -28,6 +28,7 @@ from ....ops import TABLE, Operation, comparison, rounding
 from ....ops import elementwise as ops
 from ..refusals import UnsupportedError, placed, read_out_message
 from ..results import mapped
+from .stand_in import StandIn
 from .symbols import operation_on_numbers
 
 COMPUTED, INPUT, CONSTANT, NONE = range(4)
@@ -101,9 +102,11 @@ def number_of(x: Any) -> Any:
 def _operator(operation: Operation, swapped: bool = False) -> Callable[[Symbol, Any], Any]:
     """Return the method that records an operation."""
 
-    def call(self: Symbol, other: Any) -> Any:
+    def call(self: Symbol, other: Any, *modulus: Any) -> Any:
         if isinstance(other, Value):
             return NotImplemented
+        if modulus:  # which only pow() takes
+            return StandIn.__pow__(self, other, *modulus)
         pair = (other, self) if swapped else (self, other)
         if not isinstance(other, (Real, np.bool)):  # what is not recorded, such as an array
             self.read_out(operation.name)
@@ -118,12 +121,7 @@ def _operator(operation: Operation, swapped: bool = False) -> Callable[[Symbol, 
     return call
 
 
-def _elsewhere(name: str) -> Callable[..., Any]:
-    """Return the method that reads the number out, and does with it what is asked."""
-    return lambda self, *args: getattr(self.read_out(f"{name.strip('_')}()"), name)(*map(number_of, args))
-
-
-class Symbol:
+class Symbol(StandIn):
     """A number that is known only when the step runs; value: what it is now."""
 
     __slots__ = ("code", "tape", "value")
@@ -151,9 +149,6 @@ class Symbol:
     __lt__, __le__ = _operator(comparison.lt), _operator(comparison.le)
     __gt__, __ge__ = _operator(comparison.gt), _operator(comparison.ge)
 
-    def __pos__(self) -> Any:
-        return self
-
     def __neg__(self) -> Any:
         return self.tape.apply(ops.neg, self)
 
@@ -163,8 +158,7 @@ class Symbol:
     def __bool__(self) -> bool:
         return bool(self.read_out("a branch on data"))
 
-    def __hash__(self) -> int:
-        return hash(self.read_out("hash()"))
+    __hash__ = StandIn.__hash__  # which a class with an __eq__ of its own has not
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(np, name, None)
@@ -173,18 +167,6 @@ class Symbol:
         if not hasattr(self.value, name):
             raise AttributeError(f"a number has no attribute {name}")
         return getattr(self.read_out(name), name)
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
-        return np.array(self.read_out("numpy.array()"), dtype)
-
-    __float__, __int__, __index__ = map(_elsewhere, ("__float__", "__int__", "__index__"))
-    __divmod__, __rdivmod__ = _elsewhere("__divmod__"), _elsewhere("__rdivmod__")
-    __str__, __repr__, __format__ = map(_elsewhere, ("__str__", "__repr__", "__format__"))
-    __round__, __floor__, __ceil__, __trunc__ = map(
-        _elsewhere, ("__round__", "__floor__", "__ceil__", "__trunc__")
-    )
-    __mod__, __rmod__ = _elsewhere("__mod__"), _elsewhere("__rmod__")
-    __floordiv__, __rfloordiv__ = _elsewhere("__floordiv__"), _elsewhere("__rfloordiv__")
 
 
 Real.register(Symbol)

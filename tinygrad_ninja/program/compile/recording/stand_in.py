@@ -1,0 +1,81 @@
+"""What Python can do with a number, done with one that a recording has put in its place."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ....engine.tensor import Tensor
+from ....engine.value import Value
+
+
+def _of_one(name: str) -> Callable[..., Any]:
+    """Return the method that reads the number out, and does with it what is asked."""
+    return lambda self, *args: getattr(self.read_out(f"{name.strip('_')}()"), name)(*map(_read_out, args))
+
+
+def _of_two(compute: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the method of an operator that reads the number out, and the reflected one."""
+
+    def call(self: StandIn, other: Any, *modulus: Any) -> Any:
+        if isinstance(other, (Tensor, Value)):  # which know themselves what they do with a number
+            return NotImplemented
+        return compute(self.read_out(f"{compute.__name__}()"), *map(_read_out, (other, *modulus)))
+
+    def reflected(self: StandIn, other: Any) -> Any:
+        return compute(_read_out(other), self.read_out(f"{compute.__name__}()"))
+
+    return call, reflected
+
+
+def _read_out(x: Any) -> Any:
+    """Return the number that a stand-in stands for; anything else unchanged."""
+    return x.read_out("a number") if issubclass(type(x), StandIn) else x
+
+
+class StandIn:
+    """A number that is known only when the step runs, in the place of a float or an int. A subclass records
+    arithmetic and comparisons; what else is asked of it is asked of the number itself."""
+
+    __slots__ = ()
+
+    def read_out(self, how: str) -> Any:
+        """Return the number, on which what follows depends. how: what reads it."""
+        raise NotImplementedError
+
+    def __pos__(self) -> Any:
+        return self
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+    def __hash__(self) -> int:
+        return hash(self.read_out("hash()"))
+
+    def __complex__(self) -> complex:
+        return complex(self.read_out("complex()"))
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
+        return np.array(self.read_out("numpy.array()"), dtype)
+
+    __float__, __int__, __index__ = map(_of_one, ("__float__", "__int__", "__index__"))
+    __str__, __repr__, __format__ = map(_of_one, ("__str__", "__repr__", "__format__"))
+    __round__, __floor__, __ceil__, __trunc__ = map(
+        _of_one, ("__round__", "__floor__", "__ceil__", "__trunc__")
+    )
+    __invert__, __reduce_ex__ = map(_of_one, ("__invert__", "__reduce_ex__"))
+    __pow__, __rpow__ = _of_two(pow)
+    __floordiv__, __rfloordiv__ = _of_two(operator.floordiv)
+    __mod__, __rmod__ = _of_two(operator.mod)
+    __divmod__, __rdivmod__ = _of_two(divmod)
+    __and__, __rand__ = _of_two(operator.and_)
+    __or__, __ror__ = _of_two(operator.or_)
+    __xor__, __rxor__ = _of_two(operator.xor)
+    __lshift__, __rlshift__ = _of_two(operator.lshift)
+    __rshift__, __rrshift__ = _of_two(operator.rshift)
