@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import abc
 import functools
-import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
 from operator import attrgetter, methodcaller
@@ -25,7 +24,7 @@ from ....optim.lr_scheduler import LRScheduler
 from ....optim.optimizer import Optimizer
 from ....rng.generator import Generator
 from ..refusals import UnsupportedError
-from .code_names import Chain, Way, is_of_python, names_in
+from .code_names import Way, is_of_python, names_in
 from .contents import MOST, Contents, refuse
 from .named import NamedAttributes
 from .parts import (
@@ -46,6 +45,7 @@ from .parts import (
     words_of,
     wraps_another,
 )  # fmt: skip
+from .reading import Reading
 from .trusted import (
     MEMORY,
     METHODS,
@@ -77,6 +77,7 @@ class Walk:
     def __init__(self) -> None:
         self.watched = Watched()
         self.contents = Contents(self.watched, self.reach)
+        self._reading = Reading(self.watched, self.reach)
         self.optimizers: list[Optimizer] = []
         self.generators: list[Generator] = []
         self.modules: list[Module] = []
@@ -241,7 +242,7 @@ class Walk:
                 continue
             self.watched.cell(cell, here)
             if value is not ABSENT:
-                self._reach_read(value, names.read.get(name, {()}), here)
+                self._reading.value(value, names.read.get(name, {()}), here)
         if known:
             return
         for name, what in _FUNCTION:
@@ -261,55 +262,9 @@ class Walk:
             self.watched.item(vars(kind), name, here)
             self.reach(vars(kind)[name], here)
         for name in sorted(filter(str.isidentifier, names.globals)):  # others are of tools that rewrite code
-            self._global(x, name, names.read[name], way_to("the global {}", name))
+            self._reading.global_of(x, name, names.read[name], way_to("the global {}", name))
         for name, chains in names.imports.items():
-            self._import(name, chains, way_to("the import {}", name))
-
-    def _global(self, x: types.FunctionType, name: str, chains: set[Chain], way: Way) -> None:
-        space = x.__globals__
-        builtins: dict[str, Any] = getattr(x, "__builtins__")  # noqa: B009 - which mypy does not know
-        if name in space:
-            self.watched.item(space, name, way)
-            self._reach_read(space[name], chains, way)
-            return
-        self.watched.absent(space, name, way)
-        if name in builtins:
-            self.watched.item(builtins, name, way)
-            self.reach(builtins[name], way._replace(label="{}"), name)
-
-    def _import(self, name: str, chains: set[Chain], way: Way) -> None:
-        whole = {name, name.partition(".")[0]} if () in chains else {name}
-        for module in whole:
-            if module not in sys.modules:
-                refuse(way, "runs the module", "import it at the top of the file")
-            self.watched.item(sys.modules, module, way)
-            self._reach_read(sys.modules[module], chains, way)
-
-    def _reach_read(self, value: Any, chains: Iterable[Chain], way: Way) -> None:
-        """Reach for what code reads: of a module, only what these chains of attributes lead to."""
-        if not isinstance(value, types.ModuleType):
-            self.reach(value, way, way.name)
-            return
-        for chain in sorted(chains):
-            x, here = value, way
-            for name in chain:
-                held = vars(x)
-                if name == "__dict__":
-                    self.reach(x, here)
-                    break
-                if name not in held:
-                    self.watched.absent(held, name, here.to(f".{name}"))
-                    if "__getattr__" in held:
-                        self.reach(held["__getattr__"], here)
-                    break
-                here = here.to(f".{name}")
-                self.watched.item(held, name, here)
-                x = held[name]
-                if not isinstance(x, types.ModuleType):
-                    self.reach(x, here, name)
-                    break
-            else:
-                self.reach(x, here)
+            self._reading.imported(name, chains, way_to("the import {}", name))
 
     def _class(self, x: type, way: Way) -> None:
         self._note_methods(x, way)
