@@ -111,56 +111,15 @@ class Table:
         self.slots[slot] = pointer(array)
 
 
-_TAKEN = {
-    "auto",
-    "break",
-    "case",
-    "char",
-    "const",
-    "continue",
-    "default",
-    "do",
-    "double",
-    "else",
-    "enum",
-    "extern",
-    "float",
-    "for",
-    "goto",
-    "if",
-    "inline",
-    "int",
-    "long",
-    "register",
-    "restrict",
-    "return",
-    "short",
-    "signed",
-    "sizeof",
-    "static",
-    "struct",
-    "switch",
-    "typedef",
-    "union",
-    "unsigned",
-    "void",
-    "volatile",
-    "while",
-    "asm",
-    "typeof",
-    "memset",
-    "memcpy",
-    "main",
-    "torch",
-    "scratch",
-    "lane",
-    "from",
-    "wrong",
-    "chunk",
-    "begin",
-    "end",
-    COUNT,
-}
+_TAKEN = frozenset(
+    f"""
+    auto break case char const continue default do double else enum extern float for goto if inline
+    int long register restrict return short signed sizeof static struct switch typedef union
+    unsigned void volatile while asm typeof memset memcpy main torch scratch lane from wrong chunk
+    begin end {COUNT}
+""".split()
+)
+"""The words of C, and the emitter's own names without a number."""
 OURS = re.compile(
     r"([ptvrinxqs]|out|constant|number|words|drawn|new_|step)\d*(_.*)?|.*_(row|packed|result|parts\d+|[fd])|\d*"
 )

@@ -10,6 +10,12 @@ import numpy as np
 
 from ....engine.tensor import Tensor
 from ....engine.value import Value
+from ....ops import Operation, comparison, elementwise
+
+
+def _recorded(operation: Operation) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the method of an operator that is recorded, and the reflected one."""
+    return lambda a, b: a.operate(operation, b), lambda b, a: b.operate(operation, a, True)
 
 
 def _of_one(name: str) -> Callable[..., Any]:
@@ -37,10 +43,14 @@ def _read_out(x: Any) -> Any:
 
 
 class StandIn:
-    """A number that is known only when the step runs, in the place of a float or an int. A subclass records
-    arithmetic and comparisons; what else is asked of it is asked of the number itself."""
+    """A number that is known only when the step runs, in the place of a float or an int. Arithmetic and
+    comparisons are recorded; what else is asked of it is asked of the number itself."""
 
     __slots__ = ()
+
+    def operate(self, operation: Operation, other: Any, swapped: bool = False) -> Any:
+        """Return what an operation gives for the number and another one; swapped: for the other first."""
+        raise NotImplementedError
 
     def read_out(self, how: str) -> Any:
         """Return the number, on which what follows depends. how: what reads it."""
@@ -64,6 +74,13 @@ class StandIn:
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         return np.array(self.read_out("numpy.array()"), dtype)
 
+    __add__, __radd__ = _recorded(elementwise.add)
+    __sub__, __rsub__ = _recorded(elementwise.sub)
+    __mul__, __rmul__ = _recorded(elementwise.mul)
+    __truediv__, __rtruediv__ = _recorded(elementwise.div)
+    (__eq__, _), (__ne__, _) = map(_recorded, (comparison.eq, comparison.ne))
+    (__lt__, _), (__le__, _) = map(_recorded, (comparison.lt, comparison.le))
+    (__gt__, _), (__ge__, _) = map(_recorded, (comparison.gt, comparison.ge))
     __float__, __int__, __index__ = map(_of_one, ("__float__", "__int__", "__index__"))
     __str__, __repr__, __format__ = map(_of_one, ("__str__", "__repr__", "__format__"))
     __round__, __floor__, __ceil__, __trunc__ = map(

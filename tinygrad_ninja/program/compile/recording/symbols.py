@@ -152,39 +152,10 @@ def _is_number(x: Any) -> bool:
     return type(x) in NUMBERS or type(x) is Symbol
 
 
-def _arithmetic(operation: Operation, swapped: bool = False) -> Callable[[Symbol, Any], Any]:
-    """Return the method that records an operation of numbers."""
-
-    def call(self: Symbol, other: Any) -> Any:
-        if isinstance(other, Recorded):
-            return operation_of(operation, *((other, self._array) if swapped else (self._array, other)))
-        if not _is_number(other):
-            if isinstance(other, Tensor):  # which knows itself what it does with a number
-                return NotImplemented
-            pair = (other, self.settle()) if swapped else (self.settle(), other)
-            return operation_on_numbers(operation, *pair)
-        return self._combined(operation, (other, self) if swapped else (self, other))
-
-    return call
-
-
 def operation_of(operation: Operation, x: Any, y: Any) -> Any:
     """Return what a Python operator makes of two recorded arrays."""
     assert operation.ufunc is not None
     return operation.ufunc(x, y)
-
-
-def _comparison(compare: Callable[[Any, Any], Any]) -> Callable[[Symbol, Any], Any]:
-    """Return the method that compares a Symbol: the outcome is a guard."""
-
-    def call(self: Symbol, other: Any) -> Any:
-        if not _is_number(other):
-            return NotImplemented if isinstance(other, np.ndarray) else compare(self.settle(), other)
-        if type(other) is Symbol or self._source is None:
-            return compare(self.settle(), other.settle() if type(other) is Symbol else other)
-        return self._decided(compare, other)
-
-    return call
 
 
 def number_of(x: Any) -> Any:
@@ -264,13 +235,25 @@ class Symbol(StandIn):
         sources = frozenset().union(*(x._sources for x in pair if type(x) is Symbol))
         return Symbol(self._symbols, value, array, sources, None, most)
 
-    __add__, __radd__ = _arithmetic(elementwise.add), _arithmetic(elementwise.add, True)
-    __sub__, __rsub__ = _arithmetic(elementwise.sub), _arithmetic(elementwise.sub, True)
-    __mul__, __rmul__ = _arithmetic(elementwise.mul), _arithmetic(elementwise.mul, True)
-    __truediv__, __rtruediv__ = _arithmetic(elementwise.div), _arithmetic(elementwise.div, True)
-    __lt__, __le__ = _comparison(operator.lt), _comparison(operator.le)
-    __gt__, __ge__ = _comparison(operator.gt), _comparison(operator.ge)
-    __eq__, __ne__ = _comparison(operator.eq), _comparison(operator.ne)
+    def operate(self, operation: Operation, other: Any, swapped: bool = False) -> Any:
+        if operation.predicate:
+            return self._compared(getattr(operator, operation.name), other)
+        pair = (other, self) if swapped else (self, other)
+        if isinstance(other, Recorded):
+            return operation_of(operation, *(self._array if x is self else x for x in pair))
+        if _is_number(other):
+            return self._combined(operation, pair)
+        if isinstance(other, Tensor):  # which knows itself what it does with a number
+            return NotImplemented
+        return operation_on_numbers(operation, *(self.settle() if x is self else x for x in pair))
+
+    def _compared(self, compare: Callable[[Any, Any], Any], other: Any) -> Any:
+        """Return what a comparison gives, which is a guard."""
+        if not _is_number(other):
+            return NotImplemented if isinstance(other, np.ndarray) else compare(self.settle(), other)
+        if type(other) is Symbol or self._source is None:
+            return compare(self.settle(), number_of(other))
+        return self._decided(compare, other)
 
     def __neg__(self) -> Any:
         return self._combined(elementwise.neg, (self,))
@@ -280,8 +263,6 @@ class Symbol(StandIn):
 
     def __bool__(self) -> bool:
         return bool(self.settle()) if self._source is None else self._decided(operator.ne, 0)
-
-    __hash__ = StandIn.__hash__  # which a class with an __eq__ of its own has not
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__array"):  # NumPy asks, and is given `__array__`

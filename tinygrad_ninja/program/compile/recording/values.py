@@ -99,28 +99,6 @@ def number_of(x: Any) -> Any:
     return x.value if type(x) is Symbol else x
 
 
-def _operator(operation: Operation, swapped: bool = False) -> Callable[[Symbol, Any], Any]:
-    """Return the method that records an operation."""
-
-    def call(self: Symbol, other: Any, *modulus: Any) -> Any:
-        if isinstance(other, Value):
-            return NotImplemented
-        if modulus:  # which only pow() takes
-            return StandIn.__pow__(self, other, *modulus)
-        pair = (other, self) if swapped else (self, other)
-        if not isinstance(other, (Real, np.bool)):  # what is not recorded, such as an array
-            self.read_out(operation.name)
-        never_raises = operation is ops.div and type(pair[1]) is not Symbol and pair[1] != 0
-        raising = operation in (ops.div, ops.pow) and not never_raises
-        if raising and not _getframe(1).f_code.co_filename.startswith(PACKAGE):
-            self.tape.stop(f"{operation.name} of numbers, for which Python may raise, is not compiled")
-        if self.tape.reason:
-            return operation_on_numbers(operation, *map(number_of, pair))
-        return self.tape.apply(operation, *pair)
-
-    return call
-
-
 class Symbol(StandIn):
     """A number that is known only when the step runs; value: what it is now."""
 
@@ -140,14 +118,25 @@ class Symbol(StandIn):
         self.tape.stop(read_out_message(how, "Value"))
         return self.value
 
-    __add__, __radd__ = _operator(ops.add), _operator(ops.add, True)
-    __sub__, __rsub__ = _operator(ops.sub), _operator(ops.sub, True)
-    __mul__, __rmul__ = _operator(ops.mul), _operator(ops.mul, True)
-    __truediv__, __rtruediv__ = _operator(ops.div), _operator(ops.div, True)
-    __pow__, __rpow__ = _operator(ops.pow), _operator(ops.pow, True)
-    __eq__, __ne__ = _operator(comparison.eq), _operator(comparison.ne)
-    __lt__, __le__ = _operator(comparison.lt), _operator(comparison.le)
-    __gt__, __ge__ = _operator(comparison.gt), _operator(comparison.ge)
+    def operate(self, operation: Operation, other: Any, swapped: bool = False) -> Any:
+        if isinstance(other, Value):
+            return NotImplemented
+        pair = (other, self) if swapped else (self, other)
+        if not isinstance(other, (Real, np.bool)):  # what is not recorded, such as an array
+            self.read_out(operation.name)
+        never_raises = operation is ops.div and type(pair[1]) is not Symbol and pair[1] != 0
+        raising = operation in (ops.div, ops.pow) and not never_raises
+        if raising and not _getframe(2).f_code.co_filename.startswith(PACKAGE):
+            self.tape.stop(f"{operation.name} of numbers, for which Python may raise, is not compiled")
+        if self.tape.reason:
+            return operation_on_numbers(operation, *map(number_of, pair))
+        return self.tape.apply(operation, *pair)
+
+    def __pow__(self, other: Any, *modulus: Any) -> Any:
+        return StandIn.__pow__(self, other, *modulus) if modulus else self.operate(ops.pow, other)
+
+    def __rpow__(self, other: Any) -> Any:
+        return self.operate(ops.pow, other, True)
 
     def __neg__(self) -> Any:
         return self.tape.apply(ops.neg, self)
@@ -157,8 +146,6 @@ class Symbol(StandIn):
 
     def __bool__(self) -> bool:
         return bool(self.read_out("a branch on data"))
-
-    __hash__ = StandIn.__hash__  # which a class with an __eq__ of its own has not
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(np, name, None)
