@@ -32,8 +32,6 @@ torch: Any = import_module("torch")
 INLINE = 56
 """The most characters of a value without a name that is written where it is used, if that is once."""
 ENTRY = "step"
-ITSELF = "§"
-"""A placeholder for the name of a variable, in the lines that change it."""
 
 
 class Emitter:
@@ -179,16 +177,15 @@ class Emitter:
             self._last_source = self._source
         self._body += lines
 
-    def _let(self, var: Var, expression: Code, lines: Iterable[str] = ()) -> None:
-        """Give a variable its value: in a line of its own, or as the expression to write where it is used."""
-        lines = list(lines)
+    def _let(self, var: Var, expression: Code, change: Callable[[Code], str] | None = None) -> None:
+        """Give a variable its value: in a line of its own, or as the expression to write where it is used.
+        change: gives the line that changes it then."""
         expression.shape = var.shape
-        if not lines and not var.name and self._uses[var] == 1 and len(expression.text) <= INLINE:
+        if change is None and not var.name and self._uses[var] == 1 and len(expression.text) <= INLINE:
             self._codes[var] = expression
             return
-        name = self._name(var)
-        self._say(f"{name} = {expression}", *(line.replace(ITSELF, name) for line in lines))
-        self._codes[var] = Code(name, shape=var.shape)
+        name = self._codes[var] = Code(self._name(var), shape=var.shape)
+        self._say(f"{name} = {expression}", *([change(name)] if change is not None else []))
 
     # -- instructions ----------------------------------------------------------------------------------------
 
@@ -231,23 +228,25 @@ class Emitter:
             )
             return
         key = self._safe_key(instruction, instruction.parameters[0])
-        self._let(instruction.output, self.language.copy(x), [f"{Code(ITSELF)[key]} = {code(value)}"])
+        self._let(instruction.output, self.language.copy(x), lambda out: f"{out[key]} = {code(value)}")
 
     def _write_put_view(self, instruction: Instruction) -> None:
         (x, value), (chain,) = map(self.value, instruction.inputs), instruction.parameters
-        seen = Code(ITSELF, shape=instruction.output.shape)
-        for i, (entry, parameters) in enumerate(chain, 1):
-            seen = entry.forward(self.language, seen, *parameters)
-            seen.shape = shown(instruction, chain[:i]).shape
-        change = seen.method("copy_", value) if isinstance(value, Code) else seen.method("fill_", value)
+
+        def change(seen: Code) -> str:
+            for i, (entry, parameters) in enumerate(chain, 1):
+                seen = entry.forward(self.language, seen, *parameters)
+                seen.shape = shown(instruction, chain[:i]).shape
+            return str(seen.method("copy_" if isinstance(value, Code) else "fill_", value))
+
         rows = x.method(ops.shape.clone.name, memory_format=Code("torch.contiguous_format"))
-        self._let(instruction.output, rows, [str(change)])
+        self._let(instruction.output, rows, change)
 
     def _write_scatter(self, instruction: Instruction) -> None:
         values, (shape, key) = instruction.inputs[0], instruction.parameters
         empty = self.language.full("", shape, instruction.output.dtype, 0)
         if not any(isinstance(item, Var) for item in key):
-            self._let(instruction.output, empty, [f"{Code(ITSELF)[key]} = {code(self.value(values))}"])
+            self._let(instruction.output, empty, lambda out: f"{out[key]} = {code(self.value(values))}")
             return
         places = self._safe_key(instruction, key)
         written = self.value(values)
