@@ -295,8 +295,7 @@ class Emitter:
 
     def _safe(self, check: Check) -> Any:
         """Return a variable as code, with every element brought into the range of the check."""
-        low, high = self.ranges.get(check.var, (-math.inf, math.inf))
-        if (check.low <= low and high <= check.high) or not math.prod(check.var.shape):
+        if check.is_known(self.ranges) or not math.prod(check.var.shape):
             return self.value(check.var)
         key = check.var, check.low, check.high
         if key not in self._checked:

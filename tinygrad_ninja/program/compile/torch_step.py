@@ -22,7 +22,7 @@ from ..instructions import Array, Instruction, Program, Var
 from .c.plan import Address, Buffer
 from .caller import ChangedError
 from .emit_torch import Emitter, elements_of, moves
-from .lowering.lower import lowered, primitives
+from .lowering.lower import lowered
 from .memory import Table, aligned, pointer
 from .recording.capture import Captured, Draw
 from .recording.checks import Check, CheckError, index_checks
@@ -134,13 +134,8 @@ class TorchStep(Step):
     # -- the device's part, and the host's -------------------------------------------------------------------
 
     def _runner(self, backend: str) -> Callable[[], None]:
-        instructions, instead = primitives(
-            self.program.instructions, self._wanted(), lambda instruction: lowered(instruction, ShapeTape)
-        )
-        for old, new in instead.items():
-            new.name = new.name or old.name
-        targets = {_slot(at): instead.get(var, var) for at, var in (*self.outputs, *self.stores)}
-        checks = [replace(check, var=instead.get(check.var, check.var)) for check in self.captured.checks]
+        instructions, checks, outputs, stores = self._simplified(lambda step: lowered(step, ShapeTape))
+        targets = {_slot(at): var for at, var in (*outputs, *stores)}
         for draw in self.captured.draws:
             if draw.method == "integers":
                 self.ranges[draw.var] = draw.arguments[:2]
@@ -148,7 +143,7 @@ class TorchStep(Step):
                 self.ranges[draw.var] = 0, draw.arguments[0]
         known = self._of_the_host(instructions)
         used = [check for instruction in instructions for check in index_checks(instruction)]
-        checks += [check for check in used if check.var in known and not self._holds(check)]
+        checks += [check for check in used if check.var in known and not check.is_known(self.ranges)]
         self._host_checks = [check for check in checks if check.var in known]
         self.ranges |= {check.var: (check.low, check.high) for check in self._host_checks}
         checks = [check for check in checks if check.var not in known]
@@ -168,11 +163,6 @@ class TorchStep(Step):
             if read and known.issuperset(read):
                 known.add(instruction.output)
         return known
-
-    def _holds(self, check: Check) -> bool:
-        """Return whether a check is known to hold."""
-        low, high = self.ranges.get(check.var, (-math.inf, math.inf))
-        return check.low <= low and high <= check.high
 
     def _assume(self, instructions: list[Instruction], checks: Iterable[Check], written: set[int]) -> None:
         """Check the indices in a tensor that somebody holds once, and again only when it was changed: to

@@ -69,11 +69,8 @@ class Fusion:
 
     def _check(self, instruction: Instruction) -> None:
         """Add kernels that check indices, and divisors that are integers, before they are used."""
-        for check in index_checks(instruction):
-            low, high = self.storage.ranges.get(check.var, (-math.inf, math.inf))
-            if low < check.low or high > check.high:
-                self._look([check])
-        self._look(divisor_checks(instruction))
+        unknown = [x for x in index_checks(instruction) if not x.is_known(self.storage.ranges)]
+        self._look([*unknown, *divisor_checks(instruction)])
 
     def _add_check(self, var: Var, low: int, high: int, error: type[Exception], what: str) -> None:
         """Add a kernel that checks whether all elements are in [low, high), or where these are equal, whether

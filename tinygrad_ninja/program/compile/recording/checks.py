@@ -6,6 +6,8 @@ check instead, and the compiled step makes it before it changes anything.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -34,6 +36,11 @@ class Check:
     high: int
     error: type[Exception]
     message: str
+
+    def is_known(self, ranges: Mapping[Var, tuple[float, float]]) -> bool:
+        """Return whether it holds for all integers in the range [low, high) that the variable has."""
+        low, high = ranges.get(self.var, (-math.inf, math.inf))
+        return self.low <= low and high <= self.high
 
     def look(self, array: Array) -> None:
         """Raise the error where an element of the array is out of range."""
