@@ -22,7 +22,7 @@ from ..comments import python_comment
 from ..expressions import Code, call, code
 from ..instructions import Instruction, Var
 from .c.plan import is_onehot, is_range
-from .lowering.lower import reads, shown
+from .lowering.lower import reads, reduced_size, shown
 from .recording.checks import Check, divisor_checks, index_checks
 from .refusals import UnsupportedError
 from .torch_language import Lines
@@ -342,15 +342,9 @@ class Emitter:
 
     def _pass_range(self, instruction: Instruction) -> None:
         """Derive the range of an instruction's output, if it moves or finds integers."""
-        operation, x = instruction.operation, instruction.inputs[0]
+        operation = instruction.operation
         if operation in (ops.reduction.argmax, ops.reduction.argmin):
-            assert isinstance(x, Var)
-            n = (
-                math.prod(x.shape)
-                if instruction.parameters[0] is None
-                else x.shape[instruction.parameters[0]]
-            )
-            self.ranges[instruction.output] = 0, n
+            self.ranges[instruction.output] = 0, reduced_size(instruction)
         elif moves(operation) and instruction.output.dtype.kind in "iu":
             ranges = [
                 (x.number, x.number + 1) if isinstance(x, Var) and x.constant

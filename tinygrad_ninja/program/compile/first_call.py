@@ -53,12 +53,8 @@ class FirstCall:
         self.world = World(fn, self._objects())
         self.reason = self.world.refusal or self._refused()
         self.changed = self.line = ""
-        self.numbers = [
-            (Source(leaf.name, i), leaf.value)
-            for i, leaf in enumerate(self._leaves)
-            if type(leaf.value) in NUMBERS
-        ]
-        self.numbers += _rates(self.world)
+        numbers = [(i, leaf) for i, leaf in enumerate(self._leaves) if type(leaf.value) in NUMBERS]
+        self.numbers = [(Source(leaf.name, i), leaf.value) for i, leaf in numbers] + _rates(self.world)
         self.conditions: list[Condition] = []
         self.by_value: dict[Source, str] = {}
         self.arguments: dict[int, Tensor] = {}

@@ -23,7 +23,7 @@ from .c.fuse import Fusion
 from .c.plan import Storage
 from .c.sharing import COUNT
 from .caller import caller
-from .lowering.lower import forget_values, parts_for_c, parts_for_numpy, primitives
+from .lowering.lower import forget_values, parts_for_c, parts_for_numpy, primitives, reduced_size
 from .memory import OURS, Table, aligned, names_for
 from .recording.capture import Captured, Draw
 from .recording.checks import Check, CheckError, divisor_checks
@@ -325,13 +325,6 @@ class Simplified(NamedTuple):
     checks: list[Check]
     outputs: list[tuple[Address, Var]]
     stores: list[tuple[Address, Var]]
-
-
-def reduced_size(instruction: Instruction) -> int:
-    """Return how many elements a search along an axis compares."""
-    x, axis = instruction.inputs[0], instruction.parameters[0]
-    assert isinstance(x, Var)
-    return x.value.size if axis is None else x.shape[axis]
 
 
 def _bounds(draw: Draw) -> tuple[int, int] | None:

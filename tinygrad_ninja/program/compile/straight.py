@@ -122,11 +122,7 @@ class Straight:
 
     def _write_out(self, targets: list[tuple[Address, Var]]) -> None:
         """Add the lines that write the outputs."""
-        computed = {
-            instruction.output
-            for instruction in self._instructions
-            if not _may_be_view(instruction.operation)
-        }
+        computed = {step.output for step in self._instructions if not _may_be_view(step.operation)}
         values = []
         for _, var in targets:
             name = self._operand(var)

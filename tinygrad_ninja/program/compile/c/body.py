@@ -171,13 +171,8 @@ class Body:
 
     def _flip(self, instruction: Instruction, index: Index) -> Expression:
         x, (axes,) = _array(instruction), instruction.parameters
-        return self.element(
-            x,
-            tuple(
-                combined(x.shape[i] - 1, ((along, -1),)) if i in axes else along
-                for i, along in enumerate(index)
-            ),
-        )
+        back = [combined(n - 1, ((along, -1),)) for n, along in zip(x.shape, index, strict=True)]
+        return self.element(x, tuple(back[i] if i in axes else along for i, along in enumerate(index)))
 
     def _reshape(self, instruction: Instruction, index: Index) -> Expression:
         x, shape = _array(instruction), instruction.output.shape

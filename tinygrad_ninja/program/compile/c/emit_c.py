@@ -90,12 +90,8 @@ class Emitter:
             effects, copies = Effects(statements), {}
         else:
             loops = Loops(self.body, group, self.width).padded()
-            statements, scratches, effects, copies = (
-                loops.statements,
-                loops.parts,
-                loops.effects,
-                loops.copies,
-            )
+            statements, scratches = loops.statements, loops.parts
+            effects, copies = loops.effects, loops.copies
         targets = [kernel.target.buffer for kernel in group.kernels if kernel.target is not None]
         for buffer in (*targets, *scratches):
             buffer.written = True
@@ -201,16 +197,11 @@ class Emitter:
             packing = {"to": copied("packed", k), "from": start(right)}
             parts["b"] = packing["to"]
             if column == 1:
-                lines.append(
-                    over(k, n, Apply(f"{{to}}[r * {padded} + q] = ({{from}})[r * {row} + q];", packing))
-                )
+                line = f"{{to}}[r * {padded} + q] = ({{from}})[r * {row} + q];"
+                lines.append(over(k, n, Apply(line, packing)))
             elif k * n < sharing.ELEMENTS:
-                lines.append(
-                    Apply(
-                        f"copy_transposed_{kind}({{to}}, {{from}}, {k}, {n}, {padded}, {row}, {column});",
-                        packing,
-                    )
-                )
+                call = f"copy_transposed_{kind}({{to}}, {{from}}, {k}, {n}, {padded}, {row}, {column});"
+                lines.append(Apply(call, packing))
             else:
                 rows = f"{k} - r < {lanes} ? {k} - r : {lanes}"
                 call = (

@@ -214,11 +214,7 @@ class Fusion:
         """Return whether what the group itself computes is read only where it was just stored."""
         for buffer, places in kernel.effects.loads.items():
             if self._ready.get(buffer, 0) > at:
-                makers = [
-                    maker
-                    for maker in group.kernels
-                    if maker.target is not None and maker.target.buffer is buffer
-                ]
+                makers = [x for x in group.kernels if x.target is not None and x.target.buffer is buffer]
                 if len(makers) != 1 or makers[0].kind != "store" or {*places} != {makers[0].own}:
                     return False
                 if self._ready[buffer] > at + 1:

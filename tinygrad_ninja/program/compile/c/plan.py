@@ -161,11 +161,8 @@ class Storage(Layout):
         among them that never change. homes: the addresses where variables are wanted; checked: the variables
         that are checked; ranges: (low, high) of integers that are known to be in [low, high); width: bytes of
         a vector register."""
-        super().__init__(
-            {instruction.output: instruction for instruction in instructions},
-            dict(inputs),
-            {var for var, (low, _) in ranges.items() if low >= 0},
-        )
+        positive = {var for var, (low, _) in ranges.items() if low >= 0}
+        super().__init__({step.output: step for step in instructions}, dict(inputs), positive)
         self.inputs, self.fixed, self.ranges = inputs, fixed, ranges
         self.buffers: list[Buffer] = []
         self._homes, self._checked, self._width = homes, checked, width
@@ -176,11 +173,7 @@ class Storage(Layout):
             seen = self._uses.setdefault(instruction.output, Uses())
             for var in dict.fromkeys(reads(instruction)):
                 self._uses.setdefault(var, Uses()).add(var, instruction, seen)
-        self._right = {
-            instruction.inputs[1]
-            for instruction in instructions
-            if instruction.operation is ops.linalg.matmul
-        }
+        self._right = {step.inputs[1] for step in instructions if step.operation is ops.linalg.matmul}
         for instruction in instructions:
             self._decide(instruction)
 
@@ -272,21 +265,13 @@ def is_onehot(instruction: Instruction, fixed: set[Var]) -> bool:
     stand for it: the gradient of x[range(n), y], and of what one index took along an axis."""
     if instruction.operation is ops.indexing.scatter_along:
         _, axis, index = instruction.parameters
-        return bool(
-            isinstance(index, Var)
-            and index.shape[axis] == 1
-            and index.shape == _cut(instruction.output.shape, axis)
-        )
+        return isinstance(index, Var) and index.shape == _cut(instruction.output.shape, axis)
     if instruction.operation is not ops.indexing.scatter:
         return False
     shape, key = instruction.parameters
-    if (
-        len(key) != 2
-        or len(shape) != 2
-        or not all(isinstance(index, Var) and len(index.shape) == 1 for index in key)
-    ):
-        return False
-    return is_range(key[0], shape[0], fixed) and key[1].shape == key[0].shape
+    vectors = all(isinstance(index, Var) and len(index.shape) == 1 for index in key)
+    matrix = len(key) == len(shape) == 2 and vectors
+    return matrix and is_range(key[0], shape[0], fixed) and key[1].shape == key[0].shape
 
 
 def is_range(var: Var, n: int, fixed: set[Var]) -> bool:

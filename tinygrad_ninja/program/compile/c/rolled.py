@@ -66,9 +66,7 @@ class Rolled:
         self._known: dict[bytes, int] = {}  # where constants lie that are there already
         self._numbers = np.array(tape.constants, np.float64)
         self._operations, self._operands, wanted = _needed(tape, outputs)
-        self._slots = np.full(
-            len(self._operations), -1, np.int64
-        )  # where a number lies that is read elsewhere
+        self._slots = np.full(len(self._operations), -1, np.int64)  # where each lies that is kept
         labels = {operation: i for i, operation in enumerate(dict.fromkeys(self._operations))}
         keys = np.array([labels[operation] for operation in self._operations], np.int64) * 64
         pieces = [p for s in stretches(keys + (self._operands & 3) @ (16, 4, 1)) for p in s.parts()]
@@ -166,10 +164,10 @@ def apply(
     inputs, parameters = operands[: len(operation.inputs)], operands[len(operation.inputs) :]
     dtype = np.dtype(bool) if operation.predicate else DOUBLE
     step = instruction_of(operation, tuple(inputs), tuple(parameters), shape, dtype)
-    steps += [step] if operation is indexing.put else parts_for_c(step)
-    return (
-        apply(steps, elementwise.cast, [step.output, DOUBLE], shape) if operation.predicate else step.output
-    )
+    steps += parts_for_c(step)
+    if operation.predicate:
+        return apply(steps, elementwise.cast, [step.output, DOUBLE], shape)
+    return step.output
 
 
 def program(tape: Scalars, outputs: list[int]) -> Program:

@@ -87,20 +87,16 @@ def _plainer(instruction: Instruction) -> list[Instruction]:
 
 def _wide_sum(instruction: Instruction) -> list[Instruction]:
     """Return a sum of many terms, accumulated in the next precision."""
-    (x,), (axes, keepdims) = instruction.inputs, instruction.parameters
+    (x,), (axes, _) = instruction.inputs, instruction.parameters
     assert isinstance(x, Var)
     terms = math.prod(x.shape[i] for i in (range(len(x.shape)) if axes is None else axes))
     if instruction.output.dtype != np.float32 or terms <= MANY:
         return [instruction]
     wide = instruction_of(ops.elementwise.cast, (x,), (np.dtype(np.float64),), x.shape, np.float64)
-    total = instruction_of(
-        ops.reduction.sum, (wide.output,), (axes, keepdims), instruction.output.shape, np.float64
-    )
+    total = replace(instruction, inputs=(wide.output,), output=unknown(instruction.output.shape, np.float64))
+    parameters = (np.dtype(np.float32),)
     narrow = replace(
-        instruction,
-        operation=ops.elementwise.cast,
-        inputs=(total.output,),
-        parameters=(np.dtype(np.float32),),
+        instruction, operation=ops.elementwise.cast, inputs=(total.output,), parameters=parameters
     )
     return [wide, total, narrow]
 
@@ -146,11 +142,15 @@ def _plain_product(instruction: Instruction) -> list[Instruction]:
     shape = np.broadcast_shapes(a.shape, b.shape)
     product = instruction_of(ops.elementwise.mul, (a, b), (), shape, dtype)
     total = ops.reduction.any if dtype.kind == "b" else ops.reduction.sum
-    return [
-        *parts,
-        product,
-        replace(instruction, operation=total, inputs=(product.output,), parameters=((axis,), False)),
-    ]
+    summed = replace(instruction, operation=total, inputs=(product.output,), parameters=((axis,), False))
+    return [*parts, product, summed]
+
+
+def reduced_size(instruction: Instruction) -> int:
+    """Return how many elements a search along an axis compares."""
+    x, axis = instruction.inputs[0], instruction.parameters[0]
+    assert isinstance(x, Var)
+    return x.value.size if axis is None else x.shape[axis]
 
 
 def shown(instruction: Instruction, chain: tuple[Any, ...]) -> Array:
