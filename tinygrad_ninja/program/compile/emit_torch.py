@@ -22,7 +22,7 @@ from ..comments import python_comment
 from ..expressions import Code, call, code
 from ..instructions import Instruction, Var
 from .c.plan import is_onehot, is_range
-from .lowering.lower import reads, reduced_size, shown
+from .lowering.lower import reduced_size, shown
 from .recording.checks import Check, divisor_checks, index_checks
 from .refusals import UnsupportedError
 from .torch_language import Lines
@@ -69,7 +69,7 @@ class Emitter:
     ) -> str:
         """Return the source of the function. Its parameters are the inputs that it uses, and then the names
         of `stores`, to which variables are written at the end."""
-        self._uses = Counter(var for instruction in instructions for var in reads(instruction))
+        self._uses = Counter(var for instruction in instructions for var in instruction.reads())
         self._uses.update(var for _, var in stores)
         # torch's compiler takes a single double on the CPU for a Python number: what is written is lost.
         self.boxed = {name for name, var in stores if not var.shape}
@@ -143,7 +143,9 @@ class Emitter:
         values = []
         for i, x in enumerate(inputs):
             number = self._number(x)
-            others = [other for other in reads(instruction) if other is not x and self._number(other) is None]
+            others = [
+                other for other in instruction.reads() if other is not x and self._number(other) is None
+            ]
             if number is not None and any(other.dtype == x.dtype for other in others):  # type: ignore[union-attr]
                 same = np.broadcast_shapes(*(other.shape for other in others)) == instruction.output.shape
                 if same and not (i == 0 and instruction.operation in _FIRST_IS_TENSOR):

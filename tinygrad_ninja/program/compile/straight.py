@@ -13,7 +13,6 @@ from ...arrays import numpy_arrays
 from ...ops import Category, Operation
 from ..instructions import Array, Instruction, Var
 from .c.buffers import Address
-from .lowering.lower import reads
 from .memory import Table
 from .recording.checks import Check
 
@@ -47,11 +46,11 @@ class Straight:
             self._checks.setdefault(check.var, []).append(check)
         for var in inputs:
             self._look(var)
-        last = {var: i for i, instruction in enumerate(instructions) for var in reads(instruction)}
+        last = {var: i for i, instruction in enumerate(instructions) for var in instruction.reads()}
         wanted = {var for _, var in targets}
         for i, instruction in enumerate(instructions):
             self._write(instruction)
-            for var in dict.fromkeys((*reads(instruction), instruction.output)):
+            for var in dict.fromkeys((*instruction.reads(), instruction.output)):
                 if last.get(var, -1) <= i and var not in wanted:
                     self._give_back(var)
         self._write_out(targets)
@@ -83,7 +82,7 @@ class Straight:
 
     def _write(self, instruction: Instruction) -> None:
         """Add the line of an instruction."""
-        var, read = instruction.output, reads(instruction)
+        var, read = instruction.output, [*instruction.reads()]
         function: Callable[..., Array] | None = instruction.operation.ufunc
         if function is not None and var.value.size:
             memory = self._memory(var)

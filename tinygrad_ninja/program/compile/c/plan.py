@@ -19,7 +19,6 @@ from ....ops import Category, Operation
 from ...entries import RESHAPES
 from ...instructions import Instruction, Var, flatten
 from ...trace import plain
-from ..lowering.lower import reads
 from ..recording.checks import divides
 from ..refusals import UnsupportedError
 from .buffers import Address, Buffer, Layout, loops, scratch
@@ -171,7 +170,7 @@ class Storage(Layout):
         self._uses: dict[Var, Uses] = {}
         for instruction in reversed(instructions):
             seen = self._uses.setdefault(instruction.output, Uses())
-            for var in dict.fromkeys(reads(instruction)):
+            for var in dict.fromkeys(instruction.reads()):
                 self._uses.setdefault(var, Uses()).add(var, instruction, seen)
         self._right = {step.inputs[1] for step in instructions if step.operation is ops.linalg.matmul}
         for instruction in instructions:
@@ -186,7 +185,7 @@ class Storage(Layout):
             if seen is not None:
                 self._views[var] = seen
                 return
-        operands = [self._inline[x] for x in dict.fromkeys(reads(instruction)) if x in self._inline]
+        operands = [self._inline[x] for x in dict.fromkeys(instruction.reads()) if x in self._inline]
         inline = Inline(
             cost(instruction.operation, instruction.inputs) + sum(operand.cost for operand in operands),
             1 + sum(operand.size for operand in operands),

@@ -206,8 +206,7 @@ class Walk:
             self._waiting.append((type(x), way))
 
     def _object(self, x: Any, way: Way) -> None:
-        reason = reason_against(x)
-        if reason is not None:
+        if (reason := reason_against(x)) is not None:
             refuse(way, *reason)
         kind = type(x)
         if kind not in CONTAINERS:
@@ -224,8 +223,7 @@ class Walk:
         code, known = x.__code__, is_ours(x) or is_pure(x)
         if known and not wraps_another(x):
             return
-        reason = None if known else reason_against(x)
-        if reason is not None:
+        if not known and (reason := reason_against(x)) is not None:
             refuse(way, *reason)
         through = (way.through or way) if way.code is not None and is_of_python(code) else None
 
@@ -272,8 +270,7 @@ class Walk:
             self._own_class(x, way)
         if is_ours(x) or is_pure(x):
             return
-        reason = reason_against(x)
-        if reason is not None:
+        if (reason := reason_against(x)) is not None:
             refuse(way, *reason)
         if not is_python_class(x):
             refuse(way, f"is a class of {x.__module__}, which can't be followed", "use it outside")

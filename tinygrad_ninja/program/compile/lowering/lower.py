@@ -19,7 +19,8 @@ from ....arrays import numpy_arrays
 from ....ops import Operation
 from ...entries import FIRST_EQUAL
 from ...identities import instruction_of, simpler, unknown
-from ...instructions import Array, Instruction, Var, flatten, identity, needed, substitute
+from ...instructions import Array, Instruction, Var, identity, needed
+from ...passes import replaced
 from ...trace import Tape, lower
 from ..refusals import UnsupportedError, unviewed
 from .halves import in_float
@@ -94,11 +95,8 @@ def _wide_sum(instruction: Instruction) -> list[Instruction]:
         return [instruction]
     wide = instruction_of(ops.elementwise.cast, (x,), (np.dtype(np.float64),), x.shape, np.float64)
     total = replace(instruction, inputs=(wide.output,), output=unknown(instruction.output.shape, np.float64))
-    parameters = (np.dtype(np.float32),)
-    narrow = replace(
-        instruction, operation=ops.elementwise.cast, inputs=(total.output,), parameters=parameters
-    )
-    return [wide, total, narrow]
+    narrow = replace(instruction, inputs=(total.output,), parameters=(instruction.output.dtype,))
+    return [wide, total, replace(narrow, operation=ops.elementwise.cast)]
 
 
 def _search(best: Operation) -> Callable[[Instruction], list[Instruction]]:
@@ -228,19 +226,8 @@ def merge(instructions: list[Instruction]) -> tuple[list[Instruction], dict[Var,
     computed: dict[Any, Var] = {}
     by: dict[Var, Instruction] = {}
     waiting = deque(instructions)
-
-    def replaced(x: Any) -> Any:
-        return instead.get(x, x) if isinstance(x, Var) else x
-
     while waiting:
-        instruction = waiting.popleft()
-        inputs, parameters = (
-            tuple(map(replaced, instruction.inputs)),
-            substitute(instruction.parameters, replaced),
-        )
-        instruction = Instruction(
-            instruction.operation, inputs, parameters, instruction.output, source=instruction.source
-        )
+        instruction = replaced(waiting.popleft(), instead)
         simple = simpler(instruction, by.get)
         if isinstance(simple, Var):
             instead[instruction.output] = simple
@@ -248,10 +235,10 @@ def merge(instructions: list[Instruction]) -> tuple[list[Instruction], dict[Var,
         if simple is not None:
             waiting.extendleft(reversed(simple))
             continue
-        operands = tuple(map(identity, inputs))
+        operands = tuple(map(identity, instruction.inputs))
         if instruction.operation.commutative:
             operands = tuple(sorted(operands, key=repr))
-        key = (instruction.operation, operands, identity(parameters))
+        key = (instruction.operation, operands, identity(instruction.parameters))
         if key in computed:
             instead[instruction.output] = computed[key]
             continue
@@ -265,8 +252,3 @@ def forget_values(instructions: list[Instruction]) -> None:
     for instruction in instructions:
         var = instruction.output
         var.value = unknown(var.shape, var.dtype).value
-
-
-def reads(instruction: Instruction) -> list[Var]:
-    """Return the variables that an instruction reads."""
-    return [x for x in flatten((*instruction.inputs, *instruction.parameters)) if isinstance(x, Var)]
