@@ -3,6 +3,7 @@
 import warnings
 from collections import OrderedDict, UserDict, namedtuple
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,18 @@ def test_samplers_alone(sampler: str, size: int) -> None:
         chosen = getattr(t.utils.data, sampler)(range(size))
         batched = [t.utils.data.BatchSampler(chosen, 3, drop_last) for drop_last in (False, True)]
         return [list(chosen), len(chosen), *[(list(batches), len(batches)) for batches in batched]]
+
+    assert_same(case)
+
+
+@pytest.mark.parametrize("replacement", [True, False])
+def test_more_indices_than_memory_holds(replacement: bool) -> None:
+    """As in makemore.py, which asks for 10¹⁰ of them in order to have an end of its own choice."""
+
+    def case(t: Any) -> Any:
+        t.manual_seed(3)
+        chosen = t.utils.data.RandomSampler(range(5), replacement, num_samples=10**15)
+        return list(islice(chosen, 40)), len(chosen)
 
     assert_same(case)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from itertools import islice
+from itertools import chain, islice, repeat
 from typing import Any, Generic, TypeVar
 
 from ...api.creation import as_tensor
@@ -70,12 +70,12 @@ class RandomSampler(Sampler[int]):
         if generator is None:
             generator = Generator().manual_seed(random_seed(None))
         n = len(self.data_source)
-        whole, rest = divmod(self.num_samples, _DRAWN_AT_ONCE if self.replacement else n)
-        if self.replacement:
-            for size in (*[_DRAWN_AT_ONCE] * whole, rest):
+        at_once = _DRAWN_AT_ONCE if self.replacement else n
+        whole, rest = divmod(self.num_samples, at_once)
+        for size in chain(repeat(at_once, whole), (rest,)):  # as many as 10¹⁰ may be asked for
+            if self.replacement:
                 yield from randint(0, n, (size,), generator=generator).tolist()
-        else:
-            for size in (*[n] * whole, rest):
+            else:
                 yield from randperm(n, generator=generator)[:size].tolist()
 
     def __len__(self) -> int:
