@@ -59,6 +59,8 @@ def test_values_and_gradients(case: Case) -> None:
 
 @cases(
     lambda t: [t.tensor([2, 3]).cumprod(0), t.tensor([True, False]).cumprod(0), t.tensor(3.0).cumprod(0)],
+    lambda t: [t.tensor(2).cumsum(0, dtype=t.bool), t.ones(0).cumprod(0, dtype=bool), t.tensor([1]).relu()],
+    lambda t: [t.tensor([1, 300]).to(t.uint8).cumsum(0, dtype=t.uint8), t.tensor([1, 2]).int().cumsum_(0)],
     lambda t: [t.ones(0).cumprod(0), t.ones(2, 0).logcumsumexp(1), t.ones(2).cumprod_(0)],
     lambda t: [t.tensor([2, 3]).cumprod(0, dtype=t.float64), t.tensor([INF, 0.0]).cumprod(0)],
     lambda t: [t.tensor([-INF, -INF, 1.0, INF, 2.0]).logcumsumexp(0), t.tensor([NAN, 1.0]).logcumsumexp(0)],
@@ -82,6 +84,10 @@ def test_values(case: Case) -> None:
     lambda t: t.cdist(t.ones(2, 2), 1),
     lambda t: t.ones(2, 2).cov(fweights=1),
     lambda t: t.tensor([1]).logcumsumexp(0),
+    lambda t: t.tensor([1]).cumsum(0, dtype=t.bool),
+    lambda t: t.ones(2).cumprod(0, dtype=t.bool),
+    lambda t: t.tensor([True]).relu(),
+    lambda t: t.nn.functional.relu(t.tensor([True]), inplace=True),
     lambda t: t.logaddexp(t.tensor([1]), t.tensor([1])),
     lambda t: t.tensor(1.0).diff(),
     lambda t: t.ones(2).diff(-1),

@@ -8,7 +8,7 @@ import pytest
 from both import Case, assert_same, assert_same_error, attempt, cases, gradients
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_a_range_has_torchs_bits(dtype: str) -> None:
     """PyTorch adds to a rounded number as many steps as a vector holds, and rounds each sum once."""
     draw = np.random.default_rng(0)

@@ -1,8 +1,8 @@
-"""Running products and the like: each element folded with all before it.
+"""Running sums, products and the like: each element folded with all before it.
 
-They are computed by doubling: where each element is folded with the one 1 before it, then with that 2 before
-it, then 4 and so on, it has met all of them after log₂ n steps. So zeros and infinities need no case of their
-own, and neither do the derivatives.
+All but the sums are computed by doubling: where each element is folded with the one 1 before it, then with
+that 2 before it, then 4 and so on, it has met all of them after log₂ n steps. So zeros and infinities need no
+case of their own, and neither do the derivatives.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from ..arrays import dtypes
 from ..engine.promotion import common_dtype
 from ..engine.tensor import Tensor
-from ..ops import comparison, elementwise, logarithms
+from ..ops import comparison, elementwise, logarithms, reduction
 from ..ops import shape as shape_ops
 from .arithmetic import masked_fill, where
 from .creation import full_like
@@ -37,16 +37,41 @@ def _folded(x: Tensor, axis: int, fold: Callable[[Tensor, Tensor], Tensor], neut
     return shape_ops.clone.call(x, False) if n < 2 else x
 
 
+def _scanned(name: str, x: Tensor, dim: int, dtype: Any) -> tuple[Tensor, int]:
+    """Return the input of the function `name`, which folds each element with all before it, in the dtype of
+    the result, and the dimension. NotImplementedError for bools."""
+    axis = dimension(dim, x.ndim)
+    if dtype is None and not x.dtype.is_floating_point:
+        dtype = dtypes.int64
+    if dtype is not None:
+        x = x.to(dtype)
+    if x.dtype is dtypes.bool and x.ndim and x.numel():
+        raise NotImplementedError(f"{name} is not implemented for torch.bool")
+    return x, axis
+
+
+@in_place
+@method
+@numpy_names
+def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+    """Return the running sum along `dim`, of the input's shape, in `dtype`: int64 for integers and bools.
+
+    NotImplementedError for the dtype bool.
+    """
+    x, axis = _scanned("cumsum", input, dim, dtype)
+    return reduction.cumsum.call(x, axis).to(x.dtype) if x.ndim else shape_ops.clone.call(x, False)
+
+
 @in_place
 @method
 @numpy_names
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Return the running product outᵢ = x₀ · … · xᵢ along `dim`, of the input's shape, in `dtype`: int64 for
-    integers and bools."""
-    axis = dimension(dim, input.ndim)
-    if dtype is None and not input.dtype.is_floating_point:
-        dtype = dtypes.int64
-    return _folded(input if dtype is None else input.to(dtype), axis, elementwise.mul.call, 1)
+    integers and bools.
+
+    NotImplementedError for the dtype bool.
+    """
+    return _folded(*_scanned("cumprod", input, dim, dtype), elementwise.mul.call, 1)
 
 
 @method

@@ -10,10 +10,8 @@ from ..arrays.dispatch import namespace_of
 from ..engine.tensor import Tensor
 from ..ops import product
 from ..ops import reduction as ops
-from ..ops import shape as shape_ops
 from ..ops.operation import Operation
-from .dimensions import dimension, dimensions
-from .forms import in_place
+from .dimensions import dimensions
 from .register import method, numpy_names
 
 
@@ -80,16 +78,3 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Return whether any element along `dim` is true, or not zero: a bool, but a uint8 of a uint8."""
     return _truth(ops.any, input, dim, keepdim)
-
-
-@in_place
-@method
-@numpy_names
-def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
-    """Return the running sum along `dim`, of the input's shape, in `dtype`: int64 for integers and bools."""
-    if dtype is not None:
-        return cumsum(input.to(dtype), dim).to(dtype)
-    axis = dimension(dim, input.array.ndim)
-    if input.array.ndim:
-        return ops.cumsum.call(input, axis)
-    return shape_ops.clone.call(input if input.dtype.is_floating_point else input.to(dtypes.int64), False)

@@ -242,6 +242,7 @@ def sigmoid(xp: Any, x: Any, /) -> Any:
 
 
 @pointwise(
+    numeric=True,
     in_torch="torch.relu({x})",
     side=lambda xp, x: xp.where(x <= 0, 0.0, x),
     in_place=True,
