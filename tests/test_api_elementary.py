@@ -70,6 +70,7 @@ def test_in_place(name: str) -> None:
     gradients(lambda t, x, y: x.addcmul(x, y, value=0.5) + x.addcdiv(x, y), X, Y),
     gradients(lambda t, x, y: x.nan_to_num(), [NAN, INF, 1.0], Y),
     gradients(lambda t, x, y: t.xlogy(x, y.abs()), [0.0, 2.0, 1.0], [0.0, 0.5, 3.0]),
+    gradients(lambda t, x, y: t.xlogy(x, y), [0.0, -0.0, 0.0, 0.0, 0.0], [7.0, 0.5, INF, NAN, -1.0]),
 )
 def test_values(case: Case) -> None:
     assert_same(case)

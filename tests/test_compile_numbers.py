@@ -123,6 +123,18 @@ def test_what_is_placed_keeps_the_sign_of_zero_and_bools_stay_bools() -> None:
             np.testing.assert_array_equal(np.signbit(mine.numpy()), np.signbit(eager.numpy()))
 
 
+@pytest.mark.parametrize("backend", ["c", "numpy"])
+def test_bounds_and_remainders_keep_the_sign_of_zero(backend: str) -> None:
+    x = torch.tensor([-0.0, 0.0, -4.0, 4.0, -1.0, 0.5] * 7)
+
+    def f(x: Any) -> Any:
+        return x.relu(), x.clamp(0, 1), x.clamp(-1, 0), x.clamp(min=-0.0), x % 2, x % -2, x % (2 + x * 0)
+
+    for mine, eager in zip(second(f, x, backend=backend), f(x), strict=True):
+        np.testing.assert_array_equal(mine.numpy(), eager.numpy())
+        np.testing.assert_array_equal(np.signbit(mine.numpy()), np.signbit(eager.numpy()))
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (1, 3), (3, 1), (2, 3), (1, 33)])
 @pytest.mark.parametrize("backend", ["c", "numpy"])
 def test_a_sum_of_negative_zeros_is_that_of_eager_code(shape: Any, backend: str) -> None:

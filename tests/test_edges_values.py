@@ -337,6 +337,18 @@ def test_float64_to_the_last_bits(case: Case) -> None:
     assert_same(case, ulps=8, scaled=True)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@cases(
+    lambda t, x: [x.relu(), t.nn.functional.relu6(x), t.nn.functional.elu(x), t.nn.functional.selu(x)],
+    lambda t, x: [x.clamp(0, 1), x.clamp(-1, 0), x.clamp(min=-0.0), x.clamp(max=0.0)],
+    lambda t, x: [x % 2, x % -2, -4 % (x + 8), x % t.full_like(x, -2), x.clone().remainder_(2)],
+    lambda t, x: [x.clone().__imod__(t.full_like(x, 2)), t.fmod(x, 2), x // 3],
+)
+def test_the_sign_of_zero(case: Any, dtype: str) -> None:
+    values = [-0.0, 0.0, -4.0, 4.0, -1.0, 0.5] * 7  # as many as whole vectors hold, and some more
+    assert_same(lambda t: case(t, t.tensor(values, dtype=getattr(t, dtype))), signed_zeros=True)
+
+
 @pytest.mark.parametrize("zero", [0.0, -0.0])
 @pytest.mark.parametrize(
     "function",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from ..arrays.dtypes import float64
+from ..arrays.numpy_functions import remainder
 from ..arrays.numpy_memory import FLOATS, overlap_in_part
 from ..engine.grad_mode import is_grad_enabled
 from ..engine.inference import marked
@@ -62,11 +63,15 @@ xlogy_
     OFFERED[_name] = vars(Tensor)[_name]
 
 
+def _remainder(mine: ndarray[Any, Any], theirs: ndarray[Any, Any]) -> None:
+    mine[...] = remainder(mine, theirs)  # whose zeros have another sign than those of NumPy's %=
+
+
 def _operator(dunder: str, entry: Operation) -> None:
     """Define `x += y` and its like; the array's own operator computes it where nothing is recorded, as in an
     optimizer's step."""
     change = getattr(Tensor, f"{entry.name}_")
-    on_arrays = getattr(operator, dunder)
+    on_arrays = _remainder if entry is rounding.remainder else getattr(operator, dunder)
 
     def call(self: Tensor, other: Any) -> Any:
         if type(other) is Tensor or isinstance(other, Tensor):

@@ -28,6 +28,12 @@ def pow(x: Any, y: Any) -> Any:
     return out
 
 
+def remainder(a: Any, b: Any) -> Any:
+    """Return a % b; of NumPy's the zeros have the sign of b, of PyTorch's that of a."""
+    out = a % b
+    return np.where(out == 0, np.copysign(out, a), out) if out.dtype.kind == "f" else out
+
+
 def sign(x: Array) -> Array:
     """Return -1, 0 or 1; for NaN 0, as in PyTorch."""
     out = empty_like(x)

@@ -66,6 +66,12 @@ def pow(x: float, y: float) -> float:
         return math.copysign(math.inf, x if y % 2 == 1 else 1.0) if x == 0 else math.nan
 
 
+def remainder(x: float, y: float) -> float:
+    if math.isinf(x) or y == 0:
+        return math.nan
+    return x % y or math.copysign(0.0, x)
+
+
 def sign(x: float) -> float:
     return float((x > 0) - (x < 0))
 

@@ -77,12 +77,18 @@ def pow(x: Any, y: Any) -> Any:
     return x**y
 
 
-def maximum(x: Array, y: Any) -> Array:
-    return torch.clamp(x, min=y) if isinstance(y, (int, float)) else torch.maximum(x, y)
+def maximum(x: Any, y: Any) -> Array:
+    return _bounded("min", torch.maximum, x, y)
 
 
-def minimum(x: Array, y: Any) -> Array:
-    return torch.clamp(x, max=y) if isinstance(y, (int, float)) else torch.minimum(x, y)
+def minimum(x: Any, y: Any) -> Array:
+    return _bounded("max", torch.minimum, x, y)
+
+
+def _bounded(bound: str, function: Any, x: Any, y: Any) -> Array:
+    """Return `function` of both; of a number, which it does not take, as a bound of the other."""
+    number, other = (x, y) if isinstance(x, (int, float)) else (y, x)
+    return torch.clamp(other, **{bound: number}) if isinstance(number, (int, float)) else function(x, y)
 
 
 def where(condition: Any, x: Any, y: Any) -> Array:

@@ -38,8 +38,8 @@ def _within_bounds(xp: Any, x: Any, low: Any, high: Any) -> Any:
 def clamp(xp: Any, x: Any, /, low: Any, high: Any) -> Any:
     """out = min(max(x, low), high), either bound a number or None;  dx = dout where low ≤ x ≤ high, else
     0."""
-    out = x if low is None else xp.maximum(x, low)
-    return out if high is None else xp.minimum(out, high)
+    out = x if low is None else xp.maximum(low, x)  # of two zeros the second, as in PyTorch
+    return out if high is None else xp.minimum(high, out)
 
 
 def _winner_slope(xp: Any, dout: Any, lost: Any, tied: Any) -> Any:

@@ -250,7 +250,7 @@ def sigmoid(xp: Any, x: Any, /) -> Any:
 )
 def relu(xp: Any, x: Any, /) -> Any:
     """out = max(x, 0);  dx = dout where out > 0, else 0 (and 0 at x = 0)."""
-    return xp.maximum(x, 0)
+    return xp.maximum(0, x)  # of two zeros the second, so that -0 stays, as in PyTorch
 
 
 @pointwise(

@@ -81,10 +81,8 @@ def _log(xp: Any, b: Any, like: Any) -> Any:
 
 
 def _log_or_0(xp: Any, a: Any, b: Any, like: Any) -> Any:
-    """Return ln b, but 0 where a is 0, unless b is NaN, or a number whose logarithm is finite."""
-    if isinstance(b, (int, float)) and b > 0:
-        return _log(xp, b, like)
-    return xp.where((a == 0) & (b == b), 0.0, _log(xp, b, like))
+    """Return ln b, but 0 where a is 0 and b not positive."""
+    return xp.where((a == 0) & (b <= 0), 0.0, _log(xp, b, like))
 
 
 @pointwise(
@@ -98,6 +96,6 @@ def _log_or_0(xp: Any, a: Any, b: Any, like: Any) -> Any:
     b=lambda dout, a, b: dout * a / b,
 )
 def xlogy(xp: Any, a: Any, b: Any, /) -> Any:
-    """out = a · ln b, and 0 where a is 0 and b a number;  da = dout · ln b, or 0 there,  db = dout · a /
-    b."""
+    """out = a · ln b, and 0 where a is 0 and b a number;  da = dout · ln b, and 0 where a is 0 and b ≤ 0,
+    db = dout · a / b."""
     return xp.where((a == 0) & (b == b), 0.0, a * _log(xp, b, a))

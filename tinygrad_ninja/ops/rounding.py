@@ -101,7 +101,7 @@ def _refuse_zero(xp: Any, a: Any, b: Any) -> None:
 def remainder(xp: Any, a: Any, b: Any, /) -> Any:
     """out = a - b · ⌊a / b⌋, with the sign of b;  da = dout,  db = -dout · ⌊a / b⌋."""
     _refuse_zero(xp, a, b)
-    return a % b
+    return xp.remainder(a, b)
 
 
 def _whole_quotient(xp: Any, out: Any, a: Any, b: Any) -> Any:

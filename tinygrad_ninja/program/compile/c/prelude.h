@@ -129,11 +129,11 @@ static __attribute__((noinline)) int64_t int64_of_f(float x) { return (int64_t)x
 static __attribute__((noinline)) int32_t int32_of_d(double x) { return (int32_t)x; }
 static __attribute__((noinline)) int64_t int64_of_d(double x) { return (int64_t)x; }
 
-/* Python's % and //: the sign is that of the divisor. */
+/* Python's % and //: the sign is that of the divisor; of a remainder that is 0.0 that of the dividend, as in PyTorch. */
 static inline int64_t mod_i(int64_t a, int64_t b) { int64_t r = b == -1 ? 0 : a % b; return r && (r < 0) != (b < 0) ? r + b : r; }
 static inline int64_t div_i(int64_t a, int64_t b) { return b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b - (a % b && (a < 0) != (b < 0)); }
-static inline float mod_f(float a, float b) { float r = fmodf(a, b); return r != 0.0f ? ((r < 0.0f) != (b < 0.0f) ? r + b : r) : copysignf(0.0f, b); }
-static inline double mod_d(double a, double b) { double r = fmod(a, b); return r != 0.0 ? ((r < 0.0) != (b < 0.0) ? r + b : r) : copysign(0.0, b); }
+static inline float mod_f(float a, float b) { float r = fmodf(a, b); return r != 0.0f && (r < 0.0f) != (b < 0.0f) ? r + b : r; }
+static inline double mod_d(double a, double b) { double r = fmod(a, b); return r != 0.0 && (r < 0.0) != (b < 0.0) ? r + b : r; }
 static inline int64_t pow_i(int64_t a, int64_t b) {
   uint64_t x = (uint64_t)a, y = 1;
   if (b < 0) return a == 1 ? 1 : a == -1 ? (b % 2 ? -1 : 1) : 0;
