@@ -23,7 +23,8 @@ from tinygrad_ninja.interop.import_hook import find
 LIST = Path(__file__).parents[1] / "docs" / "pytorch_names.txt"
 
 NOWHERE = ("out", "layout", "pin_memory", "names")
-"""Arguments that PyTorch's functions share and that none here offers: said once, not in each row."""
+"""Arguments that PyTorch's functions share and that none here offers, or, as `out`, all or none of a module:
+said once, not in each row."""
 
 OTHERS = ("torch.Value",)
 """Names that are something else here: micrograd's number, and not a value of PyTorch's JIT."""

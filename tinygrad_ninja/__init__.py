@@ -20,6 +20,7 @@ from .api import OFFERED as _OFFERED
 from .api import threads as _threads
 from .api.determinism import are_deterministic_algorithms_enabled, use_deterministic_algorithms
 from .api.missing import explain as _explain
+from .api.output import with_out as _with_out
 from .api.switches import get_float32_matmul_precision, set_float32_matmul_precision
 from .api.threads import get_num_threads, set_num_threads
 from .arrays.dtypes import *  # noqa: F403 - the dtypes are listed there
@@ -39,7 +40,7 @@ from .rng.generator import Generator
 
 __version__ = "0.1.0"
 
-globals().update(_OFFERED)
+globals().update(_with_out(_OFFERED))
 
 
 # What few programs need, and takes a while to import: from which module it comes.

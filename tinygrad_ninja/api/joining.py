@@ -18,11 +18,12 @@ from .register import function, method, numpy_names
 
 
 def _list_of_tensors(tensors: Any) -> list[Tensor]:
-    elements = list(tensors)
-    for element in elements:
+    if not isinstance(tensors, (tuple, list)):
+        raise TypeError(f"argument 'tensors' must be tuple of Tensors, not {type(tensors).__name__}")
+    for element in tensors:
         if not isinstance(element, Tensor):
             raise TypeError(f"expected Tensor as element in argument 0, but got {type(element).__name__}")
-    return elements
+    return list(tensors)
 
 
 @function

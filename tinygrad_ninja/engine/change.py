@@ -36,7 +36,7 @@ def change(
             refuse_repeated(mine)
         for operand in operands:
             if isinstance(operand, Tensor) and isinstance(operand.array, np.ndarray):
-                _refuse_overlap(mine, operand.array)
+                refuse_overlap(_overlap(mine, operand.array))
     if recording:
         self._refuse_change()
         before = wrap(namespace_of(self.array).copy(self.array))  # the rule may need what is now written over
@@ -75,8 +75,13 @@ def refuse_repeated(mine: Any) -> None:
         )
 
 
-def _refuse_overlap(mine: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> None:
-    if (mine.base is not None or theirs.base is not None) and overlap_in_part(mine, theirs):
+def _overlap(mine: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> bool:
+    return (mine.base is not None or theirs.base is not None) and overlap_in_part(mine, theirs)
+
+
+def refuse_overlap(overlap: bool) -> None:
+    """Raise RuntimeError where what is written to shows memory that is read."""
+    if overlap:
         raise RuntimeError(
             "unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
             "single memory location. Please clone() the tensor before performing the operation."
