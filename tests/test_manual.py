@@ -19,6 +19,7 @@ from public_names import MODULES, function_areas, members, methods, public_names
 
 import tinygrad_ninja
 from tinygrad_ninja.api import OFFERED
+from tinygrad_ninja.nn import Module
 
 PUBLIC = {name.path: name for name in public_names()}
 
@@ -104,6 +105,52 @@ def raised(value: Any) -> set[str]:
     errors = [node.exc for node in ast.walk(tree) if isinstance(node, ast.Raise)]
     classes = [error.func if isinstance(error, ast.Call) else error for error in errors]
     return {name.id for name in classes if isinstance(name, ast.Name) and name.id[0].isupper()}
+
+
+UNITS = "batch length features channels classes rows size dim windows samples steps outputs"
+SIZE = rf"(?:\d+|…|[a-zA-Z]\d?|\w*(?:{UNITS.replace(' ', '|')}))"
+SHAPE = re.compile(
+    rf"(?<!\w)\({SIZE}(?:,| [·/] {SIZE})(?: {SIZE}(?: [·/] {SIZE})?,?)*\)"  # such as (n, 2 · features)
+    r"|\bshapes?\b|\bsizes?\b|\bdimensions?\b|\b[01]-d\b|\brows?\b|\bcolumns?\b|\bmatri(?:x|ces)\b|\bvectors?\b"
+    r"|keepdim|\b(?:e(?:ach|very) element|element by element|broadcast\w*|one element)\b"
+    r"|\bitself\b|'s memory\b|\bFill the Tensor\b"  # what keeps its shape
+)
+"""How a docstring says what shape a result has."""
+
+OTHER = re.compile(
+    r"(?:^|\b(?:as|as for|as in|see|Write|Return|which is|errors of) )`(?:functional\.)?(\w+)`"
+)
+"""How it says that another one does."""
+
+HOLDERS = "Module ModuleDict ModuleList ParameterDict ParameterList Sequential"
+"""The layers that compute nothing themselves: what they hold has the shapes."""
+
+
+def says_shape(path: str, asked: tuple[str, ...] = ()) -> bool:
+    """Whether a docstring, or that of a layer's `forward`, says what shape the result has, or names another
+    function that does. asked: the names that lead here."""
+    value = PUBLIC[path].value
+    texts = [inspect.getdoc(each) or "" for each in (value, getattr(value, "forward", None)) if each]
+    text = " ".join(" ".join(texts).split())
+    owner, package = path.rpartition(".")[0], tinygrad_ninja.__name__
+    owners = (owner, package, f"{package}.Tensor", f"{package}.nn.functional")
+    named = {f"{owner}.{name}" for name in OTHER.findall(text) for owner in owners} & PUBLIC.keys()
+    return bool(SHAPE.search(text)) or any(
+        says_shape(name, (*asked, path)) for name in named - {*asked, path}
+    )
+
+
+def gives_tensors(value: Any) -> bool:
+    """Whether it returns Tensors, by its annotation, or is a layer that does."""
+    if isinstance(value, type):
+        return issubclass(value, Module) and value.__name__ not in HOLDERS.split()
+    function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+    return "Tensor" in str(getattr(inspect.unwrap(function), "__annotations__", {}).get("return"))
+
+
+def test_docstrings_say_the_shape_of_the_result() -> None:
+    silent = [path for path, name in PUBLIC.items() if gives_tensors(name.value) and not says_shape(path)]
+    assert not silent, "\n".join(silent)
 
 
 def test_the_reference_lists_every_public_name() -> None:

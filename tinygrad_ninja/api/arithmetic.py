@@ -222,8 +222,8 @@ def pow(input: Any, exponent: Any) -> Tensor:
 
 @method
 def bitwise_not(input: Tensor) -> Tensor:
-    """Return not input: logical for bool, bit by bit for integers. RuntimeError for floating point
-    numbers."""
+    """Return not input, element by element: logical for bool, bit by bit for integers. RuntimeError for
+    floating point numbers."""
     if input.dtype.is_floating_point:
         raise RuntimeError(f"bitwise_not is not implemented for {input.dtype}, only for integers and bools")
     return comparison.bitwise_not.call(input)

@@ -75,13 +75,13 @@ def cpu(self: Tensor, memory_format: Any = preserve_format) -> Tensor:
 
 @method_only
 def type_as(self: Tensor, other: Tensor) -> Tensor:
-    """Return this Tensor in the dtype of another."""
+    """Return this Tensor in the dtype of another; its shape stays."""
     return self.to(dtype=other.dtype)
 
 
 @method
 def clone(input: Tensor, *, memory_format: Any = preserve_format) -> Tensor:
-    """Return a recorded copy in memory of its own, of the memory format asked for."""
+    """Return a recorded copy in memory of its own: of the same shape, and of the memory format asked for."""
     return shape.clone.call(input, is_ordered(memory_format))
 
 

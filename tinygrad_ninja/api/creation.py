@@ -139,7 +139,8 @@ def _complain_of(data: Any, array: np.ndarray[Any, Any]) -> NoReturn:
 
 @function
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """Return a Tensor with a copy of `data`: numbers, nested lists of them, an array, another Tensor.
+    """Return a Tensor with a copy of `data`: a number, which has no dimensions, numbers in nested lists, a
+    dimension for each level, an array, another Tensor.
 
     Python floats become the default dtype (float32), ints int64; an array, and a number of NumPy's in a list,
     keeps its dtype. Raises ValueError for lists of unequal length, TypeError for lists beside numbers; one of

@@ -73,8 +73,9 @@ def norm(
 ) -> Tensor:
     """Return the length (Σ |x|ᵖ)^(1/p) along `dim`, of all elements by default; at 0 its gradient is 0.
 
-    p: any number, or "fro" for 2: see `vector_norm`. Raises RuntimeError for integers, and a dtype that is
-    narrower; NotImplementedError for the nuclear norm, p="nuc".
+    The result has no `dim`, or size 1 there with keepdim. p: any number, or "fro" for 2: see `vector_norm`.
+    Raises RuntimeError for integers, and a dtype that is narrower; NotImplementedError for the nuclear norm,
+    p="nuc".
     """
     if not input.dtype.is_floating_point:
         raise RuntimeError(f"norm expects floating point numbers, not {input.dtype}")

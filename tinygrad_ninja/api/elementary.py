@@ -121,7 +121,7 @@ def frac(input: Tensor) -> Tensor:
 
 @method
 def float_power(input: Any, exponent: Any) -> Tensor:
-    """Return input to the power exponent, both in float64; either may be a number, and
+    """Return input to the power exponent, both in float64 and broadcast; either may be a number, and
     TypeError is raised where both are."""
     if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
         raise TypeError("float_power(): at least one argument must be a Tensor")
@@ -172,8 +172,8 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
 def nan_to_num(
     input: Tensor, nan: float | None = None, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
-    """Return `nan` (0) for each NaN, and for the infinities `posinf` and `neginf`, by default the greatest
-    and the least number of the dtype. No gradient goes through those."""
+    """Return `nan` (0) for each element that is NaN, and for the infinities `posinf` and `neginf`, by default
+    the greatest and the least number of the dtype. No gradient goes through those."""
     if not input.dtype.is_floating_point:
         return input.clone()
     limit = finfo(input.dtype).max

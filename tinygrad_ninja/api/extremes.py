@@ -130,12 +130,12 @@ def _where_extreme(entry: Operation, input: Tensor, dim: Any, keepdim: bool) -> 
 @method
 @numpy_names
 def argmax(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Return where the largest stands, the first of equals: in the flattened Tensor, or along `dim`."""
+    """Return where the largest stands, the first of equals: along `dim`, as `sum`, or in all, flattened."""
     return _where_extreme(ops.argmax, input, dim, keepdim)
 
 
 @method
 @numpy_names
 def argmin(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Return where the smallest stands, the first of equals: in the flattened Tensor, or along `dim`."""
+    """Return where the smallest stands, the first of equals: see `argmax`."""
     return _where_extreme(ops.argmin, input, dim, keepdim)

@@ -191,7 +191,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
 @method
 @numpy_names
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """Return at most `chunks` views of equal size along `dim`, the last perhaps smaller. RuntimeError for
+    """Return at most `chunks` views, of equal sizes along `dim` but perhaps the last. RuntimeError for
     chunks ≤ 0."""
     _has_dimensions(input, "chunk")
     chunks = integer("chunks", chunks)
@@ -205,7 +205,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 @method
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Return views along `dim`: that many nearly equal pieces, or cut before each index listed.
+    """Return views that divide `dim`: that many, whose sizes differ by 1 at most, or cut before each index.
 
     Raises RuntimeError for a number of pieces that is not positive, and for a Tensor of them that is not
     int64.

@@ -133,7 +133,7 @@ def roll(input: Tensor, shifts: Any, dims: Any = ()) -> Tensor:
 
 @method
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
-    """Return a view of `length` entries along `dim` from `start` on: input[…, start : start + length].
+    """Return a view of size `length` along `dim`, from `start` on: input[…, start : start + length].
 
     Raises RuntimeError where there are not so many, and for a 0-dimensional Tensor; IndexError for another
     start.

@@ -303,7 +303,7 @@ def argwhere(input: Tensor) -> Tensor:
 
 @method
 def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
-    """Return how many elements along `dim`, of all by default, are not zero, int64."""
+    """Return how many elements along `dim`, as `sum`, of all by default, are not zero: int64."""
     return comparison.ne.call(input.detach(), 0).sum(dim)
 
 

@@ -52,7 +52,7 @@ def asarray(
     obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: Any = None
 ) -> Tensor:
     """Return `obj` as a Tensor: a Tensor as it is, recorded; of an array, or a buffer of the default dtype
-    (or `dtype`), its memory; a copy of numbers and lists.
+    (or `dtype`), its memory; a copy of numbers and lists. The shape is as in `tensor`.
 
     copy: True for a copy in any case, False for none. Raises ValueError where there must be one, and the
     errors of `tensor`.

@@ -26,14 +26,14 @@ from .sums import axes_of, floating_input, sum
 @method
 @numpy_names
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Return `sum` of the elements that are not NaN."""
+    """Return the sum, as `sum`, of the elements that are not NaN."""
     return sum(_without_nan(input), dim, keepdim, dtype=dtype)
 
 
 @method
 @numpy_names
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Return `mean` of the elements that are not NaN; NaN where there are none. RuntimeError for integers."""
+    """Return the mean, as `mean`, of what is not NaN; NaN for no elements. RuntimeError for integers."""
     input = floating_input(input, "nanmean", None)
     numbers = comparison.logical_not.call(comparison.isnan.call(input))
     return sum(_without_nan(input), dim, keepdim, dtype=dtype) / sum(numbers.detach(), dim, keepdim)
@@ -70,7 +70,7 @@ def var(
     """Return the variance along `dim`, of all elements by default: the sum of the squared deviations over
     n - correction, which is n - 1 by default, n with unbiased=False or correction=0.
 
-    Raises RuntimeError for integers.
+    The result has no `dim`, or size 1 there with keepdim. Raises RuntimeError for integers.
     """
     return _spread_of(composed.var, input, dim, unbiased, correction, keepdim)
 
@@ -80,14 +80,14 @@ def var(
 def std(
     input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
 ) -> Tensor:
-    """Return the square root of `var`; its gradient is 0 where all elements are equal."""
+    """Return the square root of the variance, as `var`; its gradient is 0 where all elements are equal."""
     return _spread_of(composed.std, input, dim, unbiased, correction, keepdim)
 
 
 @method
 @numpy_names
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
-    """Return ln Σ eˣ along `dim`, without overflow."""
+    """Return ln Σ eˣ along `dim`, as `sum`, without overflow."""
     input = as_floating(input)
     return composed.logsumexp.call(input, dimensions(dim, input.array.ndim), keepdim)
 

@@ -35,7 +35,8 @@ def axes_of(input: Any, dim: Any) -> tuple[int, ...] | None:
 @method
 @numpy_names
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Return the sum along `dim`, of all elements by default, in `dtype`: int64 for integers and bools."""
+    """Return the sum along `dim`, of all elements by default, in `dtype`: int64 for integers and bools.
+    The result has no `dim`, or size 1 there with keepdim."""
     if dtype is not None:
         return sum(input.to(dtype), dim, keepdim).to(dtype)
     return ops.sum.call(input, axes_of(input, dim), keepdim)
@@ -44,7 +45,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
 @method
 @numpy_names
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Return the mean along `dim`, of all elements by default; NaN where there are none.
+    """Return the mean along `dim`, with the shape of `sum`, of all elements by default; NaN for none.
 
     RuntimeError for integers: give dtype=.
     """
@@ -54,7 +55,7 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
 @method
 @numpy_names
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Return the product along `dim`, of all by default, in `dtype`: int64 for integers and bools."""
+    """Return the product along `dim`, as `sum`, of all by default, in `dtype`: int64 for integers, bools."""
     if dtype is not None:
         return prod(input.to(dtype), dim, keepdim).to(dtype)
     return product.prod.call(input, axes_of(input, dim), keepdim)
@@ -69,12 +70,12 @@ def _truth(entry: Operation, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
 @method
 @numpy_names
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Return whether all elements along `dim` are true, or not zero: a bool, but a uint8 of a uint8."""
+    """Return whether all elements along `dim`, as `sum`, are true, or not zero: bool, but uint8 of uint8."""
     return _truth(ops.all, input, dim, keepdim)
 
 
 @method
 @numpy_names
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Return whether any element along `dim` is true, or not zero: a bool, but a uint8 of a uint8."""
+    """Return whether any element along `dim`, as `sum`, is true, or not zero: bool, but uint8 of uint8."""
     return _truth(ops.any, input, dim, keepdim)

@@ -48,7 +48,7 @@ def save_state_dict(path: str | os.PathLike[str], state_dict: Mapping[str, Tenso
 
 
 def load_state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Return the Tensors of the file by their names, on the CPU, with the dtypes they were saved with.
+    """Return the Tensors of the file by their names, on the CPU, with their shapes and dtypes.
 
     bfloat16, which NumPy lacks, becomes float32, which has all of its numbers. A Tensor that safetensors'
     `save_model` has stored once for several names is returned under each of them.

@@ -108,7 +108,7 @@ class Tensor(metaclass=Offering):
             )
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Let gradients be kept for this leaf, or not. RuntimeError for integers, and for a result."""
+        """Return this leaf itself, whose gradient is kept or not. RuntimeError for integers and a result."""
         if not requires_grad:
             self._require_leaf()
         if requires_grad and not self.dtype.is_floating_point:

@@ -30,7 +30,7 @@ class Data(Tensor):
 
 
 def _data(self: Tensor) -> Tensor:
-    """Return the same memory without the history; backward does not notice a change through it."""
+    """Return the same memory and shape without the history; backward notices no change through it."""
     out = _new(Data)
     out.array = self.array
     out.edge = None

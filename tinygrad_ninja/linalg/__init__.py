@@ -21,8 +21,9 @@ def vector_norm(
 ) -> Tensor:
     """Return (Σ |x|ᵖ)^(1/p), p = ord, along `dim`, of all elements by default; at 0 its gradient is 0.
 
-    ord: any number: infinity for the greatest |x|, -infinity for the smallest, 0 for how many are not 0.
-    Raises RuntimeError for integers, a dtype that is narrower, and an extreme of nothing.
+    The result has no `dim`, or size 1 there with keepdim. ord: any number: infinity for the greatest |x|,
+    -infinity for the smallest, 0 for how many are not 0. Raises RuntimeError for integers, a dtype that is
+    narrower, and an extreme of nothing.
     """
     x = _numbers("vector_norm", x, dtype)
     return _length(x, float(ord), axes_of(x, dim), keepdim)

@@ -191,7 +191,7 @@ class PReLU(Module):
 
 
 class GLU(Module):
-    """a · sigmoid(b), where a and b are the first and the second half along `dim`."""
+    """a · sigmoid(b), where a and b are the first and the second half along `dim`, whose size is halved."""
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from .module import Module, Parameter
 
 
 class Identity(Module):
-    """The input as it is; any arguments are accepted, so that it can take the place of another layer."""
+    """The input itself; any arguments are accepted, so that it can take the place of another layer."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()

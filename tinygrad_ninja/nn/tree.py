@@ -218,11 +218,11 @@ class Tree:
     def named_buffers(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Tensor]]:
-        """Return an iterator over every buffer with its dotted path, as `named_parameters`."""
+        """Return an iterator over every buffer itself with its dotted path, as `named_parameters`."""
         return self._named("_buffers", prefix, recurse, remove_duplicate)
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
-        """Return an iterator over every buffer, each once."""
+        """Return an iterator over every buffer itself, each once."""
         return (value for _, value in self.named_buffers(recurse=recurse))
 
 

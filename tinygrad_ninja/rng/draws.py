@@ -52,7 +52,7 @@ def initial_seed() -> int:
 
 @function
 def get_rng_state() -> Tensor:
-    """Return the state of the default generator: see `Generator.get_state`."""
+    """Return the state of the default generator, a uint8 Tensor, (5056,): see `Generator.get_state`."""
     return default_generator.get_state()
 
 
@@ -106,8 +106,8 @@ def randint(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return integers of [low, high): `randint(high, size)` or `randint(low, high, size)`, where size is a
-    sequence.
+    """Return integers of [low, high): `randint(high, size)` or `randint(low, high, size)`, where size, a
+    sequence, is the shape.
 
     Raises RuntimeError unless low < high and the dtype holds every integer between them, TypeError without a
     size or bounds.

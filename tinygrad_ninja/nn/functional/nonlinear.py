@@ -176,7 +176,8 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     """Return a · sigmoid(b), where a and b are the first and the second half along `dim` (Dauphin et al.
     2017).
 
-    Raises RuntimeError where `dim` can't be halved, or for a single number.
+    The result has half the size along `dim`. Raises RuntimeError where `dim` can't be halved, or for a single
+    number.
     """
     if not input.ndim:
         raise RuntimeError("glu does not support 0-dimensional tensors")
@@ -229,7 +230,8 @@ method(prelu)
 def gumbel_softmax(
     logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
 ) -> Tensor:
-    """Return softmax((logits + noise) / tau) along `dim`: a class drawn by its probability, softened.
+    """Return softmax((logits + noise) / tau) along `dim`, in the shape of the logits: a class drawn by its
+    probability, softened.
 
     noise: -log of a number of the exponential distribution (Gumbel's), from the default generator. hard: a
     one-hot result, whose gradient is that of the soft one. `eps` has no effect, and warns. (Jang, Gu and
