@@ -90,6 +90,10 @@ def outputs(statements: list[str], package: str) -> list[str]:
 
 
 def shown(statements: list[str]) -> str:
-    """Return statements and what they print as at Python's prompt."""
-    texts = outputs(statements, "tinygrad_ninja")
+    """Return statements and what they print as at Python's prompt; without what they print where that needs
+    a package that is not installed."""
+    try:
+        texts = outputs(statements, "tinygrad_ninja")
+    except ImportError:
+        texts = ["" for _ in statements]
     return "".join(f">>> {statement}\n{text}" for statement, text in zip(statements, texts, strict=True))
