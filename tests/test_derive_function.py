@@ -199,3 +199,54 @@ def test_an_input_without_a_rule() -> None:
             derive(watched)
     finally:
         del TABLE["half_known"]
+
+
+class TwoRoles(nn.Module):
+    """Two functions of the same name in each call, of values that are called differently."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.candidate = nn.Linear(3, 3).double()
+
+    def forward(self, x: Any, c: Any) -> Any:
+        c = c + tinygrad_ninja.tanh(self.candidate(x))
+        return x * tinygrad_ninja.tanh(c), c
+
+
+def test_functions_of_the_same_name_are_called_by_their_roles() -> None:
+    cell = TwoRoles()
+
+    def loss(x: Any, start: Any) -> Any:
+        state = cell(*cell(x, start))
+        return (state[0] * state[1]).sum()
+
+    code = str(derive(loss, x, x.sum(1, keepdim=True)))
+    assert re.findall(r"^(\w+) = torch.tanh\((\w+)\)$", code, re.MULTILINE) == [
+        ("tanh_candidate_1", "candidate_1"),
+        ("tanh_c_1", "c_1"),
+        ("tanh_candidate_2", "candidate_2"),
+        ("tanh_c_2", "c_2"),
+    ]
+
+
+def test_reshapes_in_a_row_are_one_unless_the_reader_has_a_name_between() -> None:
+    model = nn.Sequential(nn.FlattenConsecutive(2))
+
+    def in_a_module(x: Any) -> Any:
+        pairs = x.reshape(5, 2, 2)
+        return (model(pairs) ** 2).sum()
+
+    def in_an_expression(x: Any) -> Any:
+        pairs = x.reshape(5, 4).reshape(5, 2, 2)
+        return (pairs**2).sum()
+
+    assert lines_with_reshape(in_a_module) == [
+        "pairs = x.reshape(5, 2, 2)",
+        "flattenconsecutive = pairs.reshape(5, 4)",
+    ]
+    assert lines_with_reshape(in_an_expression) == ["pairs = x.reshape(5, 2, 2)"]
+
+
+def lines_with_reshape(loss: Any) -> list[str]:
+    forward = str(derive(loss, x @ W)).partition("\n\n")[0]
+    return [line for line in forward.splitlines() if "reshape" in line]

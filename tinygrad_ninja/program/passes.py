@@ -15,6 +15,7 @@ import numpy as np
 from ..arrays import numpy_arrays
 from ..ops import Operation, elementwise, linalg, reduction, shape
 from ..ops.reduction import size
+from .entries import RESHAPES
 from .hints import hinting
 from .identities import Maker, Simpler, simpler
 from .instructions import Instruction, Program, Var, evaluate, identity, substitute
@@ -83,6 +84,22 @@ def with_divisions(program: Program) -> Program:
         return replace(step, operation=elementwise.div, inputs=(number, *before.inputs), flows=(False, True))
 
     return Program(list(map(divided, program.instructions)), program.outputs).needed()
+
+
+def with_joined_reshapes(program: Program, inner: Container[str]) -> Program:
+    """Return the program with one reshape in place of two in a row, if the first is only the second's and the
+    second has a name. inner: the names that may go with the first, since they are not the reader's."""
+    uses = Counter(var for step in program.instructions for var in step.reads())
+    makers: dict[Var, Instruction] = {}
+
+    def passing(x: Any) -> Instruction | None:
+        return makers.get(x) if uses[x] == 1 and (not x.name or x.name in inner) else None
+
+    for step in program.instructions:
+        called = step.operation in RESHAPES and (step.output.name or step.output.hint)
+        simple = simpler(step, passing) if called else None
+        makers[step.output] = simple[0] if isinstance(simple, list) else step
+    return Program(list(makers.values()), program.outputs).needed()
 
 
 def without_repetitions(

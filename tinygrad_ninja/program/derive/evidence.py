@@ -138,14 +138,18 @@ class Evidence:
 
     def _shift(self, ends: list[Var]) -> str:
         """Return a sentence about the values in which a change cancels, where it is known why."""
-        _, chains = known_chains(self._forward)
-        titles = {chains[end][0].title for end in ends if end in chains}
+        titles = {self._titles[end] for end in ends if end in self._titles}
         titles |= {step.operation.name for step in self.steps if step.output in ends}
         if any(composed.softmax.name in title for title in titles):
             return " A softmax does not change when one number is added to a whole row."
         if elementwise.sub.name in titles:
             return " What is subtracted there moves by the same amount."
         return ""
+
+    @cached_property
+    def _titles(self) -> dict[Var, str]:
+        """The titles of the chains that are recognised, by the values in which they end."""
+        return {end: chain.title for end, (chain, *_) in known_chains(self._forward)[1].items()}
 
     def _same(self, var: Var, moved: dict[Var, Array]) -> bool:
         """Return whether a value is what it was, up to rounding."""

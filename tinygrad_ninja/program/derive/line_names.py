@@ -38,13 +38,15 @@ def name_lines(program: Program, given: Container[Var], taken: set[str]) -> None
 
     The name is that of the variable in the code, with the Module in front, or a number behind, where several
     are called so. A value without one is called by what it is, `difference`, with the Module in front in
-    whose code it is, or the value that it is a part of: `h_preact` is what h is the tanh of.
+    whose code it is, or the value that it is a part of: `h_preact` is what h is the tanh of. Where that
+    would number what has several roles, it is called by its operand: `tanh_c` is the tanh of c.
     """
     for step in program.instructions:
         if step.output in given:
             step.output.name = ""
     readers = _readers(program)
     stems = {step.output: _stem(step, readers) for step in program.instructions if step.output in given}
+    stems |= _by_roles([step for step in program.instructions if step.output in given], stems)
     for var, name in names_of(stems, taken).items():
         var.name = name
 
@@ -94,3 +96,20 @@ def _stem(step: Instruction, readers: dict[Var, Instruction]) -> Called:
     while not owner and reader is not None:
         owner, reader = reader.output.name, readers.get(reader.output)
     return Called(owner, name)
+
+
+def _by_roles(steps: list[Instruction], stems: Mapping[Var, Called]) -> dict[Var, Called]:
+    """Return what the results of functions may be called that would be called alike, and are applied to
+    values that are called differently."""
+    roles: dict[Called, dict[Var, str]] = {}
+    for step in steps:
+        called, (x, *others) = stems[step.output], step.inputs
+        if not called.in_code and isinstance(x, Var) and not others:
+            of = stems[x].name if x in stems else x.name
+            roles.setdefault(called, {})[step.output] = of.removeprefix(f"{called.owner}_")
+    return {
+        var: Called(called.owner, f"{called.name}_{of}", True)
+        for called, by_operand in roles.items()
+        if len({*by_operand.values()}) > 1
+        for var, of in by_operand.items()
+    }

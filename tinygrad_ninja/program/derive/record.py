@@ -19,7 +19,7 @@ from ...engine.reads import recent_reads
 from ...engine.tensor import Tensor
 from ...ops import TABLE, Operation, indexing, reduction, shape
 from ..instructions import Array, Instruction, Program, Var, substitute
-from ..passes import with_divisions, without_whole_views
+from ..passes import with_divisions, with_joined_reshapes, without_whole_views
 from ..trace import ReadOutError, Tape, Traced, plain, source
 from .reader_names import Stem, given_names, module_names, modules_of
 
@@ -79,6 +79,7 @@ def record(loss: Tensor, names: Any, inner: Any = (), stems: Iterable[tuple[Any,
     numbers = reading.give_names(names, inner, program)
     reading.give_stems(stems, names, program)
     program = with_divisions(without_whole_views(program))
+    program = with_joined_reshapes(program, dict(inner).keys() - dict(given_names(names)).keys())
     recomputed = program.run({})
     if _take_as_inputs(program, recomputed):
         program = program.needed()
