@@ -168,7 +168,7 @@ def test_masked_numbers_are_told() -> None:
 
 def test_it_says_how_often_a_value_is_read() -> None:
     """Also where several reads are answered in one go."""
-    for simplify, times, more in ((False, "3 times", ""), (True, "3 times", "is answered in one go")):
+    for simplify, times, more in ((False, "three times", ""), (True, "three times", "is answered in one go")):
         page = derive_model("bn-mlp", simplify=simplify, batch=16, hidden=6).explain("hprebn")
         assert f"It is read {times} on the way to the loss:" in page
         assert more in page

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ...ops import composed, elementwise
+from ...ops import comparison, composed, elementwise
 from ..decided import HOLD, decided
 from ..instructions import Array, Instruction, Program, Var, double, reached, widened
 from .record import Forward, gradient_name
 from .simplify import known_chains
+from .wording import series
 
 STEP = 1e-5
 """The step for the numeric slope, as a share of the value itself, in double precision."""
@@ -121,8 +122,9 @@ class Evidence:
             for step in steps
             if step.output not in changed and not changed.isdisjoint(step.reads())
         ]
-        named = [x.name for x in ends if x.name]
-        where = f" In {' and '.join(f'`{name}`' for name in named)} the change cancels." if named else ""
+        named = series([f"`{x.name}`" for x in ends if x.name] or [""])
+        by_zero = all(self._times_zero(step, changed) for step in steps if step.output in ends)
+        where = f" In {named} the change {'is multiplied by 0' if by_zero else 'cancels'}." if named else ""
         size_of_rounding = float(abs(gradient[np.isfinite(gradient)]).max(initial=0))
         rounding = (
             f" What stands in `{gradient_name(var.name)}` instead, at most {size_of_rounding:.1g}, is "
@@ -144,7 +146,14 @@ class Evidence:
             return " A softmax does not change when one number is added to a whole row."
         if elementwise.sub.name in titles:
             return " What is subtracted there moves by the same amount."
+        if comparison.where.name in titles:
+            return " Where it would reach the loss, a `where` takes another number."
         return ""
+
+    def _times_zero(self, step: Instruction, changed: set[Var]) -> bool:
+        """Return whether an instruction multiplies what has changed by zeros."""
+        others = [x for x in step.reads() if x not in changed]
+        return step.operation is elementwise.mul and any(not self.base[x].any() for x in others)
 
     @cached_property
     def _titles(self) -> dict[Var, str]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 
 from ...ops import linalg
 from ..instructions import Instruction, Program, Var
@@ -25,6 +26,7 @@ from .record import Forward, gradient_name, unused
 from .small_cases import small_case
 from .statements import notes, written
 from .uses_drawn import drawing
+from .wording import count, reason, series, times, why_transposed
 
 LETTERS = "uvwabcst"
 """The names on a page for what is computed inside a line."""
@@ -130,14 +132,14 @@ class Explainer:
         reading = [line for line in self.writer.lines if any(var in s.reads() for s in line.instructions)]
         reads = self.paths.reads(var)
         code = [text for line in reading for text in written(self.writer.forward(line))]
-        text = [f"It is read {_times(reads)} on the way to the loss:", "", _code(code)]
+        text = [f"It is read {times(reads)} on the way to the loss:", "", _code(code)]
         ends = [share.by for _, share in uses]
         together = dict.fromkeys(self.chains[by.output] for by in ends if by.output in self.chains)
         whole = dict.fromkeys(f"`{by.operation.name}`" for by in ends if self.paths.is_written_out(by))
         if reads > len(uses) and (together or whole):
-            text += ["", f"{' and '.join(together or whole)}: all of that is answered in one go."]
+            text += ["", f"{series([*(together or whole)])}: all of that is answered in one go."]
         elif reads > len(uses):
-            text += ["", f"A gradient comes back from {_count(len(uses))} of these."]
+            text += ["", f"A gradient comes back from {count(len(uses))} of these."]
         return [*text, "", "```text", *self._drawing(var, uses), "```"]
 
     def _drawing(self, var: Var, uses: list[tuple[Line, Share]]) -> list[str]:
@@ -164,8 +166,8 @@ class Explainer:
             "",
             *self._chain_rule(number, line, share),
         ]
-        for note in notes(share, True) or self._why_sum(share):
-            text += ["", _reason(note, share)]
+        for note in notes(share, True) or self._why_sum(line, share):
+            text += ["", reason(note, share)]
         path, place = self.paths.path(line, share)
         case = small_case(path[0], place)
         if case:
@@ -214,15 +216,15 @@ class Explainer:
         path, place = self.paths.path(line, share)
         names = {step.output: step.output.name or self.writer.helpers.get(step.output, "") for step in path}
         taken = {x.name for x in self.forward.program.variables()} | set(self.writer.helpers.values())
-        letters = iter([letter for letter in LETTERS if letter not in taken])
+        letters = chain((letter for letter in LETTERS if letter not in taken), _numbered("part", taken))
         for x in names:
-            names[x] = names[x] or next(letters, "") or unused("part", taken)
+            names[x] = names[x] or next(letters)
         makers = {step.output: step for step in line.instructions} | self.makers
         several = len(path) > 1
         text = []
         if several:
             text += [
-                f"Between `{share.of.name}` and `{line.var.name}` stand {_count(len(path))} operations, one "
+                f"Between `{share.of.name}` and `{line.var.name}` stand {count(len(path))} operations, one "
                 f"after the other. **The local derivative** of each says what a change of its input does to "
                 f"its output:",
                 "",
@@ -230,14 +232,20 @@ class Explainer:
         for before, step in zip((None, *path), path, strict=False):
             if before is not None:
                 place = next(i for i, x in enumerate(step.inputs) if x is before.output)
-            said = self._step(step, place, makers, names)
+            said = self._step(step, place, makers, names, letters)
             text += [f"- {said[0]}", *(f"  {rest}" if rest else "" for rest in said[1:])] if several else said
         return text
 
     def _step(
-        self, step: Instruction, place: int, makers: Mapping[Var, Instruction], names: Mapping[Var, str]
+        self,
+        step: Instruction,
+        place: int,
+        makers: Mapping[Var, Instruction],
+        names: Mapping[Var, str],
+        letters: Iterator[str],
     ) -> list[str]:
-        """Return what is to be said of one operation: what it computes, and its local derivative or proof."""
+        """Return what is to be said of one operation: what it computes, and its local derivative or proof.
+        letters: names for what is in its formula and has none."""
         text = " ".join((step.operation.__doc__ or "").split())
         rule = re.sub(r"[*<\[]", r"\\\g<0>", text)  # as text: `out[i][j]` would be a link
         x = step.inputs[place]
@@ -248,23 +256,30 @@ class Explainer:
                 f"**The local derivative** of `{step.operation.name}`, step by step.",
                 *(part for sentence, latex in steps for part in ("", sentence, "", f"$${latex}$$")),
             ]
+        where = []
         if _reads_elsewhere(step, place, makers):  # only what comes through this place is asked for
-            alone = Var(x.value, unused("factor", {*self.named, *names.values()}))
+            alone = Var(x.value, next(letters))
             step = replace(step, inputs=(*step.inputs[:place], alone, *step.inputs[place + 1 :]))
-            names = {**names, alone: alone.name}
             called = f"{name_of(alone.name).latex} = {name_of(x.name or names[x]).latex}"
-            place_of = f", where ${called}$ is one of the inputs"
-        else:
-            place_of = ""
-        what = f"`{step.operation.name}`{place_of}{self._inside(step, makers, names)}"
+            where, names = [f"${called}$ at this place"], {**names, alone: alone.name}
         if step.operation in MOVED:
+            inside = self._inside(step, makers, names)
             return [
-                f"{what}, moves numbers and changes none: **the local derivative** is 1 between a number and "
-                f"the same number in its new place, and 0 elsewhere."
+                f"`{self.paths.called(step)}`{inside}{',' * bool(inside)} moves numbers and changes none: "
+                f"**the local derivative** is 1 between a number and the same number in its new place, and 0 "
+                f"elsewhere."
             ]
         local = local_derivative(step, place, makers, {**self.writer.helpers, **names}, self.numbers)
+        for other in step.reads() if local is None else ():
+            if other is not step.inputs[place] and other in makers and not (other.name or names.get(other)):
+                letter = next(letters)
+                where.append(f"${self._formula(letter, other, makers, names)}$")
+                names = {**names, other: letter}
+        local = local or local_derivative(step, place, makers, {**self.writer.helpers, **names}, self.numbers)
+        what = f"`{step.operation.name}`{self._inside(step, makers, names)}"
+        what += f", where {series(where)}" if where else ""
         if local is None:
-            return [f"{what}, has **the local derivative** that its rule holds: {rule}"]
+            return [f"{what}: **the local derivative** is in its rule, {rule}"]
         return [f"{what}: **the local derivative** is", "", displayed(local.equation)]
 
     def _inside(self, step: Instruction, makers: Mapping[Var, Instruction], names: Mapping[Var, str]) -> str:
@@ -272,10 +287,14 @@ class Explainer:
         out = step.output
         if names[out] == out.name and len(names) == 1:
             return ""  # its formula stands above
-        makers = {**makers, out: step}
+        return f", ${self._formula(names[out], out, {**makers, out: step}, names)}$"
+
+    def _formula(
+        self, called: str, x: Var, makers: Mapping[Var, Instruction], names: Mapping[Var, str]
+    ) -> str:
+        """Return a formula on one line."""
         known = {**self.writer.helpers, **names}
-        whole = formula.equation(names[out], [out], dict(makers), names=known, sizes=self.numbers)
-        return f", ${whole.latex}$"
+        return formula.equation(called, [x], dict(makers), names=known, sizes=self.numbers).latex
 
     def _chain_rule(self, number: int, line: Line, share: Share) -> list[str]:
         """Return the chain rule for one use: with indices, and for the arrays as wholes."""
@@ -295,7 +314,7 @@ class Explainer:
         try:
             index = self._index(indexed, line, share)
             element = indexed.equation(share.total.name, [share.contribution], index, number)
-            why = _why_transposed(*self.paths.path(line, share)) if whole.equation.has(TRANSPOSED) else ""
+            why = why_transposed(*self.paths.path(line, share)) if whole.equation.has(TRANSPOSED) else ""
             text = [
                 f"{text[0]}{which}:",
                 "",
@@ -317,12 +336,12 @@ class Explainer:
         fits = all((i is None) == (n == 1) for i, n in zip(index, share.of.shape, strict=True))
         return index if fits else indexed.index(share.of)
 
-    def _why_sum(self, share: Share) -> list[str]:
+    def _why_sum(self, line: Line, share: Share) -> list[str]:
         """Return the note about a sum over what was broadcast inside a part that is answered in one go."""
         x, out = share.of, share.by.output
         spread = len(x.shape) < len(out.shape) or x.value.size < out.value.size
-        inputs = share.by.inputs
-        return ["broadcast"] if spread and share.by.output in self.chains and x in inputs[1:] else []
+        spread = spread and self.paths.path(line, share)[0][0].operation is not linalg.matmul
+        return ["broadcast"] if spread and x in share.by.inputs[1:] and out in self.chains else []
 
     def _sum_of_shares(self, var: Var, uses: list[tuple[Line, Share]]) -> list[str]:
         """Return the part about the sum of several shares."""
@@ -330,7 +349,7 @@ class Explainer:
         return [
             "### Together",
             "",
-            f"A change of `{var.name}` reaches the loss through {' and '.join(through)}, and to first order "
+            f"A change of `{var.name}` reaches the loss through {series(through)}, and to first order "
             f"the effects of several paths add up. So do the shares:",
             "",
             *self._total(uses),
@@ -340,37 +359,20 @@ class Explainer:
         return [text for share in shares for text in written(self.writer.share(share))]
 
 
-def _why_transposed(path: list[Instruction], place: int) -> str:
-    """Return a sentence about the transpose in the gradient of a factor of a product of matrices."""
-    if path[0].operation is not linalg.matmul:
-        return ""
-    if place == 0:
-        return (
-            "The sum goes along the rows of the other factor, where a product of matrices goes down the "
-            "columns of its right factor: hence the transpose. "
-        )
-    return (
-        "The sum goes down the columns of the other factor, where a product of matrices goes along the rows "
-        "of its left factor: hence the transpose. "
-    )
-
-
 def _shape(var: Var) -> str:
     """Return a variable's shape in words."""
     return " × ".join(map(str, var.shape)) if var.shape else "a single number"
 
 
-def _times(n: int) -> str:
-    return {1: "once", 2: "twice"}.get(n, f"{n} times")
-
-
-def _count(n: int) -> str:
-    return {1: "one", 2: "two", 3: "three", 4: "four", 5: "five", 6: "six"}.get(n, str(n))
-
-
 def _code(lines: list[str]) -> str:
     """Return lines of Python as a block of Markdown."""
     return "\n".join(["```python", *lines, "```"])
+
+
+def _numbered(stem: str, taken: set[str]) -> Iterator[str]:
+    """Yield names that are not taken, and take them."""
+    while True:
+        yield unused(stem, taken)
 
 
 def _reads_elsewhere(step: Instruction, place: int, makers: Mapping[Var, Instruction]) -> bool:
@@ -383,24 +385,3 @@ def _reads_elsewhere(step: Instruction, place: int, makers: Mapping[Var, Instruc
         if not other.name and other in makers:
             stack.extend(makers[other].reads())
     return False
-
-
-def _reason(note: str, share: Share) -> str:
-    """Return a note of the code as one or two sentences."""
-    x, out = share.of, share.by.output
-    if "broadcast" in note:
-        return (
-            f"Why the sum: `{x.name}` has shape {x.shape} and meets a value of shape {out.shape}, so each "
-            f"of its numbers was used {out.value.size // max(x.value.size, 1)} times. What is used several "
-            f"times collects the gradient of every use: broadcasting forward is a sum backward."
-        )
-    if "each element" in note:
-        return (
-            f"Why the repeat: each number of `{x.name}` went into a {share.by.operation.name} with the "
-            f"others, so the one gradient of the result is handed to all of them: a sum forward is a "
-            f"broadcast backward."
-        )
-    return (
-        "Why it is added and not assigned: an index may name one row several times; then this row was used "
-        "several times, and it collects all of their gradients."
-    )

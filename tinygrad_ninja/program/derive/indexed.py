@@ -10,6 +10,7 @@ from typing import Any
 
 from ...ops import Category, Operation, composed, elementwise, indexing, linalg, losses, reduction, shape
 from ...ops.reduction import size
+from ..entries import RESHAPES
 from ..instructions import Instruction, Var, extreme
 from ..trace import XP, Tape
 from .dialects import Bracket, Kind
@@ -155,10 +156,42 @@ class Indexed:
         assert isinstance(b, Var)
         if len(a.shape) < 2 or len(b.shape) < 2:
             raise NoIndexFormError("a product with a vector")
-        inner = self._new(a.shape[-1])
+        over = [(i, n) for n in self._divided(a, b) if (i := self._new(n)) is not None]
+        inner = self._joint(over) if over else None
         left = self.element(a, (*_batch(index, a), index[-2], inner))
         right = self.element(b, (*_batch(index, b), inner, index[-1]))
-        return _over((r"\sum", "∑"), [inner] if inner is not None else [], left * right)
+        return _over((r"\sum", "∑"), [i for i, _ in over], left * right)
+
+    def _divided(self, a: Var, b: Var) -> list[int]:
+        """Return the sizes of the dimensions that the inner dimension of a product was joined from, where
+        one of the factors was reshaped for it; else its size."""
+        for x, dim in ((a, len(a.shape) - 1), (b, len(b.shape) - 2)):
+            step = self._unnamed(x)
+            while step is not None and step.operation is shape.permute:
+                dim = step.parameters[0][dim] % len(x.shape)
+                step = self._unnamed(step.inputs[0])
+            if step is None or step.operation not in RESHAPES:
+                continue
+            (before,) = step.reads()
+            for old, new in _groups(before.shape, step.output.shape):
+                if [d for d in new if step.output.shape[d] != 1] == [dim]:
+                    sizes = [before.shape[d] for d in old if before.shape[d] != 1]
+                    if len(sizes) > 1:
+                        return sizes
+        return [a.shape[-1]]
+
+    def _unnamed(self, x: Any) -> Instruction | None:
+        """Return the instruction of a value that is written out."""
+        named = not isinstance(x, Var) or x.name or self._names.get(x)
+        return None if named else self._makers.get(x)
+
+    def _joint(self, given: Sequence[tuple[Any, int]]) -> Any:
+        """Return the index of a dimension that is joined from others. given: their indices and sizes."""
+        place, _ = given[0]
+        for i, n in given[1:]:
+            place = _scaled(place, n) + i
+        self._joined[place.form] = list(given)
+        return place
 
     def _permuted(self, step: Instruction, index: Index) -> Math:
         (axes,) = step.parameters
@@ -182,11 +215,7 @@ class Indexed:
             if len(given) == 1 and len(large) == 1:
                 places = [given[0][0]]
             elif len(large) == 1:
-                place, _ = given[0]
-                for i, n in given[1:]:
-                    place = _scaled(place, n) + i
-                self._joined[place.form] = given
-                places = [place]
+                places = [self._joint(given)]
             elif len(given) == 1 and [n for _, n in self._joined.get(given[0][0].form, ())] == large:
                 places = [i for i, _ in self._joined[given[0][0].form]]
             elif not large:
@@ -232,7 +261,8 @@ class Indexed:
             raise NoIndexFormError("a key with slices")
         if len(arrays) == 2 and is_range(arrays[0]) and not arrays[0].name:
             rest = self.element(x, index[:1])
-            return bracket(self.element(arrays[1], index[:1]), index[1]) * rest
+            at = bracket(self.element(arrays[1], index[:1]), index[1])
+            return at if rest.is_one else at * rest
         places = tuple(self._new(n) for n in arrays[0].shape)
         conditions = [
             row(self.element(item, places), EQUALS, math(0) if i is None else i)
@@ -260,9 +290,7 @@ _WAYS: dict[Operation, Callable[[Indexed, Instruction, Index], Math]] = {
     shape.expand: Indexed._first,
     shape.clone: Indexed._first,
     shape.to_device: Indexed._first,
-    shape.reshape: Indexed._reshaped,
-    shape.unsqueeze: Indexed._reshaped,
-    shape.squeeze: Indexed._reshaped,
+    **dict.fromkeys(RESHAPES, Indexed._reshaped),
     indexing.index: Indexed._read,
     indexing.slice: Indexed._read,
     indexing.scatter: Indexed._scattered,

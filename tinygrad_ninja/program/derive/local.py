@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...ops import Category, Operation, indexing, linalg, reduction, shape
+from ..entries import RESHAPES
 from ..instructions import Instruction, Var
 from .backward_lines import RuleTape, apply_rule
 from .formula import Formula
@@ -15,7 +16,10 @@ from .indexed import Index, Indexed, NoIndexFormError, aligned, bracket
 from .mathematics import EQUALS, Math, frac, math, op, row
 from .sizes import Sizes
 
-MOVED = (shape.reshape, shape.unsqueeze, shape.squeeze, shape.permute, shape.expand, shape.clone)
+MOVED = (
+    *(*RESHAPES, shape.permute, shape.expand, shape.clone, shape.cat, shape.stack),
+    *(indexing.slice, indexing.gather),
+)
 """The operations after which the same number stands elsewhere."""
 
 
@@ -89,13 +93,15 @@ def _between_places(step: Instruction, place: int, indexed: Indexed, index: Inde
     x, out, operation = step.inputs[place], step.output, step.operation
     assert isinstance(x, Var)
     used = sum(i is not None for i in index)
-    if operation is linalg.matmul and min(len(v.shape) for v in step.reads()) == len(out.shape):
+    if operation is linalg.matmul and all(len(v.shape) > 1 for v in step.inputs):  # type: ignore[union-attr]
         a, b = step.inputs
         inner = indexed.index(Var(np.empty(a.shape[-1])), used)[0]  # type: ignore[union-attr]
         batch = index[:-2]
         if place == 0:
-            return (*batch, index[-2], inner), indexed.element(b, (*batch, inner, index[-1]))
-        return (*batch, inner, index[-1]), indexed.element(a, (*batch, index[-2], inner))
+            by, value = (*batch, index[-2], inner), indexed.element(b, (*batch, inner, index[-1]))
+        else:
+            by, value = (*batch, inner, index[-1]), indexed.element(a, (*batch, index[-2], inner))
+        return aligned(by, x), value
     if operation in (reduction.sum, reduction.mean):
         axis, keepdims = step.parameters
         n = len(x.shape)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ...ops import Operation, indexing, shape
 from ..instructions import Instruction, Var, extreme
+from ..trace import lower
 from .backward_lines import Line, Share
 from .proofs import proof
 
@@ -58,7 +59,7 @@ class Paths:
         while not path or path[-1].output is not by.output:
             following = self._readers(by.output, path[-1].output if path else x)
             if len(following) != 1:
-                return [by], place
+                return _in_its_parts(by, place)
             path += following
         return path, path[0].inputs.index(x)
 
@@ -73,3 +74,16 @@ class Paths:
             stack += new
             seen |= new
         return readers
+
+
+def _in_its_parts(by: Instruction, place: int) -> tuple[list[Instruction], int]:
+    """Return the instructions that an operation is defined by, where they lead from an input to its output on
+    one path, and as which input the first reads that; else the operation itself."""
+    parts, at, path = lower(by), by.inputs[place], list[Instruction]()
+    while at is not by.output:
+        following = [part for part in parts if at in part.inputs]
+        if len(following) != 1:
+            return [by], place
+        path += following
+        at = following[0].output
+    return path, path[0].inputs.index(by.inputs[place])

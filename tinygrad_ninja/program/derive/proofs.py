@@ -86,7 +86,7 @@ def _deviation(correction: float, eps: float, along: str) -> list[Step]:
     named = rf", and $\epsilon = {math(eps).latex}$" if eps else ""
     return [
         (
-            f"{along} Call its numbers $x_i$; there are $m$ of them{named}. Their mean:",
+            f"{along} $x_i$; there are $m$ of them{named}. Their mean:",
             r"\mu = \frac{1}{m} \cdot \sum_{i} x_{i}",
         ),
         ("Each number has the same share in it:", r"\frac{\partial \mu}{\partial x_{k}} = \frac{1}{m}"),
@@ -178,15 +178,15 @@ def _normalization(correction: float, eps: float, along: str, gain: str) -> list
 
 
 def _along(axis: Any, ndim: int) -> str:
-    """Return which numbers are taken together."""
+    """Return which numbers are taken together, and the beginning of what they are called."""
     axes = tuple(range(ndim)) if axis is None else tuple(i % ndim for i in axis)
     if len(axes) == ndim:
-        return "All numbers are taken together."
+        return "All numbers are taken together. Call them"
     if ndim == 2:
         kind = "column" if axes == (0,) else "row"
-        return f"Take one {kind}; the others do not mix with it."
+        return f"Take one {kind}; the others do not mix with it. Call its numbers"
     which = f"dimension{'s' * (len(axes) > 1)} {', '.join(map(str, axes))}"
-    return f"Take the numbers along {which} that stand together; the others do not mix with them."
+    return f"Take the numbers along {which} that stand together; the others do not mix with them. Call them"
 
 
 def proof(step: Instruction) -> list[Step]:

@@ -13,7 +13,7 @@ from ..instructions import Instruction, Program, Var, double, reached, substitut
 from .algebra import Algebra, UnknownTermError
 from .backward_lines import Backward, backward
 from .candidates import Shapes
-from .chains import CHAINS, Chain
+from .chains import CHAINS, OPERATIONS, Chain
 from .record import Forward
 
 Found = dict[Var, tuple[Chain, tuple[Any, ...], tuple[Any, ...]]]
@@ -125,10 +125,10 @@ def _sentence(end: Var, chain: Chain, inputs: tuple[Any, ...], parameters: tuple
     more = []
     if "correction" in given:
         more.append("with Bessel's correction" if given["correction"] else "without Bessel's correction")
-        more.append(f"epsilon {given['eps']:g}" if given["eps"] else "no epsilon")
-    return ", ".join(
-        [f"{end.name or 'a value'} is the {chain.title} of {inputs[0].name or 'a value'}", *more]
-    )
+        more.append(f"epsilon {given['eps']:g}" if given["eps"] else "without epsilon")
+    called, of = end.name or "a value without a name", inputs[0].name or "another"
+    article = "a" if chain.operation is OPERATIONS["linear layer"] else "the"
+    return ", ".join([f"{called} is {article} {chain.title} of {of}", *more])
 
 
 def _reusing(answered: Backward, algebra: Algebra) -> Backward:

@@ -83,7 +83,7 @@ def notes(share: Share, first: bool) -> list[str]:
     elif operation in (reduction.sum, reduction.mean):
         texts.append(f"each element went into the {operation.name}: the gradient goes to all of them")
     elif operation is indexing.index and not each_cell_once(share.by.parameters[0]):
-        texts.append("what was read twice collects both gradients")
+        texts.append("what is read several times collects all gradients")
     if not first:
         texts.insert(0, f"{x.name} is used again: its share is added")
     return texts
