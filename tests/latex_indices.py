@@ -17,6 +17,11 @@ NAME = r"(?:\\mathrm\{([^}]*)\}|(?<![\\A-Za-z{])([A-Za-z])(?![A-Za-z}])|\\(?:hat
 INDEXED = re.compile(NAME + r"_\{([^{}]*)\}")
 
 
+def largest(x: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
+    """Where the largest stands along an axis."""
+    return np.argmax(x, *axis, keepdims=keepdims)
+
+
 def squeezed(value: Array) -> Array:
     """A value without its dimensions of size 1, which have no index."""
     return np.asarray(value).reshape([n for n in np.shape(value) if n != 1])
@@ -71,9 +76,12 @@ class IndexedReader(Reader):
         return squeezed(value)[tuple(np.broadcast_arrays(*self.places(latex)))]
 
     def factor(self) -> list[Array]:
-        if self.peek() not in OVER:
+        searching = self.latex[self.at :].lstrip().startswith(r"\operatorname{argmax}_")
+        if self.peek() not in OVER and not searching:
             return super().factor()
-        reduce = OVER[self.next()]
+        reduce = OVER.get(self.next(), largest)
+        if searching:
+            self.braced()
         self.expect("_")
         letters, _, conditions = self.braced().partition(r"\,:\,")
         axes = tuple(LETTERS.index(letter) for letter in letters.split())

@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ...ops import Category, Operation, composed, elementwise, indexing, linalg, losses, reduction, shape
+from ...ops import Category, Operation, elementwise, indexing, linalg, reduction, shape
 from ...ops.reduction import size
 from ..entries import RESHAPES
 from ..instructions import Instruction, Var, extreme
 from ..trace import XP, Tape
-from .dialects import Bracket, Kind
+from .definitions import DEFINITIONS
+from .dialects import Kind
 from .formula import ARITHMETIC, Formula, composed_formula
-from .mathematics import ATOM, EQUALS, Math, fenced, frac, listed, math, name, op, over, row, sub, sup
+from .index_notation import bracket, over_all, with_index
+from .mathematics import ATOM, EQUALS, Math, frac, math, name, row, sup
 from .record import is_range
 from .sizes import Sizes
 
@@ -61,7 +63,7 @@ class Indexed:
 
     def named(self, called: str, index: Index) -> Math:
         """Return a name with its indices."""
-        return _below(name(called), [i for i in index if i is not None])
+        return with_index(name(called), [i for i in index if i is not None])
 
     @staticmethod
     def _letter(letters: Iterator[str]) -> Math:
@@ -94,7 +96,7 @@ class Indexed:
         write = _WAYS.get(operation)
         if write is not None:
             return write(self, step, index)
-        if operation in _DEFINITIONS:
+        if operation in DEFINITIONS:
             return self._applied(self._defined(step), index)
         if operation.formula is not None and operation.category is Category.REDUCTION:
             return self._reduced(step, index)
@@ -117,7 +119,7 @@ class Indexed:
         written out."""
         tape = Tape()
         arrays = [tape.operand(x) for x in step.inputs]
-        _DEFINITIONS[step.operation](XP, *arrays, *(tape.operand(x) for x in step.parameters))
+        DEFINITIONS[step.operation](XP, *arrays, *(tape.operand(x) for x in step.parameters))
         for part in tape.instructions:
             self._makers[part.output] = part
         return tape.instructions[-1]
@@ -140,9 +142,10 @@ class Indexed:
         n = len(x.shape)
         axes = range(n) if axis is None else [i % n for i in axis]
         rest = iter([i for d, i in enumerate(index) if d not in axes] if keepdims else index)
-        whole = tuple(self._new(x.shape[d]) if d in axes else next(rest) for d in range(n))
-        over = [i for d in axes if (i := whole[d]) is not None]
-        return _over(step.operation.formula, over, self.element(x, whole))
+        over = {d: self._through(self._divided(x, d)) for d in axes}
+        whole = tuple(self._joint(over[d]) if d in axes else next(rest) for d in range(n))
+        below = [i for d in axes for i, _ in over[d]]
+        return over_all(step.operation.formula, below, self.element(x, whole))
 
     def _mean(self, step: Instruction, index: Index) -> Math:
         (x,), (axis, _) = step.inputs, step.parameters
@@ -156,29 +159,34 @@ class Indexed:
         assert isinstance(b, Var)
         if len(a.shape) < 2 or len(b.shape) < 2:
             raise NoIndexFormError("a product with a vector")
-        over = [(i, n) for n in self._divided(a, b) if (i := self._new(n)) is not None]
-        inner = self._joint(over) if over else None
-        left = self.element(a, (*_batch(index, a), index[-2], inner))
-        right = self.element(b, (*_batch(index, b), inner, index[-1]))
-        return _over((r"\sum", "∑"), [i for i, _ in over], left * right)
+        left, right = self._divided(a, len(a.shape) - 1), self._divided(b, len(b.shape) - 2)
+        over = self._through(max(left, right, key=len))
+        inner = self._joint(over)
+        row_of = self.element(a, (*_batch(index, a), index[-2], inner))
+        column_of = self.element(b, (*_batch(index, b), inner, index[-1]))
+        return over_all((r"\sum", "∑"), [i for i, _ in over], row_of * column_of)
 
-    def _divided(self, a: Var, b: Var) -> list[int]:
-        """Return the sizes of the dimensions that the inner dimension of a product was joined from, where
-        one of the factors was reshaped for it; else its size."""
-        for x, dim in ((a, len(a.shape) - 1), (b, len(b.shape) - 2)):
-            step = self._unnamed(x)
-            while step is not None and step.operation is shape.permute:
-                dim = step.parameters[0][dim] % len(x.shape)
-                step = self._unnamed(step.inputs[0])
-            if step is None or step.operation not in RESHAPES:
-                continue
+    def _divided(self, x: Var, dim: int) -> list[int]:
+        """Return the sizes of the dimensions that a dimension was joined from by a reshape; else its own."""
+        step = self._unnamed(x)
+        if step is None:
+            return [x.shape[dim]]
+        if step.operation is shape.permute:
             (before,) = step.reads()
-            for old, new in _groups(before.shape, step.output.shape):
-                if [d for d in new if step.output.shape[d] != 1] == [dim]:
-                    sizes = [before.shape[d] for d in old if before.shape[d] != 1]
-                    if len(sizes) > 1:
-                        return sizes
-        return [a.shape[-1]]
+            return self._divided(before, step.parameters[0][dim] % len(x.shape))
+        if step.operation in RESHAPES:
+            (before,) = step.reads()
+            for old, new in _groups(before.shape, x.shape):
+                sizes = [before.shape[d] for d in old if before.shape[d] != 1]
+                if [d for d in new if x.shape[d] != 1] == [dim] and len(sizes) > 1:
+                    return sizes
+        alike = step.operation.broadcasts or step.operation.category is Category.ELEMENTWISE
+        same = [y for y in step.reads() if alike and y.shape == x.shape]
+        return max([[x.shape[dim]], *(self._divided(y, dim) for y in same)], key=len)
+
+    def _through(self, sizes: Sequence[int]) -> list[tuple[Any, int]]:
+        """Return a letter for each dimension that is not of size 1, with its size."""
+        return [(i, n) for n in sizes if (i := self._new(n)) is not None]
 
     def _unnamed(self, x: Any) -> Instruction | None:
         """Return the instruction of a value that is written out."""
@@ -187,6 +195,8 @@ class Indexed:
 
     def _joint(self, given: Sequence[tuple[Any, int]]) -> Any:
         """Return the index of a dimension that is joined from others. given: their indices and sizes."""
+        if not given:
+            return None
         place, _ = given[0]
         for i, n in given[1:]:
             place = _scaled(place, n) + i
@@ -257,7 +267,9 @@ class Indexed:
         """Return a sum over all places whose key names the element."""
         (x,), (_, key) = step.inputs, step.parameters
         arrays = [item for item in key if isinstance(item, Var)]
-        if len(arrays) != len([item for item in key if item is not Ellipsis]) or not arrays:
+        if not arrays:
+            return self._placed(step, index)
+        if len(arrays) != len([item for item in key if item is not Ellipsis]):
             raise NoIndexFormError("a key with slices")
         if len(arrays) == 2 and is_range(arrays[0]) and not arrays[0].name:
             rest = self.element(x, index[:1])
@@ -269,9 +281,40 @@ class Indexed:
             for item, i in zip(arrays, index, strict=False)
         ]
         below = [place for place in places if place is not None]
-        return _over(
+        return over_all(
             (r"\sum", "∑"), below, self.element(x, (*places, *index[len(arrays) :])), tuple(conditions)
         )
+
+    def _placed(self, step: Instruction, index: Index) -> Math:
+        """Return an element that is there where the whole numbers of a key say, else 0."""
+        (x,), (sizes, key) = step.inputs, step.parameters
+        rest, conditions = [], []
+        for item, i, n in zip(key, index, sizes, strict=False):
+            if isinstance(item, int):
+                conditions.append(bracket(math(0) if i is None else i, math(item)))
+            elif isinstance(item, slice) and item.indices(n) == (0, n, 1):
+                rest.append(i)
+            else:
+                raise NoIndexFormError("a key with parts of dimensions")
+        value = self.element(x, (*rest, *index[len(key) :]))
+        for condition in conditions:
+            value = condition * value
+        return value
+
+    def _placed_along(self, step: Instruction, index: Index) -> Math:
+        """Return an element that is there where the largest, or the smallest, stands, else 0."""
+        (x,), (_, axis, key) = step.inputs, step.parameters
+        search = self._makers.get(key)
+        if search is None or search.operation not in (reduction.argmax, reduction.argmin):
+            raise NoIndexFormError("an index that was not searched for")
+        (searched,), axis = search.inputs, axis % len(index)
+        assert isinstance(searched, Var)
+        letter = self._new(searched.shape[axis])
+        along = (*index[:axis], letter, *index[axis + 1 :])
+        sign = rf"\operatorname{{{search.operation.name}}}", search.operation.name
+        place = over_all(sign, [letter] if letter is not None else [], self.element(searched, along))
+        at = (*index[:axis], None, *index[axis + 1 :])
+        return bracket(place, index[axis]) * self.element(x, at)
 
     def _gathered(self, step: Instruction, index: Index) -> Math:
         """Return the largest or the smallest along a dimension."""
@@ -294,31 +337,9 @@ _WAYS: dict[Operation, Callable[[Indexed, Instruction, Index], Math]] = {
     indexing.index: Indexed._read,
     indexing.slice: Indexed._read,
     indexing.scatter: Indexed._scattered,
+    indexing.scatter_along: Indexed._placed_along,
     indexing.gather: Indexed._gathered,
 }
-
-
-def _softmax(xp: Any, x: Any, axis: Any) -> Any:
-    return xp.exp(x) / xp.sum(xp.exp(x), axis, True)
-
-
-def _variance(xp: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
-    difference = x - reduction.mean.on(xp, x, axis, True)
-    return xp.sum(xp.pow(difference, 2), axis, keepdims) / (size(x, axis) - correction)
-
-
-_DEFINITIONS: dict[Operation, Callable[..., Any]] = {
-    composed.softmax: _softmax,
-    composed.log_softmax: lambda xp, x, axis: x - xp.log(xp.sum(xp.exp(x), axis, True)),
-    composed.logsumexp: lambda xp, x, axis, keepdims: xp.log(xp.sum(xp.exp(x), axis, keepdims)),
-    composed.var: _variance,
-    composed.std: lambda xp, x, *given: xp.sqrt(_variance(xp, x, *given)),
-    composed.norm: lambda xp, x, axis, keepdims: xp.sqrt(xp.sum(xp.pow(x, 2), axis, keepdims)),
-    losses.cross_entropy: lambda xp, logits, target, rows: (
-        -reduction.mean.on(xp, xp.log(xp.index(_softmax(xp, logits, (1,)), (rows, target))), None, False)
-    ),
-}
-"""How operations that have a name of their own are defined, as long as no power of e overflows."""
 
 
 def aligned(index: Index, x: Var) -> Index:
@@ -332,28 +353,8 @@ def _batch(index: Index, x: Var) -> Index:
     return index[len(index) - 2 - n : len(index) - 2]
 
 
-def _below(x: Math, index: Sequence[Math]) -> Math:
-    if not index:
-        return x
-    short = all(i.kind is Kind.NUMBER or (i.kind is Kind.NAME and len(i.parts[0]) == 1) for i in index)
-    return sub(x, row(*index) if short else row(listed(index)))
-
-
 def _scaled(i: Math, n: int) -> Math:
     return math(n) * i.at(ATOM) if i is not None else math(0)
-
-
-def _over(sign: tuple[str, str], below: Sequence[Math], x: Math, conditions: tuple[Math, ...] = ()) -> Math:
-    """Return a sum, or the like, over indices, under conditions if there are any."""
-    if not below:
-        return x
-    under = [*below, op(r"\,:\,", ":"), listed(conditions)] if conditions else below
-    return over(sign, row(*under), x)
-
-
-def bracket(a: Math, b: Any) -> Math:
-    """Return 1 where a is b, and 0 elsewhere, as Iverson writes it."""
-    return fenced(Bracket.SQUARE, row(a, EQUALS, math(0) if b is None else b))
 
 
 def _groups(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:

@@ -12,7 +12,8 @@ from ..entries import RESHAPES
 from ..instructions import Instruction, Var
 from .backward_lines import RuleTape, apply_rule
 from .formula import Formula
-from .indexed import Index, Indexed, NoIndexFormError, aligned, bracket
+from .index_notation import bracket
+from .indexed import Index, Indexed, NoIndexFormError, aligned
 from .mathematics import EQUALS, Math, frac, math, op, row
 from .sizes import Sizes
 
