@@ -36,19 +36,7 @@ topk tril triu trunc vdot
 """Those for which `out` has to have the dtype of the result."""
 
 _FOLD = ("cumprod", "cumsum", "mean", "prod", "sum")
-_MAKE = (
-    "arange",
-    "empty",
-    "eye",
-    "full",
-    "linspace",
-    "ones",
-    "rand",
-    "randint",
-    "randn",
-    "randperm",
-    "zeros",
-)
+_MAKE = "arange empty eye full linspace ones rand randint randn randperm zeros".split()  # noqa: SIM905
 """Those which compute in the dtype of `out`, where they are given none."""
 
 _APART = """
@@ -78,23 +66,23 @@ def _with_out(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
         if out is None:
             return f(*args, **kwargs)
         outs = out if isinstance(out, (tuple, list)) else (out,)
-        for each in outs:
-            if not isinstance(each, Tensor):
-                raise no_tensor(name, "out", each)
-            refuse_repeated(each.array)
+        for target in outs:
+            if not isinstance(target, Tensor):
+                raise no_tensor(name, "out", target)
+            refuse_repeated(target.array)
             if apart:
-                _refuse_shared(each, (*args, *kwargs.values()))
+                _refuse_shared(target, (*args, *kwargs.values()))
         if of_its_dtype:
             kwargs.setdefault("dtype", outs[0].dtype)
         result = f(*args, **kwargs)
         results = (result,) if isinstance(result, Tensor) else result
         if len(outs) != len(results) or isinstance(out, Tensor) is not isinstance(result, Tensor):
             raise TypeError(f"{name}(): argument 'out' must be as the result: {len(results)} Tensors")
-        for x, each in zip(results, outs, strict=True):
-            _check(name, x, each, casts)
+        for x, target in zip(results, outs, strict=True):
+            _check(name, x, target, casts)
         with no_grad():
-            for x, each in zip(results, outs, strict=True):
-                _write(x, each, quietly=makes)
+            for x, target in zip(results, outs, strict=True):
+                _write(x, target, quietly=makes)
         return out if isinstance(out, Tensor) else type(result)(*outs)
 
     return call
