@@ -13,15 +13,13 @@ from operator import le
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ...engine.tensor import Tensor, wrap
 from ...engine.versions import note_writes, version
 from ...rng.generator import _TWISTER_SIZE
 from .memory import pointer
 from .recording.checks import CheckError
 from .recording.outputs import Returned
-from .recording.shapes import is_torch
+from .recording.shapes import is_torch, stand_in
 from .results import leaves
 
 if TYPE_CHECKING:
@@ -146,9 +144,7 @@ def arranged(array: Any, strides: tuple[int, ...]) -> Any:
     """Return a copy of an array with these strides, counted in elements."""
     if is_torch(array):
         return array.new_empty_strided(array.shape, strides).copy_(array)
-    span = 1 + sum((n - 1) * step for n, step in zip(array.shape, strides, strict=True))
-    steps = tuple(step * array.itemsize for step in strides)
-    copied = np.lib.stride_tricks.as_strided(np.empty(span, array.dtype), array.shape, steps)
+    copied = stand_in(array.shape, array.dtype, strides)
     copied[...] = array
     return copied
 

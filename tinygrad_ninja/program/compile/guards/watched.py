@@ -7,6 +7,7 @@ import re
 import struct
 import types
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
 from itertools import count
@@ -40,6 +41,7 @@ class Form(Enum):
     EACH = auto()  # it is iterated over, and each is the same object
 
 
+@dataclass(eq=False, slots=True)
 class Check:
     """One comparison. text: the expression for what is held now; owner: the name, in it, of the object that
     holds it; was: the name of what was held.
@@ -48,20 +50,13 @@ class Check:
     list where their order does too, else in a set.
     """
 
-    __slots__ = ("form", "named", "owner", "text", "was", "way", "what")
-
-    def __init__(
-        self,
-        form: Form,
-        owner: str,
-        text: str,
-        was: str,
-        way: Way,
-        what: str,
-        named: Callable[[Iterable[Any]], Collection[Any]] | None,
-    ) -> None:
-        self.form, self.owner, self.text, self.was = form, owner, text, was
-        self.way, self.what, self.named = way, what, named
+    form: Form
+    owner: str
+    text: str
+    was: str
+    way: Way
+    what: str
+    named: Callable[[Iterable[Any]], Collection[Any]] | None
 
 
 class Watched:
