@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from .. import ops
 from ..ops import Category, Operation
 from .entries import FIRST_EQUAL, RESHAPES
-from .instructions import Instruction, Var
+from .instructions import Array, Instruction, Var
 
 Maker = Callable[[Any], Instruction | None]
 """Returns the instruction that computes a variable; None for an input, or a number."""
@@ -38,7 +39,13 @@ def simpler(instruction: Instruction, maker: Maker) -> Simpler:
 
 def unknown(shape: Any, dtype: Any) -> Var:
     """Return a variable that has a shape and a dtype, and no recorded value."""
-    return Var(np.broadcast_to(np.zeros((), dtype), shape))
+    return Var(_unread(shape, dtype))
+
+
+@lru_cache
+def _unread(shape: Any, dtype: Any) -> Array:
+    """Return an array of a shape and a dtype that is never read, and can't be written to."""
+    return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 def instruction_of(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -128,7 +129,8 @@ class Rolled:
                 address = _address(self.written, slots[:, i])
                 inputs = memory, results[-1]
                 steps.append(instruction_of(indexing.put, inputs, (address,), turns.shape, DOUBLE))
-        simple, _ = merge(steps)
+        parts = [[step] if step.operation is indexing.put else parts_for_c(step) for step in steps]
+        simple, _ = merge([*chain(*parts)])
         turns.instructions = needed(simple, [x.output for x in simple if x.operation is indexing.put])
         turns.layout.by.update((instruction.output, instruction) for instruction in simple)
         return turns
@@ -160,11 +162,11 @@ class Rolled:
 def apply(
     steps: list[Instruction], operation: Operation, operands: list[Any], shape: tuple[int, ...] = ()
 ) -> Var:
-    """Add an operation on numbers, in simpler ones, and return its result: of a comparison, 0 or 1."""
+    """Add an operation on numbers, and return its result: of a comparison, 0 or 1."""
     inputs, parameters = operands[: len(operation.inputs)], operands[len(operation.inputs) :]
     dtype = np.dtype(bool) if operation.predicate else DOUBLE
     step = instruction_of(operation, tuple(inputs), tuple(parameters), shape, dtype)
-    steps += parts_for_c(step)
+    steps.append(step)
     if operation.predicate:
         return apply(steps, elementwise.cast, [step.output, DOUBLE], shape)
     return step.output
