@@ -91,6 +91,26 @@ def test_whole_numbers_as_arguments_do_what_python_s_do(name: str) -> None:
     scenario()
 
 
+LARGE: dict[str, tuple[Callable[[Any], Any], tuple[Any, ...]]] = {
+    "a square": (lambda n: n * n + 1, (3, 2**30)),
+    "a sum": (lambda n: n + 1, (3, 4, 2**60)),
+    "a small product": (lambda n: (n * 10, -n, (n > 2) + (n > 3)), (3, 4, 5)),
+    "single precision": (lambda x: x[0] * 0.1, (np.float32([1 / 3]), np.float32([1 / 7]))),
+    "bytes": (lambda x: x[0] + x[0], (np.int8([100]), np.int8([101]))),
+    "NumPy's integers": (lambda x: x[0] * x[0], (np.array([3]), np.array([2**40]))),
+    "floats": (lambda x: 0.1 * x[0] + x[1], (np.array([0.1, 3.0]), np.array([0.7, 2.0**60]))),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*runs as eager code", "ignore:.*overflow")
+@pytest.mark.parametrize("name", LARGE)
+def test_numbers_that_are_no_doubles_stay_what_python_and_numpy_compute(name: str) -> None:
+    a, (f, calls) = Value(2.0), LARGE[name]
+    step = torch.compile(lambda x: (f(x), (a * 3).data))
+    for x in calls:
+        assert repr(step(x)) == repr((f(x), 6.0))
+
+
 @refused("it asks for the class of numbers")
 def test_the_class_of_a_number(C: Any) -> Any:
     a = Value(2.0)

@@ -15,7 +15,7 @@ from .guards.trusted import a, is_constant
 from .guards.world import VALUES_ALONE, World, code_of
 from .recording.capture import Captured, Recording
 from .recording.signature import DEPTH, Leaf, rebuilt
-from .recording.symbols import MOST, NUMBERS, Condition, Source, leave_numbers, number_of, same
+from .recording.symbols import NUMBERS, Condition, Source, is_large, leave_numbers, number_of, same
 from .recording.tape import StepTape
 from .recording.values import ValueRecording
 from .recording.values import number_of as value_of
@@ -179,7 +179,7 @@ class FirstCall:
     def _takes_symbol(self, source: Source, number: Any) -> bool:
         """Return whether a Symbol may stand in the place of an argument."""
         plain = source.group is None and not self.world.asks_for_types
-        return plain and not self._leaves[source.place].fixed and not _is_large(number)
+        return plain and not self._leaves[source.place].fixed and not is_large(number)
 
     def _on_values(self, symbolic: set[Source], at_once: bool) -> Any:
         recording = ValueRecording(at_once)
@@ -219,11 +219,6 @@ def _moved(source: Source, before: Any) -> str:
     assert source.group is not None
     now = source.group["lr"]
     return "" if same(now, before) else f"a learning rate was {before} and is {now}"
-
-
-def _is_large(number: Any) -> bool:
-    """Return whether a number is too large an integer to be computed with in 64 bits."""
-    return isinstance(number, int) and not -MOST < number < MOST
 
 
 def _names(tape: StepTape) -> dict[Var, str]:

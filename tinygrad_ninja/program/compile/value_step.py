@@ -15,7 +15,9 @@ from .c.build import build
 from .c.emit_c import ENTRY
 from .c.emit_values import emit
 from .c.rolled import Rolled, program
+from .caller import ChangedError
 from .memory import aligned, pointer
+from .recording.symbols import is_large
 from .recording.values import Output, ValueRecording
 from .results import leaves, mapped
 
@@ -69,13 +71,20 @@ def _output(kind: type, numbers: Iterator[float]) -> Any:
     return number
 
 
-def _reader(source: tuple[Any, Any]) -> Callable[[tuple[Any, ...]], float]:
+def _reader(source: tuple[Any, ...]) -> Callable[[tuple[Any, ...]], float]:
     """Return a function of the arguments that reads a number anew: a Value's slot, an argument, or an element
-    of one."""
-    owner, part = source
+    of one. It raises ChangedError for a whole number that is too large."""
+    owner, part, *whole = source
     if isinstance(owner, Value):
-        read = attrgetter(part)
-        return lambda _: read(owner)
-    if part < 0:
-        return lambda args: args[owner]
-    return lambda args: args[owner].flat[part]
+        slot = attrgetter(part)
+        return lambda _: slot(owner)
+
+    def read(args: tuple[Any, ...]) -> float:
+        return args[owner] if part < 0 else args[owner].flat[part]
+
+    def read_whole(args: tuple[Any, ...]) -> float:
+        if is_large(number := read(args)):
+            raise ChangedError("a larger number")
+        return number
+
+    return read_whole if whole == [True] else read

@@ -80,6 +80,11 @@ def _is_small(value: Any, most: int) -> bool:
     return -most < value < most
 
 
+def is_large(number: Any) -> bool:
+    """Return whether a number is too large an integer to be computed with."""
+    return isinstance(number, (int, np.integer)) and not _is_small(number, MOST)
+
+
 def same(a: Any, b: Any) -> bool:
     """Return whether two numbers are the same: of one type, and 0.0 is not -0.0, and NaN is NaN."""
     if a is b or type(a) is not type(b):

@@ -9,6 +9,7 @@ reason, and the call goes on with floats.
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable
 from functools import partial
 from numbers import Real
@@ -29,10 +30,12 @@ from ....ops import elementwise as ops
 from ..refusals import UnsupportedError, placed, read_out_message
 from ..results import mapped
 from .stand_in import StandIn
-from .symbols import operation_on_numbers
+from .symbols import MOST, is_large, operation_on_numbers
 
 COMPUTED, INPUT, CONSTANT, NONE = range(4)
 """The kind of an operand: its code is four times its number, plus this."""
+_EXACT = 2**53
+"""Up to here a double holds every whole number."""
 
 
 class Scalars:
@@ -48,6 +51,7 @@ class Scalars:
         self.operands: list[tuple[int, int, int]] = []
         self.inputs = 0
         self.constants: list[float] = []
+        self._most: dict[int, int] = {}  # what whole numbers never exceed, by the codes of those computed
 
     def stop(self, what: str) -> None:
         """Record nothing any more: the step does `what`, at the line that runs now."""
@@ -80,9 +84,28 @@ class Scalars:
         codes = [self.code(operand) for operand in operands]
         if len(codes) == 1 and codes[0] & 3 == CONSTANT:
             return value  # the same at every call
+        if type(value) is not float and not self._in_doubles(operation, operands, value):
+            self.stop(f"{operation.name} of NumPy's numbers, or of large whole ones, is not compiled")
+            return value
         self.operations.append(operation)
         self.operands.append((*codes, *(NONE,) * (3 - len(codes))))  # type: ignore[arg-type]
         return Symbol(self, 4 * (len(self.operations) - 1) + COMPUTED, value)
+
+    def _in_doubles(self, operation: Operation, operands: tuple[Any, ...], value: Any) -> bool:
+        """Return whether doubles compute the same, whatever the operands are at another call, where the
+        result is of another type than float."""
+        if isinstance(value, (bool, np.bool, np.float64)):
+            return True
+
+        def bound(x: Any) -> int:
+            if type(x) is Symbol:
+                return self._most.get(x.code, MOST if x.code & 3 == INPUT else 1)
+            return int(abs(x))
+
+        bounds = map(bound, operands)
+        most = math.prod(bounds) if operation is ops.mul else sum(bounds)
+        self._most[4 * len(self.operations) + COMPUTED] = most
+        return type(value) in (int, np.int64) and most <= _EXACT
 
 
 def _computed(operation: Operation, numbers: list[Any]) -> Any:
@@ -194,12 +217,13 @@ class ValueRecording(Observer):
     """A context in which the functions that this thread runs are recorded as operations on numbers.
 
     sources: where the numbers that the step reads are found, in order: a Value's slot, or an argument's
-    position and the position in it. at_once: raise UnsupportedError where something can't be recorded.
+    position, the position in it, and whether that is a whole number. at_once: raise UnsupportedError where
+    something can't be recorded.
     """
 
     def __init__(self, at_once: bool = False) -> None:
         self.tape = Scalars(at_once)
-        self.sources: list[tuple[Value, str] | tuple[int, int]] = []
+        self.sources: list[tuple[Value, str] | tuple[int, int, bool]] = []
         self._inputs: dict[tuple[Value, str], Symbol] = {}  # the value of a slot when it was first read
         self._held: dict[tuple[Value, str], Symbol] = {}  # the current value of a slot
         self._own: WeakSet[Value] = WeakSet()
@@ -256,9 +280,13 @@ class ValueRecording(Observer):
             return symbols
         return self._read(place, -1, x) if type(x) in (int, float) else x
 
-    def _read(self, place: int, at: int, value: Any) -> Symbol:
+    def _read(self, place: int, at: int, value: Any) -> Any:
         """Return a new input for a number in the arguments."""
-        self.sources.append((place, at))
+        whole = isinstance(value, (int, np.integer))
+        if whole and is_large(value):
+            self.tape.stop(f"argument {place} is a whole number beyond 32 bits; make it a float")
+            return value
+        self.sources.append((place, at, whole))
         return self.tape.input(value)
 
     def numbers_changed(self) -> list[tuple[Value, str, int]]:
