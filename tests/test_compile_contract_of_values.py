@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -96,6 +97,7 @@ LARGE: dict[str, tuple[Callable[[Any], Any], tuple[Any, ...]]] = {
     "a sum": (lambda n: n + 1, (3, 4, 2**60)),
     "a small product": (lambda n: (n * 10, -n, (n > 2) + (n > 3)), (3, 4, 5)),
     "single precision": (lambda x: x[0] * 0.1, (np.float32([1 / 3]), np.float32([1 / 7]))),
+    "infinity": (lambda x: x[0] * math.inf, (np.float32([1]), np.float32([-1]))),
     "bytes": (lambda x: x[0] + x[0], (np.int8([100]), np.int8([101]))),
     "NumPy's integers": (lambda x: x[0] * x[0], (np.array([3]), np.array([2**40]))),
     "floats": (lambda x: 0.1 * x[0] + x[1], (np.array([0.1, 3.0]), np.array([0.7, 2.0**60]))),

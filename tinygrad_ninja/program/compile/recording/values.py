@@ -94,18 +94,18 @@ class Scalars:
     def _in_doubles(self, operation: Operation, operands: tuple[Any, ...], value: Any) -> bool:
         """Return whether doubles compute the same, whatever the operands are at another call, where the
         result is of another type than float."""
-        if isinstance(value, (bool, np.bool, np.float64)):
-            return True
+        if type(value) not in (int, np.int64):
+            return isinstance(value, (bool, np.bool, np.float64))
 
         def bound(x: Any) -> int:
             if type(x) is Symbol:
                 return self._most.get(x.code, MOST if x.code & 3 == INPUT else 1)
-            return int(abs(x))
+            return abs(int(x))
 
         bounds = map(bound, operands)
         most = math.prod(bounds) if operation is ops.mul else sum(bounds)
         self._most[4 * len(self.operations) + COMPUTED] = most
-        return type(value) in (int, np.int64) and most <= _EXACT
+        return most <= _EXACT
 
 
 def _computed(operation: Operation, numbers: list[Any]) -> Any:
