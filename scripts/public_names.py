@@ -16,11 +16,11 @@ from tinygrad_ninja.nn import Module
 AREAS = {
     "Make Tensors": "creation new_tensors ranges shared_memory converting",
     "Random numbers": "draws generator",
-    "On each element": "arithmetic elementary closeness",
+    "On each element": "arithmetic bounds elementary closeness",
     "Sums, means and what is cumulative": "sums statistics cumulative distances",
     "Extremes, order and sets": "extremes sorting sets",
     "Matrices and products": "matrices matrix_products einstein",
-    "Shapes": "reshaping rearranging joining",
+    "Shapes": "reshaping rearranging joining combining",
     "Parts and places": "selection scattering",
     "Properties and settings": "layout numeric_types printing tensor",
 }

@@ -391,7 +391,7 @@ def test_a_name_that_is_near_is_named(name: str, near: str) -> None:
         getattr(tinygrad_ninja, name)
 
 
-@pytest.mark.parametrize("name", ["svd", "qr", "eig", "fft", "kron", "histc", "lstsq", "vander"])
+@pytest.mark.parametrize("name", ["svd", "qr", "eig", "fft", "igamma", "lstsq", "vander"])
 def test_a_name_that_nothing_is_near_to_has_no_hint(name: str) -> None:
     with pytest.raises(
         AttributeError, match=f"no '{name}' here, where a part of PyTorch's names is offered$"

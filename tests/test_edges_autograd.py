@@ -421,3 +421,23 @@ def test_mixed_graph_of_constants(t: Any) -> Any:
     y = t.where(mask, x * constant, constant.exp()) + x.argmax() + mask.float()
     y.sum().backward()
     return y, x.grad, constant.grad, mask
+
+
+@same
+def test_variables_are_tensors(t: Any) -> Any:
+    """As programs older than PyTorch 0.4 make them."""
+    variable = t.autograd.Variable
+    x = t.ones(2, requires_grad=True) * 2
+    data = t.ones(2)
+    shared, leaf = variable(data), variable(data, requires_grad=True)
+    shared[0] = 5
+    (leaf * leaf).sum().backward()
+    refused = attempt(variable, 3)
+    return variable(x), leaf, leaf.grad, data, isinstance(x, variable), isinstance(3, variable), refused
+
+
+@same
+def test_grad_takes_pytorchs_arguments_in_their_order(t: Any) -> Any:
+    x, unused = t.ones(2, requires_grad=True), t.ones(1, requires_grad=True)
+    gradients = t.autograd.grad((x**3).sum(), (x, unused), None, True, False, True, True)
+    return gradients[0], gradients[1] is None

@@ -16,11 +16,13 @@ from .engine.grad_mode import enable_grad, is_grad_enabled, no_grad, set_grad_en
 from .engine.gradients import grad
 from .engine.node import Node
 from .engine.own_function import Function
+from .engine.variable import Variable
 from .utils.finite import gradcheck, gradgradcheck
 
 __all__ = [
     "Function",
     "Node",
+    "Variable",
     "backward",
     "detect_anomaly",
     "enable_grad",

@@ -7,7 +7,9 @@ Each is written once, brings its arguments into a regular form, and calls the ta
 from ..engine.tensor import Tensor
 from . import (
     arithmetic,
+    bounds,
     closeness,
+    combining,
     converting,
     creation,
     cumulative,
@@ -42,7 +44,9 @@ from . import inplace, printing  # the first derives in-place methods from those
 __all__ = [
     "OFFERED",
     "arithmetic",
+    "bounds",
     "closeness",
+    "combining",
     "converting",
     "creation",
     "cumulative",

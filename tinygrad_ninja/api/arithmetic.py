@@ -17,7 +17,7 @@ from ..ops import elementwise as ops
 from ..ops.operation import Operation
 from .creation import tensor
 from .forms import alias, in_place
-from .operands import as_element, as_tensor_operand, check_fits
+from .operands import as_element, as_tensor_operand, check_fits, number_in
 from .register import function, method, method_only, no_tensor
 
 _OF_NUMBERS = (ops.add, ops.sub, ops.mul, ops.div, rounding.floor_divide)
@@ -304,44 +304,6 @@ def of_two_tensors(entry: Operation, input: Any, other: Any) -> Tensor:
     return entry.call(input, other)
 
 
-@method
-def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """Return each element, raised to `min` where below and lowered to `max` where above.
-
-    Either may be None, a number or a Tensor, which is broadcast. The gradient is 1 at a bound. Raises
-    RuntimeError where neither is given.
-    """
-    if min is None and max is None:
-        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    if isinstance(min, Tensor) or isinstance(max, Tensor):
-        out = input
-        if min is not None:
-            bound = as_tensor_operand(min, input)
-            out = where(comparison.lt.call(out, bound) | comparison.isnan.call(bound), bound, out)
-        if max is not None:
-            bound = as_tensor_operand(max, input)
-            out = where(comparison.gt.call(out, bound) | comparison.isnan.call(bound), bound, out)
-        return out
-    if not input.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
-        input = input.to(dtypes.get_default_dtype())
-    return comparison.clamp.call(input, _bound(min, input.dtype), _bound(max, input.dtype))
-
-
-def _bound(number: Any, d: dtypes.dtype) -> Any:
-    """Return a bound beside a Tensor of the dtype; RuntimeError where it is out of the dtype's range."""
-    bound = dtypes.wrapped(number, d)
-    if isinstance(number, complex) or (isinstance(number, int) and not d.is_floating_point):
-        check_fits(number, d)
-    return bound
-
-
-@in_place
-@method
-def clip(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """Return `clamp`, under NumPy's name."""
-    return clamp(input, min, max)
-
-
 @function
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """Return `input` where the condition is true, else `other`; all three are broadcast.
@@ -365,9 +327,9 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         input = as_tensor_operand(input, condition)
     same_device(comparison.where.name, condition, input, other)
     if isinstance(input, Tensor):
-        other = _bound(other, input.dtype)
+        other = number_in(other, input.dtype)
     else:
-        input = _bound(input, other.dtype)
+        input = number_in(input, other.dtype)
     out = comparison.where.call(input, other, condition.array)
     if out is NotImplemented:
         raise no_tensor("where", *(("other", other) if isinstance(input, Tensor) else ("input", input)))

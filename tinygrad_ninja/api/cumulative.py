@@ -14,15 +14,18 @@ from typing import Any
 from ..arrays import dtypes
 from ..engine.promotion import common_dtype
 from ..engine.tensor import Tensor
-from ..ops import comparison, elementwise, logarithms, reduction
+from ..ops import Operation, comparison, elementwise, logarithms, reduction
 from ..ops import shape as shape_ops
 from .arithmetic import masked_fill, where
 from .creation import full_like
 from .dimensions import dimension
+from .extremes import max_return_type
 from .forms import in_place, require_tensors
 from .joining import cat
+from .ranges import arange
 from .rearranging import narrow
 from .register import method, numpy_names
+from .selection import gather
 
 
 def _folded(x: Tensor, axis: int, fold: Callable[[Tensor, Tensor], Tensor], neutral: float) -> Tensor:
@@ -128,3 +131,45 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Any = None, append: 
         after, before = narrow(x, axis, 1, size), narrow(x, axis, 0, size)
         x = (comparison.bitwise_xor if x.dtype is dtypes.bool else elementwise.sub).call(after, before)
     return shape_ops.clone.call(x, False) if x is input else x
+
+
+class cummax_return_type(max_return_type):  # noqa: N801
+    """What `cummax` gives, as `max(dim)`."""
+
+    __slots__ = ()
+
+
+class cummin_return_type(max_return_type):  # noqa: N801
+    """What `cummin` gives, as `max(dim)`."""
+
+    __slots__ = ()
+
+
+def _running_extreme(entry: Operation, input: Tensor, dim: int, pair: type[max_return_type]) -> Any:
+    axis, x = dimension(dim, input.ndim), input.detach()
+    if not x.ndim:
+        return pair(shape_ops.clone.call(input, False), x.new_zeros((), dtype=dtypes.int64))
+    neutral = -math.inf if entry is comparison.maximum else math.inf
+    if not x.dtype.is_floating_point:
+        x, neutral = x.to(dtypes.int64), int(math.copysign(2**62, neutral))
+    best = _folded(x, axis, entry.call, neutral)
+    steps = arange(x.shape[axis], device=x.device).reshape(-1, *[1] * (x.ndim - 1 - axis))
+    last = where(comparison.eq.call(x, best) | comparison.isnan.call(x), steps, 0)
+    indices = _folded(last, axis, comparison.maximum.call, 0)
+    return pair(gather(input, axis, indices), indices)
+
+
+@method
+@numpy_names
+def cummax(input: Tensor, dim: int) -> cummax_return_type:
+    """Return the pair (values, indices) of the largest so far along `dim`, the last of equals, to which the
+    gradient goes."""
+    return _running_extreme(comparison.maximum, input, dim, cummax_return_type)
+
+
+@method
+@numpy_names
+def cummin(input: Tensor, dim: int) -> cummin_return_type:
+    """Return the pair (values, indices) of the smallest so far along `dim`, the last of equals, to which the
+    gradient goes."""
+    return _running_extreme(comparison.minimum, input, dim, cummin_return_type)

@@ -214,3 +214,18 @@ def positive(input: Tensor) -> Tensor:
     if input.dtype is dtypes.bool:
         raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
     return input
+
+
+def _turned(name: str, factor: float, to: str) -> None:
+    def call(input: Tensor) -> Tensor:
+        if not input.dtype.is_floating_point:
+            input = input.to(dtypes.get_default_dtype())
+        return ops.mul.call(input, factor)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"Return the angles in {to}."
+    in_place(method(call))
+
+
+_turned("deg2rad", math.pi / 180, "radians")
+_turned("rad2deg", 180 / math.pi, "degrees")

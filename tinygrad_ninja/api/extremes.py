@@ -139,3 +139,21 @@ def argmax(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 def argmin(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     """Return where the smallest stands, the first of equals: see `argmax`."""
     return _where_extreme(ops.argmin, input, dim, keepdim)
+
+
+class aminmax_return_type(NamedTuple):  # noqa: N801
+    """What `aminmax` gives: the smallest, and the largest."""
+
+    min: Tensor
+    max: Tensor
+
+    def __repr__(self) -> str:
+        return f"torch.return_types.aminmax(\nmin={self.min!r},\nmax={self.max!r})"
+
+
+@method
+@numpy_names
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> aminmax_return_type:
+    """Return `amin` and `amax` along `dim`, of all elements by default."""
+    dims = () if dim is None else dim
+    return aminmax_return_type(amin(input, dims, keepdim), amax(input, dims, keepdim))

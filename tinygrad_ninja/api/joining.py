@@ -17,7 +17,8 @@ from .forms import alias
 from .register import function, method, numpy_names
 
 
-def _list_of_tensors(tensors: Any) -> list[Tensor]:
+def list_of_tensors(tensors: Any) -> list[Tensor]:
+    """Return the Tensors of a tuple or a list; TypeError for anything else."""
     if not isinstance(tensors, (tuple, list)):
         raise TypeError(f"argument 'tensors' must be tuple of Tensors, not {type(tensors).__name__}")
     for element in tensors:
@@ -33,7 +34,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -> 
     The result has the dtype that holds all of theirs. Raises ValueError for no tensors, TypeError for other
     elements, RuntimeError where the sizes or the devices differ, or a tensor is 0-dimensional.
     """
-    parts = _list_of_tensors(tensors)
+    parts = list_of_tensors(tensors)
     if not parts:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for part in parts:
@@ -58,7 +59,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None) -
     The result has the dtype that holds all of theirs. Raises RuntimeError for no tensors, and where the
     shapes or the devices differ; TypeError for other elements.
     """
-    parts = _list_of_tensors(tensors)
+    parts = list_of_tensors(tensors)
     if not parts:
         raise RuntimeError("stack expects a non-empty TensorList")
     for part in parts:
@@ -100,11 +101,11 @@ def _each(tensors: tuple[Any, ...], shaped: Callable[[Tensor], Tensor]) -> Any:
     if len(tensors) == 1 and isinstance(tensors[0], Tensor):
         return shaped(tensors[0])
     several = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
-    return tuple([shaped(x) for x in _list_of_tensors(several)])
+    return tuple([shaped(x) for x in list_of_tensors(several)])
 
 
 def _stacked(name: str, tensors: Any) -> list[Tensor]:
-    parts = _list_of_tensors(tensors)
+    parts = list_of_tensors(tensors)
     if not parts:
         raise RuntimeError(f"{name} expects a non-empty TensorList")
     return parts

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from ..arrays import dtypes
 from ..engine.tensor import Tensor
 from ..ops import elementwise
 from .arithmetic import masked_fill
 from .creation import tensor
+from .dimensions import dimension
 from .forms import alias, in_place, require_tensors
 from .matrices import matmul
 from .operands import check_fits
-from .register import method
-from .reshaping import broadcast_to, flatten, unsqueeze
+from .rearranging import roll
+from .register import function, method
+from .reshaping import broadcast_to, flatten, permute, reshape, unsqueeze
 from .sums import sum
 
 
@@ -158,3 +163,75 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alph
     """Return beta · input + alpha · Σ batch1 @ batch2 over the batches of matrices, as `addmm`."""
     total = sum(bmm(batch1, batch2), 0, dtype=batch1.dtype)
     return _added(input, total, beta, alpha)
+
+
+@method
+def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
+    """Return the cross products of vectors of three numbers along `dim`, by default the first dimension of
+    size 3, broadcast. RuntimeError where there is none."""
+    require_tensors("cross", other=other)
+    if input.ndim != other.ndim:
+        raise RuntimeError(
+            f"inputs must have the same number of dimensions, got {input.ndim} and {other.ndim}"
+        )
+    shape = input.shape if dim is None else np.broadcast_shapes(input.shape, other.shape)
+    first = next((i for i, n in enumerate(shape) if n == 3), None)
+    axis = first if dim is None else dimension(dim, input.ndim)
+    if axis is None:
+        raise RuntimeError("no dimension of size 3 in input")
+    if input.shape[axis] != 3 or other.shape[axis] != 3:
+        raise RuntimeError(f"inputs dimension {axis} must have length 3")
+    after, before = (lambda x: roll(x, -1, axis)), (lambda x: roll(x, 1, axis))
+    return after(input) * before(other) - before(input) * after(other)
+
+
+@function
+def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
+    """Return the sums of products over some dimensions of both: the last of a and the first of b, `dims`
+    many, or those that a pair of lists names. RuntimeError where their sizes differ."""
+    if isinstance(dims, Tensor):
+        dims = dims.tolist()
+    if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+        if dims > min(a.ndim, b.ndim):
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
+        of_a, of_b = list(range(a.ndim - dims, a.ndim)), list(range(dims))
+    else:
+        of_a, of_b = (
+            [dimension(dim, x.ndim) for dim in ([each] if isinstance(each, int) else each)]
+            for x, each in zip((a, b), dims, strict=True)
+        )
+    for i, j in zip(of_a, of_b, strict=True):
+        if a.shape[i] != b.shape[j]:  # where one is 1, the other is summed
+            if 1 not in (a.shape[i], b.shape[j]):
+                raise RuntimeError(
+                    f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and "
+                    f"second has size {b.shape[j]} in dim {j}"
+                )
+            a, b = (a, _total(b, j)) if a.shape[i] == 1 else (_total(a, i), b)
+    rest_a = [i for i in range(a.ndim) if i not in of_a]
+    rest_b = [i for i in range(b.ndim) if i not in of_b]
+    n = math.prod(a.shape[i] for i in of_a)
+    left = reshape(permute(a, *rest_a, *of_a), math.prod(a.shape[i] for i in rest_a), n)
+    right = reshape(permute(b, *of_b, *rest_b), n, math.prod(b.shape[i] for i in rest_b))
+    return reshape(matmul(left, right), *[a.shape[i] for i in rest_a], *[b.shape[i] for i in rest_b])
+
+
+def _total(x: Tensor, dim: int) -> Tensor:
+    return sum(x, dim, True, dtype=x.dtype)
+
+
+@method
+def kron(input: Tensor, other: Tensor) -> Tensor:
+    """Return the Kronecker product: each element of `input` times all of `other`, in its place. The one of
+    fewer dimensions gets others of size 1 in front."""
+    require_tensors("kron", other=other)
+    n = max(input.ndim, other.ndim)
+    a = (1,) * (n - input.ndim) + tuple(input.shape)
+    b = (1,) * (n - other.ndim) + tuple(other.shape)
+    wide = reshape(input, *(size for each in a for size in (each, 1)))
+    return reshape(
+        elementwise.mul.call(wide, reshape(other, *(size for each in b for size in (1, each)))),
+        *(p * q for p, q in zip(a, b, strict=True)),
+    )

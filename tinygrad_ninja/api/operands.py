@@ -52,3 +52,11 @@ def as_element(x: Any, of: Tensor) -> Tensor:
     dtypes.check_width(x)
 
     return full((), x, dtype=of.dtype, device=of.device)
+
+
+def number_in(number: Any, d: dtypes.dtype) -> Any:
+    """Return a number beside a Tensor of the dtype; RuntimeError where it is out of the dtype's range."""
+    inside = dtypes.wrapped(number, d)
+    if isinstance(number, complex) or (isinstance(number, int) and not d.is_floating_point):
+        check_fits(number, d)
+    return inside

@@ -17,26 +17,26 @@ from .register import no_tensor
 
 _CAST = """
 acos acosh add addcdiv addcmul addr arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan
-atan2 atanh bernoulli bitwise_and bitwise_or bitwise_xor cat clamp clip column_stack concat concatenate cos
-cosh div divide dstack eq erf exp exp2 expm1 float_power floor_divide fmod ge ger greater greater_equal gt
-hstack hypot le lerp less less_equal log log10 log1p log2 logaddexp logical_and logical_not logical_or
-logical_xor logsumexp lt maximum minimum mul multiply nanmean nansum ne not_equal outer pow reciprocal
-remainder row_stack rsqrt sigmoid sin sinh sqrt square stack std sub subtract tan tanh true_divide var
-vstack where xlogy
+atan2 atanh bernoulli bitwise_and bitwise_or bitwise_xor cat clamp clamp_max clamp_min clip column_stack
+concat concatenate cos cosh deg2rad div divide dstack eq erf exp exp2 expm1 float_power floor_divide fmod ge
+ger greater greater_equal gt hstack hypot le lerp less less_equal log log10 log1p log2 logaddexp logical_and
+logical_not logical_or logical_xor logsumexp lt maximum minimum mul multiply nanmean nansum ne not_equal
+outer pow rad2deg reciprocal remainder row_stack rsqrt sigmoid sin sinh sqrt square stack std sub subtract
+tan tanh true_divide var vstack where xlogy
 """.split()  # noqa: SIM905 - a list would fill a hundred lines
 """The functions whose result is cast to the dtype of `out`."""
 
 _ALIKE = """
-abs absolute addbmm addmm addmv all amax amin any argmax argmin baddbmm bitwise_not bmm bucketize ceil diag
-diff dot fix floor frac gather histogram index_add index_copy index_select inner isin kthvalue log_softmax
-logcumsumexp masked_select matmul max median min mm msort multinomial mv nan_to_num nanmedian neg negative
-nonzero norm round scatter scatter_add scatter_reduce searchsorted sign softmax sort take take_along_dim
-topk tril triu trunc vdot
+abs absolute addbmm addmm addmv all amax amin aminmax any argmax argmin baddbmm bitwise_not bmm bucketize
+ceil cross cummax cummin diag diff dot fix floor frac gather histc histogram index_add index_copy
+index_select inner isin kron kthvalue log_softmax logcumsumexp masked_select matmul max median min mm msort
+multinomial mv nan_to_num nanmedian neg negative nonzero norm round scatter scatter_add scatter_reduce
+searchsorted sign softmax sort take take_along_dim tensordot topk tril triu trunc vdot
 """.split()  # noqa: SIM905 - as above
 """Those for which `out` has to have the dtype of the result."""
 
 _FOLD = ("cumprod", "cumsum", "mean", "prod", "sum")
-_MAKE = "arange empty eye full linspace ones rand randint randn randperm zeros".split()  # noqa: SIM905
+_MAKE = "arange empty eye full linspace logspace ones rand randint randn randperm zeros".split()  # noqa: SIM905
 """Those which compute in the dtype of `out`, where they are given none."""
 
 _APART = """

@@ -107,3 +107,21 @@ def linspace(
     return _finish(
         numbers.astype(d.carrier) if steps > 1 else np.full(steps, start), device, requires_grad, d
     )
+
+
+@function
+def logspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Return `base` to the powers of `linspace`; dtype and errors as there."""
+    d = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
+    start, end = (d.carrier.type(_number("logspace", *x)).item() for x in (("start", start), ("end", end)))
+    powers = linspace(start, end, steps, dtype=dtypes.float64).array
+    return _finish((float(base) ** powers).astype(d.carrier), device, requires_grad, d)

@@ -171,3 +171,24 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
     if boundaries.ndim != 1:
         raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries.ndim})")
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
+
+
+@method
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
+    """Return how often each of the integers 0, 1, … is among those of a vector, or the sum of the weights
+    beside it; at least `minlength` numbers, int64, or in float64 where there are weights.
+
+    The weights of float32 are added up in float32. Raises RuntimeError for anything but a vector of integers
+    that are not negative, for weights of another shape, and for a negative `minlength`.
+    """
+    array = input.numpy(force=True)
+    if array.ndim != 1 or array.dtype.kind not in "iu" or (array < 0).any():
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    if minlength < 0:
+        raise RuntimeError(f"bincount(): minlength should be >= 0, not {minlength}")
+    if weights is not None and weights.shape != input.shape:
+        raise RuntimeError("bincount(): weights should be 1-d and have the same length as input")
+    beside = None if weights is None else weights.numpy(force=True)
+    counts = np.bincount(array, beside, minlength)
+    kept = beside is not None and beside.dtype == np.float32
+    return _wrapped(counts.astype(np.float32) if kept else counts, input)

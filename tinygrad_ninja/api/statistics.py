@@ -20,7 +20,7 @@ from .forms import require_tensors
 from .operands import as_element
 from .ranges import linspace
 from .register import method, numpy_names
-from .sums import axes_of, floating_input, sum
+from .sums import axes_of, floating_input, mean, sum
 
 
 @method
@@ -82,6 +82,31 @@ def std(
 ) -> Tensor:
     """Return the square root of the variance, as `var`; its gradient is 0 where all elements are equal."""
     return _spread_of(composed.std, input, dim, unbiased, correction, keepdim)
+
+
+@method
+@numpy_names
+def var_mean(
+    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+) -> tuple[Tensor, Tensor]:
+    """Return `var` and `mean` along `dim`."""
+    return _beside_mean(composed.var, input, dim, unbiased, correction, keepdim)
+
+
+@method
+@numpy_names
+def std_mean(
+    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+) -> tuple[Tensor, Tensor]:
+    """Return `std` and `mean` along `dim`."""
+    return _beside_mean(composed.std, input, dim, unbiased, correction, keepdim)
+
+
+def _beside_mean(
+    entry: Operation, input: Tensor, dim: Any, unbiased: Any, correction: Any, keepdim: bool
+) -> tuple[Tensor, Tensor]:
+    spread = _spread_of(entry, input, dim, unbiased, correction, keepdim)
+    return spread, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
 @method
@@ -216,3 +241,13 @@ def histogram(
     with np.errstate(invalid="ignore"):  # the density of nothing is NaN
         hist, _ = np.histogram(array, bins.numpy(force=True), weights=weights, density=density)
     return histogram_return_type(tensor(hist, dtype=input.dtype, device=input.device), bins)
+
+
+@method
+def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
+    """Return how many elements lie in each of `bins` bins of equal width from `min` to `max`, or where these
+    are equal from the least to the greatest element: (bins). No gradient goes through.
+
+    NotImplementedError for integers, RuntimeError for ends that are not finite or the wrong way round.
+    """
+    return histogram(input, bins, range=(min, max) if min != max else None).hist

@@ -15,6 +15,7 @@ def grad(
     grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     materialize_grads: bool = False,
 ) -> tuple[Tensor | None, ...]:
@@ -22,7 +23,8 @@ def grad(
     touched.
 
     The arguments are those of `backward`. An input that the outputs do not depend on raises RuntimeError,
-    gives None with allow_unused=True, and zeros with materialize_grads=True.
+    gives None with allow_unused=True, and zeros with materialize_grads=True. only_inputs: ignored, as in
+    PyTorch.
     """
     goals = require_history(inputs)
     gradients = run_backward(

@@ -191,6 +191,21 @@ class Tree:
             raise AttributeError(f"{type(self).__name__} has no module {target!r}")
         return module
 
+    def get_parameter(self, target: str) -> Parameter:
+        """Return the parameter at a dotted path; AttributeError where there is none."""
+        return self._part("_parameters", "parameter", target)
+
+    def get_buffer(self, target: str) -> Tensor:
+        """Return the buffer at a dotted path; AttributeError where there is none."""
+        return self._part("_buffers", "buffer", target)
+
+    def _part(self, kind: str, noun: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        if name not in getattr(module, kind):
+            raise AttributeError(f"{type(module).__name__} has no {noun} {name!r}")
+        return getattr(module, kind)[name]
+
     def _named(self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool) -> Iterator[Any]:
         seen: set[int] = set()
         modules = self.named_modules(None, prefix, remove_duplicate) if recurse else [(prefix, self)]
