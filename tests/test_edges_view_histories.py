@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from both import Case, assert_same, attempt, cases, same
 
+import tinygrad_ninja
+
 
 def leaf(t: Any) -> Any:
     return t.tensor([1.0, 2.0, 3.0, 4.0], requires_grad=True)
@@ -130,3 +132,64 @@ def test_a_copy_made_by_reshape_is_no_view(t: Any) -> Any:
     y.mul_(2)
     y.detach_()
     return x.requires_grad, y.requires_grad, x, y
+
+
+VIEWS_IN_PLACE: dict[str, Callable[[Any], Any]] = {
+    "t_": lambda x: x.t_(),
+    "transpose_": lambda x: x.transpose_(0, 1),
+    "swapaxes_": lambda x: x.swapaxes_(-1, 0),
+    "unsqueeze_": lambda x: x.unsqueeze_(1),
+    "squeeze_": lambda x: x.unsqueeze_(0).squeeze_(),
+}
+
+
+@pytest.mark.parametrize("change", VIEWS_IN_PLACE.values(), ids=VIEWS_IN_PLACE)
+@pytest.mark.parametrize("of", [lambda x: x.sum(0) * 2, lambda x: (x * 2)[0], lambda x: (x * 2)[0][1:]])
+def test_a_tensor_that_becomes_a_view_of_itself(change: Any, of: Any) -> None:
+    def case(t: Any) -> Any:
+        w = t.arange(24.0).reshape(2, 3, 4).requires_grad_()
+        x = of(w)
+        version, same = x._version, change(x)
+        x.mul_(x.detach() + 1)
+        y = x[0]
+        y.add_(w[0, 0, 0] * 3)
+        (x * x).sum().backward()
+        return w.grad, x, y, same is x, x._version - version, x.stride()
+
+    assert_same(case)
+
+
+@same
+def test_views_in_place_without_a_history(t: Any) -> Any:
+    base = t.zeros(2, 3)
+    row, column = base[0], base[:, 1]
+    row.unsqueeze_(0).add_(1)
+    column.unsqueeze_(1)
+    base.t_()
+    base.mul_(2)
+    leaf = t.ones(2, 3, requires_grad=True)
+    refused = attempt(leaf.t_)
+    with t.no_grad():
+        leaf.t_()
+    leaf.sum().backward()
+    kept = t.ones(2, 3, requires_grad=True) * 2
+    square = kept * kept
+    kept.t_()
+    return base, row, column, leaf, leaf.grad, refused, attempt(square.sum().backward)
+
+
+def test_a_view_of_what_has_become_a_view_is_not_followed() -> None:
+    """PyTorch does; here it is an error, and never a gradient in another place."""
+    w, base = tinygrad_ninja.ones(1, requires_grad=True), tinygrad_ninja.ones(2, 3)
+    row = base[0]
+    base.t_()
+    base.mul_(w)
+    with pytest.raises(RuntimeError, match="take the view anew"):
+        row.sum()
+
+
+def test_a_view_in_place_is_not_compiled() -> None:
+    x = tinygrad_ninja.ones(2, 3)
+    fast = tinygrad_ninja.compile(lambda x: x.t_() * 2, fullgraph=True)
+    with pytest.raises(RuntimeError, match=r"t_\(\)"):
+        fast(x)

@@ -39,7 +39,7 @@ from .missing import mark_missing
 from .register import OFFERED
 
 # isort: split
-from . import inplace, printing  # the first derives in-place methods from those above
+from . import inplace, inplace_views, printing  # the first derives in-place methods from those above
 
 __all__ = [
     "OFFERED",
@@ -55,6 +55,7 @@ __all__ = [
     "elementary",
     "extremes",
     "inplace",
+    "inplace_views",
     "joining",
     "layout",
     "matrices",

@@ -62,7 +62,10 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     NotImplementedError for the dtype bool.
     """
     x, axis = _scanned("cumsum", input, dim, dtype)
-    return reduction.cumsum.call(x, axis).to(x.dtype) if x.ndim else shape_ops.clone.call(x, False)
+    if not x.ndim:
+        return shape_ops.clone.call(x, False)
+    total = reduction.cumsum.call(x, axis)
+    return total if dtype is None else total.to(dtype)
 
 
 @in_place

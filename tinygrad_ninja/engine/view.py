@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from numpy import ndarray
 
 from ..arrays.dispatch import namespace_of
 from ..ops import indexing
-from .grad_mode import is_grad_enabled
+from .grad_mode import enable_grad, is_grad_enabled
 from .node import Node, succeed
 from .tensor import Tensor
 
@@ -60,10 +61,11 @@ class View(Tensor):
     PyTorch does not let their change be recorded.
     """
 
-    __slots__ = ("_edge", "_seen", "base", "how", "one_of_several", "root")
+    __slots__ = ("_edge", "_seen", "base", "how", "of_array", "one_of_several", "root")
     base: Tensor
     root: Tensor
     how: tuple[Any, tuple[Any, ...]]
+    of_array: Any  # the base's, when this was made of it
     one_of_several: bool
     _edge: Node | None
     _seen: Node | None
@@ -78,6 +80,7 @@ class View(Tensor):
             return out
         view = _new(cls)
         view.array, view.base, view.how = out._array, base, (operation, parameters)
+        view.of_array = base.array
         several = type(base) is cls
         view.root = base.root if several else base
         view.one_of_several = several and base.one_of_several
@@ -104,6 +107,12 @@ class View(Tensor):
         views = [self]
         while views[-1].base is not self.root:
             views.append(views[-1].base)  # type: ignore[arg-type]  # between a root and a view are views
+        for view in views:
+            if _layout(view.base.array) != _layout(view.of_array):
+                raise RuntimeError(
+                    "the base of this view has become a view of itself since, as by t_(), and one of the two "
+                    "was changed inplace: take the view anew before"
+                )
         return views[::-1]
 
     def _shown(self) -> Node:
@@ -166,3 +175,30 @@ def _share_memory(view: Any, base: Any) -> bool:
         return False
     storage = namespace_of(view).storage
     return storage(view) is storage(base)
+
+
+def _layout(array: Any) -> tuple[Any, Any]:
+    return array.shape, array.strides if isinstance(array, ndarray) else array.stride()
+
+
+def become_view(self: Tensor, view_of: Callable[[Tensor], Tensor]) -> Tensor:
+    """Let this Tensor itself become the view of it that `view_of` returns, as `t_()` does, and return it.
+
+    RuntimeError for a leaf that requires a gradient, where operations are recorded.
+    """
+    if is_grad_enabled():
+        self._refuse_change()
+    before = self
+    if isinstance(self, View):  # then it is a view of what it was
+        before = _new(View)
+        for name in ("_array", *View.__slots__):
+            setattr(before, name, getattr(self, name))
+    with enable_grad():
+        out = view_of(before)
+    if isinstance(self, View) and isinstance(out, View):
+        self.base, self.how, self.of_array, self._seen = before, out.how, out.of_array, out._seen
+    if self.edge is not None and self.edge.op is not None:
+        self._set_history(succeed(self.edge, out.edge))  # type: ignore[arg-type]  # which was recorded
+    self.array = out.array
+    self._note_change()
+    return self

@@ -1,0 +1,28 @@
+"""Views in place: `x.t_()`, `x.unsqueeze_(0)` and so on, by which a Tensor becomes a view of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..engine.tensor import Tensor
+from ..engine.view import become_view
+from .register import method_only
+from .unreplayed import unreplayed
+
+
+def _view_in_place(name: str) -> None:
+    view = getattr(Tensor, name)
+
+    def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return become_view(self, lambda x: view(x, *args, **kwargs))
+
+    call.__name__ = call.__qualname__ = f"{name}_"
+    call.__doc__ = f"""Let this Tensor become `{name}` of itself, with the same memory, and return it.
+
+    RuntimeError for a leaf that requires a gradient; errors as of `{name}`.
+    """
+    method_only(unreplayed(call))
+
+
+for _name in ("t", "transpose", "swapaxes", "swapdims", "squeeze", "unsqueeze"):
+    _view_in_place(_name)
