@@ -33,6 +33,7 @@ MODULES = [
     "tinygrad_ninja.nn",
     "tinygrad_ninja.nn.init",
     "tinygrad_ninja.nn.utils",
+    "tinygrad_ninja.nn.utils.rnn",
     "tinygrad_ninja.nn.functional",
     "tinygrad_ninja.optim",
     "tinygrad_ninja.optim.lr_scheduler",

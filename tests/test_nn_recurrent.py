@@ -198,3 +198,26 @@ def test_compiled_and_derived(kind: str) -> None:
         np.testing.assert_allclose(parameter.grad.numpy(), slope.numpy(), rtol=1e-4, atol=1e-6)
     loss = t.nn.functional.cross_entropy(layer(x[:2])[0][-1], y)
     assert t.derive(loss, names={"x": x}).source("numpy")
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"batch_first": True}, {"padding_value": -1.5, "padding_side": "left"}]
+)
+def test_sequences_of_different_lengths(settings: Any) -> None:
+    def case(t: Any) -> Any:
+        sequences = [t.arange(2.0 * n).reshape(n, 2).requires_grad_() for n in (3, 2, 1)]
+        sequences[1] = sequences[1].double()
+        out = t.nn.utils.rnn.pad_sequence(sequences, **settings)
+        (out * t.arange(out.numel()).reshape(out.shape)).sum().backward()
+        return out.detach(), sequences[0].grad, sequences[2].grad
+
+    assert_same(case)
+
+
+@cases(
+    lambda t: t.nn.utils.rnn.pad_sequence([]),
+    lambda t: t.nn.utils.rnn.pad_sequence([t.ones(2, 3), t.ones(1, 2)]),
+    lambda t: t.nn.utils.rnn.pad_sequence([t.ones(2)], padding_side="above"),
+)
+def test_sequences_that_are_refused(case: Any) -> None:
+    assert_same_error(case)

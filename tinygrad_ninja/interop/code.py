@@ -20,8 +20,8 @@ from typing import Any
 
 _APPLICATION = f"{__package__.partition('.')[0]}.makemore"
 _PARTS = (
-    "", ".nn", ".nn.functional", ".nn.init", ".nn.utils", ".optim", ".optim.lr_scheduler", ".autograd",
-    ".func", ".random", ".cuda",
+    "", ".nn", ".nn.functional", ".nn.init", ".nn.utils", ".nn.utils.rnn", ".optim", ".optim.lr_scheduler",
+    ".autograd", ".func", ".random", ".cuda",
 )  # fmt: skip
 _METHODS = (types.FunctionType, staticmethod, classmethod, property)
 

@@ -6,14 +6,15 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from ..api.creation import tensor
-from ..api.distances import norm
-from ..api.joining import cat, stack
-from ..api.missing import explain
-from ..engine.grad_mode import no_grad
-from ..engine.tensor import Tensor
+from ...api.creation import tensor
+from ...api.distances import norm
+from ...api.joining import cat, stack
+from ...api.missing import explain
+from ...engine.grad_mode import no_grad
+from ...engine.tensor import Tensor
+from . import rnn
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "vector_to_parameters"]
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "parameters_to_vector", "rnn", "vector_to_parameters"]
 
 
 @no_grad()
