@@ -43,7 +43,7 @@ class Explainer:
         self.backward = backward
         self.writer = writer
         self.chains = chains
-        self.numbers = formula.numbers(writer.sizes.names)
+        self.numbers = formula.numbers(writer.sizes.names, writer.sizes.parts)
         self.makers = writer.makers
         self.paths = Paths(writer.makers)
         self._told: set[Var] = set()  # the parts whose formulas stand on the page

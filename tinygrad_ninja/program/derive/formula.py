@@ -14,7 +14,7 @@ on them (the slope of x² is not that of x⁻¹).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
@@ -223,9 +223,9 @@ def equation(
     return Formula(row(left, EQUALS, total))
 
 
-def numbers(names: dict[int, str]) -> Sizes:
-    """Return what writes numbers in formulas. names: the reader's names of whole numbers."""
-    return Sizes(names, math, name)
+def numbers(names: dict[int, str], parts: Container[int] = ()) -> Sizes:
+    """Return what writes numbers in formulas: see `Sizes`."""
+    return Sizes(names, math, name, parts)
 
 
 @dataclass(frozen=True)

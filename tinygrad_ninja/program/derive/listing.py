@@ -16,7 +16,7 @@ from ..passes import lowered, readable, without_repetitions
 from .backward_lines import LIGHT, STEPWISE, Backward, Line, Share, is_zero, weigh
 from .line_names import Called, names_of
 from .record import is_range
-from .sizes import Sizes, usable
+from .sizes import Sizes, divisors, usable, whole
 from .statements import Statement, each_cell_once, notes
 
 _SUMS, _PRODUCTS = {elementwise.add, elementwise.sub}, {elementwise.mul, elementwise.div}
@@ -52,7 +52,7 @@ class Writer:
         sizes = usable({name: n for name, n in numbers.items() if name not in names}, forward)
         names.update(sizes.values())
         self.language: Any = language.beside({*language.taken, *names})
-        self.sizes = Sizes(sizes, self.language.number, Code)
+        self.sizes = Sizes(sizes, self.language.number, Code, divisors(forward))
         self.written = written = self._presented(steps, {step.output for step in forward})
         self.makers = {instruction.output: instruction for instruction in written}
         self._shares = Counter(share.of for line in backward.lines for share in line.shares)
@@ -289,11 +289,12 @@ class Writer:
             i = next((i for i, x in enumerate(used) if isinstance(x, Var)), 0)
             number = used[i].number if isinstance(used[i], Var) else used[i]
             codes[i] = self._full(Var(np.empty((), maker.output.dtype)), number)
+        if operation is elementwise.div and (below := whole(used[-1])) is not None:
+            codes[-1] = self.sizes.code(below)
         return codes
 
     def _before_repeated(self, x: Any) -> Iterator[Any]:
-        """Yield the values from which a variable was repeated, one behind the other, as long as these have no
-        name."""
+        """Yield the unnamed values from which a variable was repeated, one behind the other."""
         while not (isinstance(x, Var) and (x.name or x in self.helpers)):
             maker = self.makers.get(x)
             if maker is None or not repeats(maker):
@@ -314,8 +315,7 @@ class Writer:
         return array
 
     def _parameter(self, x: Any, key: bool = False) -> Any:
-        """Return a parameter with its variables as code. key: it stands between brackets, where `range` will
-        do."""
+        """Return a parameter with its variables as code. key: it is in brackets, where `range` will do."""
         if isinstance(x, tuple):
             return tuple(self._parameter(item, key) for item in x)
         if isinstance(x, np.dtype | type):

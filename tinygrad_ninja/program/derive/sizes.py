@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import keyword
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from fractions import Fraction
 from math import isfinite
 from typing import Any
 
 import numpy as np
 
-from ..instructions import Instruction, Number
+from ...ops import elementwise
+from ..instructions import Instruction, Number, Var
 from .record import RESERVED
 
 
@@ -29,16 +30,33 @@ def usable(numbers: dict[str, int], instructions: Sequence[Instruction]) -> dict
     return names
 
 
+def divisors(instructions: Sequence[Instruction]) -> set[int]:
+    """Return the whole numbers that something is divided by: how many targets count, for instance."""
+    below = [whole(step.inputs[1]) for step in instructions if step.operation is elementwise.div]
+    return {n for n in below if n is not None}
+
+
+def whole(x: Any) -> int | None:
+    """Return the whole number of four bytes that a number or a constant is; None for anything else."""
+    n = x.number if isinstance(x, Var) and x.constant and not x.shape else x
+    return int(n) if not isinstance(n, Var) and abs(n) < 2**31 and n == int(n) else None
+
+
 class Sizes:
     """Writes numbers. names: the reader's names of whole numbers; number, named: functions that return the
-    piece of code, or of a formula, for a number and for a name. The names that were needed are in `used`
-    afterwards.
+    piece of code, or of a formula, for a number and for a name; parts: the whole numbers of which one part,
+    such as 1 / 25, is written so. The names that were needed are in `used` afterwards.
     """
 
     def __init__(
-        self, names: dict[int, str], number: Callable[[Any], Any], named: Callable[[str], Any]
+        self,
+        names: dict[int, str],
+        number: Callable[[Any], Any],
+        named: Callable[[str], Any],
+        parts: Container[int] = (),
     ) -> None:
         self.names = names
+        self.parts = parts
         self._number = number
         self._name = named
         self.used: dict[str, int] = {}
@@ -59,7 +77,8 @@ class Sizes:
                         below = self._named(n) if under == n else self._named(n) - 1
                         return (top if x > 0 else -top) / below
             ratio = Fraction(x).limit_denominator(1000)
-            is_part = ratio.numerator in (1, -1) and ratio.denominator in (8, 16)  # 0.125, as of a mean of 8
+            of = ratio.denominator
+            is_part = ratio.numerator in (1, -1) and (of in (8, 16) or of in self.parts)  # 0.125, a mean of 8
             if x == dtype(ratio.numerator / ratio.denominator) and (is_part or length > 6):
                 return self._number(ratio.numerator) / ratio.denominator
         # As short as its dtype allows.
