@@ -64,6 +64,10 @@ ELSEWHERE = re.compile(
 )
 
 
+UNSET = re.compile(r"\$<math|</math>\$|\$[^$<\n]*[\\^_][^$<\n]*\$")
+"""A formula that was not set, or one of whose signs was left."""
+
+
 def run(*command: str | Path) -> None:
     """Run a program of the project in the folder of what is made; PluginError with its words if it fails."""
     result = subprocess.run([sys.executable, *command], cwd=WORK.name, capture_output=True, encoding="utf-8")
@@ -166,6 +170,9 @@ MAKERS: dict[str, Callable[[Any], str]] = {
 def mathml(latex: str, display: str) -> str:
     """Return a formula as MathML, which browsers show without a script."""
     latex = re.sub(r"\\tag\{(.*?)\}", r"\\qquad\\text{(\1)}", html.unescape(latex).strip())
+    latex = re.sub(
+        r"\\(ln|log|tanh|exp|max) (?![\\ ]*(?:left)?\()", r"\\\1 \\, ", latex
+    )  # MathML has no space there
     return str(convert(latex, display=display))
 
 
@@ -181,7 +188,7 @@ def on_page_content(content: str, page: Any, **_: Any) -> str:
         flags=re.DOTALL,
     )
     return re.sub(
-        r"(?<=jp-RenderedMarkdown)[^>]*>.*?</div>",
+        r"(?<=jp-RenderedMarkdown)[^>]*>.*?(?<!</pre>)</div>",  # not that of a block of code
         lambda cell: "".join(_formulas(cell[0])),
         content,
         flags=re.DOTALL,
@@ -216,7 +223,10 @@ def _formulas(cell: str) -> Iterator[str]:
 
 
 def on_post_build(config: Any) -> None:
-    """Check that no page loads anything from another host."""
+    """Check that no page loads anything from another host, or shows the source of a formula."""
     for page in Path(config.site_dir).rglob("*.html"):
-        if match := ELSEWHERE.search(page.read_text(encoding="utf-8")):
+        text = page.read_text(encoding="utf-8")
+        if match := ELSEWHERE.search(text):
             raise PluginError(f"{page} would load from another host: {match[0]}")
+        if match := UNSET.search(re.sub(r"<(pre|code|script)\b.*?</\1>", "", text, flags=re.DOTALL)):
+            raise PluginError(f"{page} shows the source of a formula: {match[0]}")

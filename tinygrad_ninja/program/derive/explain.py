@@ -233,8 +233,10 @@ class Explainer:
             if before is not None:
                 place = next(i for i, x in enumerate(step.inputs) if x is before.output)
             said = self._step(step, place, makers, names, letters)
-            text += [f"- {said[0]}", *(f"  {rest}" if rest else "" for rest in said[1:])] if several else said
-        return text
+            if several:  # set in by four, and with an empty line before the next: else no Markdown's list
+                said = [f"- {said[0]}", *(f"    {rest}" if rest else "" for rest in said[1:]), ""]
+            text += said
+        return text[:-1] if several else text
 
     def _step(
         self,
