@@ -151,7 +151,7 @@ class Reader:
                 continue
             power = self.braced()
             if power.strip() == r"\top":
-                x = ways(np.transpose, x)
+                x = ways(lambda a: np.swapaxes(a, -1, -2), x)
             elif order := re.fullmatch(r"\\left\(([\d, ]+)\\right\)", power):
                 axes = [int(each) for each in order[1].split(",")]
                 x = ways(lambda a, axes=axes: np.transpose(a, axes), x)

@@ -85,7 +85,7 @@ class Page:
             if slope := SLOPE.fullmatch(left):
                 self.local(slope.groups(), right, latex)
             elif left.startswith(r"\frac"):
-                measured, said = Reader(left, self.values).whole()[0], float(right)
+                measured, said = (Reader(side, self.values).whole()[0] for side in (left, right))
                 assert measured == pytest.approx(said, rel=1e-4, abs=1e-6), (self.called, latex)
             else:
                 self.value(left, right, latex)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
+from math import floor, log10
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from ...ops import comparison, composed, elementwise
 from ..decided import HOLD, decided
 from ..instructions import Array, Instruction, Program, Var, double, reached, widened
+from .mathematics import math
 from .record import Forward, gradient_name
 from .simplify import known_chains
 from .wording import series
@@ -95,14 +96,14 @@ class Evidence:
         step[place] = h
         ahead, behind = (self.moved(var, steps, s * step)[self.loss].item() for s in (1, -1))
         slope = (ahead - behind) / (2 * h)
-        digits = max(12, 7 - math.floor(math.log10(h)))  # as many as the quotient needs
+        digits = max(12, 7 - floor(log10(h)))  # as many as the quotient needs
         more, less = f"{ahead:.{digits}f}", f"{behind:.{digits}f}"
         where = f"{var.name}[{', '.join(map(str, place))}]" if place else var.name
         return [
             f"`{where}` is {float(base[place]) + 0.0:.6g}. With {h:g} more the loss is {more}, with {h:g} "
             f"less {less}: a slope of",
             "",
-            f"$$\\frac{{{more} - {less}}}{{2 \\cdot {_power_of_ten(h)}}} = {slope + 0.0:.6g}$$",
+            f"$$\\frac{{{more} - {less}}}{{2 \\cdot {_power_of_ten(h)}}} = {math(slope + 0.0).latex}$$",
             "",
             f"and the gradient there is `{gradient_name(where)}` = {float(gradient[place]) + 0.0:.6g}.",
         ]

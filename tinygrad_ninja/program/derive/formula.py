@@ -111,7 +111,9 @@ class _Typeset:
         return a @ b
 
     def permute_dims(self, x: Math, axes: tuple[int, ...]) -> Math:
-        return sup(x, TRANSPOSED) if axes == (1, 0) else sup(x, math(axes))
+        n = len(axes)
+        transposed = axes == (*range(n - 2), n - 1, n - 2)  # each matrix of a batch, as `.mT` does
+        return sup(x, TRANSPOSED if transposed else math(axes))
 
     def index(self, x: Math, key: tuple[Any, ...]) -> Math:
         return x[key]
