@@ -73,7 +73,11 @@ class IndexedReader(Reader):
         return [self.inside(part).whole()[0].astype(int) for part in parts]
 
     def element(self, value: Array, latex: str) -> Array:
-        return squeezed(value)[tuple(np.broadcast_arrays(*self.places(latex)))]
+        """The elements at an index; beyond the value it may be any: a bracket beside it is 0 there."""
+        array, places = squeezed(value), self.places(latex)
+        if r"\left[" in self.latex:
+            places = [np.clip(place, 0, n - 1) for place, n in zip(places, array.shape, strict=True)]
+        return array[tuple(np.broadcast_arrays(*places))]
 
     def factor(self) -> list[Array]:
         searching = self.latex[self.at :].lstrip().startswith(r"\operatorname{argmax}_")

@@ -4,6 +4,7 @@ A formula does not say whether a sum along a dimension keeps it, as one that is 
 each part is a list of arrays, one for each way to read it; of these only those go on that fit what they meet.
 """
 
+import functools
 import itertools
 import re
 from collections.abc import Callable, Iterable
@@ -108,9 +109,12 @@ class Reader:
 
     def comparison(self) -> list[Array]:
         left = self.sum()
-        while self.peek() in COMPARED:
-            left = ways(COMPARED[self.next()], left, self.sum())
-        return left
+        holds: list[list[Array]] = []
+        while self.peek() in COMPARED:  # a ≤ i < b: each of them
+            compare, right = COMPARED[self.next()], self.sum()
+            holds.append(ways(compare, left, right))
+            left = right
+        return ways(lambda *all_of: functools.reduce(np.logical_and, all_of), *holds) if holds else left
 
     def sum(self) -> list[Array]:
         left = self.product()

@@ -30,3 +30,9 @@ def over_all(
 def bracket(a: Math, b: Any) -> Math:
     """Return 1 where a is b, and 0 elsewhere, as Iverson writes it."""
     return fenced(Bracket.SQUARE, row(a, EQUALS, math(0) if b is None else b))
+
+
+def within(start: int, i: Math, stop: int) -> Math:
+    """Return 1 where an index is in a range, and 0 elsewhere."""
+    first = (math(start), op(r"\leq", "≤")) if start else ()
+    return fenced(Bracket.SQUARE, row(*first, i, op("<"), math(stop)))

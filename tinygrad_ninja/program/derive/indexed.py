@@ -16,7 +16,7 @@ from ..trace import XP, Tape
 from .definitions import DEFINITIONS
 from .dialects import Kind
 from .formula import ARITHMETIC, Formula, composed_formula
-from .index_notation import bracket, over_all, with_index
+from .index_notation import bracket, over_all, with_index, within
 from .mathematics import ATOM, EQUALS, Math, frac, math, name, row, sup
 from .record import is_range
 from .sizes import Sizes
@@ -286,16 +286,19 @@ class Indexed:
         )
 
     def _placed(self, step: Instruction, index: Index) -> Math:
-        """Return an element that is there where the whole numbers of a key say, else 0."""
+        """Return an element that is there where the whole numbers and the slices of a key say, else 0."""
         (x,), (sizes, key) = step.inputs, step.parameters
         rest, conditions = [], []
         for item, i, n in zip(key, index, sizes, strict=False):
             if isinstance(item, int):
                 conditions.append(bracket(math(0) if i is None else i, math(item)))
-            elif isinstance(item, slice) and item.indices(n) == (0, n, 1):
-                rest.append(i)
-            else:
-                raise NoIndexFormError("a key with parts of dimensions")
+                continue
+            start, stop, step_by = item.indices(n) if isinstance(item, slice) else (0, 0, 0)
+            if step_by != 1 or i is None:
+                raise NoIndexFormError("a key with steps")
+            rest.append(i - math(start) if start else i)
+            if (start, stop) != (0, n):
+                conditions.append(within(start, i, stop))
         value = self.element(x, (*rest, *index[len(key) :]))
         for condition in conditions:
             value = condition * value
