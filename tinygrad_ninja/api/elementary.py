@@ -223,7 +223,7 @@ def _turned(name: str, factor: float, to: str) -> None:
         return ops.mul.call(input, factor)
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"Return the angles in {to}."
+    call.__doc__ = f"Return the angle of each element in {to}, in the same shape."
     in_place(method(call))
 
 

@@ -120,7 +120,7 @@ def logspace(
     device: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """Return `base` to the powers of `linspace`; dtype and errors as there."""
+    """Return `base` to the powers of `linspace`: (steps,); dtype and errors as there."""
     d = dtypes.get_default_dtype() if dtype is None else dtypes.as_dtype(dtype)
     start, end = (d.carrier.type(_number("logspace", *x)).item() for x in (("start", start), ("end", end)))
     powers = linspace(start, end, steps, dtype=dtypes.float64).array

@@ -246,7 +246,7 @@ def histogram(
 @method
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """Return how many elements lie in each of `bins` bins of equal width from `min` to `max`, or where these
-    are equal from the least to the greatest element: (bins). No gradient goes through.
+    are equal from the least to the greatest element, in the shape (bins,). No gradient goes through.
 
     NotImplementedError for integers, RuntimeError for ends that are not finite or the wrong way round.
     """

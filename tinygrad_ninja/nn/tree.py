@@ -196,7 +196,7 @@ class Tree:
         return self._part("_parameters", "parameter", target)
 
     def get_buffer(self, target: str) -> Tensor:
-        """Return the buffer at a dotted path; AttributeError where there is none."""
+        """Return the buffer at a dotted path itself; AttributeError where there is none."""
         return self._part("_buffers", "buffer", target)
 
     def _part(self, kind: str, noun: str, target: str) -> Any:
