@@ -206,12 +206,8 @@ def _handed_out(recording: Recording | None, x: Any) -> Any:
 
 def _rates(world: World) -> list[tuple[Source, Any]]:
     """Return the learning rates of the optimizers that are reached."""
-    groups = enumerate(group for group, _ in world.rates)
-    return [
-        (Source("the learning rate", i, group), group["lr"])
-        for i, group in groups
-        if type(group["lr"]) in NUMBERS
-    ]
+    known = [(i, group) for i, (group, _) in enumerate(world.rates) if type(group["lr"]) in NUMBERS]
+    return [(Source("the learning rate", i, group), group["lr"]) for i, group in known]
 
 
 def _moved(source: Source, before: Any) -> str:

@@ -110,11 +110,8 @@ class Contents:
         if x.dtype.hasobject:
             refuse(way, "is a NumPy array of objects", "give it as an argument")
         if x.nbytes > _BYTES:
-            refuse(
-                way,
-                f"is a NumPy array of {x.nbytes:,} bytes, which may be changed",
-                "make it a Tensor with torch.from_numpy, or give it as an argument",
-            )
+            what = f"is a NumPy array of {x.nbytes:,} bytes, which may be changed"
+            refuse(way, what, "make it a Tensor with torch.from_numpy, or give it as an argument")
         self.arrays.append((x, str(way)))
         self.watched.add(Form.EQUAL, x, "{}.tobytes()", x.tobytes(), way, "array")
         self.watched.add(Form.EQUAL, x, "{}.shape", x.shape, way, "array")
@@ -127,11 +124,8 @@ class Contents:
             ways = self.watched.ways()
             ((most, _),) = Counter((way.label, way.name) for way in ways).most_common(1)
             way = next(way for way in ways if (way.label, way.name) == most)._replace(steps="")
-        refuse(
-            way,
-            f"leads to more than {MOST:,} objects, too many to compare before every call",
-            "give what is needed of it as an argument",
-        )
+        what = f"leads to more than {MOST:,} objects, too many to compare before every call"
+        refuse(way, what, "give what is needed of it as an argument")
 
 
 def refuse(way: Way, what: str, instead: str) -> NoReturn:

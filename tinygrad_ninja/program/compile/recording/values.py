@@ -303,19 +303,16 @@ class ValueRecording(Observer):
         def convert(x: Any) -> Any:
             if isinstance(x, Value):
                 if x in self._own and x.edges and type(x._grad) is float and not x._grad:  # no backward yet
-                    self.tape.stop(
-                        "the result still needs its history; call backward() inside the function, or return "
-                        "its data"
-                    )
+                    instead = "call backward() inside the function, or return its data"
+                    self.tape.stop(f"the result still needs its history; {instead}")
                 if self.tape.reason or x not in self._own:
                     return x
                 return Output(Value, *(self.number(number).code for number in (x._data, x._grad)))
             if type(x) is Symbol:
                 return Output(type(x.value), x.code)
             if not (x is None or isinstance(x, (bool, int, float, str))):
-                self.tape.stop(
-                    f"the function returns a {type(x).__name__}; Values and numbers can be compiled"
-                )
+                kind = type(x).__name__
+                self.tape.stop(f"the function returns a {kind}; Values and numbers can be compiled")
             return x
 
         return mapped(result, convert)
