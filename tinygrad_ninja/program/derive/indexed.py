@@ -288,13 +288,14 @@ class Indexed:
     def _placed(self, step: Instruction, index: Index) -> Math:
         """Return an element that is there where the whole numbers and the slices of a key say, else 0."""
         (x,), (sizes, key) = step.inputs, step.parameters
+        key = key[:-1] if key[-1:] == (Ellipsis,) else key
         rest, conditions = [], []
         for item, i, n in zip(key, index, sizes, strict=False):
             if isinstance(item, int):
                 conditions.append(bracket(math(0) if i is None else i, math(item)))
                 continue
             start, stop, step_by = item.indices(n) if isinstance(item, slice) else (0, 0, 0)
-            if step_by != 1 or i is None:
+            if step_by != 1 or (i is None and (start, stop) != (0, n)):
                 raise NoIndexFormError("a key with steps")
             rest.append(i - math(start) if start else i)
             if (start, stop) != (0, n):
