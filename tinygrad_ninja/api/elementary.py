@@ -71,7 +71,7 @@ def fmod(input: Tensor, other: Any) -> Tensor:
 
     Raises RuntimeError for a division of integers by zero.
     """
-    return complete(rounding.fmod, "fmod", input, other)
+    return complete(rounding.fmod, rounding.fmod.name, input, other)
 
 
 @method

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..engine.tensor import Tensor
 from ..engine.view import become_view
 from .register import method_only
+from .reshaping import squeeze, swapaxes, t, transpose, unsqueeze
 from .unreplayed import unreplayed
 
 
-def _view_in_place(name: str) -> None:
-    view = getattr(Tensor, name)
+def _in_place(view: Callable[..., Tensor], name: str = "") -> None:
+    """Offer a view as a method in place. name: another one of its names."""
+    name = name or view.__name__
 
     def call(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         return become_view(self, lambda x: view(x, *args, **kwargs))
@@ -24,5 +27,6 @@ def _view_in_place(name: str) -> None:
     method_only(unreplayed(call))
 
 
-for _name in ("t", "transpose", "swapaxes", "swapdims", "squeeze", "unsqueeze"):
-    _view_in_place(_name)
+for _view in (t, transpose, swapaxes, squeeze, unsqueeze):
+    _in_place(_view)
+_in_place(swapaxes, "swapdims")

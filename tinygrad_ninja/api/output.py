@@ -35,7 +35,7 @@ searchsorted sign softmax sort take take_along_dim tensordot topk tril triu trun
 """.split()  # noqa: SIM905 - as above
 """Those for which `out` has to have the dtype of the result."""
 
-_FOLD = ("cumprod", "cumsum", "mean", "prod", "sum")
+_FOLD = "cumprod cumsum mean prod sum".split()  # noqa: SIM905
 _MAKE = "arange empty eye full linspace logspace ones rand randint randn randperm zeros".split()  # noqa: SIM905
 """Those which compute in the dtype of `out`, where they are given none."""
 
