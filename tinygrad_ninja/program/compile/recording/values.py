@@ -8,14 +8,13 @@ reason, and the call goes on with floats.
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Callable
 from functools import partial
 from numbers import Real
 from sys import _getframe
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 import numpy as np
 
@@ -51,6 +50,9 @@ class Scalars:
         self.operands: list[tuple[int, int, int]] = []
         self.inputs = 0
         self.constants: list[float] = []
+        # By their ids. To look for them among all objects would hold tuples that other threads are still
+        # building, which then can't be built.
+        self.symbols: WeakValueDictionary[int, Symbol] = WeakValueDictionary()
         self._most: dict[int, int] = {}  # what whole numbers never exceed, by the codes of those computed
 
     def stop(self, what: str) -> None:
@@ -67,7 +69,7 @@ class Scalars:
 
     def left(self) -> list[Symbol]:
         """Return the Symbols that are still held somewhere."""
-        return [x for x in gc.get_objects() if type(x) is Symbol and x.tape is self]
+        return [*self.symbols.values()]
 
     def code(self, x: Any) -> int:
         """Return the code of an operand; a number gets one of its own wherever it stands."""
@@ -125,12 +127,13 @@ def number_of(x: Any) -> Any:
 class Symbol(StandIn):
     """A number that is known only when the step runs; value: what it is now."""
 
-    __slots__ = ("code", "tape", "value")
+    __slots__ = ("__weakref__", "code", "tape", "value")
     __array_ufunc__ = None  # so that NumPy's numbers leave `number * Symbol` to this class
     shape = ()
 
     def __init__(self, tape: Scalars, code: int, value: Any) -> None:
         self.tape, self.code, self.value = tape, code, value
+        tape.symbols[id(self)] = self
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # so that isinstance(x, float) holds, but for the rules, which would branch
