@@ -23,6 +23,9 @@ SLOPE = re.compile(rf"\\frac\{{\\partial {ONE}{INDEX}\}}\{{\\partial {ONE}{INDEX
 FORMULA = re.compile(r"\$\$(.*?)\$\$|(?<!\$)\$(?![^$]*\\partial L)([^$]* = [^$]*)\$(?!\$)")
 PROOF = re.compile(r"\*\*The local derivative\*\* of `\w+`, step by step.*?(?=\*\*The up)", flags=re.DOTALL)
 
+WHERE = re.compile(r"(\$[^$\n]*\$), where (.*?)(?=: \*\*the local derivative)")
+"""A formula, and those of the names in it, which are told behind it."""
+
 
 def named(groups: tuple[Any, ...]) -> str:
     return str(next(filter(None, groups))).replace(r"\_", "_")
@@ -44,7 +47,8 @@ class Page:
     """One page, whose formulas are computed in order. values: those that its names have in the end."""
 
     def __init__(self, text: str, values: dict[str, Any], numbers: dict[str, int], called: str) -> None:
-        self.formulas = FORMULA.findall(PROOF.sub("", in_one_line(text)))
+        text = WHERE.sub(r"\2 \1", PROOF.sub("", in_one_line(text)))
+        self.formulas = FORMULA.findall(text)
         self.values = {**values, **{name: np.asarray(n) for name, n in numbers.items()}}
         self.parts: dict[str, list[Any]] = {}  # the ways to read what the page itself names
         self.called = called
