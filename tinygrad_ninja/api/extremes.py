@@ -16,6 +16,7 @@ from .arithmetic import minimum as _minimum
 from .dimensions import dimension, dimensions
 from .register import method, numpy_names
 from .reshaping import unviewed
+from .return_types import shown
 
 
 class max_return_type(NamedTuple):  # noqa: N801
@@ -26,8 +27,7 @@ class max_return_type(NamedTuple):  # noqa: N801
     indices: Tensor
 
     def __repr__(self) -> str:
-        name = type(self).__name__.removesuffix("_return_type")
-        return f"torch.return_types.{name}(\nvalues={self.values!r},\nindices={self.indices!r})"
+        return shown(self)
 
 
 class min_return_type(max_return_type):  # noqa: N801
@@ -148,7 +148,7 @@ class aminmax_return_type(NamedTuple):  # noqa: N801
     max: Tensor
 
     def __repr__(self) -> str:
-        return f"torch.return_types.aminmax(\nmin={self.min!r},\nmax={self.max!r})"
+        return shown(self)
 
 
 @method

@@ -20,6 +20,7 @@ from .forms import require_tensors
 from .operands import as_element
 from .ranges import linspace
 from .register import method, numpy_names
+from .return_types import shown
 from .sums import axes_of, floating_input, mean, sum
 
 
@@ -208,7 +209,7 @@ class histogram_return_type(NamedTuple):  # noqa: N801
     bin_edges: Tensor
 
     def __repr__(self) -> str:
-        return f"torch.return_types.histogram(\nhist={self.hist!r},\nbin_edges={self.bin_edges!r})"
+        return shown(self)
 
 
 @method
