@@ -52,27 +52,24 @@ def place(groups: Iterable[Group]) -> int:
     part of a whole vector, and its results are ignored; but small integers, read as floating-point numbers,
     are denormal ones, with which some processors take a hundred times as long.
     """
-    uses: dict[Buffer, list[int]] = {}
-    for number, group in enumerate(groups):
-        for buffer in group.buffers:
-            if buffer.slot is None:
-                uses.setdefault(buffer, []).append(number)
-    starting, ending = defaultdict(list), defaultdict(list)  # the buffers, by the group
-    for buffer, numbers in uses.items():
-        starting[numbers[0]].append(buffer)
-        ending[numbers[-1]].append(buffer)
+    needed = [[buffer for buffer in group.buffers if buffer.slot is None] for group in groups]
+    last = {buffer: number for number, buffers in enumerate(needed) for buffer in buffers}
+    placed: set[Buffer] = set()
     regions: defaultdict[np.dtype[Any], Region] = defaultdict(Region)
-    for number in sorted({*starting, *ending}):
-        for buffer in starting[number]:
-            buffer.offset = regions[buffer.dtype].take(_size(buffer))
-        for buffer in ending[number]:
-            regions[buffer.dtype].give_back(buffer.offset, buffer.offset + _size(buffer))
+    for number, buffers in enumerate(needed):
+        for buffer in buffers:
+            if buffer not in placed:
+                placed.add(buffer)
+                buffer.offset = regions[buffer.dtype].take(_size(buffer))
+        for buffer in dict.fromkeys(buffers):
+            if last[buffer] == number:
+                regions[buffer.dtype].give_back(buffer.offset, buffer.offset + _size(buffer))
     starts: dict[np.dtype[Any], int] = {}
     total = 0
     for dtype, region in regions.items():
         starts[dtype] = total
         total += region.size
-    for buffer in uses:
+    for buffer in placed:
         buffer.offset += starts[buffer.dtype]
     return total
 
