@@ -55,7 +55,7 @@ def _word(text: str) -> str:
     return text.replace("_", r"\_")
 
 
-def mo(sign: str) -> str:
+def _mo(sign: str) -> str:
     """Return an operator as MathML."""
     return f"<mo>{escape(sign)}</mo>"
 
@@ -91,21 +91,21 @@ MATHML: Mapping[Kind, Form] = {
     **dict.fromkeys((Kind.NAME, Kind.FUNCTION), lambda parts: f"<mi>{escape(parts[0])}</mi>"),
     **dict.fromkeys((Kind.TEXT, Kind.RANGE), lambda parts: f"<mtext>{escape(parts[0])}</mtext>"),
     Kind.SIZE: lambda parts: f"<mtext>{'×'.join(parts)}</mtext>",
-    Kind.SIGN: lambda parts: mo(parts[1]),
+    Kind.SIGN: lambda parts: _mo(parts[1]),
     Kind.GAP: lambda _: '<mspace width="0.17em"/>',
     Kind.ROW: lambda parts: f"<mrow>{''.join(parts)}</mrow>",
-    Kind.LIST: lambda parts: mo(",").join(parts) or "<mrow/>",
+    Kind.LIST: lambda parts: _mo(",").join(parts) or "<mrow/>",
     Kind.FRACTION: lambda parts: f"<mfrac>{''.join(_one(parts))}</mfrac>",
-    Kind.RATIO: lambda parts: f"<mrow>{mo('/').join(parts)}</mrow>",
+    Kind.RATIO: lambda parts: f"<mrow>{_mo('/').join(parts)}</mrow>",
     Kind.RAISED: lambda parts: f"<msup>{''.join(_one(parts))}</msup>",
     Kind.INDEXED: lambda parts: f"<msub>{''.join(_one(parts))}</msub>",
     **dict.fromkeys((Kind.LABELLED, Kind.LIMITED), _filled("<munder>{}{}</munder>")),
     Kind.ROOT: _filled("<msqrt>{}</msqrt>"),
     Kind.FENCED: lambda parts: (
-        f"<mrow>{mo(Bracket[parts[0]].value[2])}{parts[1]}{mo(Bracket[parts[0]].value[3])}</mrow>"
+        f"<mrow>{_mo(Bracket[parts[0]].value[2])}{parts[1]}{_mo(Bracket[parts[0]].value[3])}</mrow>"
     ),
     Kind.CASES: _filled(
-        f"<mrow>{mo('{')}<mtable>".replace("{", "{{")
+        f"<mrow>{_mo('{')}<mtable>".replace("{", "{{")
         + "<mtr><mtd>{}</mtd><mtd><mtext>if&#160;</mtext>{}</mtd></mtr>"
         "<mtr><mtd>{}</mtd><mtd><mtext>otherwise</mtext></mtd></mtr></mtable></mrow>"
     ),

@@ -3,10 +3,12 @@
 Nothing is typeset by hand. The operation's forward function and its rules run on pieces of mathematics, as
 elsewhere they run on arrays; so an entry of the table has its formulas from the day it is written.
 
-    step = formula.instruction(node.op, node.values, ["probs", "counts", "counts_sum_inv"])
-    formula.forward(step).latex             # \\mathrm{probs} = \\mathrm{counts} \\odot …
-    formula.rule(step, 0).mathml            # <math>…</math> of dcounts = dprobs ⊙ counts_sum_inv
-    formula.rule(step, 0, shapes=True)      # with the shape under each variable
+    step = instruction(operation, arrays, ["probs", "counts", "counts_sum_inv"])
+    equation("probs", [step.output], {step.output: step}).latex  # \\mathrm{probs} = \\mathrm{counts} \\odot …
+    share, steps = rule(step, 0)
+    makers = {part.output: part for part in steps}
+    equation("dcounts", [share], makers).mathml  # <math>…</math> of dcounts = dprobs ⊙ counts_sum_inv
+    equation("dcounts", [share], makers, shapes=True)  # with the shape under each variable
 
 The variables in the middle of a rule are written out. A number or a shape is the recorded one: rules branch
 on them (the slope of x² is not that of x⁻¹).
