@@ -278,6 +278,22 @@ def test_an_entry_may_say_how_it_is_written() -> None:
     assert "h = x.clone()" in str(derivation)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_is_put_into_a_template_and_what_comes_of_it_stand_in_brackets(target: str) -> None:
+    swapped = make_swapped(in_numpy="{x} * np.exp(-{x}) / np.exp(-{x})", in_torch="{x} - {x} + {x}[...]")
+    x = leaf(NUMBERS)
+    loss = (2 * swapped(x * x + 1)).sum()
+    names = {"x": x, "loss": loss}
+    np.testing.assert_allclose(run(derive(loss, names=names).source(target))["dx"], 4 * np.array(NUMBERS))
+
+
+@pytest.mark.parametrize("template", ["{x} if True else 0", "f(*{x})", "f(**{x})", "{x}["])
+def test_a_template_that_is_no_call_is_refused_by_name(template: str) -> None:
+    names = named(make_swapped(in_torch=template))
+    with pytest.raises(NotImplementedError, match="swapped cannot be written in torch: its in_torch is"):
+        str(derive(names["loss"], names=names))
+
+
 def test_a_formula_that_cannot_be_said_is_refused_by_name() -> None:
     names = named(make_swapped(in_torch="{x}.clone()"))
     with pytest.raises(NotImplementedError, match=r"no formula for swapped.*named=True"):

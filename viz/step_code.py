@@ -14,7 +14,7 @@ from tinygrad_ninja.engine.value import Value as Scalar
 from tinygrad_ninja.ops import TABLE, indexing, reduction
 from tinygrad_ninja.program.derive import formula
 from tinygrad_ninja.program.derive.record import is_range
-from tinygrad_ninja.program.expressions import Code, call
+from tinygrad_ninja.program.expressions import Code, call, named
 from tinygrad_ninja.program.instructions import Instruction, Var, flatten, substitute
 from tinygrad_ninja.program.languages import LANGUAGES
 
@@ -64,7 +64,7 @@ def written(step: Step, operands: Sequence[Code], read: Sequence[str]) -> Code:
         step.operation.in_torch or TABLE.get(step.operation.name) is step.operation
     ):  # else it is a program's own
         with contextlib.suppress(NotImplementedError):  # torch has no function for it
-            blank = [Code(OPERAND, shape=x.shape) if isinstance(x, Var) else x for x in instruction.inputs]
+            blank = [named(OPERAND, x.shape) if isinstance(x, Var) else x for x in instruction.inputs]
             once = str(TORCH.expression(instruction, blank, parameters))
             if len(re.findall(rf"{OPERAND}(?!\d)", once)) <= len(operands):
                 expression: Code = TORCH.expression(instruction, inputs, parameters)
@@ -82,7 +82,7 @@ def without_operands(step: Step) -> str:
     if step.operation.drawn:
         given = ["" if isinstance(value, Value) else short(value) for value in step.inputs]
         return " ".join(filter(None, [*given[:1], step.operation.drawn, *given[1:]]))
-    text = str(written(step, [Code(OPERAND)] * len(step.inputs), _read(step)))
+    text = str(written(step, [named(OPERAND)] * len(step.inputs), _read(step)))
     text = re.sub(rf"\b(torch|nn|functional)\.|{OPERAND}\.|\.values$", "", text)
     text = re.sub(r"\d\.\d{4,}", lambda number: short(float(number[0])), text)
     text = re.sub(rf"\(({OPERAND}(, )?)+\), ", "", text)  # several that are joined stand in brackets
@@ -103,13 +103,13 @@ def codes(graph: Graph) -> dict[Value, str]:
     def operand(value: Value | float) -> Code:
         """Return a value as it stands in the code of another."""
         if not isinstance(value, Value) or value.name or len(text_of.get(value, "…" * LONGEST)) >= LONGEST:
-            return Code(f"{OPERAND}{getattr(value, 'number', '')}", shape=getattr(value, "shape", ()))
+            return named(f"{OPERAND}{getattr(value, 'number', '')}", getattr(value, "shape", ()))
         return code_of[value]
 
     for step in graph.steps:
         output = step.output
-        code_of[output] = written(step, [operand(value) for value in step.inputs], _read(step))
-        code_of[output].shape = output.shape
+        expression = written(step, [operand(value) for value in step.inputs], _read(step))
+        code_of[output] = expression.shaped(output.shape)
         text_of[output] = _named(str(code_of[output]), lambda number: graph.values[number].name or "…")
     return text_of
 
@@ -134,7 +134,7 @@ def _parameter(x: Any) -> Any:
     if isinstance(x, Var) and not x.shape:
         return x.value.item()
     if isinstance(x, Var):
-        return Code(x.name or f"range({len(x.value)})", shape=x.shape)
+        return named(x.name or f"range({len(x.value)})", x.shape)
     if isinstance(x, np.dtype | type):
         return TORCH.dtype(x)
     return TORCH.number(x) if isinstance(x, float) else x

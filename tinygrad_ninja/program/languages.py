@@ -19,7 +19,8 @@ from ..api.missing import TENSOR_NAMES
 from ..ops import TABLE, Operation, comparison, composed, elementwise, indexing, product, reduction
 from ..ops import shape as move
 from .decided import HOLD
-from .expressions import CALL, Code, call, code, filled, key_text
+from .dialects import Bracket, Kind
+from .expressions import Code, assigned, call, code, filled, listed, named, passed, row
 from .instructions import Instruction, evaluate
 
 
@@ -105,7 +106,8 @@ class Language:
     def written(
         self, instruction: Instruction, inputs: list[Any], parameters: tuple[Any, ...]
     ) -> Code | None:
-        """Return the library's own call for the operation; None where there is none."""
+        """Return the library's own call for the operation; None where there is none. Raise
+        NotImplementedError where the entry's template cannot be read."""
         operation = instruction.operation
         if (special := self.special.get(operation)) is not None:
             return special(self, *inputs, *parameters)
@@ -117,14 +119,19 @@ class Language:
             given |= dict.fromkeys(operation.sources, tuple(inputs))
         else:
             given |= dict(zip(operation.inputs, inputs, strict=True))
-        return filled(template, given)
+        try:
+            return filled(template, given)
+        except (NotImplementedError, SyntaxError) as error:
+            raise NotImplementedError(
+                f"{operation.name} cannot be written in {self.target}: its in_{self.target} is {template!r}: "
+                f"{error}"
+            ) from error
 
     def number(self, x: Any) -> Code:
         """Return a number; one without a literal in Python by the library's name."""
         if not isinstance(x, float) or np.isfinite(x):
             return code(x)
-        written = Code(f"{self.prefix}.{abs(x)}")
-        written.number = True
+        written = Code(Kind.NUMBER, f"{self.prefix}.{abs(x)}")
         return -written if x < 0 else written
 
     def detached(self, x: Code) -> Code:
@@ -133,12 +140,12 @@ class Language:
 
     def dtype(self, dtype: Any) -> Code:
         """Return a dtype by the library's name."""
-        return Code(f"{self.prefix}.{'bool' if dtype == np.bool_ else np.dtype(dtype).name}")
+        return named(f"{self.prefix}.{'bool' if dtype == np.bool_ else np.dtype(dtype).name}")
 
     def reduced(self, name: str, x: Code, axis: Any, keepdims: bool, **options: Any) -> Code:
         """Return a reduction along an axis, or along all axes."""
         if axis is None and keepdims and name.startswith("arg"):
-            return x.method(name, Code("None"), **{self.keepdim: True})
+            return x.method(name, code(None), **{self.keepdim: True})
         if axis is None and keepdims:
             axis = tuple(range(x.ndim)) or None
         kept = {self.keepdim: True} if keepdims and axis is not None else {}
@@ -167,7 +174,7 @@ class Language:
     def permute_dims(self, x: Code, axes: tuple[int, ...]) -> Code:
         last = len(axes) - 1
         if last and axes == (*range(last - 1), last, last - 1):
-            return Code(f"{x.at(CALL)}.{'T' if last == 1 else 'mT'}")
+            return x.attribute("T" if last == 1 else "mT")
         return self.permute(x, axes)
 
     def permute(self, x: Code, axes: tuple[int, ...]) -> Code:
@@ -184,7 +191,7 @@ class Language:
         kind = "full" if isinstance(number, Code) else {0: "zeros", 1: "ones"}.get(number, "full")
         value = self.number(number) if kind == "full" else None
         if like:
-            return call(f"{self.prefix}.{kind}_like", Code(like), value)
+            return call(f"{self.prefix}.{kind}_like", named(like), value)
         return call(f"{self.prefix}.{kind}", shape, value, dtype=dtype)
 
 
@@ -245,18 +252,18 @@ class Torch(Language):
 
     def extreme(self, name: str, x: Code, axis: int) -> Code:
         """Return the largest or the smallest along an axis, which is kept."""
-        return Code(f"{x.method(name, axis, keepdim=True)}.values")
+        return x.method(name, axis, keepdim=True).attribute("values")
 
-    def add_at(self, name: str, key: tuple[Any, ...], values: Code) -> str:
+    def add_at(self, x: Code, key: tuple[Any, ...], values: Code) -> Code:
         """Return the statement that adds values where a key reads, repeatedly if it reads repeatedly."""
         if not any(isinstance(item, slice) for item in key):
-            return f"{name}.index_put_({code(key)}, {values}, accumulate=True)"
-        cells = f"torch.arange({name}.numel()).reshape({name}.shape)[{key_text(key)}]"
-        return f"{name}.put_({cells}, {values}, accumulate=True)"
+            return x.method("index_put_", key, values, accumulate=True)
+        places = call("torch.arange", x.method("numel")).method(move.reshape.name, x.attribute("shape"))
+        return x.method("put_", places[key], values, accumulate=True)
 
-    def add_along(self, name: str, axis: int, index: Code, values: Code) -> str:
+    def add_along(self, x: Code, axis: int, index: Code, values: Code) -> Code:
         """Return the statement that adds values where `gather` along an axis reads."""
-        return f"{name}.scatter_add_({axis}, {index}, {values})"
+        return x.method("scatter_add_", axis, index, values)
 
 
 class NumPy(Language):
@@ -294,18 +301,18 @@ class NumPy(Language):
         """Return the largest or the smallest along an axis, which is kept."""
         return x.method(name, axis, keepdims=True)
 
-    def add_at(self, name: str, key: tuple[Any, ...], values: Code) -> str:
+    def add_at(self, x: Code, key: tuple[Any, ...], values: Code) -> Code:
         """Return the statement that adds values where a key reads, repeatedly if it reads repeatedly."""
         whole = any(isinstance(item, slice) for item in key)
-        cells = Code("np.s_")[key] if whole else code(key[0] if len(key) == 1 else key)
-        return f"np.add.at({name}, {cells}, {values})"
+        cells = named("np.s_")[key] if whole else code(key[0] if len(key) == 1 else key)
+        return call("np.add.at", x, cells, values)
 
-    def add_along(self, name: str, axis: int, index: Code, values: Code) -> str:
+    def add_along(self, x: Code, axis: int, index: Code, values: Code) -> Code:
         """Return the statement that adds values where `gather` along an axis reads."""
         key = self._along(axis, index)
         if index.shape[axis] == 1:  # no cell is named twice
-            return f"{Code(name)[key]} += {values}"
-        return self.add_at(name, key, values)
+            return assigned(x[key], "+=", values)
+        return self.add_at(x, key, values)
 
     def _along(self, axis: int, index: Code) -> tuple[Code, ...]:
         """Return the key that reads where `gather` along an axis does: the index for that axis, and every row
@@ -338,7 +345,9 @@ def _clamped(language: Any, x: Code, low: Any, high: Any) -> Code:
 
 
 def _erf(language: Any, x: Code) -> Code:
-    return call(f"np.vectorize({language.own('math')}.erf, otypes=[{x.at(CALL)}.dtype])", x)
+    dtypes = listed(x.attribute("dtype")).fenced(Bracket.SQUARE)
+    function = call("np.vectorize", named(f"{language.own('math')}.erf"), otypes=dtypes)
+    return row(function, passed(x))
 
 
 def _reduced(entry: Operation) -> Callable[..., Code]:

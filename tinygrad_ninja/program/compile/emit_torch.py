@@ -19,7 +19,8 @@ import numpy as np
 from ... import ops
 from ...ops import Category, Operation
 from ..comments import python_comment
-from ..expressions import Code, call, code
+from ..dialects import Bracket
+from ..expressions import Code, assigned, call, code, listed, named
 from ..instructions import Instruction, Var
 from .c.plan import is_onehot, is_range
 from .lowering.lower import reduced_size, shown
@@ -32,6 +33,7 @@ torch: Any = import_module("torch")
 INLINE = 56
 """The most characters of a value without a name that is written where it is used, if that is once."""
 ENTRY = "step"
+WRONG: Any = named("wrong")
 
 
 class Emitter:
@@ -102,12 +104,12 @@ class Emitter:
             if self._inputs.get(source.get(var, var)) in replaced:  # a view of what is overwritten
                 value, self.swaps = self.language.copy(value), True
             if self.complaints:
-                value = call("torch.where", Code("wrong == 0"), value, Code(name))
-            if not value.text.isidentifier():
-                new = self._unlike(f"{name}_new")
-                self._body.append(f"{new} = {value}")
-                value = Code(new)
-            lines.append(f"{name}.copy_({value})")
+                value = call("torch.where", WRONG == 0, value, named(name))
+            if not str(value).isidentifier():
+                new = named(self._unlike(f"{name}_new"))
+                self._body.append(str(assigned(new, "=", value)))
+                value = new
+            lines.append(str(named(name).method("copy_", value)))
         return lines
 
     # -- values ----------------------------------------------------------------------------------------------
@@ -123,7 +125,7 @@ class Emitter:
         if x not in self._codes:
             self._used.add(x)
             name = self._inputs[x]
-            self._codes[x] = Code(f"{name}[0]" if name in self.boxed else name, shape=x.shape)
+            self._codes[x] = named(f"{name}[0]" if name in self.boxed else name, x.shape)
         return self._codes[x]
 
     def _parameter(self, x: Any) -> Any:
@@ -172,22 +174,21 @@ class Emitter:
         self._taken.add(name)
         return name
 
-    def _say(self, *lines: str) -> None:
+    def _say(self, *lines: Code) -> None:
         """Add lines to the body, under a comment with the reader's line that they are for."""
         if self._source != self._last_source:
             self._body.append(python_comment(self._source))
             self._last_source = self._source
-        self._body += lines
+        self._body += map(str, lines)
 
-    def _let(self, var: Var, expression: Code, change: Callable[[Code], str] | None = None) -> None:
+    def _let(self, var: Var, expression: Code, change: Callable[[Code], Code] | None = None) -> None:
         """Give a variable its value: in a line of its own, or as the expression to write where it is used.
         change: gives the line that changes it then."""
-        expression.shape = var.shape
-        if change is None and not var.name and self._uses[var] == 1 and len(expression.text) <= INLINE:
-            self._codes[var] = expression
+        if change is None and not var.name and self._uses[var] == 1 and len(str(expression)) <= INLINE:
+            self._codes[var] = expression.shaped(var.shape)
             return
-        name = self._codes[var] = Code(self._name(var), shape=var.shape)
-        self._say(f"{name} = {expression}", *([change(name)] if change is not None else []))
+        name = self._codes[var] = named(self._name(var), var.shape)
+        self._say(assigned(name, "=", expression), *([change(name)] if change is not None else []))
 
     # -- instructions ----------------------------------------------------------------------------------------
 
@@ -230,25 +231,25 @@ class Emitter:
             )
             return
         key = self._safe_key(instruction, instruction.parameters[0])
-        self._let(instruction.output, self.language.copy(x), lambda out: f"{out[key]} = {code(value)}")
+        self._let(instruction.output, self.language.copy(x), lambda out: assigned(out[key], "=", value))
 
     def _write_put_view(self, instruction: Instruction) -> None:
         (x, value), (chain,) = map(self.value, instruction.inputs), instruction.parameters
 
-        def change(seen: Code) -> str:
+        def change(seen: Code) -> Code:
             for i, (entry, parameters) in enumerate(chain, 1):
                 seen = entry.forward(self.language, seen, *parameters)
-                seen.shape = shown(instruction, chain[:i]).shape
-            return str(seen.method("copy_" if isinstance(value, Code) else "fill_", value))
+                seen = seen.shaped(shown(instruction, chain[:i]).shape)
+            return seen.method("copy_" if isinstance(value, Code) else "fill_", value)
 
-        rows = x.method(ops.shape.clone.name, memory_format=Code("torch.contiguous_format"))
+        rows = x.method(ops.shape.clone.name, memory_format=named("torch.contiguous_format"))
         self._let(instruction.output, rows, change)
 
     def _write_scatter(self, instruction: Instruction) -> None:
         values, (shape, key) = instruction.inputs[0], instruction.parameters
         empty = self.language.full("", shape, instruction.output.dtype, 0)
         if not any(isinstance(item, Var) for item in key):
-            self._let(instruction.output, empty, lambda out: f"{out[key]} = {code(self.value(values))}")
+            self._let(instruction.output, empty, lambda out: assigned(out[key], "=", self.value(values)))
             return
         places = self._safe_key(instruction, key)
         written = self.value(values)
@@ -264,10 +265,9 @@ class Emitter:
             flat = self.language.reshape(written, (math.prod(key[0].shape), *shape[1:]))
             self._let(instruction.output, empty.method("index_add", 0, rows, flat))
             return
-        several = ", ".join("None" if isinstance(item, slice) else str(item) for item in places)
-        self._let(
-            instruction.output, call("torch.ops.aten.index_put", empty, Code(f"[{several}]"), written, True)
-        )
+        several = listed(*(None if isinstance(item, slice) else item for item in places))
+        indices = several.fenced(Bracket.SQUARE)
+        self._let(instruction.output, call("torch.ops.aten.index_put", empty, indices, written, True))
 
     def _write_scatter_along(self, instruction: Instruction) -> None:
         values, (shape, axis, _) = instruction.inputs[0], instruction.parameters
@@ -326,15 +326,15 @@ class Emitter:
         before."""
         self.complaints.append((error, message))
         anywhere = self.language.any(condition, None, False)
-        self._say(f"wrong += ((wrong == 0) & {anywhere}) * {len(self.complaints)}")
+        self._say(assigned(WRONG, "+=", ((WRONG == 0) & anywhere) * len(self.complaints)))
 
     def _named(self, var: Var) -> Any:
         """Return the variable as code that is a name."""
         value = self.value(var)
-        if not value.text.isidentifier():
-            name = self._name(var)
-            self._say(f"{name} = {value}")
-            value = self._codes[var] = Code(name, shape=var.shape)
+        if not str(value).isidentifier():
+            name = self._codes[var] = named(self._name(var), var.shape)
+            self._say(assigned(name, "=", value))
+            return name
         return value
 
     def _below(self, places: Any, var: Var, n: int) -> Any:

@@ -40,6 +40,4 @@ class Lines(Torch):
         return call("torch.where", x == x, call("torch.sign", x), x)  # torch.sign(NaN) is 0
 
     def arange(self, n: int) -> Code:
-        numbers = call("torch.arange", n, device=self.device)
-        numbers.shape = (n,)
-        return numbers
+        return call("torch.arange", n, device=self.device).shaped((n,))

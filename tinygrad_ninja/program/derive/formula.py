@@ -28,9 +28,9 @@ import numpy as np
 from ...ops import Category, Operation, indexing
 from ...ops.shape import cat, clone, expand, reshape, stack, to_device
 from ...ops.standard import entry_called
+from ..dialects import Bracket, Kind
 from ..instructions import Instruction, Var, evaluate, extreme, substitute
 from .backward_lines import RuleTape, apply_rule
-from .dialects import Bracket, Kind
 from .mathematics import (
     EQUALS,
     POWER,
@@ -41,7 +41,6 @@ from .mathematics import (
     apply,
     dims,
     exponent,
-    fenced,
     key_of,
     math,
     name,
@@ -97,10 +96,10 @@ class _Typeset:
         return Math(Kind.ROOT, x)
 
     def abs(self, x: Math) -> Math:
-        return fenced(Bracket.BARS, x)
+        return x.fenced(Bracket.BARS)
 
     def floor(self, x: Math) -> Math:
-        return fenced(Bracket.FLOOR, x)
+        return x.fenced(Bracket.FLOOR)
 
     def pow(self, a: Any, b: Any) -> Math:
         return sup(math(a), exponent(b))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .dialects import Bracket, Kind
-from .mathematics import EQUALS, Math, fenced, listed, math, op, over, row, sub
+from ..dialects import Bracket, Kind
+from .mathematics import EQUALS, Math, listed, math, op, over, row, sub
 
 
 def with_index(x: Math, index: Sequence[Math]) -> Math:
@@ -29,10 +29,10 @@ def over_all(
 
 def bracket(a: Math, b: Any) -> Math:
     """Return 1 where a is b, and 0 elsewhere, as Iverson writes it."""
-    return fenced(Bracket.SQUARE, row(a, EQUALS, math(0) if b is None else b))
+    return row(a, EQUALS, math(0) if b is None else b).fenced(Bracket.SQUARE)
 
 
 def within(start: int, i: Math, stop: int) -> Math:
     """Return 1 where an index is in a range, and 0 elsewhere."""
     first = (math(start), op(r"\leq", "≤")) if start else ()
-    return fenced(Bracket.SQUARE, row(*first, i, op("<"), math(stop)))
+    return row(*first, i, op("<"), math(stop)).fenced(Bracket.SQUARE)

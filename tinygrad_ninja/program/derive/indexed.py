@@ -10,11 +10,11 @@ from typing import Any
 
 from ...ops import Category, Operation, elementwise, indexing, linalg, reduction, shape
 from ...ops.reduction import size
+from ..dialects import Kind
 from ..entries import RESHAPES
 from ..instructions import Instruction, Var, extreme
 from ..trace import XP, Tape
 from .definitions import DEFINITIONS
-from .dialects import Kind
 from .formula import ARITHMETIC, Formula, composed_formula
 from .index_notation import bracket, over_all, with_index, within
 from .mathematics import ATOM, EQUALS, Math, frac, math, name, row, sup

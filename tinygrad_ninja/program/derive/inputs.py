@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -13,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from ...rng.generator import Generator
-from ..expressions import call
+from ..dialects import Bracket
+from ..expressions import Code, assigned, call, listed, named
 from ..instructions import Array, Var
 from ..languages import Language
-from .statements import WIDTH
+from .statements import broken
 
 FLOATS, OTHERS, DISTINCT = 20, 1200, 20
 """The most floats, and the most of all else, that are written out; floats that have only so many values count
@@ -86,11 +86,11 @@ def inputs(variables: Sequence[Var], language: Language, seed: int | None) -> In
     """Return the statements that give the inputs their numbers. seed: that of the Generator from which the
     large ones may have been drawn."""
     own = language.own
-    plain = {var: text for var in variables if (text := _written_out(var.value, language)) is not None}
+    plain = {var: array for var in variables if (array := _written_out(var.value, language)) is not None}
     rest = [var for var in variables if var not in plain]
     drawn = dict(_drawn([var for var in rest if var.dtype == np.float32], seed, language))
     packed = {var: _packed(var.value, language) for var in rest if var not in drawn}
-    texts = drawn | plain | packed  # first what must be drawn in order
+    arrays = drawn | plain | packed  # first what must be drawn in order
     helpers = ""
     if packed:
         names = {name: own(name) for name in ("unpack", "bytearray", "base64")}
@@ -99,31 +99,31 @@ def inputs(variables: Sequence[Var], language: Language, seed: int | None) -> In
         names = {"generator": own("generator"), "seed": str(seed)}
         helpers += _SEEDED[language.target].substitute(names)
         for draw in _DRAWS if language.target == "numpy" else ():
-            if any(f"{own(draw)}(" in text for text in drawn.values()):
+            if any(f"{own(draw)}(" in str(array) for array in drawn.values()):
                 helpers += _DRAW[draw].substitute(names, **{draw: own(draw)})
-    return Inputs(helpers, [_folded(f"{var.name} = {text}") for var, text in texts.items()])
+    lines = [broken(assigned(named(var.name), "=", array)) for var, array in arrays.items()]
+    return Inputs(helpers, ["\n".join(parts) for parts in lines])
 
 
-def _written_out(value: Array, language: Language) -> str | None:
+def _written_out(value: Array, language: Language) -> Code | None:
     """Return an expression with all the numbers; None where there are too many."""
     dtype = language.dtype(value.dtype)
     distinct = np.unique(value)
     if value.size > FLOATS and len(distinct) == 1 and np.isfinite(distinct[0]):
-        return str(language.full("", value.shape, dtype, distinct[0].item()))
+        return language.full("", value.shape, dtype, distinct[0].item())
     few = value.dtype.kind != "f" or len(distinct) <= DISTINCT
     if value.size > (OTHERS if few else FLOATS):
         return None
-    literal = str(call(f"{language.prefix}.{language.from_list}", _Listed(value, language), dtype=dtype))
-    return literal if value.size else f"{literal}.reshape({value.shape})"
+    array = call(f"{language.prefix}.{language.from_list}", _listed(value, language), dtype=dtype)
+    return array if value.size else language.reshape(array, value.shape)
 
 
-def _packed(value: Array, language: Language) -> str:
+def _packed(value: Array, language: Language) -> Code:
     packed = base64.b85encode(np.array(value, order="C").tobytes()).decode()
-    shape = ", ".join(map(str, value.shape))
-    return f'{language.own("unpack")}("{packed}", {language.dtype(value.dtype)}, {shape})'
+    return call(language.own("unpack"), named(f'"{packed}"'), language.dtype(value.dtype), *value.shape)
 
 
-def _drawn(variables: Sequence[Var], seed: int | None, language: Language) -> Iterator[tuple[Var, str]]:
+def _drawn(variables: Sequence[Var], seed: int | None, language: Language) -> Iterator[tuple[Var, Code]]:
     """Yield the inputs that are random numbers from the seed, times a factor and plus a number, in the order
     in which they were drawn, with the expression that draws them."""
     waiting = [var for var in variables if var.value.size >= 16]
@@ -133,9 +133,9 @@ def _drawn(variables: Sequence[Var], seed: int | None, language: Language) -> It
             generator = Generator()
             generator.set_state(state)
             numbers = _DRAWS[draw](generator, var.value.size)
-            text = _fitted(var.value, numbers, draw, language)
-            if text:
-                yield var, text
+            drawn = _fitted(var.value, numbers, draw, language)
+            if drawn is not None:
+                yield var, drawn
                 state = generator.get_state()
                 waiting.remove(var)
                 break
@@ -143,8 +143,8 @@ def _drawn(variables: Sequence[Var], seed: int | None, language: Language) -> It
             return
 
 
-def _fitted(value: Array, numbers: Array, draw: str, language: Language) -> str:
-    """Return the expression of a value as these numbers, which the function `draw` gives where it runs; empty
+def _fitted(value: Array, numbers: Array, draw: str, language: Language) -> Code | None:
+    """Return the expression of a value as these numbers, which the function `draw` gives where it runs; None
     where it is none of them."""
     for turned in (False, True) if value.ndim == 2 else (False,):
         target = value.T if turned else value
@@ -155,15 +155,13 @@ def _fitted(value: Array, numbers: Array, draw: str, language: Language) -> str:
             continue
         scale, shift = _shortest(factor, 1.0, allowed, numbers), _shortest(offset, 0.0, allowed, np.ones(1))
         own = language.own
-        sizes = ", ".join(map(str, target.shape))
-        drawn = {
-            "numpy": f"{own(draw)}({sizes})",
-            "torch": f"torch.{draw}({sizes}, generator={own('generator')})",
-        }[language.target]
-        drawn += ".T" if turned else ""
-        drawn += "" if scale == 1 else f" * {language.number(scale)}"
-        return drawn if not shift else f"{language.number(shift)} + {drawn}"
-    return ""
+        options = {"generator": named(own("generator"))} if language.target == "torch" else {}
+        function = f"torch.{draw}" if language.target == "torch" else own(draw)
+        drawn: Any = call(function, *target.shape, **options)
+        drawn = drawn.attribute("T") if turned else drawn
+        drawn = drawn if scale == 1 else drawn * language.number(scale)
+        return drawn if not shift else language.number(shift) + drawn
+    return None
 
 
 def _shortest(x: float, usual: float, allowed: float, numbers: Array) -> float:
@@ -174,25 +172,10 @@ def _shortest(x: float, usual: float, allowed: float, numbers: Array) -> float:
     return next((y for y in tries if abs(x - y) <= reach), x)
 
 
-def _folded(line: str) -> str:
-    """Return a line broken after commas, where it is long and holds no packed text."""
-    if len(line) <= WIDTH or '"' in line:
-        return line
-    return "\n".join(
-        textwrap.wrap(line, WIDTH, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False)
-    )
-
-
-class _Listed:
-    """An array as nested lists of its numbers, each as short as its dtype allows."""
-
-    def __init__(self, value: Any, language: Language) -> None:
-        self.value = value
-        self.language = language
-
-    def __repr__(self) -> str:
-        if self.value.ndim:
-            return f"[{', '.join(repr(_Listed(np.asarray(row), self.language)) for row in self.value)}]"
-        scalar = self.value[()]
-        finite = self.value.dtype.kind != "f" or np.isfinite(scalar)
-        return str(scalar) if finite else str(self.language.number(float(scalar)))
+def _listed(value: Any, language: Language) -> Code:
+    """Return an array as nested lists of its numbers, each as short as its dtype allows."""
+    if value.ndim:
+        return listed(*(_listed(np.asarray(row), language) for row in value)).fenced(Bracket.SQUARE)
+    scalar = value[()]
+    finite = value.dtype.kind != "f" or np.isfinite(scalar)
+    return named(str(scalar)) if finite else language.number(float(scalar))

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from ...ops import Operation, comparison, elementwise, indexing, shape
-from ..expressions import Code, key_text
+from ..expressions import Code, assigned, call, named
 from ..instructions import Instruction, Number, Var, extreme, needed, reached, repeats
 from ..languages import Language
 from ..passes import lowered, readable, without_repetitions
@@ -52,7 +52,7 @@ class Writer:
         sizes = usable({name: n for name, n in numbers.items() if name not in names}, forward)
         names.update(sizes.values())
         self.language: Any = language.beside({*language.taken, *names})
-        self.sizes = Sizes(sizes, self.language.number, Code, divisors(forward))
+        self.sizes = Sizes(sizes, self.language.number, named, divisors(forward))
         self.written = written = self._presented(steps, {step.output for step in forward})
         self.makers = {instruction.output: instruction for instruction in written}
         self._shares = Counter(share.of for line in backward.lines for share in line.shares)
@@ -68,7 +68,7 @@ class Writer:
 
     def forward(self, line: Line) -> list[Statement]:
         """Return the statements that compute the value of a line."""
-        return self._with_helpers("", (), lambda: self._steps(line.var, line.var.name))
+        return self._with_helpers("", (), lambda: self._steps(line.var, named(line.var.name)))
 
     def answer(self, line: Line) -> list[Statement]:
         """Return the statements that answer a line."""
@@ -83,16 +83,16 @@ class Writer:
             share.of.name,
             share.of.shape,
             lambda: (
-                self._steps(share.contribution, name, self._shares[share.of] > 1)
+                self._steps(share.contribution, named(name), self._shares[share.of] > 1)
                 if first
-                else self._add(share.contribution, name)
+                else self._add(share.contribution, named(name))
             ),
         )
         statements[-1].notes = notes(share, first)
         return statements
 
     def _with_helpers(
-        self, like: str, shape: tuple[int, ...], write: Callable[[], list[str]]
+        self, like: str, shape: tuple[int, ...], write: Callable[[], list[Code]]
     ) -> list[Statement]:
         """Return the lines of `write` as a statement, after the statements that they need. like: the name of
         a value that has the shape `shape`."""
@@ -103,13 +103,13 @@ class Writer:
 
     # -- statements ------------------------------------------------------------------------------------------
 
-    def _steps(self, var: Var, name: str, own: bool = False, top: bool = True) -> list[str]:
-        """Return the lines that assign a variable to `name`. own: in memory of its own, because it will be
-        added to. top: write the expression even of a variable that has a name."""
+    def _steps(self, var: Var, name: Code, own: bool = False, top: bool = True) -> list[Code]:
+        """Return the statements that assign a variable to `name`. own: in memory of its own, because it will
+        be added to. top: write the expression even of a variable that has a name."""
         maker = self.makers.get(var)
         if maker is None or (not top and (var.name or var in self.helpers)):
             value = self._full(var, var.number) if var.constant else self.expr(var)
-            return [f"{name} = {self.language.copy(value) if own and not var.constant else value}"]
+            return [assigned(name, "=", self.language.copy(value) if own and not var.constant else value)]
         operation = maker.operation
         x, *rest = cast(tuple[Any, ...], maker.inputs)
         if operation in STEPWISE:
@@ -121,10 +121,10 @@ class Writer:
         expression = self.expr(x) if operation is shape.clone else self._expression(maker)
         if own and self._shares_memory(var):
             expression = self.language.copy(expression)
-        return [f"{name} = {expression}"]
+        return [assigned(name, "=", expression)]
 
-    def _add(self, var: Var, name: str) -> list[str]:
-        """Return the lines that add a variable to `name`."""
+    def _add(self, var: Var, name: Code) -> list[Code]:
+        """Return the statements that add a variable to `name`."""
         if self._scattered(var):
             return self._into(var, name, "+")
         maker = self.makers.get(var)
@@ -134,46 +134,47 @@ class Writer:
         negated = self.makers.get(x)
         hidden = x is var or not (x in self.helpers or x.name)
         if negated is not None and hidden and negated.operation is elementwise.neg:
-            return [f"{name} -= {self.expr(negated.inputs[0])}"]
-        return [f"{name} += {self.expr(x)}"]
+            return [assigned(name, "-=", self.expr(negated.inputs[0]))]
+        return [assigned(name, "+=", self.expr(x))]
 
-    def _stepwise(self, maker: Instruction, name: str) -> list[str]:
-        """Return the lines of an operation that takes several statements."""
+    def _stepwise(self, maker: Instruction, name: Code) -> list[Code]:
+        """Return the statements of an operation that takes several statements."""
         if maker.operation in _SCATTERING:
-            zeros = f"{name} = {self._full(maker.output, 0)}"
+            zeros = assigned(name, "=", self._full(maker.output, 0))
             return [zeros, *self._into(maker.output, name, "")]
         x, value = cast(tuple[Any, ...], maker.inputs)
         (place,) = maker.parameters
-        copied = f"{name} = {self._whole(x) if x.constant else self.language.copy(self.expr(x))}"
+        copied = assigned(name, "=", self._whole(x) if x.constant else self.language.copy(self.expr(x)))
         if maker.operation is indexing.put:
-            return [copied, f"{Code(name)[self._parameter(place, True)]} = {self.expr(value)}"]
-        part = Code(name, shape=maker.output.shape)
+            return [copied, assigned(name[self._parameter(place, True)], "=", self.expr(value))]
+        part = named(str(name), maker.output.shape)
         for operation, parameters in place:
             if operation.parameters == ["key"]:
-                part = Code(f"{part}[{key_text(parameters[0], view=True)}]")
+                part = part.item(parameters[0], view=True)
             else:
                 part = operation.forward(self.language, part, *parameters)
-        return [copied, f"{part}[...] = {self.expr(value)}"]
+        return [copied, assigned(part[...], "=", self.expr(value))]
 
-    def _into(self, var: Var, name: str, sign: str) -> list[str]:
-        """Return the lines that write what is scattered into `name`: they add it, subtract it, or set it."""
+    def _into(self, var: Var, name: Code, sign: str) -> list[Code]:
+        """Return the statements that write what is scattered into `name`: they add, subtract, or set it."""
         maker = self.makers[var]
         values = maker.inputs[0]
         if maker.operation is indexing.scatter and each_cell_once(maker.parameters[1]):
-            return [f"{Code(name)[self._parameter(maker.parameters[1], True)]} {sign}= {self._short(values)}"]
+            place = name[self._parameter(maker.parameters[1], True)]
+            return [assigned(place, f"{sign}=", self._short(values))]
         whole = self._whole(values)
         whole = -whole if sign == "-" else whole
         if maker.operation is indexing.scatter:
             return [self.language.add_at(name, self._parameter(maker.parameters[1]), whole)]
         return [self.language.add_along(name, maker.parameters[1], self.expr(maker.parameters[2]), whole)]
 
-    def _scale(self, name: str, operation: Operation, x: Var | Number) -> str:
+    def _scale(self, name: Code, operation: Operation, x: Var | Number) -> Code:
         """Return the line that multiplies or divides `name`, by a whole number where there is one."""
         number = x.number if isinstance(x, Var) and x.constant else x
         of_number = operation is elementwise.mul and not isinstance(number, Var) and number
         if of_number and 1 / of_number == round(1 / of_number):
             operation, x = elementwise.div, round(1 / of_number)
-        return f"{name} {operation.operator}= {self._short(x)}"
+        return assigned(name, f"{operation.operator}=", self._short(x))
 
     def _scattered(self, x: Any) -> bool:
         """Return whether a variable is scattered values without a name."""
@@ -214,14 +215,14 @@ class Writer:
         name = x.name or self.helpers.get(x, "")
         if name and x in self.helpers and x not in self._ready:
             self._ready.add(x)
-            self._pending.append(Statement(self._steps(x, name)))
+            self._pending.append(Statement(self._steps(x, named(name))))
         if name and not x.constant:
-            return Code(name, shape=x.shape)
+            return named(name, x.shape)
         if x.constant:
             return self.sizes.code(x.number, x.dtype.type)
         if x not in self.makers:
             assert is_range(x), "an input without a name"
-            return Code(f"{self.language.prefix}.arange({self.sizes.code(len(x.value))})", shape=x.shape)
+            return call(f"{self.language.prefix}.arange", self.sizes.code(len(x.value))).shaped(x.shape)
         return self._expression(self.makers[x])
 
     def _short(self, x: Any) -> Code:
@@ -244,14 +245,13 @@ class Writer:
         }
         name, like = self._like
         if name and like and values.get("shape") == like:
-            values["shape"] = Code(f"{name}.shape")
+            values["shape"] = named(name).attribute("shape")
         if not operation.broadcasts:
             self._like = "", ()  # what goes in has such a shape by chance only
         operands = self._operands(maker)
         self._like = name, like
-        written = self.language.expression(maker, operands, tuple(values.values()))
-        written.shape = maker.output.shape
-        return written
+        written: Code = self.language.expression(maker, operands, tuple(values.values()))
+        return written.shaped(maker.output.shape)
 
     def _operands(self, maker: Instruction) -> list[Any]:
         """Return the inputs as code. One that was only repeated to meet the others is left for them to
@@ -310,9 +310,9 @@ class Writer:
         """Return the code of an array in which every element is this number."""
         name, shape = self._like
         value = number if number in (0, 1) else self.sizes.code(number, x.dtype.type)
-        array = self.language.full(name if shape == x.shape else "", x.shape, self._dtype(x.dtype), value)
-        array.shape = x.shape
-        return array
+        like, dtype = name if shape == x.shape else "", self._dtype(x.dtype)
+        array: Code = self.language.full(like, x.shape, dtype, value)
+        return array.shaped(x.shape)
 
     def _parameter(self, x: Any, key: bool = False) -> Any:
         """Return a parameter with its variables as code. key: it is in brackets, where `range` will do."""
@@ -324,14 +324,14 @@ class Writer:
             return self.language.number(x) if isinstance(x, float) and not np.isfinite(x) else x
         if key and not x.name and x not in self.makers:
             rows = "range" if self.language.own("range") == "range" else f"{self.language.prefix}.arange"
-            return Code(f"{rows}({self.sizes.code(len(x.value))})", shape=x.shape)
+            return call(rows, self.sizes.code(len(x.value))).shaped(x.shape)
         return self.expr(x)
 
     def _dtype(self, dtype: Any) -> Code:
         """Return a dtype as code."""
         written: Code = self.language.dtype(dtype)
         floating = np.issubdtype(dtype, np.floating)
-        return Code(f"{self.language.own('kind')}({written})") if self._wide and floating else written
+        return call(self.language.own("kind"), written) if self._wide and floating else written
 
     # -- lowering and helpers --------------------------------------------------------------------------------
 
@@ -346,7 +346,7 @@ class Writer:
 
     def _known(self, step: Instruction) -> bool:
         """Return whether the language has a function for the instruction."""
-        codes = [Code("x", shape=x.shape) if isinstance(x, Var) else x for x in step.inputs]
+        codes = [named("x", x.shape) if isinstance(x, Var) else x for x in step.inputs]
         return step.operation in STEPWISE or self.language.written(step, codes, step.parameters) is not None
 
     def _name_helpers(self, written: list[Instruction], taken: set[str]) -> dict[Var, str]:

@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .dialects import LATEX, MATHML, Bracket, Form, Kind
+from ..dialects import LATEX, MATHML, Bracket, Kind
+from ..pieces import Piece
 
 COMPARED, SUM, PREFIX, SIGN, PRODUCT, POWER, ATOM = range(7)
 """How tightly the parts of a formula bind. PREFIX: it begins with a sum sign, a logarithm or the like, which
 apply to everything that is multiplied on their right."""
 
 
-class Math:
-    """A piece of a formula: its kind, its parts, and how tightly it binds.
+class Math(Piece):
+    """A piece of a formula. shown: the shape that it has as written, without what is broadcast."""
 
-    shape: of its value; shown: the shape that it has as written, without what is broadcast.
-    """
+    tightest = ATOM
 
     def __init__(
         self, kind: Kind, *parts: Math | str, level: int = ATOM, shape: tuple[int, ...] = ()
     ) -> None:
-        self.kind = kind
-        self.parts: tuple[Any, ...] = parts
-        self.level = level
-        self.shape = shape
+        super().__init__(kind, *parts, level=level, shape=shape)
         self.shown = shape
-
-    def written(self, dialect: Mapping[Kind, Form]) -> str:
-        """Return the piece in a dialect."""
-        texts: dict[int, str] = {}
-        waiting = [self]
-        while waiting:
-            piece = waiting[-1]
-            inside = [part for part in piece.parts if isinstance(part, Math) and id(part) not in texts]
-            if inside:
-                waiting += inside
-                continue
-            waiting.pop()
-            texts[id(piece)] = dialect[piece.kind](
-                [texts[id(part)] if isinstance(part, Math) else part for part in piece.parts]
-            )
-        return texts[id(self)]
 
     @property
     def latex(self) -> str:
@@ -59,14 +40,6 @@ class Math:
     def form(self) -> Any:
         """Return what two pieces have in common that are written alike, to be compared."""
         return self.kind, *(part.form if isinstance(part, Math) else part for part in self.parts)
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def at(self, level: int) -> Math:
-        """Return this piece, in brackets where it binds less tightly than `level`."""
-        return self if self.level >= level else fenced(Bracket.ROUND, self)
 
     if TYPE_CHECKING:  # set below
         __add__: Any
@@ -156,7 +129,7 @@ class Math:
         return row(self.at(PRODUCT), op(r"\operatorname{mod}", "mod"), math(other).at(POWER), level=PRODUCT)
 
     def __floordiv__(self, other: Any) -> Math:
-        return fenced(Bracket.FLOOR, self / other)
+        return (self / other).fenced(Bracket.FLOOR)
 
     def __invert__(self) -> Math:
         return row(op(r"\lnot", "¬"), self.at(ATOM))
@@ -236,11 +209,6 @@ def sup(a: Math, b: Math) -> Math:
 def sub(a: Math, b: Math) -> Math:
     """Return an index below."""
     return Math(Kind.INDEXED, a, b)
-
-
-def fenced(bracket: Bracket, x: Math) -> Math:
-    """Return a piece in brackets."""
-    return Math(Kind.FENCED, bracket.name, x)
 
 
 def over(sign: tuple[str, str], below: Math | None, x: Math) -> Math:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from string import Template
+from typing import Any
 
 import numpy as np
 
 from ..decided import decided
+from ..dialects import Kind
+from ..expressions import Code, assigned, call, named
 from ..instructions import Var, reached
 from ..languages import BUILTINS
 from .backward_lines import Backward, Line
@@ -133,17 +136,19 @@ def _again(forward: Forward, writer: Writer, floats: list[str]) -> tuple[list[st
     lines = [Line(decided(line.instructions, carried, numbers)) for line in writer.lines]
     other = Writer(writer.language, lines, backward, forward.numbers, wide=True)
     read = {var.name for var in backward.gradients}
-    text = [f'{name} = {at}("{name}", {name})' for name in floats if name in read]
+
+    def moved(name: str, value: Any) -> Code:
+        return assigned(named(name), "=", call(at, named(f'"{name}"'), value))
+
+    code = [moved(name, named(name)) for name in floats if name in read]
     for line in lines:
         name = line.var.name
-        *before, last = [code for statement in other.forward(line) for code in statement.code]
-        if line.var not in backward.gradients:
-            text += [*before, last]
-        elif last.startswith(f"{name} = "):
-            text += [*before, f'{name} = {at}("{name}", {last.removeprefix(f"{name} = ")})']
-        else:
-            text += [*before, last, f'{name} = {at}("{name}", {name})']
-    return text, other.sizes.used
+        code += [step for statement in other.forward(line) for step in statement.code]
+        if line.var in backward.gradients:
+            target, sign, value = code[-1].parts if code[-1].kind is Kind.ASSIGNED else ("", "", "")
+            whole = (str(target), str(sign)) == (name, " = ")
+            code[-1:] = [moved(name, value)] if whole else [code[-1], moved(name, named(name))]
+    return list(map(str, code)), other.sizes.used
 
 
 def _rows(backward: Backward, compare: str) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...arrays.numpy_indexing import repeats_no_cell
 from ...ops import indexing, reduction
+from ..dialects import PYTHON, Bracket, Kind
+from ..expressions import Code
+from ..pieces import NEVER, Fragment, Piece, fragments
 from .backward_lines import Share
 from .record import is_range
 
 WIDTH = 110
+INDENT = " " * 4
 SIGNS = {" + ": 0, " - ": 0, " * ": 1, " / ": 1, " @ ": 1}
 METHOD, COMMA = 2, 3
 """How much a sign joins what stands beside it: where it does so the least, a line is broken first."""
@@ -22,13 +24,13 @@ METHOD, COMMA = 2, 3
 class Statement:
     """Lines of Python that assign or change one variable, and the notes about them."""
 
-    code: list[str]
+    code: list[Code]
     notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
         """Return the lines, with the notes as a comment: behind the last line where there is room, else
         above."""
-        code = [part for line in self.code for part in _broken(line)]
+        code = [part for line in self.code for part in broken(line)]
         if not self.notes:
             return code
         comment = "# " + "; ".join(self.notes)
@@ -37,40 +39,55 @@ class Statement:
         return [comment, *code]
 
 
-def _broken(line: str) -> list[str]:
-    """Return a long line broken at signs, where need be inside brackets of its own; else at commas."""
-    parts = _folded(line)
-    assigned = re.match(r"([^=]+?[-+*/@]?= )(.*)", line)
-    if assigned is None or not any(part[-1] == "," or len(part) > WIDTH for part in parts):
-        return parts
-    joined = any(depth == 0 and rank < COMMA for depth, rank, _ in _places(assigned[2]))
-    return _folded(f"{assigned[1]}({assigned[2]})") if joined else parts
+def broken(statement: Code) -> list[str]:
+    """Return the lines of a statement: a long one broken at signs, where need be inside brackets of its own;
+    else at commas."""
+    lines = _folded(_fragments(statement))
+    if statement.kind is Kind.ASSIGNED and any(line[-1] == "," or len(line) > WIDTH for line in lines):
+        target, sign, value = statement.parts
+        if any(place.depth == 0 and place.rank < COMMA for place in _fragments(value)):
+            in_brackets = Code(Kind.ASSIGNED, target, sign, value.fenced(Bracket.ROUND))
+            return _folded(_fragments(in_brackets))
+    return lines
 
 
-def _places(line: str, depth: int = 0) -> Iterator[tuple[int, int, int]]:
-    """Yield where a line may be broken: (how many brackets are open there, the rank, the place), for signs of
-    a sum, signs of a product, methods of a result, and commas. depth: how many brackets are open before the
-    line."""
-    for i, letter in enumerate(line):
-        depth += (letter in "([{") - (letter in ")]}")
-        if (rank := SIGNS.get(line[i : i + 3])) is not None:
-            yield depth, rank, i
-        elif re.match(r"\)\.\w+\(", line[i:]):
-            yield depth, METHOD, i + 1
-        elif line[i - 1 : i + 1] == ", ":
-            yield depth, COMMA, i
+def _fragments(x: Code) -> list[Fragment]:
+    return fragments(x, PYTHON, PYTHON, _rank)
 
 
-def _folded(line: str, depth: int = 0) -> list[str]:
+def _rank(whole: Piece, number: int, depth: int) -> int:
+    """Return how late a line is broken in front of a part: of signs of a sum, signs of a product, methods of
+    a result, and what follows a comma, the first first."""
+    part = whole.parts[number]
+    if whole.kind is Kind.LIST:
+        return COMMA
+    if part.kind is Kind.METHOD:
+        return METHOD if _is_result(whole.parts[number - 1]) else NEVER
+    return SIGNS.get(part.parts[0], NEVER) if part.kind is Kind.SIGN else NEVER
+
+
+def _is_result(piece: Piece) -> bool:
+    """Return whether a piece ends as the call of a function does."""
+    while piece.kind is Kind.ROW:
+        piece = piece.parts[-1]
+    return piece.kind is Kind.FENCED and piece.parts[0] == Bracket.ROUND.name
+
+
+def _folded(line: list[Fragment]) -> list[str]:
     """Return a long line broken inside brackets, where the fewest are open and the sign joins least: the last
-    such place that fits. depth: how many brackets are open before it."""
-    if len(line) <= WIDTH:
-        return [line]
-    places = [(open, rank, -i) for open, rank, i in _places(line, depth) if open > 0 and 8 < i <= WIDTH]
-    if not places:
-        return [line]
-    depth, _, i = min(places)
-    return [line[:-i], *_folded(f"    {line[-i:].lstrip()}", depth)]
+    such place that fits."""
+    text, places = "", []
+    for number, fragment in enumerate(line):
+        if fragment.depth and 2 * len(INDENT) < len(text) <= WIDTH:
+            places.append((fragment.depth, fragment.rank, -number))
+        text += fragment.text
+    if len(text) <= WIDTH or not places:
+        return [text]
+    *_, number = min(places)
+    rest = line[-number:]
+    begin = INDENT + rest[0].text.lstrip()
+    rest[0] = Fragment(begin, len(begin))
+    return ["".join(fragment.text for fragment in line[:-number]), *_folded(rest)]
 
 
 def notes(share: Share, first: bool) -> list[str]:

@@ -1,5 +1,5 @@
-"""How a piece of a formula is written in each dialect: LaTeX, MathML, and plain text, whose length is about
-how wide the formula is.
+"""How a piece is written in each dialect: Python, and of formulas LaTeX, MathML, and plain text, whose length
+is about how wide a formula is.
 
 A dialect is a table: for each kind of piece, a function of the texts of its parts.
 """
@@ -22,7 +22,9 @@ class Kind(Enum):
     TEXT = auto()  # words
     RANGE = auto()  # what a slice reads, its text
     SIZE = auto()  # the sizes of an array
-    SIGN = auto()  # LaTeX, and the letter
+    SIGN = auto()  # LaTeX or Python, and in a formula the letter
+    ASSIGNED = auto()  # a variable, a sign, and what it is set to
+    METHOD = auto()  # the name, of what stands in front of it
     GAP = auto()  # nothing: as between the factors of a matrix product
     ROW = auto()  # pieces beside each other
     LIST = auto()  # pieces, with commas between them
@@ -123,4 +125,11 @@ PLAIN: Mapping[Kind, Form] = {
     Kind.ROOT: _filled("√{}"),
     Kind.FENCED: lambda parts: Bracket[parts[0]].value[2] + parts[1] + Bracket[parts[0]].value[3],
     Kind.CASES: _filled("{{{}if{}{}otherwise"),
+}
+
+PYTHON: Mapping[Kind, Form] = {
+    **dict.fromkeys((Kind.NUMBER, Kind.NAME, Kind.SIGN, Kind.ROW, Kind.ASSIGNED), "".join),
+    Kind.METHOD: _filled(".{}"),
+    Kind.LIST: ", ".join,
+    Kind.FENCED: PLAIN[Kind.FENCED],
 }
