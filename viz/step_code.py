@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,17 +14,18 @@ from tinygrad_ninja.engine.value import Value as Scalar
 from tinygrad_ninja.ops import TABLE, indexing, reduction
 from tinygrad_ninja.program.derive import formula
 from tinygrad_ninja.program.derive.record import is_range
+from tinygrad_ninja.program.dialects import Bracket, Kind
 from tinygrad_ninja.program.expressions import Code, call, named
 from tinygrad_ninja.program.instructions import Instruction, Var, flatten, substitute
 from tinygrad_ninja.program.languages import LANGUAGES
+from tinygrad_ninja.program.pieces import Piece
 
 from .graph import Graph, Step, Value
 from .numbers import short
 
 TORCH = LANGUAGES["torch"]
 OPERAND = "\u16a0"
-"""With a value's number, its placeholder; alone, an operand that is left out. It is a letter, as in Python's
-names, that no program has."""
+"""The name of an operand that is left out. It is a letter, as in Python's names, that no program has."""
 
 LONGEST = 40
 """Code that is longer is not put into the code of what was computed from it."""
@@ -65,8 +66,8 @@ def written(step: Step, operands: Sequence[Code], read: Sequence[str]) -> Code:
     ):  # else it is a program's own
         with contextlib.suppress(NotImplementedError):  # torch has no function for it
             blank = [named(OPERAND, x.shape) if isinstance(x, Var) else x for x in instruction.inputs]
-            once = str(TORCH.expression(instruction, blank, parameters))
-            if len(re.findall(rf"{OPERAND}(?!\d)", once)) <= len(operands):
+            once = TORCH.expression(instruction, blank, parameters)
+            if sum(map(_is_operand, once.walk())) <= len(operands):
                 expression: Code = TORCH.expression(instruction, inputs, parameters)
                 return expression
     options = {
@@ -82,16 +83,35 @@ def without_operands(step: Step) -> str:
     if step.operation.drawn:
         given = ["" if isinstance(value, Value) else short(value) for value in step.inputs]
         return " ".join(filter(None, [*given[:1], step.operation.drawn, *given[1:]]))
-    text = str(written(step, [named(OPERAND)] * len(step.inputs), _read(step)))
-    text = re.sub(rf"\b(torch|nn|functional)\.|{OPERAND}\.|\.values$", "", text)
-    text = re.sub(r"\d\.\d{4,}", lambda number: short(float(number[0])), text)
-    text = re.sub(rf"\(({OPERAND}(, )?)+\), ", "", text)  # several that are joined stand in brackets
-    text = re.sub(rf"(?<=\(){OPERAND}(?!\d)(, )?|, {OPERAND}(?=[,)])", "", text)
-    text = re.sub(rf"{OPERAND}(?!\d)", "", text.replace("**", " ** ")).replace("(, ", "(")
-    names = {
-        value.number: value.name or f"{'×'.join(map(str, value.shape))} {value.dtype}" for value in step.reads
-    }
-    return _named(re.sub(r"\(\)$", "", text.strip()), names.__getitem__)
+    read = [value.name or f"{'×'.join(map(str, value.shape))} {value.dtype}" for value in step.reads]
+    text = str(_without_operands(written(step, [named(OPERAND)] * len(step.inputs), read)) or "")
+    return text.removesuffix(".values").strip().removesuffix("()")
+
+
+def _is_operand(piece: Piece) -> bool:
+    return piece.kind is Kind.NAME and piece.parts[0] == OPERAND
+
+
+def _without_operands(piece: Code) -> Code | None:
+    """Return code without its operands, and without the modules of functions; None where nothing is left."""
+    text = piece.parts[0] if piece.parts else ""
+    if piece.kind is Kind.NAME:
+        return None if _is_operand(piece) else named(re.sub(r"\b(torch|nn|functional)\.", "", text))
+    if piece.kind is Kind.NUMBER and re.search(r"\.\d{4}", text):
+        return named(short(float(text)))
+    if piece.kind is Kind.SIGN:
+        return Code(Kind.SIGN, " ** ") if text == "**" else piece
+    if piece.kind is Kind.FENCED:
+        inside = _without_operands(piece.parts[1])
+        return None if inside is None else inside.fenced(Bracket[text])
+    if piece.kind not in (Kind.ROW, Kind.LIST):
+        return piece
+    parts = [_without_operands(part) for part in piece.parts]
+    rest = [part for part in parts if part is not None]
+    if piece.kind is Kind.ROW and parts[0] is None and rest:  # of a tuple its comma, of a method its dot
+        first = str(rest[0]).lstrip(",.")
+        rest[:1] = [named(first)] if first else []
+    return Code(piece.kind, *rest) if rest or not parts else None
 
 
 def codes(graph: Graph) -> dict[Value, str]:
@@ -102,26 +122,18 @@ def codes(graph: Graph) -> dict[Value, str]:
 
     def operand(value: Value | float) -> Code:
         """Return a value as it stands in the code of another."""
-        if not isinstance(value, Value) or value.name or len(text_of.get(value, "…" * LONGEST)) >= LONGEST:
-            return named(f"{OPERAND}{getattr(value, 'number', '')}", getattr(value, "shape", ()))
+        if not isinstance(value, Value):
+            return named(OPERAND)
+        if value.name or len(text_of.get(value, "…" * LONGEST)) >= LONGEST:
+            return named(value.name or "…", value.shape)
         return code_of[value]
 
     for step in graph.steps:
-        output = step.output
-        expression = written(step, [operand(value) for value in step.inputs], _read(step))
-        code_of[output] = expression.shaped(output.shape)
-        text_of[output] = _named(str(code_of[output]), lambda number: graph.values[number].name or "…")
+        read = [value.name or "…" for value in step.reads]
+        expression = written(step, [operand(value) for value in step.inputs], read)
+        code_of[step.output] = expression.shaped(step.output.shape)
+        text_of[step.output] = str(code_of[step.output])
     return text_of
-
-
-def _read(step: Step) -> list[str]:
-    """Return a placeholder for each array among the parameters of the step."""
-    return [f"{OPERAND}{value.number}" for value in step.reads]
-
-
-def _named(text: str, name_of: Callable[[int], str]) -> str:
-    """Return the code with names in the place of placeholders."""
-    return re.sub(rf"{OPERAND}(\d+)", lambda placeholder: name_of(int(placeholder[1])), text)
 
 
 def _plain(step: Step, x: Any) -> Any:

@@ -193,11 +193,13 @@ def _filled(node: ast.AST, values: Mapping[str, Any]) -> Code:
             return code(value)
         case ast.Tuple(elts=items):
             return code(tuple(map(inside, items)))
+        case ast.Attribute() if _is_of_module(node):
+            return named(ast.unparse(node))
         case ast.Attribute(value=x, attr=attribute):
             return inside(x).attribute(attribute)
         case ast.Call(func=function, args=arguments, keywords=keywords) if all(k.arg for k in keywords):
             options = {str(keyword.arg): inside(keyword.value) for keyword in keywords}
-            if isinstance(function, ast.Attribute):
+            if isinstance(function, ast.Attribute) and not _is_of_module(function):
                 return inside(function.value).method(function.attr, *map(inside, arguments), **options)
             return row(inside(function).at(CALL), passed(*map(inside, arguments), **options))
         case (
@@ -212,3 +214,10 @@ def _filled(node: ast.AST, values: Mapping[str, Any]) -> Code:
         case ast.Subscript(value=x, slice=key):
             return inside(x)[inside(key)]
     raise NotImplementedError(f"only calls, operators and indices are read, not {ast.unparse(node)}")
+
+
+def _is_of_module(node: ast.AST) -> bool:
+    """Return whether a name is that of a module, or of what is in one: no value stands in front of it."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name) and not node.id.startswith(_HOLE)

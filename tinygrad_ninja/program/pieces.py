@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
@@ -47,6 +47,14 @@ class Piece:
     def fenced(self, bracket: Bracket) -> Self:
         """Return this piece in brackets."""
         return type(self)(Kind.FENCED, bracket.name, self)
+
+    def walk(self) -> Iterator[Piece]:
+        """Yield the piece and all that it consists of."""
+        waiting: list[Piece] = [self]
+        while waiting:
+            piece = waiting.pop()
+            yield piece
+            waiting += [part for part in piece.parts if isinstance(part, Piece)]
 
     def written(self, dialect: Mapping[Kind, Form]) -> str:
         """Return the piece in a dialect."""

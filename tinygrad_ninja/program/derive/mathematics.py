@@ -66,13 +66,7 @@ class Math(Piece):
 
     def has(self, sign: Math) -> bool:
         """Return whether a sign stands anywhere in the piece."""
-        waiting = [self]
-        while waiting:
-            piece = waiting.pop()
-            if piece is sign:
-                return True
-            waiting += [part for part in piece.parts if isinstance(part, Math)]
-        return False
+        return any(piece is sign for piece in self.walk())
 
     @property
     def is_one(self) -> bool:
