@@ -16,10 +16,11 @@ from .arithmetic import where
 from .creation import ones_like, zeros
 from .dimensions import dimension
 from .forms import in_place, require_tensors
+from .indices import split_index
 from .operands import as_element
 from .register import method
 from .reshaping import expand, reshape
-from .selection import along, check_bounds, check_integers, gather, split_index
+from .selection import along, check_bounds, check_integers, gather
 
 
 def _places(name: str, input: Tensor, axis: int, index: Tensor, src: Any) -> None:

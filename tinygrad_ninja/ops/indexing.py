@@ -1,4 +1,4 @@
-"""Reading and writing by index. `key` is a tuple as `api.selection` makes it: either basic (integers,
+"""Reading and writing by index. `key` is a tuple as `api.indices` makes it: either basic (integers,
 slices, None, and `...` at the end: a view) or advanced (integer arrays, and whole slices between them: a
 copy).
 
