@@ -93,7 +93,8 @@ def assert_same(case: Case, ulps: int = 4, scaled: bool = False, signed_zeros: b
         rtol = ulps * np.finfo(theirs.dtype).eps if theirs.dtype.kind == "f" else 0
         np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=scaled * rtol * greatest, err_msg=kind)
         if signed_zeros:
-            np.testing.assert_array_equal(np.signbit(ours), np.signbit(theirs), err_msg=kind)
+            signs = [np.signbit(array) & (array == 0) for array in (ours, theirs)]
+            np.testing.assert_array_equal(*signs, err_msg=kind)
 
 
 def assert_same_error(case: Case, message: str = "") -> None:

@@ -173,6 +173,7 @@ SPELLING: dict[str, Call] = {
     "squeeze": lambda x, shape: x.reshape(shape),
     "std": lambda x, axis, correction, keepdims: x.std(axis, correction=correction, keepdim=keepdims),
     "to_device": lambda x, device: x.clone(),
+    "trunc_divide": lambda a, b: torch.div(a * 1.0, b * 1.0, rounding_mode="trunc"),
     "unsqueeze": lambda x, shape: x.reshape(shape),
     "var": lambda x, axis, correction, keepdims: x.var(axis, correction=correction, keepdim=keepdims),
     "where": lambda a, b, condition: torch.where(condition, a, b),

@@ -1,9 +1,11 @@
 """What emitted C may touch and must not invent: rows and their ends, the stack, indices and divisors beyond a
 row, integers that overflow, the sign of zero, operations that it does not know."""
 
+import operator
 import threading
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,11 +114,14 @@ def test_a_divisor_beyond_the_row_is_not_divided_by(columns: int) -> None:
 
 
 @BACKENDS
-def test_a_division_by_zero_raises_where_nobody_reads_its_result(backend: str) -> None:
+@pytest.mark.parametrize(
+    "divide", [operator.floordiv, operator.mod, torch.fmod, partial(torch.div, rounding_mode="trunc")]
+)
+def test_a_division_by_zero_raises_where_nobody_reads_its_result(divide: Any, backend: str) -> None:
     x = torch.arange(4)
 
     def f(x: Any, y: Any) -> Any:
-        _ = x // y
+        _ = divide(x, y)
         return x + 1
 
     fast = compile(f, fullgraph=True, backend=backend)

@@ -51,6 +51,16 @@ def test_floor_division_has_no_derivative(t: Any) -> Any:
 
 
 @same
+def test_the_remainder_of_a_number_has_no_derivative(t: Any) -> Any:
+    """Unlike that of a Tensor, also of one without dimensions."""
+    x = leaf(t, -1.0, 2.5)
+    remainders = 4 % x, t.remainder(4.0, x), t.remainder(0, x)
+    refused = [attempt(r.sum().backward) for r in remainders], attempt(t.autograd.grad, (4 % x + x).sum(), x)
+    (t.tensor(4.0) % x + x % 4 + x % x + x.remainder(2)).sum().backward()
+    return remainders, refused, x.grad, (4 % x).detach(), 4 % t.tensor([3, -3]), attempt(t.fmod, 4, x)
+
+
+@same
 def test_names_of_nodes(t: Any) -> Any:
     x = leaf(t)
     functions = (t.exp, t.sum, t.relu, t.mean, lambda x: x + x, lambda x: x[0], lambda x: x.view(3, 1))

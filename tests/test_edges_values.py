@@ -79,6 +79,27 @@ def test_kinks(case: Case) -> None:
     assert_same(case)
 
 
+STEEP = list(itertools.product([0.0, -0.0, 1.0, -1.0, 2.5, -2.5, INF, -INF, NAN], repeat=2))
+
+
+@cases(
+    gradients(lambda t, x, y: t.div(x, y, rounding_mode="trunc"), *zip(*STEEP, strict=True)),
+    gradients(lambda t, x, y: t.div(x, y, rounding_mode="floor"), *zip(*STEEP, strict=True)),
+    gradients(lambda t, x, y: x * t.div(x, y, rounding_mode="trunc"), *zip(*STEEP, strict=True)),
+    gradients(lambda t, x, y: x % y, *zip(*STEEP, strict=True)),
+    gradients(lambda t, x, y: t.fmod(x, y), *zip(*STEEP, strict=True)),
+    gradients(lambda t, x, y: (x * 1).div_(y, rounding_mode="trunc"), *zip(*STEEP, strict=True)),
+    gradients(lambda t, x: t.div(2, x, rounding_mode="trunc"), [0.0, -0.0, 0.3, INF, NAN]),
+    gradients(lambda t, x: t.div(x, 0, rounding_mode="trunc"), [0.0, -0.0, 0.3, INF, NAN]),
+    gradients(lambda t, x: x % 0, [0.0, 0.3, INF, NAN]),
+    gradients(lambda t, x: t.fmod(x, INF), [0.0, -0.0, 0.3, INF, NAN]),
+    gradients(lambda t, x: x.floor() + x.ceil() + x.trunc() + x.round() + x.sign(), [0.0, INF, -INF, NAN]),
+    gradients(lambda t, x: x.frac() + x.round(decimals=1), [0.0, -0.0, 1.5, INF, -INF, NAN]),
+)
+def test_rounded_quotients_and_remainders(case: Case) -> None:
+    assert_same(case, signed_zeros=True)
+
+
 POWERS = [
     *itertools.product([0.0, 1.0, 2.0, -1.0, -2.0, 0.5], [0.0, 1.0, 2.0, 3.0, 0.5, -1.0, -0.5, -2.0]),
     *itertools.product([INF, -INF, NAN, -0.0], [0.0, 1.0, -1.0, 0.5, 2.0]),

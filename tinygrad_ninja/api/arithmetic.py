@@ -94,7 +94,6 @@ def _offer(call: Callable[..., Any], name: str) -> None:
 
 
 offer_binary(ops.mul, "multiply", operators=("__mul__",))
-offer_binary(rounding.remainder, operators=("__mod__", "__rmod__"))
 offer_binary(comparison.eq, number_first=False)
 offer_binary(comparison.ne, "not_equal", operators=("__ne__",), number_first=False)
 offer_binary(comparison.lt, "less", operators=("__lt__",), number_first=False)
@@ -176,7 +175,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     if rounding_mode == "trunc":
         floored = complete(rounding.floor_divide, ops.div.name, input, other)
         if floored.dtype.is_floating_point:
-            return rounding.trunc.call(ops.div.call(input, other))
+            return rounding.trunc_divide.call(input, other)
         remainder = ops.sub.call(input, ops.mul.call(floored, other))
         return floored + (comparison.lt.call(floored, 0) & comparison.ne.call(remainder, 0))
     if rounding_mode is not None:

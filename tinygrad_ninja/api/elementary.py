@@ -53,6 +53,13 @@ def _floored(a: Any, b: Any) -> Any:
     return without_derivative(entry.name, entry.call(a, b))
 
 
+def _remainder(a: Any, b: Any) -> Any:
+    """Return a % b; of a number a PyTorch has no derivative."""
+    entry = rounding.remainder
+    out = entry.call(a, b)
+    return out if isinstance(a, Tensor) else without_derivative(entry.name, out)
+
+
 @method
 def floor_divide(input: Any, other: Any) -> Tensor:
     """Return ⌊input / other⌋ of each element, broadcast, in the dtype that the two have together; backward
@@ -61,7 +68,23 @@ def floor_divide(input: Any, other: Any) -> Tensor:
     return complete(entry, entry.name, input, other, _floored)
 
 
-for _operator, _call in {"__floordiv__": _floored, "__rfloordiv__": lambda a, b: _floored(b, a)}.items():
+@method
+def remainder(input: Any, other: Any) -> Tensor:
+    """Return input - other · ⌊input / other⌋ of each element, with the sign of other, broadcast; backward
+    through that of a number by a Tensor raises RuntimeError.
+
+    Raises RuntimeError for a division of integers by zero.
+    """
+    entry = rounding.remainder
+    return complete(entry, entry.name, input, other, _remainder)
+
+
+for _operator, _call in {
+    "__floordiv__": _floored,
+    "__rfloordiv__": lambda a, b: _floored(b, a),
+    "__mod__": rounding.remainder.call,
+    "__rmod__": lambda a, b: _remainder(b, a),
+}.items():
     setattr(Tensor, _operator, _call)
 
 
@@ -116,7 +139,7 @@ def frac(input: Tensor) -> Tensor:
     """
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f"frac is not implemented for {input.dtype}")
-    return ops.sub.call(input, rounding.trunc.call(input))
+    return ops.sub.call(input, rounding.trunc.call(input.detach()))  # which has no slope
 
 
 @method

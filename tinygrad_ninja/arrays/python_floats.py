@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from math import cos, erf, floor, isfinite, isinf, isnan, sin, tanh, trunc  # noqa: F401 - the namespace has them
+from math import cos, erf, isfinite, isinf, isnan, sin, tanh  # noqa: F401 - the namespace has them
 from typing import Any
 
 import numpy as np

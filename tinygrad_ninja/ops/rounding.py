@@ -90,45 +90,8 @@ def _refuse_zero(xp: Any, a: Any, b: Any) -> None:
 @pointwise(
     broadcasts=True,
     numeric=True,
-    cost=10,
-    c=C("mod_{K}({a}, {b})"),
-    operator="%",
-    side=lambda xp, a, b: a - b * xp.floor(a / b),
-    in_place=True,
-    a=lambda dout: dout,
-    b=lambda xp, dout, a, b: -dout * xp.floor(a / b),
-)
-def remainder(xp: Any, a: Any, b: Any, /) -> Any:
-    """out = a - b · ⌊a / b⌋, with the sign of b;  da = dout,  db = -dout · ⌊a / b⌋."""
-    _refuse_zero(xp, a, b)
-    return xp.remainder(a, b)
-
-
-def _whole_quotient(xp: Any, out: Any, a: Any, b: Any) -> Any:
-    """Return trunc(a / b) by what `fmod` left of a, for a / b may be rounded to the next integer."""
-    return xp.where(b == 0, a / b, xp.round((a - out) / b))
-
-
-@pointwise(
-    broadcasts=True,
-    numeric=True,
-    cost=10,
-    c=C("({b} == 0 || {b} == -1 ? 0 : {a} % {b})", floats="fmod{F}({a}, {b})"),
-    side=lambda xp, a, b: a - b * xp.trunc(a / b),
-    in_place=True,
-    a=lambda dout: dout,
-    b=lambda xp, dout, out, a, b: -dout * _whole_quotient(xp, out, a, b),
-)
-def fmod(xp: Any, a: Any, b: Any, /) -> Any:
-    """out = a - b · trunc(a / b), with the sign of a;  da = dout,  db = -dout · trunc(a / b)."""
-    _refuse_zero(xp, a, b)
-    return xp.fmod(a, b)
-
-
-@pointwise(
-    broadcasts=True,
-    numeric=True,
     keeps=True,
+    torch_name="DivBackward2",
     c=C("(({T})div_i({a}, {b}))", floats="floor_divide_{K}({a}, {b})"),
     operator="//",
     in_place=True,
@@ -139,6 +102,52 @@ def floor_divide(xp: Any, a: Any, b: Any, /) -> Any:
     """out = ⌊a / b⌋;  da = db = 0."""
     _refuse_zero(xp, a, b)
     return a // b
+
+
+@pointwise(
+    broadcasts=True,
+    floating=True,
+    keeps=True,
+    torch_name="DivBackward2",
+    a=flat,
+    b=flat,
+)
+def trunc_divide(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = trunc(a / b);  da = db = 0, also where a / b has no slope."""
+    return xp.trunc(a / b)
+
+
+@pointwise(
+    broadcasts=True,
+    numeric=True,
+    cost=10,
+    c=C("mod_{K}({a}, {b})"),
+    operator="%",
+    side=lambda xp, a, b: a - b * xp.floor(a / b),
+    in_place=True,
+    a=lambda dout: dout,
+    b=lambda xp, dout, a, b: -dout * floor_divide.on(xp, a, b),
+)
+def remainder(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = a - b · ⌊a / b⌋, with the sign of b;  da = dout,  db = -dout · ⌊a / b⌋."""
+    _refuse_zero(xp, a, b)
+    return xp.remainder(a, b)
+
+
+@pointwise(
+    broadcasts=True,
+    numeric=True,
+    cost=10,
+    c=C("({b} == 0 || {b} == -1 ? 0 : {a} % {b})", floats="fmod{F}({a}, {b})"),
+    side=lambda xp, a, b: a - b * xp.trunc(a / b),
+    in_place=True,
+    a=lambda dout: dout,
+    b=lambda xp, dout, a, b: -dout * xp.trunc(a / b),
+)
+def fmod(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = a - b · trunc(a / b), with the sign of a;  da = dout,  db = -dout · trunc(a / b)."""
+    _refuse_zero(xp, a, b)
+    return xp.fmod(a, b)
 
 
 @pointwise(

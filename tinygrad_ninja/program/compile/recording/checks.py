@@ -99,4 +99,4 @@ def _place(instruction: Instruction) -> str:
 
 def divides(operation: Operation, dtype: np.dtype[Any]) -> bool:
     """Return whether the operation divides integers, so that no divisor may be 0."""
-    return operation in (rounding.remainder, rounding.floor_divide) and dtype.kind in "iu"
+    return operation in (rounding.remainder, rounding.fmod, rounding.floor_divide) and dtype.kind in "iu"
