@@ -17,6 +17,7 @@ from tinygrad_ninja import Tensor
 from tinygrad_ninja.arrays import dtypes, numpy_arrays
 from tinygrad_ninja.arrays.dispatch import array_dtype, device_of, move
 from tinygrad_ninja.ops import TABLE, Operation
+from tinygrad_ninja.ops.facts import Category
 from tinygrad_ninja.ops.indexing import read_chain
 
 Array = np.ndarray[Any, Any]
@@ -147,6 +148,7 @@ SPELLING: dict[str, Call] = {
     "binary_cross_entropy": binary_cross_entropy,
     "binary_cross_entropy_slope": binary_cross_entropy_slope,
     "cast": lambda x, dtype: x.to(dtype),
+    "clamp_between": torch.clamp,
     "clone": lambda x, ordered: x.contiguous().clone() if ordered else x.clone(),
     "cross_entropy": lambda x, target, rows: torch.nn.functional.cross_entropy(x, target),
     "expand": lambda x, shape: x.expand(shape),
@@ -345,8 +347,10 @@ def input_shapes(draw: Draw, entry: Operation, shape: Shape, parameters: dict[st
         return [shape, kept, kept]
     if entry.broadcasts:
         return draw.permutation([shape, *(smaller(draw, shape) for _ in entry.inputs[1:])])
-    if len(entry.inputs) == 2:
+    if entry.category is Category.PRODUCT:
         return draw_product(draw, shape)
+    if entry.category is Category.ELEMENTWISE:
+        return [shape for _ in entry.inputs]
     assert len(entry.inputs) == 1, (
         f"what are the shapes of the inputs of {entry.name}? Say it in input_shapes"
     )

@@ -79,6 +79,33 @@ def test_kinks(case: Case) -> None:
     assert_same(case)
 
 
+BOUNDED = list(zip(*itertools.product([0.0, 1.0, -1.0, INF, -INF, NAN], repeat=3), strict=True))
+
+
+@cases(
+    gradients(lambda t, x, low, high: x.clamp(low, high), *BOUNDED),
+    gradients(lambda t, x, low, high: (x * 1).clamp_(low, high), *BOUNDED),
+    gradients(lambda t, x, low, high: x.clip(low, t.maximum(low, high)) ** 2, *BOUNDED),
+    gradients(lambda t, x, low: x.clamp(min=low), *BOUNDED[:2]),
+    gradients(lambda t, x, high: x.clamp(max=high), *BOUNDED[:2]),
+    gradients(lambda t, x, low: x.clamp_min(low), *BOUNDED[:2]),
+    gradients(lambda t, x, high: x.clamp_max(high), *BOUNDED[:2]),
+    gradients(lambda t, x, low, high: x.clamp(low, high), [[1.0, 2.0, 3.0]], [1.5], [2.0, 2.0, 1.0]),
+    gradients(lambda t, x, low: x.clamp(low), [[1.0, 2.0, 3.0]], [[2.0], [1.0]]),
+    gradients(lambda t, x: x.clamp(NAN), [1.0, NAN]),
+    gradients(lambda t, x: x.clamp(0.5, NAN), [0.0, 1.0, NAN]),
+    gradients(lambda t, x: x.clamp(NAN, 0.5), [0.0, 1.0, NAN]),
+    gradients(lambda t, x: x.clamp(t.tensor([0, 1]), t.tensor([1.5], dtype=t.float64)), [-1.0, 2.0]),
+    lambda t: [
+        t.tensor([5, -5]).clamp(t.tensor(0.5)),
+        t.tensor([5, -5]).clamp(t.tensor(0), t.tensor([2, 1])),
+    ],
+    lambda t: [attempt(t.ones(2).clamp, t.ones(2), 1), attempt(t.ones(2).clamp, 0.0, t.ones(2))],
+)
+def test_bounds_that_are_tensors(case: Case) -> None:
+    assert_same(case)
+
+
 STEEP = list(itertools.product([0.0, -0.0, 1.0, -1.0, 2.5, -2.5, INF, -INF, NAN], repeat=2))
 
 

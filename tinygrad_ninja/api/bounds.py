@@ -4,36 +4,45 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..arrays import dtypes
+from ..engine.devices import same_device
+from ..engine.promotion import common_dtype
 from ..engine.tensor import Tensor
 from ..ops import comparison
-from .arithmetic import where
-from .forms import in_place
-from .operands import as_tensor_operand, number_in
+from .forms import in_place, require_tensors
+from .operands import number_in
 from .register import method
+from .reshaping import expand
 
 
 @method
 def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Return each element, raised to `min` where below and lowered to `max` where above.
 
-    Either may be None, a number or a Tensor, which is broadcast. The gradient is 1 at a bound. Raises
-    RuntimeError where neither is given.
+    Either may be None; both are numbers or both are Tensors, which are broadcast. The gradient is 1 at a
+    bound. Raises RuntimeError where neither is given, TypeError for a number and a Tensor.
     """
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if isinstance(min, Tensor) or isinstance(max, Tensor):
-        out = input
-        if min is not None:
-            bound = as_tensor_operand(min, input)
-            out = where(comparison.lt.call(out, bound) | comparison.isnan.call(bound), bound, out)
-        if max is not None:
-            bound = as_tensor_operand(max, input)
-            out = where(comparison.gt.call(out, bound) | comparison.isnan.call(bound), bound, out)
-        return out
+        return _between(input, min, max)
     if not input.dtype.is_floating_point and (isinstance(min, float) or isinstance(max, float)):
         input = input.to(dtypes.get_default_dtype())
     return comparison.clamp.call(input, number_in(min, input.dtype), number_in(max, input.dtype))
+
+
+def _between(input: Tensor, min: Any, max: Any) -> Tensor:
+    if max is None:
+        return comparison.clamp_min.call(input, min)
+    if min is None:
+        return comparison.clamp_max.call(input, max)
+    require_tensors("clamp", min=min, max=max)
+    operands = input, min, max
+    same_device("clamp", *operands)
+    shape, dtype = np.broadcast_shapes(*(x.shape for x in operands)), common_dtype(*operands)
+    return comparison.clamp_between.call(*(expand(x.to(dtype), shape) for x in operands))
 
 
 @in_place

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy import asarray
 
-from .numpy_functions import argsort, cumulative_sum, diagonal, erf, matmul, pow, remainder, sign  # noqa: F401 - the namespace has them
-from .numpy_indexing import *  # noqa: F403 - the functions that it lists
+from .numpy_functions import *  # noqa: F403 - the functions that it lists
+from .numpy_indexing import *  # noqa: F403 - as above
 from .numpy_memory import FLOATS, HALF, Array, deepcopy, empty_like, storage  # noqa: F401 - as above
 
 

@@ -10,6 +10,10 @@ from numpy import abs, logical_or, maximum, reciprocal, sqrt
 
 from .numpy_memory import FLOATS, HALF, Array, empty_like
 
+__all__ = (
+    "argsort", "cumulative_sum", "diagonal", "erf", "matmul", "pow", "remainder", "sign", "trunc_divide",
+)  # fmt: skip
+
 
 def pow(x: Any, y: Any) -> Any:
     if type(y) is int or type(y) is float:
@@ -32,6 +36,13 @@ def remainder(a: Any, b: Any) -> Any:
     """Return a % b; of NumPy's the zeros have the sign of b, of PyTorch's that of a."""
     out = a % b
     return np.where(out == 0, np.copysign(out, a), out) if out.dtype.kind == "f" else out
+
+
+def trunc_divide(a: Any, b: Any) -> Any:
+    """Return trunc(a / b); in half precision of the quotient in float32, as PyTorch."""
+    if HALF in (getattr(a, "dtype", None), getattr(b, "dtype", None)):
+        return np.trunc(np.divide(a, b, dtype=np.float32)).astype(HALF)
+    return np.trunc(a / b)
 
 
 def sign(x: Array) -> Array:

@@ -72,6 +72,10 @@ def remainder(x: float, y: float) -> float:
     return x % y or math.copysign(0.0, x)
 
 
+def trunc_divide(x: float, y: float) -> float:
+    return float(np.trunc(np.divide(x, y)))
+
+
 def sign(x: float) -> float:
     return float((x > 0) - (x < 0))
 

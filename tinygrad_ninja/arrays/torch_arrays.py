@@ -77,6 +77,10 @@ def pow(x: Any, y: Any) -> Any:
     return x**y
 
 
+def trunc_divide(x: Any, y: Any) -> Array:
+    return torch.div(x, y, rounding_mode="trunc")
+
+
 def maximum(x: Any, y: Any) -> Array:
     return _bounded("min", torch.maximum, x, y)
 

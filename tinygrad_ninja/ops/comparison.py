@@ -42,6 +42,43 @@ def clamp(xp: Any, x: Any, /, low: Any, high: Any) -> Any:
     return out if high is None else xp.minimum(high, out)
 
 
+@pointwise(
+    broadcasts=True,
+    torch_name="ClampBackward0",
+    side=lambda xp, a, b: xp.where(a < b, b, a),
+    a=lambda xp, dout, a, b: xp.where(a >= b, dout, 0.0),
+    b=lambda xp, dout, a, b: xp.where(a < b, dout, 0.0),
+)
+def clamp_min(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = a, or b where a is below;  dout goes to the one that was taken, and to a on a tie."""
+    return xp.maximum(a, b)
+
+
+@pointwise(
+    broadcasts=True,
+    torch_name="ClampBackward0",
+    side=lambda xp, a, b: xp.where(a > b, b, a),
+    a=lambda xp, dout, a, b: xp.where(a <= b, dout, 0.0),
+    b=lambda xp, dout, a, b: xp.where(a > b, dout, 0.0),
+)
+def clamp_max(xp: Any, a: Any, b: Any, /) -> Any:
+    """out = a, or b where a is above;  dout goes to the one that was taken, and to a on a tie."""
+    return xp.minimum(a, b)
+
+
+@pointwise(
+    torch_name="ClampBackward0",
+    side=lambda xp, x, low, high: xp.where((x > high) | (high < low), high, xp.where(x < low, low, x)),
+    x=lambda xp, dout, x, low, high: xp.where((x >= low) & (x <= high), dout, 0.0),
+    low=lambda xp, dout, x, low, high: xp.where((x < low) & (low < high), dout, 0.0),
+    high=lambda xp, dout, x, low, high: xp.where((x > high) | (high < low), dout, 0.0),
+)
+def clamp_between(xp: Any, x: Any, low: Any, high: Any, /) -> Any:
+    """out = min(max(x, low), high), all of one shape;  dout goes to the one that was taken: to x on a tie, to
+    neither bound where x is below equal ones."""
+    return xp.minimum(xp.maximum(x, low), high)
+
+
 def _winner_slope(xp: Any, dout: Any, lost: Any, tied: Any) -> Any:
     return xp.where(lost, 0.0, xp.where(tied, dout / 2, dout))
 

@@ -109,12 +109,16 @@ def floor_divide(xp: Any, a: Any, b: Any, /) -> Any:
     floating=True,
     keeps=True,
     torch_name="DivBackward2",
+    cost=5,
+    c=C("__builtin_trunc{F}({a} / {b})"),
+    in_torch="torch.div({a}, {b}, rounding_mode='trunc')",
+    in_numpy="np.trunc({a} / {b})",
     a=flat,
     b=flat,
 )
 def trunc_divide(xp: Any, a: Any, b: Any, /) -> Any:
     """out = trunc(a / b);  da = db = 0, also where a / b has no slope."""
-    return xp.trunc(a / b)
+    return xp.trunc_divide(a, b)
 
 
 @pointwise(
@@ -142,7 +146,7 @@ def remainder(xp: Any, a: Any, b: Any, /) -> Any:
     side=lambda xp, a, b: a - b * xp.trunc(a / b),
     in_place=True,
     a=lambda dout: dout,
-    b=lambda xp, dout, a, b: -dout * xp.trunc(a / b),
+    b=lambda xp, dout, a, b: -dout * trunc_divide.on(xp, a, b),
 )
 def fmod(xp: Any, a: Any, b: Any, /) -> Any:
     """out = a - b · trunc(a / b), with the sign of a;  da = dout,  db = -dout · trunc(a / b)."""
