@@ -121,6 +121,12 @@ def scatter_along(x: torch.Tensor, shape: Shape, axis: int, index: torch.Tensor)
     return torch.zeros(shape, dtype=x.dtype, device=x.device).scatter_add(axis, index, x)
 
 
+def scatter_reduce(reduce: str) -> Call:
+    return lambda x, src, axis, index, include_self: x.scatter_reduce(
+        axis, index, src, reduce, include_self=include_self
+    )
+
+
 def binary_cross_entropy(p: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     if not isinstance(target, torch.Tensor):
         raise TypeError("PyTorch refuses numbers")
@@ -166,9 +172,9 @@ SPELLING: dict[str, Call] = {
     "put_view": put_view,
     "scatter": scatter,
     "scatter_along": scatter_along,
-    "scatter_amax": lambda x, src, axis, index: x.scatter_reduce(axis, index, src, "amax"),
-    "scatter_amin": lambda x, src, axis, index: x.scatter_reduce(axis, index, src, "amin"),
-    "scatter_prod": lambda x, src, axis, index: x.scatter_reduce(axis, index, src, "prod"),
+    "scatter_amax": scatter_reduce("amax"),
+    "scatter_amin": scatter_reduce("amin"),
+    "scatter_prod": scatter_reduce("prod"),
     "select": lambda x, key: x[key],
     "slice": lambda x, key: x[key],
     "softmax": lambda x, axis: along(torch.softmax, x, axis),
@@ -298,7 +304,7 @@ def draw_parameter(draw: Draw, entry: Operation, name: str, shape: Shape, before
             axis = before["axis"]
             sizes = [draw.integer(1, 4 if i == axis else n) for i, n in enumerate(shape)]
             return draw_integers(draw, 0, shape[axis], tuple(sizes))
-        case "keepdims" | "ordered":
+        case "include_self" | "keepdims" | "ordered":
             return draw.choice([False, True])
         case "key":
             # Which of two values put into one cell stays is not defined.

@@ -2,13 +2,15 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
-from both import Case, assert_same, assert_same_error, cases, gradients
+from both import Case, assert_same, assert_same_error, attempt, cases, gradients
 from recordings import assert_recorded
 
 from tinygrad_ninja import float64, tensor
 from tinygrad_ninja.check import gradgradcheck
 
+INF, NAN = float("inf"), float("nan")
 X = [[1.0, -2.0, 3.0], [4.0, 5.0, -6.0]]
 Y = [[0.5, 1.5, -1.0], [2.0, 0.0, 1.0], [1.0, 2.0, 3.0]]
 I = [[0, 1, 1], [1, 0, 0]]  # noqa: E741 - an index
@@ -126,6 +128,37 @@ def test_second_derivative_of_a_product_with_zeros(x: float, zeros: tuple[int, .
     start, src = (tensor(v, dtype=float64, requires_grad=True) for v in ([x, 5.0], numbers))
     index = tensor([0, 0, 0, 1])
     assert gradgradcheck(lambda start, src: start.scatter_reduce(0, index, src, "prod"), (start, src))
+
+
+EDGES = [0.0, 0.0, 1.0, 1.0, 2.0, INF, -INF, NAN]
+
+
+@pytest.mark.parametrize("include_self", [True, False])
+@pytest.mark.parametrize("reduce", ["sum", "prod", "mean", "amax", "amin"])
+@pytest.mark.parametrize("numbers", [5, 7, 8])
+def test_reductions_of_ties_zeros_and_infinities(reduce: str, include_self: bool, numbers: int) -> None:
+    """Of so many of the numbers: finite ones, infinities too, and NaN."""
+    draw = np.random.default_rng(0)
+    cells, sources = draw.choice(EDGES[:numbers], (40, 4)), draw.choice(EDGES[:numbers], (40, 5))
+    places = draw.integers(0, 4, (40, 5)).tolist()
+
+    def reduced(t: Any, x: Any, y: Any) -> Any:
+        return x.scatter_reduce(1, t.tensor(places), y, reduce, include_self=include_self)
+
+    assert_same(gradients(reduced, cells, sources))
+
+
+@pytest.mark.parametrize("reduce", ["sum", "prod", "mean", "amax", "amin"])
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
+def test_reductions_of_integers_and_bools(reduce: str, dtype: str) -> None:
+    def case(t: Any) -> Any:
+        x, y = (t.tensor(values).to(getattr(t, dtype)) for values in ([3, 1, 0, 1], [1, 2, 7]))
+        return [
+            attempt(x.scatter_reduce, 0, t.tensor([0, 0, 1]), y, reduce, include_self=i)
+            for i in (True, False)
+        ]
+
+    assert_same(case)
 
 
 def test_addbmm_of_small_integers() -> None:

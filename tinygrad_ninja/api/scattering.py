@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -309,36 +308,20 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
 
 
 class _Reduction(NamedTuple):
-    """How `scatter_reduce` folds: what it starts with where the input does not count, by the dtype; the
-    operation, where it is no sum; and whether the sum is divided."""
+    """How `scatter_reduce` folds: the operation, where it is no sum; and whether the sum is divided."""
 
-    start: Callable[[dtypes.dtype], Any]
     fold: Operation | None = None
     divided: bool = False
 
 
-def _limit(sign: int) -> Callable[[dtypes.dtype], Any]:
-    """Return the function that gives the greatest number of a dtype, or for a negative sign the least."""
-
-    def limit(d: dtypes.dtype) -> Any:
-        if d.is_floating_point:
-            return sign * np.inf
-        if d is dtypes.bool:
-            return sign > 0
-        limits = np.iinfo(d.carrier)
-        return limits.max if sign > 0 else limits.min
-
-    return limit
-
-
-_SUM, _PRODUCT = _Reduction(lambda d: 0), _Reduction(lambda d: 1, folding.scatter_prod)
+_SUM, _PRODUCT = _Reduction(), _Reduction(folding.scatter_prod)
 _UPDATES = {"add": _SUM, "multiply": _PRODUCT}
 _REDUCTIONS = {
     "sum": _SUM,
     "prod": _PRODUCT,
-    "mean": _Reduction(lambda d: 0, divided=True),
-    "amax": _Reduction(_limit(-1), folding.scatter_amax),
-    "amin": _Reduction(_limit(1), folding.scatter_amin),
+    "mean": _Reduction(divided=True),
+    "amax": _Reduction(folding.scatter_amax),
+    "amin": _Reduction(folding.scatter_amin),
 }
 
 
@@ -357,6 +340,8 @@ def scatter_reduce(
     if reduce not in _REDUCTIONS:
         raise RuntimeError(f"reduce argument must be one of {', '.join(_REDUCTIONS)}, not {reduce}")
     require_tensors("scatter_reduce", src=src)
+    if reduce == "mean" and input.dtype is dtypes.bool:
+        raise NotImplementedError("scatter_reduce of mean is not implemented for torch.bool")
     return _reduced(input, axis, index, src, _REDUCTIONS[reduce], include_self)
 
 
@@ -369,10 +354,10 @@ def _reduced(
     if not input.ndim:
         vectors = reshape(input, 1), 0, reshape(index, -1), reshape(src, -1)
         return reshape(_reduced(*vectors, how, include_self), ())
-    if not include_self:
-        input = indexing.put.call(input, as_element(how.start(input.dtype), input), _key(axis, index))
     if how.fold is not None:
-        return how.fold.call(input, _cut(src, index), axis, index.array)
+        return how.fold.call(input, _cut(src, index), axis, index.array, include_self)
+    if not include_self:
+        input = indexing.put.call(input, as_element(0, input), _key(axis, index))
     total = input.contiguous() + _added(input, axis, index, src)
     if not how.divided:
         return total

@@ -119,24 +119,28 @@ def scatter_along(values: Array, shape: tuple[int, ...], axis: int, index: Array
     return out
 
 
-def scatter_prod(x: Array, values: Array, axis: int, index: Array) -> Array:
-    """Return x with each value multiplied in where `gather(…, axis, index)` would have read."""
-    return _folded(np.multiply, x, values, axis, index)
+def scatter_prod(x: Array, values: Array, axis: int, index: Array, include_self: bool) -> Array:
+    """Return x with each value multiplied in where `gather(…, axis, index)` would have read; to 1 instead of
+    x unless `include_self`."""
+    return _folded(np.multiply, x, values, axis, index, include_self)
 
 
-def scatter_amax(x: Array, values: Array, axis: int, index: Array) -> Array:
-    """Return x, raised to each value where `gather(…, axis, index)` would have read."""
-    return _folded(np.maximum, x, values, axis, index)
+def scatter_amax(x: Array, values: Array, axis: int, index: Array, include_self: bool) -> Array:
+    """Return x, raised to each value where `gather(…, axis, index)` would have read; the largest value there
+    unless `include_self`."""
+    return _folded(np.maximum, x, values, axis, index, include_self)
 
 
-def scatter_amin(x: Array, values: Array, axis: int, index: Array) -> Array:
-    """Return x, lowered to each value where `gather(…, axis, index)` would have read."""
-    return _folded(np.minimum, x, values, axis, index)
+def scatter_amin(x: Array, values: Array, axis: int, index: Array, include_self: bool) -> Array:
+    """Return x, lowered to each value, as `scatter_amax`."""
+    return _folded(np.minimum, x, values, axis, index, include_self)
 
 
-def _folded(fold: np.ufunc, x: Array, values: Array, axis: int, index: Array) -> Array:
-    out = x.copy()
-    fold.at(out, _along(index, axis), values)
+def _folded(fold: np.ufunc, x: Array, values: Array, axis: int, index: Array, include_self: bool) -> Array:
+    out, key = x.copy(), _along(index, axis)
+    if not include_self:  # an extreme begins with one of its values
+        out[key] = values if fold.identity is None else fold.identity
+    fold.at(out, key, values)
     return out
 
 

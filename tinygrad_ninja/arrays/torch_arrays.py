@@ -157,16 +157,16 @@ def scatter_along(values: Array, shape: tuple[int, ...], axis: int, index: Array
     return out.scatter_add_(axis, index, values)
 
 
-def scatter_prod(x: Array, values: Array, axis: int, index: Array) -> Array:
-    return x.scatter_reduce(axis, index, values, "prod")
+def scatter_prod(x: Array, values: Array, axis: int, index: Array, include_self: bool) -> Array:
+    return x.scatter_reduce(axis, index, values, "prod", include_self=include_self)
 
 
-def scatter_amax(x: Array, values: Array, axis: int, index: Array) -> Array:
-    return x.scatter_reduce(axis, index, values, "amax")
+def scatter_amax(x: Array, values: Array, axis: int, index: Array, include_self: bool) -> Array:
+    return x.scatter_reduce(axis, index, values, "amax", include_self=include_self)
 
 
-def scatter_amin(x: Array, values: Array, axis: int, index: Array) -> Array:
-    return x.scatter_reduce(axis, index, values, "amin")
+def scatter_amin(x: Array, values: Array, axis: int, index: Array, include_self: bool) -> Array:
+    return x.scatter_reduce(axis, index, values, "amin", include_self=include_self)
 
 
 def is_integral(x: Array) -> bool:
