@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from both import Case, assert_same, assert_same_error, cases, outcome, same
+from both import Case, assert_same, assert_same_error, attempt, cases, outcome, same
 from judge import Arguments, difference
 from op_samples import ANY_OF_EQUALS, OPERATORS, UNINITIALIZED, dtypes
 from torch.testing._internal.opinfo.core import SampleInput
@@ -22,6 +22,9 @@ WRITING = [
     for name, op in OPERATORS.items()
     if op.supports_out and hasattr(tinygrad_ninja, name) and name not in WITHOUT
 ]
+
+
+REDUCTIONS = "sum prod mean nanmean amax amin max min all any argmax median nanmedian diff".split()  # noqa: SIM905
 
 
 def warned(call: Any, *args: Any, **kwargs: Any) -> bool:
@@ -107,6 +110,23 @@ def test_dtypes_and_shapes(case: Case) -> None:
 )
 def test_refusals(case: Case) -> None:
     assert_same_error(case)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+@pytest.mark.parametrize("into", ["float32", "float64", "int64", "bool"])
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions(name: str, into: str, dtype: str) -> None:
+    """Of all elements, where some of PyTorch's take no `out`, and along a dimension."""
+
+    def case(t: Any) -> Any:
+        x, reduce = t.tensor([[1, 5], [3, 4]], dtype=getattr(t, dtype)), getattr(t, name)
+        dim = () if name == "diff" else (0,)
+        return [
+            attempt(reduce, x, *each, out=t.empty(0, dtype=getattr(t, into)), **keywords)
+            for each, keywords in [((), {}), (dim, {}), ((), {"dim": 0}), (dim, {"dtype": t.float32})]
+        ]
+
+    assert_same(case)
 
 
 @same

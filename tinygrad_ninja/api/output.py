@@ -18,24 +18,24 @@ from .register import no_tensor
 _CAST = """
 acos acosh add addcdiv addcmul addr arccos arccosh arcsin arcsinh arctan arctan2 arctanh asin asinh atan
 atan2 atanh bernoulli bitwise_and bitwise_or bitwise_xor cat clamp clamp_max clamp_min clip column_stack
-concat concatenate cos cosh deg2rad div divide dstack eq erf exp exp2 expm1 float_power floor_divide fmod ge
-ger greater greater_equal gt hstack hypot le lerp less less_equal log log10 log1p log2 logaddexp logical_and
-logical_not logical_or logical_xor logsumexp lt maximum minimum mul multiply nanmean nansum ne not_equal
-outer pow rad2deg reciprocal remainder row_stack rsqrt sigmoid sin sinh sqrt square stack std sub subtract
-tan tanh true_divide var vstack where xlogy
+concat concatenate cos cosh deg2rad diff div divide dstack eq erf exp exp2 expm1 float_power floor_divide
+fmod ge ger greater greater_equal gt hstack hypot le lerp less less_equal log log10 log1p log2 logaddexp
+logical_and logical_not logical_or logical_xor logsumexp lt max maximum min minimum mul multiply ne
+not_equal outer pow rad2deg reciprocal remainder row_stack rsqrt sigmoid sin sinh sqrt square stack std sub
+subtract tan tanh true_divide var vstack where xlogy
 """.split()  # noqa: SIM905 - a list would fill a hundred lines
 """The functions whose result is cast to the dtype of `out`."""
 
 _ALIKE = """
 abs absolute addbmm addmm addmv all amax amin aminmax any argmax argmin baddbmm bitwise_not bmm bucketize
-ceil cross cummax cummin diag diff dot fix floor frac gather histc histogram index_add index_copy
-index_select inner isin kron kthvalue log_softmax logcumsumexp masked_select matmul max median min mm msort
-multinomial mv nan_to_num nanmedian neg negative nonzero norm round scatter scatter_add scatter_reduce
-searchsorted sign softmax sort take take_along_dim tensordot topk tril triu trunc vdot
+ceil cross cummax cummin diag dot fix floor frac gather histc histogram index_add index_copy index_select
+inner isin kron kthvalue log_softmax logcumsumexp masked_select matmul median mm msort multinomial mv
+nan_to_num nanmedian neg negative nonzero norm round scatter scatter_add scatter_reduce searchsorted sign
+softmax sort take take_along_dim tensordot topk tril triu trunc vdot
 """.split()  # noqa: SIM905 - as above
 """Those for which `out` has to have the dtype of the result."""
 
-_FOLD = "cumprod cumsum mean prod sum".split()  # noqa: SIM905
+_FOLD = "cumprod cumsum mean nanmean nansum prod sum".split()  # noqa: SIM905
 _MAKE = "arange empty eye full linspace logspace ones rand randint randn randperm zeros".split()  # noqa: SIM905
 """Those which compute in the dtype of `out`, where they are given none."""
 
@@ -44,6 +44,10 @@ cat column_stack concat concatenate dstack gather ger hstack index_select kthval
 row_stack stack take take_along_dim vstack
 """.split()  # noqa: SIM905 - as above
 """Those for which `out` may not share its memory with an argument."""
+
+
+_ALONG = "median nanmedian prod sum".split()  # noqa: SIM905
+"""Those which take `out` only where they are given a dimension."""
 
 
 def with_out(functions: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,6 +69,8 @@ def _with_out(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         if out is None:
             return f(*args, **kwargs)
+        if name in _ALONG and len(args) < 2 and not {"dim", "axis"} & kwargs.keys():
+            raise TypeError(f"{name}(): with out= the argument dim is needed")
         outs = out if isinstance(out, (tuple, list)) else (out,)
         for target in outs:
             if not isinstance(target, Tensor):
@@ -72,20 +78,24 @@ def _with_out(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
             refuse_repeated(target.array)
             if apart:
                 _refuse_shared(target, (*args, *kwargs.values()))
-        if of_its_dtype:
+        if of_its_dtype and not (name == "mean" and _integral(*args, **kwargs)):  # which it refuses
             kwargs.setdefault("dtype", outs[0].dtype)
         result = f(*args, **kwargs)
         results = (result,) if isinstance(result, Tensor) else result
         if len(outs) != len(results) or isinstance(out, Tensor) is not isinstance(result, Tensor):
             raise TypeError(f"{name}(): argument 'out' must be as the result: {len(results)} Tensors")
         for x, target in zip(results, outs, strict=True):
-            _check(name, x, target, casts)
+            _check(name, x, target, casts and isinstance(out, Tensor))
         with no_grad():
             for x, target in zip(results, outs, strict=True):
                 _write(x, target, quietly=makes)
         return out if isinstance(out, Tensor) else type(result)(*outs)
 
     return call
+
+
+def _integral(input: Any, *args: Any, **kwargs: Any) -> bool:
+    return isinstance(input, Tensor) and not input.is_floating_point()
 
 
 def _refuse_shared(out: Tensor, arguments: tuple[Any, ...]) -> None:
