@@ -165,3 +165,30 @@ def test_the_version_of_a_gradient(C: Any) -> Any:
         w.grad = torch.ones(3)
         f()
         yield w.grad, w.grad._version
+
+
+@compiled
+def test_data_that_is_assigned_before_backward(C: Any) -> Any:
+    """Within the call, and by a call between a forward and its backward."""
+    w = torch.tensor([1.0, 2.0], requires_grad=True)
+
+    def double() -> None:
+        w.data = w.data * 2
+
+    def step() -> Any:
+        loss = (w * w).sum() + w.exp().sum()
+        double()
+        w.grad = None
+        loss.backward()
+        return loss
+
+    step, double_alone = C(step), C(double)
+    for _ in range(4):
+        yield step(), w.grad, w
+    w.data = torch.ones(2)
+    for _ in range(4):
+        loss = (w * w).sum()
+        double_alone()
+        w.grad = None
+        loss.backward()
+        yield w.grad, w

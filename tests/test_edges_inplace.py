@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 from both import Case, assert_same, assert_same_error, attempt, cases, gradients, same
 
-import tinygrad_ninja
-
 WEIGHTS = [1.0, 2.0, 3.0]
 
 
@@ -374,28 +372,3 @@ def test_copy_of_a_number_beyond_the_dtype(t: Any) -> Any:
 def test_an_extreme_is_no_view(t: Any) -> Any:
     values = (leaf(t) * 2).max(0).values
     return values.detach_(), values.requires_grad
-
-
-@pytest.mark.parametrize("leaf", [True, False])
-@pytest.mark.parametrize("changed_after", [True, False])
-def test_new_data_leaves_what_backward_kept(leaf: bool, changed_after: bool) -> None:
-    """Unlike in PyTorch, where the numbers that a product kept are then those of the new data."""
-    x = tinygrad_ninja.tensor([1.0, 2.0], requires_grad=True)
-    y = x if leaf else x * 1
-    loss = (y * y).sum()
-    y.data = tinygrad_ninja.tensor([5.0, 7.0])
-    if changed_after:
-        with tinygrad_ninja.no_grad():
-            y.add_(1)
-    loss.backward()
-    assert x.grad.tolist() == [2.0, 4.0]
-
-
-def test_a_change_of_what_became_data_is_noticed() -> None:
-    """PyTorch counts it as a change of the other Tensor alone."""
-    x, y = tinygrad_ninja.ones(2, requires_grad=True), tinygrad_ninja.ones(2)
-    x.data = y
-    loss = (x * x).sum()
-    y.add_(1)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()

@@ -200,7 +200,7 @@ def _run(
                 "call backward with retain_graph=True the first time"
             )
         if versions.last_change > node.order:
-            versions.check_unchanged(node)
+            values = versions.values_now(node)
         if recorded:
             values = _as_tensors(node, values)
         # 5. Each rule turns the gradient of the output into that of one input; those of several uses add up.

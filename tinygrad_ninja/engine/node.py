@@ -7,6 +7,7 @@ from itertools import count
 from operator import attrgetter
 from traceback import FrameSummary
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from .hook import observers, observing
 from .inference import marked, refuse_saved
@@ -34,11 +35,15 @@ class Node:
     hooks: what is done with the gradient on its way; None for most.
     lines: the lines of the program that led to it; there only where `detect_anomaly` watched.
     detached: there only where the Tensor of this result was detached in place.
+    assigned: there only where other `.data` was assigned to that Tensor: when, and the Tensor.
     """
 
-    __slots__ = ("__weakref__", "_grad", "detached", "edges", "hooks", "lines", "op", "order", "values")
+    __slots__ = (
+        "__weakref__", "_grad", "assigned", "detached", "edges", "hooks", "lines", "op", "order", "values",
+    )  # fmt: skip
     lines: list[FrameSummary]
     detached: bool
+    assigned: tuple[int, ref[Tensor]]
 
     def __init__(
         self, op: Operation | None, edges: tuple[Node | None, ...], values: tuple[Any, ...] | None

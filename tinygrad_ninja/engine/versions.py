@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 from weakref import ref
 
-from ..arrays.dispatch import namespace_of
+from ..arrays.dispatch import dtype_of, namespace_of
 from ..ops.operation import parts
 from .hook import observers, observing
 from .node import Node, clock
@@ -63,23 +63,41 @@ def version_of(array: Any) -> int:
     return 0 if version is None else version.count
 
 
-def check_unchanged(node: Node) -> None:
-    """Raise RuntimeError where a value that backward needs was changed in place, or the Tensor that it was
-    the value of detached in place."""
+def values_now(node: Node) -> tuple[Any, ...]:
+    """Return the values of a node, with what `.data` of an input is now where that was assigned since.
+
+    Raise RuntimeError where a value that backward needs was changed in place, or the Tensor that it was the
+    value of detached in place.
+    """
     assert node.op is not None
     assert node.values is not None
+    values = list(node.values)
     for place in node.op.kept(node.edges):
-        if 0 < place <= len(node.edges) and hasattr(node.edges[place - 1], "detached"):
+        edge = node.edges[place - 1] if 0 < place <= len(node.edges) else None
+        if hasattr(edge, "detached"):
             raise RuntimeError(
                 "Trying to use a saved tensor that has been detached in-place, i.e. with .detach_(): use "
                 "detach() instead"
             )
-        for array in parts(node.values[place]):
-            if hasattr(array, "dtype") and changed_since(array, node.order):
-                inputs = range(1, len(node.edges) + 1)
-                what = "output" if place == 0 else f"input {place}" if place in inputs else "saved Tensor"
+        _require_unchanged(node, place, values[place], node.order)
+        assigned = getattr(edge, "assigned", None)
+        if assigned and assigned[0] > node.order and (tensor := assigned[1]()) is not None:
+            if dtype_of(tensor.array) is not dtype_of(values[place]) or tensor.shape != values[place].shape:
                 raise RuntimeError(
-                    f"one of the variables needed for gradient computation has been modified by an inplace "
-                    f"operation: the {what} of {node.op.name}, of shape {tuple(array.shape)}; "
-                    f"change a clone() of it instead"
+                    f"data of another shape or dtype was assigned to the input {place} of {node.op.name}"
                 )
+            values[place] = tensor.array
+            _require_unchanged(node, place, values[place], assigned[0])
+    return tuple(values)
+
+
+def _require_unchanged(node: Node, place: int, value: Any, time: int) -> None:
+    for array in parts(value):
+        if hasattr(array, "dtype") and changed_since(array, time):
+            inputs = range(1, len(node.edges) + 1)
+            what = "output" if place == 0 else f"input {place}" if place in inputs else "saved Tensor"
+            raise RuntimeError(
+                f"one of the variables needed for gradient computation has been modified by an inplace "
+                f"operation: the {what} of {node.op and node.op.name}, of shape {tuple(array.shape)}; "
+                f"change a clone() of it instead"
+            )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
 from numpy import ndarray
 
 from ..arrays.dispatch import namespace_of
 from ..ops import indexing
 from .grad_mode import enable_grad, is_grad_enabled
-from .node import Node, succeed
+from .node import Node, clock, succeed
 from .tensor import Tensor
+from .versions import note_writes
 
 _new = object.__new__
 
@@ -28,6 +30,10 @@ class Data(Tensor):
 
     def _note_change(self) -> None:
         """Leave the change unnoted."""
+
+    def detach(self) -> Tensor:
+        """Return the same memory and shape, of which no change counts either."""
+        return _data(self)
 
 
 def _data(self: Tensor) -> Tensor:
@@ -47,6 +53,15 @@ def _set_data(self: Tensor, value: Tensor) -> None:
     if self.edge is not None and not value.dtype.is_floating_point:
         raise RuntimeError("data set to a tensor that requires gradients must be of a floating point dtype")
     self.array = array
+    note_assigned(self)
+
+
+def note_assigned(self: Tensor) -> None:
+    """Remember that other memory was assigned to a Tensor: where an operation kept it before, backward takes
+    what it is now."""
+    if self.edge is not None:
+        self.edge.assigned = next(clock), ref(self)
+        note_writes(())  # backward looks closer at what is older
 
 
 Tensor.data = property(_data, _set_data)

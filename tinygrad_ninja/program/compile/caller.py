@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...engine.tensor import Tensor, wrap
 from ...engine.versions import note_writes, version
+from ...engine.view import note_assigned
 from ...rng.generator import _TWISTER_SIZE
 from .memory import pointer
 from .recording.checks import CheckError
@@ -278,7 +279,9 @@ def caller(step: Step) -> Any:
     for owner, place_of in step.rebound_slots:
         place = step.given.get(owner, -1)
         if place not in step.bare:  # the Tensor that an array is given in is the function's own
-            after.append(f"{named(owner, place)}._array = {copied(place_of)}")
+            target = named(owner, place)
+            after += [f"{target}._array = {copied(place_of)}", f"note_assigned({target})"]
+            names["note_assigned"] = note_assigned
     if own.versions:
         names |= {"note_writes": note_writes, "versions": own.versions}
         after.append("note_writes(versions)")
