@@ -23,6 +23,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell starts background jobs with Ctrl-C ignored, and the programs that tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# Hundreds of programs that tests start import the package: each would compile it anew, where no bytecode is kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 torch: Any = importlib.import_module("torch") if find_spec("torch") else None
 
@@ -175,11 +177,13 @@ def pytest_make_collect_report(
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Where there is no C compiler, skip what fails by saying so; and where PyTorch may be missing."""
     report = yield
+    if not report.failed:
+        return report
     said = f"{report.longreprtext}{report.capstderr}"
     reason = ""
-    if report.failed and "there is no C compiler" in said and not has_compiler():
+    if "there is no C compiler" in said and not has_compiler():
         reason = "there is no C compiler here"
-    elif report.failed and lacks_torch(item.config, said):
+    elif lacks_torch(item.config, said):
         reason = "PyTorch is not installed"
     if reason:
         report.outcome, report.longrepr = "skipped", (*item.location[:2], reason)

@@ -155,7 +155,13 @@ def difference(expected: Any, actual: Any) -> str:
 
 def find(root: Any, path: str) -> Any:
     """What stands at a dotted path, None if nothing does."""
-    try:
-        return functools.reduce(getattr, path.split("."), root)
-    except AttributeError:
-        return None
+    for name in path.split("."):
+        if name not in names(root):  # to be told so by an error would take long: it looks for the nearest name
+            return None
+        root = getattr(root, name)
+    return root
+
+
+@functools.cache
+def names(root: Any) -> frozenset[str]:
+    return frozenset(dir(root))

@@ -41,32 +41,42 @@ def begun(**changes: Any) -> Training:
     settings = Settings.of(**sizes | options)
     generator = Generator().manual_seed(3)
     X, Y = map(from_numpy, MODELS[settings.model].examples(WORDS, VOCABULARY, settings.context))
-    training = Training(settings.build(len(VOCABULARY), generator), settings, generator, (X, Y), (X, Y))
+    model = settings.build(len(VOCABULARY), generator)
+    training = Training(model, settings, generator, (X, Y), (X, Y), eager=True)
     run = training.run()
     assert [next(run), next(run)] == [1, 2]
     return training
 
 
 def packed(training: Training, whole: bool) -> Checkpoint:
-    mode = {"metrics_bytes": 0, "device": "cpu", "eager": False}
+    mode = {"metrics_bytes": 0, "device": "cpu", "eager": True}
     state = {**training.state_dict(), **mode} if whole else None
     return Checkpoint(training.model, VOCABULARY, training.settings, checkpoint.fingerprint(WORDS), state)
 
 
-@pytest.fixture(params=["mlp", "bn-mlp"])
-def saved(request: pytest.FixtureRequest, tmp_path: Path) -> Saved:
-    """A model and its file."""
-    result = packed(begun(model=request.param), whole=False)
-    write(tmp_path / "model.safetensors", result.to_bytes())
-    return result, tmp_path / "model.safetensors"
+@pytest.fixture(scope="module", params=["mlp", "bn-mlp"])
+def model(request: pytest.FixtureRequest) -> Checkpoint:
+    return packed(begun(model=request.param), whole=False)
+
+
+@pytest.fixture(scope="module")
+def training() -> Checkpoint:
+    """One that may stop early."""
+    return packed(begun(early_stop=3), whole=True)
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> Saved:
-    """A training that may stop early, and its file."""
-    result = packed(begun(early_stop=3), whole=True)
-    write(tmp_path / "checkpoint.safetensors", result.to_bytes())
-    return result, tmp_path / "checkpoint.safetensors"
+def saved(model: Checkpoint, tmp_path: Path) -> Saved:
+    """A model and its file."""
+    write(tmp_path / "model.safetensors", model.to_bytes())
+    return model, tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def whole(training: Checkpoint, tmp_path: Path) -> Saved:
+    """A training and its file."""
+    write(tmp_path / "checkpoint.safetensors", training.to_bytes())
+    return training, tmp_path / "checkpoint.safetensors"
 
 
 def rewrite(path: Path, header_change: dict[str, Any], **arrays: np.ndarray | None) -> None:
