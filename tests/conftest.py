@@ -10,7 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Iterator
+import tempfile
+from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell starts background jobs with Ctrl-C ignored, and the programs that tests start would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# Hundreds of programs that tests start import the package: each would compile it anew, where no bytecode is kept.
+# Hundreds of programs that tests start import the package: each would compile it anew where no bytecode is
+# kept.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 torch: Any = importlib.import_module("torch") if find_spec("torch") else None
@@ -48,6 +50,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.with_what_there_is:
         sys.meta_path.append(Missing())
+    if not hasattr(config, "workerinput"):  # pytest-xdist's processes have it from the one that starts them
+        folder = tempfile.TemporaryDirectory(prefix="compiled-", ignore_cleanup_errors=True)
+        config.add_cleanup(folder.cleanup)
+        os.environ["TINYGRAD_NINJA_CACHE"] = folder.name
 
 
 class Missing:
@@ -91,13 +97,6 @@ def pytest_collection(session: pytest.Session) -> None:
 
         settings.register_profile("without slow tests", max_examples=settings().max_examples // 2)
         settings.load_profile("without slow tests")
-
-
-@pytest.fixture(autouse=True, scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINYGRAD_NINJA_CACHE", str(tmp_path_factory.mktemp("compiled")))
-        yield
 
 
 @pytest.fixture

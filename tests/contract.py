@@ -150,7 +150,7 @@ def run(
                 result.refusal = str(error)
             else:
                 result.seen.append(("at the end it raises", (type(error).__name__, str(error))))
-        streams = torch.get_rng_state(), np.random.get_state(), random.getstate()
+        streams = torch.get_rng_state(), np.random.get_state(), repr(random.getstate())
         modes = torch.is_grad_enabled(), torch.get_default_dtype(), torch.is_autocast_enabled("cpu")
     result.seen.append(("printed", out.getvalue()))
     result.seen.append(("streams of random numbers", freeze(streams)))

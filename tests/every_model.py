@@ -1,8 +1,7 @@
 """The models of makemore, as parameters of a test; for the large ones the C compiler takes long."""
 
-import pytest
+from slow_ones import slow_but
 
 from tinygrad_ninja.makemore.models import MODELS
 
-LARGE = {"deep", "wavenet", "bow", "rnn", "gru", "lstm", "cnn", "gpt"}
-EVERY_MODEL = [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in MODELS]
+EVERY_MODEL = slow_but(MODELS, "bigram", "mlp", "bn-mlp")

@@ -156,7 +156,7 @@ def difference(expected: Any, actual: Any) -> str:
 def find(root: Any, path: str) -> Any:
     """What stands at a dotted path, None if nothing does."""
     for name in path.split("."):
-        if name not in names(root):  # to be told so by an error would take long: it looks for the nearest name
+        if name not in names(root):  # the error that says so takes long: it names the nearest
             return None
         root = getattr(root, name)
     return root

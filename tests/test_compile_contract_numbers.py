@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from contract import attempt, compiled, same
+from slow_ones import slow_but
 
 import tinygrad_ninja as torch
 
@@ -90,7 +91,7 @@ SEQUENCES: dict[str, list[Any]] = {
 }
 
 
-@pytest.mark.parametrize("numbers", SEQUENCES)
+@pytest.mark.parametrize("numbers", slow_but(SEQUENCES, "floats", "mixed"))
 @pytest.mark.parametrize("use", USES)
 @same
 def test_a_number_as_an_argument(C: Any, use: str, numbers: str) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from contract import compiled, same
 from contract_models import OPTIMIZERS, X, Y, trained
+from slow_ones import slow_but
 
 import tinygrad_ninja as torch
 from tinygrad_ninja import nn
@@ -14,6 +15,7 @@ from tinygrad_ninja.nn import functional as F
 SCHEDULES = torch.optim.lr_scheduler
 
 EVERY = pytest.mark.parametrize("kind", OPTIMIZERS)
+SOME = pytest.mark.parametrize("kind", slow_but(OPTIMIZERS, "SGD with momentum", "Adam"))
 
 
 @EVERY
@@ -24,7 +26,7 @@ def test_a_training(C: Any, kind: str) -> Any:
         yield step(X * (k + 1)), model, optimizer
 
 
-@EVERY
+@SOME
 @compiled
 def test_another_learning_rate(C: Any, kind: str) -> Any:
     model, optimizer, step = trained(C, kind)
@@ -59,7 +61,7 @@ def test_another_number_of_a_group(C: Any, number: str) -> Any:
             optimizer.param_groups[0][name] = value
 
 
-@EVERY
+@SOME
 @same
 def test_a_state_is_saved_and_loaded(C: Any, kind: str) -> Any:
     model, optimizer, step = trained(C, kind)
@@ -73,7 +75,7 @@ def test_a_state_is_saved_and_loaded(C: Any, kind: str) -> Any:
     yield saved
 
 
-@EVERY
+@SOME
 @same
 def test_a_state_is_cleared(C: Any, kind: str) -> Any:
     model, optimizer, step = trained(C, kind)
@@ -85,7 +87,7 @@ def test_a_state_is_cleared(C: Any, kind: str) -> Any:
             optimizer.state.pop(model[0].weight, None)
 
 
-@EVERY
+@SOME
 @same
 def test_a_group_is_added(C: Any, kind: str) -> Any:
     model, optimizer, step = trained(C, kind)
@@ -107,7 +109,7 @@ def test_a_group_is_added(C: Any, kind: str) -> Any:
             optimizer.param_groups[1]["lr"] = 0.25
 
 
-@EVERY
+@SOME
 @same
 def test_frozen_in_a_training(C: Any, kind: str) -> Any:
     """A parameter without a gradient is left alone, also by momentum and decay."""
@@ -120,7 +122,7 @@ def test_frozen_in_a_training(C: Any, kind: str) -> Any:
             model[0].requires_grad_(True)
 
 
-@EVERY
+@SOME
 @same
 def test_gradients_are_set_to_zero_or_to_none(C: Any, kind: str) -> Any:
     model = nn.Linear(3, 2)

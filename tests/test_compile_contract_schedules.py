@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from contract import compiled, same
 from contract_models import X, Y, trained
+from slow_ones import slow_but
 
 import tinygrad_ninja as torch
 from tinygrad_ninja import nn
@@ -106,7 +107,7 @@ SCHEDULERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("schedule", SCHEDULERS)
+@pytest.mark.parametrize("schedule", slow_but(SCHEDULERS, "CosineAnnealingLR", "LambdaLR"))
 @compiled
 def test_a_schedule_outside(C: Any, schedule: str) -> Any:
     model, optimizer, step = trained(C, "SGD with momentum")
@@ -117,7 +118,7 @@ def test_a_schedule_outside(C: Any, schedule: str) -> Any:
         yield scheduler.get_last_lr(), scheduler
 
 
-@pytest.mark.parametrize("schedule", SCHEDULERS)
+@pytest.mark.parametrize("schedule", slow_but(SCHEDULERS, "CosineAnnealingLR", "LambdaLR"))
 @same
 def test_a_schedule_inside(C: Any, schedule: str) -> Any:
     model, optimizer, _ = trained(C, "SGD")

@@ -16,7 +16,7 @@ EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 GPU = pytest.mark.gpu
 PLACES = [
     ("cpu", "float16"),
-    ("torch", "float16"),
+    pytest.param("torch", "float16", marks=pytest.mark.slow),
     ("torch", "bfloat16"),
     pytest.param("cuda", "float16", marks=GPU),
     pytest.param("cuda", "bfloat16", marks=GPU),

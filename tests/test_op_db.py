@@ -18,7 +18,8 @@ from op_samples import OPERATORS, dtypes, forms, samples
 import tinygrad_ninja
 
 FEW = 1
-"""How many samples of each dtype are replayed where not all are."""
+QUICK = {torch.float64, torch.int64}
+"""How many samples are replayed, and in which dtypes, where not all are."""
 
 CONVERSIONS = (
     "to", "bfloat16", "bool", "byte", "char", "double", "float", "half", "int", "long", "short"
@@ -42,13 +43,17 @@ KNOWN = Known(
 
 
 def replay(name: str, most: int | None = None) -> Counter[Unlike | None]:
-    """How many samples, at most so many of a dtype and in every form, agree (None) or are unlike as listed.
+    """How many samples in every form agree (None) or are unlike as listed: all of them, or at most so many of
+    each of the quick dtypes, or of the first where it has none of these.
 
     AssertionError for what is unlike and not listed.
     """
     op = OPERATORS[name]
     counts: Counter[Unlike | None] = Counter()
-    for dtype in dtypes(op):
+    chosen = dtypes(op)
+    if most is not None:
+        chosen = [dtype for dtype in chosen if dtype in QUICK] or chosen[:1]
+    for dtype in chosen:
         drawn, differentiable = samples(op, dtype)
         for sample, form in itertools.product(itertools.islice(drawn, most), forms(op)):
             case = form.case(sample, differentiable)

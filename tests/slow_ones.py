@@ -1,0 +1,13 @@
+"""Parameters of a test of which a run without the slow tests takes some only."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+
+def slow_but(parameters: Iterable[str], *quick: str) -> list[Any]:
+    """The parameters, all but those that are named marked as slow: they show again what these show."""
+    every = list(parameters)
+    assert {*quick} <= {*every}
+    return [pytest.param(each, marks=[pytest.mark.slow] * (each not in quick)) for each in every]
