@@ -55,7 +55,7 @@ OPTIMIZERS = pytest.mark.parametrize(
     "optimizer",
     [
         lambda ps: torch.optim.SGD(ps, lr=0.1, momentum=0.9, weight_decay=0.01, nesterov=True),
-        lambda ps: torch.optim.AdamW(ps, lr=0.01, amsgrad=True),
+        pytest.param(lambda ps: torch.optim.AdamW(ps, lr=0.01, amsgrad=True), marks=pytest.mark.slow),
     ],
 )
 

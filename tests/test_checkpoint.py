@@ -1,5 +1,6 @@
 """Checkpoints: what comes back is what went in, other programs can read it, and bad files are refused."""
 
+import functools
 import hashlib
 import json
 import os
@@ -52,6 +53,12 @@ def packed(training: Training, whole: bool) -> Checkpoint:
     mode = {"metrics_bytes": 0, "device": "cpu", "eager": True}
     state = {**training.state_dict(), **mode} if whole else None
     return Checkpoint(training.model, VOCABULARY, training.settings, checkpoint.fingerprint(WORDS), state)
+
+
+@functools.cache
+def file_bytes(whole: bool, **changes: Any) -> bytes:
+    """The bytes of a model's file, or of a training's."""
+    return packed(begun(**changes), whole).to_bytes()
 
 
 @pytest.fixture(scope="module", params=["mlp", "bn-mlp"])
@@ -140,7 +147,7 @@ def test_torch_goes_on_from_the_same_generator_state(whole: Saved) -> None:
 @pytest.mark.parametrize("whole", [False, True])
 def test_every_damaged_byte_is_noticed(whole: bool, tmp_path: Path) -> None:
     path = tmp_path / "damaged"
-    content = packed(begun(), whole).to_bytes()
+    content = file_bytes(whole)
     header = 8 + int.from_bytes(content[:8], "little")
     draw = random.Random(0)
     for position in [*range(0, header, 3), *range(header, len(content), 41)]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from programs import Written
+from slow_ones import slow_but
 
 import tinygrad_ninja as torch
 from tinygrad_ninja.ops import Category, elementwise, indexing, linalg, reduction, shape
@@ -185,7 +186,7 @@ def test_more_operations_than_can_be_compiled_are_refused_at_once(
 
 
 @BACKENDS
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", slow_but(DTYPES, "float32", "bool"))
 @pytest.mark.parametrize(
     "shapes",
     [
@@ -216,7 +217,7 @@ def test_a_product_of_any_dtype_and_what_follows_it(dtype: str, shapes: Any, bac
 
 
 @pytest.mark.parametrize("size", [(4, 3, 5), (1, 1, 1), (32, 8, 27), (130, 128, 129)])
-@pytest.mark.parametrize("over", ["mean", "sum"])
+@pytest.mark.parametrize("over", slow_but(["mean", "sum"], "mean"))
 def test_a_product_that_is_averaged_has_the_gradients_of_eager_code(size: Any, over: str) -> None:
     n, m, k = size
     torch.manual_seed(0)

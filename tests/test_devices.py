@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from slow_ones import slow_but
 from torch.overrides import TorchFunctionMode
 
 import tinygrad_ninja as ninja
@@ -70,7 +71,7 @@ class Unrecorded(TorchFunctionMode):
 
 
 @DEVICES
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", slow_but(MODELS, "bn-mlp", "lstm", "gpt"))
 def test_no_grad_fn_appears_in_a_training(model: str, device: str, tmp_path: Path) -> None:
     """`ninja train --device torch`, every operation of it: forward, backward, update, evaluation."""
     options: dict[str, Any] = {"model": model, "steps": 3, "eval_every": 2}

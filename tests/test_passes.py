@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from every_model import EVERY_MODEL
+from slow_ones import slow_but
 
 import tinygrad_ninja
 from tinygrad_ninja.cli.derive import derive_model
@@ -127,7 +128,7 @@ NAMED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("model", NAMED)
+@pytest.mark.parametrize("model", slow_but(NAMED, "rnn", "cnn"))
 def test_values_are_called_as_in_the_code_that_computes_them(model: str) -> None:
     text = derive_model(model, batch=2).code("torch")
     for line in NAMED[model]:

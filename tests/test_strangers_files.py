@@ -13,7 +13,7 @@ import pytest
 from command import call, posix, refuses
 from every_model import EVERY_MODEL
 from safetensors import safe_open
-from test_checkpoint import begun, packed, rewrite
+from test_checkpoint import begun, file_bytes, rewrite
 
 from tinygrad_ninja import Generator
 from tinygrad_ninja.api.weights import FileError, write
@@ -31,7 +31,7 @@ CODES = {"float32": "F32", "int64": "I64"}
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A model's file, or a training's."""
     path = tmp_path / "checkpoint.safetensors"
-    write(path, packed(begun(), request.param == "training").to_bytes())
+    write(path, file_bytes(request.param == "training"))
     return path
 
 
@@ -39,7 +39,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 def training(tmp_path: Path) -> Path:
     """The file of a training, which may stop early."""
     path = tmp_path / "checkpoint.safetensors"
-    write(path, packed(begun(early_stop=3), whole=True).to_bytes())
+    write(path, file_bytes(True, early_stop=3))
     return path
 
 
@@ -195,7 +195,7 @@ def test_the_state_of_a_training_has_its_types_and_ranges(
 @pytest.mark.slow
 def test_an_optimizer_counts_the_steps_of_its_training(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint.safetensors"
-    write(path, packed(begun(model="gpt", layers=1, heads=1), whole=True).to_bytes())
+    write(path, file_bytes(True, model="gpt", layers=1, heads=1))
     rewrite(path, {})
     checkpoint.load(path)
     for change in ({"step": np.array(-1, np.float32)}, {"exp_avg": ZEROS}):
@@ -273,14 +273,14 @@ def test_what_never_ends_is_not_read(tmp_path: Path, command: str) -> None:
         assert f"cannot read {name}: it is a device or a pipe" in refuses(call(tmp_path, command, name))
     path = tmp_path / "model.safetensors"
     for name in ("pipe", "/dev/zero"):
-        write(path, packed(begun(), whole=False).to_bytes())
+        write(path, file_bytes(False))
         rewrite(path, {"settings": {**header_of(path)["settings"], "data": name}})
         assert f"cannot read {name}: it is a device or a pipe" in refuses(call(tmp_path, "eval", str(path)))
 
 
 def test_what_a_file_says_reaches_the_terminal_escaped(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    write(path, packed(begun(), whole=False).to_bytes())
+    write(path, file_bytes(False))
     rewrite(path, {"settings": {**header_of(path)["settings"], "data": ESCAPE + "\n"}})
     said = refuses(call(tmp_path, "eval", str(path)))
     assert r"cannot read \x1b]0;mine\x07\x1b[31m\n: No such file" in said

@@ -16,6 +16,7 @@ from command import call, refuses, succeeds
 from few_examples import few
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from slow_ones import slow_but
 from test_viz_graph import lecture_run, theirs
 
 import tinygrad_ninja
@@ -264,7 +265,7 @@ def test_another_suffix_a_freed_graph_and_no_graph_are_refused(tmp_path: Path) -
 # -- ninja draw ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", slow_but(MODELS, "bn-mlp", "rnn", "gpt"))
 def test_ninja_draw_makes_the_page_of_a_model(tmp_path: Path, model: str) -> None:
     out = succeeds(call(tmp_path, "draw", "--model", model, "--batch", "4", "--out", "page/graph.html"))
     assert out.strip() == f"saved the page in {Path('page/graph.html')}"
