@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from compiled_steps import close
-from every_model import EVERY_MODEL
+from slow_ones import slow_but
 
 import tinygrad_ninja as torch
 from tinygrad_ninja import nn
 from tinygrad_ninja.makemore.data import Vocabulary
+from tinygrad_ninja.makemore.models import MODELS
 from tinygrad_ninja.makemore.settings import Settings
 from tinygrad_ninja.nn import functional as F
 from tinygrad_ninja.program.compile import UnsupportedError, compile
@@ -47,7 +48,7 @@ SIZES: dict[str, dict[str, int]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", EVERY_MODEL)
+@pytest.mark.parametrize("name", slow_but(MODELS, "bigram", "bn-mlp"))
 def test_the_models_of_makemore_train_as_eager_code_does(name: str) -> None:
     """Losses, norms, parameters, running statistics and the generator's state, while the learning rate (and
     of AdamW the number of the step) changes at every call; recorded once, without a warning."""

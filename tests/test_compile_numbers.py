@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from compiled_steps import close, second
+from slow_ones import slow_but
 
 import tinygrad_ninja as torch
 from tinygrad_ninja.program.compile import compile
@@ -147,11 +148,8 @@ def test_a_sum_of_negative_zeros_is_that_of_eager_code(shape: Any, backend: str)
         np.testing.assert_array_equal(np.signbit(mine.numpy()), np.signbit(eager.numpy()))
 
 
-@pytest.mark.parametrize(
-    "dtype",
-    ["float32", "int64", *(pytest.param(name, marks=pytest.mark.slow) for name in ("float64", "int32"))],
-)
-@pytest.mark.parametrize("shape", [(), (3,)])
+@pytest.mark.parametrize("dtype", slow_but(["float32", "int64", "float64", "int32"], "float32", "int64"))
+@pytest.mark.parametrize("shape", slow_but([(), (3,)], (3,)))
 def test_a_number_among_the_arguments_counts_as_little_as_a_number(dtype: str, shape: Any) -> None:
     x = torch.ones(shape, dtype=getattr(torch, dtype)) * 3
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from compiled_steps import close
+from slow_ones import slow_but
 
 import tinygrad_ninja as torch
 from tinygrad_ninja.program.compile import Compiled, compile, step
@@ -38,7 +39,7 @@ def compiled(f: Any, dtype: str, routed: bool, least: int = 1) -> Compiled:
 
 
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("transposed", ["nn", "nt", "tn", "tt"])
+@pytest.mark.parametrize("transposed", slow_but(["nn", "nt", "tn", "tt"], "nn", "tt"))
 def test_products_and_their_gradients_are_those_of_eager_code(
     transposed: str, dtype: str, routed: bool
 ) -> None:

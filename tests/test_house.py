@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,12 +65,14 @@ def floor(name: str) -> str:
     return rest[0] if rest and rest[0] in HEIGHT else "the package"
 
 
-def imported(path: Path) -> Iterator[tuple[int, str]]:
+@functools.cache
+def imported(path: Path) -> list[tuple[int, str]]:
     """Return the modules of the project that the file imports, wherever in it, and those that it names in a
     text, as for `import_module`, each with its line."""
     package = module(path).split(".")
     if path.name != "__init__.py":
         package.pop()
+    found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -82,7 +84,8 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
             names = [node.value] if "." in node.value else []
         else:
             continue
-        yield from ((node.lineno, name) for name in names if name.split(".")[0] in ("tinygrad_ninja", "viz"))
+        found += [(node.lineno, name) for name in names if name.split(".")[0] in ("tinygrad_ninja", "viz")]
+    return found
 
 
 def test_imports_point_downwards() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from slow_ones import slow_but
 
 import tinygrad_ninja
 from tinygrad_ninja import Generator, from_numpy, nn, optim, randn
@@ -26,14 +27,18 @@ VOCABULARY = Vocabulary(WORDS)
 SMALL = Settings.of("bn-mlp", hidden=20, steps=200, batch=16)
 
 
-def begin(settings: Settings) -> Training:
+HOW = pytest.mark.parametrize("eager", slow_but([True, False], True))
+"""The C compiler takes most of the time."""
+
+
+def begin(settings: Settings, eager: bool = False) -> Training:
     generator = Generator().manual_seed(settings.seed)
     train, dev = (
         tuple(map(from_numpy, build_dataset(words, VOCABULARY, settings.context)))
         for words in (WORDS[:300], WORDS[300:])
     )
     model = settings.build(len(VOCABULARY), generator)
-    return Training(model, settings, generator, train, dev)  # type: ignore[arg-type]
+    return Training(model, settings, generator, train, dev, eager=eager)  # type: ignore[arg-type]
 
 
 def state(model: nn.Module) -> dict[str, np.ndarray]:
@@ -103,9 +108,11 @@ def assert_torchs_rates(settings: Settings, schedule: Any) -> None:
 # -- early stopping, calibration -----------------------------------------------------------------------------
 
 
-def test_early_stopping_returns_to_the_lowest_dev_loss() -> None:
+@HOW
+def test_early_stopping_returns_to_the_lowest_dev_loss(eager: bool) -> None:
     # A hundred times the rate of the recipe: the loss soon rises.
-    training = begin(Settings.of("mlp", hidden=20, steps=3000, lr=3.0, eval_every=20, early_stop=4))
+    settings = Settings.of("mlp", hidden=20, steps=3000, lr=3.0, eval_every=20, early_stop=4)
+    training = begin(settings, eager)
     states = {step: state(training.model) for step in training.run()}
     evaluated = list(training.dev_losses)
     best = min(evaluated, key=training.dev_losses.__getitem__)
@@ -116,10 +123,11 @@ def test_early_stopping_returns_to_the_lowest_dev_loss() -> None:
     assert evaluate(training.model, *training.dev) == training.dev_losses[best]
 
 
-def test_evaluations_do_not_change_a_training() -> None:
+@HOW
+def test_evaluations_do_not_change_a_training(eager: bool) -> None:
     ends = []
     for eval_every in (0, 7):
-        training = begin(replace(SMALL, eval_every=eval_every))
+        training = begin(replace(SMALL, eval_every=eval_every), eager)
         assert len(list(training.run())) == SMALL.steps
         ends.append(training)
     assert_equal(state(ends[0].model), state(ends[1].model))
@@ -127,8 +135,9 @@ def test_evaluations_do_not_change_a_training() -> None:
     assert list(ends[1].dev_losses) == list(range(7, 200, 7))
 
 
-def test_calibration_takes_the_statistics_of_the_whole_training_set() -> None:
-    training = begin(replace(SMALL, calibrate=True))
+@HOW
+def test_calibration_takes_the_statistics_of_the_whole_training_set(eager: bool) -> None:
+    training = begin(replace(SMALL, calibrate=True), eager)
     assert len(list(training.run())) == SMALL.steps
     running = state(training.model)
     training.finish()
@@ -143,8 +152,9 @@ def test_calibration_takes_the_statistics_of_the_whole_training_set() -> None:
 # -- the learning-rate finder --------------------------------------------------------------------------------
 
 
-def test_the_rates_grow_by_one_factor_until_the_loss_explodes() -> None:
-    training = begin(replace(SMALL, batch=64))
+@HOW
+def test_the_rates_grow_by_one_factor_until_the_loss_explodes(eager: bool) -> None:
+    training = begin(replace(SMALL, batch=64), eager)
     search = find_learning_rate(training, 1e-4, 1e3, 400)
     assert len(search.rates) == len(search.losses) == len(search.smoothed) < 400
     np.testing.assert_allclose(search.rates[1:] / search.rates[:-1], 1e7 ** (1 / 399), rtol=1e-9)
@@ -153,18 +163,19 @@ def test_the_rates_grow_by_one_factor_until_the_loss_explodes() -> None:
     assert search.smoothed[-1] > 4 * search.smoothed.min()
 
 
-def test_a_search_among_rates_that_are_all_too_high_says_so() -> None:
+@HOW
+def test_a_search_among_rates_that_are_all_too_high_says_so(eager: bool) -> None:
     with pytest.raises(TrainingError, match="try a smaller lowest rate"):
-        find_learning_rate(begin(Settings.of("mlp", hidden=20)), 1e6, 1e9, 100)
+        find_learning_rate(begin(Settings.of("mlp", hidden=20), eager), 1e6, 1e9, 100)
 
 
 # -- threads -------------------------------------------------------------------------------------------------
 
 
-def test_two_threads_train_as_two_trainings_in_a_row() -> None:
+@HOW
+def test_two_threads_train_as_two_trainings_in_a_row(eager: bool) -> None:
     settings = [SMALL, replace(SMALL, model="mlp", eval_every=50, seed=5)]
-    in_a_row = [begin(each) for each in settings]
-    at_once = [begin(each) for each in settings]
+    in_a_row, at_once = ([begin(each, eager) for each in settings] for _ in range(2))
     for training in in_a_row:
         assert len(list(training.run())) == SMALL.steps
     threads = [threading.Thread(target=lambda each=each: list(each.run())) for each in at_once]
