@@ -224,3 +224,23 @@ def test_numbers_that_are_kept_in_a_dict(C: Any) -> Any:
     step = C(step)
     for _ in range(5):
         yield step(), dict(velocity), type(velocity["v"]).__name__
+
+
+@compiled_to_c
+def test_numbers_in_tuples_are_read_anew_and_those_in_lists_and_dicts_are_guards(C: Any) -> Any:
+    a = Value(0.5)
+
+    @C
+    def step(pairs: Any, targets: Any) -> Any:
+        loss = sum((a * x["x"] - y) ** 2 for x, y in zip(pairs, targets, strict=True))
+        a.grad = 0.0
+        loss.backward()
+        a.data -= 0.1 * a.grad
+        return loss
+
+    for x in (1.0, 2.0, 2.0, 3.0):
+        yield step(({"x": x},), (1.0,)), a
+    for y in (1.0, 2.0, 3.0, 4.0, 5.0):
+        yield step(({"x": 1.0},), (y,)), a
+    for y in (1.0, 2.0, 2.0):
+        yield step([{"x": 1.0}], [y]), a

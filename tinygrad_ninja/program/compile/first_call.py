@@ -185,13 +185,18 @@ class FirstCall:
         recording = ValueRecording(at_once)
         try:
             with recording:
-                result = self._call([recording.argument(i, value) for i, value in enumerate(self._values)])
+                leaves = enumerate(self._leaves)
+                result = self._call(
+                    [x.value if x.fixed else recording.argument(i, x.value) for i, x in leaves]
+                )
                 outputs = recording.outputs(result)
                 changed = [] if recording.tape.reason else recording.numbers_changed()
         finally:
             leave_numbers(recording.tape.left(), value_of)
         self.reason = recording.tape.reason
-        self.numbers = []
+        self.numbers = [
+            (source, number) for source, number in self.numbers if self._leaves[source.place].fixed
+        ]
         self.captured = lambda: ValueStep(recording, changed, outputs)
         return mapped(result, value_of, anew=False, key_of=value_of)
 
