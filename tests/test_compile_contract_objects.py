@@ -8,7 +8,7 @@ import types
 from typing import Any
 
 import pytest
-from contract import attempt, same
+from contract import attempt, compiled, same
 
 import tinygrad_ninja as torch
 
@@ -303,3 +303,22 @@ def test_tensors_in_containers_are_replaced(C: Any) -> Any:
     yield f(X)
     weights["b"].pop(1)
     yield f(X), f(X)
+
+
+class Registry(type):
+    entries: dict[str, float] = {}  # noqa: RUF012
+
+    def __getattr__(cls, name: str) -> float:
+        return cls.entries[name]  # of a name that is not there, it raises no AttributeError
+
+
+class Registered(metaclass=Registry):
+    pass
+
+
+@compiled
+def test_a_metaclass_gives_attributes(C: Any) -> Any:
+    Registry.entries["k"] = 1.0
+    f = C(lambda x: x * Registered.k)
+    for Registry.entries["k"] in (1.0, 1.0, 3.0):
+        yield f(X)

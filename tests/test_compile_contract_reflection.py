@@ -48,6 +48,51 @@ def test_a_function_of_the_package_is_replaced_that_is_read_by_a_computed_name(C
         F.selu = old
 
 
+class Settings(argparse.Namespace):
+    """Reads its attributes with the methods that it inherits, and names none."""
+
+
+@compiled
+def test_a_derived_namespace_is_compared_asked_and_written(C: Any) -> Any:
+    args, other = Settings(p=1, q=2), Settings(p=1, q=2)
+    f = C(lambda x: x * (2 if args == other else 3) * (5 if "r" in args else 7) * len(str(args)))
+    yield f(X), f(X)
+    args.q = 100
+    yield f(X), f(X)
+    args.r = 0
+    yield f(X), f(X)
+
+
+TEMPLATES = {
+    "a text in a dict": lambda texts, k: texts["k"].format(k),
+    "a computed text": lambda texts, k: ("{0." + texts["name"] + "}").format(k),
+    "a mapping": lambda texts, k: texts["key"].format_map({"k": k}),
+    "a bound method": lambda texts, k: texts["method"](k),
+    "a method of the class": lambda texts, k: str.format(texts["k"], k),
+}
+
+
+@pytest.mark.parametrize("how", TEMPLATES)
+@compiled
+def test_a_template_names_an_attribute(C: Any, how: str) -> Any:
+    write, k = TEMPLATES[how], Plain()
+    texts = {"k": "{0.size}", "name": "size", "key": "{k.size}", "method": "{0.size}".format}
+    k.size = 1  # type: ignore[attr-defined]
+    f = C(lambda x: x * len(write(texts, k)))
+    yield f(X), f(X)
+    k.size = 1000  # type: ignore[attr-defined]
+    yield f(X), f(X)
+
+
+@compiled
+def test_what_no_template_names_does_not_matter(C: Any) -> Any:
+    k = Plain()
+    k.size, k.other = 1, 1  # type: ignore[attr-defined]
+    f = C(lambda x: x * len(f"{k.size}{format(k.size, '.2f')}" + "{:.3f}{k.size}".format(k.size, k=k)))  # noqa: UP032
+    for k.other in range(9):  # type: ignore[attr-defined]
+        yield f(X)
+
+
 @pytest.mark.parametrize("kind", [argparse.Namespace, types.SimpleNamespace])
 @compiled
 def test_a_namespace_holds_settings(C: Any, kind: Any) -> Any:

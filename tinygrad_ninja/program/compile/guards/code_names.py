@@ -24,8 +24,9 @@ _UNSEEN = frozenset(("EXTENDED_ARG", "CACHE", "NOP", "PUSH_NULL"))
 
 _BY_TEXT = words("""
     getattr hasattr setattr delattr attrgetter methodcaller __getattribute__ __setattr__ __delattr__
+    format format_map
 """)
-"""Functions that are given the name of an attribute as a text."""
+"""Functions that are given the name of an attribute as a text, or are methods of a text with such names."""
 _LIBRARY = os.path.dirname(os.__file__)  # noqa: PTH120 - as the names of files in code begin
 _JUMPS = frozenset((*dis.hasjrel, *dis.hasjabs))
 _MOVES = frozenset(("SWAP", "COPY"))
@@ -44,7 +45,7 @@ class CodeNames:
     those that only name functions that are given the name of an attribute, in every call as a constant text.
     """
 
-    def __init__(self, code: types.CodeType, package: str = "") -> None:
+    def __init__(self, code: types.CodeType, package: str) -> None:
         self.read: dict[str, set[Chain]] = {}
         self.globals: set[str] = set()
         self.imports: dict[str, set[Chain]] = {}
@@ -61,7 +62,7 @@ class CodeNames:
                 if step.opname == "MATCH_CLASS" and step.arg:
                     self.words.add("__match_args__")
                 if step.opname.startswith("FORMAT_"):  # as f-strings do
-                    self.words.add("format")
+                    self.words.add("str")
                 if isinstance(step.argval, str):
                     (calls if _calls(step) else reads).add(step.argval)
                     if step.argval in _BY_TEXT:
@@ -99,10 +100,14 @@ class CodeNames:
             chains.add((*chain,))
 
 
+def names_of(x: types.FunctionType) -> CodeNames:
+    """Return the names in the code of a function, read once however often one is recorded. The answer is not
+    to be changed."""
+    return _names_in(x.__code__, str(x.__globals__.get("__package__") or ""))
+
+
 @functools.lru_cache(maxsize=4096)  # functions of the code
-def names_in(code: types.CodeType, package: str = "") -> CodeNames:
-    """Return the names in code, read once however often a function is recorded. package: of the code's
-    module, for relative imports. The answer is not to be changed."""
+def _names_in(code: types.CodeType, package: str) -> CodeNames:
     return CodeNames(code, package)
 
 
@@ -120,9 +125,11 @@ def is_of_python(code: types.CodeType) -> bool:
 
 
 def _spells(steps: list[dis.Instruction], i: int) -> bool:
-    """Return whether a function that is given the name of an attribute is called with a constant text. i: of
-    the instruction that reads the function."""
+    """Return whether a function that is given the name of an attribute is called with a constant text, or is
+    a method of one. i: of the instruction that reads the function."""
     name, depth = steps[i].argval, 0
+    if name.startswith("format"):
+        return steps[i].opname in _GLOBALS or steps[i - 1].opname == "LOAD_CONST"
     pushed: dict[int, dis.Instruction] = {}  # for each value on the stack above it, what has put it there
     for step in steps[i + 1 :]:
         if step.opname in ("CALL", "PRECALL") and depth == step.arg:

@@ -14,8 +14,8 @@ from typing import Any, cast
 
 from ....engine.callers import PACKAGE
 from ....engine.tensor import Tensor
-from .code_names import names_in
-from .trusted import is_module_ours, is_ours, is_python_class
+from .code_names import names_of
+from .trusted import WHOLE, is_module_ours, is_ours, is_python_class
 
 DESCRIPTORS = (
     types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType,
@@ -164,4 +164,11 @@ def words_of(kind: type) -> Iterator[str]:
     for value in vars(kind).values():
         for function in (value, *(part for _, part in PARTS.get(type(value), lambda _: [])(value))):
             if isinstance(function, types.FunctionType):
-                yield from names_in(function.__code__).words
+                yield from names_of(function).words
+
+
+def reads_its_attributes(kind: type) -> bool:
+    """Return whether a class has methods that read, of an object, attributes that nobody names, as those of
+    argparse.Namespace do."""
+    functions = (value for value in vars(kind).values() if isinstance(value, types.FunctionType))
+    return any(not names_of(function).words.isdisjoint(WHOLE) for function in functions)

@@ -160,8 +160,12 @@ METHODS: dict[type, tuple[frozenset[str], tuple[str, str]]] = {
 DYNAMIC = words("""
     __dict__ vars dir getattr hasattr setattr delattr attrgetter methodcaller asdict astuple fields getmembers
     getattr_static __getattribute__ __setattr__ __delattr__ __getstate__ __reduce__ __reduce_ex__ __slots__
+    format format_map
 """)
 """Names by which code reads, or changes, attributes that it does not name."""
+
+WHOLE = words("__dict__ vars")
+"""Those by which it reads all that an object has."""
 
 CREATING = words("type __class__ __init__ __new__")
 """Names by which code makes another object of the class of one that it has."""
@@ -184,7 +188,14 @@ def read(x: Any, name: str, default: Any) -> Any:
     """Return an attribute of a function or a class; of another object that of its class, so that none of its
     own code is run."""
     kind = type(x)
-    return getattr(kind if is_python_class(kind) and not issubclass(kind, type) else x, name, default)
+    if is_python_class(kind) and not issubclass(kind, type):
+        x = kind
+    if not isinstance(x, type):
+        return getattr(x, name, default)
+    try:
+        return type.__getattribute__(x, name)  # past a `__getattr__` of its metaclass
+    except AttributeError:
+        return default
 
 
 def is_ours(x: Any) -> bool:

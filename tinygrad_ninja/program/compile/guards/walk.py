@@ -24,7 +24,7 @@ from ....optim.lr_scheduler import LRScheduler
 from ....optim.optimizer import Optimizer
 from ....rng.generator import Generator
 from ..refusals import UnsupportedError
-from .code_names import Way, is_of_python, names_in
+from .code_names import Way, is_of_python, names_of
 from .contents import MOST, Contents, refuse
 from .named import NamedAttributes
 from .parts import (
@@ -40,6 +40,7 @@ from .parts import (
     owner_of,
     parts_of_constant,
     put_into,
+    reads_its_attributes,
     slots,
     texts_of,
     words_of,
@@ -230,7 +231,7 @@ class Walk:
         def way_to(label: str, name: str) -> Way:
             return Way(label, name, code, through=through)
 
-        names = names_in(code, str(x.__globals__.get("__package__") or ""))
+        names = names_of(x)
         for name in sorted(() if known else REFUSED_NAMES.keys() & names.words):
             refuse(way_to("{}", name), *REFUSED_NAMES[name])
         for name, cell in zip(code.co_freevars, x.__closure__ or (), strict=True):
@@ -307,6 +308,7 @@ class Walk:
             if "__getattribute__" not in {name for base in kind.__mro__[:-1] for name in vars(base)}:
                 self.watched.add(Form.IS, x, "{}.__dict__", held, way, "attributes")
             every = is_ours(kind) or is_pure(kind)
+            every = every or any(map(reads_its_attributes, filter(is_pure, kind.__mro__)))
             if isinstance(x, Module):
                 self._module(x, held, way)
             self._attributes(x, held, way, every)
