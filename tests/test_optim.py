@@ -173,6 +173,35 @@ def test_names_of_parameters(t: Any) -> Any:
 
 
 @same
+def test_an_optimizer_of_the_users(t: Any) -> Any:
+    class Averaged(t.optim.Optimizer):
+        def __init__(self, params: Any, rate: float) -> None:
+            super().__init__(params, {"rate": rate})
+
+        @t.no_grad()
+        def step(self) -> None:
+            for group in self.param_groups:
+                for p in group["params"]:
+                    state = self.state[p]
+                    if len(state) == 0:
+                        state["count"], state["average"] = 0, t.zeros_like(p)
+                    state["count"] += 1
+                    state["average"].mul_(0.5).add_(p.grad)
+                    p.add_(state["average"], alpha=-group["rate"] / state["count"])
+
+    p = t.tensor([1.0, 2.0], requires_grad=True)
+    optimizer, states = Averaged([p], 0.1), []
+    for _ in range(3):
+        optimizer.zero_grad()
+        (p**3).sum().backward()
+        optimizer.step()
+        kept = copy.deepcopy(optimizer.state_dict())
+        optimizer.load_state_dict(copy.deepcopy(kept))
+        states.append([*kept["state"][0].items()])
+    return p, states, repr(optimizer), dict(optimizer.state["another"])
+
+
+@same
 def test_closure_and_zero_grad(t: Any) -> Any:
     p = t.tensor([1.0, 2.0], requires_grad=True)
     optimizer = t.optim.Adam([p], lr=0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from weakref import WeakSet
@@ -37,7 +38,7 @@ class Optimizer:
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         self.defaults = defaults
-        self.state: dict[Tensor, dict[str, Any]] = {}
+        self.state: defaultdict[Tensor, dict[str, Any]] = defaultdict(dict)
         self._param_groups: list[dict[str, Any]] = []
         for group in groups:
             self._add(group)
@@ -93,7 +94,7 @@ class Optimizer:
     def _check(self, group: dict[str, Any]) -> None:
         """Raise ValueError for a setting that is out of its range, TypeError for one that is no number."""
         for name, label in (("lr", "learning rate"), ("weight_decay", "weight_decay value")):
-            value = group[name]
+            value = group.get(name, 0.0)  # which an optimizer of the user's may be without
             if value.__class__ not in (int, float):  # NumPy's numbers would decide the parameters' dtype
                 raise TypeError(f"{label} must be a Python number, not a {type(value).__name__}")
             if not value >= 0:
@@ -170,7 +171,7 @@ class Optimizer:
             for i, p in zip(numbers, self._parameters(), strict=True)
             if i in state_dict["state"]
         }
-        self.state = state
+        self.state = defaultdict(dict, state)
         self.param_groups = [
             {**group, **loaded, "params": group["params"]}
             for group, loaded in zip(self.param_groups, loaded_groups, strict=True)
