@@ -73,9 +73,9 @@ def matmul(a: Array, b: Array) -> Array:
 
 def cumulative_sum(x: Array, axis: int) -> Array:
     if x.dtype is HALF:
-        return np.cumsum(x, axis, np.float32).astype(x.dtype)
+        return (np.cumsum(x, axis, np.float32) + 0).astype(x.dtype)
     with np.errstate(invalid="ignore"):  # where infinities meet
-        return np.cumsum(x, axis, dtype=np.int64 if x.dtype.kind in "iub" else None)
+        return np.cumsum(x, axis, dtype=np.int64 if x.dtype.kind in "iub" else None) + 0  # -0 + 0 is 0
 
 
 def argsort(x: Array, axis: int) -> Array:

@@ -80,9 +80,9 @@ def _log(xp: Any, b: Any, like: Any) -> Any:
     return xp.log(beside(xp, b, like))
 
 
-def _log_or_0(xp: Any, a: Any, b: Any, like: Any) -> Any:
-    """Return ln b, but 0 where a is 0 and b not positive."""
-    return xp.where((a == 0) & (b <= 0), 0.0, _log(xp, b, like))
+def _slope_of_factor(xp: Any, dout: Any, a: Any, b: Any) -> Any:
+    """Return dout · ln b, which is 0 for a dout of 0; and 0 where a is 0 and b not positive."""
+    return xp.where((a == 0) & (b <= 0), 0.0, xlogy.on(xp, dout, b))
 
 
 @pointwise(
@@ -91,11 +91,11 @@ def _log_or_0(xp: Any, a: Any, b: Any, like: Any) -> Any:
     named=True,
     in_torch="torch.xlogy({a}, {b})",
     in_place=True,
-    side=lambda xp, a, b: a * _log_or_0(xp, a, b, a),
-    a=lambda xp, dout, a, b: dout * _log_or_0(xp, a, b, dout),
+    side=lambda xp, a, b: a * xp.where((a == 0) & (b <= 0), 0.0, _log(xp, b, a)),
+    a=_slope_of_factor,
     b=lambda dout, a, b: dout * a / b,
 )
 def xlogy(xp: Any, a: Any, b: Any, /) -> Any:
-    """out = a · ln b, and 0 where a is 0 and b a number;  da = dout · ln b, and 0 where a is 0 and b ≤ 0,
-    db = dout · a / b."""
+    """out = a · ln b, and 0 where a is 0 and b a number;  da = dout · ln b, computed in the same way, and 0
+    where a is 0 and b ≤ 0,  db = dout · a / b."""
     return xp.where((a == 0) & (b == b), 0.0, a * _log(xp, b, a))

@@ -57,11 +57,11 @@ def _share_slope(xp: Any, dout: Any, out: Any, x: Any, axis: Any, keepdims: bool
     """Return the gradient of a maximum or minimum: shared evenly among the elements that are equal to it."""
     largest = spread(xp, out, x, axis, keepdims)
     wins = x == largest
-    if axis is None:  # then the NaNs share too, as in PyTorch
+    if axis is None:  # then the NaNs share too, and of a NaN or ∞ the others get 0, as in PyTorch
         wins = wins | ((x != x) & (largest != largest))
     winners = xp.where(wins, xp.ones_like(x), 0.0)
-    count = xp.sum(winners, axis, keepdims)
-    return spread(xp, dout / count, x, axis, keepdims) * winners
+    share = spread(xp, dout / xp.sum(winners, axis, keepdims), x, axis, keepdims)
+    return xp.where(wins, share, 0.0) if axis is None else share * winners
 
 
 def _mean_of_winners(extreme: str, xp: Any, x: Any, axis: Any, keepdims: bool) -> Any:

@@ -295,14 +295,15 @@ class Loops:
         (axis,), fold = instruction.parameters, instruction.operation.folds
         assert fold is not None
         place = target.at(index)
-        here = Element(target.buffer, place)
+        here, dtype = Element(target.buffer, place), instruction.output.dtype
+        first = expression(fold, [neutral(instruction.operation, dtype), value], dtype)  # of -0 this is 0
         if not index[axis].terms:
-            self.inside.append(assigned(here, value))
+            self.inside.append(assigned(here, first))
             return
         before = Element(target.buffer, place + Affine(-target.strides[axis]))
-        total = expression(fold, [before, value], instruction.output.dtype)
-        parts = {"here": here, "along": index[axis], "total": total, "value": value}
-        self.inside.append(Apply("{here} = {along} ? {total} : {value};", parts))
+        total = expression(fold, [before, value], dtype)
+        parts = {"here": here, "along": index[axis], "total": total, "first": first}
+        self.inside.append(Apply("{here} = {along} ? {total} : {first};", parts))
 
     def _scatter(self, instruction: Instruction, target: Address, index: Index, value: Expression) -> None:
         shape, key = instruction.parameters
