@@ -120,3 +120,23 @@ def test_what_stops_a_gradient(function: Any, gradient: float) -> None:
 )
 def test_the_sign_of_zero_in_a_gradient(function: Any, zero: float) -> None:
     assert_same(sent_back(function, zero), signed_zeros=True)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t, x, low, high: x.clamp(low, high),
+        lambda t, x, low, high: x.clamp(low) + x.clamp(max=high),
+        lambda t, x, low, high: x.floor() * low + x.trunc() * high,
+        lambda t, x, low, high: t.fmod(x, low + 2) + t.div(x, high + 2, rounding_mode="trunc"),
+    ],
+)
+@pytest.mark.parametrize("numbers", [*itertools.product([0.5, -0.0, INF, NAN], [0.0, 1.0], [1.0, -1.0])])
+def test_python_floats(function: Any, numbers: tuple[float, ...]) -> None:
+    def case(t: Any) -> Any:
+        device = {} if t.__name__ == "torch" else {"device": "float"}
+        leaves = [t.tensor(x, dtype=t.float64, requires_grad=True, **device) for x in numbers]
+        out = function(t, *leaves)
+        return out.tolist(), [gradient.tolist() for gradient in t.autograd.grad(out, leaves)]
+
+    assert_same(case)

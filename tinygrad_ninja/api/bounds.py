@@ -42,7 +42,8 @@ def _between(input: Tensor, min: Any, max: Any) -> Tensor:
     operands = input, min, max
     same_device("clamp", *operands)
     shape, dtype = np.broadcast_shapes(*(x.shape for x in operands)), common_dtype(*operands)
-    return comparison.clamp_between.call(*(expand(x.to(dtype), shape) for x in operands))
+    alike = [x if x.shape == shape else expand(x, shape) for x in operands]
+    return comparison.clamp_between.call(*(x.to(dtype) for x in alike))
 
 
 @in_place

@@ -75,7 +75,7 @@ def _common_dtype(tensors: list[Tensor], numbers: list[Any]) -> tuple[dtypes.dty
         if is_number and not all(reread):
             of_numbers.append(dtypes.scalar_dtype(tensor.array.dtype.type().item()))
         else:
-            (dimensioned if tensor.array.ndim else zero_dim).append(dtype)
+            (dimensioned if tensor.ndim else zero_dim).append(dtype)
     return dtypes.result_dtype(dimensioned, zero_dim, of_numbers), [*of_tensors, *of_numbers]
 
 
