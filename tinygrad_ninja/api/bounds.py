@@ -38,9 +38,9 @@ def _between(input: Tensor, min: Any, max: Any) -> Tensor:
         return comparison.clamp_min.call(input, min)
     if min is None:
         return comparison.clamp_max.call(input, max)
-    require_tensors("clamp", min=min, max=max)
+    require_tensors(comparison.clamp.name, min=min, max=max)
     operands = input, min, max
-    same_device("clamp", *operands)
+    same_device(comparison.clamp.name, *operands)
     shape, dtype = np.broadcast_shapes(*(x.shape for x in operands)), common_dtype(*operands)
     alike = [x if x.shape == shape else expand(x, shape) for x in operands]
     return comparison.clamp_between.call(*(x.to(dtype) for x in alike))

@@ -12,6 +12,7 @@ import numpy as np
 from ..engine.change import refuse_overlap, refuse_repeated
 from ..engine.grad_mode import is_grad_enabled, no_grad
 from ..engine.tensor import Tensor
+from ..ops import reduction
 from .numeric_types import can_cast
 from .register import no_tensor
 
@@ -78,7 +79,9 @@ def _with_out(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
             refuse_repeated(target.array)
             if apart:
                 _refuse_shared(target, (*args, *kwargs.values()))
-        if of_its_dtype and not (name == "mean" and _integral(*args, **kwargs)):  # which it refuses
+        if of_its_dtype and not (
+            name == reduction.mean.name and _integral(*args, **kwargs)
+        ):  # which it refuses
             kwargs.setdefault("dtype", outs[0].dtype)
         result = f(*args, **kwargs)
         results = (result,) if isinstance(result, Tensor) else result

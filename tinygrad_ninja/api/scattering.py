@@ -340,9 +340,10 @@ def scatter_reduce(
     if reduce not in _REDUCTIONS:
         raise RuntimeError(f"reduce argument must be one of {', '.join(_REDUCTIONS)}, not {reduce}")
     require_tensors("scatter_reduce", src=src)
-    if reduce == "mean" and input.dtype is dtypes.bool:
-        raise NotImplementedError("scatter_reduce of mean is not implemented for torch.bool")
-    return _reduced(input, axis, index, src, _REDUCTIONS[reduce], include_self)
+    how = _REDUCTIONS[reduce]
+    if how.divided and input.dtype is dtypes.bool:
+        raise NotImplementedError(f"scatter_reduce of {reduce} is not implemented for torch.bool")
+    return _reduced(input, axis, index, src, how, include_self)
 
 
 def _reduced(
