@@ -79,9 +79,8 @@ def _with_out(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
             refuse_repeated(target.array)
             if apart:
                 _refuse_shared(target, (*args, *kwargs.values()))
-        if of_its_dtype and not (
-            name == reduction.mean.name and _integral(*args, **kwargs)
-        ):  # which it refuses
+        refuses = name == reduction.mean.name and _integral(*args, **kwargs)
+        if of_its_dtype and not refuses:
             kwargs.setdefault("dtype", outs[0].dtype)
         result = f(*args, **kwargs)
         results = (result,) if isinstance(result, Tensor) else result
