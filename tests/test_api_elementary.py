@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from both import Case, assert_same, assert_same_error, cases, gradients
-from recordings import assert_recorded
+from recordings import BACKENDS, assert_recorded
 
 INF, NAN = float("inf"), float("nan")
 X = [[0.5, -0.25, 0.75], [-0.9, 0.1, 0.3]]
@@ -96,6 +96,7 @@ def test_errors(case: Case) -> None:
     assert_same_error(case)
 
 
+@BACKENDS
 @pytest.mark.parametrize(
     "f",
     [
@@ -107,5 +108,5 @@ def test_errors(case: Case) -> None:
         lambda x, y: (x * 7.3).round() * y + (x * 7.33).round(decimals=1) * x,
     ],
 )
-def test_what_is_composed_is_recorded(f: Any) -> None:
-    assert_recorded(f, X, Y)
+def test_what_is_composed_is_recorded(f: Any, backend: str) -> None:
+    assert_recorded(f, X, Y, backend=backend)

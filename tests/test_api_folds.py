@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from both import Case, assert_same, assert_same_error, cases, gradients
-from recordings import assert_recorded
+from recordings import BACKENDS, assert_recorded
 
 import tinygrad_ninja
 
@@ -113,6 +113,7 @@ def test_errors(case: Case) -> None:
     assert_same_error(case)
 
 
+@BACKENDS
 @pytest.mark.parametrize(
     "f",
     [
@@ -124,5 +125,5 @@ def test_errors(case: Case) -> None:
         lambda x, y: x.diff() + x.nansum(0)[:2] * y[0, 0],
     ],
 )
-def test_what_is_composed_is_recorded(f: Any) -> None:
-    assert_recorded(f, X, Y)
+def test_what_is_composed_is_recorded(f: Any, backend: str) -> None:
+    assert_recorded(f, X, Y, backend=backend)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from both import Case, assert_same, assert_same_error, cases, gradients
-from recordings import assert_recorded
+from recordings import BACKENDS, assert_recorded
 
 X = [[1.0, -2.0, 3.0], [4.0, 5.0, -6.0]]
 Y = [[0.5, 1.5, -1.0], [2.0, -0.5, 1.0], [1.0, 2.0, 3.0]]
@@ -123,6 +123,7 @@ def test_a_change_of_a_diagonal_is_recorded() -> None:
     assert_same(case)
 
 
+@BACKENDS
 @pytest.mark.parametrize(
     "f",
     [
@@ -135,5 +136,5 @@ def test_a_change_of_a_diagonal_is_recorded() -> None:
         lambda x: x[0].addmm(x[1] @ x[0].mT, x[1], beta=0.5),
     ],
 )
-def test_what_is_composed_is_recorded(f: Any) -> None:
-    assert_recorded(f, CUBE)
+def test_what_is_composed_is_recorded(f: Any, backend: str) -> None:
+    assert_recorded(f, CUBE, backend=backend)

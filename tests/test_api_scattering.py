@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from both import Case, assert_same, assert_same_error, attempt, cases, gradients
-from recordings import assert_recorded
+from recordings import BACKENDS, assert_recorded
 
 from tinygrad_ninja import float64, tensor
 from tinygrad_ninja.check import gradgradcheck
@@ -104,6 +104,7 @@ def test_errors(case: Case) -> None:
     assert_same_error(case)
 
 
+@BACKENDS
 @pytest.mark.parametrize(
     "f",
     [
@@ -116,8 +117,8 @@ def test_errors(case: Case) -> None:
         lambda x, y: x.index_fill(1, tensor([2, 0]), y[1, 1]),
     ],
 )
-def test_what_is_composed_is_recorded(f: Any) -> None:
-    assert_recorded(f, X, Y)
+def test_what_is_composed_is_recorded(f: Any, backend: str) -> None:
+    assert_recorded(f, X, Y, backend=backend)
 
 
 @pytest.mark.parametrize("zeros", [(), (0,), (3,), (0, 2), (0, 1, 2)])

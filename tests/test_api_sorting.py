@@ -108,7 +108,7 @@ def test_the_names_of_the_pairs() -> None:
 )
 def test_what_is_composed_is_recorded(f: Any) -> None:
     """Not in C, for which the order of numbers has no loops."""
-    assert_recorded(f, X, backends=("numpy",))
+    assert_recorded(f, X, backend="numpy")
 
 
 def test_a_search_is_compiled() -> None:

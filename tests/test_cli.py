@@ -242,7 +242,7 @@ def test_a_model_is_evaluated_from_another_folder_too(trained: tuple[Path, str],
 
 
 def test_a_training_goes_on_from_another_folder_too(folder: Path, tmp_path: Path) -> None:
-    succeeds(call(folder, *SMALL, "--steps", "5"))
+    succeeds(call(folder, *SMALL, "--steps", "5", "--eager"))
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     resume = ("train", "--resume", "--out", str(folder / "runs/bn-mlp"), "--steps")

@@ -81,7 +81,7 @@ def test_a_mask_in_memory_chooses_every_bit(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "exact"), [("float32", np.float64), ("float64", np.longdouble)])
-@pytest.mark.parametrize("exponent", [-2, -1.5, -1, -0.5, 0.5, 1.5, 2, 3])
+@pytest.mark.parametrize("exponent", slow_but([-2, -1.5, -1, -0.5, 0.5, 1.5, 2, 3], -1.5, -0.5, 0.5, 3))
 def test_powers_are_right_as_far_as_there_are_numbers(exponent: float, dtype: str, exact: Any) -> None:
     limits = np.finfo(dtype)
     x = np.geomspace(exact(limits.tiny), exact(limits.max) / 2, 20_000).astype(dtype)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from derivations import TARGETS, run
+from slow_ones import slow_but
 from torch.nn import functional
 
 import tinygrad_ninja
@@ -209,7 +210,7 @@ CASES: dict[str, tuple[Callable[..., Named], dict[str, Any]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("simplify", [False, True])
+@pytest.mark.parametrize("simplify", slow_but([False, True], True))
 @pytest.mark.parametrize("title", CASES)
 def test_every_gradient_is_pytorchs(title: str, simplify: bool) -> None:
     function, inputs = CASES[title]

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from slow_ones import slow_but
 
 from tinygrad_ninja import Generator, from_numpy
 from tinygrad_ninja.makemore.data import Vocabulary, build_dataset, read_words
@@ -72,10 +73,11 @@ def lecture(settings: Settings) -> Lecture:
     return lossi, torch.no_grad()(forward)
 
 
-def trained(settings: Settings) -> tuple[np.ndarray, Model]:
+def trained(settings: Settings, eager: bool = False) -> tuple[np.ndarray, Model]:
     X, Y = map(from_numpy, examples(settings.context))
     generator = Generator().manual_seed(settings.seed)
-    training = Training(settings.build(len(VOCABULARY), generator), settings, generator, (X, Y), (X, Y))
+    model = settings.build(len(VOCABULARY), generator)
+    training = Training(model, settings, generator, (X, Y), (X, Y), eager=eager)
     assert list(training.run()) == list(range(1, settings.steps + 1))
     return training.losses, training.model
 
@@ -129,10 +131,11 @@ def test_evaluation_changes_nothing() -> None:
         np.testing.assert_array_equal(tensor.numpy(), before[name], err_msg=name)
 
 
-def test_a_loss_that_is_no_number_ends_the_training() -> None:
+@pytest.mark.parametrize("eager", slow_but([True, False], True))
+def test_a_loss_that_is_no_number_ends_the_training(eager: bool) -> None:
     # Sooner or later the two contexts of a batch are equal, and their standard deviation is 0.
     with pytest.raises(TrainingError, match=r"the loss became nan at step \d+: try a smaller"):
-        trained(replace(SMALL, batch=2, steps=2000))
+        trained(replace(SMALL, batch=2, steps=2000), eager)
 
 
 def test_a_model_whose_numbers_are_none_draws_no_words() -> None:

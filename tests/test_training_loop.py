@@ -290,8 +290,9 @@ def test_a_run_whose_model_is_no_number_is_not_saved(tmp_path: Path) -> None:
     assert checkpoint.load(tmp_path / CHECKPOINT).training["step"] == 1  # type: ignore[index]
 
 
-def test_a_dev_loss_that_is_no_number_ends_the_training() -> None:
-    training = begin(replace(SMALL, eval_every=2))
+@HOW
+def test_a_dev_loss_that_is_no_number_ends_the_training(eager: bool) -> None:
+    training = begin(replace(SMALL, eval_every=2), eager)
     run = training.run()
     next(run)
     training.model.W2.data.fill_(3e38)  # after the loss of step 1 was computed, before the next step
@@ -300,8 +301,9 @@ def test_a_dev_loss_that_is_no_number_ends_the_training() -> None:
         next(run)
 
 
-def test_a_check_changes_nothing() -> None:
-    checked, other = begin(SMALL), begin(SMALL)
+@HOW
+def test_a_check_changes_nothing(eager: bool) -> None:
+    checked, other = (begin(SMALL, eager) for _ in range(2))
     for training in (checked, other):
         for step in training.run():
             if training is checked and step % 50 == 0:
