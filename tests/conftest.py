@@ -29,6 +29,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 torch: Any = importlib.import_module("torch") if find_spec("torch") else None
+for device in [torch.cuda, torch.xpu, torch.mtia] if torch is not None else []:
+    # To seed one that is not there takes milliseconds: PyTorch writes down the stack, should the device come.
+    if not device.is_available():
+        device.manual_seed_all = lambda seed: None
 
 from tinygrad_ninja.program.compile.c.build import NoCompilerError, compiler  # noqa: E402
 from tinygrad_ninja.program.compile.guards.modes import Modes, modes, told  # noqa: E402

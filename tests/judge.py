@@ -44,7 +44,7 @@ class Known:
         entries = (*self.refused, *self.answered, *self.otherwise, *self.errors)
         return {entry for entry in entries if name in entry.names}
 
-    def judge(self, name: str, case: Case, what: str) -> Unlike | None:
+    def judge(self, name: str, case: Case, what: object) -> Unlike | None:
         """Run the case under both modules: None where they agree, else the entry for what is unlike.
 
         AssertionError where there is none.

@@ -49,7 +49,7 @@ def replay(name: str, dtype: torch.dtype, most: int | None = None) -> None:
         drawn = info.module_inputs_func(info, "cpu", dtype, requires_grad=True, training=training)
         for sample in itertools.islice(drawn, most):
             built = sample.constructor_input
-            what = f"{name}{built.args} {built.kwargs} {sample.desc}, training={training}"
+            what = name, built.args, built.kwargs, sample.desc, f"training={training}"
             KNOWN.judge(name, case_of(info, sample, dtype, training), what)
 
 
