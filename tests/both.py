@@ -90,8 +90,10 @@ def assert_same(case: Case, ulps: int = 4, scaled: bool = False, signed_zeros: b
     floats = [array for _, array in expected_leaves if array.dtype.kind == "f"]
     greatest = max((np.abs(array).max(initial=0, where=np.isfinite(array)) for array in floats), default=0)
     for (kind, theirs), (_, ours) in zip(expected_leaves, actual_leaves, strict=True):
-        rtol = ulps * np.finfo(theirs.dtype).eps if theirs.dtype.kind == "f" else 0
-        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=scaled * rtol * greatest, err_msg=kind)
+        is_float = theirs.dtype.kind == "f"
+        if not np.array_equal(ours, theirs, equal_nan=is_float):  # that takes a tenth of the time
+            rtol = ulps * np.finfo(theirs.dtype).eps if is_float else 0
+            np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=scaled * rtol * greatest, err_msg=kind)
         if signed_zeros:
             signs = [np.signbit(array) & (array == 0) for array in (ours, theirs)]
             np.testing.assert_array_equal(*signs, err_msg=kind)
