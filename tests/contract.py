@@ -210,6 +210,7 @@ class Frozen:
     kind: str
     array: Any
     strides: tuple[int, ...]
+    inference: bool
     requires_grad: bool
     history: bool
     grad: Any
@@ -239,6 +240,7 @@ def freeze(value: Any, within: tuple[int, ...] = ()) -> Any:
             "Parameter" if isinstance(value, nn.Parameter) else "Tensor",
             np.array(value.detach().numpy()),
             tuple(step for step, n in strides if n > 1) if value.numel() else (),
+            value.is_inference(),
             value.requires_grad,
             value.requires_grad and not value.is_leaf,
             freeze(value.grad, inside) if value.is_leaf or value.retains_grad else None,
@@ -333,7 +335,7 @@ def _unequal(have: Any, want: Any) -> Iterator[str]:
         yield f": {have} for {want}"[:200]
     elif isinstance(want, Frozen):
         yield from _unequal(have.array, want.array)
-        for name in ("kind", "strides") + (() if want.history else ("requires_grad", "history")):
+        for name in ("kind", "strides", "inference") + (() if want.history else ("requires_grad", "history")):
             mine, theirs = getattr(have, name), getattr(want, name)
             if mine != theirs:
                 yield f": {name} {mine} for {theirs}"

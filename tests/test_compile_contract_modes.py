@@ -208,6 +208,58 @@ def test_a_retained_gradient(C: Any) -> Any:
         yield f(X * k), w
 
 
+# -- inference mode ------------------------------------------------------------------------------------------
+
+
+def in_mode(inference: bool) -> Any:
+    return torch.inference_mode() if inference else torch.no_grad()
+
+
+@compiled
+def test_inference_mode_around_some_calls(C: Any) -> Any:
+    w = torch.ones(3)
+    f = C(lambda x: (w.add_(x.sum(0)) * x, torch.is_inference_mode_enabled(), torch.zeros(2) + 1))
+    for inference in (False, True, True, False, False, True):
+        with in_mode(inference):
+            result = f(X)
+        yield result, w, attempt(result[0].add_, 1.0)
+
+
+@compiled
+def test_decorated_with_inference_mode(C: Any) -> Any:
+    w = torch.ones(3)
+    f = C(torch.inference_mode()(lambda x: (w * x).T))
+    for _ in range(3):
+        yield f(X), attempt(f(X).add_, 1.0)
+
+
+@compiled
+def test_inference_tensors_among_the_arguments(C: Any) -> Any:
+    w = torch.ones(3, requires_grad=True)
+    with torch.inference_mode():
+        inferred = X * 2
+
+    def step(x: Any) -> Any:
+        w.grad = None
+        (w * x).sum().backward()
+        return w.grad.clone()
+
+    change, step, use = C(lambda x: x.add_(1) * 2), C(step), C(lambda x: x * 3)
+    for x in (X.clone(), inferred, X * 3, inferred):
+        yield attempt(change, x), attempt(step, x), use(x), w
+
+
+@compiled
+def test_an_inference_tensor_takes_a_place(C: Any) -> Any:
+    w = torch.zeros(2, 3)
+    with torch.inference_mode():
+        inferred = X * 2
+    f = C(lambda x: w.add_(x) * 2)
+    for data in (torch.zeros(2, 3), torch.ones(2, 3), inferred, inferred, torch.ones(2, 3)):
+        w.data = data
+        yield attempt(f, X), w
+
+
 # -- dtypes --------------------------------------------------------------------------------------------------
 
 

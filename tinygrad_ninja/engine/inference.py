@@ -20,8 +20,7 @@ class Inference(Observer):
         """Mark the memory of an array, unless it is that of one of its sources, which may be anything."""
         storage = _storage(array)
         if storage is not None and all(storage is not _storage(source) for source in sources):
-            key = id(storage)
-            marked[key] = ref(storage, lambda _: marked.pop(key, None))
+            as_inference(array)
         super().computed(array, sources)
 
 
@@ -29,6 +28,14 @@ def _storage(x: Any) -> Any:
     """Return what owns the memory of an array; None for anything else."""
     storage = getattr(NAMESPACES.get(type(x)), "storage", None)
     return None if storage is None or isinstance(x, float) else storage(x)
+
+
+def as_inference(array: Any) -> Any:
+    """Return an array, whose memory is an inference tensor's from now on."""
+    storage = _storage(array)
+    key = id(storage)
+    marked[key] = ref(storage, lambda _: marked.pop(key, None))
+    return array
 
 
 def is_marked(array: Any) -> bool:

@@ -13,6 +13,7 @@ from operator import le
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
+from ...engine.inference import as_inference, is_marked, marked
 from ...engine.tensor import Tensor, wrap
 from ...engine.versions import note_writes, version
 from ...engine.view import note_assigned
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 
 _GRADIENT = "a gradient is there that was not, or the reverse"
+_INFERENCE = "an inference tensor in the place of another, or the reverse"
 _SHARED = "Tensors that share their memory and did not, or the reverse"
 
 
@@ -73,6 +75,8 @@ class Caller:
         """Take the address of the array that a Tensor holds now, if it is of the same kind."""
         alike = self.step.table.alike(slot, array)
         _same(alike, "a Tensor has another shape, dtype or layout than before")
+        if marked:
+            _same(is_marked(array) == is_marked(self.step.table.arrays[slot]), _INFERENCE)
         self.step.table.point(slot, array)
         if self.changed:
             self.moves.add(slot)
@@ -189,9 +193,10 @@ def caller(step: Step) -> Any:
         """Return the text for a copy of what was computed, with the strides that eager code gives it."""
         array, layout = step.table.arrays[slot], step.layouts.get(slot)
         name = bind(f"out{slot}", array)
-        if layout is None:
-            return f"{name}.{'clone' if is_torch(array) else 'copy'}()"
-        return f"{bind('arranged', arranged)}({name}, {layout})"
+        text = f"{name}.{'clone' if is_torch(array) else 'copy'}()"
+        if layout is not None:
+            text = f"{bind('arranged', arranged)}({name}, {layout})"
+        return f"{bind('as_inference', as_inference)}({text})" if slot in step.inference else text
 
     def taken(name: str, slot: int) -> list[str]:
         """Return the lines that make a Tensor of it."""

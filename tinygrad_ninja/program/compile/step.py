@@ -169,6 +169,7 @@ class Step:
         self.rebound_slots = [(tensor, next(slots)) for tensor, _ in captured.rebound]
         layouts = captured.layouts
         self.layouts = {address.buffer.slot: layouts[var] for address, var in self.outputs if var in layouts}
+        self.inference = {address.buffer.slot for address, var in self.outputs if var in captured.inference}
         self.plain_result = self.returned == [captured.result]
         self.stores = [(cell.address, cell.var) for cell in cells]
         for var, name in names.items():

@@ -12,6 +12,7 @@ from ....engine.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from ....engine.attributes import default_device, defaults, device
 from ....engine.grad_mode import is_grad_enabled, paused
 from ....engine.hook import observers
+from ....engine.inference import is_inference_mode_enabled
 
 
 class Modes(NamedTuple):
@@ -24,6 +25,7 @@ class Modes(NamedTuple):
     check_nan: bool
     deterministic_algorithms: bool
     default_device: device | None
+    inference_mode: bool
 
 
 def modes() -> Modes:
@@ -31,7 +33,7 @@ def modes() -> Modes:
     return Modes(
         dtypes.get_default_dtype(), is_grad_enabled(), halves(), is_anomaly_enabled(),
         is_anomaly_check_nan_enabled(), determinism.are_deterministic_algorithms_enabled(),
-        default_device(),
+        default_device(), is_inference_mode_enabled(),
     )  # fmt: skip
 
 

@@ -52,7 +52,8 @@ class Captured:
     """What a step does. instructions: in order. cells: the memory of Tensors that it found, with its value
     afterwards. checks: those to be made before.
     gradients: nodes, and their gradients afterwards (None: no gradient); layouts: the strides of gradients
-    and of data, by their variable, where they are not the usual ones; needs: the gradient that a node must
+    and of data, by their variable, where they are not the usual ones; inference: the variables that are
+    inference tensors; needs: the gradient that a node must
     have (or None) for this recording to hold. rebound: Tensors that hold other memory afterwards, with its
     value. noted: the memory whose changes were counted. result: what the function returned, with a `Returned`
     for each Tensor. reached: the Tensors that the function reaches otherwise than as an argument or as a
@@ -71,6 +72,7 @@ class Captured:
     noted: list[Memory]
     result: Any = None
     layouts: dict[Var, tuple[int, ...]] = field(default_factory=dict)
+    inference: set[Var] = field(default_factory=set)
     names: dict[Var, str] = field(default_factory=dict)
     reached: set[Tensor] = field(default_factory=set)
     place: str = "cpu"
@@ -343,6 +345,7 @@ class Recording(Observer):
             [memory for memory in self._noted if memory.before is not None],
             returned,
             outputs.layouts,
+            inference=outputs.inference,
             place=self._place([*arguments, *outputs.tensors]),
             places=self.tape.places,
         )

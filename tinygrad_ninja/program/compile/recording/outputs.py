@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ....engine.inference import is_marked
 from ....engine.node import Node
 from ....engine.tensor import Tensor
 from ....nn.module import Parameter
@@ -31,7 +32,8 @@ class Returned:
 class Outputs:
     """What a step hands out that it has computed: no two may share their memory, as they do not later.
 
-    layouts: strides, in elements, by variable, where they are not the usual ones.
+    layouts: strides, in elements, by variable, where they are not the usual ones. inference: the variables
+    that are inference tensors.
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -40,6 +42,7 @@ class Outputs:
         self._returned: dict[Tensor, Returned] = {}
         self._gradients: dict[Tensor, Node] = {}
         self.layouts: dict[Var, tuple[int, ...]] = {}
+        self.inference: set[Var] = set()
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -60,12 +63,16 @@ class Outputs:
         var: Var = handle.var(self._tape)
         if layout := _layout(tensor._array):
             self.layouts[var] = layout
+        if is_marked(tensor._array):
+            self.inference.add(var)
         return var
 
     def gradient(self, node: Node, tensor: Tensor) -> Var | None:
         """Return the variable of a node's gradient."""
         if tensor in self._gradients:
             self._tape.stop("one Tensor is the gradient of two others; clone() it")
+        if is_marked(tensor._array):
+            self._tape.stop("a gradient is an inference tensor; compute it outside of inference_mode")
         self._gradients[tensor] = node
         return self.add(tensor, "a gradient")
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ....arrays.dtypes import dtype
+from ....engine.inference import is_marked, marked
 from ....engine.tensor import Tensor, wrap
 from ....nn.module import Parameter
 from ....rng.generator import Generator
@@ -87,12 +88,14 @@ def _kind(value: Any, depth: int = 0, met: dict[int, int] | None = None, inner: 
             layout = array.stride(), array.device
         else:
             layout = getattr(array, "strides", None), None
-        kind = getattr(array, "shape", ()), getattr(array, "dtype", None)
+        kind: tuple[Any, ...] = getattr(array, "shape", ()), getattr(array, "dtype", None)
         of = type(value)
         if of is not Tensor:
             if not is_ours(of):
                 return of, *kind, *layout, _Same(value)
             of = Parameter if issubclass(of, Parameter) else Tensor
+        if marked and is_marked(array):
+            kind = ("inference", *kind)
         number = met if met is None else met.setdefault(id(value), len(met))
         edge = value.edge
         if edge is None:
