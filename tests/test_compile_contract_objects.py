@@ -322,3 +322,30 @@ def test_a_metaclass_gives_attributes(C: Any) -> Any:
     f = C(lambda x: x * Registered.k)
     for Registry.entries["k"] in (1.0, 1.0, 3.0):
         yield f(X)
+
+
+@pytest.mark.parametrize("name", ["__name__", "__qualname__", "__doc__", "__module__"])
+@pytest.mark.parametrize("what", ["function", "class", "base"])
+@compiled
+def test_what_a_function_or_a_class_is_called_changes(C: Any, what: str, name: str) -> Any:
+    def function() -> None:
+        """"""
+
+    class Base:
+        """"""
+
+    class Derived(Base):
+        """"""
+
+    held = {"function": function, "class": Derived, "base": Base}[what]
+    of = {
+        "function": lambda: function, "class": lambda: type(Derived()), "base": lambda: Derived.__mro__[1],
+    }[what]  # fmt: skip
+    asked = {
+        "__name__": lambda: of().__name__, "__qualname__": lambda: of().__qualname__,
+        "__doc__": lambda: of().__doc__, "__module__": lambda: of().__module__,
+    }[name]  # fmt: skip
+    f = C(lambda x: x * len(asked()))
+    for text in ("a", "abc", "abc"):
+        setattr(held, name, text)
+        yield f(X)

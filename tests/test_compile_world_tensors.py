@@ -204,8 +204,8 @@ SCENES |= {
     "group added": of_optimizer(
         lambda o: o.add_param_group({"params": [torch.ones(1).requires_grad_()]}), "_param_groups` (a list)"
     ),
-    "state cleared": of_optimizer(lambda o: o.state.clear(), "state` (a dict) has 0 elements and had 1"),
-    "state loaded": of_optimizer(lambda o: o.load_state_dict(o.state_dict()), "state` is another dict"),
+    "state cleared": of_optimizer(lambda o: o.state.clear(), "state` (a defaultdict) has 0 elements"),
+    "state loaded": of_optimizer(lambda o: o.load_state_dict(o.state_dict()), "is another defaultdict"),
     "state replaced": of_optimizer(
         lambda o: next(iter(o.state.values())).update(momentum_buffer=torch.ones(2)), "momentum_buffer"
     ),

@@ -10,15 +10,15 @@ from .code_names import Way
 from .trusted import CREATED, CREATING, DYNAMIC, NUMBERS, is_module_ours, words
 
 _NOT_READ = words("""
-    __dict__ __weakref__ __doc__ __module__ __qualname__ __annotations__ __annotate__
+    __dict__ __weakref__ __doc__ __module__ __name__ __qualname__ __annotations__ __annotate__
     __annotate_func__ __annotations_cache__ __abstractmethods__ __static_attributes__
     __firstlineno__ __classdictcell__ __orig_bases__ __parameters__ __dataclass_fields__ __dataclass_params__
     __match_args__ __type_params__ _abc_impl __builtins__ __loader__ __spec__ __file__ __cached__
     __path__ __package__
 """)
 """Attributes of classes and modules that say nothing about what they compute."""
-_MATCHED = words("__match_args__")
-"""Those among them that count where code names them."""
+_READ_BY_NAME = words("__match_args__ __doc__ __module__ __name__ __qualname__")
+"""Those among them that count where code that is walked itself names them."""
 _CALLED = words("keys values items get close pop append")
 """Methods that Python's own functions call by name."""
 
@@ -52,9 +52,10 @@ class NamedAttributes:
         of functions that it gives the names of attributes as they stand; followed: it is code that is
         walked."""
         read = frozenset(words)
-        if followed:
-            self.followed |= read
         names: set[str | int] = {*read - self.words, *read.difference(called, self._plain)}
+        if followed:
+            names |= _READ_BY_NAME & read - self.followed
+            self.followed |= read
         self.words |= read
         self._plain |= read.difference(called)
         if followed and not self._dynamic and not DYNAMIC.isdisjoint(read.difference(spelled)):
@@ -86,7 +87,7 @@ class NamedAttributes:
             return True
         special = name.startswith("__") and name.endswith("__")
         if name in _NOT_READ:
-            return name in _MATCHED and name in self.words
+            return name in _READ_BY_NAME and name in self.followed
         return special or self._dynamic or name in self.words
 
     def named(self, names: Iterable[Any]) -> Collection[Any]:
@@ -116,5 +117,5 @@ class NamedAttributes:
                 named = every or self._may_be_read(held, name)
             if named:
                 self._read(held, name, way)
-            elif name not in _NOT_READ - _MATCHED:
+            elif name not in _NOT_READ - _READ_BY_NAME:
                 self._unnamed.setdefault(awaited, []).append((held, name, way))

@@ -65,6 +65,7 @@ from .trusted import (
 )  # fmt: skip
 from .watched import ABSENT, Form, Watched, filled, filled_slot
 
+_NAMES = ("__name__", "__qualname__", "__doc__", "__module__")
 _FUNCTION = (("__code__", "code"), ("__defaults__", "defaults"), ("__kwdefaults__", "defaults"))
 
 
@@ -246,6 +247,7 @@ class Walk:
             return
         for name, what in _FUNCTION:
             self.watched.add(Form.IS, x, f"{{}}.{name}", getattr(x, name), way, what)
+        self._named.offer(x, Members(x, {name: getattr(x, name) for name in _NAMES}), way)
         defaults = x.__defaults__ or ()
         last = code.co_varnames[: code.co_argcount][-len(defaults) :] if defaults else ()
         for name, value in (*zip(last, defaults, strict=True), *(x.__kwdefaults__ or {}).items()):
@@ -281,6 +283,7 @@ class Walk:
             if is_ours(base) or is_pure(base):
                 self._named.learn(words_of(base), followed=False)
         self._waiting.append((type(x), way))
+        self._named.offer(x, Members(x, {"__name__": x.__name__, "__qualname__": x.__qualname__}), way)
         self._attributes(x, vars(x), way)
 
     def _own_class(self, x: type, way: Way) -> None:
