@@ -7,6 +7,7 @@ import contextlib
 import datetime
 import decimal
 import functools
+import importlib.util
 import inspect
 import operator
 import os
@@ -265,6 +266,19 @@ def test_an_attribute_of_an_array_changes(C: Any) -> Any:
 
 
 @compiled
+def test_a_masked_array_changes(C: Any) -> Any:
+    array = np.ma.masked_array([1.0, 1e20, 3.0], [False, False, False])
+    f = C(lambda x: x * float(array.filled(0.0).max()) + float(array.fill_value > 5))
+    yield f(X)
+    array[1] = np.ma.masked  # which changes no element
+    yield f(X)
+    array.mask = [True, True, False]
+    yield f(X)
+    array.fill_value = 9.0
+    yield f(X)
+
+
+@compiled
 def test_a_number_is_a_key_of_the_result(C: Any) -> Any:
     f = C(lambda x, k: {k: x * k})
     for k in (1, 2, 3, 2):
@@ -305,6 +319,40 @@ def test_the_way_in_which_numpy_writes_numbers_changes(C: Any) -> Any:
 def test_a_file_is_reached_through_python_s_library(C: Any) -> Any:
     f = C(lambda x: (pprint.pprint(SCALE), x * 2)[1])
     yield f(X), f(X)
+
+
+NAMESAKE = """
+factor = 1.0
+def scale(x):
+    return x * factor
+class Scaler:
+    by = 1.0
+    def __call__(self, x):
+        return x * self.by
+"""
+
+
+@compiled
+def test_a_file_of_the_user_s_has_the_name_of_one_of_python_s(C: Any, tmp_path: Path) -> Any:
+    file = tmp_path / "statistics.py"
+    file.write_text(NAMESAKE)
+    spec = importlib.util.spec_from_file_location("statistics", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "statistics", module)
+        scale, scaler, modules = module.scale, module.Scaler(), [module]
+        functions = [
+            C(lambda x: scale(x)), C(lambda x: scaler(x)), C(lambda x: module.Scaler()(x)),
+            C(lambda x: x * 2 if hasattr(modules[0], "doubled") else x),
+        ]  # fmt: skip
+        yield [f(X) for f in functions]
+        module.factor = module.Scaler.by = 3.0
+        yield [f(X) for f in functions]
+        module.doubled = True  # type: ignore[attr-defined]
+        yield [f(X) for f in functions]
 
 
 def test_a_file_that_python_s_library_leads_to_is_refused_at_the_reader_s_line() -> None:

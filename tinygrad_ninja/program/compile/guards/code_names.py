@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dis
 import functools
-import os
 import re
 import sys
 import types
@@ -13,7 +12,7 @@ from importlib.util import resolve_name
 from typing import Any, NamedTuple
 
 from ....engine.callers import place
-from .trusted import words
+from .trusted import is_file_of_python, words
 
 _GLOBALS = frozenset(
     ["LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "STORE_GLOBAL", "DELETE_GLOBAL"]
@@ -27,7 +26,6 @@ _BY_TEXT = words("""
     format format_map
 """)
 """Functions that are given the name of an attribute as a text, or are methods of a text with such names."""
-_LIBRARY = os.path.dirname(os.__file__)  # noqa: PTH120 - as the names of files in code begin
 _JUMPS = frozenset((*dis.hasjrel, *dis.hasjabs))
 _MOVES = frozenset(("SWAP", "COPY"))
 _NOT_READING = frozenset(("MAKE_CELL", "LOAD_CLOSURE", "LOAD_CONST"))
@@ -120,8 +118,7 @@ def _calls(step: dis.Instruction) -> bool:
 
 def is_of_python(code: types.CodeType) -> bool:
     """Return whether code stands in a file of Python's own library."""
-    file = code.co_filename
-    return file.startswith((_LIBRARY, "<frozen ")) and "site-packages" not in file
+    return is_file_of_python(code.co_filename)
 
 
 def _spells(steps: list[dis.Instruction], i: int) -> bool:

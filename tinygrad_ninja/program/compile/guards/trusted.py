@@ -179,6 +179,7 @@ _BASES: frozenset[type] = frozenset(
     | {x for x in vars(builtins).values() if isinstance(x, type) and issubclass(x, BaseException)}
 )  # fmt: skip
 """Classes in C whose instances' contents are looked at where a Python class derives from them."""
+_LIBRARY = os.path.dirname(os.__file__)  # noqa: PTH120 - as the names of files in code begin
 _OURS = __name__.partition(".")[0]
 _FOR_ARRAYS = words("api nn rng")
 """The folders of this package whose functions compute with Tensors."""
@@ -211,7 +212,20 @@ def is_ours(x: Any) -> bool:
 def is_library(x: types.ModuleType) -> bool:
     """Return whether a module is this package's, Python's, NumPy's or PyTorch's, to which nobody adds."""
     top = x.__name__.partition(".")[0]
-    return is_ours(x) or top in ("numpy", "torch") or top in sys.stdlib_module_names - {"__main__"}
+    of_python = top in sys.stdlib_module_names - {"__main__"} and not is_users(x)
+    return is_ours(x) or top in ("numpy", "torch") or of_python
+
+
+def is_users(x: Any) -> bool:
+    """Return whether a function, or a module, is from a file of the user's, which may have the name of one of
+    Python's."""
+    file = x.__code__.co_filename if isinstance(x, types.FunctionType) else vars(x).get("__file__")
+    return str(file).endswith(".py") and not is_file_of_python(str(file))
+
+
+def is_file_of_python(file: str) -> bool:
+    """Return whether a file, by its name in code or in a module, is of Python's own library."""
+    return file.startswith((_LIBRARY, "<frozen ")) and "site-packages" not in file
 
 
 def is_for_arrays(x: Any) -> bool:
@@ -281,7 +295,10 @@ def is_pure(x: Any) -> bool:
     if _is_in(module, "numpy"):
         return not _is_in(module, "numpy.random") and name not in _NUMPY_EFFECTS | _NUMPY_HIDDEN
     whole = f"{module}.{name}"
-    return whole not in REFUSED and (module in PURE or whole in PURE)
+    if whole in REFUSED or PURE.isdisjoint((module, whole)):
+        return False
+    where = x if isinstance(x, types.FunctionType) else sys.modules.get(module)
+    return module == "typing_extensions" or where is None or not is_users(where)
 
 
 def reason_against(x: Any) -> tuple[str, str] | None:

@@ -170,7 +170,7 @@ class Walk:
         elif isinstance(x, np.ndarray):
             self.contents.array(x, way)
             self._array_way = way
-            if type(x).__module__.partition(".")[0] != "numpy":
+            if type(x) is not np.ndarray:  # a masked one has a mask, say
                 self._instance(x, way)
         elif is_ours(type(x)) and "__wrapped__" in (attributes_of(x) or ()):  # a compiled function
             self.reach(x.__wrapped__, way)
