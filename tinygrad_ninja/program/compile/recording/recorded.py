@@ -121,7 +121,7 @@ class Recorded(Traced):
         if method != "__call__" or (options.keys() - {"out"}):
             if not all(x.is_known() for x in arrays):
                 tape.stop(_taken_out(ufunc))
-            return getattr(ufunc, method)(*map(real, inputs), **_substitute_options(options))
+            return getattr(ufunc, method)(*map(in_numpy, inputs), **_substitute_options(options))
         entry = tape.entry(ufunc)
         (target,) = options.get("out", (None,))
         if tape.closed or entry is None:
