@@ -349,3 +349,24 @@ def test_what_a_function_or_a_class_is_called_changes(C: Any, what: str, name: s
     for text in ("a", "abc", "abc"):
         setattr(held, name, text)
         yield f(X)
+
+
+class Counting(dict[str, float]):
+    def __missing__(self, key: str) -> float:
+        return self.setdefault(key, 7.0)
+
+
+@pytest.mark.parametrize("kind", ["defaultdict", "Counter", "with a method of its own"])
+@compiled
+def test_to_compare_a_dict_adds_nothing_to_it(C: Any, kind: str) -> Any:
+    held: Any = {
+        "defaultdict": collections.defaultdict(lambda: 3.0), "Counter": collections.Counter(),
+        "with a method of its own": Counting(),
+    }[kind]  # fmt: skip
+    held.update(a=1, b=2)
+    f = C(lambda x: x * held.get("a", 5.0) + held.get("b", 5.0))
+    yield f(X), f(X)
+    del held["a"]
+    yield f(X), dict(held)
+    held.clear()
+    yield f(X), dict(held)

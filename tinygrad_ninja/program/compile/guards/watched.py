@@ -63,7 +63,9 @@ class Watched:
     """Comparisons of what objects hold with what they held when each was added."""
 
     def __init__(self) -> None:
-        self._names: dict[str, Any] = {"is_": is_, "filled": filled, "filled_slot": filled_slot}
+        self._names: dict[str, Any] = {
+            "is_": is_, "filled": filled, "filled_slot": filled_slot, "absent": ABSENT,
+        }  # fmt: skip
         self._numbers = count()
         self._size = 0
         self._name_of: dict[int, str] = {}
@@ -110,11 +112,18 @@ class Watched:
 
     def item(self, owner: Any, key: Any, way: Way) -> None:
         """Compare what a mapping or a sequence holds under a key."""
-        self.add(Form.IS, owner, f"{{}}[{self.bind(key)}]", owner[key], way)
+        self.add(Form.IS, owner, self._element(owner, key), owner[key], way)
 
     def drop_item(self, owner: Any, key: Any) -> None:
         """Compare it no longer."""
-        self._checks.pop(f"{self.bind(owner)}[{self.bind(key)}]", None)
+        self._checks.pop(self._element(owner, key).format(self.bind(owner)), None)
+
+    def _element(self, owner: Any, key: Any) -> str:
+        """Return the text for what is held under a key, with {} for the owner. To look must add nothing, as a
+        defaultdict would."""
+        if hasattr(type(owner), "__missing__"):
+            return f"dict.get({{}}, {self.bind(key)}, absent)"
+        return f"{{}}[{self.bind(key)}]"
 
     def elements(self, owner: Any, way: Way) -> None:
         """Compare the elements of a list."""
