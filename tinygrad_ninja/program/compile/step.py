@@ -23,6 +23,7 @@ from .c.fuse import Fusion
 from .c.plan import Storage
 from .c.sharing import COUNT
 from .caller import caller
+from .lowering.fewer_copies import with_fewer_copies
 from .lowering.lower import forget_values, parts_for_c, parts_for_numpy, primitives, reduced_size
 from .memory import OURS, Table, aligned, names_for
 from .recording.capture import Captured, Draw
@@ -281,6 +282,8 @@ class Step:
         """Return the C of the step."""
         width = vector_bytes()
         instructions, checks, outputs, stores = self._simplified(parts_for_c)
+        checked = {check.var for check in checks}
+        instructions = with_fewer_copies(instructions, [*checked, *(var for _, var in (*outputs, *stores))])
         for instruction in instructions:
             if instruction.operation is FIRST_EQUAL:
                 self.ranges[instruction.output] = (0, reduced_size(instruction))
@@ -300,7 +303,6 @@ class Step:
                 if var.shape and var.shape[-1] % lanes and (multiplied or var.shape[-1] > lanes):
                     continue  # products write whole vectors, and only scratch memory has room for them
                 homes.setdefault(var, address)
-        checked = {check.var for check in checks}
         storage = Storage(instructions, self.inputs, self.fixed, homes, self.ranges, checked, width)
         return Emitter(Fusion(storage, instructions, checks, outputs, stores), width, loaded()).emit()
 
