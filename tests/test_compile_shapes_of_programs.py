@@ -160,8 +160,8 @@ def test_iterations_that_differ_in_numbers_have_one_function() -> None:
         agrees(lambda n=n: step(n), "c", 1e-13)
         fast = compile(lambda n=n: step(n), fullgraph=True)
         fast()
-        sources.append(fast.source().count("static __attribute__((noinline)) void step"))
-    assert sources[0] == sources[1]
+        sources.append(fast.source().count("\nFUNCTION void step"))
+    assert sources[0] == sources[1] > 0
 
 
 @BACKENDS

@@ -13,7 +13,7 @@ from ...entries import RESHAPES
 from ...instructions import Instruction, Var
 from ..recording.checks import divides
 from ..refusals import uncompiled
-from .buffers import Layout, contiguous, loops
+from .buffers import Layout, contiguous, splits
 from .c_code import ZERO, Affine, Apply, Expression, Index, Literal, Load, Named, combined, counter
 from .scalars import c_type, cast, common, converted, cost, expression, literal, power
 
@@ -176,10 +176,10 @@ class Body:
 
     def _reshape(self, instruction: Instruction, index: Index) -> Expression:
         x, shape = _array(instruction), instruction.output.shape
-        if loops(x.shape) != loops(shape):
+        parts = splits(x.shape, shape)
+        if parts is None:
             return self.element(x, _renumbered(x.shape, shape, index))
-        moving = iter(along for along, n in zip(index, shape, strict=True) if n != 1)
-        return self.element(x, tuple(ZERO if n == 1 else next(moving) for n in x.shape))
+        return self.element(x, tuple(number_of(index[part], shape[part]) for part in parts))
 
     # -- indices ---------------------------------------------------------------------------------------------
 

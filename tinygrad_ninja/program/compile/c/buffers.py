@@ -154,6 +154,21 @@ def contiguous(shape: tuple[int, ...], pad: int = 1) -> tuple[int, ...]:
     return tuple(reversed(steps))
 
 
+def splits(shape: tuple[int, ...], seen: tuple[int, ...]) -> list[slice] | None:
+    """Return for each dimension of a shape those of another one into which it is split; None where a reshape
+    does not only that."""
+    parts, at = [], 0
+    for n in shape:
+        start, product = at, 1
+        while product != n and at < len(seen):
+            product *= seen[at]
+            at += 1
+        if product != n:
+            return None
+        parts.append(slice(start, at))
+    return None if loops(seen[at:]) else parts
+
+
 def loops(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the sizes of the loops over a shape: the dimensions that are not 1."""
     return tuple(n for n in shape if n != 1)

@@ -116,11 +116,13 @@ Expression = str | Literal | Load | Element | Pointer | Row | Apply | Named | Af
 
 @dataclass(frozen=True, eq=False)
 class Store:
-    """A statement that stores a value, which can be taken from its register from then on."""
+    """A statement that stores a value, which can be taken from its register from then on. read: whether
+    anything else reads it; else it stays in the register."""
 
     buffer: Buffer
     place: Affine
     value: Expression
+    read: bool = True
 
 
 @dataclass
@@ -174,7 +176,7 @@ class Effects:
 
     def __init__(self, statements: Iterable[Statement]) -> None:
         self.loads: dict[Buffer, dict[Affine, None]] = {}
-        self.stored: dict[tuple[Buffer, Affine], None] = {}
+        self.stored: dict[tuple[Buffer, Affine], bool] = {}
         self.named: dict[Named, None] = {}
         for statement in statements:
             self._look(statement)
@@ -187,7 +189,7 @@ class Effects:
         if isinstance(x, Named):
             self.named[x] = None
         elif isinstance(x, Store):
-            self.stored[x.buffer, x.place] = None
+            self.stored[x.buffer, x.place] = x.read
         elif isinstance(x, Load) and (x.buffer, x.place) not in self.stored:
             self.loads.setdefault(x.buffer, {})[x.place] = None
         elif isinstance(x, Pointer):

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 UNIT = 10_000
 """How many characters of functions are worth a file of their own."""
 
+CALLS = 10
+"""How many characters of the function that only calls others take as long as one of these."""
+
 
 @dataclass(frozen=True)
 class CFunction:
@@ -42,7 +45,7 @@ class CSource:
         if count < 2:
             return [str(self)]
         files = [[self.main], *([] for _ in range(count - 1))]
-        sizes = [sum(map(len, file)) for file in files]
+        sizes = [len(self.main) // CALLS, *[0] * (count - 1)]
         for text in texts:
             shortest = sizes.index(min(sizes))
             files[shortest].append(text)

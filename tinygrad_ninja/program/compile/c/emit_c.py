@@ -23,6 +23,9 @@ from .writer import Function
 
 PRELUDE = Path(__file__).with_name("prelude.h")
 ENTRY = "ninja_step"
+UNOPTIMIZED = '__attribute__((optimize("O0")))'
+"""Before the function that only calls others: there is nothing to gain in it, and gcc takes long over
+hundreds of calls. Clang ignores it."""
 PARAMETERS = 127
 """So many parameters of a function every C compiler takes."""
 
@@ -92,7 +95,9 @@ class Emitter:
             loops = Loops(self.body, group, self.width).padded()
             statements, scratches = loops.statements, loops.parts
             effects, copies = loops.effects, loops.copies
-        targets = [kernel.target.buffer for kernel in group.kernels if kernel.target is not None]
+        targets = [
+            kernel.target.buffer for kernel in group.kernels if kernel.target is not None and kernel.read
+        ]
         for buffer in (*targets, *scratches):
             buffer.written = True
         group.buffers = list(dict.fromkeys([*targets, *scratches, *effects.loads]))
@@ -228,7 +233,7 @@ class Emitter:
 
 def entry(buffers: Iterable[Buffer], calls: Iterable[str]) -> str:
     """Return the function that calls the others, whose arguments are these buffers."""
-    lines = [f"int {ENTRY}(void *const *p) {{", "  char *scratch = p[0];"]
+    lines = [f"{UNOPTIMIZED} int {ENTRY}(void *const *p) {{", "  char *scratch = p[0];"]
     for buffer in buffers:
         kind = f"{'' if buffer.written or buffer.slot is None else 'const '}{c_type(buffer.dtype)} *"
         memory = f"p[{buffer.slot}]" if buffer.slot is not None else f"(scratch + {buffer.offset})"

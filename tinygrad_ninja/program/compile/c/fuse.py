@@ -1,9 +1,15 @@
-"""Which loops run together: each kernel joins the first group with loops like its own that it may join."""
+"""Which loops run together: each kernel joins the first group that it may join, of those with loops like its
+own that read the same memory, or write what it reads.
+
+What shares no memory gains nothing from a common loop: apart, the updates of parameters of one shape, and the
+same lines of many layers, are calls of one function.
+"""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
@@ -16,7 +22,7 @@ from ..recording.checks import Check, divisor_checks, index_checks
 from ..refusals import uncompiled, unviewed
 from .body import Body
 from .buffers import Address, Buffer, contiguous, loops
-from .c_code import Effects
+from .c_code import Effects, Pointer
 from .plan import Group, Kernel, Storage, is_alone
 from .points import indices, point
 
@@ -46,9 +52,11 @@ class Fusion:
         self.groups: list[Group] = []
         self.complaints: list[tuple[type[Exception], str]] = []
         self._ready: dict[Buffer, int] = {}  # the group from which on a buffer can be read
+        self._read: dict[Buffer, int] = {}  # the last group that reads it
         self._checked: set[tuple[Buffer, int, int, int]] = set()
         self._barrier = 0
-        self._open: dict[tuple[int, ...], list[int]] = {}  # by their loops, the groups that may be joined
+        # By their loops and by each buffer in them, the groups that may be joined.
+        self._open: defaultdict[tuple[tuple[int, ...], Buffer], list[int]] = defaultdict(list)
         wanted: dict[Var, list[Check]] = {}
         for check in checks:
             wanted.setdefault(check.var, []).append(check)
@@ -61,6 +69,19 @@ class Fusion:
                 self._add_kernels(instruction)
             self._look(wanted.get(instruction.output, ()))
         self._write_out(outputs, cells)
+        self._leave_in_registers()
+
+    def _leave_in_registers(self) -> None:
+        """Mark the kernels whose results no other group reads from memory."""
+        readers: defaultdict[Buffer, set[int]] = defaultdict(set)
+        for number, group in enumerate(self.groups):
+            for kernel in group.kernels:
+                for buffer in kernel.effects.loads:
+                    readers[buffer].add(number)
+        for number, group in enumerate(self.groups):
+            for kernel in group.kernels:
+                if kernel.kind == "store" and kernel.target is not None and kernel.target.buffer.slot is None:
+                    kernel.read = bool(readers[kernel.target.buffer] - {number})
 
     def _look(self, checks: Iterable[Check]) -> None:
         """Add the kernels of the checks."""
@@ -144,27 +165,43 @@ class Fusion:
     def _write_out(self, outputs: list[tuple[Address, Var]], cells: list[tuple[Address, Var]]) -> None:
         """Add the kernels that write the caller's outputs, and last of all the memory that was read: no
         kernel may read another's new value."""
-        written = {address.buffer for address, _ in cells}
-        last = []
-        for address, var in cells:
-            kernel = Kernel("store", var, var.shape, address)
-            self._compute(kernel)
-            if any(
-                buffer in written and (buffer is not address.buffer or {*at} != {kernel.own})
-                for buffer, at in kernel.effects.loads.items()
-            ):
-                copy = Buffer(f"new_{address.buffer.name}", var.dtype, var.shape, contiguous(var.shape))
-                held = Var(var.value)
-                self.storage.kept[held] = Address(copy, 0, copy.shape, copy.strides)
-                self._join(Kernel("store", var, var.shape, self.storage.kept[held]))
-                var = held
-            last.append((address, var))
+        last, circular = self._in_order(cells)
+        for address, var in circular:
+            copy = Buffer(f"new_{address.buffer.name}", var.dtype, var.shape, contiguous(var.shape))
+            held = Var(var.value)
+            self.storage.kept[held] = Address(copy, 0, copy.shape, copy.strides)
+            self._join(Kernel("store", var, var.shape, self.storage.kept[held]))
+            last.append(Kernel("store", held, held.shape, address))
         for address, var in outputs:
             if self.storage.kept.get(var) is not address:
                 self._join(Kernel("store", var, var.shape, address))
         self._barrier = len(self.groups)
-        for address, var in last:
-            self._join(Kernel("store", var, var.shape, address))
+        for kernel in last:
+            self._join(kernel)
+
+    def _in_order(self, cells: list[tuple[Address, Var]]) -> tuple[list[Kernel], list[tuple[Address, Var]]]:
+        """Return the kernels that write these cells, each behind all that read what it replaces, and the
+        cells for which there is no such order."""
+        kernels = [Kernel("store", var, var.shape, address) for address, var in cells]
+        readers: dict[Buffer, set[Kernel]] = {address.buffer: set() for address, _ in cells}
+        writers: defaultdict[Buffer, list[Kernel]] = defaultdict(list)
+        for kernel, (address, _) in zip(kernels, cells, strict=True):
+            self._compute(kernel)
+            writers[address.buffer].append(kernel)
+            for buffer, places in kernel.effects.loads.items():
+                if buffer in readers and (buffer is not address.buffer or {*places} != {kernel.own}):
+                    readers[buffer].add(kernel)
+        ordered: dict[Kernel, None] = {}
+        free = [buffer for buffer, waiting in readers.items() if not waiting]
+        for buffer in free:  # which grows
+            for kernel in writers[buffer]:
+                ordered[kernel] = None
+                for other in kernel.effects.loads:
+                    if kernel in readers.get(other, ()):
+                        readers[other].remove(kernel)
+                        if not readers[other]:
+                            free.append(other)
+        return [*ordered], [x for x, kernel in zip(cells, kernels, strict=True) if kernel not in ordered]
 
     def _compute(self, kernel: Kernel) -> None:
         """Give a kernel what it computes at each point."""
@@ -175,9 +212,10 @@ class Fusion:
             kernel.own = kernel.target.at(indices(kernel.domain))
 
     def _join(self, kernel: Kernel, fresh: bool = False) -> int:
-        """Put the kernel into the first group with equal loops that its reads allow, and return that group's
-        position."""
-        self._compute(kernel)
+        """Put the kernel into the first group with equal loops and common memory that what it reads and
+        writes allows, and return that group's position."""
+        if kernel.value is None:
+            self._compute(kernel)
         assert kernel.target is not None
         target, loads = kernel.target.buffer, kernel.effects.loads
         first = max([self._barrier, *(self._ready.get(buffer, 0) for buffer in loads)])
@@ -187,8 +225,14 @@ class Fusion:
         if position is None:
             position = len(self.groups)
             self.groups.append(Group([]))
-            self._open.setdefault(loops(kernel.domain), []).append(position)
         self.groups[position].add(kernel)
+        for buffer in (*_common(kernel), target):
+            positions = self._open[loops(kernel.domain), buffer]
+            at = bisect_left(positions, position)
+            if positions[at : at + 1] != [position]:
+                positions.insert(at, position)
+        for buffer in loads:
+            self._read[buffer] = max(self._read.get(buffer, 0), position)
         self._ready[target] = max(self._ready.get(target, 0), position + 1)
         return position
 
@@ -198,16 +242,19 @@ class Fusion:
 
         A group that has no room for a kernel is closed: a search among the groups takes no longer, the more
         of them there are."""
-        positions = self._open.get(loops(kernel.domain), [])
-        at = bisect_left(positions, max(self._barrier, first - 1))
-        while at < len(positions):
-            group = self.groups[positions[at]]
-            if positions[at] < first and not self._flows(group, kernel, positions[at]):
-                at += 1
-            elif group.lines + kernel.lines > ROOM:
-                del positions[at]
-            else:
-                return positions[at]
+        assert kernel.target is not None
+        read = self._read.get(kernel.target.buffer, -1)
+        start = max(self._barrier, first - 1, read)
+        opened = [self._open[loops(kernel.domain), buffer] for buffer in _common(kernel)]
+        candidates = {at: None for positions in opened for at in positions[bisect_left(positions, start) :]}
+        for at in sorted(candidates):
+            group = self.groups[at]
+            if group.lines + kernel.lines > ROOM:
+                for positions in opened:
+                    if at in positions:
+                        positions.remove(at)
+            elif (at >= first or self._flows(group, kernel, at)) and (at > read or _replaces(group, kernel)):
+                return at
         return None
 
     def _flows(self, group: Group, kernel: Kernel, at: int) -> bool:
@@ -223,8 +270,27 @@ class Fusion:
 
     def _alone(self, kernel: Kernel) -> int:
         """Put the kernel into a group of its own, and return its position."""
-        if kernel.kind is not ops.linalg.matmul:
+        if kernel.kind is ops.linalg.matmul:
+            assert kernel.instruction is not None
+            operands = map(self.storage.stored, kernel.instruction.inputs)
+            kernel.effects = Effects([Pointer(operand.buffer) for operand in operands])
+        else:
             self._compute(kernel)
         self.groups.append(Group([]))
         self.groups[-1].add(kernel)
         return len(self.groups) - 1
+
+
+def _common(kernel: Kernel) -> list[Buffer]:
+    """Return the buffers of which a kernel reads another element at each point; where there is a single
+    point, all that it reads."""
+    single = not loops(kernel.domain)
+    loads = kernel.effects.loads.items()
+    return [buffer for buffer, places in loads if single or any(place.terms for place in places)]
+
+
+def _replaces(group: Group, kernel: Kernel) -> bool:
+    """Return whether a kernel writes only where, at the same point, a group has read before."""
+    assert kernel.target is not None
+    own, target = {kernel.own}, kernel.target.buffer
+    return all({*other.effects.loads.get(target, own)} == own for other in group.kernels)

@@ -92,7 +92,7 @@ class Loops:
         if not self.sizes or self.effects.traps or any(kernel.alone for kernel in self.group.kernels):
             return self
         read = [(buffer, place) for buffer, places in self.effects.loads.items() for place in places]
-        written = [*self.effects.stored, *self.targets]
+        written = [*(place for place, read in self.effects.stored.items() if read), *self.targets]
         n, last = self.sizes[-1], f"i{len(self.sizes) - 1}"
         lanes = self.width // min(max(4, buffer.dtype.itemsize) for buffer, _ in (*read, *written))
         row = -(-n // lanes) * lanes
@@ -124,7 +124,7 @@ class Loops:
         elif kernel.kind == "store":
             assert kernel.target is not None
             assert kernel.own is not None
-            self.inside.append(Store(kernel.target.buffer, kernel.own, kernel.value))
+            self.inside.append(Store(kernel.target.buffer, kernel.own, kernel.value, kernel.read))
         elif reduces(kernel):
             assert isinstance(kernel.kind, Operation)
             self._reduce(kernel, kernel.kind, kernel.value, name)

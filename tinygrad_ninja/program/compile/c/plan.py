@@ -9,6 +9,7 @@ parameters.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -21,13 +22,15 @@ from ...instructions import Instruction, Var, flatten
 from ...trace import plain
 from ..recording.checks import divides
 from ..refusals import UnsupportedError
-from .buffers import Address, Buffer, Layout, loops, scratch
+from .buffers import Address, Buffer, Layout, loops, scratch, splits
 from .c_code import Affine, Effects, Expression
 from .scalars import cost
 
 _ALONE = (Category.PRODUCT, Category.SCATTER, Category.SCAN, Category.JOIN)
 CHEAP = 6
 """The most instructions that a variable may cost to be computed again at each of several uses."""
+FEW = 2
+"""The most elements that are read for that: a sum to which each layer adds does not grow with the layers."""
 DEEP, LONG = 40, 200
 """Of so many operations on top of each other, or in all, the last one's result is kept in memory: no
 expression grows with the program, and reading a number back costs little beside them."""
@@ -40,11 +43,13 @@ def is_alone(operation: Operation) -> bool:
 
 class Inline(NamedTuple):
     """What it takes to compute an element where it is used: about how many simple instructions, how many
-    operations, and how many of those on top of each other."""
+    operations, how many of those on top of each other, and the variables of which an element is read from
+    memory for each."""
 
     cost: int
     size: int
     depth: int
+    reads: frozenset[Var]
 
 
 @dataclass(eq=False)
@@ -64,6 +69,7 @@ class Kernel:
     own: Affine | None = None  # the place to which a store writes its value
     value: Expression | None = None  # what is computed at each point
     effects: Effects = field(default_factory=lambda: Effects(()))  # what that reads and computes
+    read: bool = True  # whether other loops read its target
 
     @property
     def alone(self) -> bool:
@@ -113,20 +119,22 @@ class Uses:
     """How a variable, or a view of it, is read. rows: a view needs rows that are not padded; unmapped: a view
     for whose elements an index does not say where they lie without a division; stored: what reads it needs it
     in memory; count: the instructions that compute with it; largest: the most points at which one of them
-    does."""
+    does; readers: the instructions that read the variable itself."""
 
     rows: bool = False
     unmapped: bool = False
     stored: bool = False
     count: int = 0
     largest: int = 0
+    readers: list[Instruction] = field(default_factory=list)
 
     def add(self, var: Var, user: Instruction, seen: Uses) -> None:
         """Add an instruction that reads the variable. seen: how that instruction's output is read."""
         kind = user.operation.category
+        self.readers.append(user)
         if kind is Category.MOVEMENT:
             unmapped = not maps_index(user)
-            self.rows |= seen.rows or (unmapped and not (user.operation in RESHAPES and _splits_rows(user)))
+            self.rows |= seen.rows or unmapped
             self.unmapped |= seen.unmapped or unmapped
             self.stored |= seen.stored
             self.count += seen.count
@@ -190,25 +198,48 @@ class Storage(Layout):
             cost(instruction.operation, instruction.inputs) + sum(operand.cost for operand in operands),
             1 + sum(operand.size for operand in operands),
             1 + max((operand.depth for operand in operands), default=0),
+            frozenset(self._read(instruction)).union(*(operand.reads for operand in operands)),
         )
         if self._is_kept(instruction, inline):
             self.keep(var)
         else:
             self._inline[var] = inline
 
+    def _read(self, instruction: Instruction) -> Iterator[Var]:
+        """Yield the variables of which an instruction reads another element for each that it computes."""
+        size, gathers = math.prod(instruction.output.shape), instruction.operation.category is Category.GATHER
+        for x in instruction.reads():
+            if (address := self.address(x)) is not None:
+                moving = (n for n, step in zip(address.shape, address.strides, strict=True) if step)
+                if (gathers and x is instruction.inputs[0]) or math.prod(moving) >= size:
+                    yield x
+
     def keep(self, var: Var) -> Address:
         """Give the variable memory, and return its address."""
         if var not in self.kept:
             home = self._homes.get(var)
             if home is None:
-                lanes = self._width // var.dtype.itemsize
-                rows = len(var.shape) >= 2 and (self._multiplied(var) or var.shape[-1] > lanes)
+                lanes, order = self._width // var.dtype.itemsize, self._order(var)
+                shape = tuple(var.shape[i] for i in order)
+                rows = len(shape) >= 2 and (self._multiplied(var) or shape[-1] > lanes)
                 name = var.name or f"t{len(self.buffers) + 1}"
-                buffer = scratch(name, var.dtype, var.shape, lanes, rows and not self._is_contiguous(var))
+                buffer = scratch(name, var.dtype, shape, lanes, rows and not self._is_contiguous(var))
                 self.buffers.append(buffer)
-                home = Address(buffer, 0, buffer.shape, buffer.strides)
+                strides = dict(zip(order, buffer.strides, strict=True))
+                home = Address(buffer, 0, var.shape, tuple(strides[i] for i in sorted(order)))
             self.kept[var] = home
         return self.kept[var]
+
+    def _order(self, var: Var) -> tuple[int, ...]:
+        """Return the order in which the dimensions of a variable lie in memory, from outside. Matrices of
+        products lie as they are read, if only a permutation does that which leaves their rows as they are:
+        what is in that order in another shape, such as attention's heads beside each other, is no copy
+        then."""
+        own, readers = tuple(range(len(var.shape))), self._uses[var].readers
+        if not self._is_product(var) or [user.operation for user in readers] != [ops.shape.permute]:
+            return own
+        axes = tuple(axis % len(own) for axis in readers[0].parameters[0])
+        return axes if axes[-1] == own[-1] else own
 
     def _is_contiguous(self, var: Var) -> bool:
         """Return whether a view of the variable, or one through which it was changed, needs rows that lie one
@@ -220,7 +251,10 @@ class Storage(Layout):
 
     def _multiplied(self, var: Var) -> bool:
         """Return whether the variable is the right factor of a product, or a product."""
-        return var in self._right or (var in self.by and self.by[var].operation is ops.linalg.matmul)
+        return var in self._right or self._is_product(var)
+
+    def _is_product(self, var: Var) -> bool:
+        return var in self.by and self.by[var].operation is ops.linalg.matmul
 
     def address(self, var: Var) -> Address | None:
         """Return the address of a variable, or of what it is a view of; None for one that is computed where
@@ -252,7 +286,7 @@ class Storage(Layout):
         ):
             return True
         again = uses.largest > math.prod(var.shape) and inline.cost > 2
-        return again or (uses.count > 1 and inline.cost > CHEAP)
+        return again or (uses.count > 1 and (inline.cost > CHEAP or len(inline.reads) > FEW))
 
     def is_onehot(self, instruction: Instruction) -> bool:
         """Return whether an instruction scatters at most one value to each cell, as `is_onehot` says."""
@@ -278,12 +312,6 @@ def is_range(var: Var, n: int, fixed: set[Var]) -> bool:
     return var in fixed and var.shape == (n,) and bool((plain(var.value) == np.arange(n)).all())
 
 
-def _splits_rows(view: Instruction) -> bool:
-    """Return whether a reshape leaves all dimensions but the last as they are."""
-    before, after = view.inputs[0].shape, view.output.shape  # type: ignore[union-attr]
-    return after[: len(before) - 1] == before[:-1]
-
-
 def reads_of(parameters: Any) -> set[Var]:
     """Return the variables among the parameters."""
     return {x for x in flatten(parameters) if isinstance(x, Var)}
@@ -298,7 +326,7 @@ def maps_index(view: Instruction) -> bool:
     """Return whether the index of an element of a view gives that of the element that it shows, without a
     division."""
     if view.operation in RESHAPES:
-        return loops(view.inputs[0].shape) == loops(view.output.shape)  # type: ignore[union-attr]
+        return splits(view.inputs[0].shape, view.output.shape) is not None  # type: ignore[union-attr]
     return view.operation in (ops.shape.permute, ops.shape.expand, ops.shape.flip)
 
 

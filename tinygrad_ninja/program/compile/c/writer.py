@@ -61,7 +61,8 @@ class Writer:
                 self._block(statement.head, statement.inner, sharing.REGION if statement.threads else "")
             elif isinstance(statement, Store):
                 value = self.text(statement.value)
-                self._line(f"{self.text(Element(statement.buffer, statement.place))} = {value};")
+                if statement.read:
+                    self._line(f"{self.text(Element(statement.buffer, statement.place))} = {value};")
                 self._stored[statement.buffer, statement.place] = statement.value
             elif isinstance(statement, Named | Literal):
                 self.text(statement)  # which adds its line
