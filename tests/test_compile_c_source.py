@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from command import ENVIRONMENT
+from compiled_steps import close, second
 
-from tinygrad_ninja import get_num_threads, set_num_threads
-from tinygrad_ninja.program.compile.c.build import NoCompilerError, build
+from tinygrad_ninja import Generator, get_num_threads, randn, set_num_threads
+from tinygrad_ninja.program.compile.c.build import PRELUDE, NoCompilerError, build
 from tinygrad_ninja.program.compile.c.c_source import UNIT, CFunction, CSource
-from tinygrad_ninja.program.compile.c.emit_c import PRELUDE
 
 SHARED = PRELUDE.read_text(encoding="utf-8")
 
@@ -94,3 +94,17 @@ np.savez(sys.argv[2], *(p.detach().numpy() for p in model.parameters()))
         digests.append(out.read_bytes())
         assert [*folder.glob("*.so"), *folder.glob("*.dll")]
     assert digests[0] == digests[1] == digests[2]
+
+
+def test_variables_may_be_called_as_macros_functions_and_words_of_c() -> None:
+    """Of the compiler, of its headers, and of the emitted code."""
+    g = Generator().manual_seed(1)
+    NAN, INT64_MIN, M_PI, FUNCTION, ROUND_D, linux, double, exp_d, wrong = randn(9, 4, 4, generator=g)
+
+    def step(x: Any) -> Any:
+        return (
+            (x @ NAN + INT64_MIN * FUNCTION).exp() @ ROUND_D - M_PI * linux + (exp_d * wrong).tanh() / double
+        )
+
+    x = randn(4, 4, generator=g)
+    close(second(step, x, backend="c"), step(x))

@@ -14,6 +14,7 @@ from numpy.lib.array_utils import byte_bounds
 from ...ops import TABLE, C
 from ..instructions import Array, Var
 from .c.buffers import Address, Buffer
+from .c.build import macro_names
 from .c.sharing import COUNT
 from .recording.capture import Captured
 from .recording.shapes import is_torch
@@ -134,9 +135,10 @@ def _called(c: C) -> set[str]:
 
 
 def names_for(captured: Captured, ours: re.Pattern[str] = OURS) -> dict[Var, str]:
-    """Return a C identifier for each variable that the reader has named: all distinct, and unlike the
+    """Return a C identifier for each variable that the reader has named: all distinct, and unlike macros, the
     emitter's own names and the functions that operations call."""
-    taken = _TAKEN.union(*(_called(entry.c) for entry in TABLE.values() if entry.c is not None))
+    called = (_called(entry.c) for entry in TABLE.values() if entry.c is not None)
+    taken = _TAKEN.union(macro_names(), *called)
     used: set[str] = set()
     identifiers = {}
     for var, name in captured.names.items():

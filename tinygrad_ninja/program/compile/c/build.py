@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -28,6 +29,7 @@ from . import library_cache
 from .c_source import CSource
 from .sharing import COUNT, DEFINITION, REGION
 
+PRELUDE = Path(__file__).with_name("prelude.h")
 FLAGS = (
     "-O3", "-std=gnu11", "-march=native", "-fPIC", "-shared", "-fopenmp-simd",
     "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-w",
@@ -60,8 +62,8 @@ def compiler() -> tuple[str, ...]:
 
 
 class Target(NamedTuple):
-    """The compiler's command with the flags that it takes, and the macros it defines: these tell it, and this
-    processor, from others."""
+    """The compiler's command with the flags that it takes, and the macros that it and the prelude define:
+    these tell it, and this processor, from others."""
 
     command: list[str]
     macros: str
@@ -74,10 +76,19 @@ def target() -> Target:
     x86 = X86 if platform.machine().lower() in ("x86_64", "amd64") else ()
     for more in (x86, ()):
         command = [*compiler(), *FLAGS, *more]
-        (probe,) = _run([[*command, "-dM", "-E", "-x", "c", os.devnull]])
+        (probe,) = _run([[*command, "-dM", "-E", "-x", "c", str(PRELUDE)]])
         if probe.returncode == 0:
             return Target(command, probe.stdout)
     raise _failed(probe)
+
+
+@lru_cache(maxsize=1)
+def macro_names() -> frozenset[str]:
+    """Return the names that C replaces by something else; none where the compiler fails."""
+    try:
+        return frozenset(re.findall(r"^#define (\w+)", target().macros, re.MULTILINE))
+    except NoCompilerError:
+        return frozenset()
 
 
 def vector_bytes() -> int:

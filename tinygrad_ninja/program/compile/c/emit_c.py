@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ....ops import linalg
 from ...comments import c_comment
 from . import sharing
 from .blas import Blas
 from .buffers import Address, Buffer, scratch
+from .build import PRELUDE
 from .c_code import ZERO, Apply, Effects, Loop, Pointer, Statement, counter
 from .c_source import CFunction, CSource
 from .fuse import Fusion
@@ -21,7 +21,6 @@ from .products import FUSED, SEPARATE, Product, vector_types
 from .scalars import c_type
 from .writer import Function
 
-PRELUDE = Path(__file__).with_name("prelude.h")
 ENTRY = "ninja_step"
 UNOPTIMIZED = '__attribute__((optimize("O0")))'
 """Before the function that only calls others: there is nothing to gain in it, and gcc takes long over
