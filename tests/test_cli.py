@@ -68,6 +68,7 @@ def test_training_prints_the_steps_the_losses_the_names_and_where_it_saved(train
     }
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_training(trained: tuple[Path, str], folder: Path) -> None:
     again = succeeds(call(folder, *SMALL))
     other = succeeds(call(folder, *SMALL, "--seed", "1", "--out", "other"))
@@ -212,6 +213,7 @@ def test_a_training_does_not_replace_what_is_not_its_own(folder: Path, name: str
         assert [*file.parent.iterdir()] == [file]
 
 
+@pytest.mark.slow
 def test_a_training_replaces_a_finished_one_only_when_told(folder: Path) -> None:
     model = folder / "runs/bn-mlp/model.safetensors"
     succeeds(call(folder, *SMALL, "--steps", "5", "--eager"))
@@ -241,6 +243,7 @@ def test_a_model_is_evaluated_from_another_folder_too(trained: tuple[Path, str],
     assert final_losses(succeeds(call(tmp_path, "eval", str(file)))) == final_losses(output)
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_another_folder_too(folder: Path, tmp_path: Path) -> None:
     succeeds(call(folder, *SMALL, "--steps", "5", "--eager"))
     elsewhere = tmp_path / "elsewhere"
@@ -253,6 +256,7 @@ def test_a_training_goes_on_from_another_folder_too(folder: Path, tmp_path: Path
 
 
 @posix
+@pytest.mark.slow
 def test_a_training_whose_reader_goes_away_is_kept(folder: Path) -> None:
     command = shlex.join([sys.executable, "-m", "tinygrad_ninja", *SMALL, "--steps", "200000"])
     shell = ["bash", "-c", f"{command} | head -n 3; exit ${{PIPESTATUS[0]}}"]

@@ -118,6 +118,7 @@ def block(n: int) -> nn.Module:
     return nn.Sequential(*(Layer() for _ in range(n)))
 
 
+@pytest.mark.slow
 def test_more_layers_are_no_more_functions() -> None:
     x, counts = torch.randn(8, 16), []
     for n in (6, 12):

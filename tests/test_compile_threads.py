@@ -174,6 +174,7 @@ def test_trainings_that_are_recorded_at_once_have_the_bits_of_trainings_in_a_row
 
 @posix
 @pytest.mark.parametrize("backend", ["c", "numpy"])
+@pytest.mark.slow
 def test_what_interrupts_a_call_may_call_too(backend: str) -> None:
     """As the handler of a signal does, between the step and the copies of what it has computed."""
     W = torch.ones(32, 32)

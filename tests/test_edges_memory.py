@@ -139,6 +139,7 @@ def test_steps_leave_nothing_behind(
     assert run(300) - before < 30
 
 
+@pytest.mark.slow
 def test_memory_is_flat_over_ten_thousand_steps(no_collector: None) -> None:
     """Without the garbage collector, and traced by Python itself: what a step leaves behind would show."""
     w = t.ones(4, 3, requires_grad=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slow_ones import slow_but
 
 import tinygrad_ninja as torch
 import viz
@@ -86,7 +87,7 @@ def is_a_line_of_text(text: str) -> bool:
 
 
 @NAMES
-@pytest.mark.parametrize("backend", ["c", "numpy", "torch"])
+@pytest.mark.parametrize("backend", slow_but(["c", "numpy", "torch"], "c"))
 def test_the_name_of_a_file_is_no_code_of_a_backend(backend: str, name: str) -> None:
     device = "torch" if backend == "torch" else "cpu"
     x, w = torch.ones(3, 4).to(device), torch.ones(4, 2).to(device)
@@ -138,7 +139,7 @@ def test_the_name_of_a_file_is_one_line_in_a_refusal(name: str) -> None:
 
 
 @NAMES
-@pytest.mark.parametrize("target", ["torch", "numpy"])
+@pytest.mark.parametrize("target", slow_but(["torch", "numpy"], "torch"))
 def test_no_name_is_code_of_a_derivation(target: str, name: str) -> None:
     """The name of the file does not appear, that of a value is a name of Python's or refused, and one of a
     number is used where it is a name of Python's."""

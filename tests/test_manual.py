@@ -17,6 +17,7 @@ from manual_pages import DOCS, ROOT, pages, printed, said
 from name_tables import NOWHERE, listed, names_of, offered, taken
 from printed_text import same_text
 from public_names import MODULES, function_areas, members, methods, public_names, settings
+from slow_ones import slow_but
 
 import tinygrad_ninja
 from tinygrad_ninja.api import OFFERED
@@ -25,7 +26,9 @@ from tinygrad_ninja.nn import Module
 PUBLIC = {name.path: name for name in public_names()}
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(DOCS)))
+@pytest.mark.parametrize(
+    "page", slow_but(pages(), DOCS / "tutorial.md"), ids=lambda page: str(page.relative_to(DOCS))
+)
 def test_a_page_prints_what_it_says(page: Path, tmp_path: Path) -> None:
     for says, prints in zip(said(page), printed(page, tmp_path), strict=True):
         assert same_text(says, prints), f"run `python scripts/manual_pages.py`; it prints now\n{prints}"

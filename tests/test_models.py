@@ -411,6 +411,7 @@ def test_dropout_keeps_half_of_what_a_block_adds_at_twice_its_size() -> None:
     assert set(added().ravel()) == {1.0}
 
 
+@pytest.mark.slow
 def test_the_bigram_model_learns_what_counting_gives() -> None:
     X, Y = examples("bigram")
     counts = np.zeros((len(VOCABULARY), len(VOCABULARY)))

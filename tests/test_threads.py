@@ -112,6 +112,7 @@ def test_a_state_that_is_read_meanwhile_is_one_that_there_was() -> None:
     assert all(at_once(work))
 
 
+@pytest.mark.slow
 def test_derive_takes_no_notice_of_what_others_read() -> None:
     x, done = ninja.ones(3), threading.Event()
 
