@@ -107,40 +107,28 @@ _BETWEEN = Kind.ROW, Kind.LIST, Kind.ASSIGNED
 def fragments(
     piece: Piece, dialect: Mapping[Kind, Form], plain: Mapping[Kind, Form], rank: Rank, depth: int = 0
 ) -> list[Fragment]:
-    """Return a piece in fragments. dialect, plain: how they are written, and the text whose length is their
-    width; depth: how many brackets are open before the piece."""
+    """Return a piece in fragments; spaces at their ends are left out where a line begins or ends. dialect,
+    plain: how they are written, and the text whose length is their width; depth: how many brackets are open
+    before the piece."""
     kind, parts = piece.kind, piece.parts
 
-    def around(number: int, part: str) -> list[Fragment]:
-        """Return what is written in front of the part and behind it, where `part` stands for it."""
-        texts = []
-        for table in (dialect, plain):
-            written = [other.written(table) if isinstance(other, Piece) else other for other in parts]
-            texts.append(table[kind]([*written[:number], part, *written[number + 1 :]]).split(part))
-        return [Fragment(text, len(wide), depth) for text, wide in zip(*texts, strict=True)]
-
-    def between() -> list[Fragment]:
-        """Return what is written between two parts: what ends a line, and what is left out at a break."""
-        texts = []
-        for table in (dialect, plain):
-            text = table[kind](["", ""])
-            texts.append((text.rstrip(), text[len(text.rstrip()) :]))
-        return [Fragment(text, len(wide), depth) for text, wide in zip(*texts, strict=True)]
-
     if kind in _AROUND:
-        before, after = around(_AROUND[kind], _HERE)
+        number, texts = _AROUND[kind], []
+        for table in (dialect, plain):
+            written = [part.written(table) if isinstance(part, Piece) else part for part in parts]
+            texts.append(table[kind]([*written[:number], _HERE, *written[number + 1 :]]).split(_HERE))
+        before, after = (Fragment(text, len(wide), depth) for text, wide in zip(*texts, strict=True))
         within = depth + (kind is Kind.FENCED)
-        first, *rest = fragments(parts[_AROUND[kind]], dialect, plain, rank, within)
+        first, *rest = fragments(parts[number], dialect, plain, rank, within)
         *rest, last = before.beside(first), *rest
         return [*rest, last.beside(after)]
     if kind in _BETWEEN and parts:
-        ends, begins = between()
+        between = Fragment(dialect[kind](["", ""]), len(plain[kind](["", ""])))
         line = fragments(parts[0], dialect, plain, rank, depth)
         for number, part in enumerate(parts[1:], 1):
             first, *rest = fragments(part, dialect, plain, rank, depth)
-            line[-1], first = line[-1].beside(ends), begins.beside(first)
-            place = rank(piece, number, depth)
-            joined = [line[-1].beside(first)] if place == NEVER else [line[-1], replace(first, rank=place)]
+            last, place = line[-1].beside(between), rank(piece, number, depth)
+            joined = [last.beside(first)] if place == NEVER else [last, replace(first, rank=place)]
             line[-1:] = [*joined, *rest]
         return line
     return [Fragment(piece.written(dialect), len(piece.written(plain)), depth)]

@@ -36,7 +36,7 @@ def _joined(lines: Sequence[Fragment]) -> str:
     """Return the lines of a formula as one, with a bracket of no size where a line ends inside a pair."""
     open_at_end = [*(line.depth for line in lines[1:]), 0]
     texts = [
-        (r"&\quad" + r" \left." * line.depth if number else "") + line.text + r" \right." * after
+        (r"&\quad " + r"\left. " * line.depth if number else "") + line.text.strip() + r" \right." * after
         for number, (line, after) in enumerate(zip(lines, open_at_end, strict=True))
     ]
     return r" \\ ".join(texts)

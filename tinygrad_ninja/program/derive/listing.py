@@ -147,7 +147,7 @@ class Writer:
         copied = assigned(name, "=", self._whole(x) if x.constant else self.language.copy(self.expr(x)))
         if maker.operation is indexing.put:
             return [copied, assigned(name[self._parameter(place, True)], "=", self.expr(value))]
-        part = named(str(name), maker.output.shape)
+        part = name.shaped(maker.output.shape)
         for operation, parameters in place:
             if operation.parameters == ["key"]:
                 part = part.item(parameters[0], view=True)

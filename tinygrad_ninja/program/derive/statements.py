@@ -78,7 +78,7 @@ def _folded(line: list[Fragment]) -> list[str]:
     such place that fits."""
     text, places = "", []
     for number, fragment in enumerate(line):
-        if fragment.depth and 2 * len(INDENT) < len(text) <= WIDTH:
+        if fragment.depth and 2 * len(INDENT) < len(text.rstrip()) <= WIDTH:
             places.append((fragment.depth, fragment.rank, -number))
         text += fragment.text
     if len(text) <= WIDTH or not places:
@@ -87,7 +87,7 @@ def _folded(line: list[Fragment]) -> list[str]:
     rest = line[-number:]
     begin = INDENT + rest[0].text.lstrip()
     rest[0] = Fragment(begin, len(begin))
-    return ["".join(fragment.text for fragment in line[:-number]), *_folded(rest)]
+    return ["".join(fragment.text for fragment in line[:-number]).rstrip(), *_folded(rest)]
 
 
 def notes(share: Share, first: bool) -> list[str]:
