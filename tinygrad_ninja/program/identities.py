@@ -20,7 +20,7 @@ import numpy as np
 from .. import ops
 from ..ops import Category, Operation
 from .entries import FIRST_EQUAL, RESHAPES
-from .instructions import Array, Instruction, Var
+from .instructions import Array, Instruction, Var, axes_of
 
 Maker = Callable[[Any], Instruction | None]
 """Returns the instruction that computes a variable; None for an input, or a number."""
@@ -92,14 +92,13 @@ def _expand(instruction: Instruction, maker: Maker) -> Simpler:
 
 
 def _permute(instruction: Instruction, maker: Maker) -> Simpler:
-    n = len(instruction.output.shape)
-    axes = tuple(axis % n for axis in instruction.parameters[0])
+    axes = axes_of(instruction)
     before, base = maker(instruction.inputs[0]), _of(instruction.inputs[0], maker, ops.shape.permute)
     if before is not None and base is not None:
         return [
             replace(instruction, inputs=(base,), parameters=(tuple(before.parameters[0][i] for i in axes),))
         ]
-    return _whole(instruction) if axes == tuple(range(n)) else None
+    return _whole(instruction) if axes == tuple(range(len(axes))) else None
 
 
 def _slice(instruction: Instruction, maker: Maker) -> Simpler:

@@ -188,6 +188,12 @@ def extreme(gather: Instruction, makers: Mapping[Var, Instruction]) -> Operation
     return _EXTREMES.get(search.operation)
 
 
+def axes_of(permutation: Instruction) -> tuple[int, ...]:
+    """Return the dimensions of what is permuted in their new order, counted from the front."""
+    n = len(permutation.output.shape)
+    return tuple(axis % n for axis in permutation.parameters[0])
+
+
 def repeats(instruction: Instruction) -> bool:
     """Return whether an instruction does no more than broadcasting does anyway."""
     if instruction.operation is not shape.reshape:

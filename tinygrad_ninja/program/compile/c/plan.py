@@ -18,7 +18,7 @@ import numpy as np
 from .... import ops
 from ....ops import Category, Operation
 from ...entries import RESHAPES
-from ...instructions import Instruction, Var, flatten
+from ...instructions import Instruction, Var, axes_of, flatten
 from ...trace import plain
 from ..recording.checks import divides
 from ..refusals import UnsupportedError
@@ -238,7 +238,7 @@ class Storage(Layout):
         own, readers = tuple(range(len(var.shape))), self._uses[var].readers
         if not self._is_product(var) or [user.operation for user in readers] != [ops.shape.permute]:
             return own
-        axes = tuple(axis % len(own) for axis in readers[0].parameters[0])
+        axes = axes_of(readers[0])
         return axes if axes[-1] == own[-1] else own
 
     def _is_contiguous(self, var: Var) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from .... import ops
 from ...identities import instruction_of, unknown
-from ...instructions import Instruction, Var
+from ...instructions import Instruction, Var, axes_of
 
 
 def with_fewer_copies(instructions: list[Instruction], wanted: Iterable[Var]) -> list[Instruction]:
@@ -51,13 +51,13 @@ class FewerCopies:
 
     def _untransposed(self, instruction: Instruction) -> bool:
         """Add bᵀ @ a instead of (aᵀ @ b)ᵀ, with what else is permuted; return whether it was that."""
-        axes, product = _axes(instruction), self._alone(instruction.inputs[0])
+        axes, product = axes_of(instruction), self._alone(instruction.inputs[0])
         last = len(axes) - 1
         if last < 1 or axes[-1] != last - 1 or product is None or product.operation is not ops.linalg.matmul:
             return False
         a, b = product.reads()
         left, whole = self.by.get(a), axes == _swapped(tuple(range(len(axes))))
-        if left is None or left.operation is not ops.shape.permute or _axes(left)[-2] != len(a.shape) - 1:
+        if left is None or left.operation is not ops.shape.permute or axes_of(left)[-2] != len(a.shape) - 1:
             return False  # the right factor's rows would not lie one after the other
         self.gone.add(product.output)
         shape = _swapped(product.output.shape)
@@ -73,7 +73,7 @@ class FewerCopies:
         """Return the variable of the transposes of matrices, as a view of what they are a view of."""
         before = self.by.get(x)
         if before is not None and before.operation is ops.shape.permute:
-            (base,), axes = before.reads(), _swapped(_axes(before))
+            (base,), axes = before.reads(), _swapped(axes_of(before))
         else:
             base, axes = x, _swapped(tuple(range(len(x.shape))))
         if axes == tuple(range(len(axes))):
@@ -112,12 +112,6 @@ class FewerCopies:
         inputs = tuple(map(self._append, parts))
         self._append(replace(instruction, operation=ops.shape.cat, inputs=inputs, parameters=(axis,)))
         return True
-
-
-def _axes(permutation: Instruction) -> tuple[int, ...]:
-    """Return the axes of a permutation, counted from the front."""
-    n = len(permutation.output.shape)
-    return tuple(axis % n for axis in permutation.parameters[0])
 
 
 def _swapped(x: tuple[int, ...]) -> tuple[int, ...]:
