@@ -172,10 +172,11 @@ class Fusion:
             self.storage.kept[held] = Address(copy, 0, copy.shape, copy.strides)
             self._join(Kernel("store", var, var.shape, self.storage.kept[held]))
             last.append(Kernel("store", held, held.shape, address))
+        last_check = len(self.groups)
         for address, var in outputs:
             if self.storage.kept.get(var) is not address:
                 self._join(Kernel("store", var, var.shape, address))
-        self._barrier = len(self.groups)
+        self._barrier = last_check
         for kernel in last:
             self._join(kernel)
 
