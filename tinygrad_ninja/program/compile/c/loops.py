@@ -31,6 +31,7 @@ from .c_code import (
     Store,
     counter,
 )  # fmt: skip
+from .flat import flat
 from .folds import OPENMP, WINS, assigned, fold_into, neutral, reduced_axes, reduces, reduces_first
 from .plan import Group, Kernel
 from .points import indices, levels
@@ -77,6 +78,9 @@ class Loops:
         self.chunked = self.shared and self._in_parts()
         for number, kernel in enumerate(group.kernels):
             self._add(kernel, f"r{number}")
+        if all(kernel.kind == "store" for kernel in group.kernels):
+            self.sizes, self.inside = flat(self.sizes, self.inside)
+            self.chunked = self.shared and self._in_parts()
         self.effects = Effects(self.inside)
         self.statements = self._statements()
 
