@@ -89,6 +89,30 @@ def test_other_strides_batches_and_sizes_of_zero(routed: bool) -> None:
     close(compiled(apart, "float32", False)(), apart())
 
 
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+def test_rows_of_any_length_are_written_to_the_memory_of_the_result(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a vector holds beyond the end of a row is written over by the next row, and in a batch by the next
+    matrix; behind the last one there is room for it."""
+    monkeypatch.setattr(step, "loaded", lambda: None)
+    rng = np.random.default_rng(0)
+    shapes = [((m,), n) for m in (1, 9) for n in (1, 15, 17, 27, 33, 63, 72, 200)] + [
+        ((3, 5), 27),
+        ((2, 2, 1), 9),
+    ]
+    drawn = [
+        (rng.normal(size=(*rows, 12)).astype(dtype), rng.normal(size=(*rows[:-1], 12, n)).astype(dtype))
+        for rows, n in shapes
+    ]
+    factors = [(torch.tensor(a), torch.tensor(b)) for a, b in drawn]
+    fast = compile(lambda: [a @ b for a, b in factors], fullgraph=True, backend="c")
+    for _ in range(2):
+        for product, (a, b) in zip(fast(), drawn, strict=True):
+            np.testing.assert_allclose(product.numpy(), a @ b, rtol=1e-4, atol=1e-5)
+    assert "_result" not in fast.source()
+
+
 def test_only_large_products_go_through_blas_and_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the rule as it is, for a BLAS with more threads than the vectors of this machine make up for."""
     found = blas.loaded()

@@ -13,7 +13,7 @@ from numpy.lib.array_utils import byte_bounds
 
 from ...ops import TABLE, C
 from ..instructions import Array, Var
-from .c.buffers import Address, Buffer
+from .c.buffers import ALIGNED, Address, Buffer
 from .c.build import macro_names
 from .c.sharing import COUNT
 from .recording.capture import Captured
@@ -22,12 +22,12 @@ from .refusals import UnsupportedError
 
 
 def aligned(shape: tuple[int, ...], dtype: Any, least: int = 0) -> Array:
-    """Return an array of zeros that begins at a multiple of 64 bytes; least: at least so many bytes of
-    memory."""
+    """Return an array of zeros that begins at a multiple of ALIGNED bytes, and has as many free ones behind
+    it; least: at least so many bytes of memory."""
     dtype = np.dtype(dtype)
     size = max(int(np.prod(shape)) * dtype.itemsize, least, dtype.itemsize)
-    raw = np.zeros(size + 64, np.uint8)
-    start = -raw.__array_interface__["data"][0] % 64
+    raw = np.zeros(size + 2 * ALIGNED, np.uint8)
+    start = -raw.__array_interface__["data"][0] % ALIGNED
     return raw[start : start + size].view(dtype)[: int(np.prod(shape))].reshape(shape)
 
 

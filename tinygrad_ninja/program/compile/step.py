@@ -11,12 +11,12 @@ import numpy as np
 
 from ...api.threads import get_num_threads
 from ...engine.tensor import Tensor, wrap
-from ...ops import Category, linalg
+from ...ops import linalg
 from ...rng.generator import Generator
 from ..entries import FIRST_EQUAL, WORDS_BELOW
 from ..instructions import Array, Instruction, Program, Var
 from .c.blas import loaded
-from .c.buffers import Address
+from .c.buffers import ALIGNED, Address
 from .c.build import NoCompilerError, build, vector_bytes
 from .c.emit_c import ENTRY, Emitted, Emitter
 from .c.fuse import Fusion
@@ -294,15 +294,9 @@ class Step:
                         self._constant(x, x.value)
         for check in checks:
             self.ranges.setdefault(check.var, (check.low, check.high))
-        homes: dict[Var, Address] = {}
-        makers = {instruction.output: instruction for instruction in instructions}
-        for address, var in outputs:
-            if var in makers and makers[var].operation.category is not Category.MOVEMENT:
-                lanes = width // var.dtype.itemsize
-                multiplied = makers[var].operation is linalg.matmul
-                if var.shape and var.shape[-1] % lanes and (multiplied or var.shape[-1] > lanes):
-                    continue  # products write whole vectors, and only scratch memory has room for them
-                homes.setdefault(var, address)
+        for address, _ in outputs:  # the step's own memory
+            address.buffer.spare = ALIGNED // address.buffer.dtype.itemsize
+        homes = {var: address for address, var in reversed(outputs)}
         storage = Storage(instructions, self.inputs, self.fixed, homes, self.ranges, checked, width)
         return Emitter(Fusion(storage, instructions, checks, outputs, stores), width, loaded()).emit()
 

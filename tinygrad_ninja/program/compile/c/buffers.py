@@ -16,6 +16,9 @@ from ...instructions import Instruction, Var
 from ..refusals import uncompiled
 from .c_code import Affine, Index, combined
 
+ALIGNED = 64
+"""To a multiple of how many bytes each buffer begins: a line of the cache, and the longest vector."""
+
 
 @dataclass(eq=False)
 class Buffer:
@@ -23,7 +26,8 @@ class Buffer:
 
     slot: its place in the table of pointers; None for scratch memory, which begins at `offset`. That consists
     of rows of `room` elements, of which the first `width` hold the values, and the others are free: they
-    may be read, as numbers of any kind, and written. Memory of the caller's has no such room (0).
+    may be read, as numbers of any kind, and written. Memory of the caller's has no such room (0). spare: how
+    many elements behind the last one are free.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Buffer:
     width: int = 0
     room: int = 0
     offset: int = 0
+    spare: int = 0
     written: bool = False
 
     @property
@@ -75,6 +80,11 @@ class Address:
         """Return the place of an element in the buffer."""
         parts = zip(index, self.shape, self.strides, strict=True)
         return combined(self.offset, ((i, step) for i, n, step in parts if n != 1))
+
+    def is_whole(self) -> bool:
+        """Return whether these are all elements of the buffer, one after the other."""
+        buffer = self.buffer
+        return self.offset == 0 and buffer.shape == self.shape and self.strides == contiguous(self.shape)
 
     def dummy(self) -> np.ndarray[Any, Any]:
         """Return an array of bytes with these strides, which is never read: NumPy does the arithmetic of

@@ -17,7 +17,7 @@ from .fuse import Fusion
 from .loops import Loops
 from .placing import place
 from .plan import Group, Kernel
-from .products import FUSED, SEPARATE, Product, vector_types
+from .products import FUSED, SEPARATE, Product, in_order, vector_types
 from .scalars import c_type
 from .writer import Function
 
@@ -214,7 +214,8 @@ class Emitter:
                 )
                 lines.append(Loop("r", 0, k, [Apply(call, packing)], step=lanes, threads=True))
         c_step = target.strides[-2]
-        loose = target.strides[-1] != 1 or not _takes_vectors(target, padded, write=True)
+        over_next = in_order(instruction) and target.is_whole() and target.buffer.spare >= padded - n
+        loose = target.strides[-1] != 1 or not (over_next or _takes_vectors(target, padded, write=True))
         if loose:
             parts["c"], c_step = copied("result", m), padded
         strides = left.strides[-2], left.strides[-1]

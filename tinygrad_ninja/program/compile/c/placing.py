@@ -11,11 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .buffers import Buffer
+from .buffers import ALIGNED, Buffer
 from .plan import Group
-
-ALIGNED = 64
-"""To a multiple of how many bytes each buffer begins."""
 
 
 @dataclass

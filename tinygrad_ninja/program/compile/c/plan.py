@@ -24,6 +24,7 @@ from ..recording.checks import divides
 from ..refusals import UnsupportedError
 from .buffers import Address, Buffer, Layout, loops, scratch, splits
 from .c_code import Affine, Effects, Expression
+from .products import in_order
 from .scalars import cost
 
 _ALONE = (Category.PRODUCT, Category.SCATTER, Category.SCAN, Category.JOIN)
@@ -172,7 +173,7 @@ class Storage(Layout):
         super().__init__({step.output: step for step in instructions}, dict(inputs), positive)
         self.inputs, self.fixed, self.ranges = inputs, fixed, ranges
         self.buffers: list[Buffer] = []
-        self._homes, self._checked, self._width = homes, checked, width
+        self._checked, self._width = checked, width
         self._views: dict[Var, Address] = {}
         self._inline: dict[Var, Inline] = {}
         self._uses: dict[Var, Uses] = {}
@@ -180,9 +181,23 @@ class Storage(Layout):
             seen = self._uses.setdefault(instruction.output, Uses())
             for var in dict.fromkeys(instruction.reads()):
                 self._uses.setdefault(var, Uses()).add(var, instruction, seen)
+        self._homes = {var: home for var, home in homes.items() if self._is_at_home(var)}
         self._right = {step.inputs[1] for step in instructions if step.operation is ops.linalg.matmul}
         for instruction in instructions:
             self._decide(instruction)
+
+    def _is_at_home(self, var: Var) -> bool:
+        """Return whether a variable may be computed where it is wanted: loops and products write whole
+        vectors, for which memory outside has room behind its last row only."""
+        if var not in self.by or self.by[var].operation.category is Category.MOVEMENT:
+            return False
+        lanes = self._width // var.dtype.itemsize
+        if not var.shape or var.shape[-1] % lanes == 0:
+            return True
+        if not self._is_product(var):
+            return var.shape[-1] < lanes
+        categories = {user.operation.category for user in self._uses[var].readers}
+        return in_order(self.by[var]) and categories <= {Category.ELEMENTWISE}
 
     def _decide(self, instruction: Instruction) -> None:
         """Keep an instruction's output, or note where it is seen, or what it takes to compute it again."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from ...instructions import Instruction
 from . import sharing
 from .buffers import Buffer
 from .c_code import ZERO, Affine, Apply, Block, Loop, Pointer, Statement, counter
@@ -23,10 +25,18 @@ CACHE = 2**20
 """The bytes of a second-level cache."""
 
 
+def in_order(product: Instruction) -> bool:
+    """Return whether one thread computes a product, each element in one go: then the rows of the result need
+    no room for whole vectors, because what is written beyond the end of one is written again as the next."""
+    left, right = (x.shape for x in product.reads())
+    return left[-1] <= BLOCK and math.prod(left[-2:]) * right[-1] < sharing.MULTIPLICATIONS
+
+
 @dataclass(frozen=True)
 class Product:
     """C[m×n] (+)= A[m×k] · B[k×n], with the strides of A (rows, columns) and of the rows of B and C, in
-    elements. The rows of B and C are as long as a multiple of the vector's `lanes`."""
+    elements. The rows of B are as long as a multiple of the vector's `lanes`, and those of C are, or
+    `in_order` says that they need not."""
 
     m: int
     n: int
@@ -52,6 +62,8 @@ class Product:
         it is still in the cache if there are few. Then the result is read and written more often, so it has
         to stay in the cache.
         """
+        if self.overlap:
+            return BLOCK
         transposed = self.a[0] == 1 < self.m
         large = self.k * max(self.a[1], self.b) * self.itemsize > CACHE
         return FEW if transposed and large and self.m * self.c * self.itemsize <= CACHE // 4 else BLOCK
@@ -61,7 +73,12 @@ class Product:
         """Return whether all tiles of some rows come before those of the next rows: a large result is written
         in order, and the left factor read once, while the right one stays in the cache."""
         right, result = min(self.k, self.block) * self.b, self.m * self.c
-        return right * self.itemsize <= CACHE // 2 < result * self.itemsize
+        return not self.overlap and right * self.itemsize <= CACHE // 2 < result * self.itemsize
+
+    @property
+    def overlap(self) -> bool:
+        """Return whether what a row's last vector holds too much is written over the next row."""
+        return self.c % self.lanes != 0
 
     @property
     def itemsize(self) -> int:
@@ -108,12 +125,16 @@ class Product:
         deep = self.k > self.block
         start = counter("from") if deep else ZERO
         nests: list[Statement] = []
-        for wide, columns in self.columns().items():
+        # Where rows overlap, the last columns come first.
+        groups = [*self.columns().items()][:: -1 if self.overlap else 1]
+        for wide, columns in groups:
             for at, end, tile in self._stripes(wide):
                 over_columns = ("j", columns[0], columns[-1] + 1, wide * self.lanes)
                 loops = [("i", at, end, tile.rows), over_columns][:: 1 if self.along_rows else -1]
                 loops = [over_columns] if at else loops
                 i, j = Affine(at) if at else counter("i"), counter("j")
+                if self.overlap:
+                    j = Affine(columns[0] + columns[-1]) + j.times(-1)
                 parts = {
                     "a": Pointer(a, i.times(self.a[0]) + start.times(self.a[1])),
                     "b": Pointer(b, start.times(self.b) + j),
