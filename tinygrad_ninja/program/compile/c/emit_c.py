@@ -173,9 +173,9 @@ class Emitter:
                 inner = [Loop(f"n{i}", 0, size, inner)] if size != 1 else inner
             return inner
 
-        def over(rows: int, columns: int, inner: Statement) -> Loop:
-            threads = rows * columns >= sharing.ELEMENTS
-            return Loop("r", 0, rows, [Loop("q", 0, columns, [inner])], threads=threads)
+        def over(rows: int, columns: int, inner: Statement, first: int = 0) -> Loop:
+            threads = (rows - first) * columns >= sharing.ELEMENTS
+            return Loop("r", first, rows, [Loop("q", 0, columns, [inner])], threads=threads)
 
         parts = {"a": start(left), "b": start(right), "c": start(target)}
         if self._blas is not None and self._blas.pays(m, n, k, kernel.var.dtype.itemsize, self.width):
@@ -202,7 +202,10 @@ class Emitter:
             parts["b"] = packing["to"]
             if column == 1:
                 line = f"{{to}}[r * {padded} + q] = ({{from}})[r * {row} + q];"
-                lines.append(over(k, n, Apply(line, packing)))
+                # A row is read together with the beginning of the next, so that whole vectors are copied.
+                whole = k - 1 if k and row >= padded - n else 0
+                lines += [over(whole, padded, Apply(line, packing))] if whole else []
+                lines.append(over(k, n, Apply(line, packing), whole))
             elif k * n < sharing.ELEMENTS:
                 call = f"copy_transposed_{kind}({{to}}, {{from}}, {k}, {n}, {padded}, {row}, {column});"
                 lines.append(Apply(call, packing))
