@@ -276,8 +276,7 @@ def caller(step: Step) -> Any:
         names[f"first_t{i}"] = wrap(step.table.arrays[place_of])
         # Held by the node, by t, and by the call of count; its array by the table and by the Tensor.
         before.append(
-            f"if count(t{i}) > (3 if {target}._grad is t{i} else 2) or count(t{i}._array) > 3"
-            f"{'' if is_torch(step.table.arrays[place_of]) else f' or count(t{i}._array.base) > 2'}: "
+            f"if count(t{i}) > (3 if {target}._grad is t{i} else 2) or count(t{i}._array) > 3: "
             f"t{i} = own.fresh({place_of})"
         )
         after.append(f"{target}._grad = t{i}")

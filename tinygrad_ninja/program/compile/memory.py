@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import re
 from collections import defaultdict
 from functools import cache
@@ -25,10 +26,10 @@ def aligned(shape: tuple[int, ...], dtype: Any, least: int = 0) -> Array:
     """Return an array of zeros that begins at a multiple of ALIGNED bytes, and has as many free ones behind
     it; least: at least so many bytes of memory."""
     dtype = np.dtype(dtype)
-    size = max(int(np.prod(shape)) * dtype.itemsize, least, dtype.itemsize)
-    raw = np.zeros(size + 2 * ALIGNED, np.uint8)
-    start = -raw.__array_interface__["data"][0] % ALIGNED
-    return raw[start : start + size].view(dtype)[: int(np.prod(shape))].reshape(shape)
+    size = max(math.prod(shape) * dtype.itemsize, least, dtype.itemsize)
+    # Not an array: who takes a view of what is returned holds that, and not what it is a part of.
+    raw = bytearray(size + 2 * ALIGNED)
+    return np.ndarray(shape, dtype, raw, -pointer(np.frombuffer(raw, np.uint8)) % ALIGNED)
 
 
 def pointer(array: Array) -> int:
