@@ -195,6 +195,25 @@ def test_a_default_is_changed_in_place(C: Any) -> Any:
 
 
 @same
+def test_defaults_of_a_function_without_parameters(C: Any) -> Any:
+    """They mean nothing, until code names them."""
+
+    def scale() -> float:
+        return 2.0
+
+    def noted() -> float:
+        return len(noted.__defaults__ or ()) + len(noted.__kwdefaults__ or {}) + 1.0
+
+    f, g = C(lambda x: x * scale()), C(lambda x: x * noted())
+    yield f(X), g(X)
+    scale.__defaults__, scale.__kwdefaults__ = (1.0,), {"a": 1.0}
+    noted.__defaults__ = (1.0, 2.0)
+    yield f(X), g(X)
+    noted.__kwdefaults__ = {"a": 1.0}
+    yield f(X), g(X)
+
+
+@same
 def test_a_default_of_a_helper(C: Any) -> Any:
     def helper(x: Any, k: Any = torch.ones(3)) -> Any:  # noqa: B008 - that is the scenario
         return x * k

@@ -14,10 +14,11 @@ _NOT_READ = words("""
     __annotate_func__ __annotations_cache__ __abstractmethods__ __static_attributes__
     __firstlineno__ __classdictcell__ __orig_bases__ __parameters__ __dataclass_fields__ __dataclass_params__
     __match_args__ __type_params__ _abc_impl __builtins__ __loader__ __spec__ __file__ __cached__
-    __path__ __package__
+    __path__ __package__ __defaults__ __kwdefaults__
 """)
-"""Attributes of classes and modules that say nothing about what they compute."""
-_READ_BY_NAME = words("__match_args__ __doc__ __module__ __name__ __qualname__")
+"""Attributes of classes, modules and functions that say nothing about what they compute; the defaults of a
+function that has parameters for them are watched as its code is."""
+_READ_BY_NAME = words("__match_args__ __doc__ __module__ __name__ __qualname__ __defaults__ __kwdefaults__")
 """Those among them that count where code that is walked itself names them."""
 _CALLED = words("keys values items get close pop append")
 """Methods that Python's own functions call by name."""

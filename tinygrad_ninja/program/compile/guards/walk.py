@@ -66,7 +66,6 @@ from .trusted import (
 from .watched import ABSENT, Form, Watched, filled, filled_slot
 
 _NAMES = ("__name__", "__qualname__", "__doc__", "__module__")
-_FUNCTION = (("__code__", "code"), ("__defaults__", "defaults"), ("__kwdefaults__", "defaults"))
 
 
 class Walk:
@@ -245,12 +244,14 @@ class Walk:
                 self._reading.value(value, names.read.get(name, {()}), here)
         if known:
             return
-        for name, what in _FUNCTION:
-            self.watched.add(Form.IS, x, f"{{}}.{name}", getattr(x, name), way, what)
-        self._named.offer(x, Members(x, {name: getattr(x, name) for name in _NAMES}), way)
-        defaults = x.__defaults__ or ()
-        last = code.co_varnames[: code.co_argcount][-len(defaults) :] if defaults else ()
-        for name, value in (*zip(last, defaults, strict=True), *(x.__kwdefaults__ or {}).items()):
+        self.watched.add(Form.IS, x, "{}.__code__", code, way, "code")
+        used = {"__defaults__": code.co_argcount, "__kwdefaults__": code.co_kwonlyargcount}
+        for name in filter(used.get, used):
+            self.watched.add(Form.IS, x, f"{{}}.{name}", getattr(x, name), way, "defaults")
+        unused = [name for name, parameters in used.items() if not parameters]
+        self._named.offer(x, Members(x, {name: getattr(x, name) for name in (*_NAMES, *unused)}), way)
+        defaults = zip(code.co_varnames[: code.co_argcount][::-1], (x.__defaults__ or ())[::-1], strict=False)
+        for name, value in (*defaults, *(x.__kwdefaults__ or {}).items()):
             self.reach(value, way_to(f"`{x.__name__}`'s default {{}}", name))
         if x.__kwdefaults__:
             for name in x.__kwdefaults__:
