@@ -19,7 +19,7 @@ from .program import CALLS, NAME, Program
 from .runner import environment
 from .steps import drawn
 
-TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+TOLERANCE = {"float16": 2e-3, "float32": 1e-5, "float64": 1e-12}
 JITTER = {"float32": 2.0**-23, "float64": 2.0**-52}
 RAISED = "what it raises"
 JITTERS = 2, 10
