@@ -189,7 +189,7 @@ def read(x: Any, name: str, default: Any) -> Any:
     """Return an attribute of a function or a class; of another object that of its class, so that none of its
     own code is run."""
     kind = type(x)
-    if is_python_class(kind) and not issubclass(kind, type):
+    if not issubclass(kind, type) and is_python_class(kind):
         x = kind
     if not isinstance(x, type):
         return getattr(x, name, default)
@@ -354,21 +354,17 @@ def is_python_class(x: type) -> bool:
 def _is_written_in_python(x: type) -> bool:
     if not x.__flags__ & _HEAP_TYPE:
         return False
-    for name, value in vars(x).items():
-        if name in ("__dict__", "__weakref__"):
-            continue
-        if isinstance(value, types.BuiltinFunctionType):
-            if name == "__new__" and value.__self__ is x:
-                return False
-        elif isinstance(value, _DESCRIPTORS) and value.__objclass__ is x:
-            return False
-    return True
+    new = vars(x).get("__new__")
+    if isinstance(new, types.BuiltinFunctionType) and new.__self__ is x:
+        return False
+    in_c = ((name, value) for name, value in vars(x).items() if type(value) in _DESCRIPTORS)
+    return all(name in ("__dict__", "__weakref__") or value.__objclass__ is not x for name, value in in_c)
 
 
-_DESCRIPTORS = (
+_DESCRIPTORS = {
     types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType,
     types.GetSetDescriptorType,
-)  # fmt: skip
+}  # fmt: skip
 
 
 def _is_code(x: Any) -> bool:

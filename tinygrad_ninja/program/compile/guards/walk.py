@@ -215,8 +215,9 @@ class Walk:
                 refuse(way, f"is {a(kind)}, which can't be compared", "give what it gives as an argument")
             self._instance(x, way)
         if isinstance(x, CONTAINERS):
+            own = [base for base in kind.__mro__ if not is_pure(base)]
             for name in sorted(READING):
-                if any(name in vars(base) for base in kind.__mro__ if not is_pure(base)):
+                if any(name in vars(base) for base in own):
                     refuse(way, f"is {a(kind)} with its own {name}", "give what it holds as an argument")
             self.contents.container(x, way)
 

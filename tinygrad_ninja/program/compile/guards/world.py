@@ -33,15 +33,12 @@ class World:
     arguments that are objects.
 
     refusal: why it can't be compiled, where it reaches an object that can't be compared; "" where it can.
-    holds(): whether nothing has changed, where it is not refused. line: of what has, the line that names it,
-    after `difference`. code: that of the function. tensors and arrays: how each is reached. values: whether a
-    Value is. rates: the groups of optimizers, each with "lr", whose value is left to the caller.
-    reaches(x): whether an object was among them. asks_for_types: whether code names `type`, or
-    what else no stand-in for a number passes as one before; reads_rates: whether it may ask that of a
-    learning rate.
+    line: of what has changed, the line that names it, after `difference`. code: that of the function. tensors
+    and arrays: how each is reached. values: whether a Value is. rates: the groups of optimizers, each with
+    "lr", whose value is left to the caller. reaches(x): whether an object was among them. asks_for_types:
+    whether code names `type`, or what else no stand-in for a number passes as one before; reads_rates:
+    whether it may ask that of a learning rate.
     """
-
-    holds: Callable[[], bool]
 
     def __init__(self, fn: Any, arguments: Iterable[tuple[str, Any]] = ()) -> None:
         walk = Walk()
@@ -56,8 +53,6 @@ class World:
         except UnsupportedError as error:
             self.refusal = str(error)
             walk.go_past_refusals()
-        else:
-            self.holds = self._watched.compiled(*comparison(self._modes), self._still)
         held = walk.contents
         self.tensors, self.arrays, self.rates = held.tensors, held.arrays, held.rates
         self.modules, self.optimizers, self.generators = walk.modules, walk.optimizers, walk.generators
@@ -70,9 +65,16 @@ class World:
         if self.values and asked and not self.refusal:
             self.refusal = "it asks for the class of numbers, which Values hold; that is not compiled"
 
+    @functools.cached_property
+    def holds(self) -> Callable[[], bool]:
+        """Return a function that says whether nothing has changed."""
+        return self._watched.compiled(*comparison(self._modes), self._still)
+
     def difference(self) -> str:
         """Return, in words, what is different now; "" where nothing is."""
         self.line = ""
+        if self.holds():
+            return ""
         now = modes()
         if now != self._modes:
             return told(self._modes, now)
