@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from traceback import FrameSummary
 from types import FrameType
@@ -17,6 +18,7 @@ _OURS = PACKAGE, str(Path(np.__file__).parent)
 _MODELS = str(Path(PACKAGE) / "makemore")
 
 
+@lru_cache(maxsize=4096)  # each operation that is recorded asks
 def place(file: str, line: int) -> str:
     """Return a line of the program as "file:line", as it is shown, and written into the comments of generated
     code: in one line, without characters that a terminal obeys or that are no text."""

@@ -14,7 +14,7 @@ from ...engine.tensor import Tensor, wrap
 from ...ops import linalg
 from ...rng.generator import Generator
 from ..entries import FIRST_EQUAL, WORDS_BELOW
-from ..instructions import Array, Instruction, Program, Var
+from ..instructions import Array, Instruction, Program, Var, needed
 from .c.blas import loaded
 from .c.buffers import ALIGNED, Address
 from .c.build import NoCompilerError, build, vector_bytes
@@ -54,7 +54,8 @@ class Step:
         self.guards: list[Callable[[], None]] = []
         self._gather(captured, arguments)
         self.leaves = {i: tensor.edge for i, tensor in arguments.items() if tensor.edge is not None}
-        self.program = Program(captured.instructions, self._wanted()).needed()
+        wanted = self._wanted()
+        self.program = Program(needed(captured.instructions, wanted), wanted)
         self.complains = True  # whether it may find an error
         self.run = self._runner(backend)
         forget_values(captured.instructions)
@@ -122,10 +123,10 @@ class Step:
         outputs += [var for _, var in captured.rebound if var is not None]
         cells = [cell for cell in captured.cells if cell.var is not cell.before]
         wanted = [*outputs, *(cell.var for cell in cells), *self._looked_at()]
-        needed = Program(captured.instructions, wanted).needed()
-        reads = [var for instruction in needed.instructions for var in instruction.reads()]
+        instructions = needed(captured.instructions, wanted)
+        reads = [var for instruction in instructions for var in instruction.reads()]
         read = dict.fromkeys([*reads, *wanted])  # a set would have no order
-        computed = {instruction.output for instruction in needed.instructions}
+        computed = {instruction.output for instruction in instructions}
         self.inputs: dict[Var, Address] = {}
         self.fixed: set[Var] = set()
         self.ranges: dict[Var, tuple[float, float]] = {}

@@ -93,7 +93,7 @@ class Body:
         for name, x in zip(instruction.operation.parameters, instruction.parameters, strict=True):
             if isinstance(x, Var):
                 parts[name] = self.broadcast(x, index, x.dtype)
-            elif isinstance(x, int | float | np.generic):
+            elif isinstance(x, (int, float, np.generic)):
                 parts[name] = literal(x, d)
         return parts
 
@@ -216,7 +216,7 @@ def named(
     x: Expression, dtype: np.dtype[Any], var: Var | None = None, work: int = 0, traps: bool = False
 ) -> Expression:
     """Return a value under a name of its own; what has one, or is a number, stays as it is."""
-    return x if isinstance(x, Named | Literal) else Named(x, dtype, var, work, traps)
+    return x if isinstance(x, (Named, Literal)) else Named(x, dtype, var, work, traps)
 
 
 def chosen(x: Expression, dtype: np.dtype[Any]) -> Expression:

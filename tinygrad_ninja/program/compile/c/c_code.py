@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -152,21 +152,19 @@ class Block:
 Statement = Expression | Store | Loop | Block
 
 
-def _parts(x: Any) -> Iterator[Any]:
-    """Yield what an expression or a statement consists of, in the order in which it is computed."""
+def _parts(x: Any) -> Iterable[Any]:
+    """Return what an expression or a statement consists of, in the order in which it is computed."""
+    if isinstance(x, Affine):
+        return [name for name, _ in x.terms]
+    if isinstance(x, (Load, Element, Pointer)):
+        return (x.place,)
+    if isinstance(x, Named):
+        return (x.value,)
     if isinstance(x, Apply):
-        yield from x.parts.values()
-    elif isinstance(x, Named):
-        yield x.value
-    elif isinstance(x, Affine):
-        yield from (name for name, _ in x.terms)
-    elif isinstance(x, Store):
-        yield x.value
-        yield x.place
-    elif isinstance(x, (Load, Element, Pointer)):
-        yield x.place
-    elif isinstance(x, Loop | Block):
-        yield from x.inner
+        return x.parts.values()
+    if isinstance(x, Store):
+        return x.value, x.place
+    return x.inner if isinstance(x, (Loop, Block)) else ()
 
 
 class Effects:
@@ -182,7 +180,7 @@ class Effects:
             self._look(statement)
 
     def _look(self, x: Any) -> None:
-        if isinstance(x, str | Literal | int) or (isinstance(x, Named) and x in self.named):
+        if isinstance(x, (str, Literal, int)) or (isinstance(x, Named) and x in self.named):
             return
         for part in _parts(x):
             self._look(part)

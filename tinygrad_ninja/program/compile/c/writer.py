@@ -64,7 +64,7 @@ class Writer:
                 if statement.read:
                     self._line(f"{self.text(Element(statement.buffer, statement.place))} = {value};")
                 self._stored[statement.buffer, statement.place] = statement.value
-            elif isinstance(statement, Named | Literal):
+            elif isinstance(statement, (Named, Literal)):
                 self.text(statement)  # which adds its line
             else:
                 self._line(self.text(statement))

@@ -27,7 +27,7 @@ def in_float(instruction: Instruction) -> list[Instruction]:
     parts: list[Instruction] = []
 
     def wide(x: Any) -> Any:
-        if isinstance(x, int | float):  # a number adapts to the dtype that it meets
+        if isinstance(x, (int, float)):  # a number adapts to the dtype that it meets
             with np.errstate(over="ignore"):
                 rounded = float(HALF.type(x))
             return x if rounded == x else rounded
