@@ -11,6 +11,7 @@ from slow_ones import slow_but
 import tinygrad_ninja as torch
 from tinygrad_ninja import nn
 from tinygrad_ninja.nn import functional as F
+from tinygrad_ninja.program.compile import CompileWarning
 
 SCHEDULES = torch.optim.lr_scheduler
 
@@ -220,3 +221,43 @@ def test_two_optimizers(C: Any) -> Any:
     step = C(step)
     for k in range(7):
         yield step(X[k % 4], k % 2 == 0), a, b, first, second
+
+
+@EVERY
+def test_a_state_is_there_when_a_step_is_recorded(kind: str) -> None:
+    _, optimizer, step = trained(torch.compile, kind)
+    created = not optimizer.state and kind != "SGD"
+    loss = step(X)
+    assert not loss.requires_grad
+    assert ("is not recorded yet" in step.explain()) is created
+    step(X)
+    assert "recorded once" in step.explain()
+
+
+def test_a_function_that_never_steps_is_recorded_at_its_second_call() -> None:
+    model, optimizer, _ = trained(lambda f: f, "Adam")
+
+    @torch.compile(fullgraph=True)
+    def evaluate(x: Any) -> Any:
+        optimizer.zero_grad()
+        with torch.no_grad():
+            return [F.cross_entropy(model(x), Y), x]
+
+    for _ in range(3):
+        loss, x = evaluate(X)
+        assert x is X
+        assert not loss.requires_grad
+    assert "recorded once" in evaluate.explain()
+
+
+def test_a_loss_that_is_derived_outside_has_its_history_at_the_first_call() -> None:
+    model, optimizer, _ = trained(lambda f: f, "Adam")
+
+    @torch.compile
+    def loss_of(x: Any) -> Any:
+        optimizer.zero_grad()
+        return F.cross_entropy(model(x), Y)
+
+    loss_of(X).backward()
+    with pytest.warns(CompileWarning, match="still needs its history"):
+        loss_of(X).backward()

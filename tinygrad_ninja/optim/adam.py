@@ -97,6 +97,9 @@ class Adam(Optimizer):
         spread += group["eps"]
         p.array -= (lr / (1 - beta1**t)) * mean / spread
 
+    def _keeps_state(self, group: dict[str, Any]) -> bool:
+        return True
+
     def _create_state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         names = ["exp_avg", "exp_avg_sq"] + ["max_exp_avg_sq"] * group["amsgrad"]
         state = self.state[p] = {"step": zeros(()), **{name: zeros_like(p) for name in names}}

@@ -78,6 +78,9 @@ class RMSprop(Optimizer):
             change = velocity
         p.array -= group["lr"] * change
 
+    def _keeps_state(self, group: dict[str, Any]) -> bool:
+        return True
+
     def _create_state(self, p: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         names = [
             "square_avg",

@@ -79,6 +79,9 @@ class NAdam(Optimizer):
         p.array -= (lr * (1 - now) / (1 - product)) * gradient / spread
         p.array -= (lr * after / (1 - product * after)) * mean / spread
 
+    def _keeps_state(self, group: dict[str, Any]) -> bool:
+        return True
+
     def _create_state(self, p: Tensor) -> dict[str, Any]:
         averages = {name: zeros_like(p) for name in ("exp_avg", "exp_avg_sq")}
         state = self.state[p] = {"step": zeros(()), "mu_product": ones(()), **averages}

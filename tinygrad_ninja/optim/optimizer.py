@@ -140,6 +140,10 @@ class Optimizer:
             gradient = gradient + decay * p.array
         return gradient
 
+    def _keeps_state(self, group: dict[str, Any]) -> bool:
+        """Return whether the first step creates a state of the group's parameters."""
+        return False
+
     def state_dict(self) -> dict[str, Any]:
         """Return the state in PyTorch's layout: the optimizer's own Tensors, and numbers.
 
@@ -192,6 +196,11 @@ def has_stepped(optimizer: Optimizer) -> bool:
     """Return whether it has taken a step; of one that steps in a way of its own that is not known, and taken
     for true."""
     return optimizer in _stepped or type(optimizer).step is not Optimizer.step
+
+
+def awaits_state(optimizer: Optimizer) -> bool:
+    """Return whether a step that is still to come creates the state of its parameters."""
+    return not optimizer.state and any(map(optimizer._keeps_state, optimizer.param_groups))
 
 
 def check_at_least_0(group: dict[str, Any], **labels: str) -> None:

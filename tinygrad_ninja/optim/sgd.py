@@ -74,3 +74,6 @@ class SGD(Optimizer):
                 velocity += (1 - group["dampening"]) * gradient
             gradient = gradient + momentum * velocity if group["nesterov"] else velocity
         p.array -= group["lr"] * gradient
+
+    def _keeps_state(self, group: dict[str, Any]) -> bool:
+        return bool(group.get("momentum"))

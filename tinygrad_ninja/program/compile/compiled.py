@@ -53,8 +53,9 @@ def compile(
     The contract: for every sequence of calls, and of changes made between them, results, exceptions, Tensors,
     gradients, optimizers, generators and Python's own objects are those of eager code; or the function runs
     as eager code, and says so once, with the cause and its line. The first call is eager code, recorded while
-    it runs. A later call runs compiled if nothing has changed that the recording depends on; otherwise it is
-    recorded again, up to `recompile_limit` times.
+    it runs; where it is to create the state of an optimizer, the second one is. A later call runs compiled if
+    nothing has changed that the recording depends on; otherwise it is recorded again, up to `recompile_limit`
+    times.
 
     What it depends on (`guards` lists it): shapes, dtypes and layouts, and who shares memory with whom; all
     that the function can reach, through arguments, closures, globals, attributes and elements: numbers,
@@ -312,7 +313,10 @@ class Compiled:
             self._give_up(call.reason)
             return _EAGERLY
         try:
-            result = call.run(symbolic.difference(self._by_value), self._fullgraph)
+            if not self._unsettled and call.comes_first:
+                result = call.run_ahead()
+            else:
+                result = call.run(symbolic.difference(self._by_value), self._fullgraph)
         except Exception as error:
             self._raised += 1
             if self._raised == _RAISING and not self._fullgraph:

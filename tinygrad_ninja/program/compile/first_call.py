@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any
 
 from ...engine.callers import PACKAGE, place
+from ...engine.node import clock
 from ...engine.tensor import Tensor
+from ...optim.optimizer import awaits_state
 from ..instructions import Var
 from ..trace import source as readers_line
 from .guards.trusted import a, is_constant
 from .guards.world import VALUES_ALONE, World, code_of
-from .recording.capture import Captured, Recording
+from .recording.capture import Captured, Recording, is_spent
 from .recording.signature import DEPTH, Leaf, rebuilt
 from .recording.symbols import NUMBERS, Condition, Source, is_large, leave_numbers, number_of, same
 from .recording.tape import StepTape
@@ -90,6 +92,27 @@ class FirstCall:
     def bare(self) -> set[int]:
         """Return the positions of the arguments that are arrays."""
         return {i for i, tensor in self.arguments.items() if tensor is not self._values[i]}
+
+    @property
+    def comes_first(self) -> bool:
+        """Return whether an optimizer is reached whose first step creates what later ones find: a recording
+        of that would hold for no other call."""
+        return any(map(awaits_state, self.world.optimizers))
+
+    def run_ahead(self) -> Any:
+        """Call the function without recording it, and return its result, without a history of which nothing
+        is left."""
+        self.changed = "the state of an optimizer is created"
+        start = next(clock)
+        result = self._call([x.value if x.tensor is None else x.tensor for x in self._leaves])
+        if containers(result)[1] is not None:
+            return result
+
+        def bare(x: Any) -> Any:
+            made = isinstance(x, Tensor) and x.edge is not None and x.edge.order >= start
+            return x.detach() if made and is_spent(x.edge) else x
+
+        return mapped(result, bare, anew=False)
 
     def run(self, symbolic: set[Source], at_once: bool) -> Any:
         """Call the function, record it meanwhile, and return its result. symbolic: the numbers to be read

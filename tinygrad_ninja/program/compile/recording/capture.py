@@ -369,7 +369,12 @@ class Recording(Observer):
 
     def went_back(self, edge: Node) -> bool:
         """Return whether a gradient was computed, or the values that it needs are gone."""
-        return any(node.op is not None and node.values is None for node in ancestors([edge])) or any(
+        return is_spent(edge) or any(
             isinstance(node._grad, Tensor) and node._grad is not kept.before
             for node, kept in self._grads.items()
         )
+
+
+def is_spent(edge: Node) -> bool:
+    """Return whether a gradient was computed that has let go of the values in a history."""
+    return any(node.op is not None and node.values is None for node in ancestors([edge]))
