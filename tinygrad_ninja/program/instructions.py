@@ -75,7 +75,11 @@ class Instruction:
 
     def reads(self) -> Iterator[Var]:
         """Yield the variables among the inputs, and then those in the parameters."""
-        return (x for x in flatten((*self.inputs, *self.parameters)) if isinstance(x, Var))
+        for x in (*self.inputs, *self.parameters):
+            if isinstance(x, Var):
+                yield x
+            elif isinstance(x, tuple):
+                yield from (item for item in flatten(x) if isinstance(item, Var))
 
     def compute(self, xp: Any, value: Callable[[Any], Any]) -> Any:
         """Return the output as an array of the kind `xp`, where `value` gives the array of a variable."""

@@ -183,7 +183,8 @@ class Effects:
         if isinstance(x, (str, Literal, int)) or (isinstance(x, Named) and x in self.named):
             return
         for part in _parts(x):
-            self._look(part)
+            if type(part) is not str:  # as most are
+                self._look(part)
         if isinstance(x, Named):
             self.named[x] = None
         elif isinstance(x, Store):

@@ -90,6 +90,8 @@ class Writer:
 
     def text(self, x: Any) -> str:
         """Return the text of an expression; before it stand the lines of the values in it that have names."""
+        if isinstance(x, str):
+            return x
         if isinstance(x, Named):
             return self._named.get(x) or self._name(x)
         if isinstance(x, Apply):

@@ -65,14 +65,14 @@ class CodeNames:
                     (calls if _calls(step) else reads).add(step.argval)
                     if step.argval in _BY_TEXT:
                         (spelled if _spells(steps, i) else computed).add(step.argval)
-            self._note(current, package)
+            self._note(steps, package)
         self.called, self.spelled = calls - reads, spelled - computed
 
-    def _note(self, code: types.CodeType, package: str) -> None:
+    def _note(self, steps: list[dis.Instruction], package: str) -> None:
         constants: list[Any] = []
         chain: list[str] = []
         chains: set[Chain] | None = None
-        for step in dis.get_instructions(code):
+        for step in steps:
             name, value = step.opname, step.argval
             if name in _UNSEEN:
                 continue
