@@ -26,22 +26,23 @@ from tinygrad_ninja.cli.derive import derive_command, derive_model
 from tinygrad_ninja.ops import TABLE, Operation
 from tinygrad_ninja.program import derive
 from tinygrad_ninja.program.derive import formula
+from tinygrad_ninja.program.derive.mathematics import Math
 from tinygrad_ninja.program.instructions import Instruction
 
 parser = MathTextParser("agg")
 
 
-def forward(step: Instruction, shapes: bool = False) -> formula.Formula:
+def forward(step: Instruction, shapes: bool = False) -> Math:
     return formula.equation(step.output.name, [step.output], {step.output: step}, shapes)
 
 
-def rule(step: Instruction, place: int, shapes: bool = False) -> formula.Formula:
+def rule(step: Instruction, place: int, shapes: bool = False) -> Math:
     share, instructions = formula.rule(step, place)
     makers = {each.output: each for each in instructions}
     return formula.equation(f"d{step.inputs[place].name}", [share], makers, shapes)
 
 
-def assert_mathml_is_well_formed(made: formula.Formula, *names: str) -> None:
+def assert_mathml_is_well_formed(made: Math, *names: str) -> None:
     """It can be read, and names these variables."""
     tree = ElementTree.fromstring(made.mathml)
     found = {each.text for each in tree.iter() if each.tag.endswith(("}mi", "}mtext"))}
@@ -49,7 +50,7 @@ def assert_mathml_is_well_formed(made: formula.Formula, *names: str) -> None:
     assert all(len(each) == 2 for each in tree.iter() if each.tag.endswith(("}mfrac", "}msup", "}msub")))
 
 
-def assert_well_formed(made: formula.Formula, *names: str) -> None:
+def assert_well_formed(made: Math, *names: str) -> None:
     """So are both forms; matplotlib, which judges LaTeX, takes its time."""
     assert_mathml_is_well_formed(made, *names)
     if "cases" not in made.latex:  # which matplotlib does not know; it judges all else

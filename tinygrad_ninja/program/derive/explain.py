@@ -177,7 +177,7 @@ class Explainer:
     def _equation(self, called: str, parts: list[Var], known: Sequence[Var] = ()) -> list[str]:
         """Return a formula, and those of the parts that it names itself."""
         whole = formula.equation(called, parts, self.makers, names=self.writer.helpers, sizes=self.numbers)
-        return [displayed(whole.equation), *self._where(parts)]
+        return [displayed(whole), *self._where(parts)]
 
     def _where(self, parts: Sequence[Var]) -> list[str]:
         """Return the formulas of the parts that an expression names itself, once on a page."""
@@ -189,11 +189,7 @@ class Explainer:
             )
             for x in helpers
         ]
-        return (
-            ["", "with", *(part for line in lines for part in ("", displayed(line.equation)))]
-            if lines
-            else []
-        )
+        return ["", "with", *(part for line in lines for part in ("", displayed(line)))] if lines else []
 
     def _helpers(self, parts: Sequence[Var]) -> list[Var]:
         """Return the values without a name of the reader's that the expressions are made of, in the order in
@@ -282,7 +278,7 @@ class Explainer:
         what += f", where {series(where)}" if where else ""
         if local is None:
             return [f"{what}: **the local derivative** is in its rule, {rule}"]
-        return [f"{what}: **the local derivative** is", "", displayed(local.equation)]
+        return [f"{what}: **the local derivative** is", "", displayed(local)]
 
     def _inside(self, step: Instruction, makers: Mapping[Var, Instruction], names: Mapping[Var, str]) -> str:
         """Return what a part of a line is called, and computed from."""
@@ -316,17 +312,17 @@ class Explainer:
         try:
             index = self._index(indexed, line, share)
             element = indexed.equation(share.total.name, [share.contribution], index, number)
-            why = why_transposed(*self.paths.path(line, share)) if whole.equation.has(TRANSPOSED) else ""
+            why = why_transposed(*self.paths.path(line, share)) if whole.has(TRANSPOSED) else ""
             text = [
                 f"{text[0]}{which}:",
                 "",
-                displayed(element.equation),
+                displayed(element),
                 "",
                 f"{why}For the arrays as wholes:",
             ]
         except NoIndexFormError:
             text = [f"{text[0]}{which}. For the arrays as wholes:"]
-        return [*text, "", displayed(whole.equation), *self._where([share.contribution])]
+        return [*text, "", displayed(whole), *self._where([share.contribution])]
 
     def _index(self, indexed: Indexed, line: Line, share: Share) -> Index:
         """Return the letters for an element of the value: those of its local derivative, if it has one."""

@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -55,23 +54,6 @@ from .sizes import Sizes
 
 ARITHMETIC = ("+", "-", "*", "/")
 NO_NAMES: Mapping[Var, str] = MappingProxyType({})
-
-
-@dataclass(frozen=True)
-class Formula:
-    """One formula: `latex` to stand between dollar signs, `mathml` as an element `<math>`."""
-
-    equation: Math
-
-    @cached_property
-    def latex(self) -> str:
-        """Return it to stand between dollar signs."""
-        return self.equation.latex
-
-    @cached_property
-    def mathml(self) -> str:
-        """Return it as an element."""
-        return f'<math xmlns="http://www.w3.org/1998/Math/MathML">{self.equation.mathml}</math>'
 
 
 # -- the namespace that forward functions get ----------------------------------------------------------------
@@ -203,7 +185,7 @@ def equation(
     shapes: bool = False,
     names: Mapping[Var, str] = NO_NAMES,
     sizes: Sizes | None = None,
-) -> Formula:
+) -> Math:
     """Return "called = …" with the expressions of the variables, added up.
 
     called: a name, or a formula for it. makers: the instructions that may be written out, by their outputs; a
@@ -223,7 +205,7 @@ def equation(
     for term in more:
         total = total + term
     left = called if isinstance(called, Math) else name(called, parts[0].shape if shapes else None)
-    return Formula(row(left, EQUALS, total))
+    return row(left, EQUALS, total)
 
 
 def numbers(names: dict[int, str], parts: Container[int] = ()) -> Sizes:

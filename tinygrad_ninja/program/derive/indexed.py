@@ -15,7 +15,7 @@ from ..entries import RESHAPES
 from ..instructions import Instruction, Var, extreme
 from ..trace import XP, Tape
 from .definitions import DEFINITIONS
-from .formula import ARITHMETIC, Formula, composed_formula
+from .formula import ARITHMETIC, composed_formula
 from .index_notation import bracket, over_all, with_index, within
 from .mathematics import ATOM, EQUALS, Math, frac, math, name, row, sup
 from .record import is_range
@@ -50,7 +50,7 @@ class Indexed:
         letters = iter(self._free[first:])
         return tuple(self._letter(letters) if n != 1 else None for n in var.shape)
 
-    def equation(self, called: str, parts: Sequence[Var], index: Index, number: int = 0) -> Formula:
+    def equation(self, called: str, parts: Sequence[Var], index: Index, number: int = 0) -> Math:
         """Return "called = …" with the element of the parts at the index, added up. number: that of the
         share of which it is, if there are several. Raise NoIndexFormError where there is none."""
         used = {i.parts[0] for i in index if i is not None and i.kind is Kind.NAME}
@@ -59,7 +59,7 @@ class Indexed:
         for term in more:
             total = total + term
         left = self.named(called, index)
-        return Formula(row(sup(left, math(number).at(ATOM + 1)) if number else left, EQUALS, total))
+        return row(sup(left, math(number).at(ATOM + 1)) if number else left, EQUALS, total)
 
     def named(self, called: str, index: Index) -> Math:
         """Return a name with its indices."""

@@ -11,7 +11,6 @@ from ...ops import Category, Operation, indexing, linalg, reduction, shape
 from ..entries import RESHAPES
 from ..instructions import Instruction, Var
 from .backward_lines import RuleTape, apply_rule
-from .formula import Formula
 from .index_notation import bracket
 from .indexed import Index, Indexed, NoIndexFormError, aligned
 from .mathematics import EQUALS, Math, frac, math, op, row
@@ -31,7 +30,7 @@ def is_of_each(operation: Operation) -> bool:
 
 def local_derivative(
     step: Instruction, place: int, makers: Mapping[Var, Instruction], names: Mapping[Var, str], sizes: Sizes
-) -> Formula | None:
+) -> Math | None:
     """Return the derivative of an element of an instruction's output by the element of its input number
     `place` from which it is computed, in letters; None where it is not a formula of one line.
 
@@ -52,7 +51,7 @@ def local_derivative(
     called = {var: var.name or names.get(var, "") for var in (out, x)}
     above, below = indexed.named(called[out], index), indexed.named(called[x], by)
     change = op(r"\partial", "∂")
-    return Formula(row(frac(row(change, above), row(change, below)), EQUALS, value))
+    return row(frac(row(change, above), row(change, below)), EQUALS, value)
 
 
 def index_of_input(step: Instruction, place: int, indexed: Indexed) -> Index:

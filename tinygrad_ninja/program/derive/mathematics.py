@@ -33,8 +33,8 @@ class Math(Piece):
 
     @property
     def mathml(self) -> str:
-        """Return the piece to stand in an element `<math>`."""
-        return self.written(MATHML)
+        """Return the piece as an element `<math>`."""
+        return f'<math xmlns="http://www.w3.org/1998/Math/MathML">{self.written(MATHML)}</math>'
 
     @property
     def form(self) -> Any:
