@@ -13,7 +13,7 @@ from latex_values import Reader, read
 
 from tinygrad_ninja.cli.derive import derive_model
 from tinygrad_ninja.program import Derivation
-from tinygrad_ninja.program.instructions import double, widened
+from tinygrad_ninja.program.instructions import Program, double, widened
 
 INDEX = r"(?:_\{([^}]*)\})?"
 SHARE = r"(?:\^\{\\left\((\d+)\\right\)\})?"
@@ -145,12 +145,13 @@ class Page:
 
 def assert_every_formula_holds(derivation: Derivation) -> int:
     """Compute each formula of each page, none of which quotes a rule instead. Return how many there are."""
-    program = widened(derivation.explainer.program)
+    writer = derivation.explainer.writer
+    program = widened(Program(writer.written, [*derivation.backward.gradients.values()]))
     found = program.run({var: double(var.value) for var in program.inputs})
     values = {var.name: found[var] for var in derivation.forward.program.variables() if var.name}
     gradients = {var.name: each for var, each in derivation.backward.gradients.items()}
     values |= {each.name: found[each] for each in gradients.values()}
-    values |= {name: found[var] for name, var in derivation.explainer.parts.items()}
+    values |= {name: found[var] for var, name in writer.helpers.items()}
     numbers = derivation.forward.numbers
     pages = {name: derivation.explain(name) for name in derivation.values[1:]}
     assert not [name for name, page in pages.items() if "is in its rule" in page]

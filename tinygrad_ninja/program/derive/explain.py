@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import chain
 
 from ...ops import linalg
-from ..instructions import Instruction, Program, Var
+from ..instructions import Instruction, Var
 from . import formula
 from .backward_lines import Backward, Line, Share
 from .displayed import displayed
@@ -17,7 +17,7 @@ from .evidence import Evidence
 from .indexed import Index, Indexed, NoIndexFormError
 from .listing import Writer
 from .local import MOVED, index_of_input, local_derivative
-from .mathematics import ATOM, TRANSPOSED, sup
+from .mathematics import ATOM, TRANSPOSED, Math, sup
 from .mathematics import math as piece
 from .mathematics import name as name_of
 from .paths import Paths
@@ -57,20 +57,8 @@ class Explainer:
     @cached_property
     def greatest(self) -> float:
         """The greatest finite element of all gradients."""
-        return max(float(abs(g.value[g.value < float("inf")]).max(initial=0)) for g in self._gradients())
-
-    def _gradients(self) -> list[Var]:
-        return list(self.backward.gradients.values())
-
-    @property
-    def program(self) -> Program:
-        """Both passes in the instructions of which the pages show formulas."""
-        return Program(self.writer.written, self._gradients())
-
-    @property
-    def parts(self) -> dict[str, Var]:
-        """The values that the code and the pages name themselves, by these names."""
-        return {name: var for var, name in self.writer.helpers.items()}
+        gradients = [gradient.value for gradient in self.backward.gradients.values()]
+        return max(float(abs(value[value < float("inf")]).max(initial=0)) for value in gradients)
 
     def page(self, name: str) -> str:
         """Return an explanation as Markdown, with mathematics between dollar signs. Raise ValueError where no
@@ -174,22 +162,20 @@ class Explainer:
             text += ["", "A small case, with PyTorch:", "", _code(case)]
         return text
 
-    def _equation(self, called: str, parts: list[Var], known: Sequence[Var] = ()) -> list[str]:
+    def _whole(self, called: str | Math, parts: Sequence[Var], shapes: bool = False) -> Math:
+        """Return a formula as the code is written."""
+        return formula.equation(called, parts, self.makers, shapes, self.writer.helpers, self.numbers)
+
+    def _equation(self, called: str, parts: list[Var]) -> list[str]:
         """Return a formula, and those of the parts that it names itself."""
-        whole = formula.equation(called, parts, self.makers, names=self.writer.helpers, sizes=self.numbers)
-        return [displayed(whole), *self._where(parts)]
+        return [displayed(self._whole(called, parts)), *self._where(parts)]
 
     def _where(self, parts: Sequence[Var]) -> list[str]:
         """Return the formulas of the parts that an expression names itself, once on a page."""
         helpers = [x for x in self._helpers(parts) if x not in self._told]
         self._told.update(helpers)
-        lines = [
-            formula.equation(
-                self.writer.helpers[x], [x], self.makers, names=self.writer.helpers, sizes=self.numbers
-            )
-            for x in helpers
-        ]
-        return ["", "with", *(part for line in lines for part in ("", displayed(line)))] if lines else []
+        lines = [displayed(self._whole(self.writer.helpers[x], [x])) for x in helpers]
+        return ["", "with", *(text for line in lines for text in ("", line))] if lines else []
 
     def _helpers(self, parts: Sequence[Var]) -> list[Var]:
         """Return the values without a name of the reader's that the expressions are made of, in the order in
@@ -300,28 +286,20 @@ class Explainer:
         called = name_of(share.total.name, x.shape)
         if number:  # the name belongs to the sum, of which this is a share
             called = sup(called, piece(number).at(ATOM + 1))
-        whole = formula.equation(
-            called, [share.contribution], self.makers, True, self.writer.helpers, self.numbers
-        )
+        whole = self._whole(called, [share.contribution], shapes=True)
         which = f" (share {number} of the gradient)" if number else ""
         indexed = Indexed(self.makers, self.writer.helpers, self.numbers)
-        text = [
+        begin = (
             f"**The chain rule** multiplies the two, and adds up over every element that an element of "
-            f"`{x.name}` went into"
-        ]
+            f"`{x.name}` went into{which}"
+        )
         try:
             index = self._index(indexed, line, share)
             element = indexed.equation(share.total.name, [share.contribution], index, number)
             why = why_transposed(*self.paths.path(line, share)) if whole.has(TRANSPOSED) else ""
-            text = [
-                f"{text[0]}{which}:",
-                "",
-                displayed(element),
-                "",
-                f"{why}For the arrays as wholes:",
-            ]
+            text = [f"{begin}:", "", displayed(element), "", f"{why}For the arrays as wholes:"]
         except NoIndexFormError:
-            text = [f"{text[0]}{which}. For the arrays as wholes:"]
+            text = [f"{begin}. For the arrays as wholes:"]
         return [*text, "", displayed(whole), *self._where([share.contribution])]
 
     def _index(self, indexed: Indexed, line: Line, share: Share) -> Index:
