@@ -8,13 +8,11 @@ turn its gradient into a share for each value that it reads, in the order in whi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import numpy as np
 
-from ...arrays.dispatch import namespace_of
 from ...ops import Operation, comparison, elementwise, indexing, shape
 from ..decided import HOLD
 from ..hints import hinting
@@ -147,30 +145,16 @@ def _reads_all(item: Any) -> bool:
     return item is None or item is Ellipsis or (isinstance(item, slice) and item == slice(None))
 
 
-def rules_of(instruction: Instruction) -> Sequence[Callable[[Any, tuple[Any, ...]], Any]]:
-    """Return the rule of each input of an instruction, as a function of the gradient and (output, *inputs,
-    *parameters)."""
-    operation, n = instruction.operation, len(instruction.inputs)
-    if not operation.variadic:
-        return operation.rules
-    (rule,) = operation.sources.values()
-
-    def at(place: int) -> Callable[[Any, tuple[Any, ...]], Any]:
-        return lambda dout, values: rule(
-            namespace_of(dout), dout, values[1 : n + 1], *values[n + 1 :], position=place
-        )
-
-    return [at(place) for place in range(n)]
-
-
 def apply_rule(tape: Tape, instruction: Instruction, place: int, dout: Traced) -> Traced:
     """Apply the rule of one input of an instruction, on arrays that record to `tape` what is computed, and
     return the input's share."""
-    tape.answers = instruction
+    tape.answers, operation = instruction, instruction.operation
     tape.forget()
+    if operation.variadic:
+        operation = operation.for_inputs(len(instruction.inputs))
     values = (instruction.output, *instruction.inputs, *instruction.parameters)
     with hinting():
-        share = rules_of(instruction)[place](dout, substitute(values, tape.operand))
+        share = operation.rules[place](dout, substitute(values, tape.operand))
     tape.answers = None
     return share if isinstance(share, Traced) else tape.constant(np.asarray(share))
 
