@@ -257,11 +257,12 @@ class _Writing:
     def _applied(self, step: Instruction) -> tuple[Math, tuple[int, ...]]:
         """Return an operation applied to the expressions of its inputs, and the shape that is shown."""
         shown = step.output.shape
-        read = self._inner if _is_of_each(step.operation) else self._whole
+        in_place = is_of_each(step.operation) or step.operation in (clone, expand, to_device)
+        read = self._inner if in_place else self._whole
         number = self.sizes.code if step.operation.operator in ARITHMETIC else lambda x: x
         operands = [read(x) if isinstance(x, Var) else number(x) for x in step.inputs]
         parameters = substitute(step.parameters, read)
-        if _is_of_each(step.operation):
+        if in_place:
             shown = np.broadcast_shapes(*(x.shown for x in (*operands, *parameters) if isinstance(x, Math)))
         if step.operation in (expand, to_device):
             return operands[0], shown
@@ -290,11 +291,9 @@ def onehot_target(step: Instruction) -> Any:
     return key[1] if same and rows and len(key[0].value) == step.output.shape[0] else None
 
 
-def _is_of_each(operation: Operation) -> bool:
-    """Return whether the operation is a function of each element by itself, so that its shape is that of its
-    inputs."""
-    in_place = (clone, expand, to_device)
-    return operation.broadcasts or operation.category is Category.ELEMENTWISE or operation in in_place
+def is_of_each(operation: Operation) -> bool:
+    """Return whether each element of the output depends on one element of each input only."""
+    return operation.broadcasts or operation.category is Category.ELEMENTWISE
 
 
 def composed_formula(operation: Operation, operands: Sequence[Any], parameters: Sequence[Any]) -> Math:

@@ -15,7 +15,7 @@ from ..entries import RESHAPES
 from ..instructions import Instruction, Var, extreme
 from ..trace import XP, Tape
 from .definitions import DEFINITIONS
-from .formula import ARITHMETIC, composed_formula
+from .formula import ARITHMETIC, composed_formula, is_of_each
 from .index_notation import bracket, over_all, with_index, within
 from .mathematics import ATOM, EQUALS, Math, frac, math, name, row, sup
 from .record import is_range
@@ -100,8 +100,7 @@ class Indexed:
             return self._applied(self._defined(step), index)
         if operation.formula is not None and operation.category is Category.REDUCTION:
             return self._reduced(step, index)
-        each = operation.broadcasts or operation.category is Category.ELEMENTWISE
-        if not each or operation.named:
+        if not is_of_each(operation) or operation.named:
             raise NoIndexFormError(operation.name)
         plain = operation.operator not in ARITHMETIC  # an exponent is written in its own way
         operands: list[Any] = [
@@ -123,11 +122,6 @@ class Indexed:
         for part in tape.instructions:
             self._makers[part.output] = part
         return tape.instructions[-1]
-
-    def number(self, x: Any) -> Math:
-        """Return a number."""
-        written: Math = self._sizes.code(x)
-        return written
 
     def _new(self, n: int) -> Math | None:
         return self._letter(self._letters) if n != 1 else None
@@ -180,8 +174,7 @@ class Indexed:
                 sizes = [before.shape[d] for d in old if before.shape[d] != 1]
                 if [d for d in new if x.shape[d] != 1] == [dim] and len(sizes) > 1:
                     return sizes
-        alike = step.operation.broadcasts or step.operation.category is Category.ELEMENTWISE
-        same = [y for y in step.reads() if alike and y.shape == x.shape]
+        same = [y for y in step.reads() if is_of_each(step.operation) and y.shape == x.shape]
         return max([[x.shape[dim]], *(self._divided(y, dim) for y in same)], key=len)
 
     def _through(self, sizes: Sequence[int]) -> list[tuple[Any, int]]:

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...ops import Category, Operation, indexing, linalg, reduction, shape
+from ...ops import indexing, linalg, reduction, shape
 from ..entries import RESHAPES
 from ..instructions import Instruction, Var
 from .backward_lines import RuleTape, apply_rule
+from .formula import is_of_each
 from .index_notation import bracket
 from .indexed import Index, Indexed, NoIndexFormError, aligned
 from .mathematics import EQUALS, Math, frac, math, op, row
@@ -21,11 +22,6 @@ MOVED = (
     *(indexing.slice, indexing.gather),
 )
 """The operations after which the same number stands elsewhere."""
-
-
-def is_of_each(operation: Operation) -> bool:
-    """Return whether each element of the output depends on one element of each input only."""
-    return operation.broadcasts or operation.category is Category.ELEMENTWISE
 
 
 def local_derivative(
@@ -113,7 +109,7 @@ def _between_places(step: Instruction, place: int, indexed: Indexed, index: Inde
             outside = next(kept) if keepdims or d not in axes else None
             by_dimension.append(letter if d in axes else outside)
         count = x.value.size // max(out.value.size, 1)
-        value = math(1) if operation is reduction.sum else math(1) / indexed.number(count)
+        value = math(1) if operation is reduction.sum else math(1) / indexed.element(count, ())
         return tuple(by_dimension), value
     if operation is indexing.index:
         by = indexed.index(x, used)
