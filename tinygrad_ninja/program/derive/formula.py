@@ -16,6 +16,8 @@ on them (the slope of x² is not that of x⁻¹).
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Container, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -201,9 +203,7 @@ def equation(
         # Where sizes stand below the names, the one of what is computed says it.
         return apply("repeat", expression, below=None if shapes else size_of(var.shape))
 
-    total, *more = map(part, parts)
-    for term in more:
-        total = total + term
+    total = functools.reduce(operator.add, map(part, parts))
     left = called if isinstance(called, Math) else name(called, parts[0].shape if shapes else None)
     return row(left, EQUALS, total)
 

@@ -5,6 +5,8 @@ The instructions are those of the formulas without indices. A dimension of size 
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -55,9 +57,7 @@ class Indexed:
         share of which it is, if there are several. Raise NoIndexFormError where there is none."""
         used = {i.parts[0] for i in index if i is not None and i.kind is Kind.NAME}
         self._letters = iter([letter for letter in self._free if letter not in used])
-        total, *more = [self.element(part, index, True) for part in parts]
-        for term in more:
-            total = total + term
+        total = functools.reduce(operator.add, [self.element(part, index, True) for part in parts])
         left = self.named(called, index)
         return row(sup(left, math(number).at(ATOM + 1)) if number else left, EQUALS, total)
 
@@ -192,7 +192,7 @@ class Indexed:
             return None
         place, _ = given[0]
         for i, n in given[1:]:
-            place = _scaled(place, n) + i
+            place = math(n) * place.at(ATOM) + i
         self._joined[place.form] = list(given)
         return place
 
@@ -348,10 +348,6 @@ def aligned(index: Index, x: Var) -> Index:
 def _batch(index: Index, x: Var) -> Index:
     n = len(x.shape) - 2
     return index[len(index) - 2 - n : len(index) - 2]
-
-
-def _scaled(i: Math, n: int) -> Math:
-    return math(n) * i.at(ATOM) if i is not None else math(0)
 
 
 def _groups(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:

@@ -102,15 +102,11 @@ def _between_places(step: Instruction, place: int, indexed: Indexed, index: Inde
         axis, keepdims = step.parameters
         n = len(x.shape)
         axes = range(n) if axis is None else [i % n for i in axis]
-        new, kept = iter(indexed.index(x, used)), iter(index)
-        by_dimension: list[Math | None] = []
-        for d in range(n):
-            letter = next(new)
-            outside = next(kept) if keepdims or d not in axes else None
-            by_dimension.append(letter if d in axes else outside)
+        new, kept = indexed.index(x, used), iter(index)
+        outside = [next(kept) if keepdims or d not in axes else None for d in range(n)]
         count = x.value.size // max(out.value.size, 1)
         value = math(1) if operation is reduction.sum else math(1) / indexed.element(count, ())
-        return tuple(by_dimension), value
+        return tuple(new[d] if d in axes else outside[d] for d in range(n)), value
     if operation is indexing.index:
         by = indexed.index(x, used)
         (key,) = step.parameters
