@@ -109,7 +109,7 @@ def _deviation(correction: float, eps: float, along: str) -> list[Step]:
     ]
 
 
-def _variance(correction: float, eps: float, along: str) -> list[Step]:
+def _variance(correction: float, along: str) -> list[Step]:
     """Return the steps to the derivative of a variance."""
     mean, own, _, zero, _ = _deviation(correction, 0.0, along)
     below = "m" if not correction else f"m - {correction:g}"
@@ -158,8 +158,6 @@ def _normalization(correction: float, eps: float, along: str, gain: str) -> list
                 rf"q_{{i}} = g_{{i}} \cdot {gain}",
             )
         )
-    else:
-        steps.append(("", ""))
     steps += [
         (
             f"The chain rule adds up over all $i$; the bracket $[i = k]$ leaves the one term ${kth}$:",
@@ -174,7 +172,7 @@ def _normalization(correction: float, eps: float, along: str, gain: str) -> list
             rf"\sum_{{i}} {upstream} \cdot \hat{{x}}_{{i}}\right)",
         ),
     ]
-    return [step for step in steps if step[0]]
+    return steps
 
 
 def _along(axis: Any, ndim: int) -> str:
@@ -212,7 +210,7 @@ _PROOFS: dict[Any, Callable[[dict[str, Any], int], list[Step]]] = {
     composed.softmax: lambda given, ndim: _SOFTMAX_ALONE,
     composed.log_softmax: lambda given, ndim: _LOG_SOFTMAX,
     composed.std: lambda given, ndim: _deviation(given["correction"], 0.0, _along(given["axis"], ndim)),
-    composed.var: lambda given, ndim: _variance(given["correction"], 0.0, _along(given["axis"], ndim)),
+    composed.var: lambda given, ndim: _variance(given["correction"], _along(given["axis"], ndim)),
     losses.batch_norm: _of_normalization(r"\gamma", 0),
     losses.layer_norm: _of_normalization(r"\gamma_{i}", 0),
     chains.OPERATIONS["batch normalization"]: _of_normalization(r"\gamma"),
