@@ -162,6 +162,9 @@ class Language:
     def one_minus_square(self, y: Code) -> Any:
         return operator.sub(1, operator.pow(y, 2))
 
+    def diag_embed(self, x: Code, offset: int) -> Code:
+        return call(f"{self.prefix}.diag", x, offset)
+
     def index(self, x: Code, key: tuple[Any, ...]) -> Code:
         return x[key]
 
@@ -210,9 +213,6 @@ class Torch(Language):
         """Return a standard deviation or a variance, over n - correction."""
         given = {} if correction == 1 else {"correction": correction}
         return self.reduced(name, x, axis, keepdims, **given)
-
-    def diag_embed(self, x: Code, offset: int) -> Code:
-        return call("torch.diag", x, offset)
 
     def prod(self, x: Code, axis: Any, keepdims: bool) -> Code:
         name = product.prod.name
@@ -279,9 +279,6 @@ class NumPy(Language):
     def spread(self, name: str, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
         """Return a standard deviation or a variance, over n - correction."""
         return self.reduced(name, x, axis, keepdims, **({"ddof": correction} if correction else {}))
-
-    def diag_embed(self, x: Code, offset: int) -> Code:
-        return call("np.diag", x, offset)
 
     def permute(self, x: Code, axes: tuple[int, ...]) -> Code:
         return x.method("transpose", axes)
@@ -350,15 +347,13 @@ def _erf(language: Any, x: Code) -> Code:
     return row(function, passed(x))
 
 
-def _reduced(entry: Operation) -> Callable[..., Code]:
-    return lambda language, x, axis, keepdims: language.reduced(entry.name, x, axis, keepdims)
+def _mean(language: Any, x: Code, axis: Any, keepdims: bool) -> Code:
+    return language.reduced(reduction.mean.name, x, axis, keepdims)
 
 
-def _reduced_along(entry: Operation) -> Callable[..., Code]:
-    """Return a reduction that must be given the dimensions even where it is along all of them."""
-    return lambda language, x, axis, keepdims: language.reduced(
-        entry.name, x, axis or tuple(range(x.ndim)), keepdims
-    )
+def _logsumexp(language: Any, x: Code, axis: Any, keepdims: bool) -> Code:
+    """Return the reduction, which must be given the dimensions even where it is along all of them."""
+    return language.reduced(composed.logsumexp.name, x, axis or tuple(range(x.ndim)), keepdims)
 
 
 def _spread(entry: Operation) -> Callable[..., Code]:
@@ -376,7 +371,7 @@ def _along_one(entry: Operation) -> Callable[..., Code | None]:
 
 Language.special = {
     HOLD: _held,
-    reduction.mean: _reduced(reduction.mean),
+    reduction.mean: _mean,
     composed.std: _spread(composed.std),
     composed.var: _spread(composed.var),
 }
@@ -384,7 +379,7 @@ Torch.special = {
     **Language.special,
     comparison.clamp: _clamped,
     composed.log_softmax: _along_one(composed.log_softmax),
-    composed.logsumexp: _reduced_along(composed.logsumexp),
+    composed.logsumexp: _logsumexp,
     composed.softmax: _along_one(composed.softmax),
 }
 NumPy.special = {**Language.special, elementwise.erf: _erf}
