@@ -87,6 +87,10 @@ class Instruction:
             self.operation, xp, [value(x) for x in self.inputs], substitute(self.parameters, value)
         )
 
+    def recomputed(self) -> Array:
+        """Return the output as it is computed from the recorded values."""
+        return np.asarray(Program([self], [self.output]).run({})[self.output])
+
 
 def needed(instructions: list[Instruction], outputs: Iterable[Var]) -> list[Instruction]:
     """Return the instructions without dead code: those that the outputs do not depend on."""

@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import numpy_arrays
 from ..ops import Operation, elementwise, linalg, reduction, shape
 from ..ops.reduction import size
 from .entries import RESHAPES
 from .hints import hinting
 from .identities import Maker, Simpler, simpler
-from .instructions import Instruction, Program, Var, evaluate, identity, substitute
+from .instructions import Instruction, Program, Var, identity, substitute
 from .trace import lower
 
 Rule = Callable[[Instruction, Maker, Maker], Simpler]
@@ -63,7 +62,7 @@ def without_whole_views(program: Program) -> Program:
         if dispensable and not moves and isinstance(x, Var) and x.shape == out.shape:
             shown[out] = x
         else:
-            kept.append(replaced(step, shown))
+            kept.append(step)
     return Program(kept, program.outputs)
 
 
@@ -187,20 +186,9 @@ def _before(
     step: Instruction, operation: Operation, inputs: tuple[Any, ...], *parameters: Any
 ) -> Instruction:
     """Return an instruction that is to stand before `step`, with a new variable for its output."""
-
-    def value(x: Any) -> Any:
-        return x.value if isinstance(x, Var) else x
-
-    with np.errstate(all="ignore"):
-        result = evaluate(operation, numpy_arrays, map(value, inputs), substitute(parameters, value))
-    return replace(
-        step,
-        operation=operation,
-        inputs=inputs,
-        parameters=parameters,
-        output=Var(np.asarray(result)),
-        flows=(True,) * len(inputs),
-    )
+    flows = (True,) * len(inputs)
+    before = replace(step, operation=operation, inputs=inputs, parameters=parameters, flows=flows)
+    return replace(before, output=Var(before.recomputed()))
 
 
 def _number(x: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...ops import indexing, linalg, reduction
-from ..instructions import Array, Instruction, Program, Var
+from ..instructions import Array, Instruction, Var
 from .backward_lines import RuleTape, apply_rule
 
 SQUARE = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
@@ -35,18 +35,14 @@ def small_case(step: Instruction, place: int) -> list[str]:
 def _slope(step: Instruction, place: int, inputs: list[Array], parameters: Any, dout: Array) -> Array:
     """Return the gradient of an input, by the operation's own rule, on other numbers than the recorded."""
     tape = RuleTape()
-    variables = [Var(array) for array in inputs]
-    small = replace(step, inputs=tuple(variables), parameters=parameters, output=Var(np.array(dout)))
-    small.output.value = Program([small], [small.output]).run({})[small.output]
-    share = tape.variable(apply_rule(tape, small, place, tape.array(Var(dout))))
-    value: Array = Program(tape.instructions, [share]).run({}).get(share, share.value)
-    return value
+    small = replace(step, inputs=tuple(map(Var, inputs)), parameters=parameters)
+    small = replace(small, output=Var(small.recomputed()))
+    share: Var = tape.variable(apply_rule(tape, small, place, tape.array(Var(dout))))
+    return share.value
 
 
 def _value(step: Instruction, inputs: list[Array], parameters: Any) -> Array:
-    small = replace(step, inputs=tuple(map(Var, inputs)), parameters=parameters)
-    value: Array = Program([small], [small.output]).run({})[small.output]
-    return value
+    return replace(step, inputs=tuple(map(Var, inputs)), parameters=parameters).recomputed()
 
 
 def _listed(array: Array) -> str:
