@@ -9,7 +9,8 @@ from typing import Any, cast
 import numpy as np
 
 from ...ops import elementwise, shape
-from ..instructions import Instruction, Program, Var, double, reached, substitute, widened
+from ..instructions import Instruction, Program, Var, double, reached, widened
+from ..passes import replaced
 from .algebra import Algebra, UnknownTermError
 from .backward_lines import Backward, backward
 from .candidates import Shapes
@@ -137,13 +138,7 @@ def _reusing(answered: Backward, algebra: Algebra) -> Backward:
     same: dict[Var, Var] = {}
     shares = {share.contribution for line in answered.lines for share in line.shares}
     kept = []
-
-    def seen(x: Any) -> Any:
-        return same.get(x, x) if isinstance(x, Var) else x
-
-    for step in answered.program.instructions:
-        step.inputs = tuple(seen(x) for x in step.inputs)
-        step.parameters = substitute(step.parameters, seen)
+    for step in (replaced(step, same) for step in answered.program.instructions):
         term = algebra.of[step.output] = algebra.compute(step)
         if step.output.name or step.output in shares:
             kept.append(step)
