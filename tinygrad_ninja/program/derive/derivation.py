@@ -15,7 +15,7 @@ from .explain import Explainer
 from .function import record_function
 from .listing import Writer
 from .record import Forward, record, refuse_reads
-from .script import Script, backward_lines, forward_lines, language, script
+from .script import Script, language, passes, script
 from .simplify import simplify as shortened
 
 
@@ -68,7 +68,7 @@ class Derivation:
 
     def script(self, target: str = "torch") -> Script:
         """Return the parts of the script that `source` returns."""
-        return script(self.forward, self.lines, self.backward, self.chains, target, self.seed)
+        return script(self.forward, self.writer(target), self.chains, self.seed)
 
     def explain(self, name: str) -> Markdown:
         """Return a page of Markdown with mathematics about one value: the lines that it takes part in, the
@@ -95,10 +95,7 @@ class Derivation:
 
     def passes(self, target: str) -> tuple[str, str]:
         """Return the code of the forward and of the backward pass, in "torch" or "numpy"."""
-        writer = self.writer(target)
-        there = forward_lines(writer)
-        forward = "\n".join(text for lines in there.values() for text in lines)
-        return forward, "\n".join(backward_lines(writer, there, self.chains))
+        return passes(self.writer(target), self.chains)
 
     def _repr_markdown_(self) -> str:
         """Return for a notebook the two passes and the formulas of the gradients."""

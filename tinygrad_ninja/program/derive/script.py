@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from ..comments import python_comment
 from ..instructions import Var
 from ..languages import BUILTINS, LANGUAGES, Language
-from .backward_lines import Backward, Line
 from .inputs import Inputs, inputs
 from .listing import Writer
 from .record import Forward
@@ -25,30 +24,19 @@ def language(target: str) -> Language:
     return LANGUAGES[target]
 
 
-def forward_lines(writer: Writer) -> dict[Var, list[str]]:
-    """Return the code of each line of the forward pass, by the value that it computes."""
-    return {line.var: written(writer.forward(line)) for line in writer.lines}
-
-
-def backward_lines(writer: Writer, there: dict[Var, list[str]], chains: dict[Var, str]) -> list[str]:
-    """Return the backward pass, each part under a comment: the forward lines that it answers, or what is
-    known about them as a whole."""
-    text: list[str] = []
+def passes(writer: Writer, chains: dict[Var, str]) -> tuple[str, str]:
+    """Return the code of the forward and of the backward pass, each part of this under a comment: the forward
+    lines that it answers, or what is known about them as a whole."""
+    there = {line.var: written(writer.forward(line)) for line in writer.lines}
+    back: list[str] = []
     for line in reversed(writer.backward.lines):
         answers = written(writer.answer(line))
         if answers:
-            known = [
-                chains[instruction.output]
-                for instruction in line.instructions
-                if instruction.output in chains
-            ]
+            known = [chains[step.output] for step in line.instructions if step.output in chains]
             head = known or there.get(line.var, [])
-            text += [
-                "",
-                *(comment if comment.startswith("#") else python_comment(comment) for comment in head),
-                *answers,
-            ]
-    return text[1:]
+            comments = (text if text.startswith("#") else python_comment(text) for text in head)
+            back += ["", *comments, *answers]
+    return "\n".join(text for lines in there.values() for text in lines), "\n".join(back[1:])
 
 
 @dataclass(frozen=True)
@@ -69,32 +57,22 @@ class Script:
         )
 
 
-def script(
-    forward: Forward,
-    lines: list[Line],
-    backward: Backward,
-    chains: dict[Var, str],
-    target: str,
-    seed: int | None = None,
-) -> Script:
-    """Return the script in torch or numpy. It needs only that library, and holds the inputs' numbers.
+def script(forward: Forward, writer: Writer, chains: dict[Var, str], seed: int | None = None) -> Script:
+    """Return the script in the writer's language. It needs only that library, and holds the inputs' numbers.
 
     seed: that of the Generator from which the inputs were drawn, if they were.
     """
-    writer = Writer(language(target), lines, backward, forward.numbers)
-    there = forward_lines(writer)
-    back = backward_lines(writer, there, chains)
+    there, back = passes(writer, chains)
     checked, used = check(forward, writer)
-    there_text = "\n".join(text for code_lines in there.values() for text in code_lines)
     own = writer.language.own
     given = inputs([var for var in forward.program.inputs if var.name], writer.language, seed)
     numbers = [f"{name} = {n}" for name, n in {**writer.sizes.used, **used}.items()]
     return Script(
         f"The gradient of every value on the way to a loss of {forward.loss.value.item():.4f}, and a check "
         f"of each by small steps. {MARK}",
-        _head(writer.language, given, numbers, there_text + checked),
-        there_text + f'\n{own("print")}(f"loss {{{forward.loss.name}.item():.4f}}")',
-        "\n".join(back),
+        _head(writer.language, given, numbers, there + checked),
+        there + f'\n{own("print")}(f"loss {{{forward.loss.name}.item():.4f}}")',
+        back,
         checked,
     )
 
