@@ -18,6 +18,7 @@ import numpy as np
 from ..api.missing import TENSOR_NAMES
 from ..ops import TABLE, Operation, comparison, composed, elementwise, indexing, product, reduction
 from ..ops import shape as move
+from ..ops.standard import entry_called
 from .decided import HOLD
 from .dialects import Bracket, Kind
 from .expressions import Code, assigned, call, code, filled, listed, named, passed, row
@@ -29,26 +30,13 @@ def single(axis: Any) -> Any:
     return axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
 
 
-class _Reduction:
-    """A method of a language that calls one of the library's arrays, by the same name if none is given."""
-
-    def __init__(self, name: str = "") -> None:
-        self.name = name
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = self.name or name
-
-    def __get__(self, language: Any, owner: type) -> Callable[..., Code]:
-        return partial(language.reduced, self.name)
-
-
 BUILTINS = ("SystemExit", "abs", "all", "bytearray", "max", "print")
 """The built-in names of Python that the printed scripts use."""
 
 
 class Language:
     """The namespace that forward functions get. What has no method here is the library's function of that
-    name.
+    name, or of a reduction the method of its arrays.
 
     names: the library's own name of such a function, where it differs. special: for an operation that no
     template can express, a function of the language, the inputs and the parameters that returns its code, or
@@ -76,11 +64,12 @@ class Language:
     def __getattr__(self, name: str) -> Callable[..., Code]:
         if name.startswith("_"):
             raise AttributeError(name)
-        if not self.has(self.names.get(name, name)):
-            raise NotImplementedError(f"{self.prefix} has no function {self.names.get(name, name)}")
-        return lambda *arguments, **options: call(
-            f"{self.prefix}.{self.names.get(name, name)}", *arguments, *options.values()
-        )
+        entry, function = entry_called(name), self.names.get(name, name)
+        if not self.has(function):
+            raise NotImplementedError(f"{self.prefix} has no function {function}")
+        if entry is not None and entry.parameters == ["axis", "keepdims"]:
+            return partial(self.reduced, function)
+        return lambda *arguments, **options: call(f"{self.prefix}.{function}", *arguments, *options.values())
 
     def expression(self, instruction: Instruction, inputs: list[Any], parameters: tuple[Any, ...]) -> Code:
         """Return an operation applied to code, by its forward function.
@@ -151,8 +140,6 @@ class Language:
         kept = {self.keepdim: True} if keepdims and axis is not None else {}
         return x.method(name, single(axis), **options, **kept)
 
-    all, any, argmax, argmin, sum = (_Reduction() for _ in range(5))
-
     def matmul(self, a: Code, b: Code) -> Any:
         return operator.matmul(a, b)
 
@@ -203,7 +190,6 @@ class Torch(Language):
 
     target, prefix, keepdim, from_list = "torch", "torch", "keepdim", "tensor"
     names: ClassVar = {entry.standard: entry.name for entry in TABLE.values() if entry.standard}
-    max, min = _Reduction(reduction.amax.name), _Reduction(reduction.amin.name)
 
     def has(self, function: str) -> bool:
         """Return whether torch, which need not be installed, has the function: most are methods, too."""
@@ -270,7 +256,6 @@ class NumPy(Language):
     """The language of NumPy's arrays."""
 
     target, prefix, keepdim, from_list = "numpy", "np", "keepdims", "array"
-    max, min, prod = (_Reduction() for _ in range(3))
 
     def has(self, function: str) -> bool:
         """Return whether NumPy has the function."""
