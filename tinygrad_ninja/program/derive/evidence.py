@@ -37,10 +37,6 @@ class Evidence:
         self.steps = rest.instructions
         self.base = rest.run(inputs | held)
 
-    @cached_property
-    def loss_is_finite(self) -> bool:
-        return bool(np.isfinite(self.base[self.loss]).all())
-
     def moved(self, var: Var, steps: list[Instruction], change: Any) -> dict[Var, Array]:
         """Return the values that depend on a variable, with `change` added to that. steps: those that compute
         them."""
@@ -63,7 +59,7 @@ class Evidence:
         title = ["### In numbers", ""]
         base = self.base[var]
         finite = np.isfinite(gradient) & np.isfinite(base)
-        if not finite.any() or not self.loss_is_finite:
+        if not finite.any() or not np.isfinite(self.base[self.loss]).all():
             return [*title, f"No number of `{var.name}` has a finite slope here."]
         steps = self.after(var)
         zero = self._why_zero(var, gradient, steps) if small else []

@@ -79,7 +79,8 @@ class Explainer:
         if len(uses) > 1:
             text += ["", *self._sum_of_shares(var, uses)]
         self.writer.begin()
-        text += ["", "In code:", "", _code(self._lines([share for _, share in uses]))]
+        code = [line for _, share in uses for line in written(self.writer.share(share))]
+        text += ["", "In code:", "", _code(code)]
         gradient = self.backward.gradients[var].value
         small = bool(abs(gradient).max(initial=0) < 1e-5 * self.greatest)
         return "\n".join([*text, "", *self.evidence.about(var, gradient, small), ""])
@@ -128,14 +129,10 @@ class Explainer:
             text += ["", f"{series([*(together or whole)])}: all of that is answered in one go."]
         elif reads > len(uses):
             text += ["", f"A gradient comes back from {count(len(uses))} of these."]
-        return [*text, "", "```text", *self._drawing(var, uses), "```"]
-
-    def _drawing(self, var: Var, uses: list[tuple[Line, Share]]) -> list[str]:
-        """Return lines that show where the value goes, and below where its gradient comes from."""
         there = [
             (" · ".join(map(self.paths.called, self.paths.path(*use)[0])), use[0].var.name) for use in uses
         ]
-        return drawing(var.name, there)
+        return [*text, "", "```text", *drawing(var.name, there), "```"]
 
     # -- one use ---------------------------------------------------------------------------------------------
 
@@ -330,9 +327,6 @@ class Explainer:
             "",
             *self._total(uses),
         ]
-
-    def _lines(self, shares: list[Share]) -> list[str]:
-        return [text for share in shares for text in written(self.writer.share(share))]
 
 
 def _shape(var: Var) -> str:

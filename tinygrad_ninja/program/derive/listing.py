@@ -320,7 +320,7 @@ class Writer:
             return tuple(self._parameter(item, key) for item in x)
         if isinstance(x, np.dtype | type):
             return self._dtype(x)
-        if isinstance(x, Operation) or not isinstance(x, Var):
+        if not isinstance(x, Var):
             return self.language.number(x) if isinstance(x, float) and not np.isfinite(x) else x
         if key and not x.name and x not in self.makers:
             rows = "range" if self.language.own("range") == "range" else f"{self.language.prefix}.arange"

@@ -271,8 +271,8 @@ class _Reading:
             if not isinstance(var, Var):
                 continue
             if var not in variables and node is None:  # it may have been reshaped or moved, and back
-                same = (x for x in program.inputs if not x.name and _equal(x, var))
-                var = next(same, var)
+                unnamed = (x for x in program.inputs if not x.name and x.dtype == var.dtype)
+                var = next((x for x in unnamed if np.array_equal(x.value, var.value)), var)
             if var not in variables:
                 continue
             if isinstance(value, Node) and (var.name or not name.isidentifier()):
@@ -304,11 +304,6 @@ class _Reading:
         for node, module in inside.items():
             var = self.variables[node]
             var.module = var.module or module
-
-
-def _equal(a: Var, b: Var) -> bool:
-    """Return whether two variables hold the same array."""
-    return a.shape == b.shape and a.dtype == b.dtype and np.array_equal(a.value, b.value)
 
 
 def _array(x: Any) -> Any:
