@@ -165,20 +165,13 @@ def _sub(instruction: Instruction, maker: Maker) -> Simpler:
 
 def _mul(instruction: Instruction, maker: Maker) -> Simpler:
     """Replace x · -1 by -x, and cancel the signs of two factors, or of a numerator and its denominator."""
-    for x, other in (instruction.inputs, instruction.inputs[::-1]):
+    out, operands = instruction.output, instruction.inputs
+    for x, other in (operands, operands[::-1]) if instruction.operation is ops.elementwise.mul else ():
         number = other.number if isinstance(other, Var) and other.constant else other
-        same = isinstance(x, Var) and (x.shape, x.dtype) == (
-            instruction.output.shape,
-            instruction.output.dtype,
-        )
-        if (
-            same
-            and not isinstance(number, Var)
-            and number == -1
-            and instruction.operation is ops.elementwise.mul
-        ):
+        same = isinstance(x, Var) and (x.shape, x.dtype) == (out.shape, out.dtype)
+        if same and not isinstance(number, Var) and number == -1:
             return [replace(instruction, operation=ops.elementwise.neg, inputs=(x,))]
-    both = tuple(_minus(x, maker, instruction.output.dtype) for x in instruction.inputs)
+    both = tuple(_minus(x, maker, out.dtype) for x in operands)
     return [replace(instruction, inputs=both)] if None not in both else None  # type: ignore[arg-type]
 
 
@@ -208,11 +201,8 @@ def _expanded(instruction: Instruction, x: Var) -> Instruction:
 def _of_repeated(instruction: Instruction, maker: Maker) -> Simpler:
     """Replace the largest of n equal values by one of them, and their sum by n times one. The product is
     rounded once: no order of a sum is promised, and every order comes closest to this."""
-    base, (axis, keepdims), x = (
-        _of(instruction.inputs[0], maker, ops.shape.expand),
-        instruction.parameters,
-        instruction.inputs[0],
-    )
+    (x,), (axis, keepdims) = instruction.inputs, instruction.parameters
+    base = _of(x, maker, ops.shape.expand)
     if base is None or not isinstance(x, Var) or base.dtype != instruction.output.dtype:
         return None
     before = (1,) * (len(x.shape) - len(base.shape)) + base.shape
