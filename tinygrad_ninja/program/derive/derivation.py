@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -19,30 +20,24 @@ from .script import Script, language, passes, script
 from .simplify import simplify as shortened
 
 
+@dataclass(eq=False, repr=False)
 class Derivation:
     """The forward and the backward pass of a loss, line by line.
 
-    seed: that of the Generator from which the inputs were drawn, if it is known. program: both passes as
-    instructions; gradients: the array of each named value's gradient, by the value's name.
+    seed: that of the Generator from which the inputs were drawn, if it is known.
     """
 
-    def __init__(
-        self,
-        forward: Forward,
-        lines: list[Line],
-        answered: Backward,
-        chains: dict[Var, str],
-        seed: int | None = None,
-    ) -> None:
-        self.forward = forward
-        self.seed = seed
-        self.lines = lines
-        self.backward = answered
-        self.chains = chains
-        self.program = Program(
-            forward.program.instructions + answered.program.instructions,
-            [forward.loss, *answered.program.outputs],
-        )
+    forward: Forward
+    lines: list[Line]
+    backward: Backward
+    chains: dict[Var, str]
+    seed: int | None = None
+
+    @cached_property
+    def program(self) -> Program:
+        """Return both passes as instructions."""
+        there, back = self.forward.program, self.backward.program
+        return Program(there.instructions + back.instructions, [self.forward.loss, *back.outputs])
 
     @property
     def simplifications(self) -> list[str]:
