@@ -12,14 +12,12 @@ from importlib.util import resolve_name
 from typing import Any, NamedTuple
 
 from ....engine.callers import place
-from .trusted import is_file_of_python, words
+from .trusted import words
 
-_GLOBALS = frozenset(
-    ["LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS", "STORE_GLOBAL", "DELETE_GLOBAL"]
-)
-_CELLS = frozenset(("LOAD_DEREF", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_DEREF"))
-_ATTRIBUTES = frozenset(("LOAD_ATTR", "LOAD_METHOD"))
-_UNSEEN = frozenset(("EXTENDED_ARG", "CACHE", "NOP", "PUSH_NULL"))
+_GLOBALS = words("LOAD_GLOBAL LOAD_NAME LOAD_FROM_DICT_OR_GLOBALS STORE_GLOBAL DELETE_GLOBAL")
+_CELLS = words("LOAD_DEREF LOAD_CLASSDEREF LOAD_FROM_DICT_OR_DEREF")
+_ATTRIBUTES = words("LOAD_ATTR LOAD_METHOD")
+_UNSEEN = words("EXTENDED_ARG CACHE NOP PUSH_NULL")
 
 _BY_TEXT = words("""
     getattr hasattr setattr delattr attrgetter methodcaller __getattribute__ __setattr__ __delattr__
@@ -27,8 +25,8 @@ _BY_TEXT = words("""
 """)
 """Functions that are given the name of an attribute as a text, or are methods of a text with such names."""
 _JUMPS = frozenset((*dis.hasjrel, *dis.hasjabs))
-_MOVES = frozenset(("SWAP", "COPY"))
-_NOT_READING = frozenset(("MAKE_CELL", "LOAD_CLOSURE", "LOAD_CONST"))
+_MOVES = words("SWAP COPY")
+_NOT_READING = words("MAKE_CELL LOAD_CLOSURE LOAD_CONST")
 
 Chain = tuple[str, ...]
 """The attributes that are read one after the other of what a name holds: of `np.random.rand`, two."""
@@ -114,11 +112,6 @@ def _calls(step: dis.Instruction) -> bool:
     if sys.version_info < (3, 12):
         return step.opname == "LOAD_METHOD"
     return step.opname == "LOAD_ATTR" and bool((step.arg or 0) & 1)
-
-
-def is_of_python(code: types.CodeType) -> bool:
-    """Return whether code stands in a file of Python's own library."""
-    return is_file_of_python(code.co_filename)
 
 
 def _spells(steps: list[dis.Instruction], i: int) -> bool:

@@ -24,7 +24,7 @@ from ....optim.lr_scheduler import LRScheduler
 from ....optim.optimizer import Optimizer
 from ....rng.generator import Generator
 from ..refusals import UnsupportedError
-from .code_names import Way, is_of_python, names_of
+from .code_names import Way, names_of
 from .contents import MOST, Contents, refuse
 from .named import NamedAttributes
 from .parts import (
@@ -56,6 +56,7 @@ from .trusted import (
     a,
     is_constant,
     is_dynamic,
+    is_file_of_python,
     is_for_arrays,
     is_library,
     is_ours,
@@ -227,7 +228,9 @@ class Walk:
             return
         if not known and (reason := reason_against(x)) is not None:
             refuse(way, *reason)
-        through = (way.through or way) if way.code is not None and is_of_python(code) else None
+        through = (
+            (way.through or way) if way.code is not None and is_file_of_python(code.co_filename) else None
+        )
 
         def way_to(label: str, name: str) -> Way:
             return Way(label, name, code, through=through)
