@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -33,6 +33,9 @@ from .recording.recorded import Memory
 from .refusals import UnsupportedError, refuse, warn_once
 from .results import leaves, mapped
 from .straight import Straight
+
+Targets = list[tuple[Address, Var]]
+"""Variables, each with the address to which it is written."""
 
 
 class Step:
@@ -159,7 +162,7 @@ class Step:
         for var in read:
             if not (var.constant or var in computed or var in self.inputs or var in drawn):
                 self._constant(var, np.asarray(var.value))
-        self.outputs: list[tuple[Address, Var]] = []
+        self.outputs: Targets = []
         for var in outputs:
             name = f"out{len(self.outputs)}" + (f"_{names[var]}" if var in names else "")
             self.outputs.append((self.table.add(self._home(var), name), var))
@@ -266,13 +269,15 @@ class Step:
 
         return share
 
-    def _simplified(self, parts: Callable[[Instruction], list[Instruction]]) -> Simplified:
-        """Return the program in primitive operations, with what it checks and writes. parts: gives those of
-        an instruction."""
+    def _simplified(
+        self, parts: Callable[[Instruction], list[Instruction]]
+    ) -> tuple[list[Instruction], list[Check], Targets, Targets]:
+        """Return the program in primitive operations, with what it checks, and the outputs and stores that it
+        writes. parts: gives those of an instruction."""
         instructions, instead = primitives(self.program.instructions, self._wanted(), parts)
         for old, new in instead.items():
             new.name = new.name or old.name
-        return Simplified(
+        return (
             instructions,
             [replace(check, var=instead.get(check.var, check.var)) for check in self.captured.checks],
             [(address, instead.get(var, var)) for address, var in self.outputs],
@@ -314,15 +319,6 @@ class Step:
                 raise CheckError(type(error), str(error)) from None
 
         return run
-
-
-class Simplified(NamedTuple):
-    """Primitive instructions, their checks, and what is written where."""
-
-    instructions: list[Instruction]
-    checks: list[Check]
-    outputs: list[tuple[Address, Var]]
-    stores: list[tuple[Address, Var]]
 
 
 def _bounds(draw: Draw) -> tuple[int, int] | None:
