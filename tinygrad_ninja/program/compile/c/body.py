@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -120,12 +121,6 @@ class Body:
         return power(base, exponent, d) or expression(instruction.operation, [base, literal(exponent, d)], d)
 
     # -- elements by their places ----------------------------------------------------------------------------
-
-    def _lower_triangle(self, instruction: Instruction, index: Index) -> Expression:
-        return self._masked(instruction, index, "<=")
-
-    def _upper_triangle(self, instruction: Instruction, index: Index) -> Expression:
-        return self._masked(instruction, index, ">=")
 
     def _masked(self, instruction: Instruction, index: Index, sign: str) -> Expression:
         out = instruction.output.dtype
@@ -277,8 +272,8 @@ _WRITTEN: dict[Operation, Callable[[Body, Instruction, Index], Expression]] = {
     ops.elementwise.cast: Body._cast,
     ops.comparison.where: Body._where,
     ops.elementwise.pow: Body._power,
-    ops.shape.tril: Body._lower_triangle,
-    ops.shape.triu: Body._upper_triangle,
+    ops.shape.tril: partial(Body._masked, sign="<="),
+    ops.shape.triu: partial(Body._masked, sign=">="),
     ops.indexing.scatter: Body._scatter,
     ops.indexing.scatter_along: Body._scatter_along,
     ops.indexing.gather: Body._gather,

@@ -23,7 +23,7 @@ from ..refusals import uncompiled, unviewed
 from .body import Body
 from .buffers import Address, Buffer, contiguous, loops
 from .c_code import Effects, Pointer
-from .plan import Group, Kernel, Storage, is_alone
+from .plan import Group, Kernel, Storage, is_alone, is_onehot
 from .points import indices, point
 
 ROOM = 1000
@@ -119,7 +119,7 @@ class Fusion:
             self._pieces(instruction, address)
         elif operation is ops.indexing.put_view:
             self._overwrite(instruction, address)
-        elif is_alone(operation) and not self.storage.is_onehot(instruction):
+        elif is_alone(operation) and not is_onehot(instruction, self.storage.fixed):
             domain = var.shape
             if operation is ops.indexing.put:
                 self._join(Kernel("store", instruction.inputs[0], var.shape, address), fresh=True)  # type: ignore[arg-type]

@@ -142,7 +142,8 @@ class Uses:
             self.largest = max(self.largest, seen.largest)
             return
         source = user.inputs[0] if kind is Category.REDUCTION else user.output
-        self.stored |= kind is Category.PRODUCT or var in reads_of(user.parameters) or _divides(user, var)
+        self.stored |= kind is Category.PRODUCT or _divides(user, var)
+        self.stored |= any(x is var for x in flatten(user.parameters))
         self.count += 1
         self.largest = max(self.largest, math.prod(source.shape) if isinstance(source, Var) else 1)
 
@@ -294,7 +295,7 @@ class Storage(Layout):
             return uses.stored or not maps_index(instruction)
         if (
             category is Category.REDUCTION
-            or (is_alone(instruction.operation) and not self.is_onehot(instruction))
+            or (is_alone(instruction.operation) and not is_onehot(instruction, self.fixed))
             or var in self._homes
             or uses.stored
             or uses.unmapped
@@ -302,10 +303,6 @@ class Storage(Layout):
             return True
         again = uses.largest > math.prod(var.shape) and inline.cost > 2
         return again or (uses.count > 1 and (inline.cost > CHEAP or len(inline.reads) > FEW))
-
-    def is_onehot(self, instruction: Instruction) -> bool:
-        """Return whether an instruction scatters at most one value to each cell, as `is_onehot` says."""
-        return is_onehot(instruction, self.fixed)
 
 
 def is_onehot(instruction: Instruction, fixed: set[Var]) -> bool:
@@ -325,11 +322,6 @@ def is_onehot(instruction: Instruction, fixed: set[Var]) -> bool:
 def is_range(var: Var, n: int, fixed: set[Var]) -> bool:
     """Return whether a variable is the constant 0, 1, …, n - 1."""
     return var in fixed and var.shape == (n,) and bool((plain(var.value) == np.arange(n)).all())
-
-
-def reads_of(parameters: Any) -> set[Var]:
-    """Return the variables among the parameters."""
-    return {x for x in flatten(parameters) if isinstance(x, Var)}
 
 
 def _divides(user: Instruction, var: Var) -> bool:
