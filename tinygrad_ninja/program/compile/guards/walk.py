@@ -228,9 +228,8 @@ class Walk:
             return
         if not known and (reason := reason_against(x)) is not None:
             refuse(way, *reason)
-        through = (
-            (way.through or way) if way.code is not None and is_file_of_python(code.co_filename) else None
-        )
+        of_python = way.code is not None and is_file_of_python(code.co_filename)
+        through = (way.through or way) if of_python else None
 
         def way_to(label: str, name: str) -> Way:
             return Way(label, name, code, through=through)
