@@ -118,7 +118,6 @@ class Recording(Observer):
         self.cells: list[Memory] = []
         self.draws: list[Draw] = []
         self.checks: list[Check] = []
-        self.met_values = False
         self._own: dict[int, ref[Tensor]] = {}  # the Tensors that the step makes, by id
         self._nodes: WeakSet[Node] = WeakSet()  # and its nodes
         self._arrays: dict[Tensor, Any] = {}  # what Tensors held that hold other memory now
@@ -156,10 +155,7 @@ class Recording(Observer):
     # -- what it observes ------------------------------------------------------------------------------------
 
     def read(self, holder: Any, slot: str) -> Any:
-        if isinstance(holder, Value):
-            self.met_values = True
-            return super().read(holder, slot)
-        if self.tape.closed:
+        if isinstance(holder, Value) or self.tape.closed:
             return super().read(holder, slot)
         if isinstance(holder, Tensor):
             return self._read_array(holder)
@@ -169,8 +165,9 @@ class Recording(Observer):
 
     def write(self, holder: Any, slot: str, value: Any) -> None:
         if isinstance(holder, Value):
-            self.met_values = True
-        elif self.tape.closed:
+            super().write(holder, slot, value)
+            return
+        if self.tape.closed:
             value = plain(real(value))
         elif slot == "edge":
             if not self._is_own(holder):
@@ -273,16 +270,13 @@ class Recording(Observer):
 
     def number(self, x: Any) -> Any:
         if not isinstance(x, Tensor):
-            self.met_values = True
             return super().number(x)
         if self.tape.closed:
             return float(x)
         return self._as_number(XP.astype(x.array, np.dtype(np.float64)))
 
     def recorded(self, node: Node | Value) -> None:
-        if isinstance(node, Value):
-            self.met_values = True
-        else:
+        if not isinstance(node, Value):
             self._nodes.add(node)
             if any(edge is not None and edge.op is not None and self._is_older(edge) for edge in node.edges):
                 self.tape.stop("a Tensor with a history from before the step; detach() it before")
