@@ -24,12 +24,6 @@ from .dialects import Bracket, Kind
 from .expressions import Code, assigned, call, code, filled, listed, named, passed, row
 from .instructions import Instruction, evaluate
 
-
-def single(axis: Any) -> Any:
-    """Return a single dimension as a number; anything else unchanged."""
-    return axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
-
-
 BUILTINS = ("SystemExit", "abs", "all", "bytearray", "max", "print")
 """The built-in names of Python that the printed scripts use."""
 
@@ -138,7 +132,8 @@ class Language:
         if axis is None and keepdims:
             axis = tuple(range(x.ndim)) or None
         kept = {self.keepdim: True} if keepdims and axis is not None else {}
-        return x.method(name, single(axis), **options, **kept)
+        single = isinstance(axis, tuple) and len(axis) == 1
+        return x.method(name, axis[0] if single else axis, **options, **kept)
 
     def matmul(self, a: Code, b: Code) -> Any:
         return operator.matmul(a, b)

@@ -15,6 +15,7 @@ from ...arrays.dispatch import sum_to
 from ...ops import Operation, composed, elementwise, losses
 from ...ops.reduction import size
 from . import candidates
+from .definitions import softmax
 
 Way = Callable[..., Any]
 
@@ -119,10 +120,6 @@ def linear_layer(xp: Any, x: Any, weight: Any, bias: Any, /) -> Any:
 # -- softmax, and how it may be written ----------------------------------------------------------------------
 
 
-def _exps(xp: Any, z: Any, axis: Any) -> Any:
-    return xp.exp(z) / xp.sum(xp.exp(z), axis, True)
-
-
 def _shifted(xp: Any, x: Any, axis: Any) -> Any:
     return x - xp.max(x, axis, True)
 
@@ -137,7 +134,7 @@ def _unshifted(xp: Any, x: Any, axis: Any) -> Any:
 
 
 _SHIFTS = (_unshifted, _shifted, _shifted_by_one)
-_SOFTMAX = tuple(lambda xp, x, axis, z=z: _exps(xp, z(xp, x, axis), axis) for z in _SHIFTS)
+_SOFTMAX = tuple(lambda xp, x, axis, z=z: softmax(xp, z(xp, x, axis), axis) for z in _SHIFTS)
 _LOG_SOFTMAX = tuple(lambda xp, x, axis, p=p: xp.log(p(xp, x, axis)) for p in _SOFTMAX)
 
 

@@ -9,7 +9,8 @@ from ...ops import Operation, composed, losses, reduction
 from ...ops.reduction import size
 
 
-def _softmax(xp: Any, x: Any, axis: Any) -> Any:
+def softmax(xp: Any, x: Any, axis: Any) -> Any:
+    """Return the softmax as it is defined."""
     return xp.exp(x) / xp.sum(xp.exp(x), axis, True)
 
 
@@ -19,14 +20,14 @@ def _variance(xp: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> 
 
 
 DEFINITIONS: dict[Operation, Callable[..., Any]] = {
-    composed.softmax: _softmax,
+    composed.softmax: softmax,
     composed.log_softmax: lambda xp, x, axis: x - xp.log(xp.sum(xp.exp(x), axis, True)),
     composed.logsumexp: lambda xp, x, axis, keepdims: xp.log(xp.sum(xp.exp(x), axis, keepdims)),
     composed.var: _variance,
     composed.std: lambda xp, x, *given: xp.sqrt(_variance(xp, x, *given)),
     composed.norm: lambda xp, x, axis, keepdims: xp.sqrt(xp.sum(xp.pow(x, 2), axis, keepdims)),
     losses.cross_entropy: lambda xp, logits, target, rows: (
-        -reduction.mean.on(xp, xp.log(xp.index(_softmax(xp, logits, (1,)), (rows, target))), None, False)
+        -reduction.mean.on(xp, xp.log(xp.index(softmax(xp, logits, (1,)), (rows, target))), None, False)
     ),
 }
 """How operations that have a name of their own are defined, as long as no power of e overflows."""

@@ -121,16 +121,10 @@ class _Typeset:
     def stack(self, tensors: Sequence[Math], axis: int) -> Math:
         return apply(stack.name, *tensors, below=dims(axis))
 
-    def broadcast_to(self, x: Math, shape: Any) -> Math:
+    def copy(self, x: Math, *_: Any) -> Math:
         return x
 
-    expand = broadcast_to
-
-    def copy(self, x: Math, ordered: bool = False) -> Math:
-        return x
-
-    def astype(self, x: Math, dtype: Any) -> Math:
-        return x
+    broadcast_to = expand = astype = copy
 
     def where(self, condition: Any, a: Any, b: Any) -> Math:
         return Math(Kind.CASES, math(a), math(condition), math(b), level=SUM)
