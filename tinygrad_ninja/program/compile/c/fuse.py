@@ -84,28 +84,24 @@ class Fusion:
                     kernel.read = bool(readers[kernel.target.buffer] - {number})
 
     def _look(self, checks: Iterable[Check]) -> None:
-        """Add the kernels of the checks."""
+        """Add kernels that check whether all elements are in [low, high), or where these are equal, whether
+        any is."""
         for check in checks:
-            self._add_check(check.var, check.low, check.high, check.error, check.message)
+            var, bounds = check.var, (check.low, check.high)
+            if var.constant:
+                continue  # the same at every call: it was checked while the step was recorded
+            address = self.storage.stored(var)
+            if (address.buffer, address.offset, *bounds) in self._checked or not math.prod(var.shape):
+                continue
+            self._checked.add((address.buffer, address.offset, *bounds))
+            self.complaints.append((check.error, check.message))
+            kernel = Kernel("check", var, var.shape, bounds=bounds, code=len(self.complaints))
+            self._ready[address.buffer] = self._alone(kernel) + 1
 
     def _check(self, instruction: Instruction) -> None:
         """Add kernels that check indices, and divisors that are integers, before they are used."""
         unknown = [x for x in index_checks(instruction) if not x.is_known(self.storage.ranges)]
         self._look([*unknown, *divisor_checks(instruction)])
-
-    def _add_check(self, var: Var, low: int, high: int, error: type[Exception], what: str) -> None:
-        """Add a kernel that checks whether all elements are in [low, high), or where these are equal, whether
-        any is."""
-        if var.constant:
-            return  # the same at every call: it was checked while the step was recorded
-        address = self.storage.stored(var)
-        if (address.buffer, address.offset, low, high) in self._checked or not math.prod(var.shape):
-            return
-        self._checked.add((address.buffer, address.offset, low, high))
-        self.complaints.append((error, what))
-        kernel = Kernel("check", var, var.shape, bounds=(low, high))
-        kernel.code = len(self.complaints)
-        self._ready[address.buffer] = self._alone(kernel) + 1
 
     def _add_kernels(self, instruction: Instruction) -> None:
         """Add the kernels that compute an instruction's output into its memory."""
@@ -212,9 +208,9 @@ class Fusion:
             assert kernel.target is not None
             kernel.own = kernel.target.at(indices(kernel.domain))
 
-    def _join(self, kernel: Kernel, fresh: bool = False) -> int:
+    def _join(self, kernel: Kernel, fresh: bool = False) -> None:
         """Put the kernel into the first group with equal loops and common memory that what it reads and
-        writes allows, and return that group's position."""
+        writes allows."""
         if kernel.value is None:
             self._compute(kernel)
         assert kernel.target is not None
@@ -235,7 +231,6 @@ class Fusion:
         for buffer in loads:
             self._read[buffer] = max(self._read.get(buffer, 0), position)
         self._ready[target] = max(self._ready.get(target, 0), position + 1)
-        return position
 
     def _joined(self, kernel: Kernel, first: int) -> int | None:
         """Return the position of the first group that the kernel may join, where there is one. first: from
