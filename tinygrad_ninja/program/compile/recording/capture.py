@@ -273,7 +273,10 @@ class Recording(Observer):
             return super().number(x)
         if self.tape.closed:
             return float(x)
-        return self._as_number(XP.astype(x.array, np.dtype(np.float64)))
+        array = XP.astype(x.array, np.dtype(np.float64))
+        if isinstance(array, Recorded) and array.handle is not None:
+            array.handle.number = True
+        return array
 
     def recorded(self, node: Node | Value) -> None:
         if not isinstance(node, Value):
@@ -289,12 +292,6 @@ class Recording(Observer):
             known = self.tape.closed or op is elementwise.pow
             x = number_of(x) if known else wrap(x.recorded_number)
         return super().operand(op, x)
-
-    def _as_number(self, array: Any) -> Any:
-        """Mark a recorded array as a Python number, and return it."""
-        if isinstance(array, Recorded) and array.handle is not None:
-            array.handle.number = True
-        return array
 
     # -- what was recorded -----------------------------------------------------------------------------------
 
