@@ -9,7 +9,7 @@ from typing import Any
 
 from ...ops import elementwise, indexing, linalg
 from ...ops.reduction import size
-from ..instructions import Program, Var, flatten
+from ..instructions import Program, Var
 from .record import is_range
 
 NEAR = 16
@@ -36,22 +36,14 @@ class Shapes:
         steps = program.instructions
         values = [var for var in program.variables() if var.dtype.kind == "f"]
         named = [dict(zip(step.operation.parameters, step.parameters, strict=True)) for step in steps]
-        axes = [
-            p["axis"] if isinstance(p["axis"], tuple) else (p["axis"],)
-            for p in named
-            if p.get("axis") is not None
-        ]
+        given = [axis for parameters in named if (axis := parameters.get("axis")) is not None]
+        axes = [axis if isinstance(axis, tuple) else (axis,) for axis in given]
         keys = [p["key"] for p in named if all(isinstance(index, Var) for index in p.get("key", [None]))]
         along = (indexing.gather, indexing.scatter_along)
         last = [step.parameters[-1] for step in steps if step.operation in along]
         indices = [index for index in last if isinstance(index, Var)]
-        numbers = [
-            x
-            for step in steps
-            if step.operation is elementwise.add
-            for x in flatten(step.inputs)
-            if isinstance(x, float)
-        ]
+        sums = [step for step in steps if step.operation is elementwise.add]
+        numbers = [x for step in sums for x in step.inputs if isinstance(x, float)]
         products = [(step.inputs[0], step.inputs[1]) for step in steps if step.operation is linalg.matmul]
         inputs = [var for var in program.inputs if var.dtype.kind == "f"]
         first = {var: i for i, step in reversed(list(enumerate(steps))) for var in step.reads()}
