@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import product
 from string import Template
 from typing import Any
@@ -74,17 +73,9 @@ _DRAWS: dict[str, Callable[[Generator, int], Array]] = {
 }
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """The inputs of a script. helpers: the functions that they need; lines: a statement for each."""
-
-    helpers: str
-    lines: list[str]
-
-
-def inputs(variables: Sequence[Var], language: Language, seed: int | None) -> Inputs:
-    """Return the statements that give the inputs their numbers. seed: that of the Generator from which the
-    large ones may have been drawn."""
+def inputs(variables: Sequence[Var], language: Language, seed: int | None) -> tuple[str, list[str]]:
+    """Return the functions that a script's inputs need, and the statements that give each its numbers. seed:
+    that of the Generator from which the large ones may have been drawn."""
     own = language.own
     plain = {var: array for var in variables if (array := _written_out(var.value, language)) is not None}
     rest = [var for var in variables if var not in plain]
@@ -102,7 +93,7 @@ def inputs(variables: Sequence[Var], language: Language, seed: int | None) -> In
             if any(f"{own(draw)}(" in str(array) for array in drawn.values()):
                 helpers += _DRAW[draw].substitute(names, **{draw: own(draw)})
     lines = [broken(assigned(named(var.name), "=", array)) for var, array in arrays.items()]
-    return Inputs(helpers, ["\n".join(parts) for parts in lines])
+    return helpers, ["\n".join(parts) for parts in lines]
 
 
 def _written_out(value: Array, language: Language) -> Code | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..comments import python_comment
 from ..instructions import Var
 from ..languages import BUILTINS, LANGUAGES, Language
-from .inputs import Inputs, inputs
+from .inputs import inputs
 from .listing import Writer
 from .record import Forward
 from .slopes import check
@@ -65,28 +65,29 @@ def script(forward: Forward, writer: Writer, chains: dict[Var, str], seed: int |
     there, back = passes(writer, chains)
     checked, used = check(forward, writer)
     own = writer.language.own
-    given = inputs([var for var in forward.program.inputs if var.name], writer.language, seed)
+    helpers, given = inputs([var for var in forward.program.inputs if var.name], writer.language, seed)
     numbers = [f"{name} = {n}" for name, n in {**writer.sizes.used, **used}.items()]
     return Script(
         f"The gradient of every value on the way to a loss of {forward.loss.value.item():.4f}, and a check "
         f"of each by small steps. {MARK}",
-        _head(writer.language, given, numbers, there + checked),
+        _head(writer.language, helpers, [*numbers, *given], there + checked),
         there + f'\n{own("print")}(f"loss {{{forward.loss.name}.item():.4f}}")',
         back,
         checked,
     )
 
 
-def _head(language: Language, given: Inputs, numbers: list[str], code: str) -> str:
-    """Return the imports that the code needs, other names for what the variables hide, and the inputs."""
+def _head(language: Language, helpers: str, given: list[str], code: str) -> str:
+    """Return the imports that the code needs, other names for what the variables hide, and the inputs, with
+    the functions that these need."""
     own = language.own
 
     def imported(name: str) -> str:
         return f"import {name}" if own(name) == name else f"import {name} as {own(name)}"
 
-    standard = [imported(name) for name in ("base64", "math") if f"{own(name)}." in given.helpers + code]
+    standard = [imported(name) for name in ("base64", "math") if f"{own(name)}." in helpers + code]
     library = {"torch": "import torch", "numpy": "import numpy as np"}[language.target]
     imports = "\n".join([*standard, *([""] if standard else []), library])
     renamed = [f"{own(name)} = {name}" for name in BUILTINS if own(name) != name]
     apart = ["\n# Python's own, whose names are values here.", *renamed, ""] if renamed else []
-    return "\n".join([imports, *apart, given.helpers, "# The inputs.", *numbers, *given.lines])
+    return "\n".join([imports, *apart, helpers, "# The inputs.", *given])
