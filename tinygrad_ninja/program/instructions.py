@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import numpy_arrays
-from ..ops import Operation, elementwise, reduction, shape
+from ..ops import Operation, elementwise, indexing, reduction, shape
 
 Array = np.ndarray[Any, Any]
 Number = int | float
@@ -186,12 +186,14 @@ def evaluate(operation: Operation, xp: Any, inputs: Iterable[Any], parameters: I
 _EXTREMES = {reduction.argmax: reduction.amax, reduction.argmin: reduction.amin}
 
 
-def extreme(gather: Instruction, makers: Mapping[Var, Instruction]) -> Operation | None:
-    """Return `amax` or `amin` where a `gather` reads what is largest or smallest along its axis, since
-    `argmax` or `argmin` makes its index, which has no name; otherwise None."""
-    axis, index = gather.parameters
+def extreme(step: Instruction, makers: Mapping[Var, Instruction]) -> Operation | None:
+    """Return `amax` or `amin` where an instruction, a `gather`, reads what is largest or smallest along its
+    axis, since `argmax` or `argmin` makes its index, which has no name; otherwise None."""
+    if step.operation is not indexing.gather:
+        return None
+    axis, index = step.parameters
     search = makers.get(index)
-    if index.name or search is None or search.inputs != gather.inputs or search.parameters != (axis, True):
+    if index.name or search is None or search.inputs != step.inputs or search.parameters != (axis, True):
         return None
     return _EXTREMES.get(search.operation)
 

@@ -230,12 +230,8 @@ class _Writing:
         elif step is None or (called and not top):
             unnamed = "0, 1, …" if is_range(var) else "i" if var.dtype.kind == "i" else "c"
             expression = name(called or unnamed, var.shape if self.shapes else None)
-        elif (
-            step.operation is indexing.gather
-            and (extreme_entry := extreme(step, self.makers))
-            and extreme_entry.formula
-        ):
-            expression = _along(extreme_entry.formula, step.parameters[0], self._whole(step.inputs[0]))
+        elif (found := extreme(step, self.makers)) is not None and found.formula:
+            expression = _along(found.formula, step.parameters[0], self._whole(step.inputs[0]))
         elif step.operation is indexing.scatter and (target := onehot_target(step)) is not None:
             expression = apply("onehot", self._inner(target), below=size_of(var.shape))
             expression.shape = var.shape

@@ -235,7 +235,7 @@ class Writer:
     def _expression(self, maker: Instruction) -> Code:
         """Return the expression that computes an instruction's output."""
         operation = maker.operation
-        if operation is indexing.gather and (which := extreme(maker, self.makers)):
+        if (which := extreme(maker, self.makers)) is not None:
             x = self.expr(maker.inputs[0])
             value: Code = self.language.extreme(which.standard, x, maker.parameters[0])
             return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ...ops import Operation, indexing, shape
+from ...ops import shape
 from ..instructions import Instruction, Var, extreme
 from ..trace import lower
 from .backward_lines import Line, Share
@@ -21,16 +21,13 @@ class Paths:
     def reads(self, var: Var) -> int:
         """Return how often the forward pass, as it is shown, reads a value."""
         forward = [step for step in self._makers.values() if step.answers is None]
-        unwritten = {step.parameters[-1] for step in forward if self.extreme(step)}  # an index of a maximum
+        maxima = (step for step in forward if extreme(step, self._makers))
+        unwritten = {step.parameters[-1] for step in maxima}  # their indices
         return sum(list(step.reads()).count(var) for step in forward if step.output not in unwritten)
 
     def called(self, step: Instruction) -> str:
         """Return the name of what an instruction does."""
-        return (self.extreme(step) or step.operation).name
-
-    def extreme(self, step: Instruction) -> Operation | None:
-        """Return `amax` or `amin` where an instruction reads what is largest or smallest; else None."""
-        return extreme(step, self._makers) if step.operation is indexing.gather else None
+        return (extreme(step, self._makers) or step.operation).name
 
     def is_written_out(self, step: Instruction) -> bool:
         """Return whether an operation is written as simpler ones."""
