@@ -129,11 +129,7 @@ def _shifted_by_one(xp: Any, x: Any, axis: Any) -> Any:
     return x - xp.max(x, None, False)
 
 
-def _unshifted(xp: Any, x: Any, axis: Any) -> Any:
-    return x
-
-
-_SHIFTS = (_unshifted, _shifted, _shifted_by_one)
+_SHIFTS: tuple[Way, ...] = (lambda xp, x, axis: x, _shifted, _shifted_by_one)
 _SOFTMAX = tuple(lambda xp, x, axis, z=z: softmax(xp, z(xp, x, axis), axis) for z in _SHIFTS)
 _LOG_SOFTMAX = tuple(lambda xp, x, axis, p=p: xp.log(p(xp, x, axis)) for p in _SOFTMAX)
 
