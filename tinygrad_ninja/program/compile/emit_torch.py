@@ -200,10 +200,7 @@ class Emitter:
         if special is not None:
             special(self, instruction)
             return
-        operands, parameters = (
-            self._operands(instruction),
-            tuple(map(self._parameter, instruction.parameters)),
-        )
+        operands, parameters = self._operands(instruction), self._parameter(instruction.parameters)
         for check in divisor_checks(instruction):
             operands[1] = self._divisor(check)
         try:
