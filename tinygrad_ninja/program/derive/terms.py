@@ -56,7 +56,9 @@ class Term:
         terms = dict(self.terms)
         for product, c in other.terms.items():
             terms[product] = terms.get(product, 0) + c
-        return Term(terms, _broadcast(self, other), self.algebra)
+        return Term(terms, np.broadcast_shapes(self.shape, other.shape), self.algebra)
+
+    __radd__ = __add__
 
     def __mul__(self, other: Any) -> Term:
         other = self.algebra.term(other)
@@ -64,7 +66,7 @@ class Term:
         powers = dict(left)
         for atom, exponent in right:
             powers[atom] = powers.get(atom, 0) + exponent
-        shape = _broadcast(self, other)
+        shape = np.broadcast_shapes(self.shape, other.shape)
         if not left or not right:  # a number times a sum goes into the sum
             several = other if not left else self
             return Term(
@@ -72,9 +74,11 @@ class Term:
             )
         return Term({_sorted(powers): a * b}, shape, self.algebra)
 
+    __rmul__ = __mul__
+
     def __pow__(self, exponent: Any) -> Term:
         if not isinstance(exponent, int | float):
-            shape = _broadcast(self, self.algebra.term(exponent))
+            shape = np.broadcast_shapes(self.shape, self.algebra.term(exponent).shape)
             return self.algebra.atom(elementwise.pow, (self, exponent), (), shape)
         product, c = self._product()
         with np.errstate(all="ignore"):
@@ -100,9 +104,6 @@ class Term:
         whole = Term({p: c / scale for p, c in self.terms.items()}, self.shape, self.algebra)
         return next(iter(self.algebra.atom(WHOLE, (whole,), (), self.shape).terms)), scale
 
-    def __radd__(self, other: Any) -> Term:
-        return self + other
-
     def __neg__(self) -> Term:
         return self * -1.0
 
@@ -111,9 +112,6 @@ class Term:
 
     def __rsub__(self, other: Any) -> Term:
         return -self + other
-
-    def __rmul__(self, other: Any) -> Term:
-        return self * other
 
     def __truediv__(self, other: Any) -> Term:
         return self * self.algebra.term(other) ** -1
@@ -140,7 +138,3 @@ def _rounded(c: float) -> float:
 def _sorted(powers: dict[Any, float]) -> tuple[Any, ...]:
     """Return a product as a key: its factors in order, without those whose power is 0."""
     return tuple(sorted((a, _rounded(e)) for a, e in powers.items() if _rounded(e) != 0))
-
-
-def _broadcast(a: Term, b: Term) -> tuple[int, ...]:
-    return np.broadcast_shapes(a.shape, b.shape)
