@@ -17,11 +17,11 @@ reducing = partial(operation, category=Category.REDUCTION, contiguous=True)
 def spread(xp: Any, d: Any, like: Any, axis: tuple[int, ...] | None, keepdims: bool) -> Any:
     """Repeat `d`, which was reduced from the shape of `like` along `axis`, back to that shape."""
     if not keepdims and axis is not None and d.ndim:
-        d = xp.reshape(d, _kept(like.shape, axis))
+        d = xp.reshape(d, kept(like.shape, axis))
     return xp.broadcast_to(d, like.shape)
 
 
-def _kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
+def kept(shape: tuple[int, ...], axis: tuple[int, ...]) -> tuple[int, ...]:
     """Return the shape with the dimensions of `axis` reduced to size 1."""
     return tuple(1 if i in axis else n for i, n in enumerate(shape))
 

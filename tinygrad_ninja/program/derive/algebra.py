@@ -197,7 +197,7 @@ class Algebra:
     def reduced(self, entry: Operation, x: Term, axis: Any, keepdims: bool) -> Term:
         """Return a reduction. A reduction of everything is one term, whether or not dimensions are kept."""
         axes = tuple(range(x.ndim)) if axis is None else tuple(axis)
-        shape = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+        shape = reduction.kept(x.shape, axes)
         if shape == x.shape and entry is reduction.sum:  # the sum only drops dimensions of size 1
             return self.reshape(
                 x, shape if keepdims else tuple(x.shape[i] for i in range(x.ndim) if i not in axes)

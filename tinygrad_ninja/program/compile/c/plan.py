@@ -310,7 +310,7 @@ def is_onehot(instruction: Instruction, fixed: set[Var]) -> bool:
     stand for it: the gradient of x[range(n), y], and of what one index took along an axis."""
     if instruction.operation is ops.indexing.scatter_along:
         _, axis, index = instruction.parameters
-        return isinstance(index, Var) and index.shape == _cut(instruction.output.shape, axis)
+        return isinstance(index, Var) and index.shape == ops.reduction.kept(instruction.output.shape, (axis,))
     if instruction.operation is not ops.indexing.scatter:
         return False
     shape, key = instruction.parameters
@@ -335,8 +335,3 @@ def maps_index(view: Instruction) -> bool:
     if view.operation in RESHAPES:
         return splits(view.inputs[0].shape, view.output.shape) is not None  # type: ignore[union-attr]
     return view.operation in (ops.shape.permute, ops.shape.expand, ops.shape.flip)
-
-
-def _cut(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
-    """Return the shape with size 1 along the axis."""
-    return (*shape[:axis], 1, *shape[axis + 1 :])
