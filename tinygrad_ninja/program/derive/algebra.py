@@ -198,15 +198,11 @@ class Algebra:
         """Return a reduction. A reduction of everything is one term, whether or not dimensions are kept."""
         axes = tuple(range(x.ndim)) if axis is None else tuple(axis)
         shape = reduction.kept(x.shape, axes)
+        wanted = shape if keepdims else tuple(n for i, n in enumerate(x.shape) if i not in axes)
         if shape == x.shape and entry is reduction.sum:  # the sum only drops dimensions of size 1
-            return self.reshape(
-                x, shape if keepdims else tuple(x.shape[i] for i in range(x.ndim) if i not in axes)
-            )
+            return self.reshape(x, wanted)
         inner, scale = _scaled(x) if entry is reduction.sum else (x, 1.0)
-        term = self._hold(self.atom(entry, (inner,), (axes, x.shape), shape)) * scale
-        return (
-            term if keepdims else self.reshape(term, tuple(n for i, n in enumerate(x.shape) if i not in axes))
-        )
+        return self.reshape(self._hold(self.atom(entry, (inner,), (axes, x.shape), shape)) * scale, wanted)
 
     def sum(self, x: Term, axis: Any, keepdims: bool) -> Term:
         return self.reduced(reduction.sum, x, axis, keepdims)
