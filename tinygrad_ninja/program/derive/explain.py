@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import chain
 
 from ...ops import linalg
-from ..instructions import Instruction, Var
+from ..instructions import Instruction, Var, needed
 from . import formula
 from .backward_lines import Backward, Line, Share
 from .displayed import displayed
@@ -177,18 +177,9 @@ class Explainer:
     def _helpers(self, parts: Sequence[Var]) -> list[Var]:
         """Return the values without a name of the reader's that the expressions are made of, in the order in
         which they are computed."""
-        needed: set[Var] = set()
-        stack = list(parts)
-        while stack:
-            last = stack.pop()
-            step = self.makers.get(last)
-            if step is None or (last.name and last not in parts):
-                continue
-            for x in step.reads():
-                if x not in needed and not x.name:
-                    needed.add(x)
-                    stack.append(x)
-        return [x for x in self.makers if x in needed and x in self.writer.helpers]
+        unnamed = [step for x, step in self.makers.items() if not x.name or x in parts]
+        read = {x for step in needed(unnamed, parts) for x in step.reads()}
+        return [x for x in self.makers if x in read and x in self.writer.helpers]
 
     def _local(self, line: Line, share: Share) -> list[str]:
         """Return the local derivatives of the operations that lead from the value to the end of the line."""
