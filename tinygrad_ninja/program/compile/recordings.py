@@ -1,0 +1,225 @@
+"""The recordings of a function: which of them holds for a call, when there is a new one, and why the function
+runs as eager code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ...engine.anomaly import Anomaly
+from ...engine.hook import find, observers
+from ...engine.thread_state import new_lock
+from .c.build import NoCompilerError
+from .caller import ChangedError
+from .first_call import FirstCall, beginning
+from .kept import Kept
+from .recording.capture import Recording
+from .recording.checks import CheckError
+from .recording.signature import as_tensor, difference, flat, is_container, signature
+from .recording.symbols import Source
+from .refusals import UnsupportedError, warn
+from .step import Step
+from .steps import step_of
+
+_SETTLING = 3
+"""How many calls may change Python's state before the function is given up."""
+_RAISING = 8
+"""How many calls in a row may raise while they are recorded before the function is given up."""
+_NUMBER = "another number"
+_APART = "other containers among the arguments, whose elements are arguments from now on"
+_PLACED = re.compile(r"\S+:\d+: ")
+_EAGERLY = object()  # in place of a result: eager code has to compute it
+
+
+class Recordings:
+    """The recordings of a function, which is called through them.
+
+    eager: why it runs as eager code, "" where it does not. count, reasons: how often it was recorded, and
+    why. last, guarded: the step of the last recording, and that with what it depends on.
+    """
+
+    # Slots are read faster than the attributes of `Compiled`, whose class looks for those of the function.
+    __slots__ = (
+        "_apart", "_by_value", "_fullgraph", "_kept", "_limit", "_lock", "_of_values", "_raised", "_running",
+        "_told", "_unsettled", "backend", "count", "eager", "fn", "guarded", "last", "reasons",
+    )  # fmt: skip
+
+    def __init__(self, fn: Callable[..., Any], fullgraph: bool, backend: str, limit: int) -> None:
+        self.fn, self._fullgraph, self.backend, self._limit = fn, fullgraph, backend, limit
+        self._kept: dict[Any, list[Kept]] = {}
+        # The numbers of which more is used than arithmetic, each with the line that does.
+        self._by_value: dict[Source, str] = {}
+        self.count = self._unsettled = self._raised = 0
+        self._apart = False  # whether containers among the arguments are seen as their elements
+        self._told = False  # that it is recorded again
+        self.reasons: list[str] = []
+        self.eager = ""
+        self._of_values = False  # to which arrays are given as they are
+        self.last: Step | None = None
+        self.guarded: Kept | None = None
+        # A step has one memory. A function that calls itself has the lock already, and so has what interrupts
+        # a call in its own thread, such as a signal's handler: it must not find a step running.
+        self._lock = new_lock()
+        self._running = False
+
+    @property
+    def settings(self) -> tuple[bool, str, int]:
+        """Return what `compile` was given beside the function: fullgraph, backend and recompile_limit."""
+        return self._fullgraph, self.backend, self._limit
+
+    @property
+    def name(self) -> str:
+        """Return what the function is called."""
+        return getattr(self.fn, "__name__", type(self.fn).__name__)
+
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run the recorded step that fits the arguments; where there is none, run the function itself, and
+        record it meanwhile."""
+        if self.eager or (observers and _is_watched()):
+            return self._run_eagerly(args, kwargs)
+        self._lock.acquire()  # `with` takes twice as long
+        try:
+            if self._running:
+                return self._run_eagerly(args, kwargs)
+            key, values, changed = None, args, ""
+            if args or kwargs:
+                key = signature(args, kwargs, self._apart)
+                values = (*args, *kwargs.values()) if kwargs else args
+                if self._apart:
+                    values = flat(values)
+            for kept in self._kept.get(key, ()):
+                if kept.holds() and not (
+                    (kept.numbered and kept.others(values)) or (kept.given and kept.swapped(values))
+                ):
+                    self._running = True
+                    try:
+                        return kept.call(values)
+                    except ChangedError as error:
+                        changed = str(error)
+                    except CheckError:  # which eager code raises in its words, or catches
+                        return self._run_eagerly(args, kwargs)
+                    finally:
+                        self._running = False
+            if self._takes_apart(key, values):
+                key = signature(args, kwargs, True)
+                result = self._record(key, args, kwargs, _APART, set())
+            else:
+                result = self._record(key, args, kwargs, *self._why(key, values, changed))
+        finally:
+            self._lock.release()
+        return self._run_eagerly(args, kwargs) if result is _EAGERLY else result
+
+    def _why(self, key: Any, values: tuple[Any, ...], changed: str) -> tuple[str, set[Source]]:
+        """Return, in words, why no recording fits, and the numbers that are others than in one. changed: what
+        a step found changed."""
+        others: set[Source] = set()
+        reason = changed or difference(key, next(reversed(self._kept), None))
+        for kept in self._kept.get(key, ()):
+            if kept.holds() and kept.given and kept.swapped(values):
+                reason = "a Tensor that is an argument and found elsewhere too, or no longer"
+            elif kept.holds():
+                others.update(kept.others(values))
+                reason = changed or f"{_NUMBER}: {' and '.join(map(self._used, kept.others(values)))}"
+            else:
+                reason = kept.world.difference()
+        return reason, others
+
+    def _used(self, number: Source) -> str:
+        """Return what to call a number, and which line uses more of it than arithmetic, if one does."""
+        line = self._by_value.get(number)
+        return f"{number.name}, of which {line} uses more than arithmetic" if line else number.name
+
+    def _takes_apart(self, key: Any, values: tuple[Any, ...]) -> bool:
+        """Return whether the containers among the arguments are seen as their elements from now on: those
+        that are others at each call. A tuple is so from the start."""
+        if self._apart or self._of_values or key in self._kept:
+            return False
+        self._apart = any(is_container(x) and (self.count or isinstance(x, tuple)) for x in values)
+        return self._apart
+
+    # -- recording -------------------------------------------------------------------------------------------
+
+    def _record(
+        self, key: Any, args: tuple[Any, ...], kwargs: dict[str, Any], reason: str, symbolic: set[Source]
+    ) -> Any:
+        """Run the function, record it meanwhile, and return its result; _EAGERLY where it is not to be
+        recorded. symbolic: the numbers that have changed."""
+        if self.eager:  # another thread has tried meanwhile
+            return _EAGERLY
+        if self.count >= self._limit:
+            self._give_up(f"it was recorded {self._limit} times, the last time for {reason}")
+            return _EAGERLY
+        call = FirstCall(self.fn, args, kwargs, self._apart)
+        self._of_values |= bool(call.world.values)
+        if call.reason:
+            self._give_up(call.reason)
+            return _EAGERLY
+        try:
+            if not self._unsettled and call.comes_first:
+                result = call.run_ahead()
+            else:
+                result = call.run(symbolic.difference(self._by_value), self._fullgraph)
+        except Exception as error:
+            self._raised += 1
+            if self._raised == _RAISING and not self._fullgraph:
+                self._give_up(f"each of the last {_RAISING} calls that were recorded raised, {error!r} last")
+            raise
+        if call.reason:
+            self._give_up(call.reason)
+        elif call.changed:
+            self._settle(call.changed, call.line)
+        else:
+            self._by_value |= call.by_value
+            self._keep(key, call, reason)
+        return result
+
+    def _settle(self, changed: str, line: str) -> None:
+        """Take notice that the function has changed Python's state: the first call may create what later ones
+        find ready, as an optimizer's state, but not every call."""
+        self._unsettled += 1
+        if self._unsettled >= _SETTLING:
+            self._give_up(f"{line or beginning(self.fn) + ': '}it changes what it reads: {changed}")
+
+    def _keep(self, key: Any, call: FirstCall, reason: str) -> None:
+        """Compile what was recorded, and keep it."""
+        try:
+            step, self.backend = step_of(call, self.backend)
+        except (UnsupportedError, NoCompilerError) as error:
+            self._give_up(str(error), error)
+            return
+        except RecursionError as error:
+            self._give_up("it computes in chains that are too deep to be compiled", error)
+            return
+        usual = reason == _APART or reason.startswith(_NUMBER)
+        if self.count and not usual and not self._told:
+            self._told = True
+            warn(f"{self.name} is recorded again, for {reason}; at most {self._limit} recordings are kept")
+        self.count += 1
+        self._unsettled = self._raised = 0
+        self.reasons.append(reason if self.count > 1 else "the first call")
+        self.last = step
+        self.guarded = kept = Kept(step, call)
+        self._kept.setdefault(key, []).insert(0, kept)
+
+    def _run_eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Return the result of the function itself, with Tensors in the place of arrays."""
+        if self._of_values:
+            return self.fn(*args, **kwargs)
+        return self.fn(*map(as_tensor, args), **{name: as_tensor(value) for name, value in kwargs.items()})
+
+    def _give_up(self, why: str, error: Exception | None = None) -> None:
+        """Run eager code from now on, and warn why. Raise the error instead where fullgraph was asked for."""
+        begins = f"{beginning(self.fn)}: "
+        if not _PLACED.match(why):
+            why = begins + why.removeprefix(begins)
+        if self._fullgraph:
+            raise UnsupportedError(why) from error
+        self.eager = why
+        warn(f"{self.name} runs as eager code, because it can't be compiled: {why}")
+
+
+def _is_watched() -> bool:
+    """Return whether this thread records, or detects anomalies: then the function's own operations must be
+    seen."""
+    return any(map(find, (Recording, Anomaly)))
