@@ -176,11 +176,15 @@ class Watched:
 
     def _condition(self, check: Check) -> str:
         """Return the expression for whether what is held is what was held."""
-        if check.form is not Form.IS and self._names[check.was] == []:
+        was = self._names[check.was]
+        if check.form is not Form.IS and was == []:
             return f"not {check.owner}"
         if check.form is Form.EACH:
             return f"len({check.owner}) == len({check.was}) and all(map(is_, {check.text}, {check.was}))"
-        return f"{check.text} {'is' if check.form is Form.IS else '=='} {check.was}"
+        if check.form is Form.EQUAL:
+            return f"{check.text} == {was if type(was) is int else check.was}"
+        # What Python has a word for is compared in one instruction.
+        return f"{check.text} is {was if was is None or type(was) is bool else check.was}"
 
     def first_difference(self) -> Check | None:
         """Return the first comparison that does not hold. An equal object is taken as the one to be found
