@@ -75,12 +75,10 @@ class Loops:
         self.parts: list[Buffer] = []
         large = math.prod(self.sizes) * group.work >= sharing.WORK
         self.shared = large and all(kernel.kind == "store" or reduces(kernel) for kernel in group.kernels)
-        self.chunked = self.shared and self._in_parts()
         for number, kernel in enumerate(group.kernels):
             self._add(kernel, f"r{number}")
         if all(kernel.kind == "store" for kernel in group.kernels):
             self.sizes, self.inside = flat(self.sizes, self.inside)
-            self.chunked = self.shared and self._in_parts()
         self.effects = Effects(self.inside)
         self.statements = self._statements()
 
@@ -174,11 +172,12 @@ class Loops:
         lanes = Loop("lane", 0, LANES, here, pragma=pragma)
         return [*opened, Loop("from", begin, end, [lanes], step=LANES), *closed]
 
-    def _in_parts(self) -> bool:
+    @property
+    def chunked(self) -> bool:
         """Return whether threads share parts of the outermost loop, not its single steps: where it is summed
         over, or is the only one, which runs over whole vectors."""
         summed = any(map(reduces_first, self.group.kernels))
-        return len(self.sizes) == 1 or (summed and self.sizes[0] >= sharing.SUMMED)
+        return self.shared and (len(self.sizes) == 1 or (summed and self.sizes[0] >= sharing.SUMMED))
 
     def _sharing(self) -> bool:
         """Return whether threads share the outermost loop: each of its steps, or of its parts, must write
