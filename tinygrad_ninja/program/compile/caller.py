@@ -7,18 +7,15 @@ the lines here.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable
-from operator import le
 from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
-from ...engine.inference import as_inference, is_marked, marked
+from ...engine.inference import as_inference
 from ...engine.tensor import Tensor, wrap
-from ...engine.versions import note_writes, version
+from ...engine.versions import note_writes
 from ...engine.view import note_assigned
 from ...rng.generator import _TWISTER_SIZE
-from .memory import pointer
+from .changes import GRADIENT, SHARED, Changes, is_plain, require
 from .recording.checks import CheckError
 from .recording.outputs import Returned
 from .recording.shapes import is_torch, stand_in
@@ -28,280 +25,253 @@ if TYPE_CHECKING:
     from .step import Step
 
 
-_GRADIENT = "a gradient is there that was not, or the reverse"
-_INFERENCE = "an inference tensor in the place of another, or the reverse"
-_SHARED = "Tensors that share their memory and did not, or the reverse"
+def caller(step: Step) -> Any:
+    """Return a function of the arguments that runs the step once. It raises ChangedError, before anything was
+    drawn or written, where the recording does not hold any more."""
+    code = _Code(step)
+    code.check_gradients()
+    code.check_memory()
+    code.check_leaves()
+    code.read_numbers()
+    code.draw_and_run()
+    code.leave_gradients()
+    code.leave_memory()
+    return code.function(code.results())
 
 
-class ChangedError(Exception):
-    """The conditions under which the step was recorded have changed: it must be recorded again."""
+class _Code:
+    """The lines of the function, as they come to be.
 
-
-def _same(condition: bool, what: str) -> None:
-    """Raise ChangedError where a condition of the recording does not hold."""
-    if not condition:
-        raise ChangedError(what)
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    """Return whether a Tensor is nothing but its array."""
-    return type(tensor) is Tensor and tensor.edge is None
-
-
-class Caller:
-    """The functions that the generated code calls in rare cases."""
+    Each method adds those of one task. checks: the lines before anything is changed; before, run, after:
+    those around the run. names: what the lines find under a name; state: the names whose values live from one
+    call to the next.
+    """
 
     def __init__(self, step: Step) -> None:
-        self.step = step
-        # In one order everywhere, so that no two steps wait for each other's locks.
-        self.generators = sorted({draw.generator for draw in step.captured.draws}, key=id)
-        self.moves: set[int] = set()  # the slots that got other memory since the last call of `apart`
-        self.changed = {address.buffer.slot for address, _ in step.stores}
-        table = step.table
-        # The bounds of a slot's elements from its address; any array that replaces it has the same.
-        self._reach = {}
-        for _, array, slot, _ in step.owners:
-            at = table.address(slot)
-            self._reach[slot] = tuple(address - at for address in table.span(array))
-        self._sort()
-        arrays = {slot: array for _, array, slot, _ in step.owners}
-        noted = [memory.address.buffer.slot for memory in step.captured.noted]
-        self.versions = [version(arrays[slot]) for slot in noted]
-        self._places: dict[int, list[int]] = {}  # in this list, by the slot
-        for i, slot in enumerate(noted):
-            self._places.setdefault(slot, []).append(i)
+        self.step, self.changes = step, Changes(step)
+        self.names: dict[str, Any] = {
+            "changes": self.changes, "slots": step.table.slots, "run": step.run, "require": require,
+            "count": getrefcount, "new": object.__new__, "Tensor": Tensor,
+        }  # fmt: skip
+        self.checks: list[str] = []
+        self.before: list[str] = []
+        self.run: list[str] = []
+        self.after: list[str] = []
+        self.state: list[str] = []
+        self.gradients = _replaceable(step)
+        # All that hold memory of the step, each with its position among the arguments.
+        self.holders = [*((owner, place) for owner, *_, place in step.owners)]
+        self.holders += [shared[1:] for shared in step.shared]
 
-    def moved(self, slot: int, array: Any) -> Any:
-        """Take the address of the array that a Tensor holds now, if it is of the same kind."""
-        alike = self.step.table.alike(slot, array)
-        _same(alike, "a Tensor has another shape, dtype or layout than before")
-        if marked:
-            _same(is_marked(array) == is_marked(self.step.table.arrays[slot]), _INFERENCE)
-        self.step.table.point(slot, array)
-        if self.changed:
-            self.moves.add(slot)
-        for i in self._places.get(slot, ()):
-            self.versions[i] = version(array)
-        return array
+    def function(self, answer: str) -> Any:
+        """Return the function. answer: the expression for its result."""
+        body = [*self.checks, *self.before, *self.run, *self.after, f"return {answer}"]
+        lines = ["def make():", *(f"    {name} = first_{name}" for name in self.state), "    def call(args):"]
+        lines += [f"        nonlocal {', '.join(self.state)}"] if self.state else []
+        lines += [f"        {line}" for line in body]
+        exec("\n".join([*lines, "    return call"]), self.names)
+        function = self.names["make"]()
+        for name in self.state:
+            del self.names[f"first_{name}"]
+        return function
 
-    def replaceable(self) -> dict[Tensor, int]:
-        """Return the gradients in whose place the step takes others, with their numbers: Tensors that it
-        reaches as a gradient alone, and neither returns nor gives other memory."""
-        captured = self.step.captured
-        gradients = {grad: i for i, (_, grad) in enumerate(captured.needs) if grad is not None}
-        kept = {*captured.reached, *self.step.given, *(tensor for tensor, _ in captured.rebound)}
-        kept.update(x.tensor for x in leaves(captured.result) if isinstance(x, Returned))
-        several = len(gradients) < sum(grad is not None for _, grad in captured.needs)
-        if several or not all(map(_is_plain, gradients)):
-            return {}
-        return {grad: i for grad, i in gradients.items() if grad not in kept}
+    # -- names -----------------------------------------------------------------------------------------------
 
-    def gradient(self, tensor: Tensor | None, args: tuple[Any, ...]) -> Tensor:
-        """Return a gradient that is there in the place of another, if it is one like it."""
-        known = tensor in self.step.captured.reached or any(tensor is x for x in args)
-        _same(tensor is not None and _is_plain(tensor) and not known, _GRADIENT)
-        assert tensor is not None
-        return tensor
+    def bind(self, name: str, value: Any) -> str:
+        """Return the name, under which the lines find the value."""
+        self.names[name] = value
+        return name
 
-    def apart(self) -> None:
-        """Raise ChangedError where memory that the step changes overlaps with other memory of the step."""
-        looked_at: Iterable[int] = self.moves
-        if not self.changed.isdisjoint(looked_at):
-            self._sort()
-            looked_at = self._reach.keys() - self.changed
-        for slot in looked_at:
-            start, end = self._span(slot)
-            last = bisect_left(self._starts, end) - 1  # the last that begins before this one ends
-            if last >= 0 and self._ends[last] > start and start < end:
-                raise ChangedError(_SHARED)
-        self.moves.clear()
+    def keep(self, name: str, value: Any) -> None:
+        """Let a name have a value at the first call, and at later ones what it had at the end of the last."""
+        self.state.append(name)
+        self.names[f"first_{name}"] = value
 
-    def _span(self, slot: int) -> tuple[int, int]:
-        """Return the addresses between which a slot's elements lie."""
-        at, (low, high) = self.step.table.address(slot), self._reach[slot]
-        return at + low, at + high
+    def named(self, owner: Tensor, place: int) -> str:
+        """Return the text for a Tensor, or for the array that is given in its place."""
+        if owner in self.gradients:
+            return f"had{self.gradients[owner]}"
+        return f"args[{place}]" if place >= 0 else self.bind(f"x{len(self.names)}", owner)
 
-    def _sort(self) -> None:
-        """Sort the memory that the step changes by its addresses."""
-        spans = sorted(self._span(slot) for slot in self.changed)
-        spans = [(start, end) for start, end in spans if start < end]
-        self._starts, self._ends = [start for start, _ in spans], [end for _, end in spans]
-        _same(all(map(le, self._ends, self._starts[1:])), _SHARED)
+    def held(self, name: str, place: int) -> str:
+        """Return the text for the array that it holds now."""
+        return name if place in self.step.bare else f"{name}._array"
 
-    def give_back(self, *marks: Any) -> None:
-        """Return the generators to where they were before the step drew; their locks are held since then."""
-        for generator, mark in zip(self.generators, marks, strict=True):
-            generator.return_to(mark)
+    def copied(self, slot: int) -> str:
+        """Return the text for a copy of what was computed, with the strides that eager code gives it."""
+        array, layout = self.step.table.arrays[slot], self.step.layouts.get(slot)
+        name = self.bind(f"out{slot}", array)
+        text = f"{name}.{'clone' if is_torch(array) else 'copy'}()"
+        if layout is not None:
+            text = f"{self.bind('arranged', _arranged)}({name}, {layout})"
+        return f"{self.bind('as_inference', as_inference)}({text})" if slot in self.step.inference else text
 
-    def words(self, number: int, slot: int) -> tuple[Any, int]:
-        """Draw random words beyond those in the generator's memory; return its new memory, and the address of
-        that."""
-        generator, n = self.step.words[number]
-        self.step.table.point(slot, generator._words(n))
-        return generator._block, pointer(generator._block)
+    def taken(self, name: str, slot: int) -> list[str]:
+        """Return the lines that make a Tensor of it."""
+        return [f"{name} = new(Tensor)", f"{name}._array = {self.copied(slot)}", f"{name}.edge = None"]
 
-    def fresh(self, slot: int) -> Tensor:
-        """Return a new gradient, where somebody holds the last one: its memory is theirs from now on."""
-        return wrap(self.step.table.renew(slot))
+    # -- what holds since the recording ----------------------------------------------------------------------
+
+    def check_gradients(self) -> None:
+        """Check that the gradients are there that were, or others in their place."""
+        for i, (node, grad) in enumerate(self.step.captured.needs):
+            check = f"if {self.bind(f'needs{i}', node)}._grad is not had{i}: "
+            if grad in self.gradients:
+                self.keep(f"had{i}", grad)
+                self.checks.append(f"{check}had{i} = changes.gradient(needs{i}._grad, args)")
+            else:
+                self.bind(f"had{i}", grad)
+                self.checks.append(f"{check}require(False, {GRADIENT!r})")
+
+    def check_memory(self) -> None:
+        """Take the memory that the Tensors hold now, and check that those share one that did, and only
+        those."""
+        step, shares = self.step, f"require(False, {SHARED!r})"
+        for i, (owner, array, slot, place) in enumerate(step.owners):
+            source = self.held(self.named(owner, place), place)
+            self.keep(f"a{i}", array)
+            self.checks.append(f"if {source} is not a{i}: a{i} = changes.moved({slot}, {source})")
+        for i, owner, place in step.shared:
+            self.checks.append(f"if {self.held(self.named(owner, place), place)} is not a{i}: {shares}")
+        if self.changes.changed:
+            self.bind("moves", self.changes.moves)
+            self.checks.append("if moves: changes.apart()")
+        # A Tensor that gets other memory leaves those behind that shared the old one, but not itself.
+        for tensor, _ in step.rebound_slots:
+            mine = self.named(tensor, step.given.get(tensor, -1))
+            for other, place in self.holders:
+                if place >= 0 or tensor in step.given:
+                    is_ = "is not" if other is tensor else "is"
+                    self.checks.append(f"if {mine} {is_} {self.named(other, place)}: {shares}")
+
+    def check_leaves(self) -> None:
+        """Check that each argument that gets a gradient is given once and not found elsewhere too: what flows
+        to one that is would be the sum of two gradients. Then what the step itself checks."""
+        known = self.names["known"] = {holder.edge for holder, place in self.holders if place < 0}
+        leaves = self.step.leaves
+        for i, leaf in leaves.items():
+            others = [f"is args[{j}].edge" for j, other in leaves.items() if j < i and other is not leaf]
+            others += ["in known"] if leaf not in known else []
+            for other in others:
+                self.checks.append(f"if args[{i}].edge {other}: require(False, {SHARED!r})")
+        self.checks += [f"{self.bind(f'guard{i}', guard)}()" for i, guard in enumerate(self.step.guards)]
+
+    # -- the run ---------------------------------------------------------------------------------------------
+
+    def read_numbers(self) -> None:
+        """Read the numbers that may be others at each call."""
+        for i, (number, read) in enumerate(self.step.numbers):
+            target = self.bind(f"number{i}", number)
+            self.before.append(f"{target}[()] = {self.bind(f'read{i}', read)}(args)")
+
+    def draw_and_run(self) -> None:
+        """Draw the random numbers, and run the step."""
+        step, draws, run = self.step, self._draws(), ["run()"]
+        generators = self.changes.generators
+        locked = step.draws_on_device  # whether the generators are while it runs
+        if step.complains and generators:  # it draws before it finds an error, and eager code draws anew
+            locked = True
+            marks = [f"was{i}" for i in range(len(generators))]
+            noted = [f"{mark} = from{i}.mark()" for i, mark in enumerate(marks)]
+            draws = [*noted, *draws]
+            run = [
+                "try: run()",
+                "except CheckError:",
+                f"    changes.give_back({', '.join(marks)})",
+                "    raise",
+            ]
+            self.bind("CheckError", CheckError)
+        if generators:
+            locks = []
+            for i, generator in enumerate(generators):
+                self.bind(f"from{i}", generator)
+                locks.append(self.bind(f"lock{i}", generator.lock))
+            inside, behind = ([*draws, *run], []) if locked else (draws, run)
+            run = [f"with {', '.join(locks)}:", *(f"    {line}" for line in inside), *behind]
+        self.run += run
+
+    def _draws(self) -> list[str]:
+        """Return the lines that draw: random words from the memory of the generator, while that has enough,
+        or as the generator does."""
+        step, lines = self.step, []
+        for i, ((generator, n), slot) in enumerate(zip(step.words, step.word_slots, strict=True)):
+            g = self.bind(f"g{i}", generator)
+            self.keep(f"block{i}", None)
+            self.keep(f"address{i}", 0)
+            slow = f"block{i}, address{i} = changes.words({i}, {slot})"
+            fast = [
+                f"start = {g}._position",
+                f"if start <= {_TWISTER_SIZE - n} and {g}._block is block{i}:",
+                f"    {g}._position = start + {n}",
+                f"    slots[{slot}] = address{i} + 8 * start",
+                f"else: {slow}",
+            ]
+            lines += fast if step.source else [slow]
+        for i, (draw, drawn) in enumerate(step.draws):
+            method = self.bind(f"draw{i}", getattr(draw.generator, draw.method))
+            given = f"*{self.bind(f'with{i}', draw.arguments)}, **{self.bind(f'options{i}', draw.options)}"
+            lines.append(f"{self.bind(f'holder{i}', drawn)}[...] = {method}({given})")
+        return lines
+
+    # -- what is left behind ---------------------------------------------------------------------------------
+
+    def leave_gradients(self) -> None:
+        """Leave the gradients, each in memory that nobody else holds."""
+        for i, (node, slot) in enumerate(self.step.gradient_slots):
+            target, tensor = self.bind(f"node{i}", node), f"t{i}"
+            if slot is None:
+                self.after.append(f"{target}._grad = None")
+                continue
+            if slot in self.step.layouts:
+                self.after += self.taken(tensor, slot)
+            else:
+                self.keep(tensor, wrap(self.step.table.arrays[slot]))
+                # Held by the node, by t, and by the call of count; its array by the table and by the Tensor.
+                self.before.append(
+                    f"if count({tensor}) > (3 if {target}._grad is {tensor} else 2) "
+                    f"or count({tensor}._array) > 3: {tensor} = changes.fresh({slot})"
+                )
+            self.after.append(f"{target}._grad = {tensor}")
+
+    def leave_memory(self) -> None:
+        """Give Tensors the other memory that they hold afterwards, and count the changes in place."""
+        for owner, slot in self.step.rebound_slots:
+            place = self.step.given.get(owner, -1)
+            if place not in self.step.bare:  # the Tensor that an array is given in is the function's own
+                target = self.named(owner, place)
+                note = self.bind("note_assigned", note_assigned)
+                self.after += [f"{target}._array = {self.copied(slot)}", f"{note}({target})"]
+        if self.changes.versions:
+            versions = self.bind("versions", self.changes.versions)
+            self.after.append(f"{self.bind('note_writes', note_writes)}({versions})")
+
+    def results(self) -> str:
+        """Make Tensors of the results, and return the expression for what the function returns."""
+        results = [f"r{i}" for i in range(len(self.step.result_slots))]
+        for name, slot in zip(results, self.step.result_slots, strict=True):
+            self.after += self.taken(name, slot)
+        if self.step.plain_result:
+            return results[0]
+        return f"{self.bind('fill', self.step.fill)}([{', '.join(results)}], args)"
 
 
-def arranged(array: Any, strides: tuple[int, ...]) -> Any:
+def _replaceable(step: Step) -> dict[Tensor, int]:
+    """Return the gradients in whose place the step takes others, with their numbers: Tensors that it reaches
+    as a gradient alone, and neither returns nor gives other memory."""
+    captured = step.captured
+    gradients = {grad: i for i, (_, grad) in enumerate(captured.needs) if grad is not None}
+    kept = {*captured.reached, *step.given, *(tensor for tensor, _ in captured.rebound)}
+    kept.update(x.tensor for x in leaves(captured.result) if isinstance(x, Returned))
+    several = len(gradients) < sum(grad is not None for _, grad in captured.needs)
+    if several or not all(map(is_plain, gradients)):
+        return {}
+    return {grad: i for grad, i in gradients.items() if grad not in kept}
+
+
+def _arranged(array: Any, strides: tuple[int, ...]) -> Any:
     """Return a copy of an array with these strides, counted in elements."""
     if is_torch(array):
         return array.new_empty_strided(array.shape, strides).copy_(array)
     copied = stand_in(array.shape, array.dtype, strides)
     copied[...] = array
     return copied
-
-
-def caller(step: Step) -> Any:
-    """Return a function of the arguments that runs the step once. It raises ChangedError, before anything was
-    drawn or written, where the recording does not hold any more."""
-    own = Caller(step)
-    names: dict[str, Any] = {
-        "own": own, "slots": step.table.slots, "run": step.run, "same": _same, "count": getrefcount,
-        "new": object.__new__, "Tensor": Tensor,
-    }  # fmt: skip
-    state, checks, before, after = [], [], [], []
-
-    def bind(name: str, value: Any) -> str:
-        names[name] = value
-        return name
-
-    gradients = own.replaceable()
-    for i, (node, grad) in enumerate(step.captured.needs):
-        check = f"if {bind(f'needs{i}', node)}._grad is not had{i}: "
-        if grad in gradients:
-            state.append(f"had{i}")
-            names[f"first_had{i}"] = grad
-            checks.append(f"{check}had{i} = own.gradient(needs{i}._grad, args)")
-        else:
-            bind(f"had{i}", grad)
-            checks.append(f"{check}same(False, {_GRADIENT!r})")
-
-    def named(owner: Tensor, place: int) -> str:
-        """Return the text for a Tensor, or for the array that is given in its place."""
-        if owner in gradients:
-            return f"had{gradients[owner]}"
-        return f"args[{place}]" if place >= 0 else bind(f"x{len(names)}", owner)
-
-    def held(name: str, place: int) -> str:
-        """Return the text for the array that it holds now."""
-        return name if place in step.bare else f"{name}._array"
-
-    def copied(slot: int) -> str:
-        """Return the text for a copy of what was computed, with the strides that eager code gives it."""
-        array, layout = step.table.arrays[slot], step.layouts.get(slot)
-        name = bind(f"out{slot}", array)
-        text = f"{name}.{'clone' if is_torch(array) else 'copy'}()"
-        if layout is not None:
-            text = f"{bind('arranged', arranged)}({name}, {layout})"
-        return f"{bind('as_inference', as_inference)}({text})" if slot in step.inference else text
-
-    def taken(name: str, slot: int) -> list[str]:
-        """Return the lines that make a Tensor of it."""
-        return [f"{name} = new(Tensor)", f"{name}._array = {copied(slot)}", f"{name}.edge = None"]
-
-    for i, (owner, array, slot, place) in enumerate(step.owners):
-        name = named(owner, place)
-        source = held(name, place)
-        state.append(f"a{i}")
-        names[f"first_a{i}"] = array
-        checks.append(f"if {source} is not a{i}: a{i} = own.moved({slot}, {source})")
-    for i, owner, place in step.shared:
-        checks.append(f"if {held(named(owner, place), place)} is not a{i}: same(False, {_SHARED!r})")
-    if own.changed:
-        names["moves"] = own.moves
-        checks.append("if moves: own.apart()")
-    # What flows to a Tensor that is given twice, or was found elsewhere too, is the sum of two gradients.
-    holders = [*((owner, place) for owner, *_, place in step.owners), *(shared[1:] for shared in step.shared)]
-    known = names["known"] = {holder.edge for holder, place in holders if place < 0}
-    for i, leaf in step.leaves.items():
-        others = [f"is args[{j}].edge" for j, other in step.leaves.items() if j < i and other is not leaf]
-        others += ["in known"] if leaf not in known else []
-        checks += [f"if args[{i}].edge {other}: same(False, {_SHARED!r})" for other in others]
-    # A Tensor that gets other memory leaves those behind that shared the old one, but not itself.
-    for tensor, _ in step.rebound_slots:
-        mine = named(tensor, step.given.get(tensor, -1))
-        for other, place in holders:
-            if place >= 0 or tensor in step.given:
-                is_ = "is not" if other is tensor else "is"
-                checks.append(f"if {mine} {is_} {named(other, place)}: same(False, {_SHARED!r})")
-    checks += [f"{bind(f'guard{i}', guard)}()" for i, guard in enumerate(step.guards)]
-    for i, (number, read) in enumerate(step.numbers):
-        before.append(f"{bind(f'number{i}', number)}[()] = {bind(f'read{i}', read)}(args)")
-    run, draws = ["run()"], []
-    for i, (generator, n, slot) in enumerate(
-        (*word, slot) for word, slot in zip(step.words, step.word_slots, strict=True)
-    ):
-        g = bind(f"g{i}", generator)
-        state += [f"block{i}", f"address{i}"]
-        names[f"first_block{i}"], names[f"first_address{i}"] = None, 0
-        slow = f"block{i}, address{i} = own.words({i}, {slot})"
-        fast = [
-            f"start = {g}._position",
-            f"if start <= {_TWISTER_SIZE - n} and {g}._block is block{i}:",
-            f"    {g}._position = start + {n}",
-            f"    slots[{slot}] = address{i} + 8 * start",
-            f"else: {slow}",
-        ]
-        draws += fast if step.source else [slow]
-    for i, (draw, drawn) in enumerate(step.draws):
-        method = bind(f"draw{i}", getattr(draw.generator, draw.method))
-        draws.append(
-            f"{bind(f'holder{i}', drawn)}[...] = {method}"
-            f"(*{bind(f'with{i}', draw.arguments)}, **{bind(f'options{i}', draw.options)})"
-        )
-    drawn_from = [bind(f"from{i}", g) for i, g in enumerate(own.generators)]
-    locked = step.draws_on_device  # whether the generators are while it runs
-    if step.complains and drawn_from:  # it draws before it finds an error, and eager code draws anew
-        locked = True
-        draws = [*(f"was{i} = {g}.mark()" for i, g in enumerate(drawn_from)), *draws]
-        marks = ", ".join(f"was{i}" for i in range(len(drawn_from)))
-        run = ["try: run()", "except CheckError:", f"    own.give_back({marks})", "    raise"]
-        names["CheckError"] = CheckError
-    if drawn_from:
-        locks = [bind(f"lock{i}", g.lock) for i, g in enumerate(own.generators)]
-        inside, behind = ([*draws, *run], []) if locked else (draws, run)
-        run = [f"with {', '.join(locks)}:", *(f"    {line}" for line in inside), *behind]
-    for i, (node, place_of) in enumerate(step.gradient_slots):
-        target = bind(f"node{i}", node)
-        if place_of is None:
-            after.append(f"{target}._grad = None")
-            continue
-        if place_of in step.layouts:
-            after += [*taken(f"t{i}", place_of), f"{target}._grad = t{i}"]
-            continue
-        state.append(f"t{i}")
-        names[f"first_t{i}"] = wrap(step.table.arrays[place_of])
-        # Held by the node, by t, and by the call of count; its array by the table and by the Tensor.
-        before.append(
-            f"if count(t{i}) > (3 if {target}._grad is t{i} else 2) or count(t{i}._array) > 3: "
-            f"t{i} = own.fresh({place_of})"
-        )
-        after.append(f"{target}._grad = t{i}")
-    for owner, place_of in step.rebound_slots:
-        place = step.given.get(owner, -1)
-        if place not in step.bare:  # the Tensor that an array is given in is the function's own
-            target = named(owner, place)
-            after += [f"{target}._array = {copied(place_of)}", f"note_assigned({target})"]
-            names["note_assigned"] = note_assigned
-    if own.versions:
-        names |= {"note_writes": note_writes, "versions": own.versions}
-        after.append("note_writes(versions)")
-    results = []
-    for i, slot in enumerate(step.result_slots):
-        after += taken(f"r{i}", slot)
-        results.append(f"r{i}")
-    answer = results[0] if step.plain_result else f"fill([{', '.join(results)}], args)"
-    if not step.plain_result:
-        names["fill"] = step.fill
-    body = [*checks, *before, *run, *after, f"return {answer}"]
-    lines = ["def make():", *(f"    {name} = first_{name}" for name in state), "    def call(args):"]
-    lines += [f"        nonlocal {', '.join(state)}"] if state else []
-    lines += [f"        {line}" for line in body]
-    exec("\n".join([*lines, "    return call"]), names)
-    step_caller = names["make"]()
-    for name in state:
-        del names[f"first_{name}"]
-    return step_caller

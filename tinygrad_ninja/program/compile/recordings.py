@@ -11,7 +11,7 @@ from ...engine.anomaly import Anomaly
 from ...engine.hook import find, observers
 from ...engine.thread_state import new_lock
 from .c.build import NoCompilerError
-from .caller import ChangedError
+from .changes import ChangedError
 from .first_call import FirstCall, beginning
 from .kept import Kept
 from .recording.capture import Recording

@@ -20,7 +20,7 @@ import numpy as np
 from ...arrays import numpy_arrays
 from ..instructions import Array, Instruction, Program, Var
 from .c.plan import Address, Buffer
-from .caller import ChangedError
+from .changes import ChangedError
 from .emit_torch import Emitter, elements_of, moves
 from .lowering.lower import lowered
 from .memory import Table, aligned, pointer

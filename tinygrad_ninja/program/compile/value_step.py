@@ -15,7 +15,7 @@ from .c.build import build
 from .c.emit_c import ENTRY
 from .c.emit_values import emit
 from .c.rolled import Rolled, program
-from .caller import ChangedError
+from .changes import ChangedError
 from .memory import aligned, pointer
 from .recording.symbols import is_large
 from .recording.values import Output, ValueRecording
