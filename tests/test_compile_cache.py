@@ -252,6 +252,36 @@ def test_a_compiler_of_cpp_compiles_c(tmp_path: Path) -> None:
     runs("c", run(STEP, CC="g++", TINYGRAD_NINJA_CACHE=str(tmp_path)))
 
 
+SCHEDULE = """
+    import tinygrad_ninja as torch
+
+    w = torch.arange(5.0).requires_grad_()
+
+    def step(rate):
+        loss = (w * w).sum()
+        w.grad = None
+        loss.backward()
+        w.data -= rate * w.grad
+        return loss
+
+    fast = torch.compile(step, backend="c", fullgraph=True)
+    for i in range(5):
+        fast(1 / (i + 9))
+    print(len(fast._recordings.reasons))
+"""
+
+
+def test_a_recording_that_no_call_fits_is_not_compiled(tmp_path: Path) -> None:
+    """The first one has the first learning rate in it, which no later call has."""
+    runs, wrapper = tmp_path / "runs", tmp_path / "cc"
+    wrapper.write_text(f'#!/bin/sh\necho "$*" >> {runs}\nexec cc "$@"\n', encoding="utf-8")
+    wrapper.chmod(0o700)
+    result = run(SCHEDULE, CC=str(wrapper), TINYGRAD_NINJA_CACHE=str(tmp_path / "cache"))
+    assert result.stdout == "2\n", result.stderr
+    compiled = [line for line in runs.read_text().splitlines() if " -dM " not in line]
+    assert len(compiled) == 1, compiled
+
+
 # -- processes that are killed -------------------------------------------------------------------------------
 
 

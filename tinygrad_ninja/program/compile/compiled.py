@@ -14,8 +14,8 @@ from typing import Any
 from ...nn.module import Module
 from ..instructions import Program
 from .compiled_module import as_module
+from .kept import Kept
 from .recordings import Recordings
-from .step import Step
 from .steps import BACKENDS
 
 
@@ -132,36 +132,34 @@ class Compiled:
     def source(self) -> str:
         """Return the C of the last recording, or its torch code. RuntimeError where nothing was recorded, or
         NumPy runs it."""
-        step = self._recorded()
-        if not step.source:
+        source: str = self._recorded().step.source
+        if not source:
             raise RuntimeError("this step runs as straight-line NumPy: there is no C of it")
-        return step.source
+        return source
 
     @property
     def program(self) -> Program:
         """Return the instructions of the last recording."""
-        return self._recorded().program
+        return self._recorded().step.program
 
     @property
     def fused(self) -> list[str]:
         """Return the loops of the C, each with what is computed in it."""
-        return self._recorded().fused
+        return self._recorded().step.fused
 
     @property
     def guards(self) -> list[str]:
         """Return what the last recording depends on, in words: where one of these is another at a later call,
         the function is recorded again."""
-        self._recorded()
-        guarded = self._recordings.guarded
-        assert guarded is not None
-        numbers = [f"{source.name}: {number!r}" for source, number in guarded.numbers]
-        return [*numbers, *guarded.world.describe()]
+        recording = self._recorded()
+        numbers = [f"{source.name}: {number!r}" for source, number in recording.numbers]
+        return [*numbers, *recording.world.describe()]
 
     @property
     def unguarded(self) -> Callable[[tuple[Any, ...]], Any]:
         """Return the last recording as a function of the tuple of arguments that looks at nothing outside the
         Tensors, to be measured."""
-        return self._recorded().call
+        return self._recorded().step.call
 
     def explain(self) -> str:
         """Return, in words, how calls run: compiled or as eager code and why, how often the function was
@@ -187,10 +185,10 @@ class Compiled:
         if self._recordings.eager:
             return "eager"
         backend = self._recordings.backend
-        return backend if backend != "auto" else "c" if self._recorded().source else "numpy"
+        return backend if backend != "auto" else "c" if self._recorded().step.source else "numpy"
 
-    def _recorded(self) -> Step:
-        """Return the last recorded step. Raise RuntimeError where there is none."""
+    def _recorded(self) -> Kept:
+        """Return the last recording. Raise RuntimeError where there is none."""
         recordings = self._recordings
         if recordings.last is None:
             raise RuntimeError(f"nothing is compiled: {recordings.eager or 'call the function once'}")

@@ -10,19 +10,25 @@ from .recording.symbols import Source, same
 
 class Kept:
     """A recording that is kept: its step, what the function read besides, the numbers that it depends on, and
-    what comparisons with other numbers gave. holds, call: those of the world and the step; numbered: whether
-    there are numbers to be compared; given: the positions of Tensors among the arguments, each with that
-    which the function reaches in another way too, if it does."""
+    what comparisons with other numbers gave. holds, call: those of the world and the step, which is compiled
+    when it is first called; numbered: whether there are numbers to be compared; given: the positions of
+    Tensors among the arguments, each with that which the function reaches in another way too, if it does."""
 
     __slots__ = ("call", "conditions", "given", "holds", "numbered", "numbers", "step", "world")
 
     def __init__(self, step: Any, first: FirstCall) -> None:
-        self.step, self.call, self.world, self.holds = step, step.call, first.world, first.world.holds
+        self.step, self.world, self.holds = step, first.world, first.world.holds
+        self.call = self._call_first
         self.numbers, self.conditions = first.numbers, first.conditions
         self.numbered = bool(self.numbers or self.conditions)
         reached, bare = first.world.tensors, first.bare
         given = first.arguments.items() if reached else ()
         self.given = [(i, x if x in reached else None) for i, x in given if i not in bare]
+
+    def _call_first(self, values: tuple[Any, ...]) -> Any:
+        """Compile the step, and run it."""
+        self.call = self.step.call
+        return self.call(values)
 
     def swapped(self, values: tuple[Any, ...]) -> bool:
         """Return whether an argument is a Tensor that the function reaches in another way too, and was none,

@@ -18,8 +18,8 @@ from .recording.capture import Recording
 from .recording.checks import CheckError
 from .recording.signature import as_tensor, difference, flat, is_container, signature
 from .recording.symbols import Source
-from .refusals import UnsupportedError, warn
-from .step import Step
+from .refusals import UnsupportedError, warn, warn_once
+from .step import no_c
 from .steps import step_of
 
 _SETTLING = 3
@@ -36,13 +36,13 @@ class Recordings:
     """The recordings of a function, which is called through them.
 
     eager: why it runs as eager code, "" where it does not. count, reasons: how often it was recorded, and
-    why. last, guarded: the step of the last recording, and that with what it depends on.
+    why. last: the last recording.
     """
 
     # Slots are read faster than the attributes of `Compiled`, whose class looks for those of the function.
     __slots__ = (
         "_apart", "_by_value", "_fullgraph", "_kept", "_limit", "_lock", "_of_values", "_raised", "_running",
-        "_told", "_unsettled", "backend", "count", "eager", "fn", "guarded", "last", "reasons",
+        "_told", "_unsettled", "backend", "count", "eager", "fn", "last", "reasons",
     )  # fmt: skip
 
     def __init__(self, fn: Callable[..., Any], fullgraph: bool, backend: str, limit: int) -> None:
@@ -56,8 +56,7 @@ class Recordings:
         self.reasons: list[str] = []
         self.eager = ""
         self._of_values = False  # to which arrays are given as they are
-        self.last: Step | None = None
-        self.guarded: Kept | None = None
+        self.last: Kept | None = None
         # A step has one memory. A function that calls itself has the lock already, and so has what interrupts
         # a call in its own thread, such as a signal's handler: it must not find a step running.
         self._lock = new_lock()
@@ -98,6 +97,9 @@ class Recordings:
                     except ChangedError as error:
                         changed = str(error)
                     except CheckError:  # which eager code raises in its words, or catches
+                        return self._run_eagerly(args, kwargs)
+                    except NoCompilerError as error:
+                        self._do_without_compiler(error)
                         return self._run_eagerly(args, kwargs)
                     finally:
                         self._running = False
@@ -182,7 +184,7 @@ class Recordings:
             self._give_up(f"{line or beginning(self.fn) + ': '}it changes what it reads: {changed}")
 
     def _keep(self, key: Any, call: FirstCall, reason: str) -> None:
-        """Compile what was recorded, and keep it."""
+        """Write the code of what was recorded, and keep it."""
         try:
             step, self.backend = step_of(call, self.backend)
         except (UnsupportedError, NoCompilerError) as error:
@@ -198,9 +200,19 @@ class Recordings:
         self.count += 1
         self._unsettled = self._raised = 0
         self.reasons.append(reason if self.count > 1 else "the first call")
-        self.last = step
-        self.guarded = kept = Kept(step, call)
-        self._kept.setdefault(key, []).insert(0, kept)
+        self.last = Kept(step, call)
+        self._kept.setdefault(key, []).insert(0, self.last)
+
+    def _do_without_compiler(self, error: NoCompilerError) -> None:
+        """Let NumPy run what is recorded from now on, since the compiler fails; give up where C was asked
+        for."""
+        if self.backend == "c":
+            self._give_up(str(error), error)
+            return
+        warn_once(no_c(error))
+        self.backend, self.last, self.count = "numpy", None, 0
+        self.reasons.clear()
+        self._kept.clear()
 
     def _run_eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the result of the function itself, with Tensors in the place of arrays."""

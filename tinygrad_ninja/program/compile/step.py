@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, cast
 
 import numpy as np
 
@@ -39,7 +40,8 @@ Targets = list[tuple[Address, Var]]
 
 
 class Step:
-    """One recording, compiled. `program` is what was recorded, `source` its C, or "" where NumPy runs it."""
+    """One recording, compiled when it first runs. `program` is what was recorded, `source` its C, or "" where
+    NumPy runs it."""
 
     draws_integers = True
     reserved = OURS
@@ -47,8 +49,8 @@ class Step:
     def __init__(
         self, captured: Captured, arguments: dict[int, Tensor], bare: set[int], backend: str
     ) -> None:
-        """Compile what was captured. arguments: the Tensors among the function's arguments, by their
-        position; bare: the positions of those that are given as arrays."""
+        """Write the code for what was captured. arguments: the Tensors among the function's arguments, by
+        their position; bare: the positions of those that are given as arrays."""
         self.captured = captured
         self.bare = bare
         self.table = self._memory()
@@ -60,9 +62,16 @@ class Step:
         wanted = self._wanted()
         self.program = Program(needed(captured.instructions, wanted), wanted)
         self.complains = True  # whether it may find an error
-        self.run = self._runner(backend)
+        self._ready = self._runner(backend)
         forget_values(captured.instructions)
-        self.call = caller(self)
+
+    @cached_property
+    def call(self) -> Callable[[tuple[Any, ...]], Any]:
+        """Return the function of the arguments that runs the step once. It is compiled only now: a recording
+        that no call fits, as where a learning rate changes with every step, costs no compiler's time. Raise
+        NoCompilerError where the compiler fails."""
+        self.run = self._ready()
+        return cast("Callable[[tuple[Any, ...]], Any]", caller(self))
 
     def _wanted(self) -> list[Var]:
         """Return the variables that the step must compute."""
@@ -75,17 +84,20 @@ class Step:
         ]
         return [check.var for check in self.captured.checks] + divided
 
-    def _runner(self, backend: str) -> Callable[[], None]:
-        """Return the function that runs the step. backend: "c", "numpy", or "auto", the first that can be
-        had."""
+    def _runner(self, backend: str) -> Callable[[], Callable[[], None]]:
+        """Return what makes the function that runs the step. backend: "c", "numpy", or "auto", the first that
+        can be had."""
         if backend != "numpy":
             try:
-                return self._compiled()
+                emitted = self.emit()
+                self.source, self.fused = str(emitted.source), emitted.summary
+                return partial(self._compiled, emitted)
             except NoCompilerError as error:
                 if backend == "c":
                     raise
-                warn_once(f"{error}; compiled functions run as straight-line NumPy instead")
-        return self._interpreted()
+                warn_once(no_c(error))
+        run = self._interpreted()
+        return lambda: run
 
     def fill(self, tensors: list[Tensor], args: tuple[Any, ...]) -> Any:
         """Return the step's result with these Tensors in their places, and the arguments that it returned."""
@@ -238,11 +250,9 @@ class Step:
 
     # -- running ---------------------------------------------------------------------------------------------
 
-    def _compiled(self) -> Callable[[], None]:
+    def _compiled(self, emitted: Emitted) -> Callable[[], None]:
         """Return the function that runs the step as C."""
-        emitted = self.emit()
         library = build(emitted.source, emitted.threads)
-        self.source, self.fused = str(emitted.source), emitted.summary
         if (blas := loaded()) is not None:
             blas.connect(library)
         function = getattr(library, ENTRY)
@@ -319,6 +329,11 @@ class Step:
                 raise CheckError(type(error), str(error)) from None
 
         return run
+
+
+def no_c(error: NoCompilerError) -> str:
+    """Return, as a sentence, what runs steps where there is no compiler, or it fails."""
+    return f"{error}; compiled functions run as straight-line NumPy instead"
 
 
 def _bounds(draw: Draw) -> tuple[int, int] | None:

@@ -133,7 +133,7 @@ class TorchStep(Step):
 
     # -- the device's part, and the host's -------------------------------------------------------------------
 
-    def _runner(self, backend: str) -> Callable[[], None]:
+    def _runner(self, backend: str) -> Callable[[], Callable[[], None]]:
         instructions, checks, outputs, stores = self._simplified(lambda step: lowered(step, ShapeTape))
         targets = {_slot(at): var for at, var in (*outputs, *stores)}
         for draw in self.captured.draws:
@@ -151,9 +151,9 @@ class TorchStep(Step):
         wanted = [*self._host_targets.values(), *(check.var for check in self._host_checks)]
         self._host = Program(instructions, wanted).needed()
         self._assume(instructions, checks, set(targets))
-        return self._on_device(
-            instructions, checks, {s: v for s, v in targets.items() if s not in self._host_targets}, backend
-        )
+        targets = {s: var for s, var in targets.items() if s not in self._host_targets}
+        run = self._on_device(instructions, checks, targets, backend)
+        return lambda: run
 
     def _of_the_host(self, instructions: list[Instruction]) -> set[Var]:
         """Return the variables that depend on nothing but the host's memory."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
@@ -23,11 +24,11 @@ from .results import leaves, mapped
 
 
 class ValueStep:
-    """One recording of Values, compiled; `call` runs it. `source` is its C."""
+    """One recording of Values, compiled when it first runs. `source` is its C."""
 
     def __init__(self, recording: ValueRecording, changed: list[tuple[Value, str, int]], result: Any) -> None:
-        """Compile the recording. changed: the slots of Values that hold other numbers afterwards, and the
-        codes of these; result: what the function returned, with an Output for each number that it
+        """Write the C of the recording. changed: the slots of Values that hold other numbers afterwards, and
+        the codes of these; result: what the function returned, with an Output for each number that it
         computed."""
         self._tape, self._result = recording.tape, result
         outputs = [x for x in leaves(result) if isinstance(x, Output)]
@@ -35,9 +36,8 @@ class ValueStep:
         codes = [code for output in outputs for code in output.codes]
         self._codes = codes + [code for _, _, code in changed]
         rolled = Rolled(self._tape, self._codes)
-        source = emit(rolled)
-        self.source, self.fused = str(source), [*map(str, rolled.turns)]
-        self._run = getattr(build(source), ENTRY)
+        self._emitted = emit(rolled)
+        self.source, self.fused = str(self._emitted), [*map(str, rolled.turns)]
         self._memory = aligned((rolled.size,), np.float64)
         for place, number in rolled.constants.items():
             self._memory[place] = number
@@ -52,15 +52,22 @@ class ValueStep:
         """Return the operations as instructions on numbers."""
         return program(self._tape, self._codes)
 
-    def call(self, args: tuple[Any, ...]) -> Any:
-        """Run the step once, and return its result."""
-        self._memory[: len(self._reads)] = [read(args) for read in self._reads]
-        self._run(self._pointers)
-        numbers = iter(self._memory[self._places].tolist())
-        values = iter([_output(kind, numbers) for kind in self._kinds])
-        for (value, name), number in zip(self._targets, numbers, strict=True):
-            setattr(value, name, number)
-        return mapped(self._result, lambda x: next(values) if isinstance(x, Output) else x)
+    @cached_property
+    def call(self) -> Callable[[tuple[Any, ...]], Any]:
+        """Return the function of the arguments that runs the step once. Raise NoCompilerError where the
+        compiler fails."""
+        run = getattr(build(self._emitted), ENTRY)
+
+        def call(args: tuple[Any, ...]) -> Any:
+            self._memory[: len(self._reads)] = [read(args) for read in self._reads]
+            run(self._pointers)
+            numbers = iter(self._memory[self._places].tolist())
+            values = iter([_output(kind, numbers) for kind in self._kinds])
+            for (value, name), number in zip(self._targets, numbers, strict=True):
+                setattr(value, name, number)
+            return mapped(self._result, lambda x: next(values) if isinstance(x, Output) else x)
+
+        return call
 
 
 def _output(kind: type, numbers: Iterator[float]) -> Any:
