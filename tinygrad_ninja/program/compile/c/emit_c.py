@@ -9,15 +9,16 @@ from ....ops import linalg
 from ...comments import c_comment
 from . import sharing
 from .blas import Blas
-from .buffers import Address, Buffer, scratch
+from .buffers import Buffer
 from .build import PRELUDE
-from .c_code import ZERO, Apply, Effects, Loop, Pointer, Statement, counter
+from .c_code import Effects, Statement
 from .c_source import CFunction, CSource
 from .fuse import Fusion
 from .loops import Loops
+from .multiply import Multiply
 from .placing import place
 from .plan import Group, Kernel
-from .products import FUSED, SEPARATE, Product, in_order, vector_types
+from .products import FUSED, SEPARATE, Product, vector_types
 from .scalars import c_type
 from .writer import Function
 
@@ -153,85 +154,14 @@ class Emitter:
     def _product(self, kernel: Kernel) -> tuple[list[Statement], list[Buffer]]:
         """Return calls of a product function, one for each matrix of the batch, and the scratch memory for
         operands that do not lie in whole vectors."""
-        instruction, target = kernel.instruction, kernel.target
-        assert instruction is not None
-        assert target is not None
-        left, right = map(self.storage.stored, instruction.inputs)
-        (m, k), n = left.shape[-2:], right.shape[-1]
-        kind = c_type(kernel.var.dtype)
-        lanes = self.width // kernel.var.dtype.itemsize
-        padded = -(-n // lanes) * lanes
-        batch = target.shape[:-2]
-        index = tuple(counter(f"n{i}") if size != 1 else ZERO for i, size in enumerate(batch))
-
-        def start(address: Address) -> Pointer:
-            extra = len(batch) - (len(address.shape) - 2)
-            return Pointer(address.buffer, address.at((*index[extra:], ZERO, ZERO)))
-
-        def over_batch(inner: list[Statement]) -> list[Statement]:
-            for i, size in reversed([*enumerate(batch)]):
-                inner = [Loop(f"n{i}", 0, size, inner)] if size != 1 else inner
-            return inner
-
-        def over(rows: int, columns: int, inner: Statement, first: int = 0) -> Loop:
-            threads = (rows - first) * columns >= sharing.ELEMENTS
-            return Loop("r", first, rows, [Loop("q", 0, columns, [inner])], threads=threads)
-
-        parts = {"a": start(left), "b": start(right), "c": start(target)}
-        if self._blas is not None and self._blas.pays(m, n, k, kernel.var.dtype.itemsize, self.width):
-            places = [
-                (f"{{{name}}}", address.strides)
-                for name, address in zip("abc", (left, right, target), strict=True)
-            ]
-            call = self._blas.call(kind, m, n, k, *places)
-            if call:
-                self._called.add(kind)
-                return over_batch([Apply(call, parts)]), []
-        scratches: list[Buffer] = []
-
-        def copied(name: str, rows: int) -> Pointer:
-            whole = f"{target.buffer.name}_{name}"
-            scratches.append(scratch(whole, kernel.var.dtype, (rows, n), lanes, pad=True))
-            return Pointer(scratches[-1])
-
-        lines: list[Statement] = []
-        b_step = right.strides[-2]
-        if right.strides[-1] != 1 or not _takes_vectors(right, padded, write=False):
-            b_step, (row, column) = padded, right.strides[-2:]
-            packing = {"to": copied("packed", k), "from": start(right)}
-            parts["b"] = packing["to"]
-            if column == 1:
-                line = f"{{to}}[r * {padded} + q] = ({{from}})[r * {row} + q];"
-                # A row is read together with the beginning of the next, so that whole vectors are copied.
-                whole = k - 1 if k and row >= padded - n else 0
-                lines += [over(whole, padded, Apply(line, packing))] if whole else []
-                lines.append(over(k, n, Apply(line, packing), whole))
-            elif k * n < sharing.ELEMENTS:
-                call = f"copy_transposed_{kind}({{to}}, {{from}}, {k}, {n}, {padded}, {row}, {column});"
-                lines.append(Apply(call, packing))
-            else:
-                rows = f"{k} - r < {lanes} ? {k} - r : {lanes}"
-                call = (
-                    f"copy_transposed_{kind}({{to}} + r * {padded}, {{from}} + r * {row}, {rows}, {n}, "
-                    f"{padded}, {row}, {column});"
-                )
-                lines.append(Loop("r", 0, k, [Apply(call, packing)], step=lanes, threads=True))
-        c_step = target.strides[-2]
-        over_next = in_order(instruction) and target.is_whole() and target.buffer.spare >= padded - n
-        loose = target.strides[-1] != 1 or not (over_next or _takes_vectors(target, padded, write=True))
-        if loose:
-            parts["c"], c_step = copied("result", m), padded
-        strides = left.strides[-2], left.strides[-1]
-        product = Product(m, n, k, strides, b_step, c_step, kind, lanes, 32 if self.width == 64 else 16)
-        if m and n:
+        multiply = Multiply(self.storage, kernel, self.width)
+        if self._blas is not None and (statements := multiply.by_blas(self._blas)):
+            self._called.add(multiply.kind)
+            return statements, []
+        product, statements = multiply.by_tiles()
+        if product is not None:
             self._products[product.name] = product
-            lines.append(Apply(f"{product.name}({{a}}, {{b}}, {{c}});", parts))
-        if loose:
-            down, across = target.strides[-2:]
-            unpacking = {"to": start(target), "from": parts["c"]}
-            line = f"({{to}})[r * {down} + q * {across}] = {{from}}[r * {padded} + q];"
-            lines.append(over(m, n, Apply(line, unpacking)))
-        return over_batch(lines), scratches
+        return statements, multiply.scratches
 
 
 def entry(buffers: Iterable[Buffer], calls: Iterable[str]) -> str:
@@ -242,16 +172,6 @@ def entry(buffers: Iterable[Buffer], calls: Iterable[str]) -> str:
         memory = f"p[{buffer.slot}]" if buffer.slot is not None else f"(scratch + {buffer.offset})"
         lines.append(f"  {kind}{buffer.name} = ({kind}){memory};")
     return "\n".join([*lines, *calls, "  return 0;", "}"])
-
-
-def _takes_vectors(address: Address, row: int, write: bool) -> bool:
-    """Return whether each row of a matrix, or of several, may be read or written as `row` elements."""
-    n = address.shape[-1]
-    starts = [
-        address.offset,
-        *(step for size, step in zip(address.shape, address.strides[:-1], strict=False) if size != 1),
-    ]
-    return row == n or address.buffer.has_room(row, n, starts, write)
 
 
 def _label(kernel: Kernel) -> str:
