@@ -136,15 +136,29 @@ class Step:
         outputs: list[Var] = [x.var for x in self.returned if x.var is not None]
         outputs += [var for _, var in captured.gradients if var is not None]
         outputs += [var for _, var in captured.rebound if var is not None]
-        cells = [cell for cell in captured.cells if cell.var is not cell.before]
-        wanted = [*outputs, *(cell.var for cell in cells), *self._looked_at()]
+        changed = [cell for cell in captured.cells if cell.is_changed]
+        wanted = [*outputs, *(cell.var for cell in changed), *self._looked_at()]
         instructions = needed(captured.instructions, wanted)
         reads = [var for instruction in instructions for var in instruction.reads()]
         read = dict.fromkeys([*reads, *wanted])  # a set would have no order
-        computed = {instruction.output for instruction in instructions}
         self.inputs: dict[Var, Address] = {}
         self.fixed: set[Var] = set()
         self.ranges: dict[Var, tuple[float, float]] = {}
+        self._add_cells(captured, arguments, names)
+        self._add_numbers(captured, read)
+        self._draw_inputs(captured, read, names)
+        computed = {instruction.output for instruction in instructions}
+        drawn = {draw.var for draw in captured.draws}
+        for var in read:
+            if not (var.constant or var in computed or var in self.inputs or var in drawn):
+                self._constant(var, np.asarray(var.value))
+        self._add_outputs(captured, outputs, names)
+        self.stores = [(cell.address, cell.var) for cell in changed]
+        for var, name in names.items():
+            var.name = name
+
+    def _add_cells(self, captured: Captured, arguments: dict[int, Tensor], names: dict[Var, str]) -> None:
+        """Add the memory of the Tensors that were there before."""
         # A Tensor, its array, slot, and position among the arguments.
         self.owners: list[tuple[Tensor, Array, int, int]] = []
         # The number of an owner, and another Tensor that holds the same array, with its position.
@@ -152,28 +166,28 @@ class Step:
         for number, cell in enumerate(captured.cells):
             assert cell.before is not None
             assert cell.owner is not None  # it was there before
-            name = names.get(cell.before, f"x{number}")
-            if cell in cells and not self.table.may_write(cell.array):
+            if cell.is_changed and not self.table.may_write(cell.array):
                 raise UnsupportedError("a Tensor is changed in place whose memory is read-only")
-            if cell in cells and self.table.overlaps_itself(cell.array):
+            if cell.is_changed and self.table.overlaps_itself(cell.array):
                 raise UnsupportedError("a Tensor is changed in place whose elements share their memory")
-            self.inputs[cell.before] = address = self.table.add(cell.array, name)
+            address = self.table.add(cell.array, names.get(cell.before, f"x{number}"))
+            self.inputs[cell.before] = cell.address = address
             first, *more = _holders(cell, arguments, captured.reached)
             self.shared += [(len(self.owners), *holder) for holder in more]
             self.owners.append((first[0], cell.array, address.buffer.slot or 0, first[1]))
-            cell.address = address
-        self._refuse_shared(captured.cells, cells)
+        self._refuse_shared(captured.cells)
+
+    def _add_numbers(self, captured: Captured, read: dict[Var, None]) -> None:
+        """Add memory for the numbers that are read anew at each call."""
         self.numbers = []
         for number, number_read in enumerate(captured.numbers):
             if number_read.var in read:
                 holder = aligned((), number_read.var.dtype)
                 self.inputs[number_read.var] = self.table.add(holder, f"number{number}")
                 self.numbers.append((holder, number_read.source.read))
-        self._draw_inputs(captured, read, names)
-        drawn = {draw.var for draw in captured.draws}
-        for var in read:
-            if not (var.constant or var in computed or var in self.inputs or var in drawn):
-                self._constant(var, np.asarray(var.value))
+
+    def _add_outputs(self, captured: Captured, outputs: list[Var], names: dict[Var, str]) -> None:
+        """Add memory for the results, for the gradients, and for the Tensors that get other memory."""
         self.outputs: Targets = []
         for var in outputs:
             name = f"out{len(self.outputs)}" + (f"_{names[var]}" if var in names else "")
@@ -188,9 +202,6 @@ class Step:
         self.layouts = {address.buffer.slot: layouts[var] for address, var in self.outputs if var in layouts}
         self.inference = {address.buffer.slot for address, var in self.outputs if var in captured.inference}
         self.plain_result = self.returned == [captured.result]
-        self.stores = [(cell.address, cell.var) for cell in cells]
-        for var, name in names.items():
-            var.name = name
 
     def _constant(self, var: Var, array: Array) -> None:
         """Add an array that is the same at every call, as the value of a variable."""
@@ -201,11 +212,10 @@ class Step:
         if array.dtype.kind in "iu" and array.size:
             self.ranges[var] = (int(array.min()), int(array.max()) + 1)
 
-    def _refuse_shared(self, cells: list[Memory], written: list[Memory]) -> None:
-        """Raise UnsupportedError where memory that is written overlaps with other memory of the step."""
-        changed = {*map(id, written)}
-        end = end_changed = 0  # the last address so far, of all memory and of what is written
-        for start, stop, is_changed in sorted((*self.table.span(x.array), id(x) in changed) for x in cells):
+    def _refuse_shared(self, cells: list[Memory]) -> None:
+        """Raise UnsupportedError where memory that is changed overlaps with other memory of the step."""
+        end = end_changed = 0  # the last address so far, of all memory and of what is changed
+        for start, stop, is_changed in sorted((*self.table.span(x.array), x.is_changed) for x in cells):
             if start < stop and (start < end_changed or (is_changed and start < end)):
                 refuse("a Tensor is changed in place that shares its memory with another one")
             end, end_changed = max(end, stop), max(end_changed, stop if is_changed else 0)

@@ -40,6 +40,11 @@ class Memory:
     version: int = 0
     address: Any = None
 
+    @property
+    def is_changed(self) -> bool:
+        """Return whether the step has changed it, of memory that was there before."""
+        return self.var is not self.before
+
 
 class Handle:
     """What an array shows: a memory, through a chain of views ((operation, parameters), …).
