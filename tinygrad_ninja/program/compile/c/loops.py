@@ -233,20 +233,33 @@ class Loops:
                 value = expression(fold, [neutral(operation, var.dtype), value], var.dtype)
             self.inside.append(fold_into(fold, place, value, var) if outer else assigned(place, value))
             return
-        opened, closed = self.opened.setdefault(level, []), self.closed.setdefault(level, [])
         by_lanes = dtype.kind == "f" and self.vector and (self.row or self.sizes[-1]) % LANES == 0
         if fold is ops.elementwise.add and by_lanes:
-            self.laned = True
-            opened.append(f"{c_type(dtype)} {name}[{LANES}] = {{0}};")
-            self.inside.append(Apply(f"{name}[lane] += {{value}};", {"value": value}))
+            self._sum_by_lanes(level, name, dtype, value)
             total = f"sum_lanes_{'d' if dtype.itemsize == 8 else 'f'}({name})"
-            closed.append(Apply(f"{{place}} {'+=' if outer else '='} {total};", {"place": place}))
-            return
-        wins = WINS.get(fold, "")
+            end: Statement = Apply(f"{{place}} {'+=' if outer else '='} {total};", {"place": place})
+        else:
+            result = self._accumulate(level, name, dtype, fold, value, nothing)
+            end = fold_into(fold, place, result, var) if outer else assigned(place, result)
+        self.closed.setdefault(level, []).append(end)
+
+    def _sum_by_lanes(self, level: int, name: str, dtype: np.dtype[Any], value: Expression) -> None:
+        """Sum in as many variables as a vector has lanes, which are added at the end."""
+        self.laned = True
+        self.opened.setdefault(level, []).append(f"{c_type(dtype)} {name}[{LANES}] = {{0}};")
+        self.inside.append(Apply(f"{name}[lane] += {{value}};", {"value": value}))
+
+    def _accumulate(
+        self, level: int, name: str, dtype: np.dtype[Any], fold: Operation, value: Expression,
+        nothing: Expression,
+    ) -> Expression:  # fmt: skip
+        """Fold into one variable, which begins with `nothing`, and return what it holds at the end: NaN where
+        a search for the largest or smallest has met one."""
+        wins, opened = WINS.get(fold, ""), self.opened.setdefault(level, [])
         holder = c_type(dtype) if wins else accumulator(dtype)
         opened.append(Apply(f"{holder} {name} = {{nothing}};", {"nothing": nothing}))
         result: Expression = name
-        if wins and var.dtype.kind == "f":
+        if wins and dtype.kind == "f":
             opened.append(f"int {name}_nan = 0;")
             self.clauses.append(f"reduction(|:{name}_nan)")
             self.inside.append(Apply(f"{name}_nan |= {{value}} != {{value}};", {"value": value}))
@@ -254,7 +267,7 @@ class Loops:
         self.clauses.append(f"reduction({OPENMP[fold]}:{name})")
         line = f"{name} = {{value}} {wins} {name} ? {{value}} : {name};"
         self.inside.append(Apply(line if wins else f"{name} {OPENMP[fold]}= {{value}};", {"value": value}))
-        closed.append(fold_into(fold, place, result, var) if outer else assigned(place, result))
+        return result
 
     def _over(self, over: list[int], inner: list[Statement]) -> list[Statement]:
         """Return loops over these levels, with statements inside."""
