@@ -196,32 +196,32 @@ class Traced(np.ndarray[Any, Any]):
         plain(base)[...] = plain(changed)
         base.var = changed.var
 
+    def known(self, how: str) -> Array:
+        """Return the values, which `how` reads. Raise ReadOutError where they may be others."""
+        return plain(self) if self.var is None or self.tape.closed else refuse(how)
+
     def __bool__(self) -> bool:
         # A rule branches on data only to take a shortcut.
-        return bool(plain(self) if self.var is not None and self.tape.answers else _read(self))
-
-    def __int__(self) -> int:
-        return int(_read(self))
-
-    def __float__(self) -> float:
-        return float(_read(self))
-
-    def __index__(self) -> int:
-        return _read(self).__index__()
+        shortcut = self.var is not None and self.tape.answers
+        return bool(plain(self) if shortcut else self.known("a branch on data"))
 
     def item(self, *args: Any) -> Any:
-        return _read(self).item(*args)
+        return self.known("item(), or what else asks for a number,").item(*args)
 
     def tolist(self) -> Any:
-        return _read(self).tolist()
+        return self.known("tolist()").tolist()
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __index__(self) -> int:
+        return self.item().__index__()
 
     def nonzero(self) -> Any:
-        return _read(self, "an index by a mask").nonzero()
-
-
-def _read(x: Traced, how: str = "item(), or a branch on data,") -> Array:
-    """Return the values of an array. Raise ReadOutError where it is traced."""
-    return plain(x) if x.var is None or x.tape.closed else refuse(how)
+        return self.known("an index by a mask").nonzero()  # the result's size depends on the values
 
 
 def refuse(how: str) -> NoReturn:

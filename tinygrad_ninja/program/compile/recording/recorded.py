@@ -185,27 +185,6 @@ class Recorded(Traced):
         array = self._held()
         return namespace_of(array).to_numpy(array) if is_torch(array) else array
 
-    def __bool__(self) -> bool:
-        return bool(self.known("a branch on data"))
-
-    def item(self, *args: Any) -> Any:
-        return self.known("item(), or what else asks for a number,").item(*args)
-
-    def tolist(self) -> Any:
-        return self.known("tolist()").tolist()
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __index__(self) -> int:
-        return self.item().__index__()
-
-    def nonzero(self) -> Any:
-        return self.known("an index by a mask").nonzero()  # the result's size depends on the values
-
     def reshape(self, *shape: Any, **options: Any) -> Any:
         wanted = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
         if not self._open():
