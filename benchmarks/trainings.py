@@ -155,9 +155,8 @@ def step_of(module: Any, name: str, dtype: Any, how: str) -> tuple[Callable[[], 
     return (tinygrad_ninja.compile(step, fullgraph=True) if how == "tinygrad_ninja" else step), model
 
 
-def measure(name: str, seconds: float) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the median time of a step in microseconds by contender, and the seconds that its first two
-    took."""
+def measure(name: str, seconds: float) -> dict[str, float]:
+    """Return the median time of a step in microseconds by contender."""
 
     def gradients(model: Any) -> list[Any]:
         """Return copies of the gradients of all parameters."""
@@ -166,14 +165,11 @@ def measure(name: str, seconds: float) -> tuple[dict[str, float], dict[str, floa
     step, model = step_of(torch, name, np.float64, "")
     step()
     truth = gradients(model)
-    running, first = {}, {}
+    running = {}
     for how in ("torch", "tinygrad_ninja", "torch.compile"):
         step, model = step_of(tinygrad_ninja if how == "tinygrad_ninja" else torch, name, np.float32, how)
-        begin = time.perf_counter()
         step()
         compare(how, truth, gradients(model))
-        step()
-        first[how] = time.perf_counter() - begin
         running[how] = step
     times: dict[str, list[float]] = {how: [] for how in running}
     repeat = {how: max(1, round(50_000 / time_step(step, 3))) for how, step in running.items()}
@@ -181,7 +177,7 @@ def measure(name: str, seconds: float) -> tuple[dict[str, float], dict[str, floa
     while time.perf_counter() < end:
         for how, step in running.items():
             times[how].append(time_step(step, repeat[how]))
-    return {how: statistics.median(rounds) for how, rounds in times.items()}, first
+    return {how: statistics.median(rounds) for how, rounds in times.items()}
 
 
 def main() -> None:
@@ -194,12 +190,12 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, NumPy {np.__version__}, one thread; medians, ratio to torch eager\n")
-    print(f"{'model':>12}  {'contender':<16}{'time':>13}{'ratio':>8}{'first two steps':>18}")
+    print(f"{'model':>12}  {'contender':<16}{'time':>13}{'ratio':>8}")
     for name in options.models:
-        times, first = measure(name, options.seconds)
+        times = measure(name, options.seconds)
         for how, time_of_step in times.items():
             ratio = time_of_step / times["torch"]
-            print(f"{name:>12}  {how:<16}{time_of_step:>10,.0f} µs{ratio:>8.2f}{first[how]:>16.1f} s")
+            print(f"{name:>12}  {how:<16}{time_of_step:>10,.0f} µs{ratio:>8.2f}")
         print(flush=True)
 
 

@@ -223,4 +223,4 @@ def test_the_first_number_of_threads_is_that_of_the_environment_or_of_the_proces
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", variable)
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert threads._available() == (number or processors)
+    assert threads._at_first() == (number or processors)

@@ -10,19 +10,18 @@ import pytest
 from command import ENVIRONMENT
 from compiled_steps import close, second
 
-from tinygrad_ninja import Generator, get_num_threads, randn, set_num_threads
-from tinygrad_ninja.program.compile.c.build import PRELUDE, NoCompilerError, build
+from tinygrad_ninja import Generator, randn
+from tinygrad_ninja.program.compile.c import build
 from tinygrad_ninja.program.compile.c.c_source import UNIT, CFunction, CSource
 
-SHARED = PRELUDE.read_text(encoding="utf-8")
+SHARED = build.PRELUDE.read_text(encoding="utf-8")
 
 
 @pytest.fixture(params=[1, 2, 3])
-def threads(request: pytest.FixtureRequest) -> Any:
-    before = get_num_threads()
-    set_num_threads(request.param)
-    yield request.param
-    set_num_threads(before)
+def files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(build, "processors", lambda: request.param)
+    count: int = request.param
+    return count
 
 
 def source(count: int, wrong: str = "") -> CSource:
@@ -51,15 +50,15 @@ def test_little_is_one_file() -> None:
     assert source(10).units(1) == [str(source(10))]
 
 
-def test_the_library_is_the_same(threads: int) -> None:
+def test_the_library_is_the_same(files: int) -> None:
     x = ctypes.c_double(0.5)
-    assert build(source(10 + threads)).run(ctypes.byref(x)) == 0
-    assert x.value == 0.5 + sum(range(10 + threads))
+    assert build.build(source(10 + files)).run(ctypes.byref(x)) == 0
+    assert x.value == 0.5 + sum(range(10 + files))
 
 
-def test_an_error_in_one_of_the_files_is_said(threads: int) -> None:
-    with pytest.raises(NoCompilerError, match="unknown_name"):
-        build(source(20 + threads, "  unknown_name = 1;"))
+def test_an_error_in_one_of_the_files_is_said(files: int) -> None:
+    with pytest.raises(build.NoCompilerError, match="unknown_name"):
+        build.build(source(20 + files, "  unknown_name = 1;"))
 
 
 @pytest.mark.slow
@@ -67,7 +66,8 @@ def test_results_are_the_same_bits(tmp_path: Path) -> None:
     program = """
 import numpy as np, sys, tinygrad_ninja as torch
 from tinygrad_ninja.makemore.settings import Settings
-torch.set_num_threads(int(sys.argv[1]))
+from tinygrad_ninja.program.compile.c import build
+build.processors = lambda: int(sys.argv[1])
 g = torch.Generator().manual_seed(1)
 model = Settings.of("wavenet", hidden=12).build(27, g)
 optimizer = torch.optim.AdamW(model.parameters())
@@ -88,7 +88,7 @@ np.savez(sys.argv[2], *(p.detach().numpy() for p in model.parameters()))
     digests = []
     for count in (1, 2, 3):
         folder = tmp_path / str(count)
-        environment = ENVIRONMENT | {"TINYGRAD_NINJA_CACHE": str(folder), "OMP_NUM_THREADS": "4"}
+        environment = ENVIRONMENT | {"TINYGRAD_NINJA_CACHE": str(folder)}
         out = tmp_path / f"{count}.npz"
         subprocess.run([sys.executable, "-c", program, str(count), out], env=environment, check=True)
         digests.append(out.read_bytes())

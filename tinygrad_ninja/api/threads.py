@@ -10,16 +10,19 @@ import numpy as np
 from .unreplayed import unreplayed
 
 
-def _available() -> int:
-    """Return the number of processors that this process may use, or what OMP_NUM_THREADS says."""
-    chosen = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    if chosen.isdecimal() and 0 < int(chosen) <= _MOST:
-        return int(chosen)
+def processors() -> int:
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _at_first() -> int:
+    """Return what OMP_NUM_THREADS says, or the number of processors."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(chosen) if chosen.isdecimal() and 0 < int(chosen) <= _MOST else processors()
+
+
 _MOST = 2**31 - 1  # C's int
-_count = _available()
+_count = _at_first()
 _forked = False
 
 

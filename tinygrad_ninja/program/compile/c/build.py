@@ -24,7 +24,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ....api.threads import get_num_threads
+from ....api.threads import processors
 from . import library_cache
 from .c_source import CSource
 from .sharing import COUNT, DEFINITION, REGION
@@ -164,7 +164,7 @@ def _failed(*results: subprocess.CompletedProcess[str]) -> NoCompilerError:
 def _compile(command: list[str], source: CSource | str, scratch: Path) -> bytes:
     """Return the library that C compiles to, in a folder for what comes in between. Raise OSError where that
     has no room, NoCompilerError where the compiler fails for another reason."""
-    files = [source] if isinstance(source, str) else source.units(get_num_threads())
+    files = [source] if isinstance(source, str) else source.units(processors())
     texts, built = [scratch / f"step{i}.c" for i in range(len(files))], scratch / "step.library"
     for text, file in zip(texts, files, strict=True):
         text.write_text(file, encoding="utf-8")
@@ -229,7 +229,7 @@ def has_openmp() -> bool:
 
 def build(source: CSource | str, threads: bool = False) -> Any:
     """Return the library that C compiles to, from the cache where it is there already. As many compilers work
-    on it side by side as there may be threads. threads: whether some share anything in it; without OpenMP one
+    on it side by side as there are processors. threads: whether some share anything in it; without OpenMP one
     runs that alone. Raise NoCompilerError where it can't be compiled, or kept nowhere."""
     if threads and has_openmp():
         return _sharing_library(source)
