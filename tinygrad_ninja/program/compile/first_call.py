@@ -39,10 +39,8 @@ class FirstCall:
 
     world: what the function reads besides; numbers: those that a recording depends on, with their sources;
     conditions: what comparisons with other numbers gave; by_value: the numbers of which more is used than
-    arithmetic, each with the line that does.
-
-    reason: why it can't be compiled; changed: what the function itself has changed of what it
-    reads, and the line.
+    arithmetic, each with the line that does. reason: why it can't be compiled; changed, line: what the
+    function itself has changed of what it reads, and where.
     """
 
     def __init__(

@@ -49,16 +49,18 @@ class Draw:
 
 @dataclass
 class Captured:
-    """What a step does. instructions: in order. cells: the memory of Tensors that it found, with its value
-    afterwards. checks: those to be made before.
-    gradients: nodes, and their gradients afterwards (None: no gradient); layouts: the strides of gradients
-    and of data, by their variable, where they are not the usual ones; inference: the variables that are
-    inference tensors; needs: the gradient that a node must
-    have (or None) for this recording to hold. rebound: Tensors that hold other memory afterwards, with its
-    value. noted: the memory whose changes were counted. result: what the function returned, with a `Returned`
-    for each Tensor. reached: the Tensors that the function reaches otherwise than as an argument or as a
-    gradient. place: the device of its torch tensors, "cpu" where there are none; places: those of the
-    variables that are torch tensors.
+    """What a step does.
+
+    instructions: in order. cells: the memory of Tensors that it found, with its value afterwards. checks:
+    those to be made before. gradients: nodes, and their gradients afterwards (None: no gradient). needs: the
+    gradient that a node must have (or None) for this recording to hold. rebound: Tensors that hold other
+    memory afterwards, with its value. noted: the memory whose changes were counted. result: what the function
+    returned, with a `Returned` for each Tensor.
+
+    layouts: the strides of gradients and of data, by their variable, where they are not the usual ones.
+    inference: the variables that are inference tensors. names: those of the reader's. reached: the Tensors
+    that the function reaches otherwise than as an argument or as a gradient. place: the device of its torch
+    tensors, "cpu" where there are none; places: those of the variables that are torch tensors.
     """
 
     instructions: list[Instruction]
