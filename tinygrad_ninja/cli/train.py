@@ -20,7 +20,7 @@ from ..makemore.settings import MOST, Settings
 from ..makemore.training import TrainingError
 from .options import count_option, drop_unset, model_options, models_table, rate_option, require
 from .pictures import PLOTS, UpdateRatios, check_replaceable, plots_of, save
-from .report import SAMPLE_SEED, SAMPLES, follow, print_losses, print_samples
+from .report import SAMPLE_SEED, SAMPLES, print_losses, print_samples
 
 
 class Stopped(Exception):  # noqa: N818 - no error
@@ -203,6 +203,8 @@ def train_in_folder(
     Raises Stopped after a signal, DistributedError and RunError, each with `go_on`, the way to continue, in
     its message, and TrainingError, which says what the last good checkpoint is.
     """
+    from .progress import follow  # which loads rich
+
     training, settings = run.training, run.result.settings
     if not quiet:
         parameters = sum(parameter.numel() for parameter in training.model.parameters())
