@@ -8,9 +8,10 @@ recording  what the function computes, draws and changes, as a program
 lowering   that program in primitive operations
 c          these as C; `straight` as NumPy, `emit_torch` as torch code
 steps      which step, by the backend that can be had
-step       the compiled step: `memory` for its pointers, `caller` for the Python around every run, with
-           `changes` for what is rare; `value_step` for Values, `torch_step` for a device, where `replay` has
-           torch's compiler and the CUDA graph
+step       the compiled step: `step_memory` for what it reads and writes, by the pointers of `memory`, and
+           `caller` for the Python around every run, with `changes` for what is rare; `value_step` for
+           Values; `torch_step` and `torch_memory` for a device, where `replay` has torch's compiler and the
+           CUDA graph
 refusals   the sentences by which a step is refused
 """
 

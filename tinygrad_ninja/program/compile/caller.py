@@ -23,6 +23,7 @@ from .results import leaves
 
 if TYPE_CHECKING:
     from .step import Step
+    from .step_memory import StepMemory
 
 
 def caller(step: Step) -> Any:
@@ -48,9 +49,10 @@ class _Code:
     """
 
     def __init__(self, step: Step) -> None:
-        self.step, self.changes = step, Changes(step)
+        self.step, self.memory = step, step.memory
+        self.changes = Changes(self.memory)
         self.names: dict[str, Any] = {
-            "changes": self.changes, "slots": step.table.slots, "run": step.run, "require": require,
+            "changes": self.changes, "slots": self.memory.table.slots, "run": step.run, "require": require,
             "count": getrefcount, "new": object.__new__, "Tensor": Tensor,
         }  # fmt: skip
         self.checks: list[str] = []
@@ -58,10 +60,10 @@ class _Code:
         self.run: list[str] = []
         self.after: list[str] = []
         self.state: list[str] = []
-        self.gradients = _replaceable(step)
+        self.gradients = _replaceable(self.memory)
         # All that hold memory of the step, each with its position among the arguments.
-        self.holders = [*((owner, place) for owner, *_, place in step.owners)]
-        self.holders += [shared[1:] for shared in step.shared]
+        self.holders = [(owner, place) for owner, *_, place in self.memory.owners]
+        self.holders += [shared[1:] for shared in self.memory.shared]
 
     def function(self, answer: str) -> Any:
         """Return the function. answer: the expression for its result."""
@@ -95,16 +97,16 @@ class _Code:
 
     def held(self, name: str, place: int) -> str:
         """Return the text for the array that it holds now."""
-        return name if place in self.step.bare else f"{name}._array"
+        return name if place in self.memory.bare else f"{name}._array"
 
     def copied(self, slot: int) -> str:
         """Return the text for a copy of what was computed, with the strides that eager code gives it."""
-        array, layout = self.step.table.arrays[slot], self.step.layouts.get(slot)
+        array, layout = self.memory.table.arrays[slot], self.memory.layouts.get(slot)
         name = self.bind(f"out{slot}", array)
         text = f"{name}.{'clone' if is_torch(array) else 'copy'}()"
         if layout is not None:
             text = f"{self.bind('arranged', _arranged)}({name}, {layout})"
-        return f"{self.bind('as_inference', as_inference)}({text})" if slot in self.step.inference else text
+        return f"{self.bind('as_inference', as_inference)}({text})" if slot in self.memory.inference else text
 
     def taken(self, name: str, slot: int) -> list[str]:
         """Return the lines that make a Tensor of it."""
@@ -126,21 +128,21 @@ class _Code:
     def check_memory(self) -> None:
         """Take the memory that the Tensors hold now, and check that those share one that did, and only
         those."""
-        step, shares = self.step, f"require(False, {SHARED!r})"
-        for i, (owner, array, slot, place) in enumerate(step.owners):
+        memory, shares = self.memory, f"require(False, {SHARED!r})"
+        for i, (owner, array, slot, place) in enumerate(memory.owners):
             source = self.held(self.named(owner, place), place)
             self.keep(f"a{i}", array)
             self.checks.append(f"if {source} is not a{i}: a{i} = changes.moved({slot}, {source})")
-        for i, owner, place in step.shared:
+        for i, owner, place in memory.shared:
             self.checks.append(f"if {self.held(self.named(owner, place), place)} is not a{i}: {shares}")
         if self.changes.changed:
             self.bind("moves", self.changes.moves)
             self.checks.append("if moves: changes.apart()")
         # A Tensor that gets other memory leaves those behind that shared the old one, but not itself.
-        for tensor, _ in step.rebound_slots:
-            mine = self.named(tensor, step.given.get(tensor, -1))
+        for tensor, _ in memory.rebound_slots:
+            mine = self.named(tensor, memory.given.get(tensor, -1))
             for other, place in self.holders:
-                if place >= 0 or tensor in step.given:
+                if place >= 0 or tensor in memory.given:
                     is_ = "is not" if other is tensor else "is"
                     self.checks.append(f"if {mine} {is_} {self.named(other, place)}: {shares}")
 
@@ -148,7 +150,7 @@ class _Code:
         """Check that each argument that gets a gradient is given once and not found elsewhere too: what flows
         to one that is would be the sum of two gradients. Then what the step itself checks."""
         known = self.names["known"] = {holder.edge for holder, place in self.holders if place < 0}
-        leaves = self.step.leaves
+        leaves = self.memory.leaves
         for i, leaf in leaves.items():
             others = [f"is args[{j}].edge" for j, other in leaves.items() if j < i and other is not leaf]
             others += ["in known"] if leaf not in known else []
@@ -160,16 +162,16 @@ class _Code:
 
     def read_numbers(self) -> None:
         """Read the numbers that may be others at each call."""
-        for i, (number, read) in enumerate(self.step.numbers):
+        for i, (number, read) in enumerate(self.memory.numbers):
             target = self.bind(f"number{i}", number)
             self.before.append(f"{target}[()] = {self.bind(f'read{i}', read)}(args)")
 
     def draw_and_run(self) -> None:
         """Draw the random numbers, and run the step."""
-        step, draws, run = self.step, self._draws(), ["run()"]
+        draws, run = self._draws(), ["run()"]
         generators = self.changes.generators
-        locked = step.draws_on_device  # whether the generators are while it runs
-        if step.complains and generators:  # it draws before it finds an error, and eager code draws anew
+        locked = self.memory.draws_on_device  # whether the generators are while it runs
+        if self.step.complains and generators:  # it draws before it finds an error, and eager code draws anew
             locked = True
             marks = [f"was{i}" for i in range(len(generators))]
             noted = [f"{mark} = from{i}.mark()" for i, mark in enumerate(marks)]
@@ -193,8 +195,8 @@ class _Code:
     def _draws(self) -> list[str]:
         """Return the lines that draw: random words from the memory of the generator, while that has enough,
         or as the generator does."""
-        step, lines = self.step, []
-        for i, ((generator, n), slot) in enumerate(zip(step.words, step.word_slots, strict=True)):
+        memory, lines = self.memory, []
+        for i, ((generator, n), slot) in enumerate(zip(memory.words, memory.word_slots, strict=True)):
             g = self.bind(f"g{i}", generator)
             self.keep(f"block{i}", None)
             self.keep(f"address{i}", 0)
@@ -206,8 +208,8 @@ class _Code:
                 f"    slots[{slot}] = address{i} + 8 * start",
                 f"else: {slow}",
             ]
-            lines += fast if step.source else [slow]
-        for i, (draw, drawn) in enumerate(step.draws):
+            lines += fast if self.step.source else [slow]
+        for i, (draw, drawn) in enumerate(memory.draws):
             method = self.bind(f"draw{i}", getattr(draw.generator, draw.method))
             given = f"*{self.bind(f'with{i}', draw.arguments)}, **{self.bind(f'options{i}', draw.options)}"
             lines.append(f"{self.bind(f'holder{i}', drawn)}[...] = {method}({given})")
@@ -217,15 +219,15 @@ class _Code:
 
     def leave_gradients(self) -> None:
         """Leave the gradients, each in memory that nobody else holds."""
-        for i, (node, slot) in enumerate(self.step.gradient_slots):
+        for i, (node, slot) in enumerate(self.memory.gradient_slots):
             target, tensor = self.bind(f"node{i}", node), f"t{i}"
             if slot is None:
                 self.after.append(f"{target}._grad = None")
                 continue
-            if slot in self.step.layouts:
+            if slot in self.memory.layouts:
                 self.after += self.taken(tensor, slot)
             else:
-                self.keep(tensor, wrap(self.step.table.arrays[slot]))
+                self.keep(tensor, wrap(self.memory.table.arrays[slot]))
                 # Held by the node, by t, and by the call of count; its array by the table and by the Tensor.
                 self.before.append(
                     f"if count({tensor}) > (3 if {target}._grad is {tensor} else 2) "
@@ -235,9 +237,9 @@ class _Code:
 
     def leave_memory(self) -> None:
         """Give Tensors the other memory that they hold afterwards, and count the changes in place."""
-        for owner, slot in self.step.rebound_slots:
-            place = self.step.given.get(owner, -1)
-            if place not in self.step.bare:  # the Tensor that an array is given in is the function's own
+        for owner, slot in self.memory.rebound_slots:
+            place = self.memory.given.get(owner, -1)
+            if place not in self.memory.bare:  # the Tensor that an array is given in is the function's own
                 target = self.named(owner, place)
                 note = self.bind("note_assigned", note_assigned)
                 self.after += [f"{target}._array = {self.copied(slot)}", f"{note}({target})"]
@@ -247,20 +249,20 @@ class _Code:
 
     def results(self) -> str:
         """Make Tensors of the results, and return the expression for what the function returns."""
-        results = [f"r{i}" for i in range(len(self.step.result_slots))]
-        for name, slot in zip(results, self.step.result_slots, strict=True):
+        results = [f"r{i}" for i in range(len(self.memory.result_slots))]
+        for name, slot in zip(results, self.memory.result_slots, strict=True):
             self.after += self.taken(name, slot)
-        if self.step.plain_result:
+        if self.memory.plain_result:
             return results[0]
-        return f"{self.bind('fill', self.step.fill)}([{', '.join(results)}], args)"
+        return f"{self.bind('fill', self.memory.fill)}([{', '.join(results)}], args)"
 
 
-def _replaceable(step: Step) -> dict[Tensor, int]:
+def _replaceable(memory: StepMemory) -> dict[Tensor, int]:
     """Return the gradients in whose place the step takes others, with their numbers: Tensors that it reaches
     as a gradient alone, and neither returns nor gives other memory."""
-    captured = step.captured
+    captured = memory.captured
     gradients = {grad: i for i, (_, grad) in enumerate(captured.needs) if grad is not None}
-    kept = {*captured.reached, *step.given, *(tensor for tensor, _ in captured.rebound)}
+    kept = {*captured.reached, *memory.given, *(tensor for tensor, _ in captured.rebound)}
     kept.update(x.tensor for x in leaves(captured.result) if isinstance(x, Returned))
     several = len(gradients) < sum(grad is not None for _, grad in captured.needs)
     if several or not all(map(is_plain, gradients)):

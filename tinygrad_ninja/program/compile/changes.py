@@ -14,7 +14,7 @@ from ...engine.versions import version
 from .memory import pointer
 
 if TYPE_CHECKING:
-    from .step import Step
+    from .step_memory import StepMemory
 
 GRADIENT = "a gradient is there that was not, or the reverse"
 _INFERENCE = "an inference tensor in the place of another, or the reverse"
@@ -39,21 +39,21 @@ def is_plain(tensor: Tensor) -> bool:
 class Changes:
     """The functions that the generated code of a step calls in the rare cases."""
 
-    def __init__(self, step: Step) -> None:
-        self.step = step
+    def __init__(self, memory: StepMemory) -> None:
+        self.memory = memory
         # In one order everywhere, so that no two steps wait for each other's locks.
-        self.generators = sorted({draw.generator for draw in step.captured.draws}, key=id)
+        self.generators = sorted({draw.generator for draw in memory.captured.draws}, key=id)
         self.moves: set[int] = set()  # the slots that got other memory since the last call of `apart`
-        self.changed = {address.buffer.slot for address, _ in step.stores}
-        table = step.table
+        self.changed = {address.buffer.slot for address, _ in memory.stores}
+        table = memory.table
         # The bounds of a slot's elements from its address; any array that replaces it has the same.
         self._reach = {}
-        for _, array, slot, _ in step.owners:
+        for _, array, slot, _ in memory.owners:
             at = table.address(slot)
             self._reach[slot] = tuple(address - at for address in table.span(array))
         self._sort()
-        arrays = {slot: array for _, array, slot, _ in step.owners}
-        noted = [memory.address.buffer.slot for memory in step.captured.noted]
+        arrays = {slot: array for _, array, slot, _ in memory.owners}
+        noted = [noted.address.buffer.slot for noted in memory.captured.noted]
         self.versions = [version(arrays[slot]) for slot in noted]
         self._places: dict[int, list[int]] = {}  # in this list, by the slot
         for i, slot in enumerate(noted):
@@ -61,11 +61,11 @@ class Changes:
 
     def moved(self, slot: int, array: Any) -> Any:
         """Take the address of the array that a Tensor holds now, if it is of the same kind."""
-        alike = self.step.table.alike(slot, array)
+        alike = self.memory.table.alike(slot, array)
         require(alike, "a Tensor has another shape, dtype or layout than before")
         if marked:
-            require(is_marked(array) == is_marked(self.step.table.arrays[slot]), _INFERENCE)
-        self.step.table.point(slot, array)
+            require(is_marked(array) == is_marked(self.memory.table.arrays[slot]), _INFERENCE)
+        self.memory.table.point(slot, array)
         if self.changed:
             self.moves.add(slot)
         for i in self._places.get(slot, ()):
@@ -74,7 +74,7 @@ class Changes:
 
     def gradient(self, tensor: Tensor | None, args: tuple[Any, ...]) -> Tensor:
         """Return a gradient that is there in the place of another, if it is one like it."""
-        known = tensor in self.step.captured.reached or any(tensor is x for x in args)
+        known = tensor in self.memory.captured.reached or any(tensor is x for x in args)
         require(tensor is not None and is_plain(tensor) and not known, GRADIENT)
         assert tensor is not None
         return tensor
@@ -94,7 +94,7 @@ class Changes:
 
     def _span(self, slot: int) -> tuple[int, int]:
         """Return the addresses between which a slot's elements lie."""
-        at, (low, high) = self.step.table.address(slot), self._reach[slot]
+        at, (low, high) = self.memory.table.address(slot), self._reach[slot]
         return at + low, at + high
 
     def _sort(self) -> None:
@@ -112,10 +112,10 @@ class Changes:
     def words(self, number: int, slot: int) -> tuple[Any, int]:
         """Draw random words beyond those in the generator's memory; return its new memory, and the address of
         that."""
-        generator, n = self.step.words[number]
-        self.step.table.point(slot, generator._words(n))
+        generator, n = self.memory.words[number]
+        self.memory.table.point(slot, generator._words(n))
         return generator._block, pointer(generator._block)
 
     def fresh(self, slot: int) -> Tensor:
         """Return a new gradient, where somebody holds the last one: its memory is theirs from now on."""
-        return wrap(self.step.table.renew(slot))
+        return wrap(self.memory.table.renew(slot))

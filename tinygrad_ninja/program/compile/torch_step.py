@@ -8,7 +8,6 @@ itself, so that nothing waits for the device.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from importlib import import_module
@@ -19,135 +18,40 @@ import numpy as np
 
 from ...arrays import numpy_arrays
 from ..instructions import Array, Instruction, Program, Var
-from .c.plan import Address, Buffer
 from .changes import ChangedError
 from .emit_torch import Emitter, elements_of, moves
 from .lowering.lower import lowered
-from .memory import Table, aligned, pointer
-from .recording.capture import Captured, Draw
 from .recording.checks import Check, CheckError, index_checks
 from .recording.shapes import ShapeTape, is_torch
-from .replay import OnDevice, Replay, Upload, function_of
+from .replay import Replay, Upload, function_of
 from .step import Step
+from .torch_memory import TorchMemory, slot_of
 
 torch: Any = import_module("torch")
-
-
-class TorchTable(Table):
-    """The memory of a step on torch tensors: these, and the host's arrays.
-
-    given: the slots that hold another tensor at every call. moved: whether a tensor in another slot was
-    replaced.
-    """
-
-    def __init__(self, place: str) -> None:
-        super().__init__()
-        self.device = torch.device("cpu" if place == "torch" else place)
-        self.given: set[int] = set()
-        self.moved = False
-
-    def add(self, array: Any, name: str) -> Address:
-        shape = tuple(array.shape)
-        buffer = Buffer(name, np.dtype(np.int8), shape, (0,) * len(shape), len(self.arrays))
-        self.arrays.append(array)
-        self.buffers.append(buffer)
-        return Address(buffer, 0, buffer.shape, buffer.strides)
-
-    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """Return a tensor of zeros on the device."""
-        return torch.zeros(shape, dtype=getattr(torch, np.dtype(dtype).name), device=self.device)
-
-    def host(self, slot: int) -> bool:
-        """Return whether a slot holds the host's memory."""
-        return not is_torch(self.arrays[slot])
-
-    def span(self, array: Any) -> tuple[int, int]:
-        if not is_torch(array):
-            return super().span(array)
-        reach = sum((n - 1) * step for n, step in zip(array.shape, array.stride(), strict=True)) + 1
-        start = array.data_ptr()
-        return start, start + (reach * array.element_size() if array.numel() else 0)
-
-    def may_write(self, array: Any) -> bool:
-        return is_torch(array) or super().may_write(array)
-
-    def alike(self, slot: int, array: Any) -> bool:
-        before: Any = self.arrays[slot]
-        if self.host(slot):
-            return super().alike(slot, array)
-        return is_torch(array) and (array.shape, array.dtype, array.stride(), array.device) == (
-            before.shape, before.dtype, before.stride(), before.device,
-        )  # fmt: skip
-
-    def renew(self, slot: int) -> Any:
-        before = self.arrays[slot]
-        self.point(slot, np.zeros_like(before) if self.host(slot) else torch.zeros_like(before))
-        return self.arrays[slot]
-
-    def address(self, slot: int) -> int:
-        array: Any = self.arrays[slot]
-        return pointer(array) if self.host(slot) else array.data_ptr()
-
-    def point(self, slot: int, array: Any) -> None:
-        self.arrays[slot] = array
-        self.moved |= slot not in self.given and is_torch(array)
 
 
 class TorchStep(Step):
     """A recording that torch runs: "inductor" fuses it, "torch" runs the lines as they are."""
 
-    draws_integers = False
-    reserved = re.compile(r"(t|x|out|constant|number|drawn)\d+(_.*)?")
-    table: TorchTable
-
-    # -- memory ----------------------------------------------------------------------------------------------
-
-    def _memory(self) -> TorchTable:
-        names = self.captured.names
-        for cell in self.captured.cells:
-            for node, grad in self.captured.gradients:
-                if grad is not None and cell.owner is not None and node is cell.owner.edge:
-                    assert cell.before is not None
-                    names.setdefault(grad, f"{names.get(cell.before, 'x')}_grad")
-        return TorchTable(self.captured.place)
-
-    def _home(self, var: Var) -> Any:
-        if self.captured.places.get(var, "cpu") == "cpu" and not var.constant:
-            return aligned(var.shape, var.dtype)
-        return self.table.zeros(var.shape, var.dtype)
-
-    def _constant(self, var: Var, array: Array) -> None:
-        super()._constant(var, array)
-        self.table.arrays[_slot(self.inputs[var])] = torch.from_numpy(np.array(array)).to(self.table.device)
-
-    def _draw_inputs(self, captured: Captured, read: dict[Var, None], names: dict[Var, str]) -> None:
-        super()._draw_inputs(captured, read, names)
-        self._device_draws: dict[int, Draw] = {}
-        for draw, holder in self.draws:
-            if OnDevice.draws(draw, self.table.device):
-                slot = _slot(self.inputs[draw.var])
-                self._device_draws[slot] = draw
-                self.table.arrays[slot] = self.table.zeros(holder.shape, holder.dtype)
-        self.draws = [pair for pair in self.draws if pair[0] not in self._device_draws.values()]
-        self.draws_on_device = bool(self._device_draws)
-
-    # -- the device's part, and the host's -------------------------------------------------------------------
+    memory_of = TorchMemory
+    memory: TorchMemory
 
     def _runner(self, backend: str) -> Callable[[], Callable[[], None]]:
+        memory, table = self.memory, self.memory.table
         instructions, checks, outputs, stores = self._simplified(lambda step: lowered(step, ShapeTape))
-        targets = {_slot(at): var for at, var in (*outputs, *stores)}
+        targets = {slot_of(at): var for at, var in (*outputs, *stores)}
         for draw in self.captured.draws:
             if draw.method == "integers":
-                self.ranges[draw.var] = draw.arguments[:2]
+                memory.ranges[draw.var] = draw.arguments[:2]
             elif draw.method == "permutation":
-                self.ranges[draw.var] = 0, draw.arguments[0]
+                memory.ranges[draw.var] = 0, draw.arguments[0]
         known = self._of_the_host(instructions)
         used = [check for instruction in instructions for check in index_checks(instruction)]
-        checks += [check for check in used if check.var in known and not check.is_known(self.ranges)]
+        checks += [check for check in used if check.var in known and not check.is_known(memory.ranges)]
         self._host_checks = [check for check in checks if check.var in known]
-        self.ranges |= {check.var: (check.low, check.high) for check in self._host_checks}
+        memory.ranges |= {check.var: (check.low, check.high) for check in self._host_checks}
         checks = [check for check in checks if check.var not in known]
-        self._host_targets = {s: var for s, var in targets.items() if self.table.host(s) and var in known}
+        self._host_targets = {s: var for s, var in targets.items() if table.host(s) and var in known}
         wanted = [*self._host_targets.values(), *(check.var for check in self._host_checks)]
         self._host = Program(instructions, wanted).needed()
         self._assume(instructions, checks, set(targets))
@@ -157,9 +61,10 @@ class TorchStep(Step):
 
     def _of_the_host(self, instructions: list[Instruction]) -> set[Var]:
         """Return the variables that depend on nothing but the host's memory."""
-        known = {var for var, at in self.inputs.items() if self.table.host(_slot(at))}
+        memory = self.memory
+        known = {var for var, at in memory.inputs.items() if memory.table.host(slot_of(at))}
         for instruction in instructions:
-            read = [var for var in instruction.reads() if not var.constant and var not in self.fixed]
+            read = [var for var in instruction.reads() if not var.constant and var not in memory.fixed]
             if read and known.issuperset(read):
                 known.add(instruction.output)
         return known
@@ -167,16 +72,17 @@ class TorchStep(Step):
     def _assume(self, instructions: list[Instruction], checks: Iterable[Check], written: set[int]) -> None:
         """Check the indices in a tensor that somebody holds once, and again only when it was changed: to
         check them at every call would mean to wait for the device. All others the code checks itself."""
+        memory, table = self.memory, self.memory.table
         whole, parts = elements_of(instructions, attrgetter("whole")), elements_of(instructions, moves)
-        known = set(self.ranges)
+        known = set(memory.ranges)
         self._looks: list[tuple[int, Check]] = []
         for check in (*checks, *(c for instruction in instructions for c in index_checks(instruction))):
             source = parts.get(check.var, check.var)
-            if source not in self.inputs or source in known:
+            if source not in memory.inputs or source in known:
                 continue
-            slot = _slot(self.inputs[source])
-            array: Any = self.table.arrays[slot]
-            if self.table.host(slot) or slot in written or not array.numel():
+            slot = slot_of(memory.inputs[source])
+            array: Any = table.arrays[slot]
+            if table.host(slot) or slot in written or not array.numel():
                 continue
             if whole.get(check.var, check.var) is source:
                 self._looks.append((slot, check))
@@ -185,15 +91,15 @@ class TorchStep(Step):
                 self._looks.append((slot, replace(check, error=ChangedError, message=why)))
             else:
                 continue
-            low, high = self.ranges.get(check.var, (-math.inf, math.inf))
-            self.ranges[check.var] = max(low, check.low), min(high, check.high)
+            low, high = memory.ranges.get(check.var, (-math.inf, math.inf))
+            memory.ranges[check.var] = max(low, check.low), min(high, check.high)
         if self._looks:
             self._seen: dict[int, tuple[Any, int]] = {}
             self.guards.append(self._look)
 
     def _look(self) -> None:
         """Check the tensors that were replaced or changed since they were last checked."""
-        arrays: list[Any] = self.table.arrays
+        arrays: list[Any] = self.memory.table.arrays
         now = {slot: (arrays[slot], arrays[slot]._version) for slot, _ in self._looks}
         fresh = {slot for slot, (array, version) in now.items() if not self._is_seen(slot, array, version)}
         for slot, check in self._looks:
@@ -212,7 +118,7 @@ class TorchStep(Step):
         self, instructions: list[Instruction], checks: list[Check], targets: dict[int, Var], backend: str
     ) -> Callable[[], None]:
         """Return the function that runs the step on the device."""
-        table = self.table
+        memory, table = self.memory, self.memory.table
         tensors: dict[str, Any] = {"wrong": table.zeros((), np.int64)}
         self._copies: dict[int, Any] = {}  # computed on the device and needed on the host
         stores: list[tuple[str, Var]] = []
@@ -222,8 +128,8 @@ class TorchStep(Step):
                 name += "_there"
                 tensors[name] = self._copies[slot] = table.zeros(var.shape, var.dtype)
             stores.append((name, var))
-        names = {var: table.buffers[_slot(at)].name for var, at in self.inputs.items()}
-        emitter = Emitter(names, self.fixed, self.ranges, str(table.device))
+        names = {var: table.buffers[slot_of(at)].name for var, at in memory.inputs.items()}
+        emitter = Emitter(names, memory.fixed, memory.ranges, str(table.device))
         wanted = [*targets.values(), *(check.var for check in checks)]
         self.source = emitter.emit(Program(instructions, wanted).needed().instructions, checks, stores)
         function = function_of(self.source)
@@ -232,10 +138,10 @@ class TorchStep(Step):
         crossing = [slot for slot in slots if slot is not None and table.host(slot)]
         upload = Upload([table.arrays[slot] for slot in crossing], table.device)
         tensors |= {table.buffers[slot].name: t for slot, t in zip(crossing, upload.tensors, strict=True)}
-        table.given = {slot for _, _, slot, place in self.owners if place >= 0 and not table.host(slot)}
+        table.given = {slot for _, _, slot, place in memory.owners if place >= 0 and not table.host(slot)}
         own = {i for i, slot in enumerate(slots) if slot in table.given}
         changed = {i for i, slot in enumerate(slots) if slot in targets}
-        draws = {i: self._device_draws[s] for i, s in enumerate(slots) if s in self._device_draws}
+        draws = {i: memory.device_draws[s] for i, s in enumerate(slots) if s in memory.device_draws}
         fused = backend == "inductor" and not emitter.swaps  # inductor (of torch 2.13) gets swaps wrong
         replay = Replay(function, table.device, fused, own, changed, draws)
         boxed = [i for i, name in enumerate(parameters) if name in emitter.boxed]
@@ -267,20 +173,13 @@ class TorchStep(Step):
         """Return what the host computes itself. Raise the errors of the checks that fail there."""
         if not self._host.outputs:
             return {}
-        arrays = {var: self.table.arrays[_slot(at)] for var, at in self.inputs.items()}
+        arrays = {var: self.memory.table.arrays[slot_of(at)] for var, at in self.memory.inputs.items()}
         values = self._host.run(
             {var: array for var, array in arrays.items() if not is_torch(array)}, numpy_arrays
         )
         for check in self._host_checks:
             check.look(values[check.var])
         return values
-
-
-def _slot(address: Address) -> int:
-    """Return the slot of an address of the caller's memory."""
-    slot = address.buffer.slot
-    assert slot is not None, "an address of the caller's"
-    return slot
 
 
 def _lies_in(array: Any, check: Check) -> bool:
