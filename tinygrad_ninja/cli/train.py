@@ -126,21 +126,12 @@ def train(
         )
     options = drop_unset(options)
     out = out or Path("runs", options.get("model", Settings.model))
-    is_finished = (out / MODEL).is_file() and (out / CHECKPOINT).is_file()
-    if is_finished and not (resume or restart or is_restarted()):
-        raise click.UsageError(
-            f"{out} holds a model: choose another folder, such as --out {_free(out)}, or replace it by "
-            f"--restart; --resume --steps N trains it on."
-        )
-    command = ["ninja"]
-    if is_launched():
-        processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
-        command = ["torchrun", "--nproc-per-node", processes, "-m", "tinygrad_ninja"]
-    command += ["train", "--resume", "--out", str(out)]
-    go_on = f"go on with: {shlex.join(command)}"
     resume = resume or is_restarted()
     if exact and not resume:
         raise click.UsageError("--exact says how to go on: give --resume too.")
+    if not (resume or restart):
+        _check_unfinished(out)
+    go_on = f"go on with: {shlex.join(_command(out))}"
     try:
         # Before the checkpoint is read: another training may be about to write a later one. A folder that
         # comes into being after this is another's, too, and nothing in it is replaced unasked.
@@ -162,13 +153,9 @@ def train(
                 note = f"there is no {out / CHECKPOINT} to go on from, so this is the start"
             if resume and run.writes:
                 click.echo(f"note: {note}", err=True)
-            ratios = None
             if run.writes:
-                check_replaceable(out / PICTURE)
-                if plots is not None:
-                    for name in PLOTS:
-                        check_replaceable(plots / f"{name}.png")
-                    ratios = UpdateRatios(run.training)
+                _check_pictures(out, plots)
+            ratios = UpdateRatios(run.training) if run.writes and plots is not None else None
             with run.open(replaces=replaces, tensorboard=tensorboard, is_locked=is_locked):
                 train_in_folder(run, save_every, quiet or not run.writes, verbose, go_on, ratios)
         if not run.writes:
@@ -183,6 +170,32 @@ def train(
         raise Stopped(
             f"interrupted; {go_on if exists else 'nothing was saved yet'}", signal.SIGINT
         ) from error
+
+
+def _check_unfinished(out: Path) -> None:
+    """Raise click.UsageError where a folder holds the model of a training that has ended."""
+    if (out / MODEL).is_file() and (out / CHECKPOINT).is_file():
+        raise click.UsageError(
+            f"{out} holds a model: choose another folder, such as --out {_free(out)}, or replace it by "
+            f"--restart; --resume --steps N trains it on."
+        )
+
+
+def _check_pictures(out: Path, plots: Path | None) -> None:
+    """Check that the pictures may be written: of the loss, and the plots, if there is a folder for them."""
+    check_replaceable(out / PICTURE)
+    if plots is not None:
+        for name in PLOTS:
+            check_replaceable(plots / f"{name}.png")
+
+
+def _command(out: Path) -> list[str]:
+    """Return the command that goes on with the training in a folder."""
+    command = ["ninja"]
+    if is_launched():
+        processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
+        command = ["torchrun", "--nproc-per-node", processes, "-m", "tinygrad_ninja"]
+    return [*command, "train", "--resume", "--out", str(out)]
 
 
 def _free(folder: Path) -> Path:
