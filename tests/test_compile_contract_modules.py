@@ -10,6 +10,7 @@ from contract_models import X, Y, network
 
 import tinygrad_ninja as torch
 from tinygrad_ninja import nn
+from tinygrad_ninja.func import grad, hessian, vmap
 from tinygrad_ninja.nn import functional as F
 
 
@@ -293,3 +294,33 @@ def test_layers_of_one_weight(C: Any) -> Any:
         yield step(), model
         if k == 2:
             b.weight = nn.Parameter(a.weight.detach().clone())
+
+
+WRAPPED: dict[str, Callable[[Any, Any], Any]] = {
+    "a model": lambda model, loss: vmap(model),
+    "a model's method": lambda model, loss: vmap(model.forward),
+    "a method, twice": lambda model, loss: torch.no_grad()(vmap(model.forward)),
+    "a compiled model": lambda model, loss: vmap(torch.compile(model, backend="numpy")),
+    "a compiled function": lambda model, loss: vmap(torch.compile(loss, backend="numpy")),
+    "a function, twice": lambda model, loss: vmap(grad(loss)),
+    "a function, thrice": lambda model, loss: vmap(hessian(loss)),
+    "a function with a mode": lambda model, loss: vmap(torch.no_grad()(loss)),
+}
+
+
+@pytest.mark.parametrize("what", WRAPPED)
+@compiled
+def test_what_functions_of_the_package_wrap(C: Any, what: str) -> Any:
+    """What vmap, grad and no_grad make of a function leads to what that function reads."""
+    model, scale = nn.Sequential(nn.Linear(2, 2), nn.Tanh(), nn.Linear(2, 1)), [1.0]
+    model.requires_grad_(False)
+    f = C(WRAPPED[what](model, lambda x: model(x).sum() * scale[0]))
+    x = torch.randn(3, 2)
+    yield f(x)
+    yield f(x)
+    model[1] = nn.Sigmoid()
+    yield f(x)
+    scale[0] = 2.0
+    yield f(x)
+    model[0].bias = None
+    yield f(x)

@@ -153,10 +153,12 @@ def is_native_function(x: Any) -> bool:
 
 
 def wraps_another(x: types.FunctionType) -> bool:
-    """Return whether a function, of this package or of Python's, was made by a call, so that it may hold a
-    function of the user's. What decorators of this package made of its own functions says so."""
+    """Return whether a function, of this package or of Python's, was made by a call, so that it may hold what
+    is the user's. What decorators of this package made of its own functions says so by its name, which
+    is also that of what was made of a method of a user's object."""
     named = x.__qualname__ if is_module_ours(str(x.__module__)) else x.__code__.co_qualname
-    return "<locals>" in named
+    method = inspect.unwrap(x, stop=lambda f: isinstance(f, types.MethodType))
+    return "<locals>" in named or isinstance(method, types.MethodType)
 
 
 def words_of(kind: type) -> Iterator[str]:

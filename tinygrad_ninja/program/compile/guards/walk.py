@@ -240,7 +240,7 @@ class Walk:
         for name, cell in zip(code.co_freevars, x.__closure__ or (), strict=True):
             here = way if known else way_to(f"`{x.__name__}`'s closure variable {{}}", name)
             value = filled(cell)
-            if known and (is_ours(value) or is_constant(value) or is_protocol(value)):
+            if known and (is_constant(value) or is_protocol(value)):
                 continue
             self.watched.cell(cell, here)
             if value is not ABSENT:
