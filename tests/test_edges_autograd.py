@@ -315,6 +315,9 @@ def test_assigned_gradient(t: Any) -> Any:
     lambda t: [y := (x := leaf(t)).exp().sum(), [t.autograd.grad(y, x, retain_graph=True) for _ in "ab"]],
     lambda t: [y := (x := leaf(t)).exp().sum(), [t.autograd.grad(y, x, create_graph=True) for _ in "ab"]],
     lambda t: t.autograd.grad(x := t.tensor(2.0, requires_grad=True), x),
+    lambda t: t.autograd.grad((x := leaf(t)).exp().sum(), {"x": x}.values()),
+    lambda t: [x := leaf(t), t.autograd.grad(iter([x * 2, x.sum()]), iter([x]), iter([t.ones(3), None]))],
+    lambda t: [x := leaf(t), t.autograd.backward(iter([x.exp().sum()]), inputs=iter([x])), x.grad],
 )
 def test_autograd_grad(case: Case) -> None:
     assert_same(case)

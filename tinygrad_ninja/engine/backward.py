@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
 from operator import add
 from typing import Any
@@ -28,11 +28,11 @@ _adding = new_lock()  # as in PyTorch, nothing is lost where threads add to one 
 
 
 def backward(
-    tensors: Tensor | Sequence[Tensor],
-    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
+    tensors: Tensor | Iterable[Tensor],
+    grad_tensors: Tensor | Iterable[Tensor | None] | None = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
-    inputs: Tensor | Sequence[Tensor] | None = None,
+    inputs: Tensor | Iterable[Tensor] | None = None,
 ) -> None:
     """Add the gradients of the tensors, weighted by `grad_tensors`, to the `.grad` of every leaf.
 
@@ -83,7 +83,7 @@ Tensor.backward = _method
 
 
 def start_from(
-    tensors: Tensor | Sequence[Tensor], grads: Tensor | Sequence[Tensor | None] | None, create_graph: bool
+    tensors: Tensor | Iterable[Tensor], grads: Tensor | Iterable[Tensor | None] | None, create_graph: bool
 ) -> dict[Node, Any]:
     """Return the nodes that backward begins at, and the gradient of each: an array, or with `create_graph` a
     Tensor. Errors as of `backward`."""
@@ -126,7 +126,7 @@ def _given_gradient(tensor: Tensor, grad: Any) -> Tensor:
     return grad
 
 
-def require_history(inputs: Tensor | Sequence[Tensor]) -> list[Any]:
+def require_history(inputs: Tensor | Iterable[Tensor]) -> list[Any]:
     """Return the Tensors to differentiate with respect to, as a list. TypeError where one is no Tensor,
     RuntimeError where it requires no gradient."""
     tensors = as_list(inputs)
@@ -140,7 +140,7 @@ def require_history(inputs: Tensor | Sequence[Tensor]) -> list[Any]:
 
 def as_list(tensors: Any) -> list[Any]:
     """Return several Tensors, or one, as a list."""
-    return list(tensors) if isinstance(tensors, (tuple, list)) else [tensors]
+    return [tensors] if isinstance(tensors, Tensor) else list(tensors)
 
 
 def run_backward(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ..api.creation import tensor
 from ..arrays.dtypes import float64
+from ..engine.backward import as_list
 from ..engine.gradients import grad
 from ..engine.tensor import Tensor
 from ..rng.draws import randn
@@ -42,7 +43,7 @@ def gradcheck(
     ValueError where no input requires a gradient, or an output has a lower precision than float64. The
     interface is that of `torch.autograd.gradcheck`.
     """
-    arguments = _as_list(inputs)
+    arguments = as_list(inputs)
     checked = _checked_indices(arguments)
     leaves = [_leaf(argument) for argument in arguments]
     outputs = _outputs(func, leaves)
@@ -76,7 +77,7 @@ def gradgradcheck(
     The outputs are weighted by random numbers, the same ones every time, which are inputs of the check too,
     numbered after those of func. Arguments and errors are those of `gradcheck`.
     """
-    arguments = _as_list(inputs)
+    arguments = as_list(inputs)
     checked = _checked_indices(arguments)
     generator = Generator().manual_seed(0)
     weights = [
@@ -102,10 +103,6 @@ def gradgradcheck(
     return gradcheck(
         gradients, [*arguments, *weights], eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception
     )
-
-
-def _as_list(inputs: Any) -> list[Any]:
-    return [inputs] if isinstance(inputs, Tensor) else list(inputs)
 
 
 def _checked_indices(arguments: Sequence[Any]) -> list[int]:
