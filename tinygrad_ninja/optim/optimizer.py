@@ -110,6 +110,9 @@ class Optimizer:
 
         Returns the closure's loss, or None.
         """
+        for group in self.param_groups:
+            if isinstance(group.get("lr"), Tensor):  # it was set since the group was added
+                self._check(group)
         _stepped.add(self)
         loss = None
         if closure is not None:
