@@ -1,6 +1,8 @@
 """Values that a compiled function reads out, and numbers at the edges."""
 
+import copy
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,26 @@ OUT: dict[str, Callable[[Any], Any]] = {
     "a view of NumPy's that is changed": lambda x: (x.numpy().__setitem__(0, 7.0), x * 1)[1],
     "hash": lambda x: x * len({x, x}),
 }
+
+
+@dataclass
+class Sample:
+    x: Any
+
+
+THROUGH_PYTHON: dict[str, Callable[[Any], Any]] = {
+    "a dataclass's comparison": lambda x: x * (Sample(x.sum()) == Sample(x.mean())),
+    "a deep copy": lambda x: copy.deepcopy(x * 2) + x,
+}
+
+
+@pytest.mark.parametrize("how", THROUGH_PYTHON)
+@refused("value out|deep copy")
+def test_the_line_is_the_readers_where_pythons_code_reads_a_value(C: Any, how: str) -> Any:
+    """What a dataclass generates, and Python's library, have lines of their own."""
+    f = C(THROUGH_PYTHON[how])
+    yield f(X)
+    yield f(X * 2)
 
 
 @pytest.mark.parametrize("how", OUT)

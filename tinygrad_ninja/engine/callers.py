@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
@@ -14,8 +15,14 @@ import numpy as np
 PACKAGE = str(Path(str(sys.modules[__name__.partition(".")[0]].__file__)).parent)
 """The folder of the whole package; what is called from a file in it was called by the engine."""
 
+_LIBRARY = os.path.dirname(os.__file__)  # noqa: PTH120 - as the names of files in code begin
 _OURS = PACKAGE, str(Path(np.__file__).parent)
 _MODELS = str(Path(PACKAGE) / "makemore")
+
+
+def is_file_of_python(file: str) -> bool:
+    """Return whether a file, by its name in code or in a module, is of Python's own library."""
+    return file.startswith((_LIBRARY, "<frozen ")) and "site-packages" not in file
 
 
 @lru_cache(maxsize=4096)  # each operation that is recorded asks

@@ -17,7 +17,7 @@ import numpy as np
 from ..arrays import numpy_arrays
 from ..arrays.dispatch import NAMESPACES, array_dtype, namespace_of
 from ..arrays.dtypes import from_numpy_dtype
-from ..engine.callers import callers, place
+from ..engine.callers import callers, is_file_of_python, place
 from ..ops import TABLE, Operation, comparison, elementwise, indexing, reduction, rounding, shape
 from ..ops.standard import entry_called
 from .instructions import Array, Instruction, Var, evaluate, flatten, substitute
@@ -234,9 +234,14 @@ def refuse(how: str) -> NoReturn:
 
 
 def source(lines: Iterable[FrameSummary] | None = None) -> str:
-    """Return the innermost of the caller's own lines, as "file:line". lines: those that run now, if none are
-    given, the innermost first."""
-    line = next(iter(callers() if lines is None else lines), None)
+    """Return the innermost of the caller's own lines, as "file:line": not one of Python's library, nor of
+    what that has generated, such as a dataclass's comparison, unless there is no other. lines: those that run
+    now, if none are given, the innermost first."""
+    waiting = iter(callers() if lines is None else lines)
+    line = first = next(waiting, None)
+    while line is not None and (is_file_of_python(line.filename) or line.filename == "<string>"):
+        line = next(waiting, None)
+    line = line or first
     return place(line.filename, line.lineno or 0) if line is not None else ""
 
 

@@ -31,7 +31,7 @@ import numpy as np
 
 from ....arrays.dtypes import dtype
 from ....engine.attributes import Size, device
-from ....engine.callers import PACKAGE
+from ....engine.callers import PACKAGE, is_file_of_python
 from ....engine.tensor import Tensor
 from ....engine.value import Value
 from ....rng.generator import Generator
@@ -179,7 +179,6 @@ _BASES: frozenset[type] = frozenset(
     | {x for x in vars(builtins).values() if isinstance(x, type) and issubclass(x, BaseException)}
 )  # fmt: skip
 """Classes in C whose instances' contents are looked at where a Python class derives from them."""
-_LIBRARY = os.path.dirname(os.__file__)  # noqa: PTH120 - as the names of files in code begin
 _OURS = __name__.partition(".")[0]
 _FOR_ARRAYS = words("api nn rng")
 """The folders of this package whose functions compute with Tensors."""
@@ -221,11 +220,6 @@ def is_users(x: Any) -> bool:
     Python's."""
     file = x.__code__.co_filename if isinstance(x, types.FunctionType) else vars(x).get("__file__")
     return str(file).endswith(".py") and not is_file_of_python(str(file))
-
-
-def is_file_of_python(file: str) -> bool:
-    """Return whether a file, by its name in code or in a module, is of Python's own library."""
-    return file.startswith((_LIBRARY, "<frozen ")) and "site-packages" not in file
 
 
 def is_for_arrays(x: Any) -> bool:

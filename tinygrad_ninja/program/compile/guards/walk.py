@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ....engine.callers import is_file_of_python
 from ....engine.tensor import Tensor
 from ....engine.value import Value
 from ....engine.view import View
@@ -56,7 +57,6 @@ from .trusted import (
     a,
     is_constant,
     is_dynamic,
-    is_file_of_python,
     is_for_arrays,
     is_library,
     is_ours,
