@@ -4,6 +4,7 @@ catches, and the function itself as an object."""
 import copy
 import pickle
 from collections import namedtuple
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -149,6 +150,33 @@ def test_one_list_in_two_places_and_a_tuple_that_was_there(C: Any) -> Any:
         ring = around(torch.ones(1) * i)
         pair = (torch.ones(1), 2)
         yield a is b, a, ring[0], ring[1] is ring, back(pair) is pair
+
+
+KEPT: dict[str, Callable[[Any], Any]] = {
+    "a Tensor": lambda y: y,
+    "a list": lambda y: [y],
+    "a dict": lambda y: {"y": y},
+    "a Tensor of several": lambda y: (y, 1),
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+@refused("changes what it reads")
+def test_what_is_kept_is_what_is_returned(C: Any, kind: str) -> Any:
+    """The function holds its result, in the calls before it is given up, too."""
+    w, last = torch.ones(2, requires_grad=True), {}
+
+    def f(x: Any) -> Any:
+        y = x * w
+        w.grad = None
+        y.sum().backward()
+        last["result"] = result = KEPT[kind](y)
+        return result
+
+    f = C(f)
+    for i in range(5):
+        result = f(torch.ones(2) * i)
+        yield result, last, result is last["result"]
 
 
 # -- the function as an object -------------------------------------------------------------------------------

@@ -115,14 +115,14 @@ class FirstCall:
     def run(self, symbolic: set[Source], at_once: bool) -> Any:
         """Call the function, record it meanwhile, and return its result. symbolic: the numbers to be read
         anew at every call. Raises UnsupportedError where it can't be recorded, if at_once."""
-        run = self._on_values if self.world.values else self._on_tensors
-        result = run(symbolic, at_once)
-        if not self.reason:
-            self.changed = self.world.difference()
-            self.line = self.world.line
-            moved = (_moved(source, number) for source, number in self.numbers if source.group is not None)
-            self.changed = self.changed or next(filter(None, moved), "") or self._replaced()
-        return result
+        return (self._on_values if self.world.values else self._on_tensors)(symbolic, at_once)
+
+    def _look_around(self) -> None:
+        """Take notice of what the function has changed of what it reads."""
+        self.changed = self.world.difference()
+        self.line = self.world.line
+        moved = (_moved(source, number) for source, number in self.numbers if source.group is not None)
+        self.changed = self.changed or next(filter(None, moved), "") or self._replaced()
 
     def _replaced(self) -> str:
         """Return, in words, that a list or a dict among the arguments has changed; "" where none has."""
@@ -180,9 +180,11 @@ class FirstCall:
             self.numbers = [(source, number) for source, number in self.numbers if source not in read_anew]
             self.conditions = [c for c in recording.symbols.conditions if c.source in read_anew]
             self.captured = captured
+            self._look_around()
         if not tree:
             return result
-        return mapped(result, partial(_handed_out, recording if captured is not None else None), anew=False)
+        whole = captured is None or bool(self.changed)  # what it has kept is to be what it returns
+        return mapped(result, partial(_handed_out, None if whole else recording), anew=False)
 
     def _look_at(self, result: Any, tape: StepTape) -> bool:
         """Close the tape where the function returns a container that was there before, or one list or dict in
@@ -219,12 +221,14 @@ class FirstCall:
             (source, number) for source, number in self.numbers if self._leaves[source.place].fixed
         ]
         self.captured = lambda: ValueStep(recording, changed, outputs)
+        if not self.reason:
+            self._look_around()
         return mapped(result, value_of, anew=False, key_of=value_of)
 
 
 def _handed_out(recording: Recording | None, x: Any) -> Any:
     """Return a part of what the call returns: a number in the place of a Symbol, and a Tensor that the step
-    has computed without its history, if it can be compiled."""
+    has computed without its history, if later calls replay it."""
     if recording is None or not isinstance(x, Tensor) or x.edge is None:
         return number_of(x)
     return x.detach() if recording.made(x) else x
