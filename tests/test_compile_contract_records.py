@@ -1,4 +1,5 @@
-"""Named tuples and dataclasses among the arguments: each call brings others, as batches of data do."""
+"""Named tuples and dataclasses among the arguments: each call brings others, as batches of data do; and those
+that are returned."""
 
 from collections import namedtuple
 from dataclasses import dataclass, field, make_dataclass, replace
@@ -214,3 +215,63 @@ def test_a_subclass_with_its_own_ways(C: Any) -> Any:
     f, g = C(lambda batch: batch[0] + batch.x), C(lambda batch: batch.x + 1)
     for x, y in batches(5):
         yield attempt(f, Loud(x, y)), attempt(g, Hidden(x))
+
+
+@dataclass(slots=True)
+class Slotted:
+    x: Any
+    scale: float = 1.0
+
+
+@dataclass
+class PartlySlotted(Slotted):
+    y: Any = None
+
+
+@same
+def test_a_dataclass_with_slots(C: Any) -> Any:
+    """A part of it is in no __dict__: it is an argument as any other object is."""
+    f, g = C(lambda batch: batch.x * batch.scale), C(lambda batch: batch.x * batch.scale + batch.y)
+    for i, (x, y) in enumerate(batches(5)):
+        yield f(Slotted(x, float(i))), g(PartlySlotted(x, float(i), y))
+
+
+@compiled
+def test_a_dataclass_that_is_returned(C: Any) -> Any:
+    """As a model's output often is: each call returns its own, also with attributes that are no fields."""
+    w = torch.ones(2, requires_grad=True)
+
+    def f(x: Any, scale: float) -> Any:
+        loss = (x * w).sum() * scale
+        w.grad = None
+        loss.backward()
+        batch = Nested(Example(loss, x * 2, scale, ["a"]), Pair(x + 1, len(x)))
+        batch.inner.more = x * 3  # type: ignore[attr-defined]
+        return batch
+
+    f, results = C(f), []
+    for x, _ in batches(5):
+        results.append(f(x, float(len(results))))
+        yield results
+    results[-1].inner.names.append("b")
+    results[-1].inner.x.add_(1)
+    yield results
+
+
+@same
+def test_a_dataclass_that_is_returned_and_was_there(C: Any) -> Any:
+    kept = Example(torch.ones(2), None)
+
+    def change(x: Any) -> Any:
+        kept.x = x * 2
+        return kept
+
+    for function in (
+        C(lambda x: kept),
+        C(change),
+        C(lambda x: Slotted(x * 2)),
+        C(lambda x: (kept.names, kept)),
+    ):
+        for x, _ in batches(5):
+            result = function(x)
+            yield result, kept, result is kept

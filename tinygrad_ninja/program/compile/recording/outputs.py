@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .capture import Recording
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)  # without __dict__ it is no container
 class Returned:
     """A Tensor that the function returned. var: what it computed; None for a Tensor that was there before,
     which is returned itself. node: whose gradient it is, where it is one."""
@@ -81,7 +81,10 @@ class Outputs:
         if not isinstance(result, Tensor):
             if not is_constant(result) or isinstance(result, np.generic):
                 kind = "a NumPy array" if isinstance(result, np.ndarray) else a(type(result))
-                self._tape.stop(f"the function returns {kind}; Tensors, numbers and tuples can be compiled")
+                self._tape.stop(
+                    f"the function returns {kind}; Tensors, numbers, tuples, lists, dicts and dataclasses of "
+                    "them can be compiled"
+                )
             return result
         if result not in self._returned:
             made = self._recording.made(result) and not self._recording.rebound(result)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import is_dataclass
 from operator import is_
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ from ....nn.module import Parameter
 from ....rng.generator import Generator
 from ....rng.torch_generator import TorchGenerator
 from ..guards.trusted import a, is_ours
+from ..results import has_fields
 from .shapes import is_torch
 from .symbols import NUMBERS
 
@@ -38,17 +38,6 @@ def is_container(value: Any) -> bool:
     """Return whether an argument may be seen as its elements: a tuple, a list, a dict, a named tuple, or a
     dataclass's object."""
     return type(value) in (tuple, list, dict) or has_fields(value)
-
-
-def has_fields(value: Any) -> bool:
-    """Return whether an argument is a named tuple, or an object of a dataclass: it consists of attributes."""
-    kind = type(value)
-    if isinstance(value, tuple):
-        return kind.__bases__ == (tuple,) and hasattr(kind, "_fields")
-    *bases, _ = kind.__mro__
-    return hasattr(value, "__dict__") and all(
-        is_dataclass(base) and "__getattribute__" not in vars(base) for base in bases
-    )
 
 
 def signature(args: tuple[Any, ...], kwargs: dict[str, Any], apart: bool) -> Any:
