@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contract import same
+from contract import compiled, same
 from contract_models import X, Y, network
 
 import tinygrad_ninja as torch
@@ -66,6 +66,37 @@ def test_a_compiled_model_has_the_models_attributes(C: Any) -> Any:
     )
     fast.layer = nn.Linear(3, 2)
     yield fast(X).detach(), len(list(fast.modules())) >= 2
+
+
+@compiled
+def test_a_compiled_model_makes_others_of_its_class(C: Any) -> Any:
+    """By a method, a class method and a slice; none of them is the compiled one."""
+
+    class Net(nn.Module):
+        def __init__(self, k: float = 1.0) -> None:
+            super().__init__()
+            self.layer, self.k = nn.Linear(3, 2), k
+
+        def forward(self, x: Any) -> Any:
+            return self.layer(x) * self.k
+
+        def scaled(self, k: float) -> Any:
+            made = type(self)(k)
+            made.load_state_dict(self.state_dict())
+            return made
+
+        @classmethod
+        def doubled(cls) -> Any:
+            return cls(k=2.0)
+
+    with torch.no_grad():
+        net, layers = C(Net()), C(nn.Sequential(nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 2)))
+        for _ in range(3):
+            yield net(X), layers(X)
+        made = net.scaled(3.0)
+        yield made(X), net.doubled()(X), type(made).__name__, isinstance(made, Net), layers[:2](X)
+        made.layer.weight.zero_()
+        yield made(X), net(X), layers(X)
 
 
 @same

@@ -17,6 +17,8 @@ def as_module(model: Module, compiled: Any, again: Callable[[Module], Any]) -> M
         "__module__": kind.__module__,
         "__qualname__": kind.__qualname__,
         "__doc__": kind.__doc__,
+        # What makes another of its own class, as a slice of a Sequential does, makes one not compiled.
+        "__new__": lambda cls, *args, **kwargs: kind(*args, **kwargs),
         "__call__": lambda self, *args, **kwargs: compiled(*args, **kwargs),
         "__copy__": lambda self: again(model),
         "__deepcopy__": lambda self, memo: again(deepcopy(model, memo)),
