@@ -169,3 +169,16 @@ def test_what_does_not_share_its_memory_is_recorded_once(device: str, backend: s
         have = calls(lambda f: compile(f, fullgraph=True, backend=backend))
     for mine, theirs in zip(have, calls(lambda f: f), strict=True):
         close(mine, theirs)
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_shared_memory_is_told_by_the_line_of_the_function(backend: str) -> None:
+    """Not by that of the call, which may be anywhere."""
+
+    def both(a: Any, b: Any) -> Any:
+        return a.add_(1).sum() + b.sum()
+
+    x = torch.ones(3, device="cpu" if backend == "numpy" else "torch")
+    line = both.__code__.co_firstlineno
+    with pytest.warns(CompileWarning, match=rf"aliases\.py:{line}: a Tensor is changed in place"):
+        compile(both, backend=backend)(x[:2], x[1:])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import warnings
 from functools import cache
-from typing import NoReturn
 
 from ...engine.callers import PACKAGE
 from ..instructions import Instruction
@@ -19,11 +18,6 @@ class CompileWarning(UserWarning):
 
 class UnsupportedError(RuntimeError):
     """The step does something that only eager code can do; the message says what, and where."""
-
-
-def refuse(what: str) -> NoReturn:
-    """Raise UnsupportedError, with the reader's line and what it does there."""
-    raise UnsupportedError(placed(what))
 
 
 def placed(what: str) -> str:

@@ -17,7 +17,7 @@ from .recording.capture import Captured, Draw
 from .recording.checks import divisor_checks
 from .recording.outputs import Returned
 from .recording.recorded import Memory
-from .refusals import UnsupportedError, refuse
+from .refusals import UnsupportedError
 from .results import leaves, mapped
 
 Targets = list[tuple[Address, Var]]
@@ -170,7 +170,7 @@ class StepMemory:
         end = end_changed = 0  # the last address so far, of all memory and of what is changed
         for start, stop, is_changed in sorted((*self.table.span(x.array), x.is_changed) for x in cells):
             if start < stop and (start < end_changed or (is_changed and start < end)):
-                refuse("a Tensor is changed in place that shares its memory with another one")
+                raise UnsupportedError("a Tensor is changed in place that shares its memory with another one")
             end, end_changed = max(end, stop), max(end_changed, stop if is_changed else 0)
 
     def _draw_inputs(self, captured: Captured, read: dict[Var, None], names: dict[Var, str]) -> None:
