@@ -168,3 +168,12 @@ def test_results_in_containers_of_other_kinds(C: Any) -> Any:
     tagged, counted = C(lambda x: Tagged([x * 2])), C(lambda x: defaultdict(int, {"x": x * 2}))
     for x, _ in batches(3):
         yield type(tagged(x)).__name__, type(counted(x)).__name__
+
+
+@compiled
+def test_a_defaultdict_has_another_factory(C: Any) -> Any:
+    held = defaultdict(lambda: 1.0)
+    f = C(lambda x: x * held.default_factory())  # type: ignore[misc]
+    for x, _ in batches(2):
+        yield f(x)
+        held.default_factory = lambda: 2.0

@@ -6,6 +6,7 @@ import collections
 import contextlib
 import datetime
 import decimal
+import enum
 import functools
 import importlib.util
 import inspect
@@ -103,6 +104,39 @@ def test_an_attribute_of_a_partial_changes(C: Any) -> Any:
     for k in (1.0, 2.0, 3.0):
         p.k = k
         yield f(X)
+
+
+@compiled
+def test_what_a_partial_or_a_property_holds_is_replaced(C: Any) -> Any:
+    class Scale:
+        k = property(lambda self: 2.0)
+        cached = functools.cached_property(lambda self: 2.0)
+
+    o, p = Scale(), functools.partial(lambda k: k, 2.0)
+    f, g, h = C(lambda x: x * p()), C(lambda x: x * o.k), C(lambda x: x * Scale().cached)
+    yield f(X), g(X), h(X)
+    p.__setstate__((p.func, (3.0,), {}, {}))  # type: ignore[attr-defined]
+    vars(Scale)["k"].__init__(lambda self: 3.0)
+    vars(Scale)["cached"].func = lambda self: 3.0
+    yield f(X), g(X), h(X)
+
+
+@compiled
+def test_an_exception_has_another_cause(C: Any) -> Any:
+    error: Any = StopIteration(1.0)
+    f, g = C(lambda x: x if error.__cause__ is None else x * 2), C(lambda x: x * error.value)
+    yield f(X), g(X)
+    error.__cause__, error.value = KeyError(), 3.0
+    yield f(X), g(X)
+
+
+@compiled
+def test_an_enumeration_has_another_member(C: Any) -> Any:
+    kinds: Any = enum.Enum("kinds", "a b")
+    f = C(lambda x: x * len(kinds))
+    yield f(X)
+    kinds._member_names_.append("c")
+    yield f(X)
 
 
 @refused("`moment` is a Zone, which can't be compared")

@@ -2,7 +2,7 @@
 that are returned."""
 
 from collections import namedtuple
-from dataclasses import dataclass, field, make_dataclass, replace
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -275,3 +275,39 @@ def test_a_dataclass_that_is_returned_and_was_there(C: Any) -> Any:
         for x, _ in batches(5):
             result = function(x)
             yield result, kept, result is kept
+
+
+@compiled
+def test_the_fields_of_a_dataclass_change(C: Any) -> Any:
+    sizes = {"scale": 2.0}
+    made: Any = make_dataclass("made", [("k", float, field(default=1.0, metadata=sizes))])
+    f = C(lambda x: x * fields(made)[0].metadata["scale"] + fields(made)[0].default)
+    for x, _ in batches(3):
+        yield f(x)
+        sizes["scale"] += 1.0
+        made.__dataclass_fields__["k"].default += 1.0
+
+
+@compiled
+def test_an_object_is_not_asked_what_it_is(C: Any) -> Any:
+    asked: list[str] = []
+
+    class Careful:
+        k = 2.0
+
+        def __getattribute__(self, name: str) -> Any:
+            asked.append(name)
+            if name != "k":
+                raise KeyError(name)
+            return object.__getattribute__(self, name)
+
+    class Pretender:
+        __class__ = torch.Tensor  # type: ignore[assignment]
+        k = 3.0
+
+    careful, pretender = Careful(), Pretender()
+    f = C(lambda x: x * pretender.k)
+    for x, _ in batches(3):
+        yield f(x)
+        Pretender.k += 1.0
+    yield C(lambda x: x * careful.k)(x), C(lambda x, o: x * o.k)(x, careful), asked

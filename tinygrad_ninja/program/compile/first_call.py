@@ -13,7 +13,7 @@ from ...engine.tensor import Tensor
 from ...optim.optimizer import awaits_state
 from ..instructions import Var
 from ..trace import source as readers_line
-from .guards.trusted import a, is_constant
+from .guards.trusted import a, is_a, is_constant
 from .guards.world import VALUES_ALONE, World, code_of
 from .recording.capture import Captured, Recording, is_spent
 from .recording.signature import DEPTH, Leaf, rebuilt
@@ -80,7 +80,7 @@ class FirstCall:
         for leaf in self._leaves:
             if leaf.tensor is not None and not leaf.tensor.is_leaf:
                 return f"{leaf.name} has a history of its own; detach() it"
-            if self.world.values and isinstance(leaf.value, Tensor):
+            if self.world.values and is_a(leaf.value, Tensor):
                 return f"{leaf.name} is a Tensor, and {VALUES_ALONE}"
             if leaf.tensor is not None and leaf.tensor.edge is not None and leaf.tensor.edge.hooks:
                 return f"{leaf.name} has hooks of its own; register them inside the function"
@@ -107,7 +107,7 @@ class FirstCall:
             return result
 
         def bare(x: Any) -> Any:
-            made = isinstance(x, Tensor) and x.edge is not None and x.edge.order >= start
+            made = is_a(x, Tensor) and x.edge is not None and x.edge.order >= start
             return x.detach() if made and is_spent(x.edge) else x
 
         return mapped(result, bare, anew=False)
@@ -229,7 +229,7 @@ class FirstCall:
 def _handed_out(recording: Recording | None, x: Any) -> Any:
     """Return a part of what the call returns: a number in the place of a Symbol, and a Tensor that the step
     has computed without its history, if later calls replay it."""
-    if recording is None or not isinstance(x, Tensor) or x.edge is None:
+    if recording is None or not is_a(x, Tensor) or x.edge is None:
         return number_of(x)
     return x.detach() if recording.made(x) else x
 
@@ -252,7 +252,7 @@ def _names(tape: StepTape) -> dict[Var, str]:
     names: dict[Var, str] = {}
     frame, tape.frame = tape.frame, None
     for name, value in frame.f_locals.items() if frame is not None else ():
-        if isinstance(value, Tensor) and name.isidentifier() and name.isascii():
+        if is_a(value, Tensor) and name.isidentifier() and name.isascii():
             handle = tape.handle_of(value._array)
             if handle is not None:
                 var = handle.memory.before or handle.var(tape)

@@ -17,18 +17,19 @@ def has_fields(x: Any) -> bool:
     """Return whether an object is a named tuple, or of a dataclass without slots: it consists of
     attributes."""
     kind = type(x)
-    if isinstance(x, tuple):
+    if issubclass(kind, tuple):
         return kind.__bases__ == (tuple,) and hasattr(kind, "_fields")
     *bases, _ = kind.__mro__
-    return hasattr(x, "__dict__") and all(
+    known = all(
         is_dataclass(base) and vars(base).keys().isdisjoint(("__getattribute__", "__slots__"))
         for base in bases
     )
+    return known and hasattr(x, "__dict__")
 
 
 def is_container(x: Any) -> bool:
     """Return whether an object is a container of the kinds that a result consists of."""
-    return type(x) in _CONTAINERS or (isinstance(x, tuple) and hasattr(x, "_fields")) or has_fields(x)
+    return type(x) in _CONTAINERS or (issubclass(type(x), tuple) and hasattr(x, "_fields")) or has_fields(x)
 
 
 def _held(x: Any) -> Iterable[Any]:

@@ -14,7 +14,7 @@ from ....engine.view import View
 from ....optim.optimizer import Optimizer
 from ..refusals import UnsupportedError
 from .code_names import Way
-from .trusted import NUMBERS, is_constant
+from .trusted import NUMBERS, is_a, is_constant
 from .watched import FEW, Form, Watched, short
 
 MOST = 30_000
@@ -50,17 +50,17 @@ class Contents:
         """Watch the elements of a list, a dict, a set and their like."""
         if len(x) > MOST:
             self.refuse_many(way)
-        if isinstance(x, (dict, types.MappingProxyType)):
+        if is_a(x, (dict, types.MappingProxyType)):
             self._dict(x, way)
-        elif isinstance(x, (set, frozenset)):
-            if not isinstance(x, frozenset):
+        elif is_a(x, (set, frozenset)):
+            if not is_a(x, frozenset):
                 self.watched.each(x, way, what="set")
             for value in x:
                 self._reach(value, way)
         else:
-            if isinstance(x, list):
+            if is_a(x, list):
                 self.watched.elements(x, way)
-            elif not isinstance(x, tuple):
+            elif not is_a(x, tuple):
                 self.watched.each(x, way)
             for i, value in enumerate(x):
                 self._reach(value, way.to(f"[{i}]"))
@@ -77,13 +77,14 @@ class Contents:
                 self.watched.item(x, key, here)
             self._reach(value, here)
             self._reach(key, way)
-        if isinstance(x, defaultdict):
+        if is_a(x, defaultdict):
+            self.watched.add(Form.IS, x, "{}.default_factory", x.default_factory, way.to(".default_factory"))
             self._reach(x.default_factory, way)
 
     def tensor(self, x: Tensor, way: Way) -> None:
         """Watch the history, the gradient and the hooks of a Tensor."""
         self.tensors[x] = str(way)
-        if isinstance(x, View):
+        if is_a(x, View):
             try:
                 edge = x.edge
             except RuntimeError:  # one of several views, whose root was changed

@@ -7,18 +7,21 @@ from types import ModuleType
 from typing import Any
 
 from .code_names import Way
-from .trusted import CREATED, CREATING, DYNAMIC, NUMBERS, is_module_ours, words
+from .trusted import CREATED, CREATING, DYNAMIC, NUMBERS, is_a, is_module_ours, words
 
 _NOT_READ = words("""
     __dict__ __weakref__ __doc__ __module__ __name__ __qualname__ __annotations__ __annotate__
     __annotate_func__ __annotations_cache__ __abstractmethods__ __static_attributes__
     __firstlineno__ __classdictcell__ __orig_bases__ __parameters__ __dataclass_fields__ __dataclass_params__
-    __match_args__ __type_params__ _abc_impl __builtins__ __loader__ __spec__ __file__ __cached__
-    __path__ __package__ __defaults__ __kwdefaults__
+    __match_args__ __cause__ __context__ __traceback__ __type_params__ _abc_impl __builtins__ __loader__
+    __spec__ __file__ __cached__ __path__ __package__ __defaults__ __kwdefaults__
 """)
 """Attributes of classes, modules and functions that say nothing about what they compute; the defaults of a
 function that has parameters for them are watched as its code is."""
-_READ_BY_NAME = words("__match_args__ __doc__ __module__ __name__ __qualname__ __defaults__ __kwdefaults__")
+_READ_BY_NAME = words("""
+    __match_args__ __doc__ __module__ __name__ __qualname__ __defaults__ __kwdefaults__
+    __dataclass_fields__ __cause__ __context__ __traceback__
+""")
 """Those among them that count where code that is walked itself names them."""
 _CALLED = words("keys values items get close pop append")
 """Methods that Python's own functions call by name."""
@@ -53,6 +56,8 @@ class NamedAttributes:
         of functions that it gives the names of attributes as they stand; followed: it is code that is
         walked."""
         read = frozenset(words)
+        if "fields" in read:  # of dataclasses
+            read |= {"__dataclass_fields__"}
         names: set[str | int] = {*read - self.words, *read.difference(called, self._plain)}
         if followed:
             names |= _READ_BY_NAME & read - self.followed
@@ -101,7 +106,7 @@ class NamedAttributes:
         """Return whether code that is reached may read this attribute. A number is no method to call. Of this
         package, other modules and what is private are read where they are named alone."""
         if name not in self.words and is_module_ours(str(held.get("__name__"))) and "__spec__" in held:
-            return self._dynamic and not (name.startswith("_") or isinstance(held[name], ModuleType))
+            return self._dynamic and not (name.startswith("_") or is_a(held[name], ModuleType))
         only_called = not self._dynamic and name in self.words and name not in self._plain
         return self.is_named(name) and not (only_called and type(held[name]) in NUMBERS)
 
@@ -112,7 +117,7 @@ class NamedAttributes:
         among: which of them alone."""
         for name in [*(held if among is None else sorted(among))]:
             awaited: str | int = name
-            if name in CREATED and isinstance(x, type):
+            if name in CREATED and is_a(x, type):
                 awaited, named = id(x), self._creates or id(x) in self._creatable
             else:
                 named = every or self._may_be_read(held, name)

@@ -15,26 +15,29 @@ from typing import Any, cast
 from ....engine.callers import PACKAGE
 from ....engine.tensor import Tensor
 from .code_names import names_of
-from .trusted import WHOLE, is_module_ours, is_ours, is_python_class
+from .trusted import WHOLE, is_a, is_module_ours, is_ours, is_python_class
 
 DESCRIPTORS = (
     types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType,
     types.MethodDescriptorType, types.ClassMethodDescriptorType,
 )  # fmt: skip
+_FIELDS = (types.GetSetDescriptorType, types.MemberDescriptorType)
 CONTAINERS = (
     list, tuple, dict, set, frozenset, deque, defaultdict, OrderedDict, types.MappingProxyType,
 )  # fmt: skip
 
-PARTS: dict[type, Callable[[Any], list[tuple[str, Any]]]] = {
-    types.MethodType: lambda x: [("", x.__self__), ("", x.__func__)],
-    staticmethod: lambda x: [("", x.__func__)],
-    classmethod: lambda x: [("", x.__func__)],
-    property: lambda x: [("", x.fget), ("", x.fset), ("", x.fdel)],
-    functools.cached_property: lambda x: [("", x.func)],
-    functools.partial: lambda x: [("", x.func), ("", x.args), ("", x.keywords)],
-    slice: lambda x: [(".start", x.start), (".stop", x.stop), (".step", x.step)],
+PARTS: dict[type, tuple[str, ...]] = {
+    types.MethodType: ("__self__", "__func__"),
+    staticmethod: ("__func__",),
+    classmethod: ("__func__",),
+    property: ("fget", "fset", "fdel"),
+    functools.cached_property: ("func",),
+    functools.partial: ("func", "args", "keywords"),
+    slice: ("start", "stop", "step"),
 }
-"""For objects that never change themselves, what is reached through them."""
+"""For objects of these types, the attributes through which others are reached."""
+REPLACEABLE = PARTS.keys() - {types.MethodType, slice}
+"""Those among them of which the attributes can be replaced: by __init__ or __setstate__, if nothing else."""
 
 
 _HELD: dict[type, Callable[[Any], Iterable[Any]]] = {
@@ -46,6 +49,11 @@ _HELD: dict[type, Callable[[Any], Iterable[Any]]] = {
     datetime.time: lambda x: (x.tzinfo,),
     inspect.Signature: lambda x: (parameter.default for parameter in x.parameters.values()),
 }
+
+
+def parts_of(x: Any) -> Iterable[Any]:
+    """Return the objects that are reached through one of `PARTS`; of another none."""
+    return (getattr(x, name) for name in PARTS.get(type(x), ()))
 
 
 def parts_of_constant(x: Any) -> Iterable[Any]:
@@ -64,19 +72,19 @@ def _made_by(x: Any) -> tuple[Any, tuple[Any, ...]]:
 def arguments_of(x: operator.methodcaller) -> Iterable[Any]:
     """Return what a methodcaller calls the method with."""
     make, given = _made_by(x)
-    return (*given, *make.keywords.values()) if isinstance(make, functools.partial) else given
+    return (*given, *make.keywords.values()) if is_a(make, functools.partial) else given
 
 
 def texts_of(x: operator.attrgetter[Any] | operator.methodcaller) -> Iterator[str]:
     """Yield the names of attributes that one reads."""
     make, given = _made_by(x)
-    given = (*make.args, *given) if isinstance(make, functools.partial) else given
+    given = (*make.args, *given) if is_a(make, functools.partial) else given
     yield from (text for text in given if isinstance(text, str))
 
 
 def is_protocol(x: Any) -> bool:
     """Return whether it is a class of which isinstance looks at the attributes of an object."""
-    may_be = isinstance(x, type) and type(x).__module__ in ("typing", "typing_extensions")
+    may_be = is_a(x, type) and type(x).__module__ in ("typing", "typing_extensions")
     return may_be and vars(x).get("_is_protocol") is True
 
 
@@ -100,7 +108,7 @@ def slots(kind: type) -> Iterator[tuple[str, types.MemberDescriptorType]]:
     for base in kind.__mro__:
         if base not in Tensor.__mro__ and base.__module__ != "builtins" and not _is_tensor_class(base):
             for name, value in vars(base).items():
-                if isinstance(value, types.MemberDescriptorType) and name != "__weakref__":
+                if is_a(value, types.MemberDescriptorType) and name != "__weakref__":
                     yield name, value
 
 
@@ -117,13 +125,21 @@ class Members(dict[str, Any]):
         self.owner = owner
 
 
+def fields_of(x: BaseException) -> Members:
+    """Return what an exception holds that is none of its `__dict__`: its arguments, its cause, and what the
+    classes in C have besides."""
+    own = (vars(base) for base in type(x).__mro__ if base.__module__ == "builtins")
+    names = (name for held in own for name in held if is_a(held[name], _FIELDS) and name != "__dict__")
+    return Members(x, {name: getattr(x, name) for name in names if hasattr(x, name)})
+
+
 def methods(kind: type) -> Members:
     """Return the public methods of a class of this package, with those that it inherits."""
     names = dict.fromkeys(
         name
         for base in kind.__mro__
         for name, value in vars(base).items()
-        if isinstance(value, types.FunctionType) and not name.startswith("_")
+        if is_a(value, types.FunctionType) and not name.startswith("_")
     )
     return Members(kind, {name: getattr(kind, name) for name in names})
 
@@ -131,20 +147,20 @@ def methods(kind: type) -> Members:
 def put_into(kind: type) -> Iterator[str]:
     """Yield the names of what a class of this package has that may be the user's."""
     for name, value in vars(kind).items():
-        if isinstance(value, types.FunctionType):
+        if is_a(value, types.FunctionType):
             if not value.__code__.co_filename.startswith(PACKAGE):
                 yield name
         elif type(value) in PARTS:
-            if not all(is_ours(part) for _, part in PARTS[type(value)](value) if part is not None):
+            if not all(is_ours(part) for part in parts_of(value) if part is not None):
                 yield name
-        elif not (isinstance(value, DESCRIPTORS) or name.startswith("_")):
+        elif not (is_a(value, DESCRIPTORS) or name.startswith("_")):
             yield name
 
 
 def owner_of(x: Any) -> Any:
     """Return the object that a method in C belongs to; None for a function, and for the method of a class."""
-    owner = x.__self__ if isinstance(x, (types.BuiltinFunctionType, types.MethodWrapperType)) else None
-    return None if isinstance(owner, (types.ModuleType, type)) else owner
+    owner = x.__self__ if is_a(x, (types.BuiltinFunctionType, types.MethodWrapperType)) else None
+    return None if is_a(owner, (types.ModuleType, type)) else owner
 
 
 def is_native_function(x: Any) -> bool:
@@ -164,7 +180,7 @@ def wraps_another(x: types.FunctionType) -> bool:
 def words_of(kind: type) -> Iterator[str]:
     """Yield the names that the methods of a class use."""
     for value in vars(kind).values():
-        for function in (value, *(part for _, part in PARTS.get(type(value), lambda _: [])(value))):
+        for function in (value, *parts_of(value)):
             if isinstance(function, types.FunctionType):
                 yield from names_of(function).words
 
@@ -172,5 +188,5 @@ def words_of(kind: type) -> Iterator[str]:
 def reads_its_attributes(kind: type) -> bool:
     """Return whether a class has methods that read, of an object, attributes that nobody names, as those of
     argparse.Namespace do."""
-    functions = (value for value in vars(kind).values() if isinstance(value, types.FunctionType))
+    functions = (value for value in vars(kind).values() if is_a(value, types.FunctionType))
     return any(not names_of(function).words.isdisjoint(WHOLE) for function in functions)

@@ -9,6 +9,7 @@ from typing import Any
 
 from .code_names import Chain, Way
 from .contents import refuse
+from .trusted import is_a
 from .watched import Form, Watched
 
 
@@ -43,7 +44,7 @@ class Reading:
 
     def value(self, value: Any, chains: Iterable[Chain], way: Way) -> None:
         """Reach for what code reads: of a module, only what these chains of attributes lead to."""
-        if not isinstance(value, types.ModuleType):
+        if not is_a(value, types.ModuleType):
             self._reach(value, way, way.name)
             return
         for chain in sorted(chains):
@@ -62,7 +63,7 @@ class Reading:
                 # The attribute, which is found faster than the element of its __dict__.
                 self._watched.add(Form.IS, x, f"{{}}.{name}", held[name], here)
                 x = held[name]
-                if not isinstance(x, types.ModuleType):
+                if not is_a(x, types.ModuleType):
                     self._reach(x, here, name)
                     break
             else:

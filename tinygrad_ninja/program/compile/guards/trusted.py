@@ -184,13 +184,19 @@ _FOR_ARRAYS = words("api nn rng")
 """The folders of this package whose functions compute with Tensors."""
 
 
+def is_a(x: Any, kinds: type | tuple[type, ...]) -> bool:
+    """Return whether an object's class is one of these, or derives from one. isinstance would also ask the
+    object itself, and run its own code."""
+    return issubclass(type(x), kinds)
+
+
 def read(x: Any, name: str, default: Any) -> Any:
     """Return an attribute of a function or a class; of another object that of its class, so that none of its
     own code is run."""
     kind = type(x)
     if not issubclass(kind, type) and is_python_class(kind):
         x = kind
-    if not isinstance(x, type):
+    if not is_a(x, type):
         return getattr(x, name, default)
     try:
         return type.__getattribute__(x, name)  # past a `__getattr__` of its metaclass
@@ -201,10 +207,10 @@ def read(x: Any, name: str, default: Any) -> Any:
 def is_ours(x: Any) -> bool:
     """Return whether a function, a class or a module belongs to this package, whose parts are taken as they
     are; the models of `makemore` are a user's."""
-    if isinstance(x, types.FunctionType):
+    if is_a(x, types.FunctionType):
         file = x.__code__.co_filename
         return file.startswith(PACKAGE) and not file.startswith(os.path.join(PACKAGE, "makemore"))  # noqa: PTH118
-    name = x.__name__ if isinstance(x, types.ModuleType) else read(x, "__module__", None)
+    name = x.__name__ if is_a(x, types.ModuleType) else read(x, "__module__", None)
     return is_module_ours(str(name))
 
 
@@ -218,18 +224,18 @@ def is_library(x: types.ModuleType) -> bool:
 def is_users(x: Any) -> bool:
     """Return whether a function, or a module, is from a file of the user's, which may have the name of one of
     Python's."""
-    file = x.__code__.co_filename if isinstance(x, types.FunctionType) else vars(x).get("__file__")
+    file = x.__code__.co_filename if is_a(x, types.FunctionType) else vars(x).get("__file__")
     return str(file).endswith(".py") and not is_file_of_python(str(file))
 
 
 def is_for_arrays(x: Any) -> bool:
     """Return whether an object is a Tensor, or computes with arrays: a function of NumPy's or of this
     package's."""
-    if isinstance(x, Tensor) or (isinstance(x, type) and issubclass(x, Tensor)):
+    if is_a(x, Tensor) or (is_a(x, type) and issubclass(x, Tensor)):
         return True
     if callable(x) and _is_in(str(type(x).__module__), "numpy"):
         return True
-    if not isinstance(x, (types.FunctionType, types.BuiltinFunctionType)):
+    if not is_a(x, (types.FunctionType, types.BuiltinFunctionType)):
         return False
     module = module_of(x)
     ours = module.removeprefix(f"{_OURS}.")
@@ -243,20 +249,26 @@ def is_module_ours(name: str) -> bool:
 
 def module_of(x: Any) -> str:
     """Return the name of the module that a function or a class is from."""
-    if isinstance(x, types.FunctionType):  # one that wraps another says the other's
+    if is_a(x, types.FunctionType):  # one that wraps another says the other's
         return str(x.__globals__.get("__name__"))
     module, owner = read(x, "__module__", None), read(x, "__self__", None)
     if module is None and owner is not None:
-        module = owner.__name__ if isinstance(owner, types.ModuleType) else read(owner, "__module__", None)
+        module = owner.__name__ if is_a(owner, types.ModuleType) else read(owner, "__module__", None)
     return str(module or "")
 
 
 def is_dynamic(x: Any) -> bool:
     """Return whether a function of Python's reads, or changes, attributes by the names that it is given."""
-    if isinstance(x, (types.WrapperDescriptorType, types.MethodWrapperType)):
+    if is_a(x, (types.WrapperDescriptorType, types.MethodWrapperType)):
         return x.__name__ in DYNAMIC
     kinds = (type, types.FunctionType, types.BuiltinFunctionType)
-    return isinstance(x, kinds) and read(x, "__name__", "") in DYNAMIC and is_pure(x)
+    return is_a(x, kinds) and read(x, "__name__", "") in DYNAMIC and is_pure(x)
+
+
+def strict_names(x: Any) -> frozenset[str]:
+    """Return those of `STRICT` that name a function or a class, or its module, whatever the code calls it."""
+    kinds = (type, types.FunctionType, types.BuiltinFunctionType)
+    return STRICT & {read(x, "__name__", ""), module_of(x)} if is_a(x, kinds) else frozenset()
 
 
 def is_constant(x: Any) -> bool:
@@ -270,7 +282,7 @@ def is_constant(x: Any) -> bool:
         return kind.__module__.partition(".")[0] == "numpy"
     if kind.__module__ == "torch":
         return kind.__name__ in ("dtype", "device", "layout", "memory_format", "Size")
-    return kind.__module__ in ("typing", "zoneinfo") and not isinstance(x, type)
+    return kind.__module__ in ("typing", "zoneinfo") and not is_a(x, type)
 
 
 def is_pure(x: Any) -> bool:
@@ -279,38 +291,40 @@ def is_pure(x: Any) -> bool:
     if _reason_against_method(x) is not None:
         return False
     owner = read(x, "__self__", None)
-    if isinstance(owner, type):  # a method of a class
+    if is_a(owner, type):  # a method of a class
         return is_pure(owner)
     module, name = module_of(x), str(read(x, "__name__", ""))
     if module == "builtins":
-        return isinstance(x, type) or name in _BUILTINS
-    if isinstance(x, np.ufunc):
+        return is_a(x, type) or name in _BUILTINS
+    if is_a(x, np.ufunc):
         return getattr(np, x.__name__, None) is x
     if _is_in(module, "numpy"):
         return not _is_in(module, "numpy.random") and name not in _NUMPY_EFFECTS | _NUMPY_HIDDEN
     whole = f"{module}.{name}"
     if whole in REFUSED or PURE.isdisjoint((module, whole)):
         return False
-    where = x if isinstance(x, types.FunctionType) else sys.modules.get(module)
+    where = x if is_a(x, types.FunctionType) else sys.modules.get(module)
+    if is_a(x, type) and _is_written_in_python(x) and getattr(where, name, None) is not x:
+        return False  # it was made by a call, of make_dataclass say
     return module == "typing_extensions" or where is None or not is_users(where)
 
 
 def reason_against(x: Any) -> tuple[str, str] | None:
     """Return why an object can't be relied on, and what to do instead; None where nothing is known against
     it."""
-    if isinstance(x, (random.Random, np.random.RandomState, np.random.Generator, np.random.BitGenerator)):
+    if is_a(x, (random.Random, np.random.RandomState, np.random.Generator, np.random.BitGenerator)):
         return _DRAWN
-    if isinstance(x, type(os.environ)):
+    if is_a(x, type(os.environ)):
         return _OUTSIDE[0], "read it outside, and give it as an argument"
-    if isinstance(x, IOBase):
+    if is_a(x, IOBase):
         return "is a file", "read it outside, and give what it holds as an argument"
-    if isinstance(x, (_thread.LockType, _thread.RLock)):
+    if is_a(x, (_thread.LockType, _thread.RLock)):
         return "is a lock", "take it outside"
-    if isinstance(x, (weakref.ref, *weakref.ProxyTypes)):
+    if is_a(x, (weakref.ref, *weakref.ProxyTypes)):
         return "is a weak reference, which may lose its object", "hold the object itself"
     if type(x).__name__ == "_lru_cache_wrapper":
         return "keeps its results (lru_cache)", "leave the cache out"
-    if isinstance(x, (Iterator, Coroutine, AsyncIterator)) and not is_python_class(type(x)):
+    if is_a(x, (Iterator, Coroutine, AsyncIterator)) and not is_python_class(type(x)):
         return f"is {a(type(x))}, which {_CHANGING[0]}", _CHANGING[1]
     method = _reason_against_method(x)
     if method is not None:
@@ -326,13 +340,13 @@ def reason_against(x: Any) -> tuple[str, str] | None:
             return reason
     if code and _is_in(module, "numpy"):
         return _HIDDEN if read(x, "__name__", "") in _NUMPY_HIDDEN else _OUTSIDE
-    return _NATIVE if isinstance(x, (types.BuiltinFunctionType, np.ufunc)) else None
+    return _NATIVE if is_a(x, (types.BuiltinFunctionType, np.ufunc)) else None
 
 
 def _reason_against_method(x: Any) -> tuple[str, str] | None:
     """Return why a method of a class in C can't be relied on."""
     owner = read(x, "__self__", None)
-    if isinstance(owner, type):
+    if is_a(owner, type):
         for kind, (names, reason) in METHODS.items():
             if issubclass(owner, kind) and read(x, "__name__", "") in names:
                 return reason
@@ -362,7 +376,7 @@ _DESCRIPTORS = {
 
 
 def _is_code(x: Any) -> bool:
-    return isinstance(x, (type, types.FunctionType, types.BuiltinFunctionType, np.ufunc)) or (
+    return is_a(x, (type, types.FunctionType, types.BuiltinFunctionType, np.ufunc)) or (
         callable(x) and not is_python_class(type(x))
     )
 

@@ -32,9 +32,11 @@ from .parts import (
     CONTAINERS,
     DESCRIPTORS,
     PARTS,
+    REPLACEABLE,
     Members,
     attributes_of,
     decimal_context,
+    fields_of,
     is_native_function,
     is_protocol,
     methods,
@@ -55,6 +57,7 @@ from .trusted import (
     REFUSED_NAMES,
     WRITING,
     a,
+    is_a,
     is_constant,
     is_dynamic,
     is_for_arrays,
@@ -63,6 +66,7 @@ from .trusted import (
     is_pure,
     is_python_class,
     reason_against,
+    strict_names,
 )  # fmt: skip
 from .watched import ABSENT, Form, Watched, filled, filled_slot
 
@@ -125,16 +129,17 @@ class Walk:
         self.arrays |= is_for_arrays(x)
         if is_constant(x):
             self._note_methods(x, way)
-            if isinstance(x, (attrgetter, methodcaller)):
+            if is_a(x, (attrgetter, methodcaller)):
                 self._named.learn({word for text in texts_of(x) for word in text.split(".")})
             for part in parts_of_constant(x):
                 self.reach(part, way)
-            if isinstance(x, Decimal):
+            if is_a(x, Decimal):
                 self._hidden(decimal_context, way, "the context of decimal")
             return
-        if isinstance(x, type):
+        if is_a(x, type):
             self._named.may_create(x)
             self._reached_class(x, way)
+        self._named.learn(strict_names(x))
         if is_dynamic(x) and x.__name__ != read_as:
             self._named.learn({x.__name__})
         if id(x) not in self._seen:
@@ -144,7 +149,7 @@ class Walk:
         """Take notice of a class that code may ask isinstance of."""
         if is_protocol(x):
             refuse(way, "is a protocol, which looks at every attribute", "ask for a class or for attributes")
-        if isinstance(x, abc.ABCMeta):
+        if is_a(x, abc.ABCMeta):
             self._hidden(abc.get_cache_token, way, "what is registered with abstract classes")
         if issubclass(x, Decimal):
             self._hidden(decimal_context, way, "the context of decimal")
@@ -158,43 +163,45 @@ class Walk:
         if id(x) in self._seen:
             return
         self._seen[id(x)] = x
-        if isinstance(x, Tensor):
+        if is_a(x, Tensor):
             self.contents.tensor(x, way)
             if not is_ours(type(x)):
                 self._instance(x, way)
-        elif isinstance(x, MEMORY):
-            if isinstance(x, Generator):
+        elif is_a(x, MEMORY):
+            if is_a(x, Generator):
                 self.generators.append(x)
             else:
                 self._value(x, way)
-        elif isinstance(x, np.ndarray):
+        elif is_a(x, np.ndarray):
             self.contents.array(x, way)
             self._array_way = way
             if type(x) is not np.ndarray:  # a masked one has a mask, say
                 self._instance(x, way)
         elif is_ours(type(x)) and "__wrapped__" in (attributes_of(x) or ()):  # a compiled function
             self.reach(x.__wrapped__, way)
-        elif isinstance(x, types.ModuleType):
+        elif is_a(x, types.ModuleType):
             if is_library(x):
                 self._named.offer(x, vars(x), way)
             else:
                 self._attributes(x, vars(x), way)
-        elif isinstance(x, type):
+        elif is_a(x, type):
             self._class(x, way)
-        elif isinstance(x, types.FunctionType):
+        elif is_a(x, types.FunctionType):
             self._function(x, way)
-        elif isinstance(x, Operation):
+        elif is_a(x, Operation):
             for function in (x.function, *x.sources.values()):
                 if not is_ours(function):
                     self.reach(function, way)
         elif type(x) in PARTS:
-            for step, part in PARTS[type(x)](x):
-                self.reach(part, way.to(step))
-            if isinstance(x, functools.partial):
+            for name in PARTS[type(x)]:
+                if type(x) in REPLACEABLE:
+                    self.watched.add(Form.IS, x, f"{{}}.{name}", getattr(x, name), way)
+                self.reach(getattr(x, name), way.to(f".{name}") if type(x) is slice else way)
+            if is_a(x, functools.partial):
                 self._attributes(x, vars(x), way)
         elif owner_of(x) is not None:
             self.reach(owner_of(x), way)
-        elif not isinstance(x, DESCRIPTORS) and not (is_native_function(x) and is_pure(x)):
+        elif not is_a(x, DESCRIPTORS) and not (is_native_function(x) and is_pure(x)):
             self._object(x, way)
         if len(self.watched) > MOST:
             self.contents.refuse_many()
@@ -215,7 +222,7 @@ class Walk:
             if not is_python_class(kind):
                 refuse(way, f"is {a(kind)}, which can't be compared", "give what it gives as an argument")
             self._instance(x, way)
-        if isinstance(x, CONTAINERS):
+        if is_a(x, CONTAINERS):
             own = [base for base in kind.__mro__ if not is_pure(base)]
             for name in sorted(READING):
                 if any(name in vars(base) for base in own):
@@ -282,11 +289,10 @@ class Walk:
         if not is_python_class(x):
             refuse(way, f"is a class of {x.__module__}, which can't be followed", "use it outside")
         self.watched.add(Form.IS, x, "{}.__mro__", x.__mro__, way, "bases")
-        for base in x.__mro__[1:]:
+        for base in (*x.__mro__[1:], type(x)):
             self._waiting.append((base, way))
             if is_ours(base) or is_pure(base):
                 self._named.learn(words_of(base), followed=False)
-        self._waiting.append((type(x), way))
         self._named.offer(x, Members(x, {"__name__": x.__name__, "__qualname__": x.__qualname__}), way)
         self._attributes(x, vars(x), way)
 
@@ -307,7 +313,7 @@ class Walk:
         kind = type(x)
         self.watched.add(Form.IS, x, "type({})", kind, way, "class")
         self._waiting.append((kind, way))
-        if isinstance(x, Optimizer):
+        if is_a(x, Optimizer):
             self.optimizers.append(x)
             self.contents.leave_rates(x, way)
         held = attributes_of(x)
@@ -316,7 +322,7 @@ class Walk:
                 self.watched.add(Form.IS, x, "{}.__dict__", held, way, "attributes")
             every = is_ours(kind) or is_pure(kind)
             every = every or any(map(reads_its_attributes, filter(is_pure, kind.__mro__)))
-            if isinstance(x, Module):
+            if is_a(x, Module):
                 self._module(x, held, way)
             self._attributes(x, held, way, every)
         for name, slot in slots(kind):
@@ -326,9 +332,8 @@ class Walk:
             self.watched.add(Form.IS, x, f"filled_slot({read}, {{}})", value, here)
             if value is not ABSENT:
                 self.reach(value, here)
-        if isinstance(x, BaseException):
-            self.watched.add(Form.IS, x, "{}.args", x.args, way.to(".args"))
-            self.reach(x.args, way.to(".args"))
+        if is_a(x, BaseException):
+            self._named.offer(x, fields_of(x), way)
 
     def _module(self, x: Module, held: dict[str, Any], way: Way) -> None:
         """Watch the parts of a Module under the names by which its code reads them."""
@@ -352,7 +357,7 @@ class Walk:
 
     def _attribute(self, held: Any, name: str, way: Way) -> None:
         here = way if name in KINDS else way.to(f".{name}")
-        if isinstance(held, Members):
+        if is_a(held, Members):
             self.watched.add(Form.IS, held.owner, f"{{}}.{name}", held[name], here)
         else:
             self.watched.item(held, name, here)
@@ -360,5 +365,5 @@ class Walk:
 
     def _note_methods(self, x: Any, way: Way) -> None:
         for kind, (names, reason) in METHODS.items():
-            if isinstance(x, kind) or (isinstance(x, type) and issubclass(x, kind)):
+            if is_a(x, kind) or (is_a(x, type) and issubclass(x, kind)):
                 self._methods.append((names, reason, way))

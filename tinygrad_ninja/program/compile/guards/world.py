@@ -18,7 +18,7 @@ from ....ops import elementwise
 from ..refusals import UnsupportedError
 from .code_names import Way
 from .modes import comparison, modes, told
-from .trusted import STRICT, is_ours, is_python_class
+from .trusted import STRICT, is_a, is_ours, is_python_class
 from .walk import Walk
 
 VALUES_ALONE = (
@@ -97,10 +97,10 @@ def _roots(fn: Any, code: types.CodeType | None) -> Iterable[tuple[Any, Way]]:
     while is_ours(type(fn)) and hasattr(fn, "__wrapped__"):  # it is compiled already
         fn = fn.__wrapped__
     first = code.co_varnames[0] if code is not None and code.co_varnames else "self"
-    if isinstance(fn, types.MethodType):
+    if is_a(fn, types.MethodType):
         yield fn.__self__, Way("{}", first, code)
         yield fn.__func__, Way("{}", getattr(fn.__func__, "__name__", "function"))
-    elif isinstance(fn, (type, functools.partial)) or not is_python_class(type(fn)):
+    elif is_a(fn, (type, functools.partial)) or not is_python_class(type(fn)):
         yield fn, Way("{}", getattr(fn, "__name__", type(fn).__name__))
     else:
         yield fn, Way("{}", first, code)
@@ -108,18 +108,18 @@ def _roots(fn: Any, code: types.CodeType | None) -> Iterable[tuple[Any, Way]]:
 
 def code_of(fn: Any) -> types.CodeType | None:
     """Return the code that runs first when an object is called."""
-    while not isinstance(fn, types.FunctionType):
-        if isinstance(fn, types.MethodType):
+    while not is_a(fn, types.FunctionType):
+        if is_a(fn, types.MethodType):
             fn = fn.__func__
-        elif isinstance(fn, functools.partial):
+        elif is_a(fn, functools.partial):
             fn = fn.func
         elif is_ours(type(fn)) and hasattr(fn, "__wrapped__"):
             fn = fn.__wrapped__
-        elif isinstance(fn, Module):
+        elif is_a(fn, Module):
             fn = type(fn).forward
         else:
             fn = type(fn).__call__ if callable(fn) else None
-            if not isinstance(fn, types.FunctionType):
+            if not is_a(fn, types.FunctionType):
                 return None
     code: types.CodeType = getattr(inspect.unwrap(fn), "__code__", fn.__code__)
     return code

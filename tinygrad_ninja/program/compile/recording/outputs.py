@@ -12,7 +12,7 @@ from ....engine.node import Node
 from ....engine.tensor import Tensor
 from ....nn.module import Parameter
 from ...instructions import Var
-from ..guards.trusted import a, is_constant, is_ours
+from ..guards.trusted import a, is_a, is_constant, is_ours
 from .shapes import is_torch
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ class Outputs:
 
     def returned(self, result: Any) -> Any:
         """Return what stands for a part of the function's result."""
-        if not isinstance(result, Tensor):
-            if not is_constant(result) or isinstance(result, np.generic):
-                kind = "a NumPy array" if isinstance(result, np.ndarray) else a(type(result))
+        if not is_a(result, Tensor):
+            if not is_constant(result) or is_a(result, np.generic):
+                kind = "a NumPy array" if is_a(result, np.ndarray) else a(type(result))
                 self._tape.stop(
                     f"the function returns {kind}; Tensors, numbers, tuples, lists, dicts and dataclasses of "
                     "them can be compiled"

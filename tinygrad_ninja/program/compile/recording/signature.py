@@ -14,7 +14,7 @@ from ....engine.tensor import Tensor, wrap
 from ....nn.module import Parameter
 from ....rng.generator import Generator
 from ....rng.torch_generator import TorchGenerator
-from ..guards.trusted import a, is_ours
+from ..guards.trusted import a, is_a, is_ours
 from ..results import has_fields
 from .shapes import is_torch
 from .symbols import NUMBERS
@@ -26,12 +26,12 @@ DEPTH, _SIZE = 8, 64
 
 def as_tensor(value: Any) -> Any:
     """Return a NumPy array as a Tensor; anything else unchanged."""
-    return wrap(value) if isinstance(value, np.ndarray) else value
+    return wrap(value) if is_a(value, np.ndarray) else value
 
 
 def is_plain(value: Any) -> bool:
     """Return whether an argument is memory, or compared by its value."""
-    return isinstance(value, (Tensor, np.ndarray, np.generic)) or type(value) in _PLAIN
+    return is_a(value, (Tensor, np.ndarray, np.generic)) or type(value) in _PLAIN
 
 
 def is_container(value: Any) -> bool:
@@ -50,7 +50,7 @@ def signature(args: tuple[Any, ...], kwargs: dict[str, Any], apart: bool) -> Any
             kinds = (*kinds, *kwargs, *map(_kind, kwargs.values()))
         if len(args) > 1 and len({*map(id, args)}) < len(args):  # some are one object
             first: dict[int, int] = {}
-            tensors = (x for x in args if isinstance(x, Tensor))
+            tensors = (x for x in args if is_a(x, Tensor))
             kinds = (*kinds, *[first.setdefault(id(x), i) for i, x in enumerate(tensors)])
         return kinds
     met: dict[int, int] = {}
@@ -71,7 +71,7 @@ def _kind(value: Any, depth: int = 0, met: dict[int, int] | None = None, inner: 
     numbers them by their ids; inner: it is an element itself."""
     if type(value) in NUMBERS:
         return type(value)
-    if isinstance(value, Tensor):
+    if is_a(value, Tensor):
         array = value.array
         if is_torch(array):
             layout = array.stride(), array.device
@@ -90,9 +90,9 @@ def _kind(value: Any, depth: int = 0, met: dict[int, int] | None = None, inner: 
         if edge is None:
             return of, *kind, *layout, number
         return of, *kind, *layout, number, edge.op is None, not edge.hooks
-    if isinstance(value, np.ndarray) and not inner:
+    if is_a(value, np.ndarray) and not inner:
         return "array", value.shape, value.dtype, value.strides
-    if is_plain(value) and not isinstance(value, np.ndarray):
+    if is_plain(value) and not is_a(value, np.ndarray):
         return _plain(value)
     if met is None or not _is_apart(value, depth):
         return _Same(value)
@@ -118,7 +118,7 @@ def _is_apart(value: Any, depth: int) -> bool:
 
 def _held(value: Any) -> Any:
     """Return what a container consists of: itself, or the attributes of an object."""
-    return value if isinstance(value, (tuple, list, dict)) else vars(value)
+    return value if is_a(value, (tuple, list, dict)) else vars(value)
 
 
 def _parts(value: Any) -> list[tuple[Any, Any]]:
@@ -155,22 +155,22 @@ class Leaf(NamedTuple):
     def is_object(self) -> bool:
         """Return whether it is neither memory nor compared by its value, or has attributes of its own. Arrays
         that are elements are not seen as Tensors."""
-        inner_array = self.inner and isinstance(self.value, np.ndarray)
-        own = isinstance(self.value, Tensor) and not is_ours(type(self.value))
+        inner_array = self.inner and is_a(self.value, np.ndarray)
+        own = is_a(self.value, Tensor) and not is_ours(type(self.value))
         return not is_plain(self.value) or inner_array or own
 
     @property
     def tensor(self) -> Tensor | None:
         """Return the Tensor that the function sees here, if it does."""
         value = self.value if self.inner else as_tensor(self.value)
-        return value if isinstance(value, Tensor) else None
+        return value if is_a(value, Tensor) else None
 
     def leaves(self, depth: int) -> Iterator[Leaf]:
         """Yield its elements' leaves, or itself. depth: of containers that are seen as their elements."""
         if not _is_apart(self.value, depth):
             yield self
             return
-        fixed = self.fixed or not isinstance(self.value, tuple)
+        fixed = self.fixed or not is_a(self.value, tuple)
         for key, x in _parts(self.value):
             yield from Leaf(x, f"{self.name}[{key!r}]", True, fixed).leaves(depth - 1)
 
