@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Callable
+from decimal import Decimal as Dec
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import tinygrad_ninja as torch
 X = torch.tensor([1.0, -2.0, 0.5])
 D = X.double()
 I = torch.tensor([1, 3, -2])  # noqa: E741
+
+kind_of = type
 
 USES: dict[str, Callable[[Any], Any]] = {
     "factor": lambda k: X * k,
@@ -275,3 +278,40 @@ def test_the_length_of_a_range(C: Any) -> Any:
     f = C(lambda r: torch.arange(4.0)[list(r)] * 1)
     for n in (1, 2, 3, 2, 4):
         yield f(range(n)), f(range(n - 1, n))
+
+
+@same
+def test_what_asks_for_the_class_of_a_number_has_another_name(C: Any) -> Any:
+    f, g = C(lambda x, k: x * float(Dec(k))), C(lambda x, k: x * len(kind_of(k).__name__))
+    for k in (0.5, 2.0, 3.0, 1, 2):
+        yield f(X, k), g(X, k)
+
+
+MISUSES: dict[str, Callable[[Any], Any]] = {
+    "index": lambda k: X[k],
+    "slice": lambda k: X[: k + 0],
+    "index of a list": lambda k: [1.0, 2.0][k],
+    "index of a text": lambda k: "ab"[k],
+    "range": lambda k: X * len(range(k)),
+    "size": lambda k: X.sum(k),
+    "call": lambda k: k(),
+    "length": lambda k: len(k),
+    "element": lambda k: k[0],
+    "iteration": lambda k: [*k],
+    "unpacking": lambda k: {**k},
+    "inversion": lambda k: ~k,
+    "sum with a text": lambda k: k + "a",
+    "sum with a list": lambda k: operator.concat([1], k),
+    "comparison": lambda k: k < "a",
+    "attribute": lambda k: k.missing,
+    "setting": lambda k: setattr(k, "missing", 1),
+    "context": lambda k: k.__enter__(),
+}
+
+
+@pytest.mark.parametrize("misuse", MISUSES)
+@same
+def test_what_a_number_can_t_do_is_said_of_its_own_class(C: Any, misuse: str) -> Any:
+    f = C(lambda x, k: x * k if k < 2.5 else MISUSES[misuse](k))
+    for k in (0.5, 1.5, 3.0, 1, 2, 3):
+        yield attempt(f, X, k)

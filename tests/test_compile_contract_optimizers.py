@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import pytest
-from contract import compiled, same
+from contract import attempt, compiled, same
 from contract_models import OPTIMIZERS, X, Y, trained
 from slow_ones import slow_but
 
@@ -261,3 +261,12 @@ def test_a_loss_that_is_derived_outside_has_its_history_at_the_first_call() -> N
     loss_of(X).backward()
     with pytest.warns(CompileWarning, match="still needs its history"):
         loss_of(X).backward()
+
+
+@same
+def test_a_learning_rate_that_is_a_tensor_raises_what_eager_code_raises(C: Any) -> Any:
+    model, optimizer, step = trained(C, "SGD with momentum")
+    yield step(X), model
+    optimizer.param_groups[0]["lr"] = torch.tensor(0.1)
+    for _ in range(2):
+        yield attempt(step, X), model, optimizer

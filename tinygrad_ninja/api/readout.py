@@ -68,7 +68,7 @@ def __array_wrap__(
     return wrap(array.astype(np.uint8) if array.dtype.kind == "b" else array)
 
 
-Tensor.__array_priority__ = 1000  # type: ignore[attr-defined]  # arrays leave `array * x` to Tensor's operators
+Tensor.__array_priority__ = 3000  # type: ignore[attr-defined]  # arrays leave `array * x` to Tensor's operators
 
 
 _WITHOUT_HISTORY = (

@@ -32,7 +32,7 @@ from .checks import Check, is_unknown, unknown_within
 from .outputs import Outputs
 from .recorded import Handle, Memory, Recorded, in_numpy, real
 from .shapes import is_torch, stand_in_for
-from .symbols import Number, Source, Symbol, Symbols, leave_numbers, number_of
+from .symbols import Number, Source, Symbol, Symbols, is_symbol, leave_numbers, number_of
 from .tape import StepTape
 
 
@@ -290,7 +290,7 @@ class Recording(Observer):
     # -- numbers ---------------------------------------------------------------------------------------------
 
     def operand(self, op: Operation, x: Any) -> Any:
-        if type(x) is Symbol:  # how a power is computed depends on the exponent
+        if is_symbol(x):  # how a power is computed depends on the exponent
             known = self.tape.closed or op is elementwise.pow
             x = number_of(x) if known else wrap(x.recorded_number)
         return super().operand(op, x)

@@ -123,7 +123,8 @@ class Recorded(Traced):
         arrays = [x for x in (*inputs, *options.get("out", ())) if isinstance(x, Recorded)]
         tape = arrays[0].tape
         inputs = tuple(getattr(x, "recorded_number", x) for x in inputs)
-        if method != "__call__" or (options.keys() - {"out"}):
+        by_numpy = any(isinstance(x, Tensor) for x in inputs)  # which it makes an array of, and back
+        if method != "__call__" or (options.keys() - {"out"}) or by_numpy:
             if not all(x.is_known() for x in arrays):
                 tape.stop(_taken_out(ufunc))
             return getattr(ufunc, method)(*map(in_numpy, inputs), **_substitute_options(options))
@@ -202,6 +203,7 @@ class Recorded(Traced):
 
 
 NAMESPACES[Recorded] = XP
+Recorded.__name__ = "numpy.ndarray"  # as Python's messages call it
 _OF_SHAPES = {np.shape, np.ndim, np.size, np.result_type, np.may_share_memory, np.shares_memory}
 """NumPy's functions that read no values: a recorded torch tensor has none in NumPy's memory."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -18,9 +19,9 @@ def _recorded(operation: Operation) -> tuple[Callable[..., Any], Callable[..., A
     return lambda a, b: a.operate(operation, b), lambda b, a: b.operate(operation, a, True)
 
 
-def _of_one(name: str) -> Callable[..., Any]:
+def of_one(compute: Callable[..., Any]) -> Callable[..., Any]:
     """Return the method that reads the number out, and does with it what is asked."""
-    return lambda self, *args: getattr(self.read_out(f"{name.strip('_')}()"), name)(*map(_read_out, args))
+    return lambda self, *args: compute(self.read_out(f"{compute.__name__}()"), *map(_read_out, args))
 
 
 def _of_two(compute: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -40,6 +41,13 @@ def _of_two(compute: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[.
 def _read_out(x: Any) -> Any:
     """Return the number that a stand-in stands for; anything else unchanged."""
     return x.read_out("a number") if issubclass(type(x), StandIn) else x
+
+
+def standing_for(kind: type, base: type) -> type:
+    """Return a class of stand-ins for numbers of one class: of its name, which Python's messages give, and
+    with an `__index__` where it has one."""
+    index = {"__index__": of_one(operator.index)} if hasattr(kind, "__index__") else {}
+    return type(kind.__name__, (base,), {"__slots__": (), **index})
 
 
 class StandIn:
@@ -65,12 +73,6 @@ class StandIn:
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self
 
-    def __hash__(self) -> int:
-        return hash(self.read_out("hash()"))
-
-    def __complex__(self) -> complex:
-        return complex(self.read_out("complex()"))
-
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         return np.array(self.read_out("numpy.array()"), dtype)
 
@@ -81,12 +83,11 @@ class StandIn:
     (__eq__, _), (__ne__, _) = map(_recorded, (comparison.eq, comparison.ne))
     (__lt__, _), (__le__, _) = map(_recorded, (comparison.lt, comparison.le))
     (__gt__, _), (__ge__, _) = map(_recorded, (comparison.gt, comparison.ge))
-    __float__, __int__, __index__ = map(_of_one, ("__float__", "__int__", "__index__"))
-    __str__, __repr__, __format__ = map(_of_one, ("__str__", "__repr__", "__format__"))
-    __round__, __floor__, __ceil__, __trunc__ = map(
-        _of_one, ("__round__", "__floor__", "__ceil__", "__trunc__")
-    )
-    __invert__, __reduce_ex__ = map(_of_one, ("__invert__", "__reduce_ex__"))
+    __float__, __int__ = of_one(float), of_one(int)
+    __str__, __repr__, __format__ = of_one(str), of_one(repr), of_one(format)
+    __round__, __floor__, __ceil__ = of_one(round), of_one(math.floor), of_one(math.ceil)
+    __trunc__, __invert__, __complex__ = of_one(math.trunc), of_one(operator.invert), of_one(complex)
+    __hash__, __reduce_ex__ = of_one(hash), of_one(object.__reduce_ex__)
     __pow__, __rpow__ = _of_two(pow)
     __floordiv__, __rfloordiv__ = _of_two(operator.floordiv)
     __mod__, __rmod__ = _of_two(operator.mod)

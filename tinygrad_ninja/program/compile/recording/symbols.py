@@ -24,7 +24,7 @@ from ...instructions import Var
 from ...trace import source
 from ..guards.parts import attributes_of
 from .recorded import Recorded
-from .stand_in import StandIn
+from .stand_in import StandIn, standing_for
 from .tape import StepTape
 
 NUMBERS = (float, int)
@@ -109,7 +109,7 @@ class Symbols:
         self.numbers.append(Number(source, var))
         if isinstance(value, int):
             self.conditions.append(Condition(source, _is_small, MOST, True))
-        return Symbol(self, value, self.tape.array(var), frozenset([source]), source)
+        return _SYMBOLS[type(value)](self, value, self.tape.array(var), frozenset([source]), source)
 
 
 def leave_numbers(known: list[Any], number_of: Callable[[Any], Any]) -> None:
@@ -153,8 +153,13 @@ def _replace(holder: Any, settled: Mapping[int, Callable[[], Any]]) -> None:
         _replace(held, settled)
 
 
+def is_symbol(x: Any) -> bool:
+    """Return whether it is a Symbol, which says that it is a number."""
+    return issubclass(type(x), Symbol)
+
+
 def _is_number(x: Any) -> bool:
-    return type(x) in NUMBERS or type(x) is Symbol
+    return type(x) in NUMBERS or is_symbol(x)
 
 
 def operation_of(operation: Operation, x: Any, y: Any) -> Any:
@@ -166,7 +171,7 @@ def operation_of(operation: Operation, x: Any, y: Any) -> Any:
 def number_of(x: Any) -> Any:
     """Return the number that a Symbol stands for, which is a guard by value from here on; anything else
     unchanged."""
-    return x.settle() if type(x) is Symbol else x
+    return x.settle() if is_symbol(x) else x
 
 
 class Symbol(StandIn):
@@ -221,24 +226,22 @@ class Symbol(StandIn):
     def _combined(self, operation: Operation, pair: tuple[Any, ...]) -> Any:
         """Return the result of an operation of numbers."""
         if self._symbols.tape.closed:
-            return operation_on_numbers(operation, *(x._value if type(x) is Symbol else x for x in pair))
+            return operation_on_numbers(operation, *(x._value if is_symbol(x) else x for x in pair))
         divisor = pair[-1]
-        if operation is elementwise.div and type(divisor) is Symbol:  # Python raises where it is 0
+        if operation is elementwise.div and is_symbol(divisor):  # Python raises where it is 0
             if divisor._source is None:
                 divisor.settle()
             else:
                 divisor._decided(operator.ne, 0)
-        values = [x._value if type(x) is Symbol else x for x in pair]
+        values = [x._value if is_symbol(x) else x for x in pair]
         value = operation_on_numbers(operation, *values)
-        bounds = [x._most if type(x) is Symbol else abs(x) for x in pair]
+        bounds = [x._most if is_symbol(x) else abs(x) for x in pair]
         most = math.prod(bounds) if operation is elementwise.mul else sum(bounds)
         if isinstance(value, int) and most > _LARGEST:
             return operation_on_numbers(operation, *map(number_of, pair))
-        array = self._symbols.tape.apply(
-            operation, tuple(x._array if type(x) is Symbol else x for x in pair), ()
-        )
-        sources = frozenset().union(*(x._sources for x in pair if type(x) is Symbol))
-        return Symbol(self._symbols, value, array, sources, None, most)
+        array = self._symbols.tape.apply(operation, tuple(x._array if is_symbol(x) else x for x in pair), ())
+        sources = frozenset().union(*(x._sources for x in pair if is_symbol(x)))
+        return _SYMBOLS[type(value)](self._symbols, value, array, sources, None, most)
 
     def operate(self, operation: Operation, other: Any, swapped: bool = False) -> Any:
         if operation.predicate:
@@ -256,7 +259,7 @@ class Symbol(StandIn):
         """Return what a comparison gives, which is a guard."""
         if not _is_number(other):
             return NotImplemented if isinstance(other, np.ndarray) else compare(self.settle(), other)
-        if type(other) is Symbol or self._source is None:
+        if is_symbol(other) or self._source is None:
             return compare(self.settle(), number_of(other))
         return self._decided(compare, other)
 
@@ -279,6 +282,9 @@ class Symbol(StandIn):
         if recorded is not None:
             return recorded.__array_ufunc__(ufunc, method, *inputs, **options)
         return getattr(ufunc, method)(*map(number_of, inputs), **options)
+
+
+_SYMBOLS = {kind: standing_for(kind, Symbol) for kind in NUMBERS}
 
 
 def operation_on_numbers(operation: Operation, *numbers: Any) -> Any:

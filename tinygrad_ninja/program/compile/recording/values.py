@@ -9,6 +9,7 @@ reason, and the call goes on with floats.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from functools import partial
 from numbers import Real
@@ -28,7 +29,7 @@ from ....ops import TABLE, Operation, comparison, rounding
 from ....ops import elementwise as ops
 from ..refusals import UnsupportedError, placed, read_out_message
 from ..results import mapped
-from .stand_in import StandIn
+from .stand_in import StandIn, of_one
 from .symbols import MOST, is_large, operation_on_numbers
 
 COMPUTED, INPUT, CONSTANT, NONE = range(4)
@@ -130,6 +131,7 @@ class Symbol(StandIn):
     __slots__ = ("__weakref__", "code", "tape", "value")
     __array_ufunc__ = None  # so that NumPy's numbers leave `number * Symbol` to this class
     shape = ()
+    __index__ = of_one(operator.index)
 
     def __init__(self, tape: Scalars, code: int, value: Any) -> None:
         self.tape, self.code, self.value = tape, code, value
@@ -182,6 +184,7 @@ class Symbol(StandIn):
         return getattr(self.read_out(name), name)
 
 
+Symbol.__name__ = float.__name__  # as Python's messages call it
 Real.register(Symbol)
 
 
