@@ -33,13 +33,13 @@ parser = MathTextParser("agg")
 
 
 def forward(step: Instruction, shapes: bool = False) -> Math:
-    return formula.equation(step.output.name, [step.output], {step.output: step}, shapes)
+    return formula.Formulas({step.output: step}, shapes=shapes).equation(step.output.name, [step.output])
 
 
 def rule(step: Instruction, place: int, shapes: bool = False) -> Math:
     share, instructions = formula.rule(step, place)
     makers = {each.output: each for each in instructions}
-    return formula.equation(f"d{step.inputs[place].name}", [share], makers, shapes)
+    return formula.Formulas(makers, shapes=shapes).equation(f"d{step.inputs[place].name}", [share])
 
 
 def assert_mathml_is_well_formed(made: Math, *names: str) -> None:

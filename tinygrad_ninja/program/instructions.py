@@ -198,6 +198,11 @@ def extreme(step: Instruction, makers: Mapping[Var, Instruction]) -> Operation |
     return _EXTREMES.get(search.operation)
 
 
+def called(step: Instruction, makers: Mapping[Var, Instruction]) -> str:
+    """Return the name of what an instruction does."""
+    return (extreme(step, makers) or step.operation).name
+
+
 def axes_of(permutation: Instruction) -> tuple[int, ...]:
     """Return the dimensions of what is permuted in their new order, counted from the front."""
     n = len(permutation.output.shape)

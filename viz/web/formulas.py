@@ -98,7 +98,8 @@ def _written(name: str, var: Var, instructions: Sequence[Instruction]) -> str:
         else:
             sizes[instruction.output] = size
     lines = [(name, var), *((part.name, part) for part in parts)]
-    return "".join(formula.equation(name, [part], makers, shapes=True).mathml for name, part in lines)
+    writing = formula.Formulas(makers, shapes=True)
+    return "".join(writing.equation(name, [part]).mathml for name, part in lines)
 
 
 def _flows(value: Value | float) -> bool:

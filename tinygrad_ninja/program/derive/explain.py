@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from itertools import chain
 
 from ...ops import linalg
-from ..instructions import Instruction, Var, needed
-from . import formula
+from ..instructions import Var, called, needed
 from .backward_lines import Backward, Line, Share
 from .displayed import displayed
 from .evidence import Evidence
+from .formula import Formulas, numbers
 from .indexed import Index, Indexed, NoIndexFormError
 from .listing import Writer
-from .local import MOVED, index_of_input, local_derivative
-from .mathematics import ATOM, TRANSPOSED, Math, sup
+from .local import index_of_input, local_derivatives
+from .mathematics import ATOM, TRANSPOSED, sup
 from .mathematics import math as piece
 from .mathematics import name as name_of
 from .paths import Paths
-from .proofs import proof
-from .record import Forward, gradient_name, unused
+from .record import Forward, gradient_name
 from .small_cases import small_case
 from .statements import notes, written
 from .uses_drawn import drawing
 from .wording import count, reason, series, times, why_transposed
-
-LETTERS = "uvwabcst"
-"""The names on a page for what is computed inside a line."""
 
 
 class Explainer:
@@ -43,8 +37,10 @@ class Explainer:
         self.backward = backward
         self.writer = writer
         self.chains = chains
-        self.numbers = formula.numbers(writer.sizes.names, writer.sizes.parts)
         self.makers = writer.makers
+        self.typeset = Formulas(
+            writer.makers, writer.helpers, numbers(writer.sizes.names, writer.sizes.parts)
+        )
         self.paths = Paths(writer.makers)
         self._told: set[Var] = set()  # the parts whose formulas stand on the page
         self.named = {var.name: var for var in backward.gradients if var.name}
@@ -130,7 +126,8 @@ class Explainer:
         elif reads > len(uses):
             text += ["", f"A gradient comes back from {count(len(uses))} of these."]
         there = [
-            (" · ".join(map(self.paths.called, self.paths.path(*use)[0])), use[0].var.name) for use in uses
+            (" · ".join(called(step, self.makers) for step in self.paths.path(*use)[0]), use[0].var.name)
+            for use in uses
         ]
         return [*text, "", "```text", *drawing(var.name, there), "```"]
 
@@ -159,19 +156,15 @@ class Explainer:
             text += ["", "A small case, with PyTorch:", "", _code(case)]
         return text
 
-    def _whole(self, called: str | Math, parts: Sequence[Var], shapes: bool = False) -> Math:
-        """Return a formula as the code is written."""
-        return formula.equation(called, parts, self.makers, shapes, self.writer.helpers, self.numbers)
-
     def _equation(self, called: str, parts: list[Var]) -> list[str]:
         """Return a formula, and those of the parts that it names itself."""
-        return [displayed(self._whole(called, parts)), *self._where(parts)]
+        return [displayed(self.typeset.equation(called, parts)), *self._where(parts)]
 
     def _where(self, parts: Sequence[Var]) -> list[str]:
         """Return the formulas of the parts that an expression names itself, once on a page."""
         helpers = [x for x in self._helpers(parts) if x not in self._told]
         self._told.update(helpers)
-        lines = [displayed(self._whole(self.writer.helpers[x], [x])) for x in helpers]
+        lines = [displayed(self.typeset.equation(self.writer.helpers[x], [x])) for x in helpers]
         return ["", "with", *(text for line in lines for text in ("", line))] if lines else []
 
     def _helpers(self, parts: Sequence[Var]) -> list[Var]:
@@ -184,89 +177,19 @@ class Explainer:
     def _local(self, line: Line, share: Share) -> list[str]:
         """Return the local derivatives of the operations that lead from the value to the end of the line."""
         path, place = self.paths.path(line, share)
-        names = {step.output: step.output.name or self.writer.helpers.get(step.output, "") for step in path}
         taken = {x.name for x in self.forward.program.variables()} | set(self.writer.helpers.values())
-        letters = chain((letter for letter in LETTERS if letter not in taken), _numbered("part", taken))
-        for x in names:
-            names[x] = names[x] or next(letters)
         makers = {step.output: step for step in line.instructions} | self.makers
-        several = len(path) > 1
-        text = []
-        if several:
-            text += [
-                f"Between `{share.of.name}` and `{line.var.name}` stand {count(len(path))} operations, one "
-                f"after the other. **The local derivative** of each says what a change of its input does to "
-                f"its output:",
-                "",
-            ]
-        for before, step in zip((None, *path), path, strict=False):
-            if before is not None:
-                place = next(i for i, x in enumerate(step.inputs) if x is before.output)
-            said = self._step(step, place, makers, names, letters)
-            if several:  # set in by four, and with an empty line before the next: else no Markdown's list
-                said = [f"- {said[0]}", *(f"    {rest}" if rest else "" for rest in said[1:]), ""]
-            text += said
-        return text[:-1] if several else text
-
-    def _step(
-        self,
-        step: Instruction,
-        place: int,
-        makers: Mapping[Var, Instruction],
-        names: Mapping[Var, str],
-        letters: Iterator[str],
-    ) -> list[str]:
-        """Return what is to be said of one operation: what it computes, and its local derivative or proof.
-        letters: names for what is in its formula and has none."""
-        text = " ".join((step.operation.__doc__ or "").split())
-        rule = re.sub(r"[*<\[]", r"\\\g<0>", text)  # as text: `out[i][j]` would be a link
-        x = step.inputs[place]
-        assert isinstance(x, Var)
-        steps = proof(step) if place == 0 else []
-        if steps:
-            return [
-                f"**The local derivative** of `{step.operation.name}`, step by step.",
-                *(part for sentence, latex in steps for part in ("", sentence, "", f"$${latex}$$")),
-            ]
-        where = []
-        if _reads_elsewhere(step, place, makers):  # only what comes through this place is asked for
-            alone = Var(x.value, next(letters))
-            step = replace(step, inputs=(*step.inputs[:place], alone, *step.inputs[place + 1 :]))
-            called = f"{name_of(alone.name).latex} = {name_of(x.name or names[x]).latex}"
-            where, names = [f"${called}$ at this place"], {**names, alone: alone.name}
-        if step.operation in MOVED:
-            inside = self._inside(step, makers, names)
-            return [
-                f"`{self.paths.called(step)}`{inside}{',' * bool(inside)} moves numbers and changes none: "
-                f"**the local derivative** is 1 between a number and the same number in its new place, and 0 "
-                f"elsewhere."
-            ]
-        local = local_derivative(step, place, makers, {**self.writer.helpers, **names}, self.numbers)
-        for other in step.reads() if local is None else ():
-            if other is not step.inputs[place] and other in makers and not (other.name or names.get(other)):
-                letter = next(letters)
-                where.append(f"${self._formula(letter, other, makers, names)}$")
-                names = {**names, other: letter}
-        local = local or local_derivative(step, place, makers, {**self.writer.helpers, **names}, self.numbers)
-        what = f"`{step.operation.name}`{self._inside(step, makers, names)}"
-        what += f", where {series(where)}" if where else ""
-        if local is None:
-            return [f"{what}: **the local derivative** is in its rule, {rule}"]
-        return [f"{what}: **the local derivative** is", "", displayed(local)]
-
-    def _inside(self, step: Instruction, makers: Mapping[Var, Instruction], names: Mapping[Var, str]) -> str:
-        """Return what a part of a line is called, and computed from."""
-        out = step.output
-        if names[out] == out.name and len(names) == 1:
-            return ""  # its formula stands above
-        return f", ${self._formula(names[out], out, {**makers, out: step}, names)}$"
-
-    def _formula(
-        self, called: str, x: Var, makers: Mapping[Var, Instruction], names: Mapping[Var, str]
-    ) -> str:
-        """Return a formula on one line."""
-        known = {**self.writer.helpers, **names}
-        return formula.equation(called, [x], dict(makers), names=known, sizes=self.numbers).latex
+        told = local_derivatives(path, place, replace(self.typeset, makers=makers), taken)
+        if len(path) == 1:
+            return next(told)
+        text = [
+            f"Between `{share.of.name}` and `{line.var.name}` stand {count(len(path))} operations, one "
+            f"after the other. **The local derivative** of each says what a change of its input does to its "
+            f"output:"
+        ]
+        for first, *rest in told:  # set in by four, and with an empty line before the next: else no list
+            text += ["", f"- {first}", *(f"    {more}" if more else "" for more in rest)]
+        return text
 
     def _chain_rule(self, number: int, line: Line, share: Share) -> list[str]:
         """Return the chain rule for one use: with indices, and for the arrays as wholes."""
@@ -274,9 +197,9 @@ class Explainer:
         called = name_of(share.total.name, x.shape)
         if number:  # the name belongs to the sum, of which this is a share
             called = sup(called, piece(number).at(ATOM + 1))
-        whole = self._whole(called, [share.contribution], shapes=True)
+        whole = replace(self.typeset, shapes=True).equation(called, [share.contribution])
         which = f" (share {number} of the gradient)" if number else ""
-        indexed = Indexed(self.makers, self.writer.helpers, self.numbers)
+        indexed = Indexed(self.typeset)
         begin = (
             f"**The chain rule** multiplies the two, and adds up over every element that an element of "
             f"`{x.name}` went into{which}"
@@ -328,21 +251,3 @@ def _shape(var: Var) -> str:
 def _code(lines: list[str]) -> str:
     """Return lines of Python as a block of Markdown."""
     return "\n".join(["```python", *lines, "```"])
-
-
-def _numbered(stem: str, taken: set[str]) -> Iterator[str]:
-    """Yield names that are not taken, and take them."""
-    while True:
-        yield unused(stem, taken)
-
-
-def _reads_elsewhere(step: Instruction, place: int, makers: Mapping[Var, Instruction]) -> bool:
-    """Return whether the formula of an instruction has one of its inputs in another place, too."""
-    stack = [x for i, x in enumerate(step.inputs) if i != place and isinstance(x, Var)]
-    while stack:
-        other = stack.pop()
-        if other is step.inputs[place]:
-            return True
-        if not other.name and other in makers:
-            stack.extend(makers[other].reads())
-    return False

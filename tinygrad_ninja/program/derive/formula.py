@@ -4,11 +4,11 @@ Nothing is typeset by hand. The operation's forward function and its rules run o
 elsewhere they run on arrays; so an entry of the table has its formulas from the day it is written.
 
     step = instruction(operation, arrays, ["probs", "counts", "counts_sum_inv"])
-    equation("probs", [step.output], {step.output: step}).latex  # \\mathrm{probs} = \\mathrm{counts} \\odot …
+    Formulas({step.output: step}).equation("probs", [step.output]).latex  # \\mathrm{probs} = …
     share, steps = rule(step, 0)
     makers = {part.output: part for part in steps}
-    equation("dcounts", [share], makers).mathml  # <math>…</math> of dcounts = dprobs ⊙ counts_sum_inv
-    equation("dcounts", [share], makers, shapes=True)  # with the shape under each variable
+    Formulas(makers).equation("dcounts", [share]).mathml  # <math>…</math>: dprobs ⊙ counts_sum_inv
+    Formulas(makers, shapes=True).equation("dcounts", [share])  # with the shape under each variable
 
 The variables in the middle of a rule are written out. A number or a shape is the recorded one: rules branch
 on them (the slope of x² is not that of x⁻¹).
@@ -20,8 +20,7 @@ import functools
 import operator
 from collections.abc import Container, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -55,7 +54,6 @@ from .record import entry_of, is_range
 from .sizes import Sizes
 
 ARITHMETIC = ("+", "-", "*", "/")
-NO_NAMES: Mapping[Var, str] = MappingProxyType({})
 
 
 # -- the namespace that forward functions get ----------------------------------------------------------------
@@ -174,47 +172,43 @@ def rule(step: Instruction, place: int) -> tuple[Var, list[Instruction]]:
     return share, tape.instructions
 
 
-def equation(
-    called: str | Math,
-    parts: Sequence[Var],
-    makers: dict[Var, Instruction],
-    shapes: bool = False,
-    names: Mapping[Var, str] = NO_NAMES,
-    sizes: Sizes | None = None,
-) -> Math:
-    """Return "called = …" with the expressions of the variables, added up.
-
-    called: a name, or a formula for it. makers: the instructions that may be written out, by their outputs; a
-    variable that has a name, its own or one of `names`, is not written out, but those of `parts` are. sizes:
-    what writes the numbers.
-    """
-    writing = _Writing(makers, shapes, names, sizes or numbers({}))
-
-    def part(var: Var) -> Math:
-        expression = writing.expression(var)
-        if var.constant or expression.shown == var.shape:
-            return expression
-        # Where sizes stand below the names, the one of what is computed says it.
-        return apply("repeat", expression, below=None if shapes else size_of(var.shape))
-
-    total = functools.reduce(operator.add, map(part, parts))
-    left = called if isinstance(called, Math) else name(called, parts[0].shape if shapes else None)
-    return row(left, EQUALS, total)
-
-
 def numbers(names: dict[int, str], parts: Container[int] = ()) -> Sizes:
     """Return what writes numbers in formulas: see `Sizes`."""
     return Sizes(names, math, name, parts)
 
 
 @dataclass(frozen=True)
-class _Writing:
-    """Writes expressions; see `equation`."""
+class Formulas:
+    """Writes formulas. makers: the instructions that may be written out, by their outputs; names: further
+    names of values; sizes: what writes the numbers; shapes: whether its shape stands under each variable."""
 
-    makers: dict[Var, Instruction]
-    shapes: bool
-    names: Mapping[Var, str]
-    sizes: Sizes
+    makers: Mapping[Var, Instruction]
+    names: Mapping[Var, str] = field(default_factory=dict)
+    sizes: Sizes = field(default_factory=lambda: numbers({}))
+    shapes: bool = False
+
+    def called(self, var: Var) -> str:
+        """Return the name of a value, "" for none."""
+        return var.name or self.names.get(var, "")
+
+    def naming(self, names: Mapping[Var, str]) -> Formulas:
+        """Return what writes formulas with more names."""
+        return replace(self, names={**self.names, **names})
+
+    def equation(self, called: str | Math, parts: Sequence[Var]) -> Math:
+        """Return "called = …" with the expressions of the variables, added up. A variable that has a name is
+        not written out, but those of `parts` are. called: a name, or a formula for it."""
+
+        def part(var: Var) -> Math:
+            expression = self.expression(var)
+            if var.constant or expression.shown == var.shape:
+                return expression
+            # Where sizes stand below the names, the one of what is computed says it.
+            return apply("repeat", expression, below=None if self.shapes else size_of(var.shape))
+
+        total = functools.reduce(operator.add, map(part, parts))
+        left = called if isinstance(called, Math) else name(called, parts[0].shape if self.shapes else None)
+        return row(left, EQUALS, total)
 
     def expression(self, var: Var, top: bool = True) -> Math:
         """Return the expression of a variable; a variable with a name stands for itself, except at the top.
@@ -223,7 +217,7 @@ class _Writing:
         expression has as written.
         """
         step = self.makers.get(var)
-        called = var.name or self.names.get(var, "")
+        called = self.called(var)
         shown = var.shape
         if var.constant:
             expression, shown = self.sizes.code(var.number, var.dtype.type), ()

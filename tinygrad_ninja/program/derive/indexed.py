@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ...ops import Category, Operation, elementwise, indexing, linalg, reduction, shape
@@ -17,11 +17,10 @@ from ..entries import RESHAPES
 from ..instructions import Instruction, Var, extreme
 from ..trace import XP, Tape
 from .definitions import DEFINITIONS
-from .formula import ARITHMETIC, composed_formula, is_of_each
+from .formula import ARITHMETIC, Formulas, composed_formula, is_of_each
 from .index_notation import bracket, over_all, with_index, within
 from .mathematics import ATOM, EQUALS, Math, frac, math, name, row, sup
 from .record import is_range
-from .sizes import Sizes
 
 LETTERS = "ijklmpqrst"
 
@@ -35,14 +34,14 @@ Index = tuple[Any, ...]
 
 
 class Indexed:
-    """Writes elements of values. makers: the instructions that may be written out; names: further names of
-    values; sizes: what writes the numbers."""
+    """Writes elements of values. formulas: what says which instructions may be written out, and which names
+    there are, and writes the numbers."""
 
-    def __init__(self, makers: Mapping[Var, Instruction], names: Mapping[Var, str], sizes: Sizes) -> None:
-        self._makers = dict(makers)
-        self._names = names
-        self._sizes = sizes
-        used = {var.name for var in makers if var.name} | set(names.values())
+    def __init__(self, formulas: Formulas) -> None:
+        self._makers = dict(formulas.makers)
+        self._called = formulas.called
+        self._sizes = formulas.sizes
+        used = {var.name for var in formulas.makers if var.name} | set(formulas.names.values())
         self._free = [letter for letter in LETTERS if letter not in used]
         self._letters: Iterator[str] = iter(())
         self._joined: dict[Any, list[tuple[Any, int]]] = {}  # what an index of joined dimensions is made of
@@ -80,7 +79,7 @@ class Indexed:
             piece: Math = self._sizes.code(x.number, x.dtype.type)
             return piece
         index = aligned(index, x)
-        called = x.name or self._names.get(x, "")
+        called = self._called(x)
         step = self._makers.get(x)
         if is_range(x) and not called:
             return index[0] if index[0] is not None else math(0)
@@ -183,8 +182,7 @@ class Indexed:
 
     def _unnamed(self, x: Any) -> Instruction | None:
         """Return the instruction of a value that is written out."""
-        named = not isinstance(x, Var) or x.name or self._names.get(x)
-        return None if named else self._makers.get(x)
+        return None if not isinstance(x, Var) or self._called(x) else self._makers.get(x)
 
     def _joint(self, given: Sequence[tuple[Any, int]]) -> Any:
         """Return the index of a dimension that is joined from others. given: their indices and sizes."""

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 
 import numpy as np
 
 from ...ops import indexing, linalg, reduction, shape
 from ..entries import RESHAPES
-from ..instructions import Instruction, Var
+from ..instructions import Instruction, Var, called
 from .backward_lines import RuleTape, apply_rule
-from .formula import is_of_each
+from .displayed import displayed
+from .formula import Formulas, is_of_each
 from .index_notation import bracket
 from .indexed import Index, Indexed, NoIndexFormError, aligned
-from .mathematics import EQUALS, Math, frac, math, op, row
-from .sizes import Sizes
+from .mathematics import EQUALS, Math, frac, math, name, op, row
+from .proofs import proof
+from .record import unused
+from .wording import series
+
+LETTERS = "uvwabcst"
+"""The names on a page for what is computed inside a line."""
 
 MOVED = (
     *(*RESHAPES, shape.permute, shape.expand, shape.clone, shape.cat, shape.stack),
@@ -24,28 +33,96 @@ MOVED = (
 """The operations after which the same number stands elsewhere."""
 
 
-def local_derivative(
-    step: Instruction, place: int, makers: Mapping[Var, Instruction], names: Mapping[Var, str], sizes: Sizes
-) -> Math | None:
-    """Return the derivative of an element of an instruction's output by the element of its input number
-    `place` from which it is computed, in letters; None where it is not a formula of one line.
+def local_derivatives(
+    path: Sequence[Instruction], place: int, formulas: Formulas, taken: set[str]
+) -> Iterator[list[str]]:
+    """Yield what is to be said of each of the operations that lead from a value to another: what it computes,
+    and its local derivative, or how that is proved. place: as which input the first reads the value; taken:
+    the names that no part of them may get."""
+    letters = chain((x for x in LETTERS if x not in taken), iter(partial(unused, "part", taken), None))
+    formulas = formulas.naming({step.output: formulas.called(step.output) or next(letters) for step in path})
+    for number, step in enumerate(path):
+        place = step.inputs.index(path[number - 1].output) if number else place
+        yield _of_one(step, place, formulas, letters, alone=len(path) == 1)
 
-    names: the names of values that have none of their own.
-    """
+
+def _of_one(
+    step: Instruction, place: int, formulas: Formulas, letters: Iterator[str], alone: bool
+) -> list[str]:
+    """Return what is to be said of one operation. letters: names for what is in its formula and has none;
+    alone: whether it is a whole line, whose formula is known."""
+    steps = proof(step) if place == 0 else []
+    if steps:
+        return [
+            f"**The local derivative** of `{step.operation.name}`, step by step.",
+            *(part for sentence, latex in steps for part in ("", sentence, "", f"$${latex}$$")),
+        ]
+    x, where = step.inputs[place], []
+    assert isinstance(x, Var)
+    if _reads_elsewhere(step, place, formulas.makers):  # only what comes through this place is asked for
+        here = Var(x.value, next(letters))
+        step = replace(step, inputs=(*step.inputs[:place], here, *step.inputs[place + 1 :]))
+        where.append(f"${name(here.name).latex} = {name(formulas.called(x)).latex}$ at this place")
+        formulas = formulas.naming({here: here.name})
+    if step.operation in MOVED:
+        computed = "" if alone and not where else f", {_computed(step, formulas)},"
+        return [
+            f"`{called(step, formulas.makers)}`{computed} moves numbers and changes none: **the local "
+            f"derivative** is 1 between a number and the same number in its new place, and 0 elsewhere."
+        ]
+    derivative = _derivative(step, place, formulas)
+    if derivative is None:  # what it reads may need a name for it
+        for other in step.reads():
+            if other is not step.inputs[place] and other in formulas.makers and not formulas.called(other):
+                formulas = formulas.naming({other: next(letters)})
+                where.append(_computed(formulas.makers[other], formulas))
+        derivative = _derivative(step, place, formulas)
+    computed = "" if alone and not where else f", {_computed(step, formulas)}"
+    what = f"`{step.operation.name}`{computed}" + (f", where {series(where)}" if where else "")
+    if derivative is None:
+        rule = " ".join((step.operation.__doc__ or "").split())
+        quoted = re.sub(r"[*<\[]", r"\\\g<0>", rule)  # as text: `out[i][j]` would be a link
+        return [f"{what}: **the local derivative** is in its rule, {quoted}"]
+    return [f"{what}: **the local derivative** is", "", displayed(derivative)]
+
+
+def _computed(step: Instruction, formulas: Formulas) -> str:
+    """Return what an instruction computes, in one line."""
+    out = step.output
+    computing = replace(formulas, makers={**formulas.makers, out: step})
+    return f"${computing.equation(formulas.called(out), [out]).latex}$"
+
+
+def _reads_elsewhere(step: Instruction, place: int, makers: Mapping[Var, Instruction]) -> bool:
+    """Return whether the formula of an instruction has one of its inputs in another place, too."""
+    stack = [x for i, x in enumerate(step.inputs) if i != place and isinstance(x, Var)]
+    while stack:
+        other = stack.pop()
+        if other is step.inputs[place]:
+            return True
+        if not other.name and other in makers:
+            stack.extend(makers[other].reads())
+    return False
+
+
+# -- as formulas ---------------------------------------------------------------------------------------------
+
+
+def _derivative(step: Instruction, place: int, formulas: Formulas) -> Math | None:
+    """Return the derivative of an element of an instruction's output by the element of its input number
+    `place` from which it is computed, in letters; None where it is not a formula of one line."""
     x, out = step.inputs[place], step.output
     assert isinstance(x, Var)
-    indexed = Indexed(makers, names, sizes)
+    indexed = Indexed(formulas)
     try:
         index = indexed.index(out)
         if is_of_each(step.operation):
-            by = aligned(index, x)
-            value = _of_each(step, place, makers, names, sizes, index)
+            by, value = aligned(index, x), _of_each(step, place, formulas, index)
         else:
             by, value = _between_places(step, place, indexed, index)
     except NoIndexFormError:
         return None
-    called = {var: var.name or names.get(var, "") for var in (out, x)}
-    above, below = indexed.named(called[out], index), indexed.named(called[x], by)
+    above, below = indexed.named(formulas.called(out), index), indexed.named(formulas.called(x), by)
     change = op(r"\partial", "∂")
     return row(frac(row(change, above), row(change, below)), EQUALS, value)
 
@@ -60,14 +137,7 @@ def index_of_input(step: Instruction, place: int, indexed: Indexed) -> Index:
     return _between_places(step, place, indexed, index)[0]
 
 
-def _of_each(
-    step: Instruction,
-    place: int,
-    makers: Mapping[Var, Instruction],
-    names: Mapping[Var, str],
-    sizes: Sizes,
-    index: Index,
-) -> Math:
+def _of_each(step: Instruction, place: int, formulas: Formulas, index: Index) -> Math:
     """Return the derivative of a function of each element: its rule, applied to an upstream gradient of 1."""
     x, out = step.inputs[place], step.output
     assert isinstance(x, Var)
@@ -78,10 +148,9 @@ def _of_each(
     slope = tape.variable(apply_rule(tape, replace(step, inputs=inputs), place, ones))
     parts = {part.output: part for part in tape.instructions}
     parts[repeated] = Instruction(shape.expand, (x,), (out.shape,), repeated)
-    if slope is repeated:
-        slope = x
-    named = {**names, x: x.name or names.get(x, ""), out: out.name or names.get(out, "")}
-    return Indexed({**makers, **parts}, named, sizes).element(slope, index, slope in parts)
+    slope = x if slope is repeated else slope
+    named = formulas.naming({var: formulas.called(var) for var in (x, out)})
+    return Indexed(replace(named, makers={**named.makers, **parts})).element(slope, index, slope in parts)
 
 
 def _between_places(step: Instruction, place: int, indexed: Indexed, index: Index) -> tuple[Index, Math]:

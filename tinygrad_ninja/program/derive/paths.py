@@ -25,10 +25,6 @@ class Paths:
         unwritten = {step.parameters[-1] for step in maxima}  # their indices
         return sum(list(step.reads()).count(var) for step in forward if step.output not in unwritten)
 
-    def called(self, step: Instruction) -> str:
-        """Return the name of what an instruction does."""
-        return (extreme(step, self._makers) or step.operation).name
-
     def is_written_out(self, step: Instruction) -> bool:
         """Return whether an operation is written as simpler ones."""
         made = self._makers.get(step.output)
