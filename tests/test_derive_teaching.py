@@ -142,6 +142,15 @@ def test_every_small_case_is_what_pytorch_computes(name: str) -> None:
     assert told >= 2
 
 
+def test_values_of_no_numbers_and_of_one_more_dimension_have_pages() -> None:
+    x = tinygrad_ninja.zeros(0, 3, requires_grad=True)
+    v = x.sum(0)
+    w = x.reshape(3, 0, 1).sum()
+    pages = derive((v * v[None]).sum() + w, names={"x": x, "v": v})
+    assert "In numbers" in pages.explain("x")
+    assert "A small case" not in pages.explain("v").partition("Through")[2]  # no number is used twice
+
+
 # -- what a page says ----------------------------------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ from ...ops import Category, Operation, indexing
 from ...ops.shape import cat, clone, expand, reshape, stack, to_device
 from ...ops.standard import entry_called
 from ..dialects import Bracket, Kind
-from ..instructions import Instruction, Var, evaluate, extreme, substitute
+from ..instructions import Array, Instruction, Var, evaluate, extreme, substitute
 from .backward_lines import RuleTape, apply_rule
 from .mathematics import (
     EQUALS,
@@ -162,12 +162,13 @@ def instruction(operation: Operation, values: Sequence[Any], names: Sequence[str
     )
 
 
-def rule(step: Instruction, place: int) -> tuple[Var, list[Instruction]]:
+def rule(step: Instruction, place: int, upstream: Array | None = None) -> tuple[Var, list[Instruction]]:
     """Return the local rule of input number `place`: the variable that is the input's share of the gradient,
     computed from the output's gradient (named "d" and the output's name), and the instructions that compute
-    it. Raise RuntimeError where there is no rule."""
+    it. upstream: the numbers of the output's gradient, ones if none are given. Raise RuntimeError where there
+    is no rule."""
     tape = RuleTape()
-    dout = Var(np.ones_like(step.output.value), "d" + step.output.name)
+    dout = Var(np.ones_like(step.output.value) if upstream is None else upstream, "d" + step.output.name)
     share = tape.variable(apply_rule(tape, step, place, tape.array(dout)))
     return share, tape.instructions
 

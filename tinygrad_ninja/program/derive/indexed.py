@@ -349,7 +349,10 @@ def _batch(index: Index, x: Var) -> Index:
 
 
 def _groups(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
-    """Yield the dimensions of two shapes that hold the same numbers, in order."""
+    """Yield the dimensions of two shapes that hold the same numbers, in order. Raise NoIndexFormError where
+    there are no numbers, which may be divided in any way."""
+    if 0 in old:
+        raise NoIndexFormError("no numbers")
     i = j = 0
     while i < len(old) or j < len(new):
         left, right = [i] if i < len(old) else [], [j] if j < len(new) else []

@@ -2,47 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ...ops import indexing, linalg, reduction
-from ..instructions import Array, Instruction, Var
-from .backward_lines import RuleTape, apply_rule
+from ..instructions import Array, Instruction, Program, Var
+from ..languages import LANGUAGES
+from .backward_lines import Backward, Line, Share
+from .formula import rule
+from .listing import Writer
+from .record import gradient_name
+from .statements import Statement, written
 
 SQUARE = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
 UPSTREAM = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0], [3.0, 0.0, 1.0]])
-"""The gradient of the output in the small cases."""
+"""The gradient of the output where that is a square."""
+
+
+@dataclass(frozen=True)
+class _Case:
+    """Small numbers for an operation, and what is said of them by their names. dout: the upstream gradient;
+    element: a sentence, the code of one element of the gradient, and which one that is."""
+
+    inputs: tuple[Var, ...]
+    parameters: tuple[Any, ...]
+    dout: Array
+    said: dict[str, str] = field(default_factory=dict)
+    element: tuple[str, str, tuple[int, ...]] | None = None
 
 
 def small_case(step: Instruction, place: int) -> list[str]:
     """Return lines of torch code that show on small numbers how the gradient of input number `place` comes
     about, and why there is a sum, a transpose or a repeat; an empty list where there is nothing to show."""
-    x = step.inputs[place]
-    assert isinstance(x, Var)
-    if step.operation is linalg.matmul and len(x.shape) >= 2:
-        return _product(step, place)
-    if step.operation.operator in ("+", "-", "*", "/") and x.shape != step.output.shape:
-        return _broadcast(step, place)
-    if step.operation in (reduction.sum, reduction.mean):
-        return _reduced(step)
-    if step.operation is indexing.index and not any(isinstance(i, slice) for i in step.parameters[0][:1]):
-        return _read_twice() if len(step.parameters[0]) == 1 else []
-    return []
+    case = _case(step, place)
+    if case is None:
+        return []
+    small, x = replace(step, inputs=case.inputs, parameters=case.parameters), case.inputs[place]
+    small = replace(small, output=Var(small.recomputed(), "out"))
+    share, steps = rule(small, place, case.dout)
+    share.name = gradient_name(x.name)
+    line = Line([small], [Share(x, small, place, share, share)])
+    backward = Backward([line], Program(steps, [share]), {x: share}, {})
+    writer = Writer(LANGUAGES["torch"], [line], backward, {})
+
+    def with_result(statements: list[Statement], value: Array) -> list[str]:
+        statements[-1].notes = [_listed(value)]
+        return written(statements)
+
+    lines = [_given(var.name, var.value, case.said.get(var.name, "")) for var in small.reads()]
+    lines += with_result(writer.forward(line), small.output.value)
+    lines.append(_given(gradient_name("out"), case.dout, "the upstream gradient"))
+    if case.element is not None:
+        sentence, code, which = case.element
+        lines += [f"# {sentence}: its gradient is", f"{code}  # {_listed(share.value[which])}"]
+    return [*lines, *with_result(writer.share(line.shares[0]), share.value)]
 
 
-def _slope(step: Instruction, place: int, inputs: list[Array], parameters: Any, dout: Array) -> Array:
-    """Return the gradient of an input, by the operation's own rule, on other numbers than the recorded."""
-    tape = RuleTape()
-    small = replace(step, inputs=tuple(map(Var, inputs)), parameters=parameters)
-    small = replace(small, output=Var(small.recomputed()))
-    share: Var = tape.variable(apply_rule(tape, small, place, tape.array(Var(dout))))
-    return share.value
-
-
-def _value(step: Instruction, inputs: list[Array], parameters: Any) -> Array:
-    return replace(step, inputs=tuple(map(Var, inputs)), parameters=parameters).recomputed()
+def _given(name: str, value: Array, said: str) -> str:
+    """Return the line that gives a value its numbers."""
+    dtype = ", dtype=torch.float64" if value.dtype.kind == "f" else ""
+    return f"{name} = torch.tensor({_listed(value)}{dtype})" + (f"  # {said}" if said else "")
 
 
 def _listed(array: Array) -> str:
@@ -52,103 +73,65 @@ def _listed(array: Array) -> str:
     return f"{float(array) + 0.0:.6g}"
 
 
-def _tensor(name: str, array: Array) -> str:
-    text = _listed(array)
-    # One floating point number is enough to make all of them floating point numbers.
-    return f"{name} = torch.tensor({text}, dtype=torch.float64)"
-
-
-def _product(step: Instruction, place: int) -> list[str]:
-    """Return the case of a product of two matrices of 2 × 2."""
-    a, b, dout = (np.array(m, float) for m in ([[1, 2], [3, 4]], [[5, 6], [7, 8]], [[1, 0], [2, 1]]))
-    slope = _slope(step, place, [a, b], (), dout)
-    lines = [
-        _tensor("a", a),
-        _tensor("b", b),
-        f"a @ b  # {_listed(_value(step, [a, b], ()))}",
-        _tensor("dout", dout) + "  # the upstream gradient",
-    ]
-    if place == 0:
-        return [
-            *lines,
-            "# a[0, 1] is multiplied by row 1 of b, [7, 8], and goes into row 0 of a @ b: its gradient is",
-            f"dout[0, 0] * b[1, 0] + dout[0, 1] * b[1, 1]  # {_listed(slope[0, 1])}",
-            f"da = dout @ b.T  # {_listed(slope)}",
-        ]
-    return [
-        *lines,
-        "# b[1, 0] is multiplied by column 1 of a, [2, 4], and goes into column 0 of a @ b: its gradient is",
-        f"a[0, 1] * dout[0, 0] + a[1, 1] * dout[1, 0]  # {_listed(slope[1, 0])}",
-        f"db = a.T @ dout  # {_listed(slope)}",
-    ]
-
-
-def _broadcast(step: Instruction, place: int) -> list[str]:
-    """Return the case of a matrix of 3 × 3, and a row, a column or a number that is broadcast to it."""
+def _case(step: Instruction, place: int) -> _Case | None:
+    """Return the small numbers for an operation; None where there is nothing to show."""
     x, out = step.inputs[place], step.output
     assert isinstance(x, Var)
-    before = (1,) * (len(out.shape) - len(x.shape)) + x.shape
-    repeated = [i for i, n in enumerate(out.shape) if before[i] != n]
-    if x.value.size == 1:
-        small, how = np.array(2.0), ".sum()"
-        where = "all nine places"
-    elif repeated[-1] == len(out.shape) - 1:
-        small, how = np.array([[1.0], [2.0], [4.0]]), ".sum(1, keepdim=True)"
-        where = "the three places of its row"
+    if step.operation is linalg.matmul and len(x.shape) >= 2:
+        return _product(place)
+    if step.operation.operator in ("+", "-", "*", "/") and x.value.size < out.value.size:
+        return _broadcast(x.shape, out.shape, place)
+    if step.operation in (reduction.sum, reduction.mean):
+        return _reduced(step.parameters[0], len(x.shape))
+    if step.operation is indexing.index and len(step.parameters[0]) == 1:
+        return _read_twice()
+    return None
+
+
+def _product(place: int) -> _Case:
+    """Return the case of a product of two matrices of 2 × 2."""
+    elements = (
+        (
+            "a[0, 1] is multiplied by row 1 of b, [7, 8], and goes into row 0 of a @ b",
+            "dout[0, 0] * b[1, 0] + dout[0, 1] * b[1, 1]",
+            (0, 1),
+        ),
+        (
+            "b[1, 0] is multiplied by column 1 of a, [2, 4], and goes into column 0 of a @ b",
+            "a[0, 1] * dout[0, 0] + a[1, 1] * dout[1, 0]",
+            (1, 0),
+        ),
+    )
+    a, b, dout = (np.array(m, float) for m in ([[1, 2], [3, 4]], [[5, 6], [7, 8]], [[1, 0], [2, 1]]))
+    return _Case((Var(a, "a"), Var(b, "b")), (), dout, element=elements[place])
+
+
+def _broadcast(shape: tuple[int, ...], out: tuple[int, ...], place: int) -> _Case:
+    """Return the case of a matrix of 3 × 3, and a row, a column or a number that is broadcast to it."""
+    if np.prod(shape) == 1:
+        small, where = np.array(2.0), "all nine places"
+    elif shape[-1] != out[-1]:
+        small, where = np.array([[1.0], [2.0], [4.0]]), "the three places of its row"
     else:
-        small, how = np.array([1.0, 2.0, 4.0]), ".sum(0)"
-        where = "the three places of its column"
-    inputs = [SQUARE, small] if place == 1 else [small, SQUARE]
-    names = ("a", "b") if place == 1 else ("b", "a")
-    sign = step.operation.operator
-    local = {"+": "", "-": "-" if place else "", "*": " * a"}.get(sign)
-    if local is None:
-        local = " * (-a / b**2)" if place else " / a"
-    gradient = f"({local}dout)" if local == "-" else f"(dout{local})" if local else "dout"
-    return [
-        _tensor("a", SQUARE),
-        _tensor("b", small) + f"  # each number is used in {where}",
-        f"{names[0]} {sign} {names[1]}  # {_listed(_value(step, inputs, ()))}",
-        _tensor("dout", UPSTREAM) + "  # the upstream gradient",
-        f"db = {gradient}{how}  # {_listed(_slope(step, place, inputs, (), UPSTREAM))}",
-    ]
+        small, where = np.array([1.0, 2.0, 4.0]), "the three places of its column"
+    a, b = Var(SQUARE, "a"), Var(small, "b")
+    said = {"b": f"each number is used in {where}"}
+    return _Case((a, b) if place else (b, a), (), UPSTREAM, said)
 
 
-def _reduced(step: Instruction) -> list[str]:
-    """Return the case of a sum or a mean of a matrix of 2 × 3."""
-    (x,), (axis, _) = step.inputs, step.parameters
-    assert isinstance(x, Var)
-    name, numbers = step.operation.name, SQUARE[:2]
-    parameters: tuple[Any, ...]
-    if axis is None or len(axis) == len(x.shape):
-        dout, parameters, given = np.array(2.0), (None, False), ""
-    elif axis[-1] % len(x.shape) == len(x.shape) - 1:
-        dout, parameters, given = np.array([[2.0], [1.0]]), ((1,), True), "1, keepdim=True"
-    else:
-        dout, parameters, given = np.array([[3.0, 0.0, 6.0]]), ((0,), True), "0, keepdim=True"
-    slope = _slope(step, 0, [numbers], parameters, dout)
-    n = numbers.size // dout.size
-    share = "dout" if step.operation is reduction.sum else f"(dout / {n})"
-    return [
-        _tensor("x", numbers),
-        f"x.{name}({given})  # {_listed(_value(step, [numbers], parameters))}",
-        _tensor("dout", dout) + "  # the upstream gradient",
-        f"dx = {share}.expand(2, 3)  # {_listed(slope)}",
-    ]
+def _reduced(axis: tuple[int, ...] | None, ndim: int) -> _Case:
+    """Return the case of a sum or a mean of a matrix of 2 × 3: along the last dimension, or another, or
+    all."""
+    x = Var(SQUARE[:2], "x")
+    if axis is None or len(axis) == ndim:
+        return _Case((x,), (None, False), np.array(2.0))
+    if axis[-1] % ndim == ndim - 1:
+        return _Case((x,), ((1,), True), np.array([[2.0], [1.0]]))
+    return _Case((x,), ((0,), True), np.array([[3.0, 0.0, 6.0]]))
 
 
-def _read_twice() -> list[str]:
+def _read_twice() -> _Case:
     """Return the case of three rows, one of which is read twice, and one never."""
-    rows, key = np.arange(1.0, 7.0).reshape(3, 2), np.array([0, 2, 0])
+    x, key = Var(np.arange(1.0, 7.0).reshape(3, 2), "x"), Var(np.array([0, 2, 0]), "key")
     dout = np.array([[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]])
-    inputs = (Var(rows),)
-    step = Instruction(indexing.index, inputs, ((Var(key),),), Var(rows[key]), (True,))
-    slope = _slope(step, 0, [rows], step.parameters, dout)
-    return [
-        _tensor("x", rows),
-        f"key = torch.tensor({_listed(key)})  # row 0 is read twice, row 1 never",
-        f"x[key]  # {_listed(rows[key])}",
-        _tensor("dout", dout) + "  # the upstream gradient",
-        "dx = torch.zeros_like(x)",
-        f"dx.index_put_((key,), dout, accumulate=True)  # {_listed(slope)}",
-    ]
+    return _Case((x,), ((key,),), dout, {"key": "row 0 is read twice, row 1 never"})
