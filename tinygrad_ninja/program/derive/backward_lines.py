@@ -42,6 +42,11 @@ class Share:
     contribution: Var
     total: Var
 
+    @property
+    def first(self) -> bool:
+        """Return whether the gradient begins with it."""
+        return self.total is self.contribution
+
 
 @dataclass(eq=False)
 class Line:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 
@@ -18,12 +19,12 @@ from .local import index_of_input, local_derivatives
 from .mathematics import ATOM, TRANSPOSED, sup
 from .mathematics import math as piece
 from .mathematics import name as name_of
-from .paths import Paths
+from .paths import Paths, Use
 from .record import Forward, gradient_name
 from .small_cases import small_case
-from .statements import notes, written
+from .statements import written
 from .uses_drawn import drawing
-from .wording import count, reason, series, times, why_transposed
+from .wording import Effect, count, effect, series, summed, times, why_transposed
 
 
 class Explainer:
@@ -64,18 +65,18 @@ class Explainer:
         self.writer.begin()
         self._told.clear()
         var = self.named[name]
-        uses = self._uses_of(var)
+        uses = [self.paths.use(*pair) for pair in self._shares_of(var)]
         text = [f"## `{name}`", "", self._where_from(var)]
         if var is self.forward.loss:
             end = name_of(gradient_name(name)).latex
             return "\n".join([*text, "", f"It is the end of the pass: ${end} = 1$.", ""])
         text += ["", *self._uses(var, uses)]
-        for number, (line, share) in enumerate(uses, 1):
-            text += ["", *self._use(number if len(uses) > 1 else 0, line, share)]
+        for number, use in enumerate(uses, 1):
+            text += ["", *self._use(number if len(uses) > 1 else 0, use)]
         if len(uses) > 1:
             text += ["", *self._sum_of_shares(var, uses)]
         self.writer.begin()
-        code = [line for _, share in uses for line in written(self.writer.share(share))]
+        code = [line for use in uses for line in written(self.writer.share(use.share))]
         text += ["", "In code:", "", _code(code)]
         gradient = self.backward.gradients[var].value
         small = bool(abs(gradient).max(initial=0) < 1e-5 * self.greatest)
@@ -84,10 +85,10 @@ class Explainer:
     def formulas(self) -> str:
         """Return the formula of each gradient but the loss's own, in the order of the backward pass."""
         self._told.clear()
-        totals = ((var, self._uses_of(var)) for var in self.backward.gradients)
-        return "\n\n".join(text for var, uses in totals if uses for text in self._total(uses) if text)
+        totals = ([share for _, share in self._shares_of(var)] for var in self.backward.gradients)
+        return "\n\n".join(text for shares in totals if shares for text in self._total(shares) if text)
 
-    def _uses_of(self, var: Var) -> list[tuple[Line, Share]]:
+    def _shares_of(self, var: Var) -> list[tuple[Line, Share]]:
         """Return the shares of the value's gradient with their lines, in the order of the code."""
         return [
             (line, share)
@@ -96,9 +97,9 @@ class Explainer:
             if share.of is var
         ]
 
-    def _total(self, uses: list[tuple[Line, Share]]) -> list[str]:
+    def _total(self, shares: list[Share]) -> list[str]:
         """Return the formula of a whole gradient, with those of the parts that it names."""
-        return self._equation(uses[0][1].total.name, [share.contribution for _, share in uses])
+        return self._equation(shares[0].total.name, [share.contribution for share in shares])
 
     # -- where it comes from, and where it goes --------------------------------------------------------------
 
@@ -112,13 +113,13 @@ class Explainer:
             f"{_code(written(self.writer.forward(lines[0])))}"
         )
 
-    def _uses(self, var: Var, uses: list[tuple[Line, Share]]) -> list[str]:
+    def _uses(self, var: Var, uses: list[Use]) -> list[str]:
         """Return which lines of the forward pass read the value, and how often, with a drawing."""
         reading = [line for line in self.writer.lines if any(var in s.reads() for s in line.instructions)]
         reads = self.paths.reads(var)
         code = [text for line in reading for text in written(self.writer.forward(line))]
         text = [f"It is read {times(reads)} on the way to the loss:", "", _code(code)]
-        ends = [share.by for _, share in uses]
+        ends = [use.share.by for use in uses]
         together = dict.fromkeys(self.chains[by.output] for by in ends if by.output in self.chains)
         whole = dict.fromkeys(f"`{by.operation.name}`" for by in ends if self.paths.is_written_out(by))
         if reads > len(uses) and (together or whole):
@@ -126,33 +127,30 @@ class Explainer:
         elif reads > len(uses):
             text += ["", f"A gradient comes back from {count(len(uses))} of these."]
         there = [
-            (" · ".join(called(step, self.makers) for step in self.paths.path(*use)[0]), use[0].var.name)
-            for use in uses
+            (" · ".join(called(step, self.makers) for step in use.path), use.line.var.name) for use in uses
         ]
         return [*text, "", "```text", *drawing(var.name, there), "```"]
 
     # -- one use ---------------------------------------------------------------------------------------------
 
-    def _use(self, number: int, line: Line, share: Share) -> list[str]:
+    def _use(self, number: int, use: Use) -> list[str]:
         """Return the part about one use: the local derivative, the upstream gradient, the chain rule, and why
         there is a sum or a repeat."""
-        out = line.var
+        out, why = use.line.var, effect(use.share) or self._effect_inside(use)
         title = f"### {number}. Through `{out.name}`" if number else f"### Through `{out.name}`"
         text = [title, "", *self._equation(out.name, [out])]
-        text += ["", *self._local(line, share)]
+        text += ["", *self._local(use)]
         upstream = name_of(gradient_name(out.name)).latex
         text += [
             "",
             f"**The upstream gradient** is what a change of `{out.name}` does to the loss, and is known by "
             f"now: ${upstream} = \\partial L/\\partial {name_of(out.name).latex}$, {_shape(out)}.",
             "",
-            *self._chain_rule(number, line, share),
+            *self._chain_rule(number, use),
         ]
-        for note in notes(share, True) or self._why_sum(line, share):
-            text += ["", reason(note, share)]
-        path, place = self.paths.path(line, share)
-        case = small_case(path[0], place)
-        if case:
+        if why is not None:
+            text += ["", why.reason]
+        if case := small_case(use.path[0], use.place):
             text += ["", "A small case, with PyTorch:", "", _code(case)]
         return text
 
@@ -174,26 +172,25 @@ class Explainer:
         read = {x for step in needed(unnamed, parts) for x in step.reads()}
         return [x for x in self.makers if x in read and x in self.writer.helpers]
 
-    def _local(self, line: Line, share: Share) -> list[str]:
+    def _local(self, use: Use) -> list[str]:
         """Return the local derivatives of the operations that lead from the value to the end of the line."""
-        path, place = self.paths.path(line, share)
         taken = {x.name for x in self.forward.program.variables()} | set(self.writer.helpers.values())
-        makers = {step.output: step for step in line.instructions} | self.makers
-        told = local_derivatives(path, place, replace(self.typeset, makers=makers), taken)
-        if len(path) == 1:
+        makers = {step.output: step for step in use.line.instructions} | self.makers
+        told = local_derivatives(use.path, use.place, replace(self.typeset, makers=makers), taken)
+        if len(use.path) == 1:
             return next(told)
         text = [
-            f"Between `{share.of.name}` and `{line.var.name}` stand {count(len(path))} operations, one "
-            f"after the other. **The local derivative** of each says what a change of its input does to its "
-            f"output:"
+            f"Between `{use.share.of.name}` and `{use.line.var.name}` stand {count(len(use.path))} "
+            f"operations, one after the other. **The local derivative** of each says what a change of its "
+            f"input does to its output:"
         ]
         for first, *rest in told:  # set in by four, and with an empty line before the next: else no list
             text += ["", f"- {first}", *(f"    {more}" if more else "" for more in rest)]
         return text
 
-    def _chain_rule(self, number: int, line: Line, share: Share) -> list[str]:
+    def _chain_rule(self, number: int, use: Use) -> list[str]:
         """Return the chain rule for one use: with indices, and for the arrays as wholes."""
-        x = share.of
+        share, x = use.share, use.share.of
         called = name_of(share.total.name, x.shape)
         if number:  # the name belongs to the sum, of which this is a share
             called = sup(called, piece(number).at(ATOM + 1))
@@ -205,41 +202,41 @@ class Explainer:
             f"`{x.name}` went into{which}"
         )
         try:
-            index = self._index(indexed, line, share)
+            index = self._index(indexed, use)
             element = indexed.equation(share.total.name, [share.contribution], index, number)
-            why = why_transposed(*self.paths.path(line, share)) if whole.has(TRANSPOSED) else ""
+            turned = use.path[0].operation is linalg.matmul and whole.has(TRANSPOSED)
+            why = why_transposed(use.place) if turned else ""
             text = [f"{begin}:", "", displayed(element), "", f"{why}For the arrays as wholes:"]
         except NoIndexFormError:
             text = [f"{begin}. For the arrays as wholes:"]
         return [*text, "", displayed(whole), *self._where([share.contribution])]
 
-    def _index(self, indexed: Indexed, line: Line, share: Share) -> Index:
+    def _index(self, indexed: Indexed, use: Use) -> Index:
         """Return the letters for an element of the value: those of its local derivative, if it has one."""
-        try:
-            path, place = self.paths.path(line, share)
-            index = index_of_input(path[0], place, indexed)
-        except NoIndexFormError:
-            return indexed.index(share.of)
-        fits = all((i is None) == (n == 1) for i, n in zip(index, share.of.shape, strict=True))
-        return index if fits else indexed.index(share.of)
+        shape = use.share.of.shape
+        with suppress(NoIndexFormError):
+            index = index_of_input(use.path[0], use.place, indexed)
+            if all((i is None) == (n == 1) for i, n in zip(index, shape, strict=True)):
+                return index
+        return indexed.index(use.share.of)
 
-    def _why_sum(self, line: Line, share: Share) -> list[str]:
-        """Return the note about a sum over what was broadcast inside a part that is answered in one go."""
-        x, out = share.of, share.by.output
-        spread = len(x.shape) < len(out.shape) or x.value.size < out.value.size
-        spread = spread and self.paths.path(line, share)[0][0].operation is not linalg.matmul
-        return ["broadcast"] if spread and x in share.by.inputs[1:] and out in self.chains else []
+    def _effect_inside(self, use: Use) -> Effect | None:
+        """Return why there is a sum over what was broadcast inside a part that is answered in one go."""
+        x, by = use.share.of, use.share.by
+        spread = len(x.shape) < len(by.output.shape) or x.value.size < by.output.value.size
+        inside = spread and x in by.inputs[1:] and by.output in self.chains
+        return summed(x, by.output) if inside and use.path[0].operation is not linalg.matmul else None
 
-    def _sum_of_shares(self, var: Var, uses: list[tuple[Line, Share]]) -> list[str]:
+    def _sum_of_shares(self, var: Var, uses: list[Use]) -> list[str]:
         """Return the part about the sum of several shares."""
-        through = list(dict.fromkeys(f"`{line.var.name}`" for line, _ in uses))
+        through = list(dict.fromkeys(f"`{use.line.var.name}`" for use in uses))
         return [
             "### Together",
             "",
             f"A change of `{var.name}` reaches the loss through {series(through)}, and to first order "
             f"the effects of several paths add up. So do the shares:",
             "",
-            *self._total(uses),
+            *self._total([use.share for use in uses]),
         ]
 
 

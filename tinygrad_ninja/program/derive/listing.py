@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -17,7 +17,8 @@ from .backward_lines import LIGHT, STEPWISE, Backward, Line, Share, is_zero, wei
 from .line_names import Called, names_of
 from .record import is_range
 from .sizes import Sizes, divisors, usable, whole
-from .statements import Statement, each_cell_once, notes
+from .statements import Statement
+from .wording import each_cell_once, effect
 
 _SUMS, _PRODUCTS = {elementwise.add, elementwise.sub}, {elementwise.mul, elementwise.div}
 _SCATTERING = {indexing.scatter, indexing.scatter_along}
@@ -60,7 +61,7 @@ class Writer:
         self.helpers = self._name_helpers(written, names)
         self._ready: set[Var] = set()
         self._pending: list[Statement] = []
-        self._like: tuple[str, tuple[int, ...]] = ("", ())
+        self._like: tuple[str, tuple[int, ...]] = "", ()  # the name of a value of the shape that is meant
 
     def begin(self) -> None:
         """Begin a new text, in which no part has been computed yet."""
@@ -68,7 +69,8 @@ class Writer:
 
     def forward(self, line: Line) -> list[Statement]:
         """Return the statements that compute the value of a line."""
-        return self._with_helpers("", (), lambda: self._steps(line.var, named(line.var.name)))
+        self._like = "", ()
+        return self._after_helpers(self._steps(line.var, named(line.var.name)))
 
     def answer(self, line: Line) -> list[Statement]:
         """Return the statements that answer a line."""
@@ -76,29 +78,21 @@ class Writer:
 
     def share(self, share: Share) -> list[Statement]:
         """Return the statements that add a share to its gradient, or begin it."""
-        name, first = share.total.name, share.total is share.contribution
-        if is_zero(share.contribution) and not first:
+        if is_zero(share.contribution) and not share.first:
             return []
-        statements = self._with_helpers(
-            share.of.name,
-            share.of.shape,
-            lambda: (
-                self._steps(share.contribution, named(name), self._shares[share.of] > 1)
-                if first
-                else self._add(share.contribution, named(name))
-            ),
-        )
-        statements[-1].notes = notes(share, first)
-        return statements
+        x, name, why = share.of, named(share.total.name), effect(share)
+        self._like = x.name, x.shape
+        notes = [] if why is None else [why.note]
+        if share.first:
+            code = self._steps(share.contribution, name, self._shares[x] > 1)
+        else:
+            code = self._add(share.contribution, name)
+            notes = [f"{x.name} is used again: its share is added", *notes]
+        return self._after_helpers(code, notes)
 
-    def _with_helpers(
-        self, like: str, shape: tuple[int, ...], write: Callable[[], list[Code]]
-    ) -> list[Statement]:
-        """Return the lines of `write` as a statement, after the statements that they need. like: the name of
-        a value that has the shape `shape`."""
-        self._like = like, shape
-        lines = write()
-        statements, self._pending = [*self._pending, Statement(lines)], []
+    def _after_helpers(self, code: list[Code], notes: Sequence[str] = ()) -> list[Statement]:
+        """Return lines as a statement, after the statements that they need."""
+        statements, self._pending = [*self._pending, Statement(code, notes)], []
         return statements
 
     # -- statements ------------------------------------------------------------------------------------------
@@ -369,7 +363,7 @@ class Writer:
             top(line.var)
         for line in self.backward.lines:
             for share in line.shares:
-                if share.total is share.contribution:
+                if share.first:
                     top(share.contribution)
                 elif self._scattered(share.contribution):
                     at_top.add(share.contribution)

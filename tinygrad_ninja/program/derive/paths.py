@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ...ops import shape
 from ..instructions import Instruction, Var, extreme
 from ..trace import lower
 from .backward_lines import Line, Share
 from .proofs import proof
+
+
+@dataclass(frozen=True)
+class Use:
+    """A use of a value from which a gradient comes back. share: what it adds to the gradient; line: the line
+    that it is in; path: the instructions that lead from the value to the end of the line; place: as which
+    input the first of them reads the value."""
+
+    line: Line
+    share: Share
+    path: list[Instruction]
+    place: int
 
 
 class Paths:
@@ -30,17 +42,17 @@ class Paths:
         made = self._makers.get(step.output)
         return made is not None and made.operation is not step.operation
 
-    def path(self, line: Line, share: Share) -> tuple[list[Instruction], int]:
-        """Return the instructions that lead from a value to the end of a line, and as which input the first
-        reads the value. A closed form, which has a proof of its own, stands for all that it is made of."""
-        path, first = self._inside_of(share.by, share.place)
+    def use(self, line: Line, share: Share) -> Use:
+        """Return a use with its path. A closed form, which has a proof of its own, stands for all that it is
+        made of."""
+        path, place = self._inside_of(share.by, share.place)
         for step in line.instructions:
             end = path[-1].output
             if end in step.reads() and step is not share.by:
                 path += self._inside_of(step, step.inputs.index(end))[0]
         while len(path) > 1 and path[-1].operation is shape.clone:  # a copy only gives the value its name
             path[-2:] = [replace(path[-2], output=path[-1].output)]
-        return path, first
+        return Use(line, share, path, place)
 
     def _inside_of(self, by: Instruction, place: int) -> tuple[list[Instruction], int]:
         """Return the instructions that an operation is written as, as far as they lead from an input to its

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from ...arrays.numpy_indexing import repeats_no_cell
-from ...ops import indexing, reduction
 from ..dialects import PYTHON, Bracket, Kind
 from ..expressions import Code
 from ..pieces import NEVER, Fragment, Piece, fragments
-from .backward_lines import Share
-from .record import is_range
 
 WIDTH = 110
 INDENT = " " * 4
@@ -25,7 +21,7 @@ class Statement:
     """Lines of Python that assign or change one variable, and the notes about them."""
 
     code: list[Code]
-    notes: list[str] = field(default_factory=list)
+    notes: Sequence[str] = ()
 
     def lines(self) -> list[str]:
         """Return the lines, with the notes as a comment: behind the last line where there is room, else
@@ -88,34 +84,6 @@ def _folded(line: list[Fragment]) -> list[str]:
     begin = INDENT + rest[0].text.lstrip()
     rest[0] = Fragment(begin, len(begin))
     return ["".join(fragment.text for fragment in line[:-number]).rstrip(), *_folded(rest)]
-
-
-def notes(share: Share, first: bool) -> list[str]:
-    """Return the notes about a share: that it is one of several, and why there is a sum, or a repeat."""
-    texts = []
-    operation, x, out = share.by.operation, share.of, share.by.output
-    if operation.broadcasts and x.shape != out.shape:
-        axes = _summed(x.shape, out.shape)
-        texts.append(f"{x.name} {x.shape} was broadcast to {out.shape}: summed over {axes}")
-    elif operation in (reduction.sum, reduction.mean):
-        texts.append(f"each element went into the {operation.name}: the gradient goes to all of them")
-    elif operation is indexing.index and not each_cell_once(share.by.parameters[0]):
-        texts.append("what is read several times collects all gradients")
-    if not first:
-        texts.insert(0, f"{x.name} is used again: its share is added")
-    return texts
-
-
-def _summed(small: tuple[int, ...], large: tuple[int, ...]) -> str:
-    """Return the dimensions that are summed up to get from a large shape to a small one."""
-    extra = len(large) - len(small)
-    axes = [i for i, n in enumerate(large) if i < extra or (n != 1 and small[i - extra] == 1)]
-    return f"dim{'s' * (len(axes) != 1)} {', '.join(map(str, axes))}"
-
-
-def each_cell_once(key: tuple[Any, ...]) -> bool:
-    """Return whether a key names no cell twice, going by its arrays that are written as a range."""
-    return repeats_no_cell(key, lambda index: is_range(index) and not index.name)
 
 
 def written(statements: list[Statement]) -> list[str]:
