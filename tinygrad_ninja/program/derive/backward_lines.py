@@ -246,74 +246,90 @@ def _uses_in_order(line: Line) -> list[tuple[Instruction, int]]:
 # -- the answers ---------------------------------------------------------------------------------------------
 
 
-def _answer(loss: Var, lines: list[Line]) -> Backward:
-    """Return the backward pass of the lines."""
-    tape = RuleTape()
-    inside_lines: dict[Var, Var] = {}
-    gradients: dict[Var, Traced] = {loss: tape.constant(np.ones_like(loss.value))}
-    owned = {
-        var
-        for line in lines
-        for instruction in line.instructions
-        for var in (instruction.output, *instruction.reads())
-    }
-    uses = Counter(var for line in lines for var in _read_outside(line))
+class _Answers:
+    """The gradients, while the lines are answered from the last to the first."""
 
-    def own(share: Traced) -> Traced:
-        """Return a share as a variable of its own, which will have a name."""
-        var = tape.variable(share)
-        if var.constant:
-            share = tape.constant(var.value)
-        elif var in owned:
-            share = tape.apply(shape.clone, (share,), (False,))
-        owned.add(tape.variable(share))
-        return share
+    def __init__(self, loss: Var, lines: list[Line]) -> None:
+        self.tape = RuleTape()
+        self.gradients: dict[Var, Traced] = {loss: self.tape.constant(np.ones_like(loss.value))}
+        self.inner: dict[Var, Var] = {}  # the gradients of values inside a line
+        steps = [instruction for line in lines for instruction in line.instructions]
+        self._owned = {var for step in steps for var in (step.output, *step.reads())}
+        self._uses = Counter(var for line in lines for var in _read_outside(line))
 
-    for line in reversed(lines):
-        if line.var not in gradients:
-            continue
-        inside = {instruction.output for instruction in line.instructions}
-        inner = {line.var: gradients[line.var]}
-        shares = {}
-        for instruction in reversed(line.instructions):
-            dout = inner.pop(instruction.output, None)
-            for place, var in enumerate(instruction.inputs):
-                if dout is None or not instruction.flows[place]:
-                    continue
-                assert isinstance(var, Var)
-                share = apply_rule(tape, instruction, place, dout)
-                if var in inside:
-                    inner[var] = share
-                    inside_lines[var] = tape.variable(share)
-                else:
-                    shares[instruction, place] = var, share
+    def take(self, line: Line) -> None:
+        """Answer a line whose value has a gradient: add the shares of what it reads, in that order."""
+        shares = self._shares(line)
         before: set[Var] = set()  # the variables that the shares so far depend on
         for instruction, place in _uses_in_order(line):
             if (instruction, place) not in shares:
                 continue
             var, share = shares[instruction, place]
-            if uses[var] > 1 or tape.variable(share) in before:
+            made = self.tape.variable(share)
+            if self._uses[var] > 1 or made in before:
                 # The name belongs to a sum that is not complete, or not there yet: nothing else may use it.
-                owned.update(inside_lines.values())
-            before |= tape.made_of(tape.variable(share), owned)
-            tape.answers = instruction
-            total = share = own(share)
-            if var in gradients and is_zero(tape.variable(share)):
-                total = gradients[var]
-            elif var in gradients:
-                # Without the simplification of sums, which would keep the share itself out of the program.
-                total = own(Tape.apply(tape, elementwise.add, (gradients[var], share), ()))
-            tape.answers = None
-            gradients[var] = total
-            line.shares.append(Share(var, instruction, place, tape.variable(share), tape.variable(total)))
-    variables = {var: tape.variable(array) for var, array in gradients.items()}
-    for line in lines:
-        for added in line.shares:
-            added.total.name = gradient_name(added.of.name)
-    variables[loss].name = gradient_name(loss.name)
-    return Backward(
-        lines, Program(tape.instructions, list(variables.values())).needed(), variables, inside_lines
-    )
+                self._owned.update(self.inner.values())
+            before |= self.tape.made_of(made, self._owned)
+            self.tape.answers = instruction
+            share = self._own(share)
+            total = self.gradients[var] = self._added(self.gradients.get(var), share)
+            self.tape.answers = None
+            parts = self.tape.variable(share), self.tape.variable(total)
+            line.shares.append(Share(var, instruction, place, *parts))
+
+    def _shares(self, line: Line) -> dict[tuple[Instruction, int], tuple[Var, Traced]]:
+        """Return what the rules make of the line's gradient: for each use of a value that the line reads, the
+        value and its share."""
+        inside = {instruction.output for instruction in line.instructions}
+        upstream = {line.var: self.gradients[line.var]}
+        shares = {}
+        for instruction in reversed(line.instructions):
+            dout = upstream.get(instruction.output)
+            for place, var in enumerate(instruction.inputs):
+                if dout is None or not instruction.flows[place]:
+                    continue
+                assert isinstance(var, Var)
+                share = apply_rule(self.tape, instruction, place, dout)
+                if var in inside:
+                    upstream[var] = share
+                    self.inner[var] = self.tape.variable(share)
+                else:
+                    shares[instruction, place] = var, share
+        return shares
+
+    def _own(self, share: Traced) -> Traced:
+        """Return a share, or a sum, as a variable of its own, which will have a name."""
+        var = self.tape.variable(share)
+        if var.constant:
+            share = self.tape.constant(var.value)
+        elif var in self._owned:
+            share = self.tape.apply(shape.clone, (share,), (False,))
+        self._owned.add(self.tape.variable(share))
+        return share
+
+    def _added(self, gradient: Traced | None, share: Traced) -> Traced:
+        """Return a gradient with one more share."""
+        if gradient is None:
+            return share
+        if is_zero(self.tape.variable(share)):
+            return gradient
+        # Without the simplification of sums, which would keep the share itself out of the program.
+        return self._own(Tape.apply(self.tape, elementwise.add, (gradient, share), ()))
+
+
+def _answer(loss: Var, lines: list[Line]) -> Backward:
+    """Return the backward pass of the lines."""
+    answers = _Answers(loss, lines)
+    for line in reversed(lines):
+        if line.var in answers.gradients:
+            answers.take(line)
+    tape = answers.tape
+    gradients = {var: tape.variable(array) for var, array in answers.gradients.items()}
+    for total, of in [(share.total, share.of) for line in lines for share in line.shares]:
+        total.name = gradient_name(of.name)
+    gradients[loss].name = gradient_name(loss.name)
+    program = Program(tape.instructions, list(gradients.values())).needed()
+    return Backward(lines, program, gradients, answers.inner)
 
 
 # -- what is worth a name ------------------------------------------------------------------------------------

@@ -344,51 +344,47 @@ class Writer:
         return step.operation in STEPWISE or self.language.written(step, codes, step.parameters) is not None
 
     def _name_helpers(self, written: list[Instruction], taken: set[str]) -> dict[Var, str]:
-        """Return new names for the values that are needed more than once, or can't stand in an expression,
-        and have no name."""
+        """Return new names for the values that have none and should: those that several expressions need,
+        where they are not quickly written again, and those that cannot stand in an expression."""
         uses = Counter(var for instruction in written for var in instruction.reads())
-        at_top: set[Var] = set()
-
-        def top(x: Any) -> None:
-            maker = self.makers.get(x)
-            if maker is None:
-                return
-            at_top.add(x)
-            if maker.operation in _SUMS and isinstance(maker.inputs[1], Var):
-                at_top.add(maker.inputs[1])
-            if maker.operation in _SUMS | _PRODUCTS and not getattr(maker.inputs[0], "name", "x"):
-                top(maker.inputs[0])
-
-        for line in self.lines:
-            top(line.var)
-        for line in self.backward.lines:
-            for share in line.shares:
-                if share.first:
-                    top(share.contribution)
-                elif self._scattered(share.contribution):
-                    at_top.add(share.contribution)
+        in_statements = self._in_statements()
         stems: dict[Var, Called] = {}
         heavy: dict[Var, int] = {}
         views: dict[Var, tuple[str, int]] = {}  # what a chain of these begins with, and how many there are
         for instruction in written:
-            var = instruction.output
+            var, stepwise = instruction.output, instruction.operation in STEPWISE
             heavy[var] = weigh(instruction, heavy)
-            stepwise = instruction.operation in STEPWISE
-            if var.name or var.constant or var in [line.var for line in self.lines]:
+            if var.name or var.constant:
                 continue
             x = next(instruction.reads(), var)
             base, length = views.get(x, (x.name, 0))
             if instruction.operation.view:
                 views[var] = base, length + 1
-            named = var.hint and var.dtype.kind == "f"
-            long = base and length + 1 >= CHAIN and var in views
-            if (uses[var] > 1 and (heavy[var] > LIGHT or stepwise or named or long)) or (
-                stepwise and var not in at_top
-            ):
+            long = instruction.operation.view and base and length + 1 >= CHAIN
+            worth_it = long or stepwise or heavy[var] > LIGHT or (var.hint and var.dtype.kind == "f")
+            if (uses[var] > 1 and worth_it) or (stepwise and var not in in_statements):
                 views.pop(var, None)
-                if long and not var.hint:
-                    stems[var] = Called(base, "reshaped")
-                else:
-                    stems[var] = Called(var.module, var.hint or instruction.operation.name, bool(var.hint))
                 heavy[var] = 0
+                own = Called(var.module, var.hint or instruction.operation.name, bool(var.hint))
+                stems[var] = Called(base, "reshaped") if long and not var.hint else own
         return names_of(stems, taken)
+
+    def _in_statements(self) -> set[Any]:
+        """Return the values that a line may write in statements of its own: what it begins with, and what it
+        adds to that."""
+        shares = [share for line in self.backward.lines for share in line.shares]
+        begun = [line.var for line in self.lines]
+        begun += [share.contribution for share in shares if share.first]
+        found: set[Any] = {share.contribution for share in shares if self._scattered(share.contribution)}
+        while begun:
+            x = begun.pop()
+            maker = self.makers.get(x)
+            if maker is None:
+                continue
+            found.add(x)
+            before, *added = maker.inputs
+            if maker.operation in _SUMS:
+                found.update(added)
+            if maker.operation in _SUMS | _PRODUCTS and isinstance(before, Var) and not before.name:
+                begun.append(before)
+        return found
