@@ -18,8 +18,8 @@ from ..decided import HOLD
 from ..hints import hinting
 from ..instructions import Instruction, Program, Var, repeats, substitute
 from ..trace import XP, Tape, Traced, plain
-from .line_names import name_lines
-from .record import RESERVED, Forward, gradient_name
+from .new_names import RESERVED, gradient_name, name_lines
+from .record import Forward
 
 STEPWISE = frozenset((indexing.put, indexing.put_view, indexing.scatter, indexing.scatter_along))
 """The operations that take more than an expression: first an array, and then what is written into it."""

@@ -12,7 +12,8 @@ from ...ops import comparison, composed, elementwise
 from ..decided import HOLD, decided
 from ..instructions import Array, Instruction, Program, Var, double, reached, widened
 from .mathematics import math
-from .record import Forward, gradient_name
+from .new_names import gradient_name
+from .record import Forward
 from .simplify import known_chains
 from .wording import series
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from ...ops import linalg
-from ..instructions import Var, called, needed
+from ..instructions import Var, needed
 from .backward_lines import Backward, Line, Share
 from .displayed import displayed
 from .evidence import Evidence
@@ -19,11 +19,11 @@ from .local import index_of_input, local_derivatives
 from .mathematics import ATOM, TRANSPOSED, sup
 from .mathematics import math as piece
 from .mathematics import name as name_of
+from .new_names import gradient_name
 from .paths import Paths, Use
-from .record import Forward, gradient_name
+from .record import Forward
 from .small_cases import small_case
 from .statements import written
-from .uses_drawn import drawing
 from .wording import Effect, count, effect, series, summed, times, why_transposed
 
 
@@ -126,10 +126,7 @@ class Explainer:
             text += ["", f"{series([*(together or whole)])}: all of that is answered in one go."]
         elif reads > len(uses):
             text += ["", f"A gradient comes back from {count(len(uses))} of these."]
-        there = [
-            (" · ".join(called(step, self.makers) for step in use.path), use.line.var.name) for use in uses
-        ]
-        return [*text, "", "```text", *drawing(var.name, there), "```"]
+        return [*text, "", "```text", *self.paths.drawn(var.name, uses), "```"]
 
     # -- one use ---------------------------------------------------------------------------------------------
 

@@ -18,8 +18,20 @@ from ..instructions import Instruction, Var, extreme
 from ..trace import XP, Tape
 from .definitions import DEFINITIONS
 from .formula import ARITHMETIC, Formulas, composed_formula, is_of_each
-from .index_notation import bracket, over_all, with_index, within
-from .mathematics import ATOM, EQUALS, Math, frac, math, name, row, sup
+from .mathematics import (
+    ATOM,
+    EQUALS,
+    Math,
+    bracket,
+    frac,
+    math,
+    name,
+    over_all,
+    row,
+    sup,
+    with_index,
+    within,
+)
 from .record import is_range
 
 LETTERS = "ijklmpqrst"

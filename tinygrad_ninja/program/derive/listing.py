@@ -14,7 +14,7 @@ from ..instructions import Instruction, Number, Var, extreme, needed, reached, r
 from ..languages import Language
 from ..passes import lowered, readable, without_repetitions
 from .backward_lines import LIGHT, STEPWISE, Backward, Line, Share, is_zero, weigh
-from .line_names import Called, names_of
+from .new_names import Called, names_of
 from .record import is_range
 from .sizes import Sizes, divisors, usable, whole
 from .statements import Statement

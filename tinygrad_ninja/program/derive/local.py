@@ -16,11 +16,10 @@ from ..instructions import Instruction, Var, called
 from .backward_lines import RuleTape, apply_rule
 from .displayed import displayed
 from .formula import Formulas, is_of_each
-from .index_notation import bracket
 from .indexed import Index, Indexed, NoIndexFormError, aligned
-from .mathematics import EQUALS, Math, frac, math, name, op, row
+from .mathematics import EQUALS, Math, bracket, frac, math, name, op, row
+from .new_names import unused
 from .proofs import proof
-from .record import unused
 from .wording import series
 
 LETTERS = "uvwabcst"

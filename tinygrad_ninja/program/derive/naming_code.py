@@ -15,7 +15,7 @@ from ...engine.callers import place
 from ...engine.tensor import Tensor
 from ...nn import Module, functional
 from ..trace import Traced
-from .reader_names import Stem
+from .new_names import Called
 
 _COMPOSED = str(Path(functional.__file__).parent)
 """Where the package's own functions are composed of operations: the beginning of the names of these files."""
@@ -43,9 +43,9 @@ class Watched:
         self._paths = paths
         self._giver: dict[str, FrameType] = {}
         self._last: dict[FrameType, int] = {}
-        self._stems: dict[int, tuple[Any, Stem]] = {}  # by the id of what is kept with it
+        self._stems: dict[int, tuple[Any, Called]] = {}  # by the id of what is kept with it
 
-    def stems(self) -> list[tuple[Any, Stem]]:
+    def stems(self) -> list[tuple[Any, Called]]:
         """Return every Tensor and array with the first name that it had, and the Module in whose code."""
         return list(self._stems.values())
 
@@ -105,7 +105,7 @@ class Watched:
     def _keep(self, value: Any, name: str, frame: FrameType) -> None:
         """Keep the first name of a Tensor or an array."""
         if id(value) not in self._stems and isinstance(value, (Tensor, Traced, np.ndarray)):
-            self._stems[id(value)] = value, Stem(name, self._module(frame))
+            self._stems[id(value)] = value, Called(self._module(frame), name, True)
 
     def _module(self, frame: FrameType | None) -> str:
         """Return what the reader calls the Module whose `forward` runs the frame; "" for none."""

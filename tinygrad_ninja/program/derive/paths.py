@@ -1,14 +1,16 @@
-"""How a value leads to what is computed from it: through which of the instructions that are shown."""
+"""How a value leads to what is computed from it: through which of the instructions that are shown; and as a
+drawing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ...ops import shape
-from ..instructions import Instruction, Var, extreme
+from ..instructions import Instruction, Var, called, extreme
 from ..trace import lower
 from .backward_lines import Line, Share
+from .new_names import gradient_name
 from .proofs import proof
 
 
@@ -54,6 +56,14 @@ class Paths:
             path[-2:] = [replace(path[-2], output=path[-1].output)]
         return Use(line, share, path, place)
 
+    def drawn(self, name: str, uses: Sequence[Use]) -> list[str]:
+        """Return a drawing in letters of where a value goes, and of where its gradient comes from."""
+        ways = [" · ".join(called(step, self._makers) for step in use.path) for use in uses]
+        ends, wide = [use.line.var.name for use in uses], max(map(len, ways))
+        forth = [f" {how} {'─' * (wide - len(how))}─▶ {end}" for how, end in zip(ways, ends, strict=True)]
+        back = [f" {gradient_name(end)}" for end in ends]
+        return [*_fork(name, forth, "─"), "", *_fork(gradient_name(name), back, "◀")]
+
     def _inside_of(self, by: Instruction, place: int) -> tuple[list[Instruction], int]:
         """Return the instructions that an operation is written as, as far as they lead from an input to its
         output, and as which input the first reads that; the operation itself where they are not one path."""
@@ -92,3 +102,13 @@ def _in_its_parts(by: Instruction, place: int) -> tuple[list[Instruction], int]:
         path += following
         at = following[0].output
     return path, path[0].inputs.index(by.inputs[place])
+
+
+def _fork(stem: str, branches: list[str], tip: str) -> list[str]:
+    """Return a drawing of a stem that divides into branches. tip: what stands before each branch."""
+    if len(branches) == 1:
+        return [f"{stem} {'─' if tip == '─' else '◀─'}{branches[0]}"]
+    blank = " " * len(stem)
+    marks = ["┬", *["├"] * (len(branches) - 2), "└"]
+    heads = [f"{stem} {'─' if tip == '─' else '◀'}", *[f"{blank}  "] * (len(branches) - 1)]
+    return [f"{head}{mark}─{branch}" for head, mark, branch in zip(heads, marks, branches, strict=True)]

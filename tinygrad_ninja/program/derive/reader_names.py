@@ -6,18 +6,10 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...engine.node import Node
 from ...nn import Module
-
-
-class Stem(NamedTuple):
-    """What a value without a name of its own may be called, with a number if need be; module: what the reader
-    calls the Module in whose code it is, "" for none."""
-
-    name: str
-    module: str = ""
 
 
 def given_names(names: Any) -> Iterator[tuple[str, Any]]:

@@ -21,26 +21,8 @@ from ...ops import TABLE, Operation, indexing, reduction, shape
 from ..instructions import Array, Instruction, Program, Var, substitute
 from ..passes import with_divisions, with_joined_reshapes, without_whole_views
 from ..trace import ReadOutError, Tape, Traced, plain, source
-from .reader_names import Stem, given_names, module_names, modules_of
-
-RESERVED = {"np", "torch"}
-"""The names of the libraries in the printed scripts."""
-
-
-def unused(name: str, taken: set[str]) -> str:
-    """Return "name_1", or the first such name with a higher number that is not taken, and take it; the first
-    is "name_2" where the name without a number is taken."""
-    first = 2 if name in taken else 1
-    number = next(n for n in range(first, len(taken) + 3) if f"{name}_{n}" not in taken)
-    taken.add(f"{name}_{number}")
-    return f"{name}_{number}"
-
-
-def gradient_name(name: str) -> str:
-    """Return the name of a value's gradient: d and the value's name, unless that is a keyword of Python (for
-    a value `el`, `del`)."""
-    called = f"d{name}"
-    return f"{called}_" if keyword.iskeyword(called) else called
+from .new_names import RESERVED, Called, names_of, unused
+from .reader_names import given_names, module_names, modules_of
 
 
 @dataclass
@@ -54,7 +36,7 @@ class Forward:
     numbers: dict[str, int]
 
 
-def record(loss: Tensor, names: Any, inner: Any = (), stems: Iterable[tuple[Any, Stem]] = ()) -> Forward:
+def record(loss: Tensor, names: Any, inner: Any = (), stems: Iterable[tuple[Any, Called]] = ()) -> Forward:
     """Return the forward pass that led to `loss`.
 
     names: the names of the values, as `locals()` gives them: Tensors, arrays, whole numbers, and Modules,
@@ -140,14 +122,11 @@ def _name_inputs(program: Program, leaves: list[Var], taken: set[str]) -> None:
     program.inputs = [var for var in program.inputs if not var.constant]
     for kind, inputs in (("leaf", leaves), ("input", [var for var in program.inputs if var not in leaves])):
         unnamed = [var for var in inputs if not var.name and not is_range(var)]
-        often = Counter(var.hint for var in unnamed)
+        hinted = names_of({var: Called("", var.hint, True) for var in unnamed if var.hint}, taken)
         for number, var in enumerate(inputs, 1):
-            if var in unnamed and var.hint:
-                alone = often[var.hint] == 1 and var.hint not in taken
-                var.name = var.hint if alone else unused(var.hint, taken)
-            elif var in unnamed:
-                called = f"{kind}_{number}"
-                var.name = unused(called, taken) if called in taken else called
+            called = f"{kind}_{number}"
+            if var in unnamed:
+                var.name = hinted.get(var) or (unused(called, taken) if called in taken else called)
             taken.add(var.name)
 
 
@@ -290,7 +269,7 @@ class _Reading:
             var.name = var.name or name
         return numbers
 
-    def give_stems(self, stems: Iterable[tuple[Any, Stem]], names: Any, program: Program) -> None:
+    def give_stems(self, stems: Iterable[tuple[Any, Called]], names: Any, program: Program) -> None:
         """Say what values without a name may be called: as the code calls them, else by the Module."""
         inside = modules_of(list(given_names(names)), list(self.variables))
         for value, stem in stems:
@@ -298,7 +277,7 @@ class _Reading:
             array = value.array if isinstance(value, Tensor) else value
             var = self.variables.get(edge) if edge is not None else self._variable(array)
             if isinstance(var, Var) and stem.name.isidentifier() and not keyword.iskeyword(stem.name):
-                var.hint, var.module = var.hint or stem.name, var.module or stem.module
+                var.hint, var.module = var.hint or stem.name, var.module or stem.owner
         for var, name in self._called_again.items():
             var.hint = var.hint or name
         for node, module in inside.items():

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...ops import elementwise
 from ..instructions import Instruction, Number, Var
-from .record import RESERVED
+from .new_names import RESERVED
 
 
 def usable(numbers: dict[str, int], instructions: Sequence[Instruction]) -> dict[int, str]:

@@ -13,7 +13,7 @@ from ..languages import LANGUAGES
 from .backward_lines import Backward, Line, Share
 from .formula import rule
 from .listing import Writer
-from .record import gradient_name
+from .new_names import gradient_name
 from .statements import Statement, written
 
 SQUARE = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])

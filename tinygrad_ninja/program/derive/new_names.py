@@ -1,14 +1,14 @@
-"""Names for values of the forward pass that have none: from the code, else from what they are and are for."""
+"""Names for gradients, and for values that have none: from the code, else from what they are and are for."""
 
 from __future__ import annotations
 
+import keyword
 from collections import Counter
 from collections.abc import Container, Mapping
 from typing import NamedTuple
 
 from ...ops import elementwise, reduction, shape
 from ..instructions import Instruction, Program, Var
-from .record import unused
 
 NOUNS = {
     elementwise.add: reduction.sum.name,
@@ -24,6 +24,10 @@ NOUNS = {
 ACTIVATIONS = (elementwise.tanh, elementwise.sigmoid, elementwise.relu)
 
 
+RESERVED = {"np", "torch"}
+"""The names of the libraries in the printed scripts."""
+
+
 class Called(NamedTuple):
     """What a value may be called. owner: what it is a part of, "" for nothing; in_code: the code calls it
     so."""
@@ -33,22 +37,20 @@ class Called(NamedTuple):
     in_code: bool = False
 
 
-def name_lines(program: Program, given: Container[Var], taken: set[str]) -> None:
-    """Name the values in `given`, and take the names.
+def gradient_name(name: str) -> str:
+    """Return the name of a value's gradient: d and the value's name, unless that is a keyword of Python (for
+    a value `el`, `del`)."""
+    called = f"d{name}"
+    return f"{called}_" if keyword.iskeyword(called) else called
 
-    The name is that of the variable in the code, with the Module in front, or a number behind, where several
-    are called so. A value without one is called by what it is, `difference`, with the Module in front in
-    whose code it is, or the value that it is a part of: `h_preact` is what h is the tanh of. Where that
-    would number what has several roles, it is called by its operand: `tanh_c` is the tanh of c.
-    """
-    for step in program.instructions:
-        if step.output in given:
-            step.output.name = ""
-    readers = _readers(program)
-    stems = {step.output: _stem(step, readers) for step in program.instructions if step.output in given}
-    stems |= _by_roles([step for step in program.instructions if step.output in given], stems)
-    for var, name in names_of(stems, taken).items():
-        var.name = name
+
+def unused(name: str, taken: set[str]) -> str:
+    """Return "name_1", or the first such name with a higher number that is not taken, and take it; the first
+    is "name_2" where the name without a number is taken."""
+    first = 2 if name in taken else 1
+    number = next(n for n in range(first, len(taken) + 3) if f"{name}_{n}" not in taken)
+    taken.add(f"{name}_{number}")
+    return f"{name}_{number}"
 
 
 def names_of(stems: Mapping[Var, Called], taken: set[str]) -> dict[Var, str]:
@@ -70,6 +72,27 @@ def names_of(stems: Mapping[Var, Called], taken: set[str]) -> dict[Var, str]:
             names[var] = unused(name if in_code and len(owners[name]) == 1 else whole, taken)
         taken.add(names[var])
     return names
+
+
+# -- the lines of the forward pass ---------------------------------------------------------------------------
+
+
+def name_lines(program: Program, given: Container[Var], taken: set[str]) -> None:
+    """Name the values in `given`, and take the names.
+
+    The name is that of the variable in the code, with the Module in front, or a number behind, where several
+    are called so. A value without one is called by what it is, `difference`, with the Module in front in
+    whose code it is, or the value that it is a part of: `h_preact` is what h is the tanh of. Where that
+    would number what has several roles, it is called by its operand: `tanh_c` is the tanh of c.
+    """
+    for step in program.instructions:
+        if step.output in given:
+            step.output.name = ""
+    readers = _readers(program)
+    stems = {step.output: _stem(step, readers) for step in program.instructions if step.output in given}
+    stems |= _by_roles([step for step in program.instructions if step.output in given], stems)
+    for var, name in names_of(stems, taken).items():
+        var.name = name
 
 
 def _readers(program: Program) -> dict[Var, Instruction]:
