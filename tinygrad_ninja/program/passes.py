@@ -56,11 +56,10 @@ def without_whole_views(program: Program) -> Program:
     shown: dict[Var, Any] = {}
     kept = []
     for step in (replaced(step, shown) for step in program.instructions):
-        x, out = next(iter(step.inputs), None), step.output
-        dispensable = step.operation.view and not out.name and out not in program.outputs
-        moves = step.operation is shape.permute
-        if dispensable and not moves and isinstance(x, Var) and x.shape == out.shape:
-            shown[out] = x
+        needless = step.operation.view and not step.output.name and step.output not in program.outputs
+        whole = simpler(step, lambda x: None) if needless else None
+        if isinstance(whole, Var):
+            shown[step.output] = whole
         else:
             kept.append(step)
     return Program(kept, program.outputs)
@@ -138,41 +137,43 @@ def readable(steps: Sequence[Instruction], kept: Collection[Var], fixed: Contain
     same: dict[Var, Any] = {}
     makers: dict[Var, Instruction] = {}
     uses = Counter(var for step in steps for var in step.reads())
-    result = []
 
     def maker(x: Any) -> Instruction | None:
         return makers.get(x) if isinstance(x, Var) and x not in kept else None
 
     def alone(x: Any) -> Instruction | None:
-        return maker(x) if isinstance(x, Var) and uses[x] <= 1 else None
+        return maker(x) if uses[x] <= 1 else None
+
+    def simplified(step: Instruction) -> Simpler:
+        rules = (_VIEWS if step.output in fixed else _READERS).get(step.operation, ())
+        found = (simple for rule in rules if (simple := rule(step, maker, alone)) is not None)
+        simple = next(found, None)
+        if isinstance(simple, Var) and step.output in kept:
+            return None if step.operation is shape.clone else [_copied(step, simple)]
+        return simple
+
+    def drop(step: Instruction) -> None:
+        """Count no more what only this one read."""
+        gone = [step]
+        while gone:
+            for var in gone.pop().reads():
+                uses[var] -= 1
+                if not uses[var] and (before := maker(var)):
+                    gone.append(before)
 
     waiting = list(reversed(steps))
     while waiting:
         step = replaced(waiting.pop(), same)
-        rules = _VIEWS if step.output in fixed else _VIEWS | _READERS
-        simple: Simpler = None
-        for rule in rules.get(step.operation, ()):
-            simple = rule(step, maker, alone)
-            if simple is not None:
-                break
-        if isinstance(simple, Var) and step.output in kept:
-            simple = None if step.operation is shape.clone else [_copied(step, simple)]
-        if simple is None:
-            makers[step.output] = step
-            result.append(step)
-        elif isinstance(simple, Var):
+        simple = simplified(step)
+        if isinstance(simple, Var):
             same[step.output] = simple
-        else:
-            for part in simple:
-                uses.update(part.reads())
+        elif simple is not None:
+            uses.update(var for part in simple for var in part.reads())
             waiting += reversed(simple)
-            gone = [step]
-            while gone:  # what only this one read is not computed any more
-                for var in gone.pop().reads():
-                    uses[var] -= 1
-                    if not uses[var] and (before := maker(var)):
-                        gone.append(before)
-    return result
+            drop(step)
+        else:
+            makers[step.output] = step
+    return list(makers.values())
 
 
 def _copied(step: Instruction, x: Var) -> Instruction:
