@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import get_ident
 from typing import Any
@@ -23,6 +23,8 @@ from ..passes import with_divisions, with_joined_reshapes, without_whole_views
 from ..trace import ReadOutError, Tape, Traced, plain, source
 from .new_names import RESERVED, Called, names_of, unused
 from .reader_names import given_names, module_names, modules_of
+
+Names = Sequence[tuple[str, Any]]
 
 
 @dataclass
@@ -58,10 +60,11 @@ def record(loss: Tensor, names: Any, inner: Any = (), stems: Iterable[tuple[Any,
         reading.take(node)
     final = reading.variables[loss.edge]
     program = Program(list(reading.instructions.values()), [final]).needed()
-    numbers = reading.give_names(names, inner, program)
-    reading.give_stems(stems, names, program)
+    pairs, further = list(given_names(names)), list(given_names(inner))
+    numbers = reading.give_names(pairs, further, program)
+    reading.give_stems(stems, pairs)
     program = with_divisions(without_whole_views(program))
-    program = with_joined_reshapes(program, dict(inner).keys() - dict(given_names(names)).keys())
+    program = with_joined_reshapes(program, dict(further).keys() - dict(pairs).keys())
     recomputed = program.run({})
     if _take_as_inputs(program, recomputed):
         program = program.needed()
@@ -231,32 +234,29 @@ class _Reading:
                 self._add(tape.instructions[-1])
         return axis, index
 
-    def give_names(self, names: Any, inner: Any, program: Program) -> dict[str, int]:
+    def give_names(self, names: Names, inner: Names, program: Program) -> dict[str, int]:
         """Name the variables of the program, and return the whole numbers among the names."""
         variables = {*program.inputs, *(instruction.output for instruction in program.instructions)}
         numbers: dict[str, int] = {}
         given: dict[str, Var] = {}
-        pairs = list(given_names(names))
-        further = [(name, value.edge) for name, value in given_names(inner) if value.edge is not None]
-        modules = list(module_names(pairs, list(self.variables)))
+        further = [(name, value.edge) for name, value in inner if value.edge is not None]
+        modules = list(module_names(names, list(self.variables)))
         calls = Counter(name for name, value in modules if isinstance(value, Node))
-        for name, value in (*pairs, *modules, *further):
+        for name, value in (*names, *modules, *further):
             if isinstance(value, int) and not isinstance(value, bool):
                 numbers[name] = value
                 continue
-            node = value if isinstance(value, Node) else value.edge if isinstance(value, Tensor) else None
-            array = value.array if isinstance(value, Tensor) else value
-            var = self.variables.get(node) if node is not None else self._variable(array)
-            if not isinstance(var, Var):
-                continue
-            if var not in variables and node is None:  # it may have been reshaped or moved, and back
+            var = self._variable_of(value)
+            if var not in variables and var is not None and _node_of(value) is None:
+                # It may have been reshaped or moved, and back.
                 unnamed = (x for x in program.inputs if not x.name and x.dtype == var.dtype)
-                var = next((x for x in unnamed if np.array_equal(x.value, var.value)), var)
-            if var not in variables:
+                var = next((x for x in unnamed if np.array_equal(x.value, var.value)), None)
+            result = isinstance(
+                value, Node
+            )  # what a call of a Module ended in, which may have a name already
+            if var is None or var not in variables or (result and (var.name or not name.isidentifier())):
                 continue
-            if isinstance(value, Node) and (var.name or not name.isidentifier()):
-                continue
-            if isinstance(value, Node) and calls[name] > 1:
+            if result and calls[name] > 1:
                 self._called_again[var] = name
                 continue
             if given.setdefault(name, var) is not var:
@@ -269,20 +269,28 @@ class _Reading:
             var.name = var.name or name
         return numbers
 
-    def give_stems(self, stems: Iterable[tuple[Any, Called]], names: Any, program: Program) -> None:
+    def give_stems(self, stems: Iterable[tuple[Any, Called]], names: Names) -> None:
         """Say what values without a name may be called: as the code calls them, else by the Module."""
-        inside = modules_of(list(given_names(names)), list(self.variables))
         for value, stem in stems:
-            edge = value.edge if isinstance(value, Tensor) else None
-            array = value.array if isinstance(value, Tensor) else value
-            var = self.variables.get(edge) if edge is not None else self._variable(array)
-            if isinstance(var, Var) and stem.name.isidentifier() and not keyword.iskeyword(stem.name):
+            var = self._variable_of(value)
+            if var is not None and stem.name.isidentifier() and not keyword.iskeyword(stem.name):
                 var.hint, var.module = var.hint or stem.name, var.module or stem.owner
         for var, name in self._called_again.items():
             var.hint = var.hint or name
-        for node, module in inside.items():
+        for node, module in modules_of(names, list(self.variables)).items():
             var = self.variables[node]
             var.module = var.module or module
+
+    def _variable_of(self, value: Any) -> Var | None:
+        """Return the variable of a Tensor, a node or an array; None for anything else."""
+        node, array = _node_of(value), value.array if isinstance(value, Tensor) else value
+        var = self.variables.get(node) if node is not None else self._variable(array)
+        return var if isinstance(var, Var) else None
+
+
+def _node_of(value: Any) -> Node | None:
+    """Return a node, or that of a Tensor; None where there is none."""
+    return value if isinstance(value, Node) else value.edge if isinstance(value, Tensor) else None
 
 
 def _array(x: Any) -> Any:
