@@ -4,7 +4,7 @@ in one step."""
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -139,29 +139,25 @@ def _reusing(answered: Backward, algebra: Algebra) -> Backward:
     shares = {share.contribution for line in answered.lines for share in line.shares}
     kept = []
     for step in (replaced(step, same) for step in answered.program.instructions):
-        term = algebra.of[step.output] = algebra.compute(step)
-        if step.output.name or step.output in shares:
+        out, term = step.output, algebra.compute(step)
+        algebra.of[out] = term
+        if out.name or out in shares or term.constant:
             kept.append(step)
             continue
-        known, inverse = None, None
-        if not term.constant:
-            known = algebra.lookup(term, step.output.dtype)
-            inverse = algebra.lookup(term**-1, step.output.dtype) if known is None else None
-        source = known or inverse
+        known = algebra.lookup(term, out.dtype)
+        source = known or algebra.lookup(term**-1, out.dtype)
         if source is not None and source.shape != term.shape:
-            shaped = Var(source.value.reshape(term.shape))
-            kept.append(
-                replace(
-                    step, operation=shape.reshape, inputs=(source,), parameters=(term.shape,), output=shaped
-                )
-            )
-            source, algebra.of[shaped] = shaped, algebra.broadcast_to(algebra.term(source), term.shape)
-        if known is not None:
-            same[step.output] = cast(Var, source)
+            view = replace(step, operation=shape.reshape, inputs=(source,), parameters=(term.shape,))
+            view.output = Var(source.value.reshape(term.shape))
+            algebra.of[view.output] = algebra.broadcast_to(algebra.term(source), term.shape)
+            kept.append(view)
+            source = view.output
+        if source is not None and known is not None:
+            same[out] = source
             continue
-        if inverse is not None:
-            step.operation, step.inputs, step.parameters = elementwise.reciprocal, (cast(Var, source),), ()
-        algebra.find(term, step.output)
+        if source is not None:
+            step.operation, step.inputs, step.parameters = elementwise.reciprocal, (source,), ()
+        algebra.find(term, out)
         kept.append(step)
     return replace(answered, program=Program(kept, answered.program.outputs).needed())
 
