@@ -79,11 +79,16 @@ def listed(*items: Any) -> Code:
 
 
 def code(x: Any) -> Code:
-    """Return anything that may stand in an expression, as code."""
+    """Return anything that may stand in an expression, or between the brackets of an index, as code."""
     if isinstance(x, Code):
         return x
     if isinstance(x, tuple):
         return (row(code(x[0]), named(",")) if len(x) == 1 else listed(*x)).fenced(Bracket.ROUND)
+    if isinstance(x, slice):
+        ends = [x.start, x.stop] if x.step is None else [x.start, x.stop, x.step]
+        return named(":".join("" if end is None else str(end) for end in ends))
+    if x is Ellipsis:
+        return named("...")
     if not isinstance(x, int | float):
         return named(repr(x))
     number = Code(Kind.NUMBER, repr(abs(x) if x < 0 else x).replace("e-0", "e-"))
@@ -96,13 +101,7 @@ def key_of(key: tuple[Any, ...], view: bool = False) -> Code:
     if len(key) > 1 and key[-1] is Ellipsis and not view:
         key = key[:-1]
 
-    def item(x: Any) -> Code:
-        if isinstance(x, slice):
-            parts = ["" if end is None else str(end) for end in (x.start, x.stop, x.step)]
-            return named(":".join(parts if x.step is not None else parts[:2]))
-        return named("...") if x is Ellipsis else code(x)
-
-    return listed(*map(item, key)) if key else code(())
+    return listed(*key) if key else code(())
 
 
 def passed(*arguments: Any, **options: Any) -> Code:
@@ -112,7 +111,7 @@ def passed(*arguments: Any, **options: Any) -> Code:
     return listed(*(x for x in arguments if x is not None), *by_name).fenced(Bracket.ROUND)
 
 
-def call(function: str, *arguments: Any, **options: Any) -> Code:
+def call(function: str, /, *arguments: Any, **options: Any) -> Code:
     """Return the call of a function; arguments that are None are left out."""
     return row(named(function), passed(*arguments, **options))
 

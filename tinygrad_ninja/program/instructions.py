@@ -15,6 +15,7 @@ import numpy as np
 
 from ..arrays import numpy_arrays
 from ..ops import Operation, elementwise, indexing, reduction, shape
+from .expressions import call, named
 
 Array = np.ndarray[Any, Any]
 Number = int | float
@@ -145,30 +146,17 @@ class Program:
         shape."""
         numbers: dict[Var, int] = {}
 
-        def label(x: Any) -> str:
-            if isinstance(x, tuple):
-                return f"({', '.join(map(label, x))}{',' * (len(x) == 1)})"
-            if isinstance(x, slice):
-                return ":".join(
-                    "" if e is None else str(e) for e in (x.start, x.stop, x.step)[: 2 + (x.step is not None)]
-                )
-            if not isinstance(x, Var):
-                return "..." if x is Ellipsis else str(x)
-            if x.constant and not x.name:
-                return repr(x.number)
-            return x.name or f"%{numbers.setdefault(x, len(numbers) + 1)}"
+        def label(x: Any) -> Any:
+            if isinstance(x, Var):
+                number = repr(x.number) if x.constant and not x.name else ""
+                return named(x.name or number or f"%{numbers.setdefault(x, len(numbers) + 1)}")
+            return named(str(x)) if isinstance(x, np.dtype | type) else x
 
-        rows = [(label(var), "input", var) for var in self.inputs]
-        for instruction in self.instructions:
-            names = zip(instruction.operation.parameters, instruction.parameters, strict=False)
-            arguments = [label(x) for x in instruction.inputs] + [f"{name}={label(x)}" for name, x in names]
-            rows.append(
-                (
-                    label(instruction.output),
-                    f"{instruction.operation.name}({', '.join(arguments)})",
-                    instruction.output,
-                )
-            )
+        rows = [(str(label(var)), "input", var) for var in self.inputs]
+        for step in self.instructions:
+            options = zip(step.operation.parameters, substitute(step.parameters, label), strict=False)
+            text = call(step.operation.name, *map(label, step.inputs), **dict(options))
+            rows.append((str(label(step.output)), str(text), step.output))
         wide = max((len(name) for name, _, _ in rows), default=0)
         long = max((len(text) for _, text, _ in rows), default=0)
         return "\n".join(
