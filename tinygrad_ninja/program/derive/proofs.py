@@ -13,6 +13,9 @@ from .mathematics import math
 Step = tuple[str, str]
 """A sentence, and the formula that it ends in, in LaTeX."""
 
+Proof = Callable[[dict[str, Any], str], list[Step]]
+"""A proof, of an operation's parameters, and of which numbers are taken together."""
+
 _SOFTMAX: list[Step] = [
     (
         "Take one row of the logits, and call its numbers $z_j$. The softmax makes probabilities of them:",
@@ -78,10 +81,15 @@ _BESSEL = (
 )
 
 
+def _divisor(correction: float) -> str:
+    """Return what the sum of the squares is divided by."""
+    return f"m - {correction:g}" if correction else "m"
+
+
 def _deviation(correction: float, eps: float, along: str) -> list[Step]:
     """Return the steps to the derivative of a standard deviation."""
-    free = "m" if not correction else rf"\left(m - {correction:g}\right)"
-    below = "m" if not correction else f"m - {correction:g}"
+    below = _divisor(correction)
+    free = rf"\left({below}\right)" if correction else below
     more = r" + \epsilon" if eps else ""
     named = rf", and $\epsilon = {math(eps).latex}$" if eps else ""
     return [
@@ -112,7 +120,7 @@ def _deviation(correction: float, eps: float, along: str) -> list[Step]:
 def _variance(correction: float, along: str) -> list[Step]:
     """Return the steps to the derivative of a variance."""
     mean, own, _, zero, _ = _deviation(correction, 0.0, along)
-    below = "m" if not correction else f"m - {correction:g}"
+    below = _divisor(correction)
     return [
         mean,
         own,
@@ -132,8 +140,8 @@ def _variance(correction: float, along: str) -> list[Step]:
 def _normalization(correction: float, eps: float, along: str, gain: str) -> list[Step]:
     """Return the steps to the one line of batch norm's gradient, or layer norm's. gain: its symbol in a
     formula, with an index if it differs along the axis; empty where there is none."""
-    below = "m" if not correction else f"m - {correction:g}"
-    ratio = "" if not correction else rf"\frac{{m}}{{m - {correction:g}}} \cdot "
+    below = _divisor(correction)
+    ratio = rf"\frac{{m}}{{{below}}} \cdot " if correction else ""
     steps = _deviation(correction, eps, along)
     upstream = r"q_{i}" if gain else r"g_{i}"
     kth = upstream.replace("i", "k")
@@ -191,28 +199,26 @@ def proof(step: Instruction) -> list[Step]:
     """Return the proof of the rule of an instruction's first input, if it is a closed form; else an empty
     list."""
     build = _PROOFS.get(step.operation)
+    if build is None:
+        return []
     given = dict(zip(step.operation.parameters, step.parameters, strict=True))
-    return build(given, len(step.inputs[0].shape)) if build else []  # type: ignore[union-attr]
+    return build(given, _along(given.get("axis"), len(step.inputs[0].shape)))  # type: ignore[union-attr]
 
 
-def _of_normalization(gain: str, correction: float | None = None) -> Callable[[dict[str, Any], int], Any]:
-    def build(given: dict[str, Any], ndim: int) -> list[Step]:
-        corrected = given["correction"] if correction is None else correction
-        return _normalization(corrected, given["eps"], _along(given["axis"], ndim), gain)
-
-    return build
+def _of_normalization(gain: str) -> Proof:
+    return lambda given, along: _normalization(given.get("correction", 0), given["eps"], along, gain)
 
 
 _BY_PICKING = [chain.operation for chain in chains.CHAINS if chain.title == chains.CROSS_ENTROPY]
 
-_PROOFS: dict[Any, Callable[[dict[str, Any], int], list[Step]]] = {
-    **{operation: lambda given, ndim: _CROSS_ENTROPY for operation in _BY_PICKING},
-    composed.softmax: lambda given, ndim: _SOFTMAX_ALONE,
-    composed.log_softmax: lambda given, ndim: _LOG_SOFTMAX,
-    composed.std: lambda given, ndim: _deviation(given["correction"], 0.0, _along(given["axis"], ndim)),
-    composed.var: lambda given, ndim: _variance(given["correction"], _along(given["axis"], ndim)),
-    losses.batch_norm: _of_normalization(r"\gamma", 0),
-    losses.layer_norm: _of_normalization(r"\gamma_{i}", 0),
+_PROOFS: dict[Any, Proof] = {
+    **dict.fromkeys(_BY_PICKING, lambda given, along: _CROSS_ENTROPY),
+    composed.softmax: lambda given, along: _SOFTMAX_ALONE,
+    composed.log_softmax: lambda given, along: _LOG_SOFTMAX,
+    composed.std: lambda given, along: _deviation(given["correction"], 0.0, along),
+    composed.var: lambda given, along: _variance(given["correction"], along),
+    losses.batch_norm: _of_normalization(r"\gamma"),
+    losses.layer_norm: _of_normalization(r"\gamma_{i}"),
     chains.OPERATIONS["batch normalization"]: _of_normalization(r"\gamma"),
     chains.OPERATIONS["layer normalization"]: _of_normalization(r"\gamma_{i}"),
     chains.OPERATIONS["normalization"]: _of_normalization(""),
