@@ -20,7 +20,7 @@ from ..arrays.dtypes import from_numpy_dtype
 from ..engine.callers import callers, is_file_of_python, place
 from ..ops import TABLE, Operation, comparison, elementwise, indexing, reduction, rounding, shape
 from ..ops.standard import entry_called
-from .instructions import Array, Instruction, Var, evaluate, flatten, substitute
+from .instructions import Array, Instruction, Var, evaluate, flatten, number_of, substitute
 
 
 class ReadOutError(RuntimeError):
@@ -121,9 +121,13 @@ class Tape:
             return Var(value, constant=True)
         neutral = self.neutral(operation)
         if neutral is not None:
-            swap = operation.commutative and not _is(variables[1], neutral)
+            swap = operation.commutative and number_of(variables[1]) != neutral
             x, what = (inputs[1], variables[0]) if swap else (inputs[0], variables[1])
-            if _is(what, neutral) and np.shape(x) == value.shape and np.asarray(x).dtype == value.dtype:
+            if (
+                number_of(what) == neutral
+                and np.shape(x) == value.shape
+                and np.asarray(x).dtype == value.dtype
+            ):
                 var: Var = self.variable(x)
                 return var
         if operation is shape.reshape and (summed := self._summed.get(variables[0])) is not None:
@@ -253,11 +257,6 @@ def plain(x: Any) -> Any:
 def _identity(x: Any) -> Any:
     """Return a key that distinguishes a variable, or a value, from all others."""
     return id(x) if isinstance(x, Var) else (type(x).__name__, x)
-
-
-def _is(x: Any, number: float) -> bool:
-    """Return whether a variable, or a number, is this number."""
-    return bool(x.constant and x.number == number) if isinstance(x, Var) else x == number
 
 
 _POWERS: dict[Any, tuple[Any, ...]] = {
