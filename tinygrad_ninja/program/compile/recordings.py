@@ -3,8 +3,10 @@ runs as eager code."""
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ...engine.anomaly import Anomaly
@@ -186,7 +188,8 @@ class Recordings:
     def _keep(self, key: Any, call: FirstCall, reason: str) -> None:
         """Write the code of what was recorded, and keep it."""
         try:
-            step, self.backend = step_of(call, self.backend)
+            with _uncollected():
+                step, self.backend = step_of(call, self.backend)
         except (UnsupportedError, NoCompilerError) as error:
             self._give_up(str(error), error)
             return
@@ -229,6 +232,20 @@ class Recordings:
             raise UnsupportedError(why) from error
         self.eager = why
         warn(f"{self.name} runs as eager code, because it can't be compiled: {why}")
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let the collector of garbage rest. It would look through all objects of the program, those of its
+    libraries included, for a step's hundred thousands of new ones, of which nearly all are needed to the
+    end."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _is_watched() -> bool:
