@@ -196,8 +196,11 @@ def extract(
     everything = _history([node, *(tensor.edge for tensor in gradient_tensors)])
     if backward is not False and len(everything) == len(nodes):
         raise ValueError("no backward pass was recorded: compute the gradients with create_graph=True")
-    graph = _read(everything, root, naming)
-    graph.note = note
+    reader = _Reader(naming)
+    for recorded in everything:
+        reader.read(recorded)
+    calls = _calls(naming, [step.order for step in reader.steps])
+    graph = Graph(reader.root(root), reader.values, reader.steps, calls, note)
     forward = set(nodes)
     for step in graph.steps:
         step.output.backward = step.node not in forward
@@ -270,59 +273,66 @@ def _name_gradients(naming: Names, gradients: dict[AnyNode, Tensor]) -> None:
             naming.add(" = ".join(names), tensor)
 
 
-def _read(history: Sequence[AnyNode], root: Any, naming: Names) -> Graph:
-    values: list[Value] = []
-    steps: list[Step] = []
-    of_node: dict[AnyNode, Value] = {}
-    constants: dict[int, Value] = {}
+class _Reader:
+    """Reads nodes, the oldest first, as steps between values."""
 
-    def add(array: Any, kind: Literal["leaf", "constant", "result"], node: AnyNode | None) -> Value:
-        """Add a value of the graph for the array."""
-        held = getattr(node.grad, "array", None) if node is not None else None
-        name = naming.of(node, array)
-        values.append(Value(len(values), array, kind, node, name, name in naming.paths, held=held))
-        return values[-1]
+    def __init__(self, naming: Names) -> None:
+        self.values: list[Value] = []
+        self.steps: list[Step] = []
+        self._naming = naming
+        self._of_node: dict[AnyNode, Value] = {}
+        self._constants: dict[int, Value] = {}
 
-    def constant(array: Any) -> Value:
-        """Return the value of an array that requires no gradient."""
-        if id(array) not in constants:
-            constants[id(array)] = add(array, "constant", None)
-        return constants[id(array)]
+    def root(self, root: Any) -> Value:
+        """Return the value of what is drawn."""
+        node = root if isinstance(root, Scalar) else root.edge
+        array = root.data if isinstance(root, Scalar) else root.array
+        if node is None:
+            return self._add(array, "constant", None)
+        return self._of_node.get(node) or self._add(array, "leaf", node)
 
-    def operand(array: Any, edge: AnyNode | None) -> Value | float:
-        """Return the value of an input, or the number itself where it is a plain number."""
-        if isinstance(edge, Scalar) and edge.is_constant:
-            return float(array)
-        if edge is None:
-            return array if isinstance(array, (int, float)) else constant(array)
-        if edge not in of_node:
-            of_node[edge] = add(array, "leaf", edge)
-        return of_node[edge]
-
-    for node in history:
+    def read(self, node: AnyNode) -> None:
+        """Add the step that computed a node, if one did, and its values."""
         if node.op is None:
-            continue
+            return
         assert node.values is not None
         op, count = node.op, len(node.op.inputs)
         edges = (*node.edges, *[None] * (count - len(node.edges)))  # a number of a Value has none
-        inputs = [operand(*pair) for pair in zip(node.values[1 : count + 1], edges, strict=True)]
+        inputs = [self._operand(*pair) for pair in zip(node.values[1 : count + 1], edges, strict=True)]
         parameters = dict(zip(op.parameters, node.values[count + 1 :], strict=True))
-        reads = [constant(array) for array in _arrays(parameters.values())]
-        output = of_node[node] = add(node.values[0], "result", node)
-        step = output.maker = Step(len(steps), op, node, output, inputs, parameters, reads)
-        steps.append(step)
+        reads = [self._constant(array) for array in _arrays(parameters.values())]
+        output = self._of_node[node] = self._add(node.values[0], "result", node)
+        step = output.maker = Step(len(self.steps), op, node, output, inputs, parameters, reads)
+        self.steps.append(step)
         for i, value in enumerate(inputs):
             if isinstance(value, Value):
                 value.uses.append((step, i))
         for value in reads:
             value.read_by.append(step)
-    if isinstance(root, Scalar):
-        top = of_node.get(root) or add(root.data, "leaf", root)
-    elif root.edge is None:
-        top = add(root.array, "constant", None)
-    else:
-        top = of_node.get(root.edge) or add(root.array, "leaf", root.edge)
-    return Graph(top, values, steps, _calls(naming, [step.order for step in steps]))
+
+    def _add(self, array: Any, kind: Literal["leaf", "constant", "result"], node: AnyNode | None) -> Value:
+        """Add a value of the graph for the array."""
+        held = getattr(node.grad, "array", None) if node is not None else None
+        name = self._naming.of(node, array)
+        named = name in self._naming.paths
+        self.values.append(Value(len(self.values), array, kind, node, name, named, held=held))
+        return self.values[-1]
+
+    def _constant(self, array: Any) -> Value:
+        """Return the value of an array that requires no gradient."""
+        if id(array) not in self._constants:
+            self._constants[id(array)] = self._add(array, "constant", None)
+        return self._constants[id(array)]
+
+    def _operand(self, array: Any, edge: AnyNode | None) -> Value | float:
+        """Return the value of an input, or the number itself where it is a plain number."""
+        if isinstance(edge, Scalar) and edge.is_constant:
+            return float(array)
+        if edge is None:
+            return array if isinstance(array, (int, float)) else self._constant(array)
+        if edge not in self._of_node:
+            self._of_node[edge] = self._add(array, "leaf", edge)
+        return self._of_node[edge]
 
 
 def _calls(naming: Names, ages: list[int]) -> list[Call]:
