@@ -191,13 +191,15 @@ class StepTape(Tape):
         if self.frame is None:
             self.frame = _running(self.code)
         foreign = is_torch(array)
-        value = stand_in_for(array) if foreign else array
+        fixed = self._depends_on_fixed(inputs, parameters)
+        value = (
+            array if not foreign else namespace_of(array).to_numpy(array) if fixed else stand_in_for(array)
+        )
         var = self.record(operation, inputs, parameters, value)
         if self.closed:
             return array
-        if var.value is value and self._depends_on_fixed(inputs, parameters):
-            values = namespace_of(array).to_numpy(array) if foreign else array
-            var.value = np.array(values)  # a copy: the step may change the memory later
+        if fixed and var.value is value:
+            var.value = np.array(value)  # a copy: the step may change the memory later
             self.fixed.add(var)
         if foreign:
             self.put(var, namespace_of(array).device(array))
