@@ -12,6 +12,8 @@ from copy import deepcopy  # noqa: F401 - the namespace has it
 from functools import lru_cache
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from . import dtypes
 from .torch_library import import_torch
 
@@ -179,7 +181,16 @@ def device(x: Array) -> str:
 
 def to_numpy(x: Array) -> Any:
     """Return the numbers as a NumPy array; those of bfloat16 in float32, which represents each exactly."""
-    return (x.float() if x.dtype == torch.bfloat16 else x).detach().cpu().numpy()
+    return np.asarray(_Shown((x.float() if x.dtype == torch.bfloat16 else x).cpu()))
+
+
+class _Shown:
+    """The memory of a tensor on the CPU, for NumPy, whose arrays of it hold this: who looks whether anybody
+    holds the tensor sees it, which torch's own arrays hide."""
+
+    def __init__(self, x: Array) -> None:
+        self.tensor = x
+        self.__array_interface__ = x.detach().numpy().__array_interface__
 
 
 def move(x: Array, device: str) -> Any:
