@@ -161,3 +161,26 @@ def test_numpys_name_of_a_dimension(case: Case) -> None:
 )
 def test_dtypes_that_a_function_does_not_take(case: Case) -> None:
     assert_same_error(case)
+
+
+SHAPES = [(3,), (4,), (1,), (2, 3), (4, 5), (0, 3), (2, 2, 3), (2, 4, 5), (1, 4, 5), (2, 1, 2, 3)]
+
+
+@pytest.mark.parametrize("a", SHAPES)
+@pytest.mark.parametrize("b", SHAPES)
+def test_a_product_of_shapes_that_do_not_fit_is_told_in_torchs_words(a: Any, b: Any) -> None:
+    """Whichever way the product is asked for; linear takes no batch of weights."""
+
+    def told(t: Any) -> list[Any]:
+        x, y = t.ones(a), t.ones(b)
+        products = [lambda: x @ y, lambda: t.matmul(x, y)]
+        products += [lambda: t.nn.functional.linear(x, y.T)] if len(b) == 2 else []
+        found: list[Any] = []
+        for product in products:
+            try:
+                found.append(tuple(product().shape))
+            except RuntimeError as error:
+                found.append(str(error))
+        return found
+
+    assert told(tinygrad_ninja) == told(torch)

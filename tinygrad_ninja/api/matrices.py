@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+from math import prod
 from typing import Any
 
 from ..arrays import dtypes
@@ -97,15 +99,29 @@ def _check_product(a: Tensor, b: Tensor) -> None:
     if a.dtype is dtypes.bool:
         raise NotImplementedError("matmul is not implemented for torch.bool")
     if a.shape[-1] != b.shape[max(b.ndim - 2, 0)]:
-        raise RuntimeError(
-            f"mat1 and mat2 shapes cannot be multiplied ({tuple(a.shape)} and {tuple(b.shape)})"
-        )
+        raise RuntimeError(_mismatch(tuple(a.shape), tuple(b.shape)))
+
+
+def _mismatch(a: tuple[int, ...], b: tuple[int, ...]) -> str:
+    """Return, in PyTorch's words, that two shapes have other inner sizes. Rows of batches are those of one
+    matrix there, where the other operand is no batch."""
+    if len(a) == len(b) == 1:
+        sizes = f"expected tensor [{a[0]}] and src [{b[0]}] to have the same number of elements"
+        return f"inconsistent tensor size, {sizes}, but got {a[0]} and {b[0]} elements respectively"
+    if len(b) == 2:
+        return f"mat1 and mat2 shapes cannot be multiplied ({prod(a[:-1])}x{a[-1]} and {b[0]}x{b[1]})"
+    if len(b) == 1:
+        return f"size mismatch, got input ({prod(a[:-1])}), mat ({prod(a[:-1])}x{a[-1]}), vec ({b[0]})"
+    n = prod(map(max, zip_longest(a[:-2][::-1], b[:-2][::-1], fillvalue=1)))
+    sizes = f"[{n}, {a[-1]}] but got: [{n}, {b[-2]}]"
+    return f"Expected size for first two dimensions of batch2 tensor to be: {sizes}."
 
 
 def _operator_matmul(self: Tensor, other: Any) -> Any:
     try:
         a, b = self.array, other.array
-        if a.ndim == 2 and b.ndim == 2 and a.dtype is b.dtype and a.dtype in FLOATS:
+        fit = a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]
+        if fit and a.dtype is b.dtype and a.dtype in FLOATS:
             return linalg.matmul.call(self, other)
     except AttributeError:
         if not isinstance(other, Tensor):
