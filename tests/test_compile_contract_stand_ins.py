@@ -1,9 +1,14 @@
 """Numbers that are read anew at every call: where more is done with them than arithmetic, where they stay."""
 
+import functools
 import math
+import types
+from collections import deque, namedtuple
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from contract import attempt, same
 
 import tinygrad_ninja as torch
@@ -109,3 +114,97 @@ def test_numbers_that_an_error_or_a_tuple_keeps(C: Any) -> Any:
     for k in (1, 2, 5, 7, 3, 6, 8):
         answer = attempt(step, torch.ones(1), k)
         yield answer, [type(x).__name__ for x in kept.last or ()], kept.last
+
+
+class Slotted:
+    __slots__ = ("k",)
+
+
+Named = namedtuple("Named", "k also")
+
+
+def named(k: Any = 1.0) -> Any:
+    return k
+
+
+def raising(k: Any) -> Any:
+    raise ValueError(k)
+
+
+KEEPERS: dict[str, Callable[[Any, list[Any]], Any]] = {
+    "tuple": lambda k, kept: kept.append((((k,), 1), k)),
+    "namedtuple": lambda k, kept: kept.append(Named(k, {"k": (k,)})),
+    "set": lambda k, kept: kept.append({k, (k, 1)}),
+    "frozenset": lambda k, kept: kept.append(frozenset([k])),
+    "deque": lambda k, kept: kept.append(deque([k, (k,)], 2)),
+    "key": lambda k, kept: kept.append({"a": 0, k: 1, (k, 2): 2, "b": 3}),
+    "partial": lambda k, kept: kept.append(functools.partial(max, k, key=k)),
+    "default": lambda k, kept: kept.append(lambda k=k: k),
+    "slice": lambda k, kept: kept.append(slice(k, None)),
+    "method": lambda k, kept: kept.append(types.MethodType(named, k)),
+    "exception": lambda k, kept: kept.append(attempt(raising, k)),
+    "raised": lambda k, kept: kept.append(ValueError(k, (k,))),
+    "exit": lambda k, kept: kept.append(SystemExit(k)),
+    "class": lambda k, kept: kept.append(type("Made", (), {"k": k})),
+}
+
+
+def opened(x: Any) -> Any:
+    """Return what an object holds, with the class of each number."""
+    if isinstance(x, functools.partial):
+        return opened((x.args, x.keywords))
+    if isinstance(x, types.MethodType):
+        return opened(x.__self__)
+    if isinstance(x, types.FunctionType):
+        return opened(x.__defaults__)
+    if isinstance(x, BaseException):
+        return opened((x.args, getattr(x, "code", None)))
+    if isinstance(x, slice):
+        return opened(x.start)
+    if isinstance(x, dict):
+        return [opened(each) for each in x.items()]
+    if isinstance(x, (tuple, list, deque, set, frozenset)):
+        return [type(x).__name__, *[opened(each) for each in sorted(x, key=str)]]
+    return opened(x.k) if isinstance(x, type) else (type(x).__mro__[:2], x)
+
+
+@pytest.mark.parametrize("keeper", KEEPERS)
+@same
+def test_a_number_is_kept_in_what_never_changes(C: Any, keeper: str) -> Any:
+    kept, o = list[Any](), Slotted()
+
+    def f(x: Any, k: float, raises: bool) -> Any:
+        if k > 1:
+            KEEPERS[keeper](k * 2, kept)
+            o.k = (k,)
+            if raises:
+                raise ValueError(k)
+        return x * k
+
+    for raises in (False, True):
+        g = C(f)
+        for k in (0.5, 2.0, 3.0):
+            yield attempt(g, torch.ones(2), k, raises), str(list(map(opened, kept)))
+            yield str(opened(getattr(o, "k", None)))
+
+
+@same
+def test_an_optimizer_of_ones_own_keeps_arrays(C: Any) -> Any:
+    class Mine(torch.optim.Optimizer):
+        def _update(self, p: Any, gradient: Any, group: Any) -> None:
+            self.state[p]["before"] = gradient
+            p.data = p.data * 0.5
+
+    w = torch.ones(3, requires_grad=True)
+    optimizer = Mine([w], {"lr": 0.1})
+
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        (w * x).sum().backward()
+        optimizer.step()
+
+    f = C(step)
+    for k in range(3):
+        f(torch.ones(3) * k)
+        before = optimizer.state[w]["before"]
+        yield type(before) is np.ndarray, before, w

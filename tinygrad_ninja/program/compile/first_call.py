@@ -16,8 +16,10 @@ from ..trace import source as readers_line
 from .guards.trusted import a, is_a, is_constant
 from .guards.world import VALUES_ALONE, World, code_of
 from .recording.capture import Captured, Recording, is_spent
+from .recording.leaving import leave
+from .recording.recorded import real
 from .recording.signature import DEPTH, Leaf, rebuilt
-from .recording.symbols import NUMBERS, Condition, Source, is_large, leave_numbers, number_of, same
+from .recording.symbols import NUMBERS, Condition, Source, is_large, number_of, same
 from .recording.tape import StepTape
 from .recording.values import ValueRecording
 from .recording.values import number_of as value_of
@@ -157,14 +159,15 @@ class FirstCall:
         for source, number in self.numbers:
             if source in symbolic and self._takes_symbol(source, number):
                 given[source.place] = recording.symbols.symbol(source, number)
-        recording.tape.code = self.world.code
+        recording.tape.code, recording.hands_arrays_out = self.world.code, self.world.operations
         with recording:
             try:
                 result = self._call(given)
             except Exception as error:
-                error.args = tuple(map(number_of, error.args))
+                error.args = tuple(map(_own, error.args))
                 recording.leave_rates()
-                leave_numbers(recording.symbols.known, number_of)
+                recording.tape.frame = None
+                leave(recording.symbols.known, number_of)
                 raise
             recording.tape.line = beginning(self._fn)
             tree = self._look_at(result, recording.tape)
@@ -180,6 +183,9 @@ class FirstCall:
             self.numbers = [(source, number) for source, number in self.numbers if source not in read_anew]
             self.conditions = [c for c in recording.symbols.conditions if c.source in read_anew]
             self.captured = captured
+        recording.tape.frame = None
+        leave(recording.tape.left(), real)
+        if captured is not None:
             self._look_around()
         if not tree:
             return result
@@ -215,7 +221,7 @@ class FirstCall:
                 outputs = recording.outputs(result)
                 changed = [] if recording.tape.reason else recording.numbers_changed()
         finally:
-            leave_numbers(recording.tape.left(), value_of)
+            leave(recording.tape.left(), value_of)
         self.reason = recording.tape.reason
         self.numbers = [
             (source, number) for source, number in self.numbers if self._leaves[source.place].fixed
@@ -230,8 +236,13 @@ def _handed_out(recording: Recording | None, x: Any) -> Any:
     """Return a part of what the call returns: a number in the place of a Symbol, and a Tensor that the step
     has computed without its history, if later calls replay it."""
     if recording is None or not is_a(x, Tensor) or x.edge is None:
-        return number_of(x)
+        return _own(x)
     return x.detach() if recording.made(x) else x
+
+
+def _own(x: Any) -> Any:
+    """Return the number or the array that a stand-in stands for; anything else unchanged."""
+    return real(number_of(x))
 
 
 def _rates(world: World) -> list[tuple[Source, Any]]:

@@ -87,7 +87,7 @@ class Walk:
         self.optimizers: list[Optimizer] = []
         self.generators: list[Generator] = []
         self.modules: list[Module] = []
-        self.values = self.arrays = False
+        self.values = self.arrays = self.operations = False
         self._array_way: Way | None = None
         kinds: tuple[type, ...] = (View, Parameter, Tensor)  # which no code names that uses a Tensor
         self._put_into = {*kinds}
@@ -191,6 +191,7 @@ class Walk:
         elif is_a(x, Operation):
             for function in (x.function, *x.sources.values()):
                 if not is_ours(function):
+                    self.operations = True
                     self.reach(function, way)
         elif type(x) in PARTS:
             for name in PARTS[type(x)]:

@@ -4,7 +4,8 @@ capture    what the function computes, draws and changes
 tape       what is computed with recorded arrays (`recorded`), and the memory that changes; on torch tensors
            by their shapes alone (`shapes`)
 signature  what a recording depends on in the arguments
-symbols    numbers that are read anew at every call; `stand_in` does with one what is not recorded
+symbols    numbers that are read anew at every call; `stand_in` does with one what is not recorded, and
+           `leaving` puts the numbers where the step has kept them
 checks     what is checked at every call, as the engine does
 outputs    what the step hands out
 values     the same for Values, one number at a time

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from sys import _getframe
 from threading import get_ident
 from typing import Any, Self
 from weakref import WeakSet, ref
@@ -18,6 +19,7 @@ from weakref import WeakSet, ref
 import numpy as np
 
 from ....arrays.dispatch import namespace_of
+from ....engine.callers import PACKAGE
 from ....engine.hook import Observer, observers
 from ....engine.node import Node, ancestors, clock
 from ....engine.tensor import Tensor, wrap
@@ -29,10 +31,11 @@ from ...trace import XP, plain
 from ..refusals import read_out_message
 from ..results import mapped
 from .checks import Check, is_unknown, unknown_within
+from .leaving import leave
 from .outputs import Outputs
 from .recorded import Handle, Memory, Recorded, in_numpy, real
 from .shapes import is_torch, stand_in_for
-from .symbols import Number, Source, Symbol, Symbols, is_symbol, leave_numbers, number_of
+from .symbols import Number, Source, Symbol, Symbols, is_symbol, number_of
 from .tape import StepTape
 
 
@@ -120,6 +123,7 @@ class Recording(Observer):
         self.cells: list[Memory] = []
         self.draws: list[Draw] = []
         self.checks: list[Check] = []
+        self.hands_arrays_out = False  # to the reader's code, for operations of its own
         self._own: dict[int, ref[Tensor]] = {}  # the Tensors that the step makes, by id
         self._nodes: WeakSet[Node] = WeakSet()  # and its nodes
         self._arrays: dict[Tensor, Any] = {}  # what Tensors held that hold other memory now
@@ -160,6 +164,9 @@ class Recording(Observer):
         if isinstance(holder, Value) or self.tape.closed:
             return super().read(holder, slot)
         if isinstance(holder, Tensor):
+            if not self.hands_arrays_out and _is_read_by_reader():
+                self.tape.stop(read_out_message(".array"))
+                return super().read(holder, slot)
             return self._read_array(holder)
         if self._is_older(holder):
             self._grads.setdefault(holder, _Gradient(True, holder._grad))
@@ -322,7 +329,7 @@ class Recording(Observer):
         ]
         returned = mapped(mapped(result, number_of), outputs.returned)
         self.leave_rates()
-        leave_numbers(self.symbols.known, number_of)
+        leave(self.symbols.known, number_of)
         if self.tape.closed:
             return None
         fixed = self.tape.fixed
@@ -371,3 +378,15 @@ class Recording(Observer):
 def is_spent(edge: Node) -> bool:
     """Return whether a gradient was computed that has let go of the values in a history."""
     return any(node.op is not None and node.values is None for node in ancestors([edge]))
+
+
+_ARRAY, _PASSED_ON = Tensor.array.fget.__code__, Observer.read.__code__  # type: ignore[attr-defined]
+
+
+def _is_read_by_reader() -> bool:
+    """Return whether the reader's code itself reads the array that is read now."""
+    frame = _getframe(2)
+    while frame.f_code is _PASSED_ON and frame.f_back is not None:  # by the observers within
+        frame = frame.f_back
+    by = frame.f_back
+    return frame.f_code is _ARRAY and by is not None and not by.f_code.co_filename.startswith(PACKAGE)

@@ -7,13 +7,10 @@ it with a number is a guard on the outcome; whatever else is done with it turns 
 
 from __future__ import annotations
 
-import gc
 import math
 import operator
-import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +19,6 @@ from ....engine.tensor import Tensor
 from ....ops import Operation, elementwise, rounding
 from ...instructions import Var
 from ...trace import source
-from ..guards.parts import attributes_of
 from .recorded import Recorded
 from .stand_in import StandIn, standing_for
 from .tape import StepTape
@@ -110,47 +106,6 @@ class Symbols:
         if isinstance(value, int):
             self.conditions.append(Condition(source, _is_small, MOST, True))
         return _SYMBOLS[type(value)](self, value, self.tape.array(var), frozenset([source]), source)
-
-
-def leave_numbers(known: list[Any], number_of: Callable[[Any], Any]) -> None:
-    """Put numbers in the place of the Symbols that the step has kept: in lists, in dicts, which attributes
-    are too, in variables of closures, and in tuples that are in one of these. known: all Symbols that may be
-    there; number_of: gives the number of one of them, and anything else unchanged."""
-    if not known:
-        return
-    holders = gc.get_referrers(*known)  # at once, since it looks through all objects that there are
-    tuples = [holder for holder in holders if type(holder) is tuple]
-    settled: dict[int, Callable[[], Any]] = {
-        id(inner): partial(_numbers, inner, number_of) for inner in tuples
-    }
-    for outer in gc.get_referrers(*tuples) if tuples else ():
-        if outer is not holders and outer is not tuples:
-            _replace(outer, settled)
-    settled = {id(symbol): partial(number_of, symbol) for symbol in known}
-    for holder in holders:
-        if holder is not known:
-            _replace(holder, settled)
-
-
-def _numbers(symbols: tuple[Any, ...], number_of: Callable[[Any], Any]) -> tuple[Any, ...]:
-    return tuple(map(number_of, symbols))
-
-
-def _replace(holder: Any, settled: Mapping[int, Callable[[], Any]]) -> None:
-    """Put others in the place of objects that a list, a dict or a variable of a closure holds. settled: by
-    the id of each object, what gives the other."""
-    if isinstance(holder, list):
-        for i, x in enumerate(holder):
-            if id(x) in settled:
-                holder[i] = settled[id(x)]()
-    elif isinstance(holder, dict):
-        for name, x in [*holder.items()]:
-            if id(x) in settled:
-                holder[name] = settled[id(x)]()
-    elif isinstance(holder, types.CellType):
-        holder.cell_contents = settled[id(holder.cell_contents)]()
-    elif isinstance(held := attributes_of(holder), dict):  # Python 3.13 names an object, and not its dict
-        _replace(held, settled)
 
 
 def is_symbol(x: Any) -> bool:

@@ -51,6 +51,7 @@ class StepTape(Tape):
         self.place = "cpu"  # the device of the torch tensors that the step meets; "cpu" where it meets none
         self.places: dict[Var, str] = {}  # the devices of variables that are torch tensors
         self._handles: dict[int, tuple[ref[Any], Handle]] = {}  # what each real array shows, by its id
+        self._shown: list[ref[Recorded]] = []
 
     def stop(self, what: str) -> None:
         """Record nothing any more: the step does `what`, at the line that runs now."""
@@ -77,7 +78,13 @@ class StepTape(Tape):
         """Return the recorded array that stands for a real one."""
         recorded = (handle.var(self).value if is_torch(array) else array).view(Recorded)
         recorded.tape, recorded.handle, recorded.held = self, handle, array
+        self._shown.append(ref(recorded))
         return recorded
+
+    def left(self) -> list[Recorded]:
+        """Return the recorded arrays, but those of numbers, that something holds still."""
+        arrays = (array() for array in self._shown)
+        return [array for array in arrays if array is not None and not array.number]
 
     def array(self, var: Var) -> Recorded:
         """Return a new array of a variable, in memory of its own."""

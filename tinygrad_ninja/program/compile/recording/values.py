@@ -179,9 +179,9 @@ class Symbol(StandIn):
         function = getattr(np, name, None)
         if isinstance(function, np.ufunc):  # NumPy asks for these of what an array of objects holds
             return partial(function, self.read_out(name))
-        if not hasattr(self.value, name):
-            raise AttributeError(f"a number has no attribute {name}")
-        return getattr(self.read_out(name), name)
+        if hasattr(self.value, name):
+            self.read_out(name)
+        return getattr(self.value, name)
 
 
 Symbol.__name__ = float.__name__  # as Python's messages call it
