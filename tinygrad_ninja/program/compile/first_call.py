@@ -159,7 +159,7 @@ class FirstCall:
         for source, number in self.numbers:
             if source in symbolic and self._takes_symbol(source, number):
                 given[source.place] = recording.symbols.symbol(source, number)
-        recording.tape.code, recording.hands_arrays_out = self.world.code, self.world.operations
+        recording.tape.code, recording.hands_arrays_out = self.world.code, not self.world.reads_arrays
         with recording:
             try:
                 result = self._call(given)

@@ -35,10 +35,10 @@ class World:
     refusal: why it can't be compiled, where it reaches an object that can't be compared; "" where it can.
     line: of what has changed, the line that names it, after `difference`. code: that of the function. tensors
     and arrays: how each is reached. values: whether a Value is. rates: the groups of optimizers, each with
-    "lr", whose value is left to the caller. reaches(x): whether an object was among them.
-    operations: whether an operation of the reader's own is. asks_for_types:
-    whether code names `type`, or what else no stand-in for a number passes as one before; reads_rates:
-    whether it may ask that of a learning rate.
+    "lr", whose value is left to the caller. reaches(x): whether an object was among them. reads_arrays:
+    whether code may read the array of a Tensor, and not for an operation of its own. asks_for_types: whether
+    code names `type`, or what else no stand-in for a number passes as one before; reads_rates: whether it may
+    ask that of a learning rate.
     """
 
     def __init__(self, fn: Any, arguments: Iterable[tuple[str, Any]] = ()) -> None:
@@ -59,7 +59,8 @@ class World:
         self.modules, self.optimizers, self.generators = walk.modules, walk.optimizers, walk.generators
         self.values, self.asks_for_types = walk.values, any(map(walk.names, STRICT))
         self.reads_rates = self.asks_for_types and walk.names("param_groups")
-        self.reaches, self.operations = walk.has_reached, walk.operations
+        self.reaches = walk.has_reached
+        self.reads_arrays = walk.names("array") and not walk.operations
         if self.values and walk.arrays and not self.refusal:
             self.refusal = VALUES_ALONE
         asked = any(map(walk.names, STRICT - {elementwise.pow.name}))  # which Values have themselves

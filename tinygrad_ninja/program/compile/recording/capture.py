@@ -123,7 +123,7 @@ class Recording(Observer):
         self.cells: list[Memory] = []
         self.draws: list[Draw] = []
         self.checks: list[Check] = []
-        self.hands_arrays_out = False  # to the reader's code, for operations of its own
+        self.hands_arrays_out = True  # where the reader's code reads one
         self._own: dict[int, ref[Tensor]] = {}  # the Tensors that the step makes, by id
         self._nodes: WeakSet[Node] = WeakSet()  # and its nodes
         self._arrays: dict[Tensor, Any] = {}  # what Tensors held that hold other memory now
