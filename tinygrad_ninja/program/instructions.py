@@ -79,6 +79,11 @@ class Instruction:
     answers: Instruction | None = None
     source: str = ""
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """Return the parameters by their names."""
+        return dict(zip(self.operation.parameters, self.parameters, strict=True))
+
     def reads(self) -> Iterator[Var]:
         """Yield the variables among the inputs, and then those in the parameters."""
         for x in (*self.inputs, *self.parameters):
@@ -159,8 +164,8 @@ class Program:
 
         rows = [(str(label(var)), "input", var) for var in self.inputs]
         for step in self.instructions:
-            options = zip(step.operation.parameters, substitute(step.parameters, label), strict=False)
-            text = call(step.operation.name, *map(label, step.inputs), **dict(options))
+            options = replace(step, parameters=substitute(step.parameters, label)).given
+            text = call(step.operation.name, *map(label, step.inputs), **options)
             rows.append((str(label(step.output)), str(text), step.output))
         wide = max((len(name) for name, _, _ in rows), default=0)
         long = max((len(text) for _, text, _ in rows), default=0)

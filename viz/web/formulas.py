@@ -8,7 +8,7 @@ from typing import Any
 
 from tinygrad_ninja.ops import reduction
 from tinygrad_ninja.program.derive import formula
-from tinygrad_ninja.program.instructions import Instruction, Var
+from tinygrad_ninja.program.instructions import Instruction, Var, needed
 from tinygrad_ninja.program.trace import lower
 
 from ..graph import Step, Value
@@ -81,11 +81,7 @@ def _rule(step: Instruction, i: int) -> str:
 def _written(name: str, var: Var, instructions: Sequence[Instruction]) -> str:
     """Return the formula of the variable, followed by those of the long parts that occur twice in it."""
     makers = {instruction.output: instruction for instruction in instructions}
-    needed = {var}
-    for instruction in reversed(instructions):
-        if instruction.output in needed:
-            needed.update(instruction.reads())
-    instructions = [instruction for instruction in instructions if instruction.output in needed]
+    instructions = needed(list(instructions), [var])
     uses = Counter(x for instruction in instructions for x in instruction.reads())
     letters = iter(LETTERS)
     parts: list[Var] = []

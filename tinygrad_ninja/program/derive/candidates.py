@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from ...ops import elementwise, indexing, linalg
@@ -16,40 +15,27 @@ NEAR = 16
 """The most instructions that a normalization has, however it is written."""
 
 
-@dataclass(frozen=True)
 class Shapes:
     """What occurs in a program: its values, the inputs among them, and the parameters of its instructions.
     first: the number of the instruction that reads a value first."""
 
-    values: list[Var]
-    inputs: list[Var]
-    axes: list[tuple[int, ...]]
-    keys: list[tuple[Any, ...]]
-    indices: list[Var]
-    numbers: list[float]
-    products: list[tuple[Any, Any]]
-    first: dict[Var, int]
-
-    @classmethod
-    def of(cls, program: Program) -> Shapes:
-        """Return what occurs in a program."""
+    def __init__(self, program: Program) -> None:
         steps = program.instructions
-        values = [var for var in program.variables() if var.dtype.kind == "f"]
-        named = [dict(zip(step.operation.parameters, step.parameters, strict=True)) for step in steps]
-        given = [axis for parameters in named if (axis := parameters.get("axis")) is not None]
-        axes = [axis if isinstance(axis, tuple) else (axis,) for axis in given]
-        keys = [p["key"] for p in named if all(isinstance(index, Var) for index in p.get("key", [None]))]
+        given = [step.given for step in steps]
+        axes = [parameters["axis"] for parameters in given if parameters.get("axis") is not None]
+        keys = [p["key"] for p in given if all(isinstance(index, Var) for index in p.get("key", [None]))]
         along = (indexing.gather, indexing.scatter_along)
-        last = [step.parameters[-1] for step in steps if step.operation in along]
-        indices = [index for index in last if isinstance(index, Var)]
+        indices = [step.parameters[-1] for step in steps if step.operation in along]
         sums = [step for step in steps if step.operation is elementwise.add]
-        numbers = [x for step in sums for x in step.inputs if isinstance(x, float)]
-        products = [(step.inputs[0], step.inputs[1]) for step in steps if step.operation is linalg.matmul]
-        inputs = [var for var in program.inputs if var.dtype.kind == "f"]
-        first = {var: i for i, step in reversed(list(enumerate(steps))) for var in step.reads()}
-        return cls(
-            values, inputs, _unique(axes), _unique(keys), _unique(indices), _unique(numbers), products, first
-        )
+        matmuls = [step for step in steps if step.operation is linalg.matmul]
+        self.values = [var for var in program.variables() if var.dtype.kind == "f"]
+        self.inputs = [var for var in program.inputs if var.dtype.kind == "f"]
+        self.axes = _unique([axis if isinstance(axis, tuple) else (axis,) for axis in axes])
+        self.keys = _unique(keys)
+        self.indices = _unique([index for index in indices if isinstance(index, Var)])
+        self.numbers = _unique([x for step in sums for x in step.inputs if isinstance(x, float)])
+        self.products: list[tuple[Any, ...]] = [step.inputs for step in matmuls]
+        self.first = {var: i for i, step in reversed(list(enumerate(steps))) for var in step.reads()}
 
     def together(self, *values: Var) -> bool:
         """Return whether the values are first read within a few instructions, as the parameters of one layer

@@ -294,7 +294,7 @@ def composed_formula(operation: Operation, operands: Sequence[Any], parameters: 
 
 def _by_name(step: Instruction, operands: list[Any]) -> Math:
     """Return a function that is known by its name, with its parameters."""
-    given = dict(zip(step.operation.parameters, step.parameters, strict=True))
+    given = step.given
     targets = [name(x.name or "i") for x in given.values() if isinstance(x, Var) and not is_range(x)]
     along = [dims(given["axis"])] if given.get("axis") is not None else []
     if given.get("correction", 1) != 1:  # 1 is the default of PyTorch's functions

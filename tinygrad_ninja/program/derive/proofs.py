@@ -201,8 +201,8 @@ def proof(step: Instruction) -> list[Step]:
     build = _PROOFS.get(step.operation)
     if build is None:
         return []
-    given = dict(zip(step.operation.parameters, step.parameters, strict=True))
-    return build(given, _along(given.get("axis"), len(step.inputs[0].shape)))  # type: ignore[union-attr]
+    along = _along(step.given.get("axis"), len(step.inputs[0].shape))  # type: ignore[union-attr]
+    return build(step.given, along)
 
 
 def _of_normalization(gain: str) -> Proof:

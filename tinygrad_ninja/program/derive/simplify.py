@@ -55,7 +55,7 @@ def known_chains(forward: Forward) -> tuple[Algebra, Found]:
 def recognised(program: Program, algebra: Algebra) -> Found:
     """Return the chains in a program, by the value in which each ends."""
     chains: Found = {}
-    occurring = Shapes.of(program)
+    occurring = Shapes(program)
     makers = {instruction.output: instruction for instruction in program.instructions}
 
     def stops(end: Var, inputs: tuple[Any, ...]) -> bool:
