@@ -213,31 +213,21 @@ def _lines(program: Program) -> list[Line]:
     return lines
 
 
-def _read_outside(line: Line) -> list[Var]:
-    """Return the values that the line reads, each as often as a gradient comes back from it."""
-    inside = {instruction.output for instruction in line.instructions}
-    reads = [
-        pair
-        for instruction in line.instructions
-        for pair in zip(instruction.inputs, instruction.flows, strict=True)
-    ]
-    return [var for var, flow in reads if flow and isinstance(var, Var) and var not in inside]
-
-
-def _uses_in_order(line: Line) -> list[tuple[Instruction, int]]:
-    """Return the inputs of the line's instructions in the order in which they are read from left to right:
-    (instruction, place)."""
+def _uses(line: Line) -> list[tuple[Instruction, int]]:
+    """Return where the line reads values from outside through which a gradient comes back, in the order in
+    which they are read from left to right: the instruction, and as which input it reads the value."""
     makers = {instruction.output: instruction for instruction in line.instructions}
-    order: list[tuple[Instruction, int]] = []
+    uses: list[tuple[Instruction, int]] = []
 
     def read(instruction: Instruction) -> None:
         for place, var in enumerate(instruction.inputs):
-            order.append((instruction, place))
             if var in makers:
                 read(makers[var])
+            elif instruction.flows[place]:
+                uses.append((instruction, place))
 
     read(line.instructions[-1])
-    return order
+    return uses
 
 
 # -- the answers ---------------------------------------------------------------------------------------------
@@ -252,46 +242,45 @@ class _Answers:
         self.inner: dict[Var, Var] = {}  # the gradients of values inside a line
         steps = [instruction for line in lines for instruction in line.instructions]
         self._owned = {var for step in steps for var in (step.output, *step.reads())}
-        self._uses = Counter(var for line in lines for var in _read_outside(line))
+        self._uses = Counter(step.inputs[place] for line in lines for step, place in _uses(line))
 
     def take(self, line: Line) -> None:
         """Answer a line whose value has a gradient: add the shares of what it reads, in that order."""
         shares = self._shares(line)
         before: set[Var] = set()  # the variables that the shares so far depend on
-        for instruction, place in _uses_in_order(line):
-            if (instruction, place) not in shares:
+        for use in _uses(line):
+            if use not in shares:
                 continue
-            var, share = shares[instruction, place]
-            made = self.tape.variable(share)
+            instruction, place = use
+            var, made = cast(Var, instruction.inputs[place]), self.tape.variable(shares[use])
             if self._uses[var] > 1 or made in before:
                 # The name belongs to a sum that is not complete, or not there yet: nothing else may use it.
                 self._owned.update(self.inner.values())
             before |= self.tape.made_of(made, self._owned)
             self.tape.answers = instruction
-            share = self._own(share)
+            share = self._own(shares[use])
             total = self.gradients[var] = self._added(self.gradients.get(var), share)
             self.tape.answers = None
             parts = self.tape.variable(share), self.tape.variable(total)
             line.shares.append(Share(var, instruction, place, *parts))
 
-    def _shares(self, line: Line) -> dict[tuple[Instruction, int], tuple[Var, Traced]]:
-        """Return what the rules make of the line's gradient: for each use of a value that the line reads, the
-        value and its share."""
+    def _shares(self, line: Line) -> dict[tuple[Instruction, int], Traced]:
+        """Return the share of each use of a value from outside the line: what the rules make of the line's
+        gradient, from its end back."""
         inside = {instruction.output for instruction in line.instructions}
         upstream = {line.var: self.gradients[line.var]}
-        shares = {}
+        shares: dict[tuple[Instruction, int], Traced] = {}
         for instruction in reversed(line.instructions):
             dout = upstream.get(instruction.output)
             for place, var in enumerate(instruction.inputs):
                 if dout is None or not instruction.flows[place]:
                     continue
-                assert isinstance(var, Var)
                 share = apply_rule(self.tape, instruction, place, dout)
-                if var in inside:
+                if isinstance(var, Var) and var in inside:
                     upstream[var] = share
                     self.inner[var] = self.tape.variable(share)
                 else:
-                    shares[instruction, place] = var, share
+                    shares[instruction, place] = share
         return shares
 
     def _own(self, share: Traced) -> Traced:
