@@ -110,7 +110,7 @@ class Writer:
             return self._stepwise(maker, name)
         if operation in _SUMS and self._scattered(rest[0]):
             return [*self._steps(x, name, True, False), *self._into(rest[0], name, operation.operator)]
-        if operation in _PRODUCTS and isinstance(x, Var) and self._in_steps(x):
+        if operation in _PRODUCTS and self._in_steps(x):
             return [*self._steps(x, name, True, False), self._scale(name, operation, rest[0])]
         expression = self.expr(x) if operation is shape.clone else self._expression(maker)
         if own and self._shares_memory(var):
@@ -125,9 +125,8 @@ class Writer:
         x: Any = var
         if maker is not None and (maker.operation is shape.clone or repeats(maker)):
             *_, x = maker.inputs[0], *self._before_repeated(maker.inputs[0])
-        negated = self.makers.get(x)
-        hidden = x is var or not (x in self.helpers or x.name)
-        if negated is not None and hidden and negated.operation is elementwise.neg:
+        negated = maker if x is var else self._written_out(x)
+        if negated is not None and negated.operation is elementwise.neg:
             return [assigned(name, "-=", self.expr(negated.inputs[0]))]
         return [assigned(name, "+=", self.expr(x))]
 
@@ -169,10 +168,15 @@ class Writer:
             operation, x = elementwise.div, round(1 / number)
         return assigned(name, f"{operation.operator}=", self._short(x))
 
+    def _written_out(self, x: Any) -> Instruction | None:
+        """Return the instruction of a value that has no name, and so is written where it is read."""
+        named = isinstance(x, Var) and (x.name or x in self.helpers)
+        return None if named else self.makers.get(x)
+
     def _scattered(self, x: Any) -> bool:
         """Return whether a variable is scattered values without a name."""
-        maker = self.makers.get(x)
-        return maker is not None and maker.operation in _SCATTERING and not x.name and x not in self.helpers
+        maker = self._written_out(x)
+        return maker is not None and maker.operation in _SCATTERING
 
     def _shares_memory(self, x: Any) -> bool:
         """Return whether the expression of a variable shows the memory of something that has a name, or
@@ -187,16 +191,13 @@ class Writer:
             return False
         return bool(getattr(source, "name", "")) or self._shares_memory(source)
 
-    def _in_steps(self, x: Var) -> bool:
+    def _in_steps(self, x: Any) -> bool:
         """Return whether a variable is computed in several statements, and not in an expression."""
-        maker = self.makers.get(x)
-        if maker is None or x.name or x in self.helpers:
-            return False
-        operation, inputs = maker.operation, maker.inputs
-        return (
-            operation in STEPWISE
-            or (operation in _SUMS and self._scattered(inputs[1]))
-            or (operation in _PRODUCTS and isinstance(inputs[0], Var) and self._in_steps(inputs[0]))
+        maker = self._written_out(x)
+        return maker is not None and (
+            maker.operation in STEPWISE
+            or (maker.operation in _SUMS and self._scattered(maker.inputs[1]))
+            or (maker.operation in _PRODUCTS and self._in_steps(maker.inputs[0]))
         )
 
     # -- expressions -----------------------------------------------------------------------------------------
@@ -287,10 +288,7 @@ class Writer:
 
     def _before_repeated(self, x: Any) -> Iterator[Any]:
         """Yield the unnamed values from which a variable was repeated, one behind the other."""
-        while not (isinstance(x, Var) and (x.name or x in self.helpers)):
-            maker = self.makers.get(x)
-            if maker is None or not repeats(maker):
-                return
+        while (maker := self._written_out(x)) is not None and repeats(maker):
             x = maker.inputs[0]
             yield x
 
