@@ -15,7 +15,7 @@ from ...nn import Module
 from ..instructions import Program, Var
 from ..trace import Tape, Traced, plain, refuse
 from .naming_code import Watched
-from .reader_names import reader_paths
+from .reader_names import given_names, reader_paths
 from .record import Forward, record
 
 
@@ -28,7 +28,7 @@ def record_function(function: Callable[..., Any], args: tuple[Any, ...], names: 
     to two tensors; both name the line.
     """
     outside = dict(_outside(function))
-    given = [*names.items(), *outside.items()] if hasattr(names, "items") else [*names, *outside.items()]
+    given = [*given_names(names), *outside.items()]
     tape = _FunctionTape()
     paths = reader_paths([*given, *zip(map(str, range(len(args))), args, strict=True)])
     watched = Watched(_code_of(function), _files(function, args, outside), paths)

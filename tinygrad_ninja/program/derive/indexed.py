@@ -27,6 +27,7 @@ from .mathematics import (
     math,
     name,
     over_all,
+    place,
     row,
     sup,
     with_index,
@@ -94,7 +95,7 @@ class Indexed:
         called = self._called(x)
         step = self._makers.get(x)
         if is_range(x) and not called:
-            return index[0] if index[0] is not None else math(0)
+            return place(index[0])
         if step is None or (called and not top):
             if not called:
                 raise NoIndexFormError("a value without a name")
@@ -200,17 +201,17 @@ class Indexed:
         """Return the index of a dimension that is joined from others. given: their indices and sizes."""
         if not given:
             return None
-        place, _ = given[0]
+        joint, _ = given[0]
         for i, n in given[1:]:
-            place = math(n) * place.at(ATOM) + i
-        self._joined[place.form] = list(given)
-        return place
+            joint = math(n) * joint.at(ATOM) + i
+        self._joined[joint.form] = list(given)
+        return joint
 
     def _permuted(self, step: Instruction, index: Index) -> Math:
         (axes,) = step.parameters
         before: list[Any] = [None] * len(axes)
-        for place, axis in enumerate(axes):
-            before[axis] = index[place]
+        for i, axis in zip(index, axes, strict=True):
+            before[axis] = i
         return self.element(step.inputs[0], tuple(before))
 
     def _first(self, step: Instruction, index: Index) -> Math:
@@ -259,8 +260,7 @@ class Indexed:
             elif isinstance(item, slice):
                 if item.step not in (None, 1) or (item.start or 0) < 0:
                     raise NoIndexFormError("a slice with steps")
-                i = next(rest)
-                i = math(0) if i is None else i
+                i = place(next(rest))
                 before.append(i + math(item.start) if item.start else i)
             else:
                 before.append(math(item))
@@ -280,13 +280,11 @@ class Indexed:
             return at if rest.is_one else at * rest
         places = tuple(self._new(n) for n in arrays[0].shape)
         conditions = [
-            row(self.element(item, places), EQUALS, math(0) if i is None else i)
-            for item, i in zip(arrays, index, strict=False)
+            row(self.element(item, places), EQUALS, place(i)) for item, i in zip(arrays, index, strict=False)
         ]
-        below = [place for place in places if place is not None]
-        return over_all(
-            (r"\sum", "∑"), below, self.element(x, (*places, *index[len(arrays) :])), tuple(conditions)
-        )
+        below = [i for i in places if i is not None]
+        element = self.element(x, (*places, *index[len(arrays) :]))
+        return over_all((r"\sum", "∑"), below, element, tuple(conditions))
 
     def _placed(self, step: Instruction, index: Index) -> Math:
         """Return an element that is there where the whole numbers and the slices of a key say, else 0."""
@@ -295,7 +293,7 @@ class Indexed:
         rest, conditions = [], []
         for item, i, n in zip(key, index, sizes, strict=False):
             if isinstance(item, int):
-                conditions.append(bracket(math(0) if i is None else i, math(item)))
+                conditions.append(bracket(place(i), math(item)))
                 continue
             start, stop, step_by = item.indices(n) if isinstance(item, slice) else (0, 0, 0)
             if step_by != 1 or (i is None and (start, stop) != (0, n)):
@@ -319,9 +317,9 @@ class Indexed:
         letter = self._new(searched.shape[axis])
         along = (*index[:axis], letter, *index[axis + 1 :])
         sign = rf"\operatorname{{{search.operation.name}}}", search.operation.name
-        place = over_all(sign, [letter] if letter is not None else [], self.element(searched, along))
+        best = over_all(sign, [letter] if letter is not None else [], self.element(searched, along))
         at = (*index[:axis], None, *index[axis + 1 :])
-        return bracket(place, index[axis]) * self.element(x, at)
+        return bracket(best, index[axis]) * self.element(x, at)
 
     def _gathered(self, step: Instruction, index: Index) -> Math:
         """Return the largest or the smallest along a dimension."""

@@ -305,9 +305,14 @@ def over_all(
     return over(sign, row(*under), x)
 
 
-def bracket(a: Math, b: Any) -> Math:
-    """Return 1 where a is b, and 0 elsewhere, as Iverson writes it."""
-    return row(a, EQUALS, math(0) if b is None else b).fenced(Bracket.SQUARE)
+def place(i: Math | None) -> Math:
+    """Return an index; 0 in a dimension of size 1, which has none."""
+    return math(0) if i is None else i
+
+
+def bracket(a: Math, b: Math | None) -> Math:
+    """Return 1 where an index is another, and 0 elsewhere, as Iverson writes it."""
+    return row(a, EQUALS, place(b)).fenced(Bracket.SQUARE)
 
 
 def within(start: int, i: Math, stop: int) -> Math:
