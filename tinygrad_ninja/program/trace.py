@@ -383,13 +383,8 @@ def lower(instruction: Instruction, tape: Tape | None = None) -> list[Instructio
     tape = tape or Tape()
     tape.answers = instruction.answers or instruction
     result = instruction.compute(XP, tape.operand)
-    if instruction.operation in [part.operation for part in tape.instructions]:
-        return [instruction]
-    if (
-        not isinstance(result, Traced)
-        or result.var is None
-        or result.var not in [e.output for e in tape.instructions]
-    ):
+    made = isinstance(result, Traced) and result.var in [part.output for part in tape.instructions]
+    if not made or instruction.operation in [part.operation for part in tape.instructions]:
         return [instruction]
     for part in tape.instructions:
         part.answers = instruction.answers

@@ -10,7 +10,7 @@ import numpy as np
 from ...ops import Operation, comparison, elementwise, indexing, linalg, reduction
 from ...ops.shape import permute, reshape
 from ...ops.standard import entry_called
-from ..instructions import Instruction, Var, evaluate, substitute
+from ..instructions import Instruction, Var, evaluate, identity, substitute
 from .terms import WHOLE, Term
 
 Kind = Operation | str
@@ -101,7 +101,7 @@ class Algebra:
     def atom(self, kind: Kind, inputs: Any, parameters: Any, shape: tuple[int, ...]) -> Term:
         """Return a term for which there is no algebra: an operation on terms, as a whole."""
         arguments = tuple((self.term(x).key, _stripped(self.term(x).shape)) for x in inputs)
-        what = (kind, arguments, repr(substitute(tuple(parameters), _identity)))
+        what = (kind, arguments, identity(tuple(parameters)))
         number = self._atoms.setdefault(what, len(self._atoms))
         if number not in self.kinds:
             self.kinds[number], self.shapes[number] = kind, shape
@@ -253,11 +253,6 @@ class Algebra:
 
     def is_integral(self, x: Any) -> bool:
         return False
-
-
-def _identity(x: Any) -> Any:
-    """Return a hashable key of a parameter."""
-    return id(x) if isinstance(x, Var) else x
 
 
 def _narrows(step: Instruction) -> bool:
