@@ -20,7 +20,7 @@ import numpy as np
 from .. import ops
 from ..ops import Category, Operation
 from .entries import FIRST_EQUAL, RESHAPES
-from .instructions import Array, Instruction, Var, axes_of, number_of
+from .instructions import Array, Instruction, Var, axes_of, known_number
 
 Maker = Callable[[Any], Instruction | None]
 """Returns the instruction that computes a variable; None for an input, or a number."""
@@ -168,7 +168,7 @@ def _mul(instruction: Instruction, maker: Maker) -> Simpler:
     out, operands = instruction.output, instruction.inputs
     for x, other in (operands, operands[::-1]) if instruction.operation is ops.elementwise.mul else ():
         same = isinstance(x, Var) and (x.shape, x.dtype) == (out.shape, out.dtype)
-        if same and number_of(other) == -1:
+        if same and known_number(other) == -1:
             return [replace(instruction, operation=ops.elementwise.neg, inputs=(x,))]
     both = tuple(_minus(x, maker, out.dtype) for x in operands)
     return [replace(instruction, inputs=both)] if None not in both else None  # type: ignore[arg-type]

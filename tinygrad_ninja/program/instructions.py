@@ -56,7 +56,7 @@ class Var:
         return self.name or "_"
 
 
-def number_of(x: Any) -> Any:
+def known_number(x: Any) -> Any:
     """Return the number that a constant, or a number, is; None for another variable."""
     return (x.number if x.constant else None) if isinstance(x, Var) else x
 

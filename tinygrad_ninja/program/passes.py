@@ -17,7 +17,7 @@ from ..ops.reduction import size
 from .entries import RESHAPES
 from .hints import hinting
 from .identities import Maker, Simpler, simpler
-from .instructions import Instruction, Program, Var, identity, number_of, substitute
+from .instructions import Instruction, Program, Var, identity, known_number, substitute
 from .trace import lower
 
 Rule = Callable[[Instruction, Maker, Maker], Simpler]
@@ -194,7 +194,7 @@ def _before(
 
 def _number(x: Any) -> Any:
     """Return the number that a constant of no dimension, or a number, is; None for another variable."""
-    return None if isinstance(x, Var) and x.shape else number_of(x)
+    return None if isinstance(x, Var) and x.shape else known_number(x)
 
 
 def _transposed_product(step: Instruction, maker: Maker, alone: Maker) -> Simpler:

@@ -20,7 +20,7 @@ from ..arrays.dtypes import from_numpy_dtype
 from ..engine.callers import callers, is_file_of_python, place
 from ..ops import TABLE, Operation, comparison, elementwise, indexing, reduction, rounding, shape
 from ..ops.standard import entry_called
-from .instructions import Array, Instruction, Var, evaluate, flatten, number_of, substitute
+from .instructions import Array, Instruction, Var, evaluate, flatten, known_number, substitute
 
 
 class ReadOutError(RuntimeError):
@@ -121,10 +121,10 @@ class Tape:
             return Var(value, constant=True)
         neutral = self.neutral(operation)
         if neutral is not None:
-            swap = operation.commutative and number_of(variables[1]) != neutral
+            swap = operation.commutative and known_number(variables[1]) != neutral
             x, what = (inputs[1], variables[0]) if swap else (inputs[0], variables[1])
             if (
-                number_of(what) == neutral
+                known_number(what) == neutral
                 and np.shape(x) == value.shape
                 and np.asarray(x).dtype == value.dtype
             ):

@@ -16,7 +16,7 @@ import numpy as np
 from ...ops import Operation, comparison, elementwise, indexing, shape
 from ..decided import HOLD
 from ..hints import hinting
-from ..instructions import Instruction, Program, Var, number_of, repeats, substitute
+from ..instructions import Instruction, Program, Var, known_number, repeats, substitute
 from ..trace import XP, Tape, Traced, plain
 from .new_names import RESERVED, gradient_name, name_lines
 from .record import Forward
@@ -121,7 +121,7 @@ class RuleTape(Tape):
         """Return the one value of a condition, whatever the inputs of the program are; False where it asks
         for a single point at which no recorded value is. None where it depends."""
         var = self.variable(condition)
-        maker, known = self._makers.get(var), number_of(var)
+        maker, known = self._makers.get(var), known_number(var)
         if maker is not None and maker.operation is comparison.eq and not plain(condition).any():
             return False
         return None if known is None else bool(known)
@@ -130,7 +130,7 @@ class RuleTape(Tape):
         """Return the inputs with a repeated one as it was before, if the other one is a number; else an empty
         tuple."""
         for x, other in (inputs, inputs[::-1]):
-            repeated, number = self._makers.get(self.variable(x)), number_of(self.variable(other))
+            repeated, number = self._makers.get(self.variable(x)), known_number(self.variable(other))
             if repeated is not None and repeats(repeated) and number is not None:
                 before = self.operand(repeated.inputs[0])
                 return (before, number) if x is inputs[0] else (number, before)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...ops import Operation, comparison, elementwise, indexing, shape
 from ..expressions import Code, assigned, call, named
-from ..instructions import Instruction, Number, Var, extreme, needed, number_of, reached, repeats
+from ..instructions import Instruction, Number, Var, extreme, known_number, needed, reached, repeats
 from ..languages import Language
 from ..passes import lowered, readable, without_repetitions
 from .backward_lines import LIGHT, STEPWISE, Backward, Line, Share, is_zero, weigh
@@ -163,7 +163,7 @@ class Writer:
 
     def _scale(self, name: Code, operation: Operation, x: Var | Number) -> Code:
         """Return the line that multiplies or divides `name`, by a whole number where there is one."""
-        number = number_of(x) if operation is elementwise.mul else None
+        number = known_number(x) if operation is elementwise.mul else None
         if number and 1 / number == round(1 / number):
             operation, x = elementwise.div, round(1 / number)
         return assigned(name, f"{operation.operator}=", self._short(x))
@@ -222,7 +222,7 @@ class Writer:
     def _short(self, x: Any) -> Code:
         """Return the same as `expr`, for a rule that applies it to floating point numbers: a whole number
         needs no point there."""
-        number = number_of(x)
+        number = known_number(x)
         whole = isinstance(number, float) and number.is_integer()
         return self.sizes.code(int(number)) if whole else self.expr(x)
 
@@ -281,7 +281,7 @@ class Writer:
         variables = [x for x in used if isinstance(x, Var) and not x.constant]
         if operation is comparison.where and not variables:  # nothing else decides the dtype
             i = next((i for i, x in enumerate(used) if isinstance(x, Var)), 0)
-            codes[i] = self._full(Var(np.empty((), maker.output.dtype)), number_of(used[i]))
+            codes[i] = self._full(Var(np.empty((), maker.output.dtype)), known_number(used[i]))
         if operation is elementwise.div and (below := whole(used[-1])) is not None:
             codes[-1] = self.sizes.code(below)
         return codes

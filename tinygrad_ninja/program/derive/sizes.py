@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...ops import elementwise
-from ..instructions import Instruction, Number, Var, number_of
+from ..instructions import Instruction, Number, Var, known_number
 from .new_names import RESERVED
 
 
@@ -38,7 +38,7 @@ def divisors(instructions: Sequence[Instruction]) -> set[int]:
 
 def whole(x: Any) -> int | None:
     """Return the whole number of four bytes that a number or a constant is; None for anything else."""
-    n = None if isinstance(x, Var) and x.shape else number_of(x)
+    n = None if isinstance(x, Var) and x.shape else known_number(x)
     return int(n) if n is not None and abs(n) < 2**31 and n == int(n) else None
 
 
