@@ -174,13 +174,11 @@ def backward(forward: Forward, sparing: bool = False) -> Backward:
     while True:
         lines = _lines(forward.program)
         answered = _answer(forward.loss, lines)
-        if sparing:
-            unnamed = [line.instructions[-1] for line in lines if not line.var.name]
-        else:
-            unnamed = _worth_a_name(lines, answered)
+        ends = [line.var for line in lines if not line.var.name]
+        unnamed = ends if sparing else _worth_a_name(lines, answered)
         if not unnamed:
             break
-        given.update(instruction.output for instruction in unnamed)
+        given.update(unnamed)
         taken = set(theirs)
         name_lines(forward.program, given, taken)
     for var, gradient in answered.gradients.items():
@@ -336,39 +334,36 @@ def weigh(instruction: Instruction, weights: dict[Var, int]) -> int:
     return _weight(instruction) + sum(weights.get(var, 0) for var in instruction.reads() if not var.name)
 
 
-def _worth_a_name(lines: list[Line], answered: Backward) -> list[Instruction]:
-    """Return the instructions of the forward pass whose values lack a name that they should have."""
-    forward = [instruction for line in lines for instruction in line.instructions]
-    heavy: dict[Var, int] = {}
-    for instruction in (*forward, *answered.program.instructions):
-        heavy[instruction.output] = weigh(instruction, heavy)
-    read = Counter(var for instruction in answered.program.instructions for var in instruction.reads())
-    read.update(share.contribution for line in lines for share in line.shares)
-    makers = {instruction.output: instruction.operation for instruction in answered.program.instructions}
-    ends = {line.var for line in lines}
-
-    def lacks(var: Var) -> bool:
-        gradient = answered.inner.get(var, var)  # where it has none, no backward instruction computes it
-        return (
-            var in ends
-            or (read[var] > 0 and heavy[var] > LIGHT)
-            or (gradient in makers and not gradient.name and read[gradient] > 1 and heavy[gradient] > 1)
-            or makers.get(gradient) in STEPWISE
-        )
-
-    # Of several values with one and the same gradient, the last is enough.
-    lacking = {
-        answered.inner.get(instruction.output, instruction.output): instruction
-        for instruction in forward
-        if not instruction.output.name and lacks(instruction.output)
-    }
-    # What is heavy only because of a value inside it may be light once that value has a name.
-    chosen, waiting = [], set[Var]()
-    for instruction in forward:
-        var, wanted = instruction.output, instruction in lacking.values()
+def _worth_a_name(lines: list[Line], answered: Backward) -> list[Var]:
+    """Return the values of the forward pass that should have a name and lack it."""
+    ends, lacking = {line.var for line in lines}, _lacking(lines, answered)
+    chosen: list[Var] = []
+    waiting: set[Var] = set()
+    for instruction in [instruction for line in lines for instruction in line.instructions]:
+        var = instruction.output
+        # What is heavy only because of a value inside it may be light once that value has a name.
         above = not waiting.isdisjoint(instruction.reads())
-        if wanted and (var in ends or not above):
-            chosen.append(instruction)
-        if not var.name and (above or wanted):
+        if var in lacking and (var in ends or not above):
+            chosen.append(var)
+        if not var.name and (above or var in lacking):
             waiting.add(var)
     return chosen
+
+
+def _lacking(lines: list[Line], answered: Backward) -> set[Var]:
+    """Return the values without a name that are lines of their own, or that are, or whose gradient is, too
+    much to be written again; of several values with one and the same gradient, the last."""
+    forward, back = [step for line in lines for step in line.instructions], answered.program.instructions
+    heavy: dict[Var, int] = {}
+    for step in (*forward, *back):
+        heavy[step.output] = weigh(step, heavy)
+    read = Counter(var for step in back for var in step.reads())
+    read.update(share.contribution for line in lines for share in line.shares)
+    makers = {step.output: step.operation for step in back}
+    lacking = {line.var: line.var for line in lines if not line.var.name}
+    for var in [step.output for step in forward if not step.output.name]:
+        gradient = answered.inner.get(var, var)  # where it has none, no backward instruction computes it
+        again = gradient in makers and not gradient.name and read[gradient] > 1 and heavy[gradient] > 1
+        if again or (read[var] and heavy[var] > LIGHT) or makers.get(gradient) in STEPWISE:
+            lacking[gradient] = var
+    return {*lacking.values()}
