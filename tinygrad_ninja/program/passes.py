@@ -127,6 +127,41 @@ def without_repetitions(
     return result
 
 
+class _Rewriting:
+    """What is known while instructions are rewritten: `makers`, what computes each variable, and how often
+    each is read. kept, fixed: see `readable`."""
+
+    def __init__(self, steps: Sequence[Instruction], kept: Collection[Var], fixed: Container[Var]) -> None:
+        self.makers: dict[Var, Instruction] = {}
+        self._uses = Counter(var for step in steps for var in step.reads())
+        self._kept, self._fixed = kept, fixed
+
+    def _maker(self, x: Any) -> Instruction | None:
+        return self.makers.get(x) if isinstance(x, Var) and x not in self._kept else None
+
+    def _alone(self, x: Any) -> Instruction | None:
+        return self._maker(x) if self._uses[x] <= 1 else None
+
+    def simplified(self, step: Instruction) -> Simpler:
+        """Return what the first of the rules makes of an instruction that changes it."""
+        rules = (_VIEWS if step.output in self._fixed else _READERS).get(step.operation, ())
+        found = (simple for rule in rules if (simple := rule(step, self._maker, self._alone)) is not None)
+        simple = next(found, None)
+        if isinstance(simple, Var) and step.output in self._kept:
+            return None if step.operation is shape.clone else [_copied(step, simple)]
+        return simple
+
+    def exchange(self, step: Instruction, simple: list[Instruction]) -> None:
+        """Count what the simpler instructions read, and no more what only the instruction did."""
+        self._uses.update(var for part in simple for var in part.reads())
+        gone = [step]
+        while gone:
+            for var in gone.pop().reads():
+                self._uses[var] -= 1
+                if not self._uses[var] and (before := self._maker(var)):
+                    gone.append(before)
+
+
 def readable(steps: Sequence[Instruction], kept: Collection[Var], fixed: Container[Var]) -> list[Instruction]:
     """Return the instructions as a person would write them: without a transpose of a transpose or a double
     sign, with divisions, squares and means.
@@ -134,46 +169,20 @@ def readable(steps: Sequence[Instruction], kept: Collection[Var], fixed: Contain
     kept: the variables that stand for themselves, and are not looked into; fixed: those whose instructions
     are the reader's own, of which only views of views are shortened.
     """
+    rewriting = _Rewriting(steps, kept, fixed)
     same: dict[Var, Any] = {}
-    makers: dict[Var, Instruction] = {}
-    uses = Counter(var for step in steps for var in step.reads())
-
-    def maker(x: Any) -> Instruction | None:
-        return makers.get(x) if isinstance(x, Var) and x not in kept else None
-
-    def alone(x: Any) -> Instruction | None:
-        return maker(x) if uses[x] <= 1 else None
-
-    def simplified(step: Instruction) -> Simpler:
-        rules = (_VIEWS if step.output in fixed else _READERS).get(step.operation, ())
-        found = (simple for rule in rules if (simple := rule(step, maker, alone)) is not None)
-        simple = next(found, None)
-        if isinstance(simple, Var) and step.output in kept:
-            return None if step.operation is shape.clone else [_copied(step, simple)]
-        return simple
-
-    def drop(step: Instruction) -> None:
-        """Count no more what only this one read."""
-        gone = [step]
-        while gone:
-            for var in gone.pop().reads():
-                uses[var] -= 1
-                if not uses[var] and (before := maker(var)):
-                    gone.append(before)
-
     waiting = list(reversed(steps))
     while waiting:
         step = replaced(waiting.pop(), same)
-        simple = simplified(step)
+        simple = rewriting.simplified(step)
         if isinstance(simple, Var):
             same[step.output] = simple
         elif simple is not None:
-            uses.update(var for part in simple for var in part.reads())
+            rewriting.exchange(step, simple)
             waiting += reversed(simple)
-            drop(step)
         else:
-            makers[step.output] = step
-    return list(makers.values())
+            rewriting.makers[step.output] = step
+    return list(rewriting.makers.values())
 
 
 def _copied(step: Instruction, x: Var) -> Instruction:
