@@ -190,7 +190,8 @@ class _Shown:
 
     def __init__(self, x: Array) -> None:
         self.tensor = x
-        self.__array_interface__ = x.detach().numpy().__array_interface__
+        array = x.detach().numpy()
+        self.__array_interface__ = {**array.__array_interface__, "strides": array.strides}
 
 
 def move(x: Array, device: str) -> Any:
