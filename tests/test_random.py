@@ -153,6 +153,9 @@ LAYOUTS: list[Callable[[Any], Any]] = [
     lambda t: expanded(t, 3, 1, 8, to=(3, 6, 8)).permute(2, 1, 0),
     lambda t: expanded(t, 3, 1, 8, to=(3, 6, 8)).permute(1, 2, 0),
     lambda t: t.zeros(()),
+    lambda t: t.zeros(1, 40).t(),
+    lambda t: t.zeros(1, 80)[:, ::2].t(),
+    lambda t: t.zeros(6, 1, 5).permute(1, 0, 2),
 ]
 
 

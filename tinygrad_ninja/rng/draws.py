@@ -270,8 +270,8 @@ def randn_like(
 ) -> Tensor:
     """Return `randn` with the shape, dtype, device and layout in memory of `input`."""
     like, target = on_host(input), _dtype_like(input, dtype)
-    ordered = memory_order(like) == tuple(range(like.ndim))
-    values = or_default(generator).normal(like.size, target, contiguous=ordered)
+    order = [axis for axis in memory_order(like) if like.shape[axis] != 1]
+    values = or_default(generator).normal(like.size, target, contiguous=order == sorted(order))
     return _finish(in_memory_order_of(values, like), device or input.device, requires_grad)
 
 
