@@ -3,7 +3,7 @@
 import functools
 import math
 import types
-from collections import deque, namedtuple
+from collections import OrderedDict, deque, namedtuple
 from collections.abc import Callable
 from typing import Any
 
@@ -52,6 +52,8 @@ def test_pythons_functions_that_want_real_numbers(C: Any) -> Any:
         lambda x, k: x * int.bit_length(k),
         lambda x, k: x * math.comb(k, 2),
         lambda x, k: x * divmod(k, 2)[1],
+        lambda x, k: x * len(deque([1, 2, 3], k)),
+        lambda x, k: x * np.result_type(k, x.dtype.itemsize).itemsize,
     ]
     for f in map(C, functions):
         for k in (2, 3, 4, 5):
@@ -138,6 +140,7 @@ KEEPERS: dict[str, Callable[[Any, list[Any]], Any]] = {
     "frozenset": lambda k, kept: kept.append(frozenset([k])),
     "deque": lambda k, kept: kept.append(deque([k, (k,)], 2)),
     "key": lambda k, kept: kept.append({"a": 0, k: 1, (k, 2): 2, "b": 3}),
+    "key in order": lambda k, kept: kept.append(OrderedDict({"a": 0, k: 1, "b": k})),
     "partial": lambda k, kept: kept.append(functools.partial(max, k, key=k)),
     "default": lambda k, kept: kept.append(lambda k=k: k),
     "slice": lambda k, kept: kept.append(slice(k, None)),
@@ -208,3 +211,35 @@ def test_an_optimizer_of_ones_own_keeps_arrays(C: Any) -> Any:
         f(torch.ones(3) * k)
         before = optimizer.state[w]["before"]
         yield type(before) is np.ndarray, before, w
+
+
+@same
+def test_a_number_is_kept_as_an_attribute_of_a_class(C: Any) -> Any:
+    class Kept:
+        k = 1.0
+
+    def f(x: Any, k: float) -> Any:
+        if k > 1:
+            Kept.k = k
+        return x * Kept.k
+
+    g = C(f)
+    for k in (0.5, 3.0, 0.5, 7.0, 0.5):
+        yield g(torch.ones(2), k), Kept.k
+
+
+@same
+def test_an_object_gives_a_number_as_its_own_float(C: Any) -> Any:
+    class Scale:
+        k: Any = 1.0
+
+        def __float__(self) -> float:
+            return self.k
+
+        def __index__(self) -> int:
+            return self.k
+
+    o, f = Scale(), C(lambda x, k: (setattr(o, "k", k), x * float(o))[1])
+    g = C(lambda x, k: (setattr(o, "k", k), x * [0.0, 1.0, 2.0, 3.0][o])[1])
+    for k in (1.0, 2.0, 3.0):
+        yield attempt(f, torch.ones(2), k), attempt(g, torch.ones(2), int(k))

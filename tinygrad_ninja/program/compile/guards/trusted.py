@@ -49,8 +49,9 @@ class _Fields(NamedTuple):
 STRICT = words("""
     type pow ldexp decimal Decimal fractions Fraction datetime timedelta statistics struct pack pack_into
     to_bytes bit_length bit_count is_integer as_integer_ratio conjugate chr bin oct hex cmath
+    __float__ __int__ __index__ __complex__ deque result_type min_scalar_type can_cast
 """)
-"""Names of what asks for a number of Python's own class, or is a method of that class."""
+"""Names of what asks for a number of Python's own class, must return one, or is a method of that class."""
 NUMBERS = (bool, int, float, complex)
 CONSTANT: tuple[type, ...] = (
     *NUMBERS, str, bytes, type(None), type(...), type(NotImplemented), range, types.CodeType, np.dtype, dtype,

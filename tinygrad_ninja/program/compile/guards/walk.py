@@ -55,6 +55,7 @@ from .trusted import (
     METHODS,
     READING,
     REFUSED_NAMES,
+    STRICT,
     WRITING,
     a,
     is_a,
@@ -289,6 +290,7 @@ class Walk:
             refuse(way, *reason)
         if not is_python_class(x):
             refuse(way, f"is a class of {x.__module__}, which can't be followed", "use it outside")
+        self._named.learn(STRICT & vars(x).keys())
         self.watched.add(Form.IS, x, "{}.__mro__", x.__mro__, way, "bases")
         for base in (*x.__mro__[1:], type(x)):
             self._waiting.append((base, way))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import types
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -103,10 +103,16 @@ def _replace_attribute(x: Any, name: str, now: Now) -> None:
 
 def _replace_in_dict(x: Any, now: Now) -> None:
     if any(now(key) is not key for key in x):  # an equal key would stay
-        items = [*x.items()]
-        dict.clear(x)
-        dict.update(x, [(now(key), now(value)) for key, value in items])
+        items = [(now(key), now(value)) for key, value in x.items()]
+        kind = OrderedDict if is_a(x, OrderedDict) else dict  # past the reader's own methods
+        kind.clear(x)
+        kind.update(x, items)
         return
-    for key, value in [*x.items()]:
-        if now(value) is not value:
-            dict.__setitem__(x, key, now(value))
+    changed = {key: now(value) for key, value in x.items() if now(value) is not value}
+    owners = gc.get_referrers(x) if changed and "__module__" in x else ()
+    for owner in owners:
+        if is_a(owner, type):  # which keeps what it has found of its attributes, and learns of a change so
+            for name, value in changed.items():
+                type.__setattr__(owner, name, value)
+            return
+    dict.update(x, changed)
