@@ -243,3 +243,18 @@ def test_an_object_gives_a_number_as_its_own_float(C: Any) -> Any:
     g = C(lambda x, k: (setattr(o, "k", k), x * [0.0, 1.0, 2.0, 3.0][o])[1])
     for k in (1.0, 2.0, 3.0):
         yield attempt(f, torch.ones(2), k), attempt(g, torch.ones(2), int(k))
+
+
+@same
+def test_a_number_leaves_with_the_end_of_the_program(C: Any) -> Any:
+    def f(x: Any, k: float) -> Any:
+        if k > 1:
+            raise SystemExit(k)
+        return x * k
+
+    g = C(f)
+    for k in (0.5, 2.0, 3.0):
+        try:
+            yield g(torch.ones(2), k)
+        except SystemExit as end:
+            yield str(opened((end.code, end.args)))

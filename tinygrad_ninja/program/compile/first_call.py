@@ -163,7 +163,7 @@ class FirstCall:
         with recording:
             try:
                 result = self._call(given)
-            except Exception as error:
+            except BaseException as error:
                 error.args = tuple(map(_own, error.args))
                 recording.leave_rates()
                 recording.tape.frame = None
