@@ -25,7 +25,7 @@ from ....optim.lr_scheduler import LRScheduler
 from ....optim.optimizer import Optimizer
 from ....rng.generator import Generator
 from ..refusals import UnsupportedError
-from .code_names import Way, names_of
+from .code_names import CodeNames, Way, names_of
 from .contents import MOST, Contents, refuse
 from .named import NamedAttributes
 from .parts import (
@@ -120,7 +120,6 @@ class Walk:
         for names, reason, way in self._methods:
             for name in sorted(names & self._named.words):
                 refuse(way.to(f".{name}"), *reason)
-
         if self._array_way is not None and not self._named.followed.isdisjoint(WRITING):
             self._hidden(np.get_printoptions, self._array_way, "NumPy's way of writing numbers")
 
@@ -164,20 +163,8 @@ class Walk:
         if id(x) in self._seen:
             return
         self._seen[id(x)] = x
-        if is_a(x, Tensor):
-            self.contents.tensor(x, way)
-            if not is_ours(type(x)):
-                self._instance(x, way)
-        elif is_a(x, MEMORY):
-            if is_a(x, Generator):
-                self.generators.append(x)
-            else:
-                self._value(x, way)
-        elif is_a(x, np.ndarray):
-            self.contents.array(x, way)
-            self._array_way = way
-            if type(x) is not np.ndarray:  # a masked one has a mask, say
-                self._instance(x, way)
+        if is_a(x, (Tensor, *MEMORY, np.ndarray)):
+            self._memory(x, way)
         elif is_ours(type(x)) and "__wrapped__" in (attributes_of(x) or ()):  # a compiled function
             self.reach(x.__wrapped__, way)
         elif is_a(x, types.ModuleType):
@@ -190,23 +177,31 @@ class Walk:
         elif is_a(x, types.FunctionType):
             self._function(x, way)
         elif is_a(x, Operation):
-            for function in (x.function, *x.sources.values()):
-                if not is_ours(function):
-                    self.operations = True
-                    self.reach(function, way)
+            self._operation(x, way)
         elif type(x) in PARTS:
-            for name in PARTS[type(x)]:
-                if type(x) in REPLACEABLE:
-                    self.watched.add(Form.IS, x, f"{{}}.{name}", getattr(x, name), way)
-                self.reach(getattr(x, name), way.to(f".{name}") if type(x) is slice else way)
-            if is_a(x, functools.partial):
-                self._attributes(x, vars(x), way)
+            self._parts(x, way)
         elif owner_of(x) is not None:
             self.reach(owner_of(x), way)
         elif not is_a(x, DESCRIPTORS) and not (is_native_function(x) and is_pure(x)):
             self._object(x, way)
         if len(self.watched) > MOST:
             self.contents.refuse_many()
+
+    def _memory(self, x: Any, way: Way) -> None:
+        """Watch of what holds numbers all but these."""
+        if is_a(x, Tensor):
+            self.contents.tensor(x, way)
+            if not is_ours(type(x)):
+                self._instance(x, way)
+        elif is_a(x, np.ndarray):
+            self.contents.array(x, way)
+            self._array_way = way
+            if type(x) is not np.ndarray:  # a masked one has a mask, say
+                self._instance(x, way)
+        elif is_a(x, Generator):
+            self.generators.append(x)
+        else:
+            self._value(x, way)
 
     def _value(self, x: Value, way: Way) -> None:
         """Watch of a Value what is no number."""
@@ -215,6 +210,22 @@ class Walk:
         if type(x) is not Value:
             self.watched.add(Form.IS, x, "type({})", type(x), way, "class")
             self._waiting.append((type(x), way))
+
+    def _operation(self, x: Operation, way: Way) -> None:
+        """Reach for the functions of an operation of the reader's own."""
+        for function in (x.function, *x.sources.values()):
+            if not is_ours(function):
+                self.operations = True
+                self.reach(function, way)
+
+    def _parts(self, x: Any, way: Way) -> None:
+        """Reach for the parts of a method, a partial, a property and their like."""
+        for name in PARTS[type(x)]:
+            if type(x) in REPLACEABLE:
+                self.watched.add(Form.IS, x, f"{{}}.{name}", getattr(x, name), way)
+            self.reach(getattr(x, name), way.to(f".{name}") if type(x) is slice else way)
+        if is_a(x, functools.partial):
+            self._attributes(x, vars(x), way)
 
     def _object(self, x: Any, way: Way) -> None:
         if (reason := reason_against(x)) is not None:
@@ -232,18 +243,14 @@ class Walk:
             self.contents.container(x, way)
 
     def _function(self, x: types.FunctionType, way: Way) -> None:
-        code, known = x.__code__, is_ours(x) or is_pure(x)
+        known = is_ours(x) or is_pure(x)
         if known and not wraps_another(x):
             return
         if not known and (reason := reason_against(x)) is not None:
             refuse(way, *reason)
+        code, names = x.__code__, names_of(x)
         of_python = way.code is not None and is_file_of_python(code.co_filename)
-        through = (way.through or way) if of_python else None
-
-        def way_to(label: str, name: str) -> Way:
-            return Way(label, name, code, through=through)
-
-        names = names_of(x)
+        way_to = functools.partial(Way, code=code, through=(way.through or way) if of_python else None)
         for name in sorted(() if known else REFUSED_NAMES.keys() & names.words):
             refuse(way_to("{}", name), *REFUSED_NAMES[name])
         for name, cell in zip(code.co_freevars, x.__closure__ or (), strict=True):
@@ -254,9 +261,15 @@ class Walk:
             self.watched.cell(cell, here)
             if value is not ABSENT:
                 self._reading.value(value, names.read.get(name, {()}), here)
-        if known:
-            return
-        self.watched.add(Form.IS, x, "{}.__code__", code, way, "code")
+        if not known:
+            self.watched.add(Form.IS, x, "{}.__code__", code, way, "code")
+            self._defaults(x, way, way_to)
+            self._attributes(x, x.__dict__, way)
+            self._words(x, names, way_to)
+
+    def _defaults(self, x: types.FunctionType, way: Way, way_to: Callable[..., Way]) -> None:
+        """Watch the defaults of a function's parameters. way_to: the way to what its code names."""
+        code, label = x.__code__, f"`{x.__name__}`'s default {{}}"
         used = {"__defaults__": code.co_argcount, "__kwdefaults__": code.co_kwonlyargcount}
         for name in filter(used.get, used):
             self.watched.add(Form.IS, x, f"{{}}.{name}", getattr(x, name), way, "defaults")
@@ -264,11 +277,12 @@ class Walk:
         self._named.offer(x, Members(x, {name: getattr(x, name) for name in (*_NAMES, *unused)}), way)
         defaults = zip(code.co_varnames[: code.co_argcount][::-1], (x.__defaults__ or ())[::-1], strict=False)
         for name, value in (*defaults, *(x.__kwdefaults__ or {}).items()):
-            self.reach(value, way_to(f"`{x.__name__}`'s default {{}}", name))
-        if x.__kwdefaults__:
-            for name in x.__kwdefaults__:
-                self.watched.item(x.__kwdefaults__, name, way_to(f"`{x.__name__}`'s default {{}}", name))
-        self._attributes(x, x.__dict__, way)
+            self.reach(value, way_to(label, name))
+        for name in x.__kwdefaults__ or ():
+            self.watched.item(x.__kwdefaults__, name, way_to(label, name))
+
+    def _words(self, x: types.FunctionType, names: CodeNames, way_to: Callable[..., Way]) -> None:
+        """Watch what a function's code names: attributes, globals and modules that it imports."""
         self._named.learn(names.words, names.called, names.spelled)
         for name in sorted((self._put.keys() & names.words) | self._put_called_by_python):
             kind = self._put[name]
