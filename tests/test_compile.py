@@ -269,3 +269,24 @@ def test_a_change_of_what_backward_needs_raises_and_others_do_not(
     for _ in range(2):
         close(step(), want)
         close(w.grad, slope)
+
+
+def test_pytorchs_arguments_of_compile() -> None:
+    def f(x: Any) -> Any:
+        return x * 2
+
+    x = torch.arange(3.0)
+    for mode in (None, "default", "reduce-overhead", "max-autotune"):
+        fast = compile(f, mode=mode, dynamic=False, fullgraph=True)
+        assert fast(x).tolist() == fast(x).tolist() == [0, 2, 4]
+        assert fast.runs_by != "eager"
+    assert compile(f, disable=True) is compile(disable=True)(f) is f
+    with pytest.raises(NotImplementedError, match="options"):
+        compile(f, options={"max_autotune": True})
+    real: Any = pytest.importorskip("torch")
+    messages = []
+    for engine in (real, torch):
+        with pytest.raises(RuntimeError) as error:
+            engine.compile(f, mode="fast")
+        messages.append(str(error.value))
+    assert messages[0] == messages[1]

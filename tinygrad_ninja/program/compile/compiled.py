@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import deepcopy
 from operator import attrgetter
 from typing import Any
 
+from ...api.missing import refuse
 from ...nn.module import Module
 from ..instructions import Program
 from .compiled_module import as_module
@@ -23,7 +24,11 @@ def compile(
     fn: Callable[..., Any] | None = None,
     *,
     fullgraph: bool = False,
+    dynamic: bool | None = None,
     backend: str = "auto",
+    mode: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    disable: bool = False,
     recompile_limit: int = 8,
 ) -> Any:
     """Return `fn`, a function over Tensors or a Module, compiled: forward, backward and update, run as C; on
@@ -62,21 +67,30 @@ def compile(
     "inductor", which torch.compile fuses, or "auto": fused where torch.compile finds its tools, else not,
     with a warning. On a GPU either is replayed as one CUDA graph.
 
+    mode and dynamic choose among PyTorch's ways to compile, and change nothing here: there is one, and other
+    shapes are another recording. disable: return `fn` itself.
+
     Threads may call it at the same time; they take turns. Within another function that is recorded it is a
-    part of that one. Raise ValueError for another backend.
+    part of that one. Raise ValueError for another backend, RuntimeError for another mode, NotImplementedError
+    for the options of PyTorch's compiler.
     """
-    if fn is None:
-        return functools.partial(
-            compile, fullgraph=fullgraph, backend=backend, recompile_limit=recompile_limit
-        )
+    again = functools.partial(compile, fullgraph=fullgraph, backend=backend, recompile_limit=recompile_limit)
     if backend not in BACKENDS:
         raise ValueError(f'backend must be "auto", "c", "numpy", "inductor" or "torch", not {backend!r}')
+    if mode is not None and mode not in _MODES:
+        raise RuntimeError(f"Unrecognized mode={mode}, should be one of: {', '.join(_MODES)}")
+    refuse("compile", "backend, which chooses what compiles", options=options)
+    if fn is None:
+        return functools.partial(again, disable=disable)
+    if disable:
+        return fn
     bare = fn._recordings.fn if isinstance(fn, Compiled) else fn
     compiled = Compiled(bare, fullgraph, backend, recompile_limit)
-    if not isinstance(fn, Module):
-        return compiled
-    again = functools.partial(compile, fullgraph=fullgraph, backend=backend, recompile_limit=recompile_limit)
-    return as_module(fn, compiled, again)
+    return as_module(fn, compiled, again) if isinstance(fn, Module) else compiled
+
+
+_MODES = ("default", "lite", "reduce-overhead", "max-autotune-no-cudagraphs", "max-autotune")
+"""PyTorch's."""
 
 
 _OWN = {*functools.WRAPPER_ASSIGNMENTS, "__wrapped__", "_recordings"}
