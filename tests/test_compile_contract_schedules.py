@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from contract import compiled, same
-from contract_models import X, Y, trained
+from contract_models import OPTIMIZERS, X, Y, trained
 from slow_ones import slow_but
 
 import tinygrad_ninja as torch
@@ -104,10 +104,11 @@ SCHEDULERS: dict[str, Callable[[Any], Any]] = {
     "CosineAnnealingLR": lambda o: SCHEDULES.CosineAnnealingLR(o, 5),
     "LinearLR": lambda o: SCHEDULES.LinearLR(o, 0.1, total_iters=4),
     "LambdaLR": lambda o: SCHEDULES.LambdaLR(o, lambda k: 1 / (k + 1)),
+    "OneCycleLR": lambda o: SCHEDULES.OneCycleLR(o, 0.1, total_steps=12),
 }
 
 
-@pytest.mark.parametrize("schedule", slow_but(SCHEDULERS, "CosineAnnealingLR", "LambdaLR"))
+@pytest.mark.parametrize("schedule", slow_but(SCHEDULERS, "CosineAnnealingLR", "LambdaLR", "OneCycleLR"))
 @compiled
 def test_a_schedule_outside(C: Any, schedule: str) -> Any:
     model, optimizer, step = trained(C, "SGD with momentum")
@@ -118,10 +119,55 @@ def test_a_schedule_outside(C: Any, schedule: str) -> Any:
         yield scheduler.get_last_lr(), scheduler
 
 
+@pytest.mark.parametrize("kind", slow_but(OPTIMIZERS, "SGD with momentum", "Adam"))
+@compiled
+def test_every_number_of_a_group_changes(C: Any, kind: str) -> Any:
+    """In more calls than recordings are kept: a tuple with other numbers, too, is read anew."""
+    model, optimizer, step = trained(C, kind)
+    (group,) = optimizer.param_groups
+    for _ in range(14):
+        yield step(X), model, optimizer
+        for key, value in group.items():
+            if type(value) is float:
+                group[key] = value * 0.99
+            elif type(value) is tuple:
+                group[key] = tuple(number * 0.99 for number in value)
+        numbers = group.get("betas")
+        yield step(X), model, group.get("betas") is numbers
+
+
+@same
+def test_more_than_arithmetic_with_a_number_of_a_group(C: Any) -> Any:
+    model, optimizer, _ = trained(C, "Adam")
+    (group,) = optimizer.param_groups
+
+    def step(x: Any) -> Any:
+        loss = F.cross_entropy(model(x), Y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss, f"{group['betas'][0]:.3f}", group["weight_decay"] > 0.5
+
+    step = C(step)
+    for k in range(12):
+        yield step(X), model
+        group["betas"] = (0.9 - k // 3 / 10, 0.99 - k / 50)
+        group["weight_decay"] = k / 8
+    group["betas"] = [0.5, 0.9]
+    yield step(X), model
+    group["weight_decay"] = 1
+    yield step(X), model
+    group["betas"] = (0.5, 0.9, 0.9)
+    try:
+        yield step(X)
+    except ValueError as error:
+        yield str(error)
+
+
 @pytest.mark.parametrize("schedule", slow_but(SCHEDULERS, "CosineAnnealingLR", "LambdaLR"))
 @same
 def test_a_schedule_inside(C: Any, schedule: str) -> Any:
-    model, optimizer, _ = trained(C, "SGD")
+    model, optimizer, _ = trained(C, "SGD with momentum")
     scheduler = SCHEDULERS[schedule](optimizer)
 
     def step(x: Any) -> Any:

@@ -344,6 +344,23 @@ def test_a_learning_rate_is_left_to_the_caller() -> None:
     for world in worlds:
         assert world.holds()
         assert world.difference() == ""
-        ((group, name),) = world.rates
+        ((group, name, place),) = world.rates
         assert group is groups[0]
-        assert name == "lr"
+        assert (name, place) == ("lr", -1)
+        assert world.numbers_changed() == {"lr"}
+
+
+def test_other_numbers_of_a_group_are_left_to_the_caller_by_name() -> None:
+    w = torch.ones(2).requires_grad_()
+    optimizer = torch.optim.Adam([w], lr=0.1)
+    (group,) = optimizer.param_groups
+    world = World(lambda: optimizer.step(), (), {"betas", "amsgrad"})
+    assert [rate[1:] for rate in world.rates] == [("lr", -1), ("betas", 0), ("betas", 1)]
+    group["betas"] = (0.5, 0.9)
+    assert world.holds()
+    assert world.numbers_changed() == {"betas"}
+    for betas in ([0.5, 0.9], (0.5,), (0.5, 1)):
+        group["betas"] = betas
+        assert not world.holds()
+    group["betas"], group["eps"] = (0.9, 0.999), 0.1
+    assert not world.holds()

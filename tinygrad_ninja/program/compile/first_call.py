@@ -3,7 +3,7 @@ call depends on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from functools import partial
 from typing import Any
 
@@ -46,13 +46,18 @@ class FirstCall:
     """
 
     def __init__(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], apart: bool
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        apart: bool,
+        loose: Set[str] = frozenset(),
     ) -> None:
         self._fn, self._names = fn, tuple(kwargs)
         self._args, self._depth = (*args, *kwargs.values()), DEPTH if apart else 0
         self._leaves = self._flat()
         self._values = tuple([leaf.value for leaf in self._leaves])
-        self.world = World(fn, self._objects())
+        self.world = World(fn, self._objects(), loose)
         self.reason = self.world.refusal or self._refused()
         self.changed = self.line = ""
         numbers = [(i, leaf) for i, leaf in enumerate(self._leaves) if type(leaf.value) in NUMBERS]
@@ -246,16 +251,18 @@ def _own(x: Any) -> Any:
 
 
 def _rates(world: World) -> list[tuple[Source, Any]]:
-    """Return the learning rates of the optimizers that are reached."""
-    known = [(i, group) for i, (group, _) in enumerate(world.rates) if type(group["lr"]) in NUMBERS]
-    return [(Source("the learning rate", i, group), group["lr"]) for i, group in known]
+    """Return the numbers of the groups of optimizers that are left to the caller."""
+    names = {"lr": "the learning rate"}
+    sources = [
+        Source(names.get(key, f"the optimizer's {key}"), at, group, key) for group, key, at in world.rates
+    ]
+    return [(source, source.read(())) for source in sources]
 
 
 def _moved(source: Source, before: Any) -> str:
-    """Return, in words, that the step has set a learning rate; "" where it has not."""
-    assert source.group is not None
-    now = source.group["lr"]
-    return "" if same(now, before) else f"a learning rate was {before} and is {now}"
+    """Return, in words, that the step has set a number of an optimizer's group; "" where it has not."""
+    now = source.read(())
+    return "" if same(now, before) else f"{source.name} was {before} and is {now}"
 
 
 def _names(tape: StepTape) -> dict[Var, str]:

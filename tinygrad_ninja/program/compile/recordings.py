@@ -43,8 +43,8 @@ class Recordings:
 
     # Slots are read faster than the attributes of `Compiled`, whose class looks for those of the function.
     __slots__ = (
-        "_apart", "_by_value", "_fullgraph", "_kept", "_limit", "_lock", "_of_values", "_raised", "_running",
-        "_told", "_unsettled", "backend", "count", "eager", "fn", "last", "reasons",
+        "_apart", "_by_value", "_fullgraph", "_kept", "_limit", "_lock", "_loose", "_of_values", "_raised",
+        "_running", "_told", "_unsettled", "backend", "count", "eager", "fn", "last", "reasons",
     )  # fmt: skip
 
     def __init__(self, fn: Callable[..., Any], fullgraph: bool, backend: str, limit: int) -> None:
@@ -52,6 +52,7 @@ class Recordings:
         self._kept: dict[Any, list[Kept]] = {}
         # The numbers of which more is used than arithmetic, each with the line that does.
         self._by_value: dict[Source, str] = {}
+        self._loose: set[str] = set()  # the entries of optimizers' groups that have been seen to change
         self.count = self._unsettled = self._raised = 0
         self._apart = False  # whether containers among the arguments are seen as their elements
         self._told = False  # that it is recorded again
@@ -154,7 +155,10 @@ class Recordings:
         if self.count >= self._limit:
             self._give_up(f"it was recorded {self._limit} times, the last time for {reason}")
             return _EAGERLY
-        call = FirstCall(self.fn, args, kwargs, self._apart)
+        changed = set() if self.last is None else self.last.world.numbers_changed()
+        self._loose |= changed
+        call = FirstCall(self.fn, args, kwargs, self._apart, self._loose)
+        symbolic = symbolic.union(source for source, _ in call.numbers if source.key in changed)
         self._of_values |= bool(call.world.values)
         if call.reason:
             self._give_up(call.reason)

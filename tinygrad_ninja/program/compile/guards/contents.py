@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,7 +14,7 @@ from ....engine.view import View
 from ....optim.optimizer import Optimizer
 from ..refusals import UnsupportedError
 from .code_names import Way
-from .trusted import NUMBERS, is_a, is_constant
+from .trusted import is_a, is_constant
 from .watched import FEW, Form, Watched, short
 
 MOST = 30_000
@@ -23,28 +23,48 @@ _BYTES = 4096
 """The largest array, in bytes, that is compared before every call."""
 
 
+READ_ANEW = (float, int)
+"""The types of the numbers that a step may read anew at every call."""
+
+
+def numbers_of(x: Any) -> dict[int, Any]:
+    """Return a number, under -1, or the numbers of a tuple by their places; of all else nothing."""
+    numbers = dict(enumerate(x)) if type(x) is tuple else {-1: x}
+    return numbers if all(type(number) in READ_ANEW for number in numbers.values()) else {}
+
+
 class Contents:
     """What is compared of the objects that hold numbers, or other objects.
 
     watched: where it is added. reach: is called with each object that one holds, and the way to it. tensors
-    and arrays: how each is reached; rates: the groups of optimizers, each with "lr".
+    and arrays: how each is reached. loose: which entries of an optimizer's groups are left to the caller,
+    besides the learning rate, where they are numbers; rates: these numbers, each as its group, its key, and
+    its place in the tuple that it is in (-1: in none).
     """
 
-    def __init__(self, watched: Watched, reach: Callable[[Any, Way], None]) -> None:
-        self.watched, self._reach = watched, reach
+    def __init__(self, watched: Watched, reach: Callable[[Any, Way], None], loose: Set[str]) -> None:
+        self.watched, self._reach, self._loose = watched, reach, loose
         self.tensors: dict[Tensor, str] = {}
         self.arrays: list[tuple[np.ndarray[Any, Any], str]] = []
-        self.rates: list[tuple[dict[str, Any], str]] = []
+        self.rates: list[tuple[dict[str, Any], str, int]] = []
 
     def leave_rates(self, x: Optimizer, way: Way) -> None:
-        """Leave the learning rates of an optimizer to the caller."""
+        """Leave numbers of an optimizer's groups to the caller, but for their types."""
         for i, group in enumerate(x._param_groups):
-            if type(group.get("lr")) in NUMBERS:
-                self.rates.append((group, "lr"))
-                here = way.to(f".param_groups[{i}]['lr']")
-                self.watched.drop_item(group, "lr")
-                text = f"type({{}}[{self.watched.bind('lr')}])"
-                self.watched.add(Form.IS, group, text, type(group["lr"]), here, "type")
+            for key, value in group.items():
+                if (key == "lr" or key in self._loose) and (numbers := numbers_of(value)):
+                    self._leave(group, key, numbers, way.to(f".param_groups[{i}][{key!r}]"))
+
+    def _leave(self, group: dict[str, Any], key: str, numbers: dict[int, Any], way: Way) -> None:
+        whole = f"{{}}[{self.watched.bind(key)}]"
+        self.watched.drop_item(group, key)
+        if -1 not in numbers:
+            self.watched.add(Form.IS, group, f"type({whole})", tuple, way, "type")
+            self.watched.add(Form.EQUAL, group, f"len({whole})", len(numbers), way, "length")
+        for place, number in numbers.items():
+            self.rates.append((group, key, place))
+            text = whole if place < 0 else f"{whole}[{place}]"
+            self.watched.add(Form.IS, group, f"type({text})", type(number), way, "type")
 
     def container(self, x: Any, way: Way) -> None:
         """Watch the elements of a list, a dict, a set and their like."""
@@ -67,13 +87,13 @@ class Contents:
 
     def _dict(self, x: Any, way: Way) -> None:
         self.watched.keys(x, way)
-        rate = any(group is x for group, _ in self.rates)
-        singly = rate or (len(x) <= FEW and all(map(is_constant, x)))
+        left = {key for group, key, _ in self.rates if group is x}
+        singly = bool(left) or (len(x) <= FEW and all(map(is_constant, x)))
         if not singly:
             self.watched.each(x, way, "{}.values()", "values")
         for key, value in x.items():
             here = way.to(f"[{_key(key)}]")
-            if singly and not (rate and key == "lr"):
+            if singly and key not in left:
                 self.watched.item(x, key, here)
             self._reach(value, here)
             self._reach(key, way)

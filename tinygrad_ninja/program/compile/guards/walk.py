@@ -6,7 +6,7 @@ import abc
 import functools
 import types
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from decimal import Decimal
 from operator import attrgetter, methodcaller
@@ -81,9 +81,9 @@ class Walk:
     is to be compared; contents: of it, what is held; the others: what was found, as `World` has it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loose: Set[str]) -> None:
         self.watched = Watched()
-        self.contents = Contents(self.watched, self.reach)
+        self.contents = Contents(self.watched, self.reach, loose)
         self._reading = Reading(self.watched, self.reach)
         self.optimizers: list[Optimizer] = []
         self.generators: list[Generator] = []

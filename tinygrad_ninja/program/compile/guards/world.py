@@ -10,16 +10,18 @@ from __future__ import annotations
 import functools
 import inspect
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from typing import Any
 
 from ....nn.module import Module
 from ....ops import elementwise
 from ..refusals import UnsupportedError
 from .code_names import Way
+from .contents import numbers_of
 from .modes import comparison, modes, told
 from .trusted import STRICT, is_a, is_ours, is_python_class
 from .walk import Walk
+from .watched import alike
 
 VALUES_ALONE = (
     "a step of Values is compiled alone, not with Tensors or NumPy's functions; use the Values' own functions"
@@ -30,19 +32,21 @@ class World:
     """The objects that a function can reach, as they are now.
 
     fn: a function, a method, a Module or another object that is called. arguments: (name, object) for those
-    arguments that are objects.
+    arguments that are objects. loose: the entries of optimizers' groups whose numbers are left to the caller.
 
     refusal: why it can't be compiled, where it reaches an object that can't be compared; "" where it can.
     line: of what has changed, the line that names it, after `difference`. code: that of the function. tensors
-    and arrays: how each is reached. values: whether a Value is. rates: the groups of optimizers, each with
-    "lr", whose value is left to the caller. reaches(x): whether an object was among them. reads_arrays:
-    whether code may read the array of a Tensor, and not for an operation of its own. asks_for_types: whether
-    code names `type`, or what else no stand-in for a number passes as one before; reads_rates: whether it may
-    ask that of a learning rate.
+    and arrays: how each is reached. values: whether a Value is. rates: the numbers of optimizers' groups that
+    are left to the caller, as `Contents` has them. reaches(x): whether an object was among them.
+    reads_arrays: whether code may read the array of a Tensor, and not for an operation of its own.
+    asks_for_types: whether code names `type`, or what else no stand-in for a number passes as one before;
+    reads_rates: whether it may ask that of a number of a group.
     """
 
-    def __init__(self, fn: Any, arguments: Iterable[tuple[str, Any]] = ()) -> None:
-        walk = Walk()
+    def __init__(
+        self, fn: Any, arguments: Iterable[tuple[str, Any]] = (), loose: Set[str] = frozenset()
+    ) -> None:
+        walk = Walk(loose)
         self.code, self.refusal, self.line = code_of(fn), "", ""
         self._watched, self._modes = walk.watched, modes()
         for x, way in _roots(fn, self.code):
@@ -56,6 +60,8 @@ class World:
             walk.go_past_refusals()
         held = walk.contents
         self.tensors, self.arrays, self.rates = held.tensors, held.arrays, held.rates
+        groups = (group for optimizer in walk.optimizers for group in optimizer._param_groups)
+        self._groups = [(group, {**group}) for group in groups]
         self.modules, self.optimizers, self.generators = walk.modules, walk.optimizers, walk.generators
         self.values, self.asks_for_types = walk.values, any(map(walk.names, STRICT))
         self.reads_rates = self.asks_for_types and walk.names("param_groups")
@@ -85,6 +91,15 @@ class World:
             return ""
         self.line = check.way.line
         return self._watched.told(check)
+
+    def numbers_changed(self) -> set[str]:
+        """Return the entries of optimizers' groups that hold other numbers now."""
+        return {
+            key
+            for group, before in self._groups
+            for key, was in before.items()
+            if numbers_of(was) and not alike(was, group.get(key))
+        }
 
     def describe(self) -> list[str]:
         """Return what the function depends on, in words."""

@@ -112,14 +112,16 @@ class _Gradient:
 
 class Recording(Observer):
     """A context in which the functions that this thread runs are recorded. at_once: raise UnsupportedError
-    where something can't be. rates: the learning rates that are read anew at every call."""
+    where something can't be. rates: the numbers of optimizers' groups that are read
+    anew at every call."""
 
     def __init__(self, at_once: bool = False, rates: Iterable[Source] = ()) -> None:
         self.tape = StepTape(at_once)
         self.tape.on_close = self._let_go
         self.symbols = Symbols(self.tape)
         self._rates = [*rates]
-        self._given: list[tuple[dict[str, Any], Symbol]] = []  # the groups that hold Symbols meanwhile
+        # What holds Symbols meanwhile: a group, its key, what is there now and what was there before.
+        self._given: list[tuple[dict[str, Any], str, Any, Any]] = []
         self.cells: list[Memory] = []
         self.draws: list[Draw] = []
         self.checks: list[Check] = []
@@ -134,8 +136,12 @@ class Recording(Observer):
         self._start = next(clock)
         for source in self._rates:
             assert source.group is not None
-            symbol = source.group["lr"] = self.symbols.symbol(source, source.group["lr"])
-            self._given.append((source.group, symbol))
+            before, at = source.group[source.key], source.place
+            now = symbol = self.symbols.symbol(source, source.read(()))
+            if at >= 0:
+                now = (*before[:at], symbol, *before[at + 1 :])
+            source.group[source.key] = now
+            self._given.append((source.group, source.key, now, before))
         return super().__enter__()
 
     def __exit__(self, *exc: object) -> None:
@@ -146,10 +152,10 @@ class Recording(Observer):
             self._let_go()
 
     def leave_rates(self) -> None:
-        """Put the learning rates back that were Symbols meanwhile, and are not set."""
-        for group, symbol in self._given:
-            if group.get("lr") is symbol:
-                group["lr"] = symbol.number
+        """Put back what Symbols have stood for meanwhile, where nothing else is set."""
+        for group, key, now, before in reversed(self._given):
+            if group.get(key) is now:
+                group[key] = before
         self._given.clear()
 
     def _let_go(self) -> None:

@@ -1,4 +1,5 @@
-"""Python numbers that a step reads anew at every call: those among its arguments, and learning rates.
+"""Python numbers that a step reads anew at every call: those among its arguments, and in the groups of
+optimizers.
 
 A number is a guard by value at first: the recording holds for that number alone. Where a later call differs
 in numbers only, it is recorded with Symbols in their place. Arithmetic with a Symbol is recorded; comparing
@@ -19,11 +20,12 @@ from ....engine.tensor import Tensor
 from ....ops import Operation, elementwise, rounding
 from ...instructions import Var
 from ...trace import source
+from ..guards.contents import READ_ANEW
 from .recorded import Recorded
 from .stand_in import StandIn, standing_for
 from .tape import StepTape
 
-NUMBERS = (float, int)
+NUMBERS = READ_ANEW
 MOST = 2**31
 """Integers from here on are guards by value."""
 _LARGEST = 2**62
@@ -32,22 +34,28 @@ _LARGEST = 2**62
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Where a number is found: at a position among the arguments, or as the rate of an optimizer's group;
-    name: what to call it."""
+    """Where a number is found: at a place among the arguments; or under a key of an optimizer's group, or
+    there at a place in a tuple (-1: in none). name: what to call it."""
 
     name: str
     place: int
     group: dict[str, Any] | None = None
+    key: str = ""
 
     def __hash__(self) -> int:
-        return hash((self.place, id(self.group)))
+        return hash((self.place, id(self.group), self.key))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Source) and (self.place, id(self.group)) == (other.place, id(other.group))
+        if not isinstance(other, Source):
+            return NotImplemented
+        return self.group is other.group and (self.place, self.key) == (other.place, other.key)
 
     def read(self, args: tuple[Any, ...]) -> Any:
         """Return the number."""
-        return args[self.place] if self.group is None else self.group["lr"]
+        if self.group is None:
+            return args[self.place]
+        held = self.group[self.key]
+        return held if self.place < 0 else held[self.place]
 
 
 @dataclass(eq=False)
@@ -217,6 +225,11 @@ class Symbol(StandIn):
         if is_symbol(other) or self._source is None:
             return compare(self.settle(), number_of(other))
         return self._decided(compare, other)
+
+    def __pow__(self, other: Any, *modulus: Any) -> Any:
+        if isinstance(other, Recorded) and not modulus:
+            return np.power(self._array, other)
+        return super().__pow__(other, *modulus)
 
     def __neg__(self) -> Any:
         return self._combined(elementwise.neg, (self,))

@@ -190,7 +190,7 @@ class StepTape(Tape):
     def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Any:
         """Compute an operation and record it, and return its result as a recorded array."""
         if operation is ops.elementwise.pow:  # how a power is computed depends on the exponent
-            inputs = tuple(map(_settled, inputs))
+            inputs = inputs[0], _settled(inputs[1])
         inputs, parameters = substitute((inputs, parameters), _number)
         array = self.compute(operation, inputs, parameters)
         if self.closed:
