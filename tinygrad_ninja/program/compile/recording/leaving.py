@@ -31,12 +31,13 @@ def leave(known: list[Any], own: Now) -> None:
             anew[id(x)] = _made_anew(x, now)
         return anew.get(id(x), x)
 
-    waiting = known
+    waiting = tuple(known)
     while waiting:
-        found = gc.get_referrers(*waiting)  # at once, since it looks through all objects that there are
+        # At once, since it looks through all objects; from Python 3.13 on, at the tuple of its arguments too.
+        found = gc.get_referrers(*waiting)
         others = [x for x in found if not (x is known or x is waiting or x is olds or id(x) in olds)]
         del found
-        waiting = [x for x in others if _never_changes(x)]
+        waiting = tuple([x for x in others if _never_changes(x)])
         olds |= {id(x): x for x in waiting}
         for holder in others:
             if id(holder) not in olds:
