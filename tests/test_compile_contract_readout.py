@@ -59,10 +59,11 @@ OUT: dict[str, Callable[[Any], Any]] = {
 @dataclass
 class Sample:
     x: Any
+    y: Any
 
 
 THROUGH_PYTHON: dict[str, Callable[[Any], Any]] = {
-    "a dataclass's comparison": lambda x: x * (Sample(x.sum()) == Sample(x.mean())),
+    "a dataclass's comparison": lambda x: x * (Sample(x.sum(), x) == Sample(x.mean(), x)),
     "a deep copy": lambda x: copy.deepcopy(x * 2) + x,
 }
 
