@@ -213,9 +213,9 @@ class Walk:
 
     def _operation(self, x: Operation, way: Way) -> None:
         """Reach for the functions of an operation of the reader's own."""
+        self.operations = True
         for function in (x.function, *x.sources.values()):
             if not is_ours(function):
-                self.operations = True
                 self.reach(function, way)
 
     def _parts(self, x: Any, way: Way) -> None:

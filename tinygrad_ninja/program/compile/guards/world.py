@@ -38,7 +38,7 @@ class World:
     line: of what has changed, the line that names it, after `difference`. code: that of the function. tensors
     and arrays: how each is reached. values: whether a Value is. rates: the numbers of optimizers' groups that
     are left to the caller, as `Contents` has them. reaches(x): whether an object was among them.
-    reads_arrays: whether code may read the array of a Tensor, and not for an operation of its own.
+    reads_arrays: whether code may read the array of a Tensor, and not for an operation that it calls.
     asks_for_types: whether code names `type`, or what else no stand-in for a number passes as one before;
     reads_rates: whether it may ask that of a number of a group.
     """
