@@ -13,13 +13,14 @@ from ...engine.tensor import Tensor
 from ...optim.optimizer import awaits_state
 from ..instructions import Var
 from ..trace import source as readers_line
+from .guards.contents import READ_ANEW
 from .guards.trusted import a, is_a, is_constant
 from .guards.world import VALUES_ALONE, World, code_of
 from .recording.capture import Captured, Recording, is_spent
 from .recording.leaving import leave
 from .recording.recorded import real
 from .recording.signature import DEPTH, Leaf, rebuilt
-from .recording.symbols import NUMBERS, Condition, Source, is_large, number_of, same
+from .recording.symbols import Condition, Source, is_large, number_of, same
 from .recording.tape import StepTape
 from .recording.values import ValueRecording
 from .recording.values import number_of as value_of
@@ -51,7 +52,7 @@ class FirstCall:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         apart: bool,
-        loose: Set[str] = frozenset(),
+        loose: Set[str],
     ) -> None:
         self._fn, self._names = fn, tuple(kwargs)
         self._args, self._depth = (*args, *kwargs.values()), DEPTH if apart else 0
@@ -60,7 +61,7 @@ class FirstCall:
         self.world = World(fn, self._objects(), loose)
         self.reason = self.world.refusal or self._refused()
         self.changed = self.line = ""
-        numbers = [(i, leaf) for i, leaf in enumerate(self._leaves) if type(leaf.value) in NUMBERS]
+        numbers = [(i, leaf) for i, leaf in enumerate(self._leaves) if type(leaf.value) in READ_ANEW]
         self.numbers = [(Source(leaf.name, i), leaf.value) for i, leaf in numbers] + _rates(self.world)
         self.conditions: list[Condition] = []
         self.by_value: dict[Source, str] = {}

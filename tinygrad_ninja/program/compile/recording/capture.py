@@ -112,8 +112,7 @@ class _Gradient:
 
 class Recording(Observer):
     """A context in which the functions that this thread runs are recorded. at_once: raise UnsupportedError
-    where something can't be. rates: the numbers of optimizers' groups that are read
-    anew at every call."""
+    where something can't be. rates: the numbers of optimizers' groups that are read anew at every call."""
 
     def __init__(self, at_once: bool = False, rates: Iterable[Source] = ()) -> None:
         self.tape = StepTape(at_once)

@@ -14,10 +14,10 @@ from ....engine.tensor import Tensor, wrap
 from ....nn.module import Parameter
 from ....rng.generator import Generator
 from ....rng.torch_generator import TorchGenerator
+from ..guards.contents import READ_ANEW
 from ..guards.trusted import a, is_a, is_ours
 from ..results import has_fields
 from .shapes import is_torch
-from .symbols import NUMBERS
 
 _PLAIN = {bool, int, float, str, bytes, type(None), dtype, Generator, TorchGenerator}
 DEPTH, _SIZE = 8, 64
@@ -69,7 +69,7 @@ def difference(key: Any, before: Any) -> str:
 def _kind(value: Any, depth: int = 0, met: dict[int, int] | None = None, inner: bool = False) -> Any:
     """Return what a recording depends on in an argument. depth: of containers that are seen as elements; met:
     numbers them by their ids; inner: it is an element itself."""
-    if type(value) in NUMBERS:
+    if type(value) in READ_ANEW:
         return type(value)
     if is_a(value, Tensor):
         array = value.array

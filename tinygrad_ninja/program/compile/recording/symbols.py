@@ -25,7 +25,6 @@ from .recorded import Recorded
 from .stand_in import StandIn, standing_for
 from .tape import StepTape
 
-NUMBERS = READ_ANEW
 MOST = 2**31
 """Integers from here on are guards by value."""
 _LARGEST = 2**62
@@ -122,7 +121,7 @@ def is_symbol(x: Any) -> bool:
 
 
 def _is_number(x: Any) -> bool:
-    return type(x) in NUMBERS or is_symbol(x)
+    return type(x) in READ_ANEW or is_symbol(x)
 
 
 def operation_of(operation: Operation, x: Any, y: Any) -> Any:
@@ -252,7 +251,7 @@ class Symbol(StandIn):
         return getattr(ufunc, method)(*map(number_of, inputs), **options)
 
 
-_SYMBOLS = {kind: standing_for(kind, Symbol) for kind in NUMBERS}
+_SYMBOLS = {kind: standing_for(kind, Symbol) for kind in READ_ANEW}
 
 
 def operation_on_numbers(operation: Operation, *numbers: Any) -> Any:
