@@ -14,9 +14,11 @@ from ...optim.optimizer import awaits_state
 from ..instructions import Var
 from ..trace import source as readers_line
 from .guards.contents import READ_ANEW
-from .guards.trusted import a, is_a, is_constant
+from .guards.owners import a, is_a
+from .guards.trusted import is_constant
 from .guards.world import VALUES_ALONE, World, code_of
-from .recording.capture import Captured, Recording, is_spent
+from .recording.capture import Recording, is_spent
+from .recording.captured import Captured
 from .recording.leaving import leave
 from .recording.recorded import real
 from .recording.signature import DEPTH, Leaf, rebuilt

@@ -17,7 +17,7 @@ from ..instructions import Array, Var
 from .c.buffers import ALIGNED, Address, Buffer
 from .c.build import macro_names
 from .c.sharing import COUNT
-from .recording.capture import Captured
+from .recording.captured import Captured
 from .recording.shapes import is_torch
 from .refusals import UnsupportedError
 

@@ -23,7 +23,7 @@ import numpy as np
 from ...rng.torch_generator import TorchGenerator
 from ..instructions import Array
 from .emit_torch import ENTRY
-from .recording.capture import Draw
+from .recording.captured import Draw
 from .refusals import CompileWarning
 
 torch: Any = import_module("torch")

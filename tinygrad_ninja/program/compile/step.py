@@ -26,7 +26,7 @@ from .caller import caller
 from .lowering.fewer_copies import with_fewer_copies
 from .lowering.lower import forget_values, parts_for_c, parts_for_numpy, primitives, reduced_size
 from .memory import aligned
-from .recording.capture import Captured
+from .recording.captured import Captured
 from .recording.checks import Check, CheckError
 from .refusals import warn_once
 from .step_memory import StepMemory, Targets

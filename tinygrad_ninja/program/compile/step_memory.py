@@ -13,7 +13,7 @@ from ..entries import WORDS_BELOW
 from ..instructions import Array, Instruction, Var, needed
 from .c.buffers import Address
 from .memory import OURS, Table, aligned, names_for
-from .recording.capture import Captured, Draw
+from .recording.captured import Captured, Draw
 from .recording.checks import divisor_checks
 from .recording.outputs import Returned
 from .recording.recorded import Memory

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .first_call import FirstCall
-from .recording.capture import Captured
+from .recording.captured import Captured
 from .refusals import UnsupportedError, warn
 from .step import Step
 

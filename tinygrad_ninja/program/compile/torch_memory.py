@@ -11,7 +11,7 @@ import numpy as np
 from ..instructions import Array, Var
 from .c.buffers import Address, Buffer
 from .memory import Table, aligned, pointer
-from .recording.capture import Captured, Draw
+from .recording.captured import Captured, Draw
 from .recording.shapes import is_torch
 from .replay import OnDevice
 from .step_memory import StepMemory

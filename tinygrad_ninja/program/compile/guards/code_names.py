@@ -12,7 +12,12 @@ from importlib.util import resolve_name
 from typing import Any, NamedTuple
 
 from ....engine.callers import place
-from .trusted import words
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words in a text."""
+    return frozenset(text.split())
+
 
 _GLOBALS = words("LOAD_GLOBAL LOAD_NAME LOAD_FROM_DICT_OR_GLOBALS STORE_GLOBAL DELETE_GLOBAL")
 _CELLS = words("LOAD_DEREF LOAD_CLASSDEREF LOAD_FROM_DICT_OR_DEREF")

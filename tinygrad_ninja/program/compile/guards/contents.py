@@ -14,7 +14,8 @@ from ....engine.view import View
 from ....optim.optimizer import Optimizer
 from ..refusals import UnsupportedError
 from .code_names import Way
-from .trusted import is_a, is_constant
+from .owners import is_a
+from .trusted import is_constant
 from .watched import FEW, Form, Watched, short
 
 MOST = 30_000

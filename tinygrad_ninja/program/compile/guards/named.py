@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable
 from types import ModuleType
 from typing import Any
 
-from .code_names import Way
-from .trusted import CREATED, CREATING, DYNAMIC, NUMBERS, is_a, is_module_ours, words
+from .code_names import Way, words
+from .owners import is_a, is_module_ours
+from .trusted import CREATED, CREATING, DYNAMIC, NUMBERS
 
 _NOT_READ = words("""
     __dict__ __weakref__ __doc__ __module__ __name__ __qualname__ __annotations__ __annotate__

@@ -15,7 +15,8 @@ from typing import Any, cast
 from ....engine.callers import PACKAGE
 from ....engine.tensor import Tensor
 from .code_names import names_of
-from .trusted import WHOLE, is_a, is_module_ours, is_ours, is_python_class
+from .owners import is_a, is_module_ours, is_ours, is_python_class
+from .trusted import WHOLE
 
 DESCRIPTORS = (
     types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType,

@@ -9,7 +9,7 @@ from typing import Any
 
 from .code_names import Chain, Way
 from .contents import refuse
-from .trusted import is_a
+from .owners import is_a
 from .watched import Form, Watched
 
 

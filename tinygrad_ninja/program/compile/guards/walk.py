@@ -28,6 +28,7 @@ from ..refusals import UnsupportedError
 from .code_names import CodeNames, Way, names_of
 from .contents import MOST, Contents, refuse
 from .named import NamedAttributes
+from .owners import a, is_a, is_library, is_ours, is_python_class
 from .parts import (
     CONTAINERS,
     DESCRIPTORS,
@@ -50,25 +51,18 @@ from .parts import (
     wraps_another,
 )  # fmt: skip
 from .reading import Reading
+from .refused import METHODS, REFUSED_NAMES, reason_against
 from .trusted import (
     MEMORY,
-    METHODS,
     READING,
-    REFUSED_NAMES,
     STRICT,
     WRITING,
-    a,
-    is_a,
     is_constant,
     is_dynamic,
     is_for_arrays,
-    is_library,
-    is_ours,
     is_pure,
-    is_python_class,
-    reason_against,
     strict_names,
-)  # fmt: skip
+)
 from .watched import ABSENT, Form, Watched, filled, filled_slot
 
 _NAMES = ("__name__", "__qualname__", "__doc__", "__module__")

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 from .code_names import Way
-from .trusted import a, is_constant
+from .owners import a
+from .trusted import is_constant
 
 ABSENT = type("Absent", (), {"__repr__": lambda self: "nothing"})()
 _GONE = (KeyError, IndexError, AttributeError, ValueError, NameError, TypeError)

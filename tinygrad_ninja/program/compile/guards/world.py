@@ -19,7 +19,8 @@ from ..refusals import UnsupportedError
 from .code_names import Way
 from .contents import numbers_of
 from .modes import comparison, modes, told
-from .trusted import STRICT, is_a, is_ours, is_python_class
+from .owners import is_a, is_ours, is_python_class
+from .trusted import STRICT
 from .walk import Walk
 from .watched import alike
 

@@ -1,6 +1,6 @@
 """The first call of a function: it runs as eager code, and what it does is written down.
 
-capture    what the function computes, draws and changes
+capture    what the function computes, draws and changes; `captured` is what that comes to
 tape       what is computed with recorded arrays (`recorded`), and the memory that changes; on torch tensors
            by their shapes alone (`shapes`)
 signature  what a recording depends on in the arguments

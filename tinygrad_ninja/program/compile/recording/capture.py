@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from sys import _getframe
 from threading import get_ident
 from typing import Any, Self
@@ -26,63 +26,18 @@ from ....engine.tensor import Tensor, wrap
 from ....engine.value import Value
 from ....ops import Operation, elementwise
 from ....rng.generator import Generator
-from ...instructions import Instruction, Var, substitute
+from ...instructions import Var, substitute
 from ...trace import XP, plain
 from ..refusals import read_out_message
 from ..results import mapped
+from .captured import Captured, Draw
 from .checks import Check, is_unknown, unknown_within
 from .leaving import leave
 from .outputs import Outputs
 from .recorded import Handle, Memory, Recorded, in_numpy, real
 from .shapes import is_torch, stand_in_for
-from .symbols import Number, Source, Symbol, Symbols, is_symbol, number_of
+from .symbols import Source, Symbol, Symbols, is_symbol, number_of
 from .tape import StepTape
-
-
-@dataclass(eq=False)
-class Draw:
-    """Random numbers that the step takes: generator.method(*arguments, **options), as the variable `var`."""
-
-    generator: Generator
-    method: str
-    arguments: tuple[Any, ...]
-    options: dict[str, Any]
-    var: Var
-
-
-@dataclass
-class Captured:
-    """What a step does.
-
-    instructions: in order. cells: the memory of Tensors that it found, with its value afterwards. checks:
-    those to be made before. gradients: nodes, and their gradients afterwards (None: no gradient). needs: the
-    gradient that a node must have (or None) for this recording to hold. rebound: Tensors that hold other
-    memory afterwards, with its value. noted: the memory whose changes were counted. result: what the function
-    returned, with a `Returned` for each Tensor.
-
-    layouts: the strides of gradients and of data, by their variable, where they are not the usual ones.
-    inference: the variables that are inference tensors. names: those of the reader's. reached: the Tensors
-    that the function reaches otherwise than as an argument or as a gradient. place: the device of its torch
-    tensors, "cpu" where there are none; places: those of the variables that are torch tensors.
-    """
-
-    instructions: list[Instruction]
-    cells: list[Memory]
-    draws: list[Draw]
-    numbers: list[Number]
-    checks: list[Check]
-    gradients: list[tuple[Node, Var | None]]
-    needs: list[tuple[Node, Tensor | None]]
-    rebound: list[tuple[Tensor, Var | None]]
-    noted: list[Memory]
-    result: Any = None
-    layouts: dict[Var, tuple[int, ...]] = field(default_factory=dict)
-    inference: set[Var] = field(default_factory=set)
-    names: dict[Var, str] = field(default_factory=dict)
-    reached: set[Tensor] = field(default_factory=set)
-    place: str = "cpu"
-    places: dict[Var, str] = field(default_factory=dict)
-
 
 _DRAWS = ("integers", "uniform", "normal", "permutation", "exponential")
 

@@ -9,8 +9,8 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import Any
 
+from ..guards.owners import is_a, is_ours
 from ..guards.parts import attributes_of, fields_of, slots
-from ..guards.trusted import is_a, is_ours
 from ..guards.watched import filled_slot
 
 Now = Callable[[Any], Any]

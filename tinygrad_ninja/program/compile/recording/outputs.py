@@ -12,7 +12,8 @@ from ....engine.node import Node
 from ....engine.tensor import Tensor
 from ....nn.module import Parameter
 from ...instructions import Var
-from ..guards.trusted import a, is_a, is_constant, is_ours
+from ..guards.owners import a, is_a, is_ours
+from ..guards.trusted import is_constant
 from .shapes import is_torch
 
 if TYPE_CHECKING:

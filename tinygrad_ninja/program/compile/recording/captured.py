@@ -1,0 +1,59 @@
+"""What a recording has found that a step does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ....engine.node import Node
+from ....engine.tensor import Tensor
+from ....rng.generator import Generator
+from ...instructions import Instruction, Var
+from .checks import Check
+from .recorded import Memory
+from .symbols import Number
+
+
+@dataclass(eq=False)
+class Draw:
+    """Random numbers that the step takes: generator.method(*arguments, **options), as the variable `var`."""
+
+    generator: Generator
+    method: str
+    arguments: tuple[Any, ...]
+    options: dict[str, Any]
+    var: Var
+
+
+@dataclass
+class Captured:
+    """What a step does.
+
+    instructions: in order. cells: the memory of Tensors that it found, with its value afterwards. checks:
+    those to be made before. gradients: nodes, and their gradients afterwards (None: no gradient). needs: the
+    gradient that a node must have (or None) for this recording to hold. rebound: Tensors that hold other
+    memory afterwards, with its value. noted: the memory whose changes were counted. result: what the function
+    returned, with a `Returned` for each Tensor.
+
+    layouts: the strides of gradients and of data, by their variable, where they are not the usual ones.
+    inference: the variables that are inference tensors. names: those of the reader's. reached: the Tensors
+    that the function reaches otherwise than as an argument or as a gradient. place: the device of its torch
+    tensors, "cpu" where there are none; places: those of the variables that are torch tensors.
+    """
+
+    instructions: list[Instruction]
+    cells: list[Memory]
+    draws: list[Draw]
+    numbers: list[Number]
+    checks: list[Check]
+    gradients: list[tuple[Node, Var | None]]
+    needs: list[tuple[Node, Tensor | None]]
+    rebound: list[tuple[Tensor, Var | None]]
+    noted: list[Memory]
+    result: Any = None
+    layouts: dict[Var, tuple[int, ...]] = field(default_factory=dict)
+    inference: set[Var] = field(default_factory=set)
+    names: dict[Var, str] = field(default_factory=dict)
+    reached: set[Tensor] = field(default_factory=set)
+    place: str = "cpu"
+    places: dict[Var, str] = field(default_factory=dict)
