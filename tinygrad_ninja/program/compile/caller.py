@@ -16,10 +16,11 @@ from ...engine.versions import note_writes
 from ...engine.view import note_assigned
 from ...rng.generator import _TWISTER_SIZE
 from .changes import GRADIENT, SHARED, Changes, is_plain, require
+from .recording.captured import ARENA
 from .recording.checks import CheckError
 from .recording.outputs import Returned
 from .recording.shapes import is_torch, stand_in
-from .results import leaves
+from .results import held, is_container, leaves, with_parts
 
 if TYPE_CHECKING:
     from .step import Step
@@ -34,6 +35,7 @@ def caller(step: Step) -> Any:
     code.check_memory()
     code.check_leaves()
     code.read_numbers()
+    code.place_arenas()
     code.draw_and_run()
     code.leave_gradients()
     code.leave_memory()
@@ -166,6 +168,16 @@ class _Code:
             target = self.bind(f"number{i}", number)
             self.before.append(f"{target}[()] = {self.bind(f'read{i}', read)}(args)")
 
+    def place_arenas(self) -> None:
+        """Take the memory in which an earlier step has left variables, and that to leave some in."""
+        arena, placing, in_c = self.step.arena, self.memory.table.placing, bool(self.step.source)
+        if self.memory.found:
+            place = self.bind("place_found", placing(self.memory.found, arena, in_c))
+            self.before.append(f"{place}(args[0])")
+        if self.memory.kept:
+            place = self.bind("place_kept", placing(self.memory.kept, arena, in_c))
+            self.before += [f"arena = {self.bind('new_memory', arena.memory)}()", f"{place}(arena)"]
+
     def draw_and_run(self) -> None:
         """Draw the random numbers, and run the step."""
         draws, run = self._draws(), ["run()"]
@@ -249,12 +261,33 @@ class _Code:
 
     def results(self) -> str:
         """Make Tensors of the results, and return the expression for what the function returns."""
-        results = [f"r{i}" for i in range(len(self.memory.result_slots))]
-        for name, slot in zip(results, self.memory.result_slots, strict=True):
+        names = {returned: f"r{i}" for i, returned in enumerate(self.memory.returned)}
+        for name, slot in zip(names.values(), self.memory.result_slots, strict=True):
             self.after += self.taken(name, slot)
-        if self.memory.plain_result:
-            return results[0]
-        return f"{self.bind('fill', self.memory.fill)}([{', '.join(results)}], args)"
+        return self._result(self.memory.captured.result, names)
+
+    def _result(self, result: Any, names: dict[Returned, str]) -> str:
+        """Return the expression for a part of the result. names: those of the Tensors that were computed."""
+        if isinstance(result, Returned):
+            if result.node is not None:
+                return f"{self.bind(f'node{len(self.names)}_', result.node)}._grad"
+            if result in names:
+                return names[result]
+            place = self.memory.given.get(result.tensor, -1)
+            text = self.named(result.tensor, place)
+            return f"{self.bind('wrap', wrap)}({text})" if place in self.memory.bare else text
+        if result is ARENA:
+            return "arena" if self.memory.kept else "None"
+        if not is_container(result):
+            return self.bind(f"fixed{len(self.names)}", result)
+        parts = "".join([f"{self._result(part, names)}, " for part in held(result)])
+        if type(result) is tuple:
+            return f"({parts})"
+        if type(result) is list:
+            return f"[{parts}]"
+        keys = self.bind(f"keys{len(self.names)}", [*result] if isinstance(result, dict) else [])
+        kind = self.bind(f"kind{len(self.names)}", result)
+        return f"{self.bind('with_parts', with_parts)}({kind}, {keys}, [{parts}])"
 
 
 def _replaceable(memory: StepMemory) -> dict[Tensor, int]:

@@ -51,16 +51,19 @@ def compile(
 
     What makes it run as eager code: a value that is read out (item(), a branch, numpy()), random numbers of
     Python's or NumPy's, files, time, iterators, printing, a list that grows, an attribute that is set anew, a
-    result in memory that was there before, or on which backward() is still to be called. With fullgraph=True
-    it raises the cause as UnsupportedError. `explain()` says how it runs, how often it was recorded, and why.
+    result in memory that was there before. With fullgraph=True it raises the cause as UnsupportedError.
+    `explain()` says how it runs, how often it was recorded, and why.
 
     Functions and methods of this package are taken as they are when a step is recorded: who replaces one of
     them afterwards is not noticed. Warnings are given at the recorded call only. The arguments and the result
     of a recorded call live as long as the compiled function.
 
     Arguments may be Tensors, NumPy arrays (which the function sees as Tensors), numbers, tuples, lists, dicts
-    and dataclasses of Tensors and numbers, which may be others at each call, and other objects. A Tensor that
-    it has computed is returned without its history.
+    and dataclasses of Tensors and numbers, which may be others at each call, and other objects.
+
+    Where the function calls no backward(), its results have a history, and a backward() on them later runs
+    compiled code too; on a device they are refused. Where it does, they are returned without. For gradients
+    that are to be differentiated again (create_graph=True) it is computed once more, as eager code.
 
     backend: "c", "numpy" (the same program as straight-line NumPy), or "auto": C where there is a compiler,
     else NumPy, with a warning. For Tensors on "torch" or "cuda": "torch", straight-line torch code,

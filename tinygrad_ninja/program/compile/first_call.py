@@ -88,8 +88,6 @@ class FirstCall:
     def _refused(self) -> str:
         """Return why the arguments can't be compiled; "" where they can."""
         for leaf in self._leaves:
-            if leaf.tensor is not None and not leaf.tensor.is_leaf:
-                return f"{leaf.name} has a history of its own; detach() it"
             if self.world.values and is_a(leaf.value, Tensor):
                 return f"{leaf.name} is a Tensor, and {VALUES_ALONE}"
             if leaf.tensor is not None and leaf.tensor.edge is not None and leaf.tensor.edge.hooks:
@@ -118,7 +116,7 @@ class FirstCall:
 
         def bare(x: Any) -> Any:
             made = is_a(x, Tensor) and x.edge is not None and x.edge.order >= start
-            return x.detach() if made and is_spent(x.edge) else x
+            return x.detach() if made and is_spent(x.edge, start) else x
 
         return mapped(result, bare, anew=False)
 
@@ -163,7 +161,9 @@ class FirstCall:
         self.arguments = {i: tensor for i, tensor in tensors if tensor is not None}
         given = [self.arguments.get(i, x) for i, x in enumerate(self._values)]
         symbolic = {source for source in symbolic if source.group is None or not self.world.reads_rates}
-        recording = Recording(at_once, [source for source in symbolic if source.group is not None])
+        rates = [source for source in symbolic if source.group is not None]
+        edges = [tensor.edge for tensor in self.arguments.values() if tensor.edge is not None]
+        recording = Recording(at_once, rates, [edge for edge in edges if edge.op is not None])
         for source, number in self.numbers:
             if source in symbolic and self._takes_symbol(source, number):
                 given[source.place] = recording.symbols.symbol(source, number)
@@ -197,8 +197,10 @@ class FirstCall:
             self._look_around()
         if not tree:
             return result
-        whole = captured is None or bool(self.changed)  # what it has kept is to be what it returns
-        return mapped(result, partial(_handed_out, None if whole else recording), anew=False)
+        if captured is None or self.changed:  # what it has kept is to be what it returns
+            return mapped(result, _own, anew=False)
+        kept = {x.tensor for history in captured.histories for x in history.results}
+        return mapped(result, partial(_handed_out, recording, kept), anew=False)
 
     def _look_at(self, result: Any, tape: StepTape) -> bool:
         """Close the tape where the function returns a container that was there before, or one list or dict in
@@ -240,10 +242,10 @@ class FirstCall:
         return mapped(result, value_of, anew=False, key_of=value_of)
 
 
-def _handed_out(recording: Recording | None, x: Any) -> Any:
+def _handed_out(recording: Recording, kept: Set[Tensor], x: Any) -> Any:
     """Return a part of what the call returns: a number in the place of a Symbol, and a Tensor that the step
-    has computed without its history, if later calls replay it."""
-    if recording is None or not is_a(x, Tensor) or x.edge is None:
+    has computed without its history, as later calls replay it, unless that is among those kept."""
+    if not is_a(x, Tensor) or x.edge is None or x in kept:
         return _own(x)
     return x.detach() if recording.made(x) else x
 

@@ -6,7 +6,9 @@ import ctypes
 import math
 import re
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from functools import cache
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,37 @@ def aligned(shape: tuple[int, ...], dtype: Any, least: int = 0) -> Array:
     # Not an array: who takes a view of what is returned holds that, and not what it is a part of.
     raw = bytearray(size + 2 * ALIGNED)
     return np.ndarray(shape, dtype, raw, -pointer(np.frombuffer(raw, np.uint8)) % ALIGNED)
+
+
+class Arena:
+    """Variables that lie one behind the other in one memory. It is new at each call: a step leaves there what
+    the way back reads."""
+
+    def __init__(self, variables: Iterable[Var]) -> None:
+        self.offsets: dict[Var, int] = {}
+        self.size = 0
+        for var in variables:
+            self.offsets[var] = self.size
+            self.size += (var.value.nbytes // ALIGNED + 2) * ALIGNED  # with as much room as `aligned` has
+        self._memories: list[Array] = []
+
+    def memory(self) -> Array:
+        """Return memory for it that nobody else holds: that of an earlier call, if it is free."""
+        for memory in self._memories:
+            if getrefcount(memory) == _HELD_HERE:
+                return memory
+        raw = np.empty(self.size + ALIGNED, np.uint8)
+        memory = raw[-pointer(raw) % ALIGNED :][: self.size]
+        self._memories = [*self._memories[-1:], memory]
+        return memory
+
+    def array(self, memory: Array, var: Var) -> Array:
+        """Return a variable as it lies in a memory."""
+        return np.ndarray(var.shape, var.dtype, memory, self.offsets[var])
+
+
+_HELD_HERE = 3
+"""The references to a memory that only its arena holds: from the list, the loop and the call that counts."""
 
 
 def pointer(array: Array) -> int:
@@ -106,6 +139,22 @@ class Table:
         """Return the address of the memory in this slot."""
         address: int = self.slots[slot]
         return address
+
+    def placing(self, slots: dict[int, Var], arena: Arena, in_c: bool) -> Callable[[Array], None]:
+        """Return the function that lets the slots point to their variables in a memory of the arena. in_c:
+        nobody but C reads them."""
+        where = np.array([*slots], np.intp)
+        offsets = np.array([arena.offsets[var] for var in slots.values()], np.uintp)
+        pointers = np.frombuffer(self.slots, np.uintp)
+
+        def place(memory: Array) -> None:
+            pointers[where] = offsets + pointer(memory)
+
+        def place_arrays(memory: Array) -> None:
+            for slot, var in slots.items():
+                self.arrays[slot] = arena.array(memory, var)
+
+        return place if in_c else place_arrays
 
     def point(self, slot: int, array: Array) -> None:
         """Let the slot point to an array."""

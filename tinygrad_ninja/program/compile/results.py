@@ -32,12 +32,12 @@ def is_container(x: Any) -> bool:
     return type(x) in _CONTAINERS or (issubclass(type(x), tuple) and hasattr(x, "_fields")) or has_fields(x)
 
 
-def _held(x: Any) -> Iterable[Any]:
+def held(x: Any) -> Iterable[Any]:
     """Return what is in a container."""
     if isinstance(x, (tuple, list)):
         return x
-    held: dict[Any, Any] = x if isinstance(x, dict) else vars(x)
-    return held.values()
+    named: dict[Any, Any] = x if isinstance(x, dict) else vars(x)
+    return named.values()
 
 
 def mapped(
@@ -51,10 +51,15 @@ def mapped(
     if not is_container(result):
         return convert(result)
     before = [*result] if isinstance(result, dict) else []
-    keys, elements = [*map(key_of, before)], [*_held(result)]
+    keys, elements = [*map(key_of, before)], [*held(result)]
     parts = [mapped(value, convert, anew, key_of) for value in elements]
     if not anew and all(map(is_, parts, elements)) and all(map(is_, keys, before)):
         return result
+    return with_parts(result, keys, parts)
+
+
+def with_parts(result: Any, keys: list[Any], parts: list[Any]) -> Any:
+    """Return a container of the kind of `result` with other parts; keys: those of a dict."""
     if isinstance(result, dict):
         return type(result)(zip(keys, parts, strict=True))
     if not isinstance(result, tuple) and has_fields(result):
@@ -71,7 +76,7 @@ def leaves(result: Any) -> Iterator[Any]:
     if not is_container(result):
         yield result
         return
-    for x in _held(result):
+    for x in held(result):
         yield from leaves(x)
 
 
@@ -85,7 +90,7 @@ def containers(result: Any) -> tuple[list[Any], Any]:
             continue
         if id(x) not in known:
             known[id(x)] = x
-            waiting.extend(_held(x))
+            waiting.extend(held(x))
         elif not isinstance(x, tuple):
             repeated = x
     return [*known.values()], repeated

@@ -25,7 +25,7 @@ from .c.sharing import COUNT
 from .caller import caller
 from .lowering.fewer_copies import with_fewer_copies
 from .lowering.lower import forget_values, parts_for_c, parts_for_numpy, primitives, reduced_size
-from .memory import aligned
+from .memory import Arena, aligned
 from .recording.captured import Captured
 from .recording.checks import Check, CheckError
 from .refusals import warn_once
@@ -40,11 +40,17 @@ class Step:
     memory_of: type[StepMemory] = StepMemory
 
     def __init__(
-        self, captured: Captured, arguments: dict[int, Tensor], bare: set[int], backend: str
+        self,
+        captured: Captured,
+        arguments: dict[int, Tensor],
+        bare: set[int],
+        backend: str,
+        arena: Arena | None = None,
     ) -> None:
         """Write the code for what was captured. arguments: the Tensors among the function's arguments, by
-        their position; bare: the positions of those that are given as arrays."""
-        self.captured = captured
+        their position; bare: the positions of those that are given as arrays; arena: where it leaves, or
+        finds, variables."""
+        self.captured, self.arena = captured, arena or Arena(())
         self.memory = self.memory_of(captured, arguments, bare)
         self.source = ""
         self.fused: list[str] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.tensor import Tensor, wrap
+from ...engine.tensor import Tensor
 from ...rng.generator import Generator
 from ..entries import WORDS_BELOW
 from ..instructions import Array, Instruction, Var, needed
@@ -18,7 +18,7 @@ from .recording.checks import divisor_checks
 from .recording.outputs import Returned
 from .recording.recorded import Memory
 from .refusals import UnsupportedError
-from .results import leaves, mapped
+from .results import leaves
 
 Targets = list[tuple[Address, Var]]
 """Variables, each with the address to which it is written."""
@@ -54,23 +54,6 @@ class StepMemory:
         ]
         return [check.var for check in self.captured.checks] + divided
 
-    def fill(self, tensors: list[Tensor], args: tuple[Any, ...]) -> Any:
-        """Return the step's result with these Tensors in their places, and the arguments that it returned."""
-
-        def place(x: Any) -> Any:
-            if not isinstance(x, Returned):
-                return x
-            if x.node is not None:
-                return x.node._grad
-            if x.var is not None:
-                return tensors[self.returned.index(x)]
-            if x.tensor not in self.given:
-                return x.tensor
-            argument = args[self.given[x.tensor]]
-            return argument if isinstance(argument, Tensor) else wrap(argument)
-
-        return mapped(self.captured.result, place)
-
     def _new_table(self) -> Table:
         """Return an empty table of the step's memory, with its first slot for scratch memory."""
         table = Table()
@@ -89,6 +72,7 @@ class StepMemory:
         outputs: list[Var] = [x.var for x in self.returned if x.var is not None]
         outputs += [var for _, var in captured.gradients if var is not None]
         outputs += [var for _, var in captured.rebound if var is not None]
+        outputs += captured.kept
         changed = [cell for cell in captured.cells if cell.is_changed]
         wanted = [*outputs, *(cell.var for cell in changed), *self._looked_at()]
         instructions = needed(captured.instructions, wanted)
@@ -98,6 +82,7 @@ class StepMemory:
         self.fixed: set[Var] = set()
         self.ranges: dict[Var, tuple[float, float]] = {}
         self._add_cells(captured, arguments, names)
+        self.found = {self._found(var, names): var for var in captured.found}
         self._add_numbers(captured, read)
         self._draw_inputs(captured, read, names)
         computed = {instruction.output for instruction in instructions}
@@ -130,6 +115,11 @@ class StepMemory:
             self.owners.append((first[0], cell.array, address.buffer.slot or 0, first[1]))
         self._refuse_shared(captured.cells)
 
+    def _found(self, var: Var, names: dict[Var, str]) -> int:
+        """Add a variable that lies in an arena, and return its slot."""
+        self.inputs[var] = self.table.add(self._home(var), names.get(var, f"x{len(self.inputs)}"))
+        return self.inputs[var].buffer.slot or 0
+
     def _add_numbers(self, captured: Captured, read: dict[Var, None]) -> None:
         """Add memory for the numbers that are read anew at each call."""
         self.numbers = []
@@ -151,10 +141,10 @@ class StepMemory:
             (node, None if var is None else next(slots)) for node, var in captured.gradients
         ]
         self.rebound_slots = [(tensor, next(slots)) for tensor, _ in captured.rebound]
+        self.kept = {next(slots): var for var in captured.kept}
         layouts = captured.layouts
         self.layouts = {address.buffer.slot: layouts[var] for address, var in self.outputs if var in layouts}
         self.inference = {address.buffer.slot for address, var in self.outputs if var in captured.inference}
-        self.plain_result = self.returned == [captured.result]
 
     def add_constant(self, var: Var, array: Array) -> None:
         """Add an array that is the same at every call, as the value of a variable."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .first_call import FirstCall
+from .history_step import HistoryStep
 from .recording.captured import Captured
 from .refusals import UnsupportedError, warn
 from .step import Step
@@ -27,11 +28,12 @@ def step_of(call: FirstCall, backend: str) -> tuple[Any, str]:
             raise UnsupportedError(f'Values are compiled to C only, not by the backend "{backend}"')
         assert captured is not None
         return captured(), backend
-    if place == "cpu":
-        return Step(captured, call.arguments, call.bare, backend), backend
-    from .torch_step import TorchStep  # which imports torch
+    kind: type[Step] = HistoryStep if captured.histories else Step
+    if place != "cpu":
+        from .torch_step import TorchStep  # which imports torch
 
-    return TorchStep(captured, call.arguments, call.bare, backend), backend
+        kind = TorchStep
+    return kind(captured, call.arguments, call.bare, backend), backend
 
 
 def _available(place: str) -> str:

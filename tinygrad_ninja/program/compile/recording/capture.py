@@ -21,7 +21,7 @@ import numpy as np
 from ....arrays.dispatch import namespace_of
 from ....engine.callers import PACKAGE
 from ....engine.hook import Observer, observers
-from ....engine.node import Node, ancestors, clock
+from ....engine.node import Hooks, Node, ancestors, clock
 from ....engine.tensor import Tensor, wrap
 from ....engine.value import Value
 from ....ops import Operation, elementwise
@@ -32,6 +32,7 @@ from ..refusals import read_out_message
 from ..results import mapped
 from .captured import Captured, Draw
 from .checks import Check, is_unknown, unknown_within
+from .histories import record_histories
 from .leaving import leave
 from .outputs import Outputs
 from .recorded import Handle, Memory, Recorded, in_numpy, real
@@ -39,6 +40,8 @@ from .shapes import is_torch, stand_in_for
 from .symbols import Source, Symbol, Symbols, is_symbol, number_of
 from .tape import StepTape
 
+_PASSED = -1
+"""The number of the hook that waits for gradients of arguments; handles begin at 0."""
 _DRAWS = ("integers", "uniform", "normal", "permutation", "exponential")
 
 
@@ -67,12 +70,16 @@ class _Gradient:
 
 class Recording(Observer):
     """A context in which the functions that this thread runs are recorded. at_once: raise UnsupportedError
-    where something can't be. rates: the numbers of optimizers' groups that are read anew at every call."""
+    where something can't be. rates: the numbers of optimizers' groups that are read anew at every call;
+    given: the nodes of arguments with a history."""
 
-    def __init__(self, at_once: bool = False, rates: Iterable[Source] = ()) -> None:
+    def __init__(
+        self, at_once: bool = False, rates: Iterable[Source] = (), given: Iterable[Node] = ()
+    ) -> None:
         self.tape = StepTape(at_once)
         self.tape.on_close = self._let_go
         self.symbols = Symbols(self.tape)
+        self.given = {*given}
         self._rates = [*rates]
         # What holds Symbols meanwhile: a group, its key, what is there now and what was there before.
         self._given: list[tuple[dict[str, Any], str, Any, Any]] = []
@@ -87,7 +94,7 @@ class Recording(Observer):
         self._noted: list[Memory] = []
 
     def __enter__(self) -> Self:
-        self._start = next(clock)
+        self.start = next(clock)
         for source in self._rates:
             assert source.group is not None
             before, at = source.group[source.key], source.place
@@ -96,14 +103,28 @@ class Recording(Observer):
                 now = (*before[:at], symbol, *before[at + 1 :])
             source.group[source.key] = now
             self._given.append((source.group, source.key, now, before))
+        for edge in self.given:
+            edge.hooks = Hooks() if edge.hooks is None else edge.hooks
+            edge.hooks[_PASSED] = self._gone_beyond
         return super().__enter__()
 
     def __exit__(self, *exc: object) -> None:
         super().__exit__()
         self.leave_rates()
+        for edge in self.given:
+            if edge.hooks is not None:
+                edge.hooks.pop(_PASSED, None)
+                edge.hooks = edge.hooks if edge.hooks or edge.hooks.keep else None
         if not self.tape.closed:
             self.tape.closed = True
             self._let_go()
+
+    def _gone_beyond(self, grad: Tensor) -> None:
+        """Take notice of a gradient that comes to an argument with a history: what is below is not the
+        step's."""
+        self.tape.stop(
+            "a gradient goes back into the history of an argument; detach() that, or do it outside"
+        )
 
     def leave_rates(self) -> None:
         """Put back what Symbols have stood for meanwhile, where nothing else is set."""
@@ -196,7 +217,7 @@ class Recording(Observer):
 
     def _is_older(self, node: Node) -> bool:
         """Return whether the node was there before the recording."""
-        return node.order < self._start
+        return node.order < self.start
 
     def draw(
         self, generator: Generator, method: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
@@ -250,7 +271,8 @@ class Recording(Observer):
     def recorded(self, node: Node | Value) -> None:
         if not isinstance(node, Value):
             self._nodes.add(node)
-            if any(edge is not None and edge.op is not None and self._is_older(edge) for edge in node.edges):
+            older = [edge for edge in node.edges if edge is not None and edge.op and self._is_older(edge)]
+            if not self.given.issuperset(older):
                 self.tape.stop("a Tensor with a history from before the step; detach() it before")
         super().recorded(node)
 
@@ -288,6 +310,7 @@ class Recording(Observer):
             if self.rebound(tensor)
         ]
         returned = mapped(mapped(result, number_of), outputs.returned)
+        histories = record_histories(self, outputs.with_history)
         self.leave_rates()
         leave(self.symbols.known, number_of)
         if self.tape.closed:
@@ -308,6 +331,7 @@ class Recording(Observer):
             inference=outputs.inference,
             place=self._place([*arguments, *outputs.tensors]),
             places=self.tape.places,
+            histories=histories,
         )
 
     def _place(self, handed: list[Tensor]) -> str:
@@ -329,15 +353,25 @@ class Recording(Observer):
 
     def went_back(self, edge: Node) -> bool:
         """Return whether a gradient was computed, or the values that it needs are gone."""
-        return is_spent(edge) or any(
+        return is_spent(edge, self.start) or any(
             isinstance(node._grad, Tensor) and node._grad is not kept.before
             for node, kept in self._grads.items()
         )
 
+    def own_history(self, edge: Node | None) -> set[Node]:
+        """Return the nodes that the step has made, of those that lead to one."""
+        return set(younger(edge, self.start))
 
-def is_spent(edge: Node) -> bool:
-    """Return whether a gradient was computed that has let go of the values in a history."""
-    return any(node.op is not None and node.values is None for node in ancestors([edge]))
+
+def younger(edge: Node | None, start: int) -> list[Node]:
+    """Return the nodes since a time, of those that lead to one."""
+    nodes = ancestors([edge], lambda node: node.edges if node.order >= start else ())
+    return [node for node in nodes if node.order >= start]
+
+
+def is_spent(edge: Node, start: int) -> bool:
+    """Return whether a gradient was computed that has let go of values in the history since a time."""
+    return any(node.op is not None and node.values is None for node in younger(edge, start))
 
 
 _ARRAY, _PASSED_ON = Tensor.array.fget.__code__, Observer.read.__code__  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from ....engine.tensor import Tensor
 from ....rng.generator import Generator
 from ...instructions import Instruction, Var
 from .checks import Check
+from .histories import History
 from .recorded import Memory
 from .symbols import Number
 
@@ -23,6 +24,10 @@ class Draw:
     arguments: tuple[Any, ...]
     options: dict[str, Any]
     var: Var
+
+
+ARENA = object()
+"""What stands in the result for the memory of the variables that are kept."""
 
 
 @dataclass
@@ -39,6 +44,8 @@ class Captured:
     inference: the variables that are inference tensors. names: those of the reader's. reached: the Tensors
     that the function reaches otherwise than as an argument or as a gradient. place: the device of its torch
     tensors, "cpu" where there are none; places: those of the variables that are torch tensors.
+    histories: those of the results from which backward() is still to be called. kept: what the step leaves
+    in an arena for that; found: what it finds in one, which is its first argument.
     """
 
     instructions: list[Instruction]
@@ -57,3 +64,6 @@ class Captured:
     reached: set[Tensor] = field(default_factory=set)
     place: str = "cpu"
     places: dict[Var, str] = field(default_factory=dict)
+    histories: list[History] = field(default_factory=list)
+    kept: list[Var] = field(default_factory=list)
+    found: list[Var] = field(default_factory=list)

@@ -34,7 +34,7 @@ class Outputs:
     """What a step hands out that it has computed: no two may share their memory, as they do not later.
 
     layouts: strides, in elements, by variable, where they are not the usual ones. inference: the variables
-    that are inference tensors.
+    that are inference tensors. with_history: the results from which backward() is still to be called.
     """
 
     def __init__(self, recording: Recording) -> None:
@@ -44,6 +44,7 @@ class Outputs:
         self._gradients: dict[Tensor, Node] = {}
         self.layouts: dict[Var, tuple[int, ...]] = {}
         self.inference: set[Var] = set()
+        self.with_history: list[Returned] = []
 
     @property
     def tensors(self) -> list[Tensor]:
@@ -62,7 +63,7 @@ class Outputs:
         if owner is not tensor:
             self._tape.stop(f"{known} and {what} share their memory; clone() one of them")
         var: Var = handle.var(self._tape)
-        if layout := _layout(tensor._array):
+        if layout := layout_of(tensor._array):
             self.layouts[var] = layout
         if is_marked(tensor._array):
             self.inference.add(var)
@@ -91,17 +92,14 @@ class Outputs:
             made = self._recording.made(result) and not self._recording.rebound(result)
             if made and (isinstance(result, Parameter) or not is_ours(type(result))):
                 self._tape.stop(f"the function returns {a(type(result))}; return a Tensor")
-            if made and result.edge is not None and not self._recording.went_back(result.edge):
-                self._tape.stop(
-                    "the result still needs its history; call backward() inside the function, or use "
-                    "no_grad()"
-                )
             var = self.add(result, "a result") if made else None
-            self._returned[result] = Returned(result, var, self._gradients.get(result))
+            returned = self._returned[result] = Returned(result, var, self._gradients.get(result))
+            if made and result.edge is not None and not self._recording.went_back(result.edge):
+                self.with_history.append(returned)
         return self._returned[result]
 
 
-def _layout(array: Any) -> tuple[int, ...] | None:
+def layout_of(array: Any) -> tuple[int, ...] | None:
     """Return the strides of an array, in elements; None where they are the usual ones."""
     if is_torch(array):
         return None if array.is_contiguous() else tuple(array.stride())
