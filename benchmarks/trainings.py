@@ -5,9 +5,10 @@
 The lecture's deep model (six layers, batch norm, SGD), its WaveNet (eight letters, joined two by two, SGD)
 and a transformer (four layers, 64 wide, causal attention, layer norm, AdamW), each written once and run with
 either import, from the same parameters. A step draws a batch, runs forward and backward and updates.
-torch.compile gets the loss, and the optimizer's step, each as a function. Every contender's gradients are
-checked against PyTorch's in float64 before it is timed; the rounds are interleaved in one process and one
-thread; medians, and their ratios to PyTorch eager, are printed.
+torch.compile gets the loss, and the optimizer's step, each as a function, and so does this engine's compile
+as "loss and update". Every contender's gradients are checked against PyTorch's in float64 before it is timed;
+the rounds are interleaved in one process and one thread; medians, and their ratios to PyTorch eager, are
+printed.
 """
 
 from __future__ import annotations
@@ -140,8 +141,8 @@ def step_of(module: Any, name: str, dtype: Any, how: str) -> tuple[Callable[[], 
         return module.nn.functional.cross_entropy(model(x).view(-1, LETTERS), y.view(-1))
 
     update = optimizer.step
-    if how == "torch.compile":
-        loss_of, update = torch.compile(loss_of), torch.compile(update)
+    if how in ("loss and update", "torch.compile"):
+        loss_of, update = module.compile(loss_of), module.compile(update)
 
     def step() -> Any:
         """Take one training step and return its loss."""
@@ -166,8 +167,8 @@ def measure(name: str, seconds: float) -> dict[str, float]:
     step()
     truth = gradients(model)
     running = {}
-    for how in ("torch", "tinygrad_ninja", "torch.compile"):
-        step, model = step_of(tinygrad_ninja if how == "tinygrad_ninja" else torch, name, np.float32, how)
+    for how in ("torch", "tinygrad_ninja", "loss and update", "torch.compile"):
+        step, model = step_of(torch if "torch" in how else tinygrad_ninja, name, np.float32, how)
         step()
         compare(how, truth, gradients(model))
         running[how] = step

@@ -20,7 +20,7 @@ def seeds_of(_: click.Context, __: click.Parameter, text: str) -> tuple[int, int
 
 
 @click.command()
-@click.argument("which", type=click.Choice(["compile", "changes", "eager", "derive", "files"]))
+@click.argument("which", type=click.Choice(["compile", "changes", "histories", "eager", "derive", "files"]))
 @click.option("--seeds", default="0:", callback=seeds_of, help="A:B; without B until the minutes are over.")
 @click.option("--minutes", type=float, help="Begin nothing new after that.  [default: 1, if no B is given]")
 @click.option("--jobs", default=1, show_default=True, help="Processes at a time.")
@@ -28,9 +28,9 @@ def main(which: str, seeds: tuple[int, int | None], minutes: float | None, jobs:
     """Run random programs in two ways that must agree, and print those that do not.
 
     compile: steps eagerly, as C and as NumPy. changes: such steps, and changes between their
-    calls. eager: this engine and PyTorch. derive: printed gradients and PyTorch's. files: damaged
-    checkpoints, which must be refused in a line. A process that crashes is a finding too. The exit status is
-    1 where there are findings.
+    calls. histories: functions whose results are derived outside. eager: this engine and PyTorch. derive:
+    printed gradients and PyTorch's. files: damaged checkpoints, which must be refused in a line. A process
+    that crashes is a finding too. The exit status is 1 where there are findings.
     """
     first, last = seeds
     if minutes is None and last is None:

@@ -1,0 +1,124 @@
+"""Random functions whose results are derived outside, run eagerly, as C and as NumPy: what they return, and
+the gradients of what they find."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import tinygrad_ninja as torch
+from tinygrad_ninja.program.compile import CompileWarning
+
+from . import compiled, steps
+from .compiled import RAISED, REFUSALS, Jitter, Outcome
+from .numbers import Draw
+from .program import CALLS, Program
+from .writer import Writer
+
+REFUSED = [
+    *REFUSALS,
+    "share their memory; clone() one of them",
+    "is in the memory of a Tensor that was there before",
+    "results that depend on one another still need their history",
+]
+"""What compile refuses by name, and these programs do."""
+
+
+@dataclass(frozen=True)
+class Function(Program):
+    """A program whose results are returned with their history."""
+
+    def source(self, jitter: bool = False) -> str:
+        """Return the function `made`, which makes the function and what it works on."""
+        before, after = super().source(jitter).rsplit("        return [", 1)
+        rest = after.partition("\n")[2]
+        return f"{before}        return [{', '.join(self.results)}]\n{rest}"
+
+
+def drawn(seed: int) -> Function:
+    """Return the function of a seed."""
+    w = Writer(Draw(seed))
+    results: list[str] = []
+    for _ in range(w.draw.integer(1, 3)):
+        if not w.over:
+            results += steps.part(w, end=total)
+    return Function(tuple(w.leaves), tuple(w.body), tuple(results[-4:])).without()  # type: ignore[return-value]
+
+
+def total(w: Writer, made: list[str]) -> list[str]:
+    """Add a number made of some of these values, and return its name."""
+    name = steps.loss(w, made)
+    return [] if name is None else [name]
+
+
+def outcome(program: Program, backend: str | None, jitter: Jitter | None = None) -> Outcome:
+    """Call the function some times, eagerly where there is no backend; go back from some results of each."""
+    result = Outcome()
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        step, arguments, kept = program.made(jitter)
+        run = step if backend is None else torch.compile(step, backend=backend)
+        for call in range(CALLS):
+            given = arguments(call)
+            if backend is None:
+                given = [torch.from_numpy(x) if isinstance(x, np.ndarray) else x for x in given]
+            try:
+                returned = run(*given)
+                for name, value in zip(program.results, returned, strict=True):
+                    result.seen[call, name] = np.array(value.detach().numpy())
+                    result.seen[call, f"whether {name} requires a gradient"] = value.requires_grad
+                go_back(returned, np.random.default_rng(call))
+                if jitter is not None:
+                    jitter.gradients([value for name, value in kept.items() if name[0] == "p"])
+            except Exception as error:
+                result.seen[call, RAISED] = type(error).__name__
+                break
+            for name, value in kept.items():
+                result.seen[call, name] = np.array(value.detach().numpy())
+                gradient = value.grad
+                result.seen[call, f"{name}.grad"] = None if gradient is None else np.array(gradient.numpy())
+    result.said = [str(each.message) for each in told if issubclass(each.category, CompileWarning)]
+    return result
+
+
+def go_back(results: list[Any], rng: np.random.Generator) -> None:
+    """Call backward on a weighted sum of some results, or on one after the other."""
+    terms = []
+    for value in results:
+        weights = torch.from_numpy(np.asarray(rng.normal(size=tuple(value.shape)).astype(np.float64)))
+        if value.requires_grad and rng.random() < 0.7:
+            terms.append((value * weights.to(value.dtype)).sum())
+    if rng.random() < 0.5:
+        for term in terms:
+            term.backward(retain_graph=True)
+    elif terms:
+        sum(terms).backward()
+
+
+def acceptable(sentence: str) -> bool:
+    """Return whether it is a warning that compile may give of these functions."""
+    return "is recorded again" in sentence or any(each in sentence for each in REFUSED)
+
+
+def try_seed(seed: int) -> str | None:
+    """Return None where eager code, C and NumPy agree on the function of a seed; else the function, made
+    small, and what differs."""
+
+    def difference(program: Program) -> str:
+        return compiled.disagreement(program, outcome, acceptable)
+
+    program = drawn(seed)
+    found = difference(program)
+    if not found:
+        return None
+    wanted = compiled.kind(found)
+    small = program.smaller(lambda each: compiled.kind(difference(each)) == wanted)
+    return f"{small.pasteable()}# {difference(small)}\n"
+
+
+def program_text(seed: int) -> str:
+    """Return the function of a seed, which ends its process, as a script."""
+    return drawn(seed).pasteable()
