@@ -262,3 +262,29 @@ def test_a_function_that_raises_every_time(C: Any) -> Any:
     step = C(step)
     for _ in range(12):
         yield attempt(step, torch.ones(1, 2))
+
+
+@compiled
+def test_parts_of_one_memory_that_have_nothing_in_common(C: Any) -> Any:
+    w = torch.randn(5, 6, requires_grad=True)
+    fast = C(lambda x: (x @ w).chunk(2, 1))
+    for _ in range(4):
+        mean, spread = fast(torch.randn(3, 5))
+        yield mean.detach(), spread.detach(), mean.stride()
+        (mean.sin() * spread.exp()).sum().backward()
+        yield w.grad
+        with torch.no_grad():
+            yield fast(torch.randn(3, 5))
+
+
+@refused("share their memory")
+def test_parts_of_one_memory_that_overlap(C: Any) -> Any:
+    def f(x: Any) -> Any:
+        y = x * 2
+        return y[:2], y[1:]
+
+    f = C(f)
+    for _ in range(4):
+        first, second = f(torch.randn(3))
+        first.add_(1)
+        yield first, second

@@ -22,7 +22,7 @@ REFUSED = [
     *REFUSALS,
     "share their memory; clone() one of them",
     "is in the memory of a Tensor that was there before",
-    "results that depend on one another still need their history",
+    "has hooks, or retains its gradient",
 ]
 """What compile refuses by name, and these programs do."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...engine.grad_mode import is_grad_enabled
+from ...engine.grad_mode import enable_grad, is_grad_enabled
 from ...engine.gradients import grad as gradients_of
 from ...engine.node import clock
 from ...engine.own_function import Function
@@ -20,6 +20,7 @@ from ..instructions import Var, substitute
 from .c.build import NoCompilerError
 from .lowering.lower import forget_values
 from .memory import Arena
+from .recording.capture import unobserved
 from .recording.captured import ARENA, Captured
 from .recording.histories import History, Way, WayBack
 from .recording.outputs import Returned
@@ -77,7 +78,8 @@ class CompiledFunction(Function):
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         """Return the gradients of the leaves."""
         upstream = {place: grad for place, grad in enumerate(grads) if grad is not None}
-        go = ctx.back.go_back_recorded if is_grad_enabled() else ctx.back.go_back
+        known = tuple(upstream) in ctx.back.history.back and not is_grad_enabled()
+        go = ctx.back.go_back if known else ctx.back.go_back_eagerly
         return None, None, None, None, *go(ctx, upstream)
 
 
@@ -172,9 +174,9 @@ class Back:
                 break
         return step
 
-    def go_back_recorded(self, ctx: Any, upstream: dict[int, Tensor]) -> list[Tensor | None]:
-        """Return the gradients of the leaves with their own history: what led to the results is computed once
-        more, as eager code."""
+    def go_back_eagerly(self, ctx: Any, upstream: dict[int, Tensor]) -> list[Tensor | None]:
+        """Return the gradients of the leaves, with a history where one is recorded: what led to the results
+        is computed once more, as eager code."""
         forward = self.history.forward
         if forward.changed:
             raise NotImplementedError(
@@ -192,14 +194,18 @@ class Back:
                 values[x] = wrap(self._arena.array(ctx.memory, x).copy() if saved else x.value)
             return values[x]
 
-        for step in forward.instructions:
-            operands = [tensor(x) for x in step.inputs]
-            parameters = substitute(step.parameters, lambda x: tensor(x)._array if isinstance(x, Var) else x)
-            operands = [operands] if step.operation.variadic else operands
-            values[step.output] = step.operation.call(*operands, *parameters)
-        results = [values[forward.wanted[place]] for place in upstream]
-        grads = [*upstream.values()]
-        return [*gradients_of(results, ctx.leaves, grads, create_graph=True, allow_unused=True)]
+        recorded = is_grad_enabled()
+        with unobserved(), enable_grad():
+            for step in forward.instructions:
+                operands = [tensor(x) for x in step.inputs]
+                parameters = substitute(
+                    step.parameters, lambda x: tensor(x)._array if isinstance(x, Var) else x
+                )
+                operands = [operands] if step.operation.variadic else operands
+                values[step.output] = step.operation.call(*operands, *parameters)
+            results = [values[forward.wanted[place]] for place in upstream]
+            grads = [*upstream.values()]
+            return [*gradients_of(results, ctx.leaves, grads, create_graph=recorded, allow_unused=True)]
 
 
 def _in_order(grad: Tensor) -> Any:

@@ -51,13 +51,14 @@ def _is_memory(array: Any) -> bool:
 
 
 @contextmanager
-def _unobserved() -> Iterator[None]:
+def unobserved() -> Iterator[None]:
     """Let this thread run without an observer inside."""
-    observer = observers.pop(get_ident())
+    observer = observers.pop(get_ident(), None)
     try:
         yield
     finally:
-        observers[get_ident()] = observer
+        if observer is not None:
+            observers[get_ident()] = observer
 
 
 @dataclass(eq=False)
@@ -229,7 +230,7 @@ class Recording(Observer):
             )
         if self.tape.closed:
             return super().draw(generator, method, tuple(map(in_numpy, args)), options)
-        with _unobserved():
+        with unobserved():
             value = method(generator, *args, **options)
         var = Var(stand_in_for(value) if is_torch(value) else np.asarray(value))
         self.draws.append(Draw(generator, name, args, options, var))

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .capture import Recording
 
 MOST = 3
-"""How many results may depend on one another: backward may begin at any of them, and each choice is a way of
-its own."""
+"""How many results may depend on one another, for every choice of those at which a backward may begin to have
+a way back of its own; of more it is that of all."""
 
 
 @dataclass(eq=False)
@@ -59,7 +59,7 @@ class WayBack(Way):
 @dataclass(eq=False)
 class History:
     """The history of results that depend on one another. leaves: the Tensors to which gradients flow. back:
-    the way back from each choice of the results, by their places; forward: what leads to them."""
+    the ways back from choices of the results, by their places; forward: what leads to them."""
 
     results: list[Returned]
     leaves: list[Tensor]
@@ -83,9 +83,6 @@ def record_histories(recording: Recording, results: list[Returned]) -> list[Hist
     if any(node.op is None for node in nodes):
         tape.stop("a Tensor that requires a gradient is made inside, and backward() is not; make it outside")
     groups = _groups(pairs)
-    most = max(map(len, groups), default=0)
-    if most > MOST:
-        tape.stop(f"{most} results that depend on one another still need their history; at most {MOST} may")
     with _cut_off(nodes) as ends:
         histories = [_history(recording, group, ends, forward) for group in groups if not tape.closed]
     tape.instructions[:] = forward
@@ -130,17 +127,17 @@ def _history(
     step's instructions."""
     holders = [x for cell in recording.cells for x in (cell.owner, *cell.others)]
     leaves = {ends[x.edge]: x for x in holders if x is not None and x.edge in ends}
-    back = {}
-    for n in range(1, len(results) + 1):
-        for places in combinations(range(len(results)), n):
+    back, count = {}, len(results)
+    made = [result.var for result in results if result.var is not None]
+    ahead = Way(needed(forward, made), made)
+    _look_around(ahead, recording, [])
+    for n in range(1 if count <= MOST or ahead.changed else count, count + 1):
+        for places in combinations(range(count), n):
             way = _way_back(recording, [results[place] for place in places], [*leaves])
             _look_around(way, recording, forward)
             if way.changed:
                 recording.tape.stop("a Tensor is changed in place that backward() would read; clone() it")
             back[places] = way
-    made = [result.var for result in results if result.var is not None]
-    ahead = Way(needed(forward, made), made)
-    _look_around(ahead, recording, [])
     return History(results, [*leaves.values()], back, ahead)
 
 

@@ -31,7 +31,7 @@ class Returned:
 
 
 class Outputs:
-    """What a step hands out that it has computed: no two may share their memory, as they do not later.
+    """What a step hands out that it has computed: no two may have elements in common, as they do not later.
 
     layouts: strides, in elements, by variable, where they are not the usual ones. inference: the variables
     that are inference tensors. with_history: the results from which backward() is still to be called.
@@ -39,7 +39,8 @@ class Outputs:
 
     def __init__(self, recording: Recording) -> None:
         self._recording, self._tape = recording, recording.tape
-        self._known: dict[int, tuple[str, Tensor]] = {}  # what is handed out of a memory, by the memory's id
+        # What is handed out of a memory, by the memory's id.
+        self._known: dict[int, list[tuple[str, Tensor]]] = {}
         self._returned: dict[Tensor, Returned] = {}
         self._gradients: dict[Tensor, Node] = {}
         self.layouts: dict[Var, tuple[int, ...]] = {}
@@ -59,9 +60,11 @@ class Outputs:
             return None
         if handle.memory.before is not None:
             self._tape.stop(f"{what} is in the memory of a Tensor that was there before; clone() it")
-        known, owner = self._known.setdefault(id(handle.memory), (what, tensor))
-        if owner is not tensor:
-            self._tape.stop(f"{known} and {what} share their memory; clone() one of them")
+        others = self._known.setdefault(id(handle.memory), [])
+        for known, other in others:
+            if other is not tensor and overlap(other._array, tensor._array):
+                self._tape.stop(f"{known} and {what} share their memory; clone() one of them")
+        others.append((what, tensor))
         var: Var = handle.var(self._tape)
         if layout := layout_of(tensor._array):
             self.layouts[var] = layout
@@ -97,6 +100,16 @@ class Outputs:
             if made and result.edge is not None and not self._recording.went_back(result.edge):
                 self.with_history.append(returned)
         return self._returned[result]
+
+
+def overlap(a: Any, b: Any) -> bool:
+    """Return whether two arrays have an element in common, or may have."""
+    if is_torch(a) or is_torch(b):
+        return True
+    try:
+        return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]  # any number may be
+    except np.exceptions.TooHardError:
+        return True
 
 
 def layout_of(array: Any) -> tuple[int, ...] | None:
