@@ -373,6 +373,17 @@ def test_the_loss_is_scaled(C: Any) -> Any:
         yield model, [p.grad for p in model.parameters()]
 
 
+def test_the_source_shows_the_ways_that_were_taken() -> None:
+    w = torch.randn(5, requires_grad=True)
+    fast = torch.compile(lambda x: (w * x).sin().sum(), backend="c")
+    loss = fast(torch.randn(5))
+    assert "cos" not in fast.source()
+    loss.backward()  # the first call is eager code
+    assert "cos" not in fast.source()
+    fast(torch.randn(5)).backward()
+    assert "cos" in fast.source()
+
+
 @compiled
 def test_an_argument_with_a_history(C: Any) -> Any:
     make, judge = _model(), nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))

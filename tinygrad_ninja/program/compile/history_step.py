@@ -41,7 +41,7 @@ class HistoryStep(Step):
         kept = [var for var in dict.fromkeys(var for way in ways for var in way.saved) if var not in results]
         result = captured.result, [tuple(history.results) for history in captured.histories], ARENA
         super().__init__(replace(captured, result=result, kept=kept), arguments, bare, backend, Arena(kept))
-        self.backs = [Back(history, captured, self.arena, backend) for history in captured.histories]
+        self.backs = [Back(history, self, backend) for history in captured.histories]
 
     @cached_property
     def call(self) -> Callable[[tuple[Any, ...]], Any]:
@@ -86,8 +86,8 @@ class CompiledFunction(Function):
 class Back:
     """The ways back from results that depend on one another, each compiled when a backward first takes it."""
 
-    def __init__(self, history: History, captured: Captured, arena: Arena, backend: str) -> None:
-        self.history, self._captured, self._arena, self._backend = history, captured, arena, backend
+    def __init__(self, history: History, step: HistoryStep, backend: str) -> None:
+        self.history, self._step, self._arena, self._backend = history, step, step.arena, backend
         ways = [*history.back.values(), history.forward]
         for way in ways:
             forget_values(way.instructions)
@@ -159,7 +159,7 @@ class Back:
             noted=[],
             result=tuple(Returned(wrap(var.value), var, None) for var in way.wanted),
             layouts=way.layouts,
-            names={var: name for var, name in self._captured.names.items() if var in {*way.reads}},
+            names={var: name for var, name in self._step.captured.names.items() if var in {*way.reads}},
             found=[var for var in way.saved if var not in self._places],
         )
         for backend in (self._backend, "numpy"):
@@ -172,6 +172,8 @@ class Back:
                 warn_once(f"{error}; backward() runs as straight-line NumPy instead")
             else:
                 break
+        self._step.source += f"\n{step.source}" if step.source else ""
+        self._step.fused += step.fused
         return step
 
     def go_back_eagerly(self, ctx: Any, upstream: dict[int, Tensor]) -> list[Tensor | None]:
