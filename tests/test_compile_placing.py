@@ -1,7 +1,5 @@
 """Where the buffers of a compiled step lie in its scratch memory."""
 
-from types import SimpleNamespace
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,16 +12,16 @@ DTYPES = [np.dtype(name) for name in ("float32", "float64", "int64", "bool")]
 
 @given(st.data())
 def test_buffers_in_use_at_the_same_time_share_nothing_nor_do_different_dtypes(data):
-    groups = [SimpleNamespace(buffers=[]) for _ in range(data.draw(st.integers(1, 8)))]
+    groups = [[] for _ in range(data.draw(st.integers(1, 8)))]
     buffers = []
     for number in range(data.draw(st.integers(0, 12))):
         shape = (data.draw(st.integers(0, 100)),)
         buffer = Buffer(f"b{number}", data.draw(st.sampled_from(DTYPES)), shape, contiguous(shape))
         used = data.draw(st.sets(st.integers(0, len(groups) - 1), min_size=1))
         for group in used:
-            groups[group].buffers.append(buffer)
+            groups[group].append(buffer)
         buffers.append((buffer, min(used), max(used)))
-    groups[0].buffers.append(Buffer("argument", DTYPES[0], (3,), (1,), slot=1))
+    groups[0].append(Buffer("argument", DTYPES[0], (3,), (1,), slot=1))
     total = place(groups)
     for i, (buffer, first, last) in enumerate(buffers):
         start, end = span(buffer)
@@ -38,7 +36,7 @@ def test_buffers_in_use_at_the_same_time_share_nothing_nor_do_different_dtypes(d
 
 def test_memory_is_used_again_by_what_begins_later():
     early, late = (Buffer(name, DTYPES[0], (1000,), (1,)) for name in ("early", "late"))
-    assert place([SimpleNamespace(buffers=[early]), SimpleNamespace(buffers=[late])]) == 4032
+    assert place([[early], [late]]) == 4032
     assert early.offset == late.offset == 0
 
 

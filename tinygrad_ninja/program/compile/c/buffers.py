@@ -39,7 +39,6 @@ class Buffer:
     room: int = 0
     offset: int = 0
     spare: int = 0
-    written: bool = False
 
     @property
     def elements(self) -> int:

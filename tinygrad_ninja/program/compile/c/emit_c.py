@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 
 from ....ops import linalg
 from ...comments import c_comment
@@ -50,25 +51,25 @@ class Emitter:
         self.storage, self.body, self.groups, self.width = fusion.storage, fusion.body, fusion.groups, width
         self.complaints = fusion.complaints
         self._functions: list[CFunction] = []
-        # The names of functions, by their text without names and numbers, and by the numbers in it.
-        self._alike: dict[tuple[str, tuple[str, ...]], str] = {}
-        # By that text alone: the name of the function that takes the numbers, None before there is one.
-        self._patterns: dict[str, str | None] = {}
+        self._first: dict[str, tuple[str, ...]] = {}  # the numbers in the first function of each pattern
+        # The names of functions, by their pattern and the numbers in them, or None where these are given.
+        self._named: dict[tuple[str, tuple[str, ...] | None], str] = {}
         self._summary: list[str] = []
         self._products: dict[str, Product] = {}
         self._blas = blas
+        self._written: set[Buffer] = set()
         self._called: set[str] = set()  # the types of elements that BLAS multiplies
 
     def emit(self) -> Emitted:
         """Return the whole C file."""
         calls: list[str] = []
+        used: list[list[Buffer]] = []
         for number, group in enumerate(self.groups):
-            group.name = (
-                f"step{number}_" + "_".join(dict.fromkeys(_label(kernel) for kernel in group.kernels))[:40]
-            )
-            calls.append(self._function(group))
-        scratch = place(self.groups)
-        buffers = dict.fromkeys(buffer for group in self.groups for buffer in group.buffers)
+            labels = "_".join(dict.fromkeys(map(_label, group.kernels)))
+            call, buffers = self._call(f"step{number}_{labels[:40]}", group)
+            calls.append(call)
+            used.append(buffers)
+        scratch = place(used)
         products = self._products.values()
         functions = [*(product.function() for product in products), *self._functions]
         threads = any(function.threads for function in functions)
@@ -81,12 +82,13 @@ class Emitter:
             *(tile.source() for tile in sorted({tile for product in products for tile in product.tiles()})),
             SEPARATE,
         ]
-        main = f"{sharing.DEFINITION}\n" * threads + entry(buffers, calls)
+        main = f"{sharing.DEFINITION}\n" * threads + entry(dict.fromkeys(chain(*used)), self._written, calls)
         source = CSource("\n\n".join(shared), functions, main)
         return Emitted(source, threads, scratch, self.complaints, self._summary)
 
-    def _function(self, group: Group) -> str:
-        """Write the function of a group, and return the line that calls it."""
+    def _call(self, name: str, group: Group) -> tuple[str, list[Buffer]]:
+        """Write the function of a group, of this name where there is no other that does; return the line that
+        calls it, and the buffers that it takes."""
         first = group.kernels[0]
         if first.kind is linalg.matmul:
             statements, scratches = self._product(first)
@@ -95,47 +97,38 @@ class Emitter:
             loops = Loops(self.body, group, self.width).padded()
             statements, scratches = loops.statements, loops.parts
             effects, copies = loops.effects, loops.copies
-        targets = [
+        written = [
             kernel.target.buffer for kernel in group.kernels if kernel.target is not None and kernel.read
         ]
-        for buffer in (*targets, *scratches):
-            buffer.written = True
-        group.buffers = list(dict.fromkeys([*targets, *scratches, *effects.loads]))
-        function = Function(statements, group.buffers, {*targets, *scratches}, copies)
-        arguments = [*(buffer.name for buffer in group.buffers), *self._defined(group, function)]
-        self._summary.append(self._summary_line(group, effects))
-        call = f"{group.name}({', '.join(arguments)})"
-        return f"  if ({call}) return {first.code};" if first.kind == "check" else f"  {call};"
+        written += scratches
+        self._written.update(written)
+        buffers = list(dict.fromkeys([*written, *effects.loads]))
+        name, numbers = self._defined(name, group, Function(statements, buffers, {*written}, copies))
+        self._summary.append(self._summary_line(name, group, effects))
+        call = f"{name}({', '.join([*(buffer.name for buffer in buffers), *numbers])})"
+        return f"  if ({call}) return {first.code};" if first.kind == "check" else f"  {call};", buffers
 
-    def _defined(self, group: Group, function: Function) -> list[str]:
+    def _defined(self, name: str, group: Group, function: Function) -> tuple[str, tuple[str, ...]]:
         """Add the function of a group, unless there is one that differs only in the names of its buffers,
-        such as that of another layer of a deep network; then the group takes its name.
+        such as that of another layer of a deep network. Return the name of the function to be called.
 
         A second function that differs in numbers, too, such as that of another iteration of a loop, takes
-        these as parameters, and stands for all that follow. Return these arguments.
+        these as parameters, and stands for all that follow. Return these arguments as well.
         """
         pattern, numbers = function.pattern()
         texts = tuple(number.text for number in numbers)
-        if (pattern, texts) in self._alike:
-            group.name = self._alike[pattern, texts]
-            return []
-        generic = pattern in self._patterns and 0 < len(numbers) <= PARAMETERS - len(function.buffers)
-        if generic and (known := self._patterns[pattern]) is not None:
-            group.name = known
-            return [*texts]
-        if generic:
-            self._patterns[pattern] = group.name
-        else:
-            self._patterns[pattern] = None
-            self._alike[pattern, texts] = group.name
-        kind = "int" if group.kernels[0].kind == "check" else "void"
-        notes = [c_comment(note) for note in dict.fromkeys(map(_comment, group.kernels))]
-        self._functions.append(
-            function.written(f"{kind} {group.name}", tuple(notes), numbers=numbers if generic else ())
-        )
-        return [*texts] if generic else []
+        generic = texts != self._first.setdefault(pattern, texts)
+        generic &= len(numbers) <= PARAMETERS - len(function.buffers)
+        known = self._named.setdefault((pattern, None if generic else texts), name)
+        if known == name:
+            kind = "int" if group.kernels[0].kind == "check" else "void"
+            notes = tuple(c_comment(note) for note in dict.fromkeys(map(_comment, group.kernels)))
+            self._functions.append(
+                function.written(f"{kind} {name}", notes, numbers=numbers if generic else ())
+            )
+        return known, texts if generic else ()
 
-    def _summary_line(self, group: Group, effects: Effects) -> str:
+    def _summary_line(self, name: str, group: Group, effects: Effects) -> str:
         """Return a group in a line: its domain, and what its loops compute, in that order."""
         parts = []
         computed = [value.var for value in effects.named if value.var is not None]
@@ -149,7 +142,7 @@ class Emitter:
                 parts.append(
                     f"{var.name} = {instruction.operation.name}" if var.name else instruction.operation.name
                 )
-        return f"{group.name}, {list(group.kernels[0].domain)}: {', '.join(parts)}"
+        return f"{name}, {list(group.kernels[0].domain)}: {', '.join(parts)}"
 
     def _product(self, kernel: Kernel) -> tuple[list[Statement], list[Buffer]]:
         """Return calls of a product function, one for each matrix of the batch, and the scratch memory for
@@ -164,11 +157,12 @@ class Emitter:
         return statements, multiply.scratches
 
 
-def entry(buffers: Iterable[Buffer], calls: Iterable[str]) -> str:
-    """Return the function that calls the others, whose arguments are these buffers."""
+def entry(buffers: Iterable[Buffer], written: set[Buffer], calls: Iterable[str]) -> str:
+    """Return the function that calls the others, whose arguments are these buffers, of which some are
+    written."""
     lines = [f"{UNOPTIMIZED} int {ENTRY}(void *const *p) {{", "  char *scratch = p[0];"]
     for buffer in buffers:
-        kind = f"{'' if buffer.written or buffer.slot is None else 'const '}{c_type(buffer.dtype)} *"
+        kind = f"{'' if buffer in written or buffer.slot is None else 'const '}{c_type(buffer.dtype)} *"
         memory = f"p[{buffer.slot}]" if buffer.slot is not None else f"(scratch + {buffer.offset})"
         lines.append(f"  {kind}{buffer.name} = ({kind}){memory};")
     return "\n".join([*lines, *calls, "  return 0;", "}"])

@@ -23,8 +23,7 @@ def emit(rolled: Rolled) -> CSource:
         function = Function(statements, buffers, {rolled.written}, ())
         functions.append(function.written(f"void values{number}", (c_comment(str(turns)),)))
         calls.append(f"  values{number}({', '.join(buffer.name for buffer in buffers)});")
-    rolled.written.written = True
-    main = entry([rolled.read, rolled.written, rolled.places], calls)
+    main = entry([rolled.read, rolled.written, rolled.places], {rolled.written}, calls)
     return CSource(PRELUDE.read_text(encoding="utf-8"), functions, main)
 
 

@@ -221,7 +221,7 @@ class Fusion:
             position = self._joined(kernel, first)
         if position is None:
             position = len(self.groups)
-            self.groups.append(Group([]))
+            self.groups.append(Group())
         self.groups[position].add(kernel)
         for buffer in (*_common(kernel), target):
             positions = self._open[loops(kernel.domain), buffer]
@@ -272,7 +272,7 @@ class Fusion:
             kernel.effects = Effects([Pointer(operand.buffer) for operand in operands])
         else:
             self._compute(kernel)
-        self.groups.append(Group([]))
+        self.groups.append(Group())
         self.groups[-1].add(kernel)
         return len(self.groups) - 1
 

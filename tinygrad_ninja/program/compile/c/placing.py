@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from .buffers import ALIGNED, Buffer
-from .plan import Group
 
 
 @dataclass
@@ -42,14 +41,15 @@ class Region:
         self.free.insert(at, (start, end))
 
 
-def place(groups: Iterable[Group]) -> int:
-    """Give each buffer of the scratch memory its offset, and return how many bytes all of them take.
+def place(used: Iterable[Iterable[Buffer]]) -> int:
+    """Give each buffer of the scratch memory its offset, and return how many bytes all of them take. used:
+    the buffers of each function that runs, in order.
 
     Buffers of different dtypes never share memory. What lies between a row and the next is computed with, as
     part of a whole vector, and its results are ignored; but small integers, read as floating-point numbers,
     are denormal ones, with which some processors take a hundred times as long.
     """
-    needed = [[buffer for buffer in group.buffers if buffer.slot is None] for group in groups]
+    needed = [[buffer for buffer in buffers if buffer.slot is None] for buffers in used]
     last = {buffer: number for number, buffers in enumerate(needed) for buffer in buffers}
     placed: set[Buffer] = set()
     regions: defaultdict[np.dtype[Any], Region] = defaultdict(Region)

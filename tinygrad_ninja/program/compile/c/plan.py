@@ -97,9 +97,7 @@ class Kernel:
 class Group:
     """Kernels whose loops run together: over the domain without its dimensions of size 1."""
 
-    kernels: list[Kernel]
-    name: str = ""
-    buffers: list[Buffer] = field(default_factory=list)
+    kernels: list[Kernel] = field(default_factory=list)
     lines: int = 0  # those of all kernels
     work: int = 0  # that of all kernels
 
