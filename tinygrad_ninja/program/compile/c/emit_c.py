@@ -8,9 +8,11 @@ from itertools import chain
 
 from ....ops import linalg
 from ...comments import c_comment
+from ...instructions import Instruction
+from ..recording.checks import Check
 from . import sharing
 from .blas import Blas
-from .buffers import Buffer
+from .buffers import Address, Buffer
 from .build import PRELUDE
 from .c_code import Effects, Statement
 from .c_source import CFunction, CSource
@@ -49,7 +51,7 @@ class Emitter:
 
     def __init__(self, fusion: Fusion, width: int, blas: Blas | None = None) -> None:
         self.storage, self.body, self.groups, self.width = fusion.storage, fusion.body, fusion.groups, width
-        self.complaints = fusion.complaints
+        self._complaints: list[tuple[type[Exception], str]] = []
         self._functions: list[CFunction] = []
         self._first: dict[str, tuple[str, ...]] = {}  # the numbers in the first function of each pattern
         # The names of functions, by their pattern and the numbers in them, or None where these are given.
@@ -84,29 +86,30 @@ class Emitter:
         ]
         main = f"{sharing.DEFINITION}\n" * threads + entry(dict.fromkeys(chain(*used)), self._written, calls)
         source = CSource("\n\n".join(shared), functions, main)
-        return Emitted(source, threads, scratch, self.complaints, self._summary)
+        return Emitted(source, threads, scratch, self._complaints, self._summary)
 
     def _call(self, name: str, group: Group) -> tuple[str, list[Buffer]]:
         """Write the function of a group, of this name where there is no other that does; return the line that
         calls it, and the buffers that it takes."""
-        first = group.kernels[0]
-        if first.kind is linalg.matmul:
-            statements, scratches = self._product(first)
+        kind, target = group.kernels[0].kind, group.kernels[0].target
+        if isinstance(kind, Instruction) and kind.operation is linalg.matmul:
+            statements, scratches = self._product(kind, target)
             effects, copies = Effects(statements), {}
         else:
             loops = Loops(self.body, group, self.width).padded()
             statements, scratches = loops.statements, loops.parts
             effects, copies = loops.effects, loops.copies
-        written = [
-            kernel.target.buffer for kernel in group.kernels if kernel.target is not None and kernel.read
-        ]
-        written += scratches
+        stored = (kernel for kernel in group.kernels if kernel.read and not isinstance(kernel.kind, Check))
+        written = [*(kernel.target.buffer for kernel in stored), *scratches]
         self._written.update(written)
         buffers = list(dict.fromkeys([*written, *effects.loads]))
         name, numbers = self._defined(name, group, Function(statements, buffers, {*written}, copies))
         self._summary.append(self._summary_line(name, group, effects))
         call = f"{name}({', '.join([*(buffer.name for buffer in buffers), *numbers])})"
-        return f"  if ({call}) return {first.code};" if first.kind == "check" else f"  {call};", buffers
+        if not isinstance(kind, Check):
+            return f"  {call};", buffers
+        self._complaints.append((kind.error, kind.message))
+        return f"  if ({call}) return {len(self._complaints)};", buffers
 
     def _defined(self, name: str, group: Group, function: Function) -> tuple[str, tuple[str, ...]]:
         """Add the function of a group, unless there is one that differs only in the names of its buffers,
@@ -121,7 +124,7 @@ class Emitter:
         generic &= len(numbers) <= PARAMETERS - len(function.buffers)
         known = self._named.setdefault((pattern, None if generic else texts), name)
         if known == name:
-            kind = "int" if group.kernels[0].kind == "check" else "void"
+            kind = "int" if isinstance(group.kernels[0].kind, Check) else "void"
             notes = tuple(c_comment(note) for note in dict.fromkeys(map(_comment, group.kernels)))
             self._functions.append(
                 function.written(f"{kind} {name}", notes, numbers=numbers if generic else ())
@@ -135,25 +138,24 @@ class Emitter:
         for var in dict.fromkeys([*computed, *(kernel.var for kernel in group.kernels)]):
             kernel = next((candidate for candidate in group.kernels if candidate.var is var), None)
             instruction = self.storage.by.get(var)
-            if kernel is not None and (instruction is None or kernel.kind == "check"):
-                place = kernel.target.buffer.name if kernel.target is not None else ""
-                parts.append(f"{kernel.label} {var.name or place}".rstrip())
+            if kernel is not None and (instruction is None or isinstance(kernel.kind, Check)):
+                parts.append(f"{kernel.label} {_shown(kernel)}".rstrip())
             elif instruction is not None:
                 parts.append(
                     f"{var.name} = {instruction.operation.name}" if var.name else instruction.operation.name
                 )
         return f"{name}, {list(group.kernels[0].domain)}: {', '.join(parts)}"
 
-    def _product(self, kernel: Kernel) -> tuple[list[Statement], list[Buffer]]:
+    def _product(self, product: Instruction, target: Address) -> tuple[list[Statement], list[Buffer]]:
         """Return calls of a product function, one for each matrix of the batch, and the scratch memory for
         operands that do not lie in whole vectors."""
-        multiply = Multiply(self.storage, kernel, self.width)
+        multiply = Multiply(self.storage, product, target, self.width)
         if self._blas is not None and (statements := multiply.by_blas(self._blas)):
             self._called.add(multiply.kind)
             return statements, []
-        product, statements = multiply.by_tiles()
-        if product is not None:
-            self._products[product.name] = product
+        tiled, statements = multiply.by_tiles()
+        if tiled is not None:
+            self._products[tiled.name] = tiled
         return statements, multiply.scratches
 
 
@@ -175,8 +177,12 @@ def _label(kernel: Kernel) -> str:
 
 def _comment(kernel: Kernel) -> str:
     """Return a comment that says what a kernel computes, and for which line of the reader's code."""
-    instruction = kernel.instruction
-    name = instruction.operation.name if instruction is not None and kernel.kind != "check" else kernel.label
-    shown = kernel.var.name or (kernel.target.buffer.name if kernel.target is not None else "")
+    instruction = kernel.kind if isinstance(kernel.kind, Instruction) else kernel.instruction
+    name = instruction.operation.name if instruction is not None else kernel.label
     where = f", {instruction.source}" if instruction is not None and instruction.source else ""
-    return f"{shown}: {name} {list(kernel.domain)}{where}"
+    return f"{_shown(kernel)}: {name} {list(kernel.domain)}{where}"
+
+
+def _shown(kernel: Kernel) -> str:
+    """Return what to call what a kernel computes, or checks."""
+    return kernel.var.name or ("" if isinstance(kernel.kind, Check) else kernel.target.buffer.name)

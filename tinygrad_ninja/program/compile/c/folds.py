@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from .... import ops
-from ....ops import Category, Operation
+from ....ops import Operation
 from ...entries import FIRST_EQUAL
-from ...instructions import Var
+from ...instructions import Instruction, Var
 from .c_code import Apply, Element, Expression, Statement
 from .plan import Kernel
 from .points import NOWHERE
@@ -40,22 +40,18 @@ def fold_into(fold: Operation, place: Element, value: Expression, var: Var) -> S
     return Apply(template, {"place": place, "value": value})
 
 
-def reduces(kernel: Kernel) -> bool:
-    """Return whether a kernel reduces its domain."""
-    return isinstance(kernel.kind, Operation) and kernel.kind.category is Category.REDUCTION
-
-
 def reduced_axes(kernel: Kernel) -> set[int]:
     """Return the dimensions of its domain that a kernel reduces."""
-    assert kernel.instruction is not None
-    axis = kernel.instruction.parameters[0]
+    if not isinstance(kernel.kind, Instruction) or not kernel.reduces:
+        return set()
+    axis = kernel.kind.parameters[0]
     return set(range(len(kernel.domain))) if axis is None else {axis} if isinstance(axis, int) else set(axis)
 
 
 def reduces_first(kernel: Kernel) -> bool:
     """Return whether a kernel reduces what the outermost loop runs over."""
     first = next((i for i, n in enumerate(kernel.domain) if n != 1), None)
-    return reduces(kernel) and first in reduced_axes(kernel)
+    return first in reduced_axes(kernel)
 
 
 def neutral(operation: Operation, dtype: np.dtype[Any]) -> Expression:

@@ -35,8 +35,7 @@ class Fusion:
 
     checks: the checks that run before anything changes. outputs: (address, variable) to be written when
     nothing can fail any more, or sooner where the memory is not yet anybody's; cells: those that replace what
-    the step has read, written last. groups: the result; complaints: the error of each check, at the index of
-    its number less one.
+    the step has read, written last. groups: the result.
     """
 
     def __init__(
@@ -50,7 +49,6 @@ class Fusion:
         self.storage = storage
         self.body = Body(storage)
         self.groups: list[Group] = []
-        self.complaints: list[tuple[type[Exception], str]] = []
         self._ready: dict[Buffer, int] = {}  # the group from which on a buffer can be read
         self._read: dict[Buffer, int] = {}  # the last group that reads it
         self._checked: set[tuple[Buffer, int, int, int]] = set()
@@ -80,23 +78,21 @@ class Fusion:
                     readers[buffer].add(number)
         for number, group in enumerate(self.groups):
             for kernel in group.kernels:
-                if kernel.kind == "store" and kernel.target is not None and kernel.target.buffer.slot is None:
+                if kernel.kind == "store" and kernel.target.buffer.slot is None:
                     kernel.read = bool(readers[kernel.target.buffer] - {number})
 
     def _look(self, checks: Iterable[Check]) -> None:
         """Add kernels that check whether all elements are in [low, high), or where these are equal, whether
         any is."""
         for check in checks:
-            var, bounds = check.var, (check.low, check.high)
+            var = check.var
             if var.constant:
                 continue  # the same at every call: it was checked while the step was recorded
             address = self.storage.stored(var)
-            if (address.buffer, address.offset, *bounds) in self._checked or not math.prod(var.shape):
-                continue
-            self._checked.add((address.buffer, address.offset, *bounds))
-            self.complaints.append((check.error, check.message))
-            kernel = Kernel("check", var, var.shape, bounds=bounds, code=len(self.complaints))
-            self._ready[address.buffer] = self._alone(kernel) + 1
+            key = address.buffer, address.offset, check.low, check.high
+            if math.prod(var.shape) and key not in self._checked:
+                self._checked.add(key)
+                self._alone(Kernel(check, var, var.shape, address))
 
     def _check(self, instruction: Instruction) -> None:
         """Add kernels that check indices, and divisors that are integers, before they are used."""
@@ -110,7 +106,7 @@ class Fusion:
         if operation.category is Category.REDUCTION:
             x = instruction.inputs[0]
             domain = x.shape if isinstance(x, Var) else ()
-            self._join(Kernel(operation, var, domain, address, instruction))
+            self._join(Kernel(instruction, var, domain, address))
         elif operation.category is Category.JOIN:
             self._pieces(instruction, address)
         elif operation is ops.indexing.put_view:
@@ -122,8 +118,7 @@ class Fusion:
                 domain = np.empty(var.shape, np.int8)[known(instruction.parameters[0])].shape
             elif operation.category is Category.SCATTER:
                 domain = instruction.inputs[0].shape  # type: ignore[union-attr]
-            position = self._alone(Kernel(operation, var, domain, address, instruction))
-            self._ready[address.buffer] = position + 1
+            self._alone(Kernel(instruction, var, domain, address))
         else:
             self._join(Kernel("store", var, var.shape, address, instruction))
 
@@ -205,15 +200,13 @@ class Fusion:
         kernel.value = point(self.body, kernel)
         kernel.effects = Effects([kernel.value])
         if kernel.kind == "store":
-            assert kernel.target is not None
             kernel.own = kernel.target.at(indices(kernel.domain))
 
     def _join(self, kernel: Kernel, fresh: bool = False) -> None:
         """Put the kernel into the first group with equal loops and common memory that what it reads and
         writes allows."""
-        if kernel.value is None:
+        if not kernel.value:
             self._compute(kernel)
-        assert kernel.target is not None
         target, loads = kernel.target.buffer, kernel.effects.loads
         first = max([self._barrier, *(self._ready.get(buffer, 0) for buffer in loads)])
         position = None
@@ -238,7 +231,6 @@ class Fusion:
 
         A group that has no room for a kernel is closed: a search among the groups takes no longer, the more
         of them there are."""
-        assert kernel.target is not None
         read = self._read.get(kernel.target.buffer, -1)
         start = max(self._barrier, first - 1, read)
         opened = [self._open[loops(kernel.domain), buffer] for buffer in _common(kernel)]
@@ -257,24 +249,23 @@ class Fusion:
         """Return whether what the group itself computes is read only where it was just stored."""
         for buffer, places in kernel.effects.loads.items():
             if self._ready.get(buffer, 0) > at:
-                makers = [x for x in group.kernels if x.target is not None and x.target.buffer is buffer]
+                makers = [x for x in group.kernels if x.target.buffer is buffer]
                 if len(makers) != 1 or makers[0].kind != "store" or {*places} != {makers[0].own}:
                     return False
                 if self._ready[buffer] > at + 1:
                     return False
         return True
 
-    def _alone(self, kernel: Kernel) -> int:
-        """Put the kernel into a group of its own, and return its position."""
-        if kernel.kind is ops.linalg.matmul:
-            assert kernel.instruction is not None
-            operands = map(self.storage.stored, kernel.instruction.inputs)
+    def _alone(self, kernel: Kernel) -> None:
+        """Put the kernel into a group of its own, behind which its target can be read."""
+        if isinstance(kernel.kind, Instruction) and kernel.kind.operation is ops.linalg.matmul:
+            operands = map(self.storage.stored, kernel.kind.inputs)
             kernel.effects = Effects([Pointer(operand.buffer) for operand in operands])
         else:
             self._compute(kernel)
         self.groups.append(Group())
         self.groups[-1].add(kernel)
-        return len(self.groups) - 1
+        self._ready[kernel.target.buffer] = len(self.groups)
 
 
 def _common(kernel: Kernel) -> list[Buffer]:
@@ -287,6 +278,5 @@ def _common(kernel: Kernel) -> list[Buffer]:
 
 def _replaces(group: Group, kernel: Kernel) -> bool:
     """Return whether a kernel writes only where, at the same point, a group has read before."""
-    assert kernel.target is not None
     own, target = {kernel.own}, kernel.target.buffer
     return all({*other.effects.loads.get(target, own)} == own for other in group.kernels)

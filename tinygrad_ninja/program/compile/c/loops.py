@@ -12,6 +12,7 @@ from .... import ops
 from ....ops import Operation
 from ...entries import FIRST_EQUAL
 from ...instructions import Instruction, Var
+from ..recording.checks import Check
 from ..refusals import uncompiled
 from . import sharing
 from .body import Body, named
@@ -32,7 +33,7 @@ from .c_code import (
     counter,
 )  # fmt: skip
 from .flat import flat
-from .folds import OPENMP, WINS, assigned, fold_into, neutral, reduced_axes, reduces, reduces_first
+from .folds import OPENMP, WINS, assigned, fold_into, neutral, reduced_axes, reduces_first
 from .plan import Group, Kernel
 from .points import indices, levels
 from .scalars import accumulator, c_type, expression
@@ -74,7 +75,7 @@ class Loops:
         self.after: list[Statement] = []
         self.parts: list[Buffer] = []
         large = math.prod(self.sizes) * group.work >= sharing.WORK
-        self.shared = large and all(kernel.kind == "store" or reduces(kernel) for kernel in group.kernels)
+        self.shared = large and all(kernel.kind == "store" or kernel.reduces for kernel in group.kernels)
         for number, kernel in enumerate(group.kernels):
             self._add(kernel, f"r{number}")
         if all(kernel.kind == "store" for kernel in group.kernels):
@@ -120,18 +121,15 @@ class Loops:
 
     def _add(self, kernel: Kernel, name: str) -> None:
         """Add a kernel to the loops; `name` is free for what it reduces to."""
-        assert kernel.value is not None
-        if kernel.kind == "check":
-            self._check(kernel, kernel.value)
-        elif kernel.kind == "store":
-            assert kernel.target is not None
-            assert kernel.own is not None
+        if isinstance(kernel.kind, Check):
+            self._check(kernel.kind, kernel.value)
+        elif kernel.own is not None:
             self.inside.append(Store(kernel.target.buffer, kernel.own, kernel.value, kernel.read))
-        elif reduces(kernel):
-            assert isinstance(kernel.kind, Operation)
-            self._reduce(kernel, kernel.kind, kernel.value, name)
-        else:
-            self._write_apart(kernel, kernel.value)
+        elif isinstance(kernel.kind, Instruction):
+            if kernel.reduces:
+                self._reduce(kernel, kernel.kind, kernel.value, name)
+            else:
+                self._write_apart(kernel.kind, kernel.target, indices(kernel.domain), kernel.value)
 
     def _statements(self) -> list[Statement]:
         """Return the statements of the function."""
@@ -186,9 +184,9 @@ class Loops:
         own = all({"chunk", "i0"}.intersection(name for name, _ in place.terms) for place in places)
         return self.shared and own
 
-    def _check(self, kernel: Kernel, value: Expression) -> None:
+    def _check(self, check: Check, value: Expression) -> None:
         """Add a check of a variable: the function answers whether any element is wrong."""
-        low, high = kernel.bounds
+        low, high = check.low, check.high
         outside = f"({{value}} < {low}) | ({{value}} >= {high})"
         self.opened.setdefault(0, []).append("int wrong = 0;")
         self.clauses.append("reduction(|:wrong)")
@@ -196,14 +194,12 @@ class Loops:
         self.inside.append(Apply(f"wrong |= {wrong};", {"value": value}))
         self.after.append("return wrong;")
 
-    def _reduce(self, kernel: Kernel, operation: Operation, value: Expression, name: str) -> None:
+    def _reduce(self, kernel: Kernel, instruction: Instruction, value: Expression, name: str) -> None:
         """Add the loop of a reduction."""
-        assert kernel.instruction is not None
-        assert kernel.target is not None
+        operation, (_, keep) = instruction.operation, instruction.parameters
         fold = operation.folds
-        if fold not in OPENMP or fold is None:
-            raise uncompiled(kernel.instruction)
-        _, keep = kernel.instruction.parameters
+        if fold is None or fold not in OPENMP:
+            raise uncompiled(instruction)
         domain, var, axes = kernel.domain, kernel.var, reduced_axes(kernel)
         out = tuple(
             ZERO if i in axes else along for i, along in enumerate(indices(domain)) if keep or i not in axes
@@ -290,22 +286,20 @@ class Loops:
         """Add what follows the loops: what the parts have reduced is folded, one after the other."""
         fold = operation.folds
         assert fold is not None
-        assert kernel.target is not None
         place, partial = Element(kernel.target.buffer, target), Element(part[0].buffer, part[1])
         self.before += self._over(staying, [assigned(place, neutral(operation, kernel.var.dtype))])
         folded = self._over(staying, [fold_into(fold, place, partial, kernel.var)])
         self.after.append(Loop("chunk", 0, sharing.CHUNKS, folded))
 
-    def _write_apart(self, kernel: Kernel, value: Expression) -> None:
+    def _write_apart(
+        self, instruction: Instruction, target: Address, index: Index, value: Expression
+    ) -> None:
         """Write the value of a point to where its operation says. Raise UnsupportedError, which names the
         operation, where there are no loops for it."""
-        instruction, target = kernel.instruction, kernel.target
-        assert instruction is not None
-        assert target is not None
         if instruction.operation not in _APART:
             raise uncompiled(instruction)
         self.vector = False
-        _APART[instruction.operation](self, instruction, target, indices(kernel.domain), value)
+        _APART[instruction.operation](self, instruction, target, index, value)
 
     def _scan(self, instruction: Instruction, target: Address, index: Index, value: Expression) -> None:
         (axis,), fold = instruction.parameters, instruction.operation.folds

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
+from ...instructions import Instruction
 from . import sharing
 from .blas import Blas
 from .buffers import Address, Buffer, scratch
 from .c_code import ZERO, Apply, Loop, Pointer, Statement, counter
-from .plan import Kernel, Storage
+from .plan import Storage
 from .products import Product, in_order
 from .scalars import c_type
 
 
 class Multiply:
-    """Writes the call for one kernel, for each matrix of its batch.
+    """Writes the call for one instruction, whose result has this address, for each matrix of its batch.
 
     kind: the type of the elements, in C. scratches: the memory for what is copied, because it does not lie in
     whole vectors.
     """
 
-    def __init__(self, storage: Storage, kernel: Kernel, width: int) -> None:
-        instruction, target = kernel.instruction, kernel.target
-        assert instruction is not None
-        assert target is not None
-        self._target, self._dtype, self._width = target, kernel.var.dtype, width
+    def __init__(self, storage: Storage, instruction: Instruction, target: Address, width: int) -> None:
+        self._target, self._dtype, self._width = target, instruction.output.dtype, width
         self._left, self._right = map(storage.stored, instruction.inputs)
         (self._m, self._k), self._n = self._left.shape[-2:], self._right.shape[-1]
         self.kind = c_type(self._dtype)

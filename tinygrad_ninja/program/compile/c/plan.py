@@ -20,7 +20,7 @@ from ....ops import Category, Operation
 from ...entries import RESHAPES
 from ...instructions import Instruction, Var, axes_of, flatten
 from ...trace import plain
-from ..recording.checks import divides
+from ..recording.checks import Check, divides
 from ..refusals import UnsupportedError
 from .buffers import Address, Buffer, Layout, loops, scratch, splits
 from .c_code import Affine, Effects, Expression
@@ -57,25 +57,30 @@ class Inline(NamedTuple):
 class Kernel:
     """One variable, or one store to an address, computed by loops over `domain`.
 
-    kind: the operation whose loops these are, or what they do with the value computed at each point.
+    kind: what is done with the value computed at each point: it is stored, checked, or goes where the
+    instruction says whose loops these are. target: where that is; of a check, where the variable lies.
     """
 
-    kind: Operation | Literal["store", "check"]
+    kind: Instruction | Check | Literal["store"]
     var: Var
     domain: tuple[int, ...]
-    target: Address | None = None
-    instruction: Instruction | None = None
-    bounds: tuple[int, int] = (0, 0)  # a check's [low, high); where these are equal, all but low is allowed
-    code: int = 0  # the answer of a check that fails
+    target: Address
+    instruction: Instruction | None = None  # that which a store computes; None where it copies
     own: Affine | None = None  # the place to which a store writes its value
-    value: Expression | None = None  # what is computed at each point
+    value: Expression = ""  # what is computed at each point, once that is known
     effects: Effects = field(default_factory=lambda: Effects(()))  # what that reads and computes
     read: bool = True  # whether other loops read its target
 
     @property
     def alone(self) -> bool:
         """Return whether nothing else may be computed in this kernel's loops."""
-        return self.kind == "check" or (isinstance(self.kind, Operation) and is_alone(self.kind))
+        kind = self.kind
+        return isinstance(kind, Check) or (isinstance(kind, Instruction) and is_alone(kind.operation))
+
+    @property
+    def reduces(self) -> bool:
+        """Return whether it reduces its domain."""
+        return isinstance(self.kind, Instruction) and self.kind.operation.category is Category.REDUCTION
 
     @property
     def lines(self) -> int:
@@ -90,7 +95,9 @@ class Kernel:
     @property
     def label(self) -> str:
         """Return what the kernel does, in a word."""
-        return self.kind.name if isinstance(self.kind, Operation) else self.kind
+        if isinstance(self.kind, Check):
+            return "check"
+        return self.kind.operation.name if isinstance(self.kind, Instruction) else self.kind
 
 
 @dataclass(eq=False)

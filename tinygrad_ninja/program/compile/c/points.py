@@ -8,7 +8,8 @@ import numpy as np
 
 from .... import ops
 from ...entries import FIRST_EQUAL
-from ...instructions import Var
+from ...instructions import Instruction, Var
+from ..recording.checks import Check
 from .body import Body, named, number_of
 from .c_code import ZERO, Apply, Expression, Index, counter
 from .plan import Kernel
@@ -21,19 +22,17 @@ NOWHERE = 2**31 - 1
 def point(body: Body, kernel: Kernel) -> Expression:
     """Return the value that a kernel computes at each point of its domain."""
     index, x = indices(kernel.domain), kernel.var
-    if kernel.kind == "store":
-        instruction = body.storage.by.get(x)
-        if instruction is not None and body.storage.kept.get(x) is kernel.target:
+    if isinstance(kernel.kind, Check):
+        return named(body.value(x, index, np.dtype(np.int64)), np.dtype(np.int64))
+    if not isinstance(kernel.kind, Instruction):
+        if kernel.instruction is not None:
             return body.computed(x, index)
         return named(body.element(x, index), x.dtype, x)
-    if kernel.kind == "check":
-        return named(body.value(x, index, np.dtype(np.int64)), np.dtype(np.int64))
-    assert kernel.instruction is not None
-    source, operation = kernel.instruction.inputs[0], kernel.instruction.operation
+    source, operation = kernel.kind.inputs[0], kernel.kind.operation
     if operation is FIRST_EQUAL:
-        return _search(body, kernel, index)
+        return _search(body, kernel.kind, index)
     if operation is ops.indexing.put:
-        return body.broadcast(kernel.instruction.inputs[1], index, x.dtype)
+        return body.broadcast(kernel.kind.inputs[1], index, x.dtype)
     dtype = source.dtype if isinstance(source, Var) else x.dtype
     value = body.broadcast(source, index, dtype)
     if operation.predicate:
@@ -41,12 +40,11 @@ def point(body: Body, kernel: Kernel) -> Expression:
     return named(converted(value, dtype, x.dtype), x.dtype)
 
 
-def _search(body: Body, kernel: Kernel, index: Index) -> Expression:
+def _search(body: Body, instruction: Instruction, index: Index) -> Expression:
     """Return the number of an element that equals the best, or is NaN, and of others a larger one."""
-    assert kernel.instruction is not None
     x: Any
-    x, best = kernel.instruction.inputs
-    axis = kernel.instruction.parameters[0]
+    x, best = instruction.inputs
+    axis = instruction.parameters[0]
     at = tuple(ZERO if axis is None or i == axis else along for i, along in enumerate(index))
     parts = {
         "v": named(body.element(x, index), x.dtype),
