@@ -73,7 +73,7 @@ class Written:
         table.arrays[0] = aligned((emitted.scratch,), np.uint8, 64)
         table.finish()
         assert function(ctypes.c_void_p(ctypes.addressof(table.slots))) == 0
-        return [table.arrays[place.buffer.slot or 0] for place in places]
+        return [table.arrays[place.slot] for place in places]
 
     def as_numpy(self, *outputs: Var) -> list[Array]:
         """Return the outputs, computed by straight-line NumPy."""
@@ -82,7 +82,7 @@ class Written:
         places = [table.add(aligned(var.shape, var.dtype), f"out{i}") for i, var in enumerate(wanted)]
         table.finish()
         Straight(instructions, [], inputs, list(zip(places, wanted, strict=True)), table).function()()
-        return [table.arrays[place.buffer.slot or 0] for place in places]
+        return [table.arrays[place.slot] for place in places]
 
     def as_torch(self, *outputs: Var) -> list[Array]:
         """Return the outputs, computed by torch code on the CPU."""

@@ -44,7 +44,7 @@ class Changes:
         # In one order everywhere, so that no two steps wait for each other's locks.
         self.generators = sorted({draw.generator for draw in memory.captured.draws}, key=id)
         self.moves: set[int] = set()  # the slots that got other memory since the last call of `apart`
-        self.changed = {address.buffer.slot for address, _ in memory.stores}
+        self.changed = {address.slot for address, _ in memory.stores}
         table = memory.table
         # The bounds of a slot's elements from its address; any array that replaces it has the same.
         self._reach = {}
@@ -53,7 +53,7 @@ class Changes:
             self._reach[slot] = tuple(address - at for address in table.span(array))
         self._sort()
         arrays = {slot: array for _, array, slot, _ in memory.owners}
-        noted = [noted.address.buffer.slot for noted in memory.captured.noted]
+        noted = [noted.address.slot for noted in memory.captured.noted]
         self.versions = [version(arrays[slot]) for slot in noted]
         self._places: dict[int, list[int]] = {}  # in this list, by the slot
         for i, slot in enumerate(noted):

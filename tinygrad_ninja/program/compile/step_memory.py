@@ -112,13 +112,13 @@ class StepMemory:
             self.inputs[cell.before] = cell.address = address
             first, *more = _holders(cell, arguments, captured.reached)
             self.shared += [(len(self.owners), *holder) for holder in more]
-            self.owners.append((first[0], cell.array, address.buffer.slot or 0, first[1]))
+            self.owners.append((first[0], cell.array, address.slot, first[1]))
         self._refuse_shared(captured.cells)
 
     def _found(self, var: Var, names: dict[Var, str]) -> int:
         """Add a variable that lies in an arena, and return its slot."""
         self.inputs[var] = self.table.add(self._home(var), names.get(var, f"x{len(self.inputs)}"))
-        return self.inputs[var].buffer.slot or 0
+        return self.inputs[var].slot
 
     def _add_numbers(self, captured: Captured, read: dict[Var, None]) -> None:
         """Add memory for the numbers that are read anew at each call."""
@@ -135,7 +135,7 @@ class StepMemory:
         for var in outputs:
             name = f"out{len(self.outputs)}" + (f"_{names[var]}" if var in names else "")
             self.outputs.append((self.table.add(self._home(var), name), var))
-        slots = iter([address.buffer.slot or 0 for address, _ in self.outputs])
+        slots = iter([address.slot for address, _ in self.outputs])
         self.result_slots = [next(slots) for _ in self.returned]
         self.gradient_slots = [
             (node, None if var is None else next(slots)) for node, var in captured.gradients
@@ -143,8 +143,8 @@ class StepMemory:
         self.rebound_slots = [(tensor, next(slots)) for tensor, _ in captured.rebound]
         self.kept = {next(slots): var for var in captured.kept}
         layouts = captured.layouts
-        self.layouts = {address.buffer.slot: layouts[var] for address, var in self.outputs if var in layouts}
-        self.inference = {address.buffer.slot for address, var in self.outputs if var in captured.inference}
+        self.layouts = {address.slot: layouts[var] for address, var in self.outputs if var in layouts}
+        self.inference = {address.slot for address, var in self.outputs if var in captured.inference}
 
     def add_constant(self, var: Var, array: Array) -> None:
         """Add an array that is the same at every call, as the value of a variable."""
@@ -182,7 +182,7 @@ class StepMemory:
                 address = self.table.add(np.zeros(total, np.uint64), f"words{len(self.words)}")
                 self.inputs[var] = address
                 self.words.append((generator, total))
-                self.word_slots.append(address.buffer.slot or 0)
+                self.word_slots.append(address.slot)
                 for draw, span in zip(draws, spans, strict=True):
                     assert span is not None
                     low, high = span

@@ -128,7 +128,7 @@ class Straight:
             # A view of an input is copied: its memory may be overwritten before it is read.
             values.append(name if var in computed or var.constant else self._line(f"{name}.copy()"))
         for (at, _), value in zip(targets, values, strict=True):
-            self._lines.append(f"arrays[{at.buffer.slot}][...] = {value}")
+            self._lines.append(f"arrays[{at.slot}][...] = {value}")
 
 
 def _may_be_view(operation: Operation) -> bool:
@@ -138,7 +138,7 @@ def _may_be_view(operation: Operation) -> bool:
 
 def _reading(var: Var, at: Address) -> str:
     """Return the expression of an input's array, which may be a part of an array that the table holds."""
-    whole = f"arrays[{at.buffer.slot}]"
+    whole = f"arrays[{at.slot}]"
     if at.shape == at.buffer.shape:
         return whole
     return f"{whole}.reshape(-1)[{at.offset}:{at.offset + var.value.size}].reshape({var.shape})"

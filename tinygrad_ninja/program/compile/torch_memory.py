@@ -103,22 +103,15 @@ class TorchMemory(StepMemory):
 
     def add_constant(self, var: Var, array: Array) -> None:
         super().add_constant(var, array)
-        self.table.arrays[slot_of(self.inputs[var])] = torch.from_numpy(np.array(array)).to(self.table.device)
+        self.table.arrays[self.inputs[var].slot] = torch.from_numpy(np.array(array)).to(self.table.device)
 
     def _draw_inputs(self, captured: Captured, read: dict[Var, None], names: dict[Var, str]) -> None:
         super()._draw_inputs(captured, read, names)
         self.device_draws: dict[int, Draw] = {}
         for draw, holder in self.draws:
             if OnDevice.draws(draw, self.table.device):
-                slot = slot_of(self.inputs[draw.var])
+                slot = self.inputs[draw.var].slot
                 self.device_draws[slot] = draw
                 self.table.arrays[slot] = self.table.zeros(holder.shape, holder.dtype)
         self.draws = [pair for pair in self.draws if pair[0] not in self.device_draws.values()]
         self.draws_on_device = bool(self.device_draws)
-
-
-def slot_of(address: Address) -> int:
-    """Return the slot of an address of the caller's memory."""
-    slot = address.buffer.slot
-    assert slot is not None, "an address of the caller's"
-    return slot

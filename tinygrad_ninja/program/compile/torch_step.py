@@ -25,7 +25,7 @@ from .recording.checks import Check, CheckError, index_checks
 from .recording.shapes import ShapeTape, is_torch
 from .replay import Replay, Upload, function_of
 from .step import Step
-from .torch_memory import TorchMemory, slot_of
+from .torch_memory import TorchMemory
 
 torch: Any = import_module("torch")
 
@@ -39,7 +39,7 @@ class TorchStep(Step):
     def _runner(self, backend: str) -> Callable[[], Callable[[], None]]:
         memory, table = self.memory, self.memory.table
         instructions, checks, outputs, stores = self._simplified(lambda step: lowered(step, ShapeTape))
-        targets = {slot_of(at): var for at, var in (*outputs, *stores)}
+        targets = {at.slot: var for at, var in (*outputs, *stores)}
         for draw in self.captured.draws:
             if draw.method == "integers":
                 memory.ranges[draw.var] = draw.arguments[:2]
@@ -62,7 +62,7 @@ class TorchStep(Step):
     def _of_the_host(self, instructions: list[Instruction]) -> set[Var]:
         """Return the variables that depend on nothing but the host's memory."""
         memory = self.memory
-        known = {var for var, at in memory.inputs.items() if memory.table.host(slot_of(at))}
+        known = {var for var, at in memory.inputs.items() if memory.table.host(at.slot)}
         for instruction in instructions:
             read = [var for var in instruction.reads() if not var.constant and var not in memory.fixed]
             if read and known.issuperset(read):
@@ -80,7 +80,7 @@ class TorchStep(Step):
             source = parts.get(check.var, check.var)
             if source not in memory.inputs or source in known:
                 continue
-            slot = slot_of(memory.inputs[source])
+            slot = memory.inputs[source].slot
             array: Any = table.arrays[slot]
             if table.host(slot) or slot in written or not array.numel():
                 continue
@@ -128,7 +128,7 @@ class TorchStep(Step):
                 name += "_there"
                 tensors[name] = self._copies[slot] = table.zeros(var.shape, var.dtype)
             stores.append((name, var))
-        names = {var: table.buffers[slot_of(at)].name for var, at in memory.inputs.items()}
+        names = {var: table.buffers[at.slot].name for var, at in memory.inputs.items()}
         emitter = Emitter(names, memory.fixed, memory.ranges, str(table.device))
         wanted = [*targets.values(), *(check.var for check in checks)]
         self.source = emitter.emit(Program(instructions, wanted).needed().instructions, checks, stores)
@@ -173,7 +173,7 @@ class TorchStep(Step):
         """Return what the host computes itself. Raise the errors of the checks that fail there."""
         if not self._host.outputs:
             return {}
-        arrays = {var: self.memory.table.arrays[slot_of(at)] for var, at in self.memory.inputs.items()}
+        arrays = {var: self.memory.table.arrays[at.slot] for var, at in self.memory.inputs.items()}
         values = self._host.run(
             {var: array for var, array in arrays.items() if not is_torch(array)}, numpy_arrays
         )

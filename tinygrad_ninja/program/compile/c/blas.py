@@ -25,8 +25,6 @@ WITH_AVX512 = {"SkylakeX", "Cooperlake", "SapphireRapids"}
 """OpenBLAS's names of the processors on which it uses vectors of 64 bytes. On others it uses at most 32, also
 where it does not know that the processor has AVX-512."""
 GEMM = {"float": "sgemm", "double": "dgemm"}
-Matrix = tuple[str, tuple[int, ...]]
-"""Where a matrix begins, in C, and its strides in elements."""
 
 
 class Blas(NamedTuple):
@@ -69,17 +67,16 @@ class Blas(NamedTuple):
             ]
         )
 
-    def call(self, kind: str, m: int, n: int, k: int, a: Matrix, b: Matrix, c: Matrix) -> str | None:
-        """Return C[m×n] = A[m×k] · B[k×n] as a call in C; None for elements, or strides, that gemm does not
-        take."""
-        left, down_a = _layout(a[1], m, k)
-        right, down_b = _layout(b[1], k, n)
-        result, down_c = _layout(c[1], m, n)
+    def call(self, kind: str, m: int, n: int, k: int, *strides: tuple[int, ...]) -> str:
+        """Return C[m×n] = A[m×k] · B[k×n] as a call in C, with {a}, {b} and {c} for where they begin; "" for
+        elements, or strides, that gemm does not take. strides: those of the matrices, in elements."""
+        sizes = (m, k), (k, n), (m, n)
+        (left, down_a), (right, down_b), (result, down_c) = map(_layout, strides, sizes)
         if kind not in GEMM or not left or not right or result != "CblasNoTrans":
-            return None
+            return ""
         return (
             f"ninja_{GEMM[kind]}(CblasRowMajor, {left}, {right}, {m}, {n}, {k}, "
-            f"1, {a[0]}, {down_a}, {b[0]}, {down_b}, 0, {c[0]}, {down_c});"
+            f"1, {{a}}, {down_a}, {{b}}, {down_b}, 0, {{c}}, {down_c});"
         )
 
     def connect(self, library: Any) -> None:
@@ -89,10 +86,10 @@ class Blas(NamedTuple):
                 ctypes.c_void_p.in_dll(library, f"ninja_{name}").value = self.gemm[kind]
 
 
-def _layout(strides: tuple[int, ...], rows: int, columns: int) -> tuple[str, int]:
+def _layout(strides: tuple[int, ...], sizes: tuple[int, int]) -> tuple[str, int]:
     """Return how gemm is told about a matrix: whether it is transposed, and the elements from one row in
     memory to the next; "" for a matrix that it can't read."""
-    down, across = strides[-2:]
+    (down, across), (rows, columns) = strides[-2:], sizes
     if across == 1 and down >= columns:
         return "CblasNoTrans", down
     if down == 1 and across >= rows:

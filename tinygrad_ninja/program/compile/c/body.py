@@ -10,13 +10,15 @@ import numpy as np
 
 from .... import ops
 from ....ops import Category, Operation
-from ...entries import RESHAPES
+from ...entries import FIRST_EQUAL, RESHAPES
 from ...instructions import Instruction, Var
-from ..recording.checks import divides
+from ..recording.checks import Check, divides
 from ..refusals import uncompiled
-from .buffers import Layout, contiguous, splits
+from .buffers import Layout, contiguous, indices, splits
 from .c_code import ZERO, Affine, Apply, Expression, Index, Literal, Load, Named, combined, counter
-from .scalars import c_type, cast, common, converted, cost, expression, literal, power
+from .folds import NOWHERE
+from .plan import Kernel
+from .scalars import c_type, cast, common, converted, cost, expression, literal, power, suffix
 
 
 class Body:
@@ -68,6 +70,44 @@ class Body:
             raise uncompiled(instruction)
         return self._elementwise(instruction, index)
 
+    # -- kernels ---------------------------------------------------------------------------------------------
+
+    def point(self, kernel: Kernel) -> Expression:
+        """Return the value that a kernel computes at each point of its domain."""
+        index, var = indices(kernel.domain), kernel.var
+        if isinstance(kernel.kind, Check):
+            return named(self.value(var, index, np.dtype(np.int64)), np.dtype(np.int64))
+        if isinstance(kernel.kind, Instruction):
+            return self._operand(kernel.kind, index)
+        if kernel.instruction is not None:
+            return self.computed(var, index)
+        return named(self.element(var, index), var.dtype, var)
+
+    def _operand(self, instruction: Instruction, index: Index) -> Expression:
+        """Return what the loops of an instruction reduce, add or put at a point."""
+        operation, source, to = instruction.operation, instruction.inputs[0], instruction.output.dtype
+        if operation is FIRST_EQUAL:
+            return self._search(instruction, index)
+        if operation is ops.indexing.put:
+            return self.broadcast(instruction.inputs[1], index, to)
+        dtype = source.dtype if isinstance(source, Var) else to
+        value = self.broadcast(source, index, dtype)
+        if operation.predicate:
+            return named(Apply("({value} != 0)", {"value": value}), np.dtype(bool))
+        return named(converted(value, dtype, to), to)
+
+    def _search(self, instruction: Instruction, index: Index) -> Expression:
+        """Return the number of an element that equals the best, or is NaN, and of others a larger one."""
+        x, (_, best), axis = _array(instruction), instruction.inputs, instruction.parameters[0]
+        at = tuple(ZERO if axis is None or i == axis else along for i, along in enumerate(index))
+        parts = {
+            "v": named(self.element(x, index), x.dtype),
+            "best": self.value(best, at, x.dtype),
+            "place": index[axis] if axis is not None else number_of(index, x.shape),
+            "nowhere": NOWHERE,
+        }
+        return named(Apply("({v} == {best} || {v} != {v} ? {place} : {nowhere})", parts), np.dtype(np.int32))
+
     # -- elementwise -----------------------------------------------------------------------------------------
 
     def _traps(self, instruction: Instruction) -> bool:
@@ -109,7 +149,7 @@ class Body:
         args = [chosen(self.broadcast(x, index, out), out) for x in instruction.inputs]
         if isinstance(condition, Load) and out.kind == "f" and out.itemsize >= 4:
             parts = {"condition": condition, **dict(zip(instruction.operation.inputs, args, strict=True))}
-            return Apply(f"select_{'d' if out.itemsize == 8 else 'f'}({{condition}}, {{a}}, {{b}})", parts)
+            return Apply(f"select_{suffix(out)}({{condition}}, {{a}}, {{b}})", parts)
         return expression(instruction.operation, args, out, {"condition": condition})
 
     def _power(self, instruction: Instruction, index: Index) -> Expression:
@@ -137,7 +177,7 @@ class Body:
     def _scatter_along(self, instruction: Instruction, index: Index) -> Expression:
         """Return the element of zeros with a single value in each line along the axis."""
         shape, axis, where = instruction.parameters
-        cut = tuple(ZERO if i == axis else along for i, along in enumerate(index))
+        cut = (*index[:axis], ZERO, *index[axis + 1 :])
         return self._single(instruction, index[axis], self.wrapped(where, cut, shape[axis]), cut)
 
     def _single(self, instruction: Instruction, here: Affine, wanted: Affine, index: Index) -> Expression:
@@ -149,7 +189,7 @@ class Body:
     def _gather(self, instruction: Instruction, index: Index) -> Expression:
         x, (axis, where) = _array(instruction), instruction.parameters
         there = self.wrapped(where, index, x.shape[axis])
-        return self.element(x, tuple(there if i == axis else along for i, along in enumerate(index)))
+        return self.element(x, (*index[:axis], there, *index[axis + 1 :]))
 
     def _index(self, instruction: Instruction, index: Index) -> Expression:
         x = _array(instruction)
@@ -179,8 +219,9 @@ class Body:
     # -- indices ---------------------------------------------------------------------------------------------
 
     def wrapped(self, where: Any, index: Index, n: int) -> Affine:
-        """Return an index that is read from memory, was checked before, and may count from the end."""
-        read = named(cast("int32_t", self.value(where, index, np.dtype(np.int64))), np.dtype(np.int32))
+        """Return an index that is read from memory, at an index into the shape that it is broadcast to. It
+        was checked before, and may count from the end."""
+        read = named(cast("int32_t", self.broadcast(where, index, np.dtype(np.int64))), np.dtype(np.int32))
         if where in self.storage.positive or not isinstance(where, Var):
             return counter(read)
         return counter(Apply("({read} < 0 ? {read} + {n} : {read})", {"read": read, "n": n}))
@@ -198,12 +239,7 @@ class Body:
         picked, rest = index[first : first + ndim], iter((*index[:first], *index[first + ndim :]))
         source = []
         for item, n in zip(items, shape, strict=True):
-            if isinstance(item, Var):
-                mine = picked[ndim - len(item.shape) :]
-                mine = tuple(ZERO if size == 1 else i for i, size in zip(mine, item.shape, strict=True))
-                source.append(self.wrapped(item, mine, n))
-            else:
-                source.append(next(rest))
+            source.append(self.wrapped(item, picked, n) if isinstance(item, Var) else next(rest))
         return tuple(source)
 
 

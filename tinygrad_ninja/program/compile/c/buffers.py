@@ -13,8 +13,7 @@ from .... import ops
 from ....ops import Operation
 from ...entries import RESHAPES
 from ...instructions import Instruction, Var
-from ..refusals import uncompiled
-from .c_code import Affine, Index, combined
+from .c_code import ZERO, Affine, Index, combined, counter
 
 ALIGNED = 64
 """To a multiple of how many bytes each buffer begins: a line of the cache, and the longest vector."""
@@ -90,12 +89,16 @@ class Address:
         views on it."""
         return np.lib.stride_tricks.as_strided(_ORIGIN, self.shape, self.strides)
 
-    def viewed(self, instruction: Instruction) -> Address | None:
+    @property
+    def slot(self) -> int:
+        """Return the place of its buffer, which is the caller's, in the table of pointers."""
+        assert self.buffer.slot is not None, "scratch memory has no place in the table"
+        return self.buffer.slot
+
+    def viewed(self, operation: Operation, parameters: tuple[Any, ...]) -> Address | None:
         """Return the address of a view of this; None where strides can't express it."""
-        if instruction.operation not in _VIEWS:
-            raise uncompiled(instruction)
         dummy = self.dummy()
-        seen = _VIEWS[instruction.operation](dummy, *instruction.parameters)
+        seen = _VIEWS[operation](dummy, *parameters) if operation in _VIEWS else None
         if seen is None:
             return None
         shift = seen.__array_interface__["data"][0] - dummy.__array_interface__["data"][0] if seen.size else 0
@@ -129,8 +132,7 @@ def _reshaped(x: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any
 
 def _flipped(x: np.ndarray[Any, Any], axes: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """Return a view of the array with these axes reversed."""
-    key = tuple(slice(None, None, -1 if i in axes else 1) for i in range(x.ndim))
-    return _part(x, (*key, ...))
+    return _part(x, tuple(slice(None, None, -1 if i in axes else 1) for i in range(x.ndim)))
 
 
 def _part(x: np.ndarray[Any, Any], key: tuple[Any, ...]) -> np.ndarray[Any, Any]:
@@ -181,3 +183,14 @@ def splits(shape: tuple[int, ...], seen: tuple[int, ...]) -> list[slice] | None:
 def loops(shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the sizes of the loops over a shape: the dimensions that are not 1."""
     return tuple(n for n in shape if n != 1)
+
+
+def levels(shape: tuple[int, ...]) -> list[int | None]:
+    """Return for each dimension the level of its loop, from outside; None for those of size 1."""
+    numbers = iter(range(len(shape)))
+    return [None if n == 1 else next(numbers) for n in shape]
+
+
+def indices(shape: tuple[int, ...]) -> Index:
+    """Return the loop variable of each dimension; 0 for those of size 1."""
+    return tuple(ZERO if level is None else counter(f"i{level}") for level in levels(shape))

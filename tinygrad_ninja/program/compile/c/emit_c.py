@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 
 from ....ops import linalg
@@ -36,13 +36,13 @@ PARAMETERS = 127
 @dataclass
 class Emitted:
     """The C, and whether threads share anything in it; the bytes of scratch memory that it needs; the errors
-    that the function's non-zero answers stand for."""
+    that the function's non-zero answers stand for; what its functions compute, in words."""
 
     source: CSource
     threads: bool
     scratch: int
     complaints: list[tuple[type[Exception], str]]
-    summary: list[str] = field(default_factory=list)
+    summary: list[str]
 
 
 class Emitter:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from ....ops import indexing
 from ...comments import c_comment
 from .body import Body
+from .buffers import indices
 from .build import PRELUDE
 from .c_code import Effects, Loop, Statement, Store
 from .c_source import CSource
 from .emit_c import entry
-from .points import indices
 from .rolled import DOUBLE, Rolled, Turns
 from .writer import Function
 

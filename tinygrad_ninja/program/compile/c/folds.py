@@ -10,10 +10,8 @@ import numpy as np
 from .... import ops
 from ....ops import Operation
 from ...entries import FIRST_EQUAL
-from ...instructions import Instruction, Var
+from ...instructions import Var
 from .c_code import Apply, Element, Expression, Statement
-from .plan import Kernel
-from .points import NOWHERE
 from .scalars import c_type, expression, literal
 
 OPENMP = {
@@ -22,6 +20,8 @@ OPENMP = {
     ops.comparison.minimum: "min",
 }  # fmt: skip
 """The pragma's name for the operation that a reduction folds."""
+NOWHERE = 2**31 - 1
+"""The index that a search gives for an element that does not match: larger than any index that does."""
 WINS = {ops.comparison.maximum: ">", ops.comparison.minimum: "<"}
 """For operations that choose one of two numbers, the comparison of the chosen one with the other."""
 
@@ -38,20 +38,6 @@ def fold_into(fold: Operation, place: Element, value: Expression, var: Var) -> S
     nan = " || {value} != {value}" if var.dtype.kind == "f" else ""
     template = f"{{place}} = {{value}} {WINS[fold]} {{place}}{nan} ? {{value}} : {{place}};"
     return Apply(template, {"place": place, "value": value})
-
-
-def reduced_axes(kernel: Kernel) -> set[int]:
-    """Return the dimensions of its domain that a kernel reduces."""
-    if not isinstance(kernel.kind, Instruction) or not kernel.reduces:
-        return set()
-    axis = kernel.kind.parameters[0]
-    return set(range(len(kernel.domain))) if axis is None else {axis} if isinstance(axis, int) else set(axis)
-
-
-def reduces_first(kernel: Kernel) -> bool:
-    """Return whether a kernel reduces what the outermost loop runs over."""
-    first = next((i for i, n in enumerate(kernel.domain) if n != 1), None)
-    return first in reduced_axes(kernel)
 
 
 def neutral(operation: Operation, dtype: np.dtype[Any]) -> Expression:

@@ -12,19 +12,16 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 
-import numpy as np
-
 from .... import ops
 from ....ops import Category
 from ...instructions import Instruction, Var
-from ..lowering.lower import known
+from ..lowering.lower import selection
 from ..recording.checks import Check, divisor_checks, index_checks
 from ..refusals import uncompiled, unviewed
 from .body import Body
-from .buffers import Address, Buffer, contiguous, loops
+from .buffers import Address, Buffer, contiguous, indices, loops
 from .c_code import Effects, Pointer
 from .plan import Group, Kernel, Storage, is_alone, is_onehot
-from .points import indices, point
 
 ROOM = 1000
 """The most lines that the body of one loop has: compilers take more than twice as long for twice as many."""
@@ -115,7 +112,7 @@ class Fusion:
             domain = var.shape
             if operation is ops.indexing.put:
                 self._join(Kernel("store", instruction.inputs[0], var.shape, address), fresh=True)  # type: ignore[arg-type]
-                domain = np.empty(var.shape, np.int8)[known(instruction.parameters[0])].shape
+                domain = selection(var.shape, instruction.parameters[0])
             elif operation.category is Category.SCATTER:
                 domain = instruction.inputs[0].shape  # type: ignore[union-attr]
             self._alone(Kernel(instruction, var, domain, address))
@@ -132,10 +129,7 @@ class Fusion:
             size = x.shape[axis] if instruction.operation is ops.shape.cat else 1
             place = slice(start, start + size) if instruction.operation is ops.shape.cat else start
             start += size
-            key = (*(slice(None),) * axis, place, ...)
-            shown = address.viewed(
-                Instruction(ops.indexing.slice, (instruction.output,), (key,), instruction.output)
-            )
+            shown = address.viewed(ops.indexing.slice, ((*(slice(None),) * axis, place, ...),))
             assert shown is not None
             self._join(Kernel("store", x, x.shape, shown), fresh=True)
         self._ready[address.buffer] = len(self.groups)
@@ -146,8 +140,7 @@ class Fusion:
         (x, value), (chain,) = instruction.inputs, instruction.parameters
         shown: Address | None = address
         for entry, parameters in chain:
-            view = Instruction(entry, (instruction.output,), parameters, instruction.output)
-            shown = shown.viewed(view) if shown is not None else None
+            shown = shown.viewed(entry, parameters) if shown is not None else None
         if shown is None:
             raise unviewed(instruction)
         for part, place in ((x, address), (value, shown)):
@@ -197,7 +190,7 @@ class Fusion:
 
     def _compute(self, kernel: Kernel) -> None:
         """Give a kernel what it computes at each point."""
-        kernel.value = point(self.body, kernel)
+        kernel.value = self.body.point(kernel)
         kernel.effects = Effects([kernel.value])
         if kernel.kind == "store":
             kernel.own = kernel.target.at(indices(kernel.domain))

@@ -16,7 +16,7 @@ from ..recording.checks import Check
 from ..refusals import uncompiled
 from . import sharing
 from .body import Body, named
-from .buffers import Address, Buffer, scratch
+from .buffers import Address, Buffer, indices, levels, scratch
 from .c_code import (
     ZERO,
     Affine,
@@ -33,10 +33,9 @@ from .c_code import (
     counter,
 )  # fmt: skip
 from .flat import flat
-from .folds import OPENMP, WINS, assigned, fold_into, neutral, reduced_axes, reduces_first
+from .folds import OPENMP, WINS, assigned, fold_into, neutral
 from .plan import Group, Kernel
-from .points import indices, levels
-from .scalars import accumulator, c_type, expression
+from .scalars import accumulator, c_type, expression, suffix
 
 LANES = 16
 """The number of partial sums that run beside each other where a row is summed: a fixed number, so that the
@@ -174,7 +173,7 @@ class Loops:
     def chunked(self) -> bool:
         """Return whether threads share parts of the outermost loop, not its single steps: where it is summed
         over, or is the only one, which runs over whole vectors."""
-        summed = any(map(reduces_first, self.group.kernels))
+        summed = any(kernel.reduces_first for kernel in self.group.kernels)
         return self.shared and (len(self.sizes) == 1 or (summed and self.sizes[0] >= sharing.SUMMED))
 
     def _sharing(self) -> bool:
@@ -196,11 +195,11 @@ class Loops:
 
     def _reduce(self, kernel: Kernel, instruction: Instruction, value: Expression, name: str) -> None:
         """Add the loop of a reduction."""
-        operation, (_, keep) = instruction.operation, instruction.parameters
-        fold = operation.folds
+        operation, fold = instruction.operation, instruction.operation.folds
         if fold is None or fold not in OPENMP:
             raise uncompiled(instruction)
-        domain, var, axes = kernel.domain, kernel.var, reduced_axes(kernel)
+        _, keep = instruction.parameters
+        domain, var, axes = kernel.domain, kernel.var, kernel.reduced
         out = tuple(
             ZERO if i in axes else along for i, along in enumerate(indices(domain)) if keep or i not in axes
         )
@@ -232,7 +231,7 @@ class Loops:
         by_lanes = dtype.kind == "f" and self.vector and (self.row or self.sizes[-1]) % LANES == 0
         if fold is ops.elementwise.add and by_lanes:
             self._sum_by_lanes(level, name, dtype, value)
-            total = f"sum_lanes_{'d' if dtype.itemsize == 8 else 'f'}({name})"
+            total = f"sum_lanes_{suffix(dtype)}({name})"
             end: Statement = Apply(f"{{place}} {'+=' if outer else '='} {total};", {"place": place})
         else:
             result = self._accumulate(level, name, dtype, fold, value, nothing)
@@ -328,7 +327,7 @@ class Loops:
     ) -> None:
         _, axis, where = instruction.parameters
         there = self.body.wrapped(where, index, instruction.output.shape[axis])
-        place = tuple(there if i == axis else along for i, along in enumerate(index))
+        place = (*index[:axis], there, *index[axis + 1 :])
         self._onto_zeros(instruction, target, place, value, once=False)
 
     def _diagonal(self, instruction: Instruction, target: Address, index: Index, value: Expression) -> None:

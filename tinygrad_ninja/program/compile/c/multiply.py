@@ -36,8 +36,7 @@ class Multiply:
         if not blas.pays(m, n, k, self._dtype.itemsize, self._width):
             return []
         addresses = {"a": self._left, "b": self._right, "c": self._target}
-        places = [(f"{{{name}}}", address.strides) for name, address in addresses.items()]
-        call = blas.call(self.kind, m, n, k, *places)
+        call = blas.call(self.kind, m, n, k, *(address.strides for address in addresses.values()))
         parts = {name: self._start(address) for name, address in addresses.items()}
         return self._over_batch([Apply(call, parts)]) if call else []
 

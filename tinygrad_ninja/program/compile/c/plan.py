@@ -83,6 +83,20 @@ class Kernel:
         return isinstance(self.kind, Instruction) and self.kind.operation.category is Category.REDUCTION
 
     @property
+    def reduced(self) -> set[int]:
+        """Return the dimensions of its domain that it reduces."""
+        if not isinstance(self.kind, Instruction) or not self.reduces:
+            return set()
+        axis = self.kind.parameters[0]
+        axes = range(len(self.domain)) if axis is None else axis
+        return {axes} if isinstance(axes, int) else {*axes}
+
+    @property
+    def reduces_first(self) -> bool:
+        """Return whether it reduces what the outermost loop runs over."""
+        return next((i for i, n in enumerate(self.domain) if n != 1), None) in self.reduced
+
+    @property
     def lines(self) -> int:
         """Return about how many lines of C compute it at a point."""
         return len(self.effects.named) + 1
@@ -210,7 +224,7 @@ class Storage(Layout):
         var, x = instruction.output, instruction.inputs[0] if instruction.inputs else None
         if instruction.operation.category is Category.MOVEMENT and isinstance(x, Var):
             base = self.address(x)
-            seen = base.viewed(instruction) if base is not None else None
+            seen = base.viewed(instruction.operation, instruction.parameters) if base is not None else None
             if seen is not None:
                 self._views[var] = seen
                 return

@@ -67,7 +67,7 @@ def converted(x: Expression, source: np.dtype[Any], to: np.dtype[Any]) -> Expres
     if to.kind == "b":
         return Apply("({x} != 0)", {"x": x})
     if source.kind == "f" and to.kind in "iu":  # float16 is a float here
-        x = Apply(f"int{64 if to.itemsize == 8 else 32}_of_{_kind(source)}({{x}})", {"x": x})
+        x = Apply(f"int{64 if to.itemsize == 8 else 32}_of_{suffix(source)}({{x}})", {"x": x})
     return cast(c_type(to), x)
 
 
@@ -101,7 +101,7 @@ def expression(
         raise UnsupportedError(f"the operation {operation.name} is not compiled: its entry says no C")
     parts: dict[str, Expression] = {
         "F": "" if d.itemsize == 8 else "f",
-        "K": _kind(d),
+        "K": suffix(d),
         "T": c_type(d),
         "U": accumulator(d),
         **dict(zip(operation.inputs, args, strict=True)),
@@ -154,5 +154,6 @@ _POWERS = {
 }  # fmt: skip
 
 
-def _kind(d: np.dtype[Any]) -> str:
+def suffix(d: np.dtype[Any]) -> str:
+    """Return the end of the name of the prelude's function for numbers of a dtype."""
     return "i" if d.kind != "f" else "d" if d.itemsize == 8 else "f"

@@ -161,16 +161,17 @@ def shown(instruction: Instruction, chain: tuple[Any, ...]) -> Array:
     return seen
 
 
-def known(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a key of the same kinds and shapes with which NumPy gives the shape of the selection."""
-    return tuple(np.zeros(item.shape, int) if isinstance(item, Var) else item for item in key)
+def selection(shape: tuple[int, ...], key: tuple[Any, ...]) -> tuple[int, ...]:
+    """Return the shape of what a key, with variables among its items, selects of an array."""
+    items = tuple(np.zeros(item.shape, int) if isinstance(item, Var) else item for item in key)
+    return np.empty(shape, np.int8)[items].shape
 
 
 def _put(instruction: Instruction) -> list[Instruction]:
     """Return a change of a part with a value of the array's dtype, and of no more dimensions than the
     part's."""
     (key,) = instruction.parameters
-    return _changed(instruction, np.empty(instruction.output.shape, np.int8)[known(key)].ndim)
+    return _changed(instruction, len(selection(instruction.output.shape, key)))
 
 
 def _put_view(instruction: Instruction) -> list[Instruction]:
