@@ -21,7 +21,7 @@ from ..refusals import uncompiled, unviewed
 from .body import Body
 from .buffers import Address, Buffer, contiguous, indices, loops
 from .c_code import Effects, Pointer
-from .plan import Group, Kernel, Storage, is_alone, is_onehot
+from .plan import Group, Kernel, Storage
 
 ROOM = 1000
 """The most lines that the body of one loop has: compilers take more than twice as long for twice as many."""
@@ -108,7 +108,7 @@ class Fusion:
             self._pieces(instruction, address)
         elif operation is ops.indexing.put_view:
             self._overwrite(instruction, address)
-        elif is_alone(operation) and not is_onehot(instruction, self.storage.fixed):
+        elif self.storage.is_alone(instruction):
             domain = var.shape
             if operation is ops.indexing.put:
                 self._join(Kernel("store", instruction.inputs[0], var.shape, address), fresh=True)  # type: ignore[arg-type]

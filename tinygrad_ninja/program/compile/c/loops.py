@@ -74,7 +74,7 @@ class Loops:
         self.after: list[Statement] = []
         self.parts: list[Buffer] = []
         large = math.prod(self.sizes) * group.work >= sharing.WORK
-        self.shared = large and all(kernel.kind == "store" or kernel.reduces for kernel in group.kernels)
+        self.shared = large and not any(kernel.alone for kernel in group.kernels)
         for number, kernel in enumerate(group.kernels):
             self._add(kernel, f"r{number}")
         if all(kernel.kind == "store" for kernel in group.kernels):
@@ -209,11 +209,14 @@ class Loops:
         level = max(staying, default=-1) + 1
         dtype = np.dtype(np.int32) if operation is FIRST_EQUAL else var.dtype
         nothing = neutral(operation, dtype)
-        target, where = kernel.target, out
-        if self.chunked and 0 in gone:
-            target, where = self._part(kernel.target, dtype), (counter("chunk"), *out)
-            self._fold_parts(kernel, operation, kernel.target.at(out), (target, target.at(where)), staying)
-        place = Element(target.buffer, target.at(where))
+        place, start = Element(kernel.target.buffer, kernel.target.at(out)), self.before
+        if self.chunked and 0 in gone:  # what the parts have reduced is folded, one after the other
+            whole, part = place, self._part(kernel.target, dtype)
+            place = Element(part.buffer, part.at((counter("chunk"), *out)))
+            self.before += self._over(staying, [assigned(whole, nothing)])
+            folded = self._over(staying, [fold_into(fold, whole, place, var)])
+            self.after.append(Loop("chunk", 0, sharing.CHUNKS, folded))
+            start = self.started
         self.targets.append((place.buffer, place.place))
         last = len(self.sizes) - 1
         if self.row and last in gone:
@@ -221,11 +224,10 @@ class Loops:
             value = named(Apply(condition, {"value": value, "nothing": nothing}), dtype)
         outer = any(axis_level < level for axis_level in gone)
         if outer:
-            lines = self.started if target is not kernel.target else self.before
-            lines += self._over(staying, [assigned(place, neutral(operation, kernel.var.dtype))])
-        if level == len(self.sizes) and not any(axis_level >= level for axis_level in gone):
+            start += self._over(staying, [assigned(place, nothing)])
+        if level == len(self.sizes):
             if fold is ops.elementwise.add and not outer:  # the sum of -0 alone is 0
-                value = expression(fold, [neutral(operation, var.dtype), value], var.dtype)
+                value = expression(fold, [nothing, value], dtype)
             self.inside.append(fold_into(fold, place, value, var) if outer else assigned(place, value))
             return
         by_lanes = dtype.kind == "f" and self.vector and (self.row or self.sizes[-1]) % LANES == 0
@@ -277,18 +279,6 @@ class Loops:
         buffer = scratch(name, dtype, shape, self.width // dtype.itemsize, pad=bool(target.shape))
         self.parts.append(buffer)
         return Address(buffer, 0, shape, buffer.strides)
-
-    def _fold_parts(
-        self, kernel: Kernel, operation: Operation, target: Affine, part: tuple[Address, Affine],
-        staying: list[int],
-    ) -> None:  # fmt: skip
-        """Add what follows the loops: what the parts have reduced is folded, one after the other."""
-        fold = operation.folds
-        assert fold is not None
-        place, partial = Element(kernel.target.buffer, target), Element(part[0].buffer, part[1])
-        self.before += self._over(staying, [assigned(place, neutral(operation, kernel.var.dtype))])
-        folded = self._over(staying, [fold_into(fold, place, partial, kernel.var)])
-        self.after.append(Loop("chunk", 0, sharing.CHUNKS, folded))
 
     def _write_apart(
         self, instruction: Instruction, target: Address, index: Index, value: Expression

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -22,12 +23,13 @@ from ...instructions import Instruction, Var, axes_of, flatten
 from ...trace import plain
 from ..recording.checks import Check, divides
 from ..refusals import UnsupportedError
-from .buffers import Address, Buffer, Layout, loops, scratch, splits
+from .buffers import Address, Layout, loops, scratch, splits
 from .c_code import Affine, Effects, Expression
 from .products import in_order
 from .scalars import cost
 
 _ALONE = (Category.PRODUCT, Category.SCATTER, Category.SCAN, Category.JOIN)
+"""The categories of operations with loops of their own, in which nothing else is computed."""
 CHEAP = 6
 """The most instructions that a variable may cost to be computed again at each of several uses."""
 FEW = 2
@@ -35,11 +37,6 @@ FEW = 2
 DEEP, LONG = 40, 200
 """Of so many operations on top of each other, or in all, the last one's result is kept in memory: no
 expression grows with the program, and reading a number back costs little beside them."""
-
-
-def is_alone(operation: Operation) -> bool:
-    """Return whether the operation has loops of its own, in which nothing else is computed."""
-    return operation.category in _ALONE
 
 
 class Inline(NamedTuple):
@@ -74,8 +71,7 @@ class Kernel:
     @property
     def alone(self) -> bool:
         """Return whether nothing else may be computed in this kernel's loops."""
-        kind = self.kind
-        return isinstance(kind, Check) or (isinstance(kind, Instruction) and is_alone(kind.operation))
+        return self.kind != "store" and not self.reduces
 
     @property
     def reduces(self) -> bool:
@@ -192,7 +188,7 @@ class Storage(Layout):
         positive = {var for var, (low, _) in ranges.items() if low >= 0}
         super().__init__({step.output: step for step in instructions}, dict(inputs), positive)
         self.inputs, self.fixed, self.ranges = inputs, fixed, ranges
-        self.buffers: list[Buffer] = []
+        self._numbers = count(1)  # of what is kept in scratch memory
         self._checked, self._width = checked, width
         self._views: dict[Var, Address] = {}
         self._inline: dict[Var, Inline] = {}
@@ -236,7 +232,7 @@ class Storage(Layout):
             frozenset(self._read(instruction)).union(*(operand.reads for operand in operands)),
         )
         if self._is_kept(instruction, inline):
-            self.keep(var)
+            self._keep(var)
         else:
             self._inline[var] = inline
 
@@ -249,21 +245,21 @@ class Storage(Layout):
                 if (gathers and x is instruction.inputs[0]) or math.prod(moving) >= size:
                     yield x
 
-    def keep(self, var: Var) -> Address:
-        """Give the variable memory, and return its address."""
-        if var not in self.kept:
-            home = self._homes.get(var)
-            if home is None:
-                lanes, order = self._width // var.dtype.itemsize, self._order(var)
-                shape = tuple(var.shape[i] for i in order)
-                rows = len(shape) >= 2 and (self._multiplied(var) or shape[-1] > lanes)
-                name = var.name or f"t{len(self.buffers) + 1}"
-                buffer = scratch(name, var.dtype, shape, lanes, rows and not self._is_contiguous(var))
-                self.buffers.append(buffer)
-                strides = dict(zip(order, buffer.strides, strict=True))
-                home = Address(buffer, 0, var.shape, tuple(strides[i] for i in sorted(order)))
-            self.kept[var] = home
-        return self.kept[var]
+    def _keep(self, var: Var) -> None:
+        """Give the variable memory, unless it has some."""
+        if var in self._homes:
+            self.kept.setdefault(var, self._homes[var])
+        if var in self.kept:
+            return
+        lanes, order = self._width // var.dtype.itemsize, self._order(var)
+        shape = tuple(var.shape[i] for i in order)
+        rows = len(shape) >= 2 and (var in self._right or self._is_product(var) or shape[-1] > lanes)
+        number = next(self._numbers)
+        buffer = scratch(
+            var.name or f"t{number}", var.dtype, shape, lanes, rows and not self._is_contiguous(var)
+        )
+        strides = dict(zip(order, buffer.strides, strict=True))
+        self.kept[var] = Address(buffer, 0, var.shape, tuple(strides[i] for i in sorted(order)))
 
     def _order(self, var: Var) -> tuple[int, ...]:
         """Return the order in which the dimensions of a variable lie in memory, from outside. Matrices of
@@ -279,17 +275,14 @@ class Storage(Layout):
     def _is_contiguous(self, var: Var) -> bool:
         """Return whether a view of the variable, or one through which it was changed, needs rows that lie one
         after the other."""
-        maker = self.by.get(var)
-        if maker is not None and maker.operation is ops.indexing.put_view:
-            return True
-        return self._uses[var].rows
-
-    def _multiplied(self, var: Var) -> bool:
-        """Return whether the variable is the right factor of a product, or a product."""
-        return var in self._right or self._is_product(var)
+        return self._uses[var].rows or self._is_by(ops.indexing.put_view, var)
 
     def _is_product(self, var: Var) -> bool:
-        return var in self.by and self.by[var].operation is ops.linalg.matmul
+        return self._is_by(ops.linalg.matmul, var)
+
+    def _is_by(self, operation: Operation, var: Var) -> bool:
+        """Return whether an operation computes the variable."""
+        return var in self.by and self.by[var].operation is operation
 
     def address(self, var: Var) -> Address | None:
         """Return the address of a variable, or of what it is a view of; None for one that is computed where
@@ -304,6 +297,10 @@ class Storage(Layout):
             raise UnsupportedError(f"the step is not compiled: {reason} where it is to be read")
         return address
 
+    def is_alone(self, instruction: Instruction) -> bool:
+        """Return whether an instruction has loops of its own, in which nothing else is computed."""
+        return instruction.operation.category in _ALONE and not is_onehot(instruction, self.fixed)
+
     def _is_kept(self, instruction: Instruction, inline: Inline) -> bool:
         """Return whether an instruction's output, which is no view of memory, is kept in memory."""
         var, category = instruction.output, instruction.operation.category
@@ -314,7 +311,7 @@ class Storage(Layout):
             return uses.stored or not maps_index(instruction)
         if (
             category is Category.REDUCTION
-            or (is_alone(instruction.operation) and not is_onehot(instruction, self.fixed))
+            or self.is_alone(instruction)
             or var in self._homes
             or uses.stored
             or uses.unmapped
