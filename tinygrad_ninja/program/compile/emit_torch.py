@@ -21,10 +21,10 @@ from ...ops import Category, Operation
 from ..comments import python_comment
 from ..dialects import Bracket
 from ..expressions import Code, assigned, call, code, listed, named
-from ..instructions import Instruction, Var
+from ..instructions import Instruction, Var, known_number
 from .c.plan import is_onehot, is_range
 from .lowering.lower import reduced_size, shown
-from .recording.checks import Check, divisor_checks, index_checks
+from .recording.checks import Check, by_variable, divisor_checks, index_checks
 from .refusals import UnsupportedError
 from .torch_language import Lines
 
@@ -75,15 +75,12 @@ class Emitter:
         self._uses.update(var for _, var in stores)
         # torch's compiler takes a single double on the CPU for a Python number: what is written is lost.
         self.boxed = {name for name, var in stores if not var.shape}
-        looked: dict[Var, list[Check]] = {}
-        for check in checks:
-            looked.setdefault(check.var, []).append(check)
-            self._uses[check.var] += 1
-        for var in [var for var in looked if var in self._inputs]:
-            self._look(looked.pop(var))
+        self._uses.update(check.var for check in checks)
+        self._look(check for check in checks if check.var in self._inputs)
+        looked_at = by_variable(checks)
         for instruction in instructions:
             self._write(instruction)
-            self._look(looked.get(instruction.output, ()))
+            self._look(looked_at[instruction.output])
         stored = self._write_out(elements_of(instructions, moves), stores)
         parameters = [name for var, name in self._inputs.items() if var in self._used]
         parameters = list(dict.fromkeys([*parameters, *(name for name, _ in stores)]))
@@ -305,7 +302,7 @@ class Emitter:
 
     def _divisor(self, check: Check) -> Any:
         """Return a divisor as code, with 1 in place of 0."""
-        low, high = self.ranges.get(check.var, (-math.inf, math.inf))
+        low, high = self._range(check.var)
         if low > 0 or high <= 0:
             return self.value(check.var)
         divisor = self._named(check.var)
@@ -336,8 +333,12 @@ class Emitter:
 
     def _below(self, places: Any, var: Var, n: int) -> Any:
         """Return indices as code without negative ones."""
-        low, _ = self.ranges.get(var, (-math.inf, math.inf))
-        return places if low >= 0 else places % n
+        return places if self._range(var)[0] >= 0 else places % n
+
+    def _range(self, x: Any) -> tuple[float, float]:
+        """Return (low, high) where an integer operand is known to be in [low, high)."""
+        number = known_number(x)
+        return self.ranges.get(x, (-math.inf, math.inf)) if number is None else (number, number + 1)
 
     def _pass_range(self, instruction: Instruction) -> None:
         """Derive the range of an instruction's output, if it moves or finds integers."""
@@ -345,13 +346,8 @@ class Emitter:
         if operation in (ops.reduction.argmax, ops.reduction.argmin):
             self.ranges[instruction.output] = 0, reduced_size(instruction)
         elif moves(operation) and instruction.output.dtype.kind in "iu":
-            ranges = [
-                (x.number, x.number + 1) if isinstance(x, Var) and x.constant
-                else (x, x + 1) if not isinstance(x, Var)
-                else self.ranges.get(x, (-math.inf, math.inf))
-                for x in instruction.inputs
-            ]  # fmt: skip
-            self.ranges.setdefault(instruction.output, (min(a for a, _ in ranges), max(b for _, b in ranges)))
+            lows, highs = zip(*map(self._range, instruction.inputs), strict=True)
+            self.ranges.setdefault(instruction.output, (min(lows), max(highs)))
 
 
 _FIRST_IS_TENSOR = (ops.comparison.maximum, ops.comparison.minimum)

@@ -14,7 +14,7 @@ from ...ops import Category, Operation
 from ..instructions import Array, Instruction, Var
 from .c.buffers import Address
 from .memory import Table
-from .recording.checks import Check
+from .recording.checks import Check, by_variable
 
 
 class Straight:
@@ -41,9 +41,7 @@ class Straight:
         self._holders: Counter[int] = Counter()  # how many variables hold a memory, by its id
         for var, at in inputs.items():
             self._called[var] = self._line(_reading(var, at))
-        self._checks: dict[Var, list[Check]] = {}
-        for check in checks:
-            self._checks.setdefault(check.var, []).append(check)
+        self._checks = by_variable(checks)
         for var in inputs:
             self._look(var)
         last = {var: i for i, instruction in enumerate(instructions) for var in instruction.reads()}
@@ -76,9 +74,9 @@ class Straight:
 
     def _operand(self, x: Any) -> str:
         """Return the name of a variable, or of a number."""
-        if x not in self._called if isinstance(x, Var) else True:
-            return self._bind(x.value if isinstance(x, Var) else x)
-        return self._called[x]
+        if not isinstance(x, Var):
+            return self._bind(x)
+        return self._called.get(x) or self._bind(x.value)
 
     def _write(self, instruction: Instruction) -> None:
         """Add the line of an instruction."""
@@ -99,7 +97,7 @@ class Straight:
 
     def _look(self, var: Var) -> None:
         """Add the lines that check a variable."""
-        for check in self._checks.get(var, ()):
+        for check in self._checks[var]:
             self._lines.append(f"{self._bind(check.look)}({self._called[var]})")
 
     def _hold(self, var: Var, memories: list[Array]) -> None:

@@ -16,7 +16,7 @@ from .... import ops
 from ....ops import Category
 from ...instructions import Instruction, Var
 from ..lowering.lower import selection
-from ..recording.checks import Check, divisor_checks, index_checks
+from ..recording.checks import Check, by_variable, divisor_checks, index_checks
 from ..refusals import uncompiled, unviewed
 from .body import Body
 from .buffers import Address, Buffer, contiguous, indices, loops
@@ -52,17 +52,13 @@ class Fusion:
         self._barrier = 0
         # By their loops and by each buffer in them, the groups that may be joined.
         self._open: defaultdict[tuple[tuple[int, ...], Buffer], list[int]] = defaultdict(list)
-        wanted: dict[Var, list[Check]] = {}
-        for check in checks:
-            wanted.setdefault(check.var, []).append(check)
-        for var in list(wanted):
-            if var in storage.inputs:
-                self._look(wanted.pop(var))
+        self._look(check for check in checks if check.var in storage.inputs)
+        looked_at = by_variable(checks)
         for instruction in instructions:
             self._check(instruction)
             if instruction.output in storage.kept and instruction.output not in storage.inputs:
                 self._add_kernels(instruction)
-            self._look(wanted.get(instruction.output, ()))
+            self._look(looked_at[instruction.output])
         self._write_out(outputs, cells)
         self._leave_in_registers()
 
@@ -79,17 +75,15 @@ class Fusion:
                     kernel.read = bool(readers[kernel.target.buffer] - {number})
 
     def _look(self, checks: Iterable[Check]) -> None:
-        """Add kernels that check whether all elements are in [low, high), or where these are equal, whether
-        any is."""
+        """Add kernels that make these checks. A constant was checked while the step was recorded."""
         for check in checks:
             var = check.var
-            if var.constant:
-                continue  # the same at every call: it was checked while the step was recorded
-            address = self.storage.stored(var)
-            key = address.buffer, address.offset, check.low, check.high
-            if math.prod(var.shape) and key not in self._checked:
-                self._checked.add(key)
-                self._alone(Kernel(check, var, var.shape, address))
+            if not var.constant and 0 not in var.shape:
+                address = self.storage.stored(var)
+                key = address.buffer, address.offset, check.low, check.high
+                if key not in self._checked:
+                    self._checked.add(key)
+                    self._alone(Kernel(check, var, var.shape, address))
 
     def _check(self, instruction: Instruction) -> None:
         """Add kernels that check indices, and divisors that are integers, before they are used."""

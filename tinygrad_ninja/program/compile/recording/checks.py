@@ -7,7 +7,8 @@ check instead, and the compiled step makes it before it changes anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -29,7 +30,8 @@ class CheckError(Exception):
 
 @dataclass(eq=False)
 class Check:
-    """Every element of `var` must be an integer of [low, high), or else `error(message)` is raised."""
+    """Every element of `var` must be an integer of [low, high), or where these are equal another one than
+    `low`; or else `error(message)` is raised."""
 
     var: Var
     low: int
@@ -50,6 +52,14 @@ class Check:
     def fail(self) -> NoReturn:
         """Raise the error."""
         raise CheckError(self.error, self.message)
+
+
+def by_variable(checks: Iterable[Check]) -> defaultdict[Var, list[Check]]:
+    """Return the checks of each variable, in order; none for a variable without any."""
+    found: defaultdict[Var, list[Check]] = defaultdict(list)
+    for check in checks:
+        found[check.var].append(check)
+    return found
 
 
 def is_unknown(x: Any) -> bool:
