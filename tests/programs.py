@@ -70,7 +70,7 @@ class Written:
             Fusion(storage, instructions, [], list(zip(places, wanted, strict=True)), []), vector_bytes()
         ).emit()
         function = getattr(build(emitted.source), ENTRY)
-        table.arrays[0] = aligned((emitted.scratch,), np.uint8, 64)
+        table.arrays[0] = aligned((emitted.scratch,), np.uint8)
         table.finish()
         assert function(ctypes.c_void_p(ctypes.addressof(table.slots))) == 0
         return [table.arrays[place.slot] for place in places]

@@ -208,11 +208,11 @@ class _Code:
         """Return the lines that draw: random words from the memory of the generator, while that has enough,
         or as the generator does."""
         memory, lines = self.memory, []
-        for i, ((generator, n), slot) in enumerate(zip(memory.words, memory.word_slots, strict=True)):
+        for i, (generator, n, slot) in enumerate(memory.words):
             g = self.bind(f"g{i}", generator)
             self.keep(f"block{i}", None)
             self.keep(f"address{i}", 0)
-            slow = f"block{i}, address{i} = changes.words({i}, {slot})"
+            slow = f"block{i}, address{i} = changes.words({i})"
             fast = [
                 f"start = {g}._position",
                 f"if start <= {_TWISTER_SIZE - n} and {g}._block is block{i}:",

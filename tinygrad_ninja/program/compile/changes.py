@@ -109,10 +109,10 @@ class Changes:
         for generator, mark in zip(self.generators, marks, strict=True):
             generator.return_to(mark)
 
-    def words(self, number: int, slot: int) -> tuple[Any, int]:
+    def words(self, number: int) -> tuple[Any, int]:
         """Draw random words beyond those in the generator's memory; return its new memory, and the address of
         that."""
-        generator, n = self.memory.words[number]
+        generator, n, slot = self.memory.words[number]
         self.memory.table.point(slot, generator._words(n))
         return generator._block, pointer(generator._block)
 

@@ -24,11 +24,11 @@ from .recording.shapes import is_torch
 from .refusals import UnsupportedError
 
 
-def aligned(shape: tuple[int, ...], dtype: Any, least: int = 0) -> Array:
+def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
     """Return an array of zeros that begins at a multiple of ALIGNED bytes, and has as many free ones behind
-    it; least: at least so many bytes of memory."""
+    it."""
     dtype = np.dtype(dtype)
-    size = max(math.prod(shape) * dtype.itemsize, least, dtype.itemsize)
+    size = max(math.prod(shape), 1) * dtype.itemsize
     # Not an array: who takes a view of what is returned holds that, and not what it is a part of.
     raw = bytearray(size + 2 * ALIGNED)
     return np.ndarray(shape, dtype, raw, -pointer(np.frombuffer(raw, np.uint8)) % ALIGNED)
@@ -116,9 +116,9 @@ class Table:
             reach += step * (n - 1)
         return False
 
-    def may_write(self, array: Array) -> bool:
+    def may_write(self, array: Any) -> bool:
         """Return whether the array's memory may be changed."""
-        return bool(array.flags.writeable)
+        return is_torch(array) or bool(array.flags.writeable)
 
     def alike(self, slot: int, array: Any) -> bool:
         """Return whether an array can take the place of the one in this slot."""

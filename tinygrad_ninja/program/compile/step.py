@@ -91,7 +91,7 @@ class Step:
             blas.connect(library)
         function = getattr(library, ENTRY)
         function.restype = ctypes.c_int
-        self.memory.table.arrays[0] = aligned((emitted.scratch,), np.uint8, 64)
+        self.memory.table.arrays[0] = aligned((emitted.scratch,), np.uint8)
         self.memory.table.finish()
         # Converted once, which takes as long as the call.
         place = ctypes.c_void_p(ctypes.addressof(self.memory.table.slots))

@@ -40,7 +40,7 @@ class StepMemory:
         positions of those that are given as arrays."""
         self.captured, self.bare = captured, bare
         self.table = self._new_table()
-        self._gather(captured, arguments)
+        self._gather(arguments)
         self.leaves = {i: tensor.edge for i, tensor in arguments.items() if tensor.edge is not None}
 
     def wanted(self) -> list[Var]:
@@ -64,9 +64,13 @@ class StepMemory:
         """Return new memory for a result."""
         return aligned(var.shape, var.dtype)
 
-    def _gather(self, captured: Captured, arguments: dict[int, Tensor]) -> None:
+    def _names(self) -> dict[Var, str]:
+        """Return the names of variables in the code."""
+        return names_for(self.captured, self.reserved)
+
+    def _gather(self, arguments: dict[int, Tensor]) -> None:
         """Collect the memory of everything that is read and written."""
-        names = names_for(captured, self.reserved)
+        captured, names = self.captured, self._names()
         self.returned = _returned(captured.result)
         self.given = {tensor: i for i, tensor in arguments.items()}
         outputs: list[Var] = [x.var for x in self.returned if x.var is not None]
@@ -81,27 +85,28 @@ class StepMemory:
         self.inputs: dict[Var, Address] = {}
         self.fixed: set[Var] = set()
         self.ranges: dict[Var, tuple[float, float]] = {}
-        self._add_cells(captured, arguments, names)
+        self._add_cells(arguments, names)
         self.found = {self._found(var, names): var for var in captured.found}
-        self._add_numbers(captured, read)
-        self._draw_inputs(captured, read, names)
+        self._add_numbers(read)
+        self._add_draws()
         computed = {instruction.output for instruction in instructions}
         drawn = {draw.var for draw in captured.draws}
         for var in read:
             if not (var.constant or var in computed or var in self.inputs or var in drawn):
                 self.add_constant(var, np.asarray(var.value))
-        self._add_outputs(captured, outputs, names)
+        self._add_outputs(outputs, names)
         self.stores = [(cell.address, cell.var) for cell in changed]
         for var, name in names.items():
             var.name = name
 
-    def _add_cells(self, captured: Captured, arguments: dict[int, Tensor], names: dict[Var, str]) -> None:
+    def _add_cells(self, arguments: dict[int, Tensor], names: dict[Var, str]) -> None:
         """Add the memory of the Tensors that were there before."""
+        cells, reached = self.captured.cells, self.captured.reached
         # A Tensor, its array, slot, and position among the arguments.
         self.owners: list[tuple[Tensor, Array, int, int]] = []
         # The number of an owner, and another Tensor that holds the same array, with its position.
         self.shared: list[tuple[int, Tensor, int]] = []
-        for number, cell in enumerate(captured.cells):
+        for number, cell in enumerate(cells):
             assert cell.before is not None
             assert cell.owner is not None  # it was there before
             if cell.is_changed and not self.table.may_write(cell.array):
@@ -110,27 +115,28 @@ class StepMemory:
                 raise UnsupportedError("a Tensor is changed in place whose elements share their memory")
             address = self.table.add(cell.array, names.get(cell.before, f"x{number}"))
             self.inputs[cell.before] = cell.address = address
-            first, *more = _holders(cell, arguments, captured.reached)
+            first, *more = _holders(cell, arguments, reached)
             self.shared += [(len(self.owners), *holder) for holder in more]
             self.owners.append((first[0], cell.array, address.slot, first[1]))
-        self._refuse_shared(captured.cells)
+        self._refuse_shared(cells)
 
     def _found(self, var: Var, names: dict[Var, str]) -> int:
         """Add a variable that lies in an arena, and return its slot."""
         self.inputs[var] = self.table.add(self._home(var), names.get(var, f"x{len(self.inputs)}"))
         return self.inputs[var].slot
 
-    def _add_numbers(self, captured: Captured, read: dict[Var, None]) -> None:
+    def _add_numbers(self, read: dict[Var, None]) -> None:
         """Add memory for the numbers that are read anew at each call."""
         self.numbers = []
-        for number, number_read in enumerate(captured.numbers):
-            if number_read.var in read:
-                holder = aligned((), number_read.var.dtype)
-                self.inputs[number_read.var] = self.table.add(holder, f"number{number}")
-                self.numbers.append((holder, number_read.source.read))
+        for i, number in enumerate(self.captured.numbers):
+            if number.var in read:
+                holder = aligned((), number.var.dtype)
+                self.inputs[number.var] = self.table.add(holder, f"number{i}")
+                self.numbers.append((holder, number.source.read))
 
-    def _add_outputs(self, captured: Captured, outputs: list[Var], names: dict[Var, str]) -> None:
+    def _add_outputs(self, outputs: list[Var], names: dict[Var, str]) -> None:
         """Add memory for the results, for the gradients, and for the Tensors that get other memory."""
+        captured, layouts = self.captured, self.captured.layouts
         self.outputs: Targets = []
         for var in outputs:
             name = f"out{len(self.outputs)}" + (f"_{names[var]}" if var in names else "")
@@ -142,7 +148,6 @@ class StepMemory:
         ]
         self.rebound_slots = [(tensor, next(slots)) for tensor, _ in captured.rebound]
         self.kept = {next(slots): var for var in captured.kept}
-        layouts = captured.layouts
         self.layouts = {address.slot: layouts[var] for address, var in self.outputs if var in layouts}
         self.inference = {address.slot for address, var in self.outputs if var in captured.inference}
 
@@ -163,43 +168,37 @@ class StepMemory:
                 raise UnsupportedError("a Tensor is changed in place that shares its memory with another one")
             end, end_changed = max(end, stop), max(end_changed, stop if is_changed else 0)
 
-    def _draw_inputs(self, captured: Captured, read: dict[Var, None], names: dict[Var, str]) -> None:
+    def _add_draws(self) -> None:
         """Add the inputs for random numbers: the compiled code itself makes integers of random words, other
         numbers are drawn before it runs."""
         self.draws: list[tuple[Draw, Array]] = []
         self.draws_on_device = False  # while the step runs
-        self.words: list[tuple[Generator, int]] = []  # a generator, and how many words of its stream
-        self.word_slots: list[int] = []
+        # A generator, how many words of its stream, and their slot.
+        self.words: list[tuple[Generator, int, int]] = []
         by: dict[Generator, list[Draw]] = {}
-        for draw in captured.draws:
+        for draw in self.captured.draws:
             by.setdefault(draw.generator, []).append(draw)
-        instructions: list[Instruction] = []
+        made: list[Instruction] = []
         for generator, draws in by.items():
             spans = [_bounds(draw) for draw in draws]
-            if self.draws_integers and all(span is not None for span in spans):
-                total, start = sum(draw.var.value.size for draw in draws), 0
-                var = Var(np.zeros(total, np.uint64))
+            if self.draws_integers and None not in spans:
+                total = sum(draw.var.value.size for draw in draws)
                 address = self.table.add(np.zeros(total, np.uint64), f"words{len(self.words)}")
-                self.inputs[var] = address
-                self.words.append((generator, total))
-                self.word_slots.append(address.slot)
-                for draw, span in zip(draws, spans, strict=True):
-                    assert span is not None
-                    low, high = span
+                self.words.append((generator, total, address.slot))
+                start = 0
+                for draw, (low, high) in zip(draws, filter(None, spans), strict=True):
                     size = draw.var.value.size
                     part = Var(np.zeros(size, np.uint64))
                     self.inputs[part] = Address(address.buffer, start, (size,), (1,))
                     start += size
-                    instructions.append(
-                        Instruction(WORDS_BELOW, (part,), (low, high - low), draw.var, source="")
-                    )
+                    made.append(Instruction(WORDS_BELOW, (part,), (low, high - low), draw.var))
                     self.ranges[draw.var] = (low, high)
                 continue
             for draw in draws:
                 holder = aligned(draw.var.shape, draw.var.dtype)
                 self.inputs[draw.var] = self.table.add(holder, f"drawn{len(self.draws)}")
                 self.draws.append((draw, holder))
-        captured.instructions[:0] = instructions
+        self.captured.instructions[:0] = made
 
 
 def _bounds(draw: Draw) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ import numpy as np
 from ..instructions import Array, Var
 from .c.buffers import Address, Buffer
 from .memory import Table, aligned, pointer
-from .recording.captured import Captured, Draw
+from .recording.captured import Draw
 from .recording.shapes import is_torch
 from .replay import OnDevice
 from .step_memory import StepMemory
@@ -54,9 +54,6 @@ class TorchTable(Table):
         start = array.data_ptr()
         return start, start + (reach * array.element_size() if array.numel() else 0)
 
-    def may_write(self, array: Any) -> bool:
-        return is_torch(array) or super().may_write(array)
-
     def alike(self, slot: int, array: Any) -> bool:
         before: Any = self.arrays[slot]
         if self.host(slot):
@@ -88,13 +85,16 @@ class TorchMemory(StepMemory):
     table: TorchTable
 
     def _new_table(self) -> TorchTable:
+        return TorchTable(self.captured.place)
+
+    def _names(self) -> dict[Var, str]:
         names = self.captured.names
         for cell in self.captured.cells:
             for node, grad in self.captured.gradients:
                 if grad is not None and cell.owner is not None and node is cell.owner.edge:
                     assert cell.before is not None
                     names.setdefault(grad, f"{names.get(cell.before, 'x')}_grad")
-        return TorchTable(self.captured.place)
+        return super()._names()
 
     def _home(self, var: Var) -> Any:
         if self.captured.places.get(var, "cpu") == "cpu" and not var.constant:
@@ -105,8 +105,8 @@ class TorchMemory(StepMemory):
         super().add_constant(var, array)
         self.table.arrays[self.inputs[var].slot] = torch.from_numpy(np.array(array)).to(self.table.device)
 
-    def _draw_inputs(self, captured: Captured, read: dict[Var, None], names: dict[Var, str]) -> None:
-        super()._draw_inputs(captured, read, names)
+    def _add_draws(self) -> None:
+        super()._add_draws()
         self.device_draws: dict[int, Draw] = {}
         for draw, holder in self.draws:
             if OnDevice.draws(draw, self.table.device):

@@ -132,12 +132,11 @@ class Group:
 
 @dataclass
 class Uses:
-    """How a variable, or a view of it, is read. rows: a view needs rows that are not padded; unmapped: a view
-    for whose elements an index does not say where they lie without a division; stored: what reads it needs it
-    in memory; count: the instructions that compute with it; largest: the most points at which one of them
-    does; readers: the instructions that read the variable itself."""
+    """How a variable, or a view of it, is read. unmapped: a view for whose elements an index does not say
+    where they lie without a division: it needs rows that are not padded; stored: what reads it needs it in
+    memory; count: the instructions that compute with it; largest: the most points at which one of them does;
+    readers: the instructions that read the variable itself."""
 
-    rows: bool = False
     unmapped: bool = False
     stored: bool = False
     count: int = 0
@@ -149,15 +148,14 @@ class Uses:
         kind = user.operation.category
         self.readers.append(user)
         if kind is Category.MOVEMENT:
-            unmapped = not maps_index(user)
-            self.rows |= seen.rows or unmapped
-            self.unmapped |= seen.unmapped or unmapped
+            self.unmapped |= seen.unmapped or not maps_index(user)
             self.stored |= seen.stored
             self.count += seen.count
             self.largest = max(self.largest, seen.largest)
             return
         source = user.inputs[0] if kind is Category.REDUCTION else user.output
-        self.stored |= kind is Category.PRODUCT or _divides(user, var)
+        self.stored |= kind is Category.PRODUCT
+        self.stored |= user.inputs[-1] is var and divides(user.operation, var.dtype)
         self.stored |= any(x is var for x in flatten(user.parameters))
         self.count += 1
         self.largest = max(self.largest, math.prod(source.shape) if isinstance(source, Var) else 1)
@@ -275,7 +273,7 @@ class Storage(Layout):
     def _is_contiguous(self, var: Var) -> bool:
         """Return whether a view of the variable, or one through which it was changed, needs rows that lie one
         after the other."""
-        return self._uses[var].rows or self._is_by(ops.indexing.put_view, var)
+        return self._uses[var].unmapped or self._is_by(ops.indexing.put_view, var)
 
     def _is_product(self, var: Var) -> bool:
         return self._is_by(ops.linalg.matmul, var)
@@ -338,11 +336,6 @@ def is_onehot(instruction: Instruction, fixed: set[Var]) -> bool:
 def is_range(var: Var, n: int, fixed: set[Var]) -> bool:
     """Return whether a variable is the constant 0, 1, …, n - 1."""
     return var in fixed and var.shape == (n,) and bool((plain(var.value) == np.arange(n)).all())
-
-
-def _divides(user: Instruction, var: Var) -> bool:
-    """Return whether the variable is the divisor of an instruction that divides integers."""
-    return user.inputs[-1] is var and divides(user.operation, var.dtype)
 
 
 def maps_index(view: Instruction) -> bool:

@@ -19,7 +19,7 @@ from ....arrays import numpy_arrays
 from ....ops import Operation
 from ...entries import FIRST_EQUAL
 from ...identities import instruction_of, simpler, unknown
-from ...instructions import Array, Instruction, Var, identity, needed
+from ...instructions import Array, Instruction, Var, identity, known_number, needed
 from ...passes import replaced
 from ...trace import Tape, lower
 from ..refusals import UnsupportedError, unviewed
@@ -183,8 +183,7 @@ def _put_view(instruction: Instruction) -> list[Instruction]:
     *parts, change = _changed(instruction, seen.ndim)
     value, dtype = change.inputs[1], instruction.output.dtype
     if not isinstance(value, Var) or value.constant:
-        number = value.number if isinstance(value, Var) else value
-        value = Var(np.full(seen.shape, number, dtype), constant=True)
+        value = Var(np.full(seen.shape, known_number(value), dtype), constant=True)
     elif value.shape != seen.shape:
         parts.append(instruction_of(ops.shape.expand, (value,), (seen.shape,), seen.shape, dtype))
         value = parts[-1].output
