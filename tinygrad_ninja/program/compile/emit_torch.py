@@ -136,22 +136,18 @@ class Emitter:
     def _operands(self, instruction: Instruction) -> list[Any]:
         """Return the inputs as code; one that is a single number is written as that number, where neither the
         shape nor the dtype of the result depends on it."""
-        inputs = [x.item() if isinstance(x, np.generic) else x for x in instruction.inputs]
-        if not instruction.operation.broadcasts:
-            return [self.value(x) for x in inputs]
-        values = []
-        for i, x in enumerate(inputs):
-            number = self._number(x)
-            others = [
-                other for other in instruction.reads() if other is not x and self._number(other) is None
-            ]
-            if number is not None and any(other.dtype == x.dtype for other in others):  # type: ignore[union-attr]
-                same = np.broadcast_shapes(*(other.shape for other in others)) == instruction.output.shape
-                if same and not (i == 0 and instruction.operation in _FIRST_IS_TENSOR):
-                    values.append(self.language.number(number))
-                    continue
-            values.append(self.value(x))
-        return values
+        operation, operands = instruction.operation, list[Any]()
+        arrays = [x for x in instruction.reads() if self._number(x) is None]
+        shapes = (x.shape for x in arrays)
+        shaped = operation.broadcasts and np.broadcast_shapes(*shapes) == instruction.output.shape
+        for x in instruction.inputs:
+            number = self._number(x) if shaped else None
+            typed = number is not None and any(array.dtype == x.dtype for array in arrays)  # type: ignore[union-attr]
+            if typed and (operands or operation not in _FIRST_IS_TENSOR):
+                operands.append(self.language.number(number))
+            else:
+                operands.append(self.value(x.item() if isinstance(x, np.generic) else x))
+        return operands
 
     def _number(self, x: Any) -> int | float | None:
         """Return the one number that all elements of a variable always are, as short as its dtype allows;

@@ -93,26 +93,22 @@ class TorchStep(Step):
                 continue
             low, high = memory.ranges.get(check.var, (-math.inf, math.inf))
             memory.ranges[check.var] = max(low, check.low), min(high, check.high)
+        # The tensor in each slot, and its version, when it was last checked.
+        self._seen: dict[int, tuple[Any, int]] = {slot: (None, 0) for slot, _ in self._looks}
         if self._looks:
-            self._seen: dict[int, tuple[Any, int]] = {}
             self.guards.append(self._look)
 
     def _look(self) -> None:
         """Check the tensors that were replaced or changed since they were last checked."""
         arrays: list[Any] = self.memory.table.arrays
         now = {slot: (arrays[slot], arrays[slot]._version) for slot, _ in self._looks}
-        fresh = {slot for slot, (array, version) in now.items() if not self._is_seen(slot, array, version)}
+        seen = {slot for slot, (x, n) in self._seen.items() if x is now[slot][0] and n == now[slot][1]}
         for slot, check in self._looks:
-            if slot in fresh and not _lies_in(arrays[slot], check):
+            if slot not in seen and not _lies_in(arrays[slot], check):
                 if check.error is ChangedError:
                     raise ChangedError(check.message)
                 check.fail()
         self._seen = now
-
-    def _is_seen(self, slot: int, array: Any, version: int) -> bool:
-        """Return whether a slot's tensor, at this version, was checked."""
-        seen = self._seen.get(slot)
-        return seen is not None and seen[0] is array and seen[1] == version
 
     def _on_device(
         self, instructions: list[Instruction], checks: list[Check], targets: dict[int, Var], backend: str

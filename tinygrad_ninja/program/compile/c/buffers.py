@@ -84,11 +84,6 @@ class Address:
         buffer = self.buffer
         return self.offset == 0 and buffer.shape == self.shape and self.strides == contiguous(self.shape)
 
-    def dummy(self) -> np.ndarray[Any, Any]:
-        """Return an array of bytes with these strides, which is never read: NumPy does the arithmetic of
-        views on it."""
-        return np.lib.stride_tricks.as_strided(_ORIGIN, self.shape, self.strides)
-
     @property
     def slot(self) -> int:
         """Return the place of its buffer, which is the caller's, in the table of pointers."""
@@ -97,7 +92,8 @@ class Address:
 
     def viewed(self, operation: Operation, parameters: tuple[Any, ...]) -> Address | None:
         """Return the address of a view of this; None where strides can't express it."""
-        dummy = self.dummy()
+        # An array of bytes, which is never read: NumPy does the arithmetic of views on it.
+        dummy = np.lib.stride_tricks.as_strided(_ORIGIN, self.shape, self.strides)
         seen = _VIEWS[operation](dummy, *parameters) if operation in _VIEWS else None
         if seen is None:
             return None

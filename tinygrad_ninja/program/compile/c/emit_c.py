@@ -154,8 +154,7 @@ class Emitter:
             self._called.add(multiply.kind)
             return statements, []
         tiled, statements = multiply.by_tiles()
-        if tiled is not None:
-            self._products[tiled.name] = tiled
+        self._products[tiled.name] = tiled
         return statements, multiply.scratches
 
 

@@ -40,8 +40,8 @@ class Multiply:
         parts = {name: self._start(address) for name, address in addresses.items()}
         return self._over_batch([Apply(call, parts)]) if call else []
 
-    def by_tiles(self) -> tuple[Product | None, list[Statement]]:
-        """Return the function in C that multiplies, if there is anything to multiply, and its call."""
+    def by_tiles(self) -> tuple[Product, list[Statement]]:
+        """Return the function in C that multiplies, and its call."""
         right, b_step, packing = self._packed()
         result, c_step, unpacking = self._unpacked()
         down, across = self._left.strides[-2:]
@@ -51,9 +51,7 @@ class Multiply:
         )  # fmt: skip
         parts = {"a": self._start(self._left), "b": right, "c": result}
         call = Apply(f"{product.name}({{a}}, {{b}}, {{c}});", parts)
-        some = self._m > 0 and self._n > 0
-        lines = [*packing, *([call] if some else []), *unpacking]
-        return product if some else None, self._over_batch(lines)
+        return product, self._over_batch([*packing, call, *unpacking])
 
     def _packed(self) -> tuple[Pointer, int, list[Statement]]:
         """Return where the right factor begins, the step between its rows, and the lines that copy it where
