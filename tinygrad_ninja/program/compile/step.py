@@ -14,7 +14,7 @@ from ...api.threads import get_num_threads
 from ...engine.tensor import Tensor
 from ...ops import linalg
 from ..entries import FIRST_EQUAL
-from ..instructions import Instruction, Program, needed
+from ..instructions import Instruction, Program
 from .c.blas import loaded
 from .c.buffers import ALIGNED
 from .c.build import NoCompilerError, build, vector_bytes
@@ -55,8 +55,7 @@ class Step:
         self.source = ""
         self.fused: list[str] = []
         self.guards: list[Callable[[], None]] = []
-        wanted = self.memory.wanted()
-        self.program = Program(needed(captured.instructions, wanted), wanted)
+        self.program = Program(captured.instructions, self.memory.wanted).needed()
         self.complains = True  # whether it may find an error
         self._ready = self._runner(backend)
         forget_values(captured.instructions)
@@ -118,7 +117,7 @@ class Step:
     ) -> tuple[list[Instruction], list[Check], Targets, Targets]:
         """Return the program in primitive operations, with what it checks, and the outputs and stores that it
         writes. parts: gives those of an instruction."""
-        instructions, instead = primitives(self.program.instructions, self.memory.wanted(), parts)
+        instructions, instead = primitives(self.program.instructions, self.memory.wanted, parts)
         for old, new in instead.items():
             new.name = new.name or old.name
         return (

@@ -29,7 +29,7 @@ class StepMemory:
 
     table: the pointers. inputs: the addresses of what is read; fixed: of these, what is the same at every
     call; ranges: those in which integers are known to be. outputs, stores: what is written, to new memory and
-    to that of Tensors.
+    to that of Tensors; wanted: the variables of both, and those that are checked.
     """
 
     draws_integers = True  # from random words, in the compiled code
@@ -42,17 +42,6 @@ class StepMemory:
         self.table = self._new_table()
         self._gather(arguments)
         self.leaves = {i: tensor.edge for i, tensor in arguments.items() if tensor.edge is not None}
-
-    def wanted(self) -> list[Var]:
-        """Return the variables that the step must compute."""
-        return [var for _, var in (*self.outputs, *self.stores)] + self._looked_at()
-
-    def _looked_at(self) -> list[Var]:
-        """Return the variables that are checked, whether or not anything else uses them."""
-        divided = [
-            instruction.output for instruction in self.captured.instructions if divisor_checks(instruction)
-        ]
-        return [check.var for check in self.captured.checks] + divided
 
     def _new_table(self) -> Table:
         """Return an empty table of the step's memory, with its first slot for scratch memory."""
@@ -78,10 +67,12 @@ class StepMemory:
         outputs += [var for _, var in captured.rebound if var is not None]
         outputs += captured.kept
         changed = [cell for cell in captured.cells if cell.is_changed]
-        wanted = [*outputs, *(cell.var for cell in changed), *self._looked_at()]
-        instructions = needed(captured.instructions, wanted)
+        divided = [step.output for step in captured.instructions if divisor_checks(step)]
+        looked_at = [*(check.var for check in captured.checks), *divided]  # whether or not they are read
+        self.wanted = [*outputs, *(cell.var for cell in changed), *looked_at]
+        instructions = needed(captured.instructions, self.wanted)
         reads = [var for instruction in instructions for var in instruction.reads()]
-        read = dict.fromkeys([*reads, *wanted])  # a set would have no order
+        read = dict.fromkeys([*reads, *self.wanted])  # a set would have no order
         self.inputs: dict[Var, Address] = {}
         self.fixed: set[Var] = set()
         self.ranges: dict[Var, tuple[float, float]] = {}

@@ -191,7 +191,7 @@ class Fusion:
 
     def _join(self, kernel: Kernel, fresh: bool = False) -> None:
         """Put the kernel into the first group with equal loops and common memory that what it reads and
-        writes allows."""
+        writes allows; where there is none, or if `fresh`, into a new one."""
         if not kernel.value:
             self._compute(kernel)
         target, loads = kernel.target.buffer, kernel.effects.loads

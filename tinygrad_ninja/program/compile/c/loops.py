@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -63,8 +64,8 @@ class Loops:
         self.sizes = group.loops
         self.inside: list[Statement] = []
         self.before: list[Statement] = []
-        self.opened: dict[int, list[Statement]] = {}
-        self.closed: dict[int, list[Statement]] = {}
+        self.opened: defaultdict[int, list[Statement]] = defaultdict(list)
+        self.closed: defaultdict[int, list[Statement]] = defaultdict(list)
         self.clauses: list[str] = []
         self.vector = True
         # Whether the innermost loop runs by blocks of LANES, each with a sum of its own.
@@ -155,7 +156,7 @@ class Loops:
 
     def _nested(self, level: int) -> list[Statement]:
         """Return the loops from a level on, and what stands before and behind them."""
-        opened, closed = self.opened.get(level, []), self.closed.get(level, [])
+        opened, closed = self.opened[level], self.closed[level]
         if level == len(self.sizes):
             return [*opened, *self.inside, *closed]
         inner = level == len(self.sizes) - 1
@@ -187,7 +188,7 @@ class Loops:
         """Add a check of a variable: the function answers whether any element is wrong."""
         low, high = check.low, check.high
         outside = f"({{value}} < {low}) | ({{value}} >= {high})"
-        self.opened.setdefault(0, []).append("int wrong = 0;")
+        self.opened[0].append("int wrong = 0;")
         self.clauses.append("reduction(|:wrong)")
         wrong = outside if low < high else f"{{value}} == {low}"
         self.inside.append(Apply(f"wrong |= {wrong};", {"value": value}))
@@ -238,12 +239,12 @@ class Loops:
         else:
             result = self._accumulate(level, name, dtype, fold, value, nothing)
             end = fold_into(fold, place, result, var) if outer else assigned(place, result)
-        self.closed.setdefault(level, []).append(end)
+        self.closed[level].append(end)
 
     def _sum_by_lanes(self, level: int, name: str, dtype: np.dtype[Any], value: Expression) -> None:
         """Sum in as many variables as a vector has lanes, which are added at the end."""
         self.laned = True
-        self.opened.setdefault(level, []).append(f"{c_type(dtype)} {name}[{LANES}] = {{0}};")
+        self.opened[level].append(f"{c_type(dtype)} {name}[{LANES}] = {{0}};")
         self.inside.append(Apply(f"{name}[lane] += {{value}};", {"value": value}))
 
     def _accumulate(
@@ -252,7 +253,7 @@ class Loops:
     ) -> Expression:  # fmt: skip
         """Fold into one variable, which begins with `nothing`, and return what it holds at the end: NaN where
         a search for the largest or smallest has met one."""
-        wins, opened = WINS.get(fold, ""), self.opened.setdefault(level, [])
+        wins, opened = WINS.get(fold, ""), self.opened[level]
         holder = c_type(dtype) if wins else accumulator(dtype)
         opened.append(Apply(f"{holder} {name} = {{nothing}};", {"nothing": nothing}))
         result: Expression = name
