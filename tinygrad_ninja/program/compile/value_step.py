@@ -37,7 +37,7 @@ class ValueStep:
         self._codes = codes + [code for _, _, code in changed]
         rolled = Rolled(self._tape, self._codes)
         self._emitted = emit(rolled)
-        self.source, self.fused = str(self._emitted), [*map(str, rolled.turns)]
+        self.source, self.fused = str(self._emitted), [str(turns.stretch) for turns in rolled.turns]
         self._memory = aligned((rolled.size,), np.float64)
         for place, number in rolled.constants.items():
             self._memory[place] = number

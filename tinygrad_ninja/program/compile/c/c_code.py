@@ -81,13 +81,6 @@ class Pointer:
     place: Affine = ZERO
 
 
-@dataclass(frozen=True)
-class Row:
-    """The row on the stack that is read instead of a buffer."""
-
-    buffer: Buffer
-
-
 @dataclass(frozen=True, eq=False)
 class Apply:
     """C with parts filled in, where the template has their names in braces: an expression, in brackets where
@@ -110,7 +103,7 @@ class Named:
     traps: bool = False
 
 
-Expression = str | Literal | Load | Element | Pointer | Row | Apply | Named | Affine
+Expression = str | Literal | Load | Element | Pointer | Apply | Named | Affine
 """A value in C; text stands for itself."""
 
 

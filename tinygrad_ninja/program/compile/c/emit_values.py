@@ -21,7 +21,7 @@ def emit(rolled: Rolled) -> CSource:
         statements = _statements(turns)
         buffers = [*dict.fromkeys([*Effects(statements).loads, rolled.written])]
         function = Function(statements, buffers, {rolled.written}, ())
-        functions.append(function.written(f"void values{number}", (c_comment(str(turns)),)))
+        functions.append(function.written(f"void values{number}", (c_comment(str(turns.stretch)),)))
         calls.append(f"  values{number}({', '.join(buffer.name for buffer in buffers)});")
     main = entry([rolled.read, rolled.written, rolled.places], {rolled.written}, calls)
     return CSource(PRELUDE.read_text(encoding="utf-8"), functions, main)
@@ -29,7 +29,7 @@ def emit(rolled: Rolled) -> CSource:
 
 def _statements(turns: Turns) -> list[Statement]:
     """Return what a stretch computes and keeps."""
-    body, index = Body(turns.layout), indices(turns.shape)
+    body, index = Body(turns.layout), indices(turns.stretch.shape)
     inside: list[Statement] = []
     for step in turns.instructions:
         if step.operation is indexing.put:
@@ -37,4 +37,4 @@ def _statements(turns: Turns) -> list[Statement]:
             inside.append(Store(address.buffer, address.at(index), body.value(value, index, DOUBLE)))
         else:
             inside.append(body.computed(step.output, index))
-    return [Loop("i0", 0, turns.times, inside)] if turns.shape else inside
+    return [Loop("i0", 0, turns.stretch.times, inside)] if turns.stretch.shape else inside

@@ -126,7 +126,6 @@ class Fusion:
             shown = address.viewed(ops.indexing.slice, ((*(slice(None),) * axis, place, ...),))
             assert shown is not None
             self._join(Kernel("store", x, x.shape, shown), fresh=True)
-        self._ready[address.buffer] = len(self.groups)
 
     def _overwrite(self, instruction: Instruction, address: Address) -> None:
         """Add the kernels that store an array, and then a value of the right shape and dtype where a chain of

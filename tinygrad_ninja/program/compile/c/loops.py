@@ -28,7 +28,6 @@ from .c_code import (
     Index,
     Loop,
     Pointer,
-    Row,
     Statement,
     Store,
     counter,
@@ -135,9 +134,9 @@ class Loops:
         """Return the statements of the function."""
         out = [*self.before]
         for buffer, _ in self.copies:
-            parts = {"T": c_type(buffer.dtype), "row": Row(buffer), "from": Pointer(buffer)}
-            out.append(Apply(f"{{T}} {{row}}[{self.row}] = {{{{0}}}};", parts))
-            out.append(Apply(f"memcpy({{row}}, {{from}}, {self.sizes[-1]} * sizeof({{T}}));", parts))
+            parts = {"T": c_type(buffer.dtype), "buffer": Pointer(buffer)}
+            out.append(Apply(f"{{T}} {{buffer}}_row[{self.row}] = {{{{0}}}};", parts))
+            out.append(Apply(f"memcpy({{buffer}}_row, {{buffer}}, {self.sizes[-1]} * sizeof({{T}}));", parts))
         if not self.chunked:
             return [*out, *self._nested(0), *self.after]
         n = self._size(0)

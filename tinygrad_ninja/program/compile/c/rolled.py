@@ -8,7 +8,7 @@ on arrays with an element for each turn.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -33,21 +33,12 @@ DOUBLE, _PLACE = np.dtype(np.float64), np.dtype(np.int32)
 
 @dataclass
 class Turns:
-    """A stretch of operations that runs so many times. recorded: how many operations it has; instructions:
-    one turn of it, in which a `put` keeps a number at an address; layout: where lies what it reads."""
+    """A stretch of operations as the instructions of one turn, in which a `put` keeps a number at an address.
+    layout: where lies what they read."""
 
-    times: int
-    recorded: int
-    instructions: list[Instruction] = field(default_factory=list)
-    layout: Layout = field(default_factory=lambda: Layout({}, {}, set()))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Return the shape of the arrays."""
-        return (self.times,) if self.times > 1 else ()
-
-    def __str__(self) -> str:
-        return f"{self.recorded} operations" + (f", {self.times} times" if self.times > 1 else "")
+    stretch: Stretch
+    instructions: list[Instruction]
+    layout: Layout
 
 
 class Rolled:
@@ -109,7 +100,7 @@ class Rolled:
 
     def _turns(self, piece: Stretch) -> Turns:
         """Return a stretch as the instructions of one turn, simplified."""
-        turns, steps, memory = Turns(piece.times, piece.body), list[Instruction](), unknown((0,), DOUBLE)
+        layout, steps, memory = Layout({}, {}, set()), list[Instruction](), unknown((0,), DOUBLE)
         codes, slots = piece.of(self._operands), piece.of(self._slots)
         own, first = _own(piece, codes)[0].tolist(), (codes[0] - 4 * piece.start).tolist()
         results: list[Var] = []
@@ -122,23 +113,23 @@ class Rolled:
                     operands.append(results[code >> 2])
                 elif code & 3 != NONE:
                     if key not in known:
-                        known[key] = self._operand(codes[:, i, j], turns, steps)
+                        known[key] = self._operand(codes[:, i, j], piece.shape, layout, steps)
                     operands.append(known[key])
-            results.append(apply(steps, self._operations[piece.start + i], operands, turns.shape))
+            results.append(apply(steps, self._operations[piece.start + i], operands, piece.shape))
             if slots[0, i] >= 0:
                 address = _address(self.written, slots[:, i])
                 inputs = memory, results[-1]
-                steps.append(instruction_of(indexing.put, inputs, (address,), turns.shape, DOUBLE))
+                steps.append(instruction_of(indexing.put, inputs, (address,), piece.shape, DOUBLE))
         parts = [[step] if step.operation is indexing.put else parts_for_c(step) for step in steps]
         simple, _ = merge([*chain(*parts)])
-        turns.instructions = needed(simple, [x.output for x in simple if x.operation is indexing.put])
-        turns.layout.by.update((instruction.output, instruction) for instruction in simple)
-        return turns
+        layout.by.update((instruction.output, instruction) for instruction in simple)
+        kept = [x.output for x in simple if x.operation is indexing.put]
+        return Turns(piece, needed(simple, kept), layout)
 
-    def _operand(self, codes: Array, turns: Turns, steps: list[Instruction]) -> Any:
+    def _operand(self, codes: Array, shape: tuple[int, ...], layout: Layout, steps: list[Instruction]) -> Any:
         """Return an operand that lies in memory, of these codes in all turns: a number or a variable, with an
         instruction that looks its place up if that follows no rule."""
-        kind, places, layout = codes[0] & 3, codes >> 2, turns.layout
+        kind, places = codes[0] & 3, codes >> 2
         if kind == CONSTANT:
             numbers = self._numbers[places]
             if len({*numbers.view(np.int64).tolist()}) == 1:
@@ -146,17 +137,17 @@ class Rolled:
             places = self._constants(numbers) + np.arange(len(numbers))
         elif kind == COMPUTED:
             places = self._slots[places]
-        buffer, var = self.written if kind == COMPUTED else self.read, unknown(turns.shape, DOUBLE)
+        buffer, var = self.written if kind == COMPUTED else self.read, unknown(shape, DOUBLE)
         address = _address(buffer, places)
         if address is not None:
             layout.kept[var] = address
             return var
-        whole, at = unknown((self.size,), DOUBLE), unknown(turns.shape, _PLACE)
+        whole, at = unknown((self.size,), DOUBLE), unknown(shape, _PLACE)
         layout.kept[whole] = Address(buffer, 0, (self.size,), (1,))
-        layout.kept[at] = Address(self.places, len(self.table), turns.shape, (1,))
+        layout.kept[at] = Address(self.places, len(self.table), shape, (1,))
         layout.positive.add(at)
         self.table += places.tolist()
-        return apply(steps, indexing.gather, [whole, 0, at], turns.shape)
+        return apply(steps, indexing.gather, [whole, 0, at], shape)
 
 
 def apply(
@@ -227,6 +218,14 @@ class Stretch:
     start: int
     body: int
     times: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of arrays with an element for each turn."""
+        return (self.times,) if self.times > 1 else ()
+
+    def __str__(self) -> str:
+        return f"{self.body} operations" + (f", {self.times} times" if self.times > 1 else "")
 
     @property
     def end(self) -> int:

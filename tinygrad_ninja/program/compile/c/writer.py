@@ -22,7 +22,6 @@ from .c_code import (
     Loop,
     Named,
     Pointer,
-    Row,
     Statement,
     Store,
 )  # fmt: skip
@@ -111,8 +110,6 @@ class Writer:
         if isinstance(x, Pointer):
             start = self._names[x.buffer]
             return start if x.place == ZERO else f"{start} + {self.text(x.place)}"
-        if isinstance(x, Row):
-            return f"{self._names[x.buffer]}_row"
         if isinstance(x, Literal):
             return self._number(x) if x.kind else x.text
         return str(x)

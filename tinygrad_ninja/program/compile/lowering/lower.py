@@ -6,7 +6,6 @@ operation added to the table needs nothing here as long as it is composed of tho
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -90,8 +89,7 @@ def _wide_sum(instruction: Instruction) -> list[Instruction]:
     """Return a sum of many terms, accumulated in the next precision."""
     (x,), (axes, _) = instruction.inputs, instruction.parameters
     assert isinstance(x, Var)
-    terms = math.prod(x.shape[i] for i in (range(len(x.shape)) if axes is None else axes))
-    if instruction.output.dtype != np.float32 or terms <= MANY:
+    if instruction.output.dtype != np.float32 or ops.reduction.size(x, axes) <= MANY:
         return [instruction]
     wide = instruction_of(ops.elementwise.cast, (x,), (np.dtype(np.float64),), x.shape, np.float64)
     total = replace(instruction, inputs=(wide.output,), output=unknown(instruction.output.shape, np.float64))
