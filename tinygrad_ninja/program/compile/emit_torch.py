@@ -26,7 +26,7 @@ from .c.plan import is_onehot, is_range
 from .lowering.lower import reduced_size, shown
 from .recording.checks import Check, by_variable, divisor_checks, index_checks
 from .refusals import UnsupportedError
-from .torch_language import Lines
+from .torch_language import TorchOnDevice
 
 torch: Any = import_module("torch")
 
@@ -52,7 +52,7 @@ class Emitter:
         ranges: dict[Var, tuple[float, float]],
         device: str,
     ) -> None:
-        self.language = Lines(device)
+        self.language = TorchOnDevice(device)
         self.fixed, self.ranges = fixed, dict(ranges)
         self.complaints: list[tuple[type[Exception], str]] = []
         self.boxed: set[str] = set()

@@ -75,7 +75,6 @@ class Table:
 
     def __init__(self) -> None:
         self.arrays: list[Array] = []
-        self.buffers: list[Buffer] = []
         self.slots: Any = None
 
     def add(self, array: Array, name: str) -> Address:
@@ -90,7 +89,6 @@ class Table:
             )
         buffer = Buffer(name, array.dtype, array.shape, steps, len(self.arrays))
         self.arrays.append(array)
-        self.buffers.append(buffer)
         return Address(buffer, 0, array.shape, steps)
 
     def finish(self) -> None:

@@ -11,7 +11,7 @@ from ..languages import Torch
 torch: Any = import_module("torch")
 
 
-class Lines(Torch):
+class TorchOnDevice(Torch):
     """torch code for tensors on one device."""
 
     def __init__(self, device: str) -> None:

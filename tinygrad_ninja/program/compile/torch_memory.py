@@ -22,13 +22,14 @@ torch: Any = import_module("torch")
 class TorchTable(Table):
     """The memory of a step on torch tensors: these, and the host's arrays.
 
-    given: the slots that hold another tensor at every call. moved: whether a tensor in another slot was
-    replaced.
+    names: those of the slots, in the code. given: the slots that hold another tensor at every call. moved:
+    whether a tensor in another slot was replaced.
     """
 
     def __init__(self, place: str) -> None:
         super().__init__()
         self.device = torch.device("cpu" if place == "torch" else place)
+        self.names: list[str] = []
         self.given: set[int] = set()
         self.moved = False
 
@@ -36,7 +37,7 @@ class TorchTable(Table):
         shape = tuple(array.shape)
         buffer = Buffer(name, np.dtype(np.int8), shape, (0,) * len(shape), len(self.arrays))
         self.arrays.append(array)
-        self.buffers.append(buffer)
+        self.names.append(name)
         return Address(buffer, 0, buffer.shape, buffer.strides)
 
     def zeros(self, shape: tuple[int, ...], dtype: Any) -> Any:

@@ -119,21 +119,21 @@ class TorchStep(Step):
         self._copies: dict[int, Any] = {}  # computed on the device and needed on the host
         stores: list[tuple[str, Var]] = []
         for slot, var in targets.items():
-            name = table.buffers[slot].name
+            name = table.names[slot]
             if table.host(slot):
                 name += "_there"
                 tensors[name] = self._copies[slot] = table.zeros(var.shape, var.dtype)
             stores.append((name, var))
-        names = {var: table.buffers[at.slot].name for var, at in memory.inputs.items()}
+        names = {var: at.buffer.name for var, at in memory.inputs.items()}
         emitter = Emitter(names, memory.fixed, memory.ranges, str(table.device))
         wanted = [*targets.values(), *(check.var for check in checks)]
         self.source = emitter.emit(Program(instructions, wanted).needed().instructions, checks, stores)
         function = function_of(self.source)
         parameters = function.__code__.co_varnames[: function.__code__.co_argcount]
-        slots = [next((b.slot for b in table.buffers if b.name == name), None) for name in parameters]
+        slots = [*map({name: slot for slot, name in enumerate(table.names)}.get, parameters)]
         crossing = [slot for slot in slots if slot is not None and table.host(slot)]
         upload = Upload([table.arrays[slot] for slot in crossing], table.device)
-        tensors |= {table.buffers[slot].name: t for slot, t in zip(crossing, upload.tensors, strict=True)}
+        tensors |= {table.names[slot]: t for slot, t in zip(crossing, upload.tensors, strict=True)}
         table.given = {slot for _, _, slot, place in memory.owners if place >= 0 and not table.host(slot)}
         own = {i for i, slot in enumerate(slots) if slot in table.given}
         changed = {i for i, slot in enumerate(slots) if slot in targets}

@@ -103,7 +103,7 @@ class Body:
         parts = {
             "v": named(self.element(x, index), x.dtype),
             "best": self.value(best, at, x.dtype),
-            "place": index[axis] if axis is not None else number_of(index, x.shape),
+            "place": index[axis] if axis is not None else flat_index(index, x.shape),
             "nowhere": NOWHERE,
         }
         return named(Apply("({v} == {best} || {v} != {v} ? {place} : {nowhere})", parts), np.dtype(np.int32))
@@ -214,7 +214,7 @@ class Body:
         parts = splits(x.shape, shape)
         if parts is None:
             return self.element(x, _renumbered(x.shape, shape, index))
-        return self.element(x, tuple(number_of(index[part], shape[part]) for part in parts))
+        return self.element(x, tuple(flat_index(index[part], shape[part]) for part in parts))
 
     # -- indices ---------------------------------------------------------------------------------------------
 
@@ -270,14 +270,14 @@ def _array(instruction: Instruction) -> Var:
     return x
 
 
-def number_of(index: Index, shape: tuple[int, ...]) -> Affine:
-    """Return the number of an element in a shape whose rows lie one after the other."""
+def flat_index(index: Index, shape: tuple[int, ...]) -> Affine:
+    """Return the index of an element in a shape as one number: its rows lie one after the other."""
     return combined(0, zip(index, contiguous(shape), strict=True))
 
 
 def _renumbered(shape: tuple[int, ...], seen: tuple[int, ...], index: Index) -> Index:
     """Return the index of an element in an array of `shape`, where it has `index` in the shape `seen`."""
-    number = number_of(index, seen)
+    number = flat_index(index, seen)
     template = "(({number}) / {step} % {n})"
     steps = zip(shape, contiguous(shape), strict=True)
     return tuple(

@@ -52,13 +52,13 @@ class Fusion:
         self._barrier = 0
         # By their loops and by each buffer in them, the groups that may be joined.
         self._open: defaultdict[tuple[tuple[int, ...], Buffer], list[int]] = defaultdict(list)
-        self._look(check for check in checks if check.var in storage.inputs)
+        self._add_checks(check for check in checks if check.var in storage.inputs)
         looked_at = by_variable(checks)
         for instruction in instructions:
-            self._check(instruction)
+            self._check_operands(instruction)
             if instruction.output in storage.kept and instruction.output not in storage.inputs:
                 self._add_kernels(instruction)
-            self._look(looked_at[instruction.output])
+            self._add_checks(looked_at[instruction.output])
         self._write_out(outputs, cells)
         self._leave_in_registers()
 
@@ -74,7 +74,7 @@ class Fusion:
                 if kernel.kind == "store" and kernel.target.buffer.slot is None:
                     kernel.read = bool(readers[kernel.target.buffer] - {number})
 
-    def _look(self, checks: Iterable[Check]) -> None:
+    def _add_checks(self, checks: Iterable[Check]) -> None:
         """Add kernels that make these checks. A constant was checked while the step was recorded."""
         for check in checks:
             var = check.var
@@ -83,12 +83,12 @@ class Fusion:
                 key = address.buffer, address.offset, check.low, check.high
                 if key not in self._checked:
                     self._checked.add(key)
-                    self._alone(Kernel(check, var, var.shape, address))
+                    self._append(Kernel(check, var, var.shape, address))
 
-    def _check(self, instruction: Instruction) -> None:
+    def _check_operands(self, instruction: Instruction) -> None:
         """Add kernels that check indices, and divisors that are integers, before they are used."""
         unknown = [x for x in index_checks(instruction) if not x.is_known(self.storage.ranges)]
-        self._look([*unknown, *divisor_checks(instruction)])
+        self._add_checks([*unknown, *divisor_checks(instruction)])
 
     def _add_kernels(self, instruction: Instruction) -> None:
         """Add the kernels that compute an instruction's output into its memory."""
@@ -109,7 +109,7 @@ class Fusion:
                 domain = selection(var.shape, instruction.parameters[0])
             elif operation.category is Category.SCATTER:
                 domain = instruction.inputs[0].shape  # type: ignore[union-attr]
-            self._alone(Kernel(instruction, var, domain, address))
+            self._append(Kernel(instruction, var, domain, address))
         else:
             self._join(Kernel("store", var, var.shape, address, instruction))
 
@@ -149,11 +149,11 @@ class Fusion:
             self.storage.kept[held] = Address(copy, 0, copy.shape, copy.strides)
             self._join(Kernel("store", var, var.shape, self.storage.kept[held]))
             last.append(Kernel("store", held, held.shape, address))
-        last_check = len(self.groups)
+        behind_checks = len(self.groups)
         for address, var in outputs:
             if self.storage.kept.get(var) is not address:
                 self._join(Kernel("store", var, var.shape, address))
-        self._barrier = last_check
+        self._barrier = behind_checks
         for kernel in last:
             self._join(kernel)
 
@@ -242,7 +242,7 @@ class Fusion:
                     return False
         return True
 
-    def _alone(self, kernel: Kernel) -> None:
+    def _append(self, kernel: Kernel) -> None:
         """Put the kernel into a group of its own, behind which its target can be read."""
         if isinstance(kernel.kind, Instruction) and kernel.kind.operation is ops.linalg.matmul:
             operands = map(self.storage.stored, kernel.kind.inputs)

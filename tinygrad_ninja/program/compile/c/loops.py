@@ -46,7 +46,11 @@ STACK = 2**14
 
 class Loops:
     """The loops of one group, as statements. parts: the buffers for what the parts of the outermost loop
-    reduce, where threads share them; copies: what is read from rows on the stack."""
+    reduce, where threads share them; copies: what is read from rows on the stack.
+
+    Each kernel adds its own: `before` and `after` all loops, `started` where a part of the outermost one
+    begins, `opened` and `closed` around the loop of a level, and `inside` the innermost one.
+    """
 
     def __init__(
         self,
@@ -70,7 +74,7 @@ class Loops:
         # Whether the innermost loop runs by blocks of LANES, each with a sum of its own.
         self.laned = False
         self.targets: list[tuple[Buffer, Affine]] = []  # where reductions are written to
-        self.started: list[Statement] = []  # at the beginning of a part of the outermost loop
+        self.started: list[Statement] = []
         self.after: list[Statement] = []
         self.parts: list[Buffer] = []
         large = math.prod(self.sizes) * group.work >= sharing.WORK
