@@ -35,7 +35,7 @@ from .straight import Straight
 
 class Step:
     """One recording, compiled when it first runs. `program` is what was recorded, `source` its C, or "" where
-    NumPy runs it."""
+    NumPy runs it; `guards` are called before each run, and raise where it may not be."""
 
     memory_of: type[StepMemory] = StepMemory
 

@@ -24,8 +24,8 @@ from .scalars import c_type, cast, common, converted, cost, expression, literal,
 class Body:
     """The variables of a step as C expressions, each of them made once for an index."""
 
-    def __init__(self, storage: Layout) -> None:
-        self.storage = storage
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
         self._elements: dict[tuple[Var, Index], Expression] = {}
 
     def value(self, x: Any, index: Index, dtype: np.dtype[Any]) -> Expression:
@@ -40,7 +40,7 @@ class Body:
         """Return the element of a variable at an index: what loads it, or computes it."""
         if var.constant:
             return literal(var.number, var.dtype)
-        address = self.storage.address(var)
+        address = self.layout.address(var)
         if address is not None:
             return Load(address.buffer, address.at(index))
         return self.computed(var, index)
@@ -48,7 +48,7 @@ class Body:
     def computed(self, var: Var, index: Index) -> Expression:
         """Return the element of a variable as it is computed, whether it is kept in memory or not."""
         if (var, index) not in self._elements:
-            instruction = self.storage.by[var]
+            instruction = self.layout.by[var]
             work, traps = cost(instruction.operation, instruction.inputs), self._traps(instruction)
             value = self._computed(instruction, index)
             self._elements[var, index] = named(value, var.dtype, var, work, traps)
@@ -222,7 +222,7 @@ class Body:
         """Return an index that is read from memory, at an index into the shape that it is broadcast to. It
         was checked before, and may count from the end."""
         read = named(cast("int32_t", self.broadcast(where, index, np.dtype(np.int64))), np.dtype(np.int32))
-        if where in self.storage.positive or not isinstance(where, Var):
+        if where in self.layout.positive or not isinstance(where, Var):
             return counter(read)
         return counter(Apply("({read} < 0 ? {read} + {n} : {read})", {"read": read, "n": n}))
 

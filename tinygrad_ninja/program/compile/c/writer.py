@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from operator import attrgetter
 from typing import Any
 
 from ...comments import c_comment
@@ -39,7 +40,7 @@ class Writer:
     def __init__(
         self,
         names: Mapping[Buffer, str],
-        number: Callable[[Literal], str] = lambda number: number.text,
+        number: Callable[[Literal], str] = attrgetter("text"),
         copies: Iterable[tuple[Buffer, Affine]] = (),
         notes: bool = True,
     ) -> None:
@@ -161,12 +162,9 @@ class Function:
     ) -> CFunction:
         """Return the function's text, with lines before and after it. numbers: those that it takes as
         parameters, if it does."""
-        names = {buffer: buffer.name for buffer in self.buffers}
-        if not numbers:
-            writer = Writer(names, copies=self.copies)
-        else:
-            taken = count()
-            writer = Writer(names, lambda _: f"number{next(taken)}", self.copies, notes=False)
+        names, taken = {buffer: buffer.name for buffer in self.buffers}, count()
+        number = (lambda _: f"number{next(taken)}") if numbers else attrgetter("text")
+        writer = Writer(names, number, self.copies, notes=not numbers)
         writer.write(self.statements)
         parameters = [*self._parameters(names), *(f"{x.kind} number{i}" for i, x in enumerate(numbers))]
         return CFunction(f"{head}({', '.join(parameters)})", writer.lines, before, after, writer.threads)
