@@ -45,10 +45,8 @@ class Multiply:
         right, b_step, packing = self._packed()
         result, c_step, unpacking = self._unpacked()
         down, across = self._left.strides[-2:]
-        product = Product(
-            self._m, self._n, self._k, (down, across), b_step, c_step, self.kind, self._lanes,
-            32 if self._width == 64 else 16,
-        )  # fmt: skip
+        sizes = self._m, self._n, self._k
+        product = Product(*sizes, (down, across), b_step, c_step, self._dtype, self._width)
         parts = {"a": self._start(self._left), "b": right, "c": result}
         call = Apply(f"{product.name}({{a}}, {{b}}, {{c}});", parts)
         return product, self._over_batch([*packing, call, *unpacking])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from . import sharing
 from .buffers import Buffer
 from .c_code import ZERO, Affine, Apply, Block, Loop, Pointer, Statement, counter
 from .c_source import CFunction
+from .scalars import c_type, suffix
 from .writer import Function, Writer
 
 BLOCK = 256
@@ -36,7 +38,7 @@ def in_order(product: Instruction) -> bool:
 class Product:
     """C[m×n] (+)= A[m×k] · B[k×n], with the strides of A (rows, columns) and of the rows of B and C, in
     elements. The rows of B are as long as a multiple of the vector's `lanes`, and those of C are, or
-    `in_order` says that they need not."""
+    `in_order` says that they need not. width: bytes of a vector register."""
 
     m: int
     n: int
@@ -44,15 +46,18 @@ class Product:
     a: tuple[int, int]
     b: int
     c: int
-    c_type: str
-    lanes: int
-    registers: int
+    dtype: np.dtype[Any]
+    width: int
 
     @property
     def name(self) -> str:
-        kind = "f" if self.c_type == "float" else "d"
         steps = "_".join(map(str, (*self.a, self.b, self.c))).replace("-", "m")
-        return f"product_{kind}_{self.m}x{self.n}x{self.k}_{steps}"
+        return f"product_{suffix(self.dtype)}_{self.m}x{self.n}x{self.k}_{steps}"
+
+    @property
+    def lanes(self) -> int:
+        """Return the elements of a vector."""
+        return self.width // self.dtype.itemsize
 
     @property
     def block(self) -> int:
@@ -65,25 +70,20 @@ class Product:
         if self.overlap:
             return BLOCK
         transposed = self.a[0] == 1 < self.m
-        large = self.k * max(self.a[1], self.b) * self.itemsize > CACHE
-        return FEW if transposed and large and self.m * self.c * self.itemsize <= CACHE // 4 else BLOCK
+        large = self.k * max(self.a[1], self.b) * self.dtype.itemsize > CACHE
+        return FEW if transposed and large and self.m * self.c * self.dtype.itemsize <= CACHE // 4 else BLOCK
 
     @property
     def along_rows(self) -> bool:
         """Return whether all tiles of some rows come before those of the next rows: a large result is written
         in order, and the left factor read once, while the right one stays in the cache."""
         right, result = min(self.k, self.block) * self.b, self.m * self.c
-        return not self.overlap and right * self.itemsize <= CACHE // 2 < result * self.itemsize
+        return not self.overlap and right * self.dtype.itemsize <= CACHE // 2 < result * self.dtype.itemsize
 
     @property
     def overlap(self) -> bool:
         """Return whether what a row's last vector holds too much is written over the next row."""
         return self.c % self.lanes != 0
-
-    @property
-    def itemsize(self) -> int:
-        """Return the bytes of an element."""
-        return 4 if self.c_type == "float" else 8
 
     def columns(self) -> dict[int, list[int]]:
         """Return the first column of each tile across the result, by the tile's vectors."""
@@ -99,7 +99,8 @@ class Product:
     def height(self, wide: int) -> int:
         """Return how many rows a tile has: at most as many as the registers hold, and so that few rows are
         left over."""
-        most = max(1, min(self.m, (self.registers - wide - 2) // wide, ROWS))
+        registers = 32 if self.width == 64 else 16
+        most = max(1, min(self.m, (registers - wide - 2) // wide, ROWS))
         return min(
             range(max(1, most // 2), most + 1),
             key=lambda rows: (-(-self.m // rows), self.m % rows and 1, -rows),
@@ -111,7 +112,8 @@ class Product:
         height = self.height(wide)
         whole = self.m - self.m % height
         stripes = [(0, whole, height), (whole, self.m, self.m - whole)]
-        return [(at, end, Tile(self.c_type, rows, wide, self.lanes)) for at, end, rows in stripes if at < end]
+        kind = c_type(self.dtype)
+        return [(at, end, Tile(kind, rows, wide, self.lanes)) for at, end, rows in stripes if at < end]
 
     def tiles(self) -> set[Tile]:
         """Return the tiles that the function calls."""
@@ -120,7 +122,7 @@ class Product:
     def function(self) -> CFunction:
         """Return the function in C that multiplies two matrices tile by tile. A tile is always the same
         thread's, which waits for no other before it goes on with the next terms."""
-        a, b, c = buffers = [Buffer(name, np.dtype(f"f{self.itemsize}"), (), ()) for name in "abc"]
+        a, b, c = buffers = [Buffer(name, self.dtype, (), ()) for name in "abc"]
         shared = self.m * self.n * self.k >= sharing.MULTIPLICATIONS
         deep = self.k > self.block
         start = counter("from") if deep else ZERO
@@ -167,11 +169,11 @@ class Tile:
 
     @property
     def name(self) -> str:
-        return f"tile_{'f' if self.c_type == 'float' else 'd'}_{self.rows}x{self.wide}"
+        return f"tile_{self.c_type[0]}_{self.rows}x{self.wide}"
 
     def source(self) -> str:
         """Return its function in C."""
-        kind, vector = self.c_type, "vf" if self.c_type == "float" else "vd"
+        kind, vector = self.c_type, f"v{self.c_type[0]}"
         columns = range(self.wide)
         cells = {
             f"c{i}_{j}": f"{vector} *)(c + {i} * cm + {j * self.lanes})"
@@ -204,6 +206,6 @@ already: what -O3 adds takes its time, and finds nothing to do."""
 
 def vector_types(width: int) -> str:
     return "\n".join(
-        f"typedef {c_type} {name} __attribute__((vector_size({width}), aligned({size}), may_alias));"
-        for c_type, name, size in (("float", "vf", 4), ("double", "vd", 8))
+        f"typedef {kind} v{kind[0]} __attribute__((vector_size({width}), aligned({size}), may_alias));"
+        for kind, size in (("float", 4), ("double", 8))
     )
