@@ -66,9 +66,8 @@ class Written:
         table, inputs = self.table()
         places = [table.add(aligned(var.shape, var.dtype), f"out{i}") for i, var in enumerate(wanted)]
         storage = Storage(instructions, inputs, set(), {}, {}, set(), vector_bytes())
-        emitted = CEmitter(
-            Fusion(storage, instructions, [], list(zip(places, wanted, strict=True)), []), vector_bytes()
-        ).emit()
+        fusion = Fusion(storage, instructions, [], list(zip(places, wanted, strict=True)), [])
+        emitted = CEmitter(fusion).emit()
         function = getattr(build(emitted.source), ENTRY)
         table.arrays[0] = aligned((emitted.scratch,), np.uint8)
         table.finish()

@@ -129,7 +129,7 @@ class Step:
 
     def emit(self) -> Emitted:
         """Return the C of the step."""
-        memory, width = self.memory, vector_bytes()
+        memory = self.memory
         instructions, checks, outputs, stores = self._simplified(parts_for_c)
         checked = {check.var for check in checks}
         instructions = with_fewer_copies(instructions, [*checked, *(var for _, var in (*outputs, *stores))])
@@ -146,8 +146,10 @@ class Step:
         for address, _ in outputs:  # the step's own memory
             address.buffer.spare = ALIGNED // address.buffer.dtype.itemsize
         homes = {var: address for address, var in reversed(outputs)}
-        storage = Storage(instructions, memory.inputs, memory.fixed, homes, memory.ranges, checked, width)
-        return Emitter(Fusion(storage, instructions, checks, outputs, stores), width, loaded()).emit()
+        storage = Storage(
+            instructions, memory.inputs, memory.fixed, homes, memory.ranges, checked, vector_bytes()
+        )
+        return Emitter(Fusion(storage, instructions, checks, outputs, stores), loaded()).emit()
 
     def _interpreted(self) -> Callable[[], None]:
         """Return the function that runs the step as straight-line NumPy."""

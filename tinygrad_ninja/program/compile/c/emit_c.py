@@ -46,11 +46,11 @@ class Emitted:
 
 
 class Emitter:
-    """Writes C for the groups of loops that a step was fused into. width: bytes of a vector register; blas:
-    the library that large products may call."""
+    """Writes C for the groups of loops that a step was fused into. blas: the library that large products may
+    call."""
 
-    def __init__(self, fusion: Fusion, width: int, blas: Blas | None = None) -> None:
-        self.storage, self.body, self.groups, self.width = fusion.storage, fusion.body, fusion.groups, width
+    def __init__(self, fusion: Fusion, blas: Blas | None = None) -> None:
+        self.storage, self.body, self.groups = fusion.storage, fusion.body, fusion.groups
         self._complaints: list[tuple[type[Exception], str]] = []
         self._functions: list[CFunction] = []
         self._first: dict[str, tuple[str, ...]] = {}  # the numbers in the first function of each pattern
@@ -77,7 +77,7 @@ class Emitter:
         threads = any(function.threads for function in functions)
         shared = [
             PRELUDE.read_text(encoding="utf-8"),
-            vector_types(self.width),
+            vector_types(self.storage.width),
             *([sharing.DECLARATION] if threads else []),
             *([self._blas.declarations(sorted(self._called))] if self._blas and self._called else []),
             FUSED,
@@ -96,7 +96,7 @@ class Emitter:
             statements, scratches = self._product(kind, target)
             effects, copies = Effects(statements), {}
         else:
-            loops = Loops(self.body, group, self.width).padded()
+            loops = Loops(self.body, group, self.storage.width).padded()
             statements, scratches = loops.statements, loops.parts
             effects, copies = loops.effects, loops.copies
         stored = (kernel for kernel in group.kernels if kernel.read and not isinstance(kernel.kind, Check))
@@ -149,7 +149,7 @@ class Emitter:
     def _product(self, product: Instruction, target: Address) -> tuple[list[Statement], list[Buffer]]:
         """Return calls of a product function, one for each matrix of the batch, and the scratch memory for
         operands that do not lie in whole vectors."""
-        multiply = Multiply(self.storage, product, target, self.width)
+        multiply = Multiply(self.storage, product, target)
         if self._blas is not None and (statements := multiply.by_blas(self._blas)):
             self._called.add(multiply.kind)
             return statements, []

@@ -19,12 +19,12 @@ class Multiply:
     whole vectors.
     """
 
-    def __init__(self, storage: Storage, instruction: Instruction, target: Address, width: int) -> None:
-        self._target, self._dtype, self._width = target, instruction.output.dtype, width
+    def __init__(self, storage: Storage, instruction: Instruction, target: Address) -> None:
+        self._target, self._dtype, self._width = target, instruction.output.dtype, storage.width
         self._left, self._right = map(storage.stored, instruction.inputs)
         (self._m, self._k), self._n = self._left.shape[-2:], self._right.shape[-1]
         self.kind = c_type(self._dtype)
-        self._lanes = width // self._dtype.itemsize
+        self._lanes = self._width // self._dtype.itemsize
         self._padded = -(-self._n // self._lanes) * self._lanes
         self._in_order = in_order(instruction)
         self._batch = target.shape[:-2]

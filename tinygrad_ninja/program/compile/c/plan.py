@@ -187,7 +187,7 @@ class Storage(Layout):
         super().__init__({step.output: step for step in instructions}, dict(inputs), positive)
         self.inputs, self.fixed, self.ranges = inputs, fixed, ranges
         self._numbers = count(1)  # of what is kept in scratch memory
-        self._checked, self._width = checked, width
+        self._checked, self.width = checked, width
         self._views: dict[Var, Address] = {}
         self._inline: dict[Var, Inline] = {}
         self._uses: dict[Var, Uses] = {}
@@ -205,7 +205,7 @@ class Storage(Layout):
         vectors, for which memory outside has room behind its last row only."""
         if var not in self.by or self.by[var].operation.category is Category.MOVEMENT:
             return False
-        lanes = self._width // var.dtype.itemsize
+        lanes = self.width // var.dtype.itemsize
         if not var.shape or var.shape[-1] % lanes == 0:
             return True
         if not self._is_product(var):
@@ -249,7 +249,7 @@ class Storage(Layout):
             self.kept.setdefault(var, self._homes[var])
         if var in self.kept:
             return
-        lanes, order = self._width // var.dtype.itemsize, self._order(var)
+        lanes, order = self.width // var.dtype.itemsize, self._order(var)
         shape = tuple(var.shape[i] for i in order)
         rows = len(shape) >= 2 and (var in self._right or self._is_product(var) or shape[-1] > lanes)
         number = next(self._numbers)
