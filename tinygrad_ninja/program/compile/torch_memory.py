@@ -108,6 +108,11 @@ class TorchMemory(StepMemory):
 
     def _add_draws(self) -> None:
         super()._add_draws()
+        for draw in self.captured.draws:
+            if draw.method == "integers":
+                self.ranges[draw.var] = draw.arguments[:2]
+            elif draw.method == "permutation":
+                self.ranges[draw.var] = 0, draw.arguments[0]
         self.device_draws: dict[int, Draw] = {}
         for draw, holder in self.draws:
             if OnDevice.draws(draw, self.table.device):

@@ -40,11 +40,6 @@ class TorchStep(Step):
         memory, table = self.memory, self.memory.table
         instructions, checks, outputs, stores = self._simplified(lambda step: lowered(step, ShapeTape))
         targets = {at.slot: var for at, var in (*outputs, *stores)}
-        for draw in self.captured.draws:
-            if draw.method == "integers":
-                memory.ranges[draw.var] = draw.arguments[:2]
-            elif draw.method == "permutation":
-                memory.ranges[draw.var] = 0, draw.arguments[0]
         known = self._of_the_host(instructions)
         used = [check for instruction in instructions for check in index_checks(instruction)]
         checks += [check for check in used if check.var in known and not check.is_known(memory.ranges)]
