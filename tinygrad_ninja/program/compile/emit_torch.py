@@ -63,7 +63,7 @@ class Emitter:
         self._checked: dict[tuple[Var, int, int], Code] = {}
         self._taken = {*inputs.values(), "torch", "wrong", ENTRY}
         self._body: list[str] = []
-        self._uses: Counter[Var] = Counter()
+        self._uses = Counter[Var]()
         self._source = self._last_source = ""
 
     def emit(
@@ -71,11 +71,10 @@ class Emitter:
     ) -> str:
         """Return the source of the function. Its parameters are the inputs that it uses, and then the names
         of `stores`, to which variables are written at the end."""
-        self._uses = Counter(var for instruction in instructions for var in instruction.reads())
-        self._uses.update(var for _, var in stores)
+        read = [var for instruction in instructions for var in instruction.reads()]
+        self._uses.update([*read, *(var for _, var in stores), *(check.var for check in checks)])
         # torch's compiler takes a single double on the CPU for a Python number: what is written is lost.
         self.boxed = {name for name, var in stores if not var.shape}
-        self._uses.update(check.var for check in checks)
         self._look(check for check in checks if check.var in self._inputs)
         looked_at = by_variable(checks)
         for instruction in instructions:

@@ -77,7 +77,7 @@ class Loops:
         self.started: list[Statement] = []
         self.after: list[Statement] = []
         self.parts: list[Buffer] = []
-        large = math.prod(self.sizes) * group.work >= sharing.WORK
+        large = math.prod(self.sizes) * sum(kernel.work for kernel in group.kernels) >= sharing.WORK
         self.shared = large and not any(kernel.alone for kernel in group.kernels)
         for number, kernel in enumerate(group.kernels):
             self._add(kernel, f"r{number}")

@@ -116,13 +116,11 @@ class Group:
 
     kernels: list[Kernel] = field(default_factory=list)
     lines: int = 0  # those of all kernels
-    work: int = 0  # that of all kernels
 
     def add(self, kernel: Kernel) -> None:
         """Add a kernel that runs in the same loops."""
         self.kernels.append(kernel)
         self.lines += kernel.lines
-        self.work += kernel.work
 
     @property
     def loops(self) -> tuple[int, ...]:

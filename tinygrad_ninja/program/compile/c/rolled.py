@@ -26,8 +26,8 @@ LEAST = 32
 LONGEST = 512
 """The most operations without repetition that stay together: a C compiler takes more than twice as long for
 twice as many."""
-_SMALL = range(1, 9)
-_PEAKS = 24
+_SMALL, _PEAKS = range(1, 9), 24
+"""The periods that are tried in any case, and how many others are: those after which most repeats."""
 DOUBLE, _PLACE = np.dtype(np.float64), np.dtype(np.int32)
 
 

@@ -25,7 +25,7 @@ def cost(operation: Operation, inputs: tuple[Any, ...]) -> int:
     """Return about how many simple instructions the operation takes for an element."""
     if operation is elementwise.pow and inputs[1] in (2, 3):
         return 1
-    if operation is elementwise.pow and inputs[1] in (-1, 0.5, -0.5, -2, 1.5, -1.5):
+    if operation is elementwise.pow and inputs[1] in _POWERS:
         return 8
     return operation.cost
 
