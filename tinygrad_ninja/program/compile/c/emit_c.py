@@ -134,16 +134,14 @@ class Emitter:
     def _summary_line(self, name: str, group: Group, effects: Effects) -> str:
         """Return a group in a line: its domain, and what its loops compute, in that order."""
         parts = []
+        kernels = {kernel.var: kernel for kernel in reversed(group.kernels)}
         computed = [value.var for value in effects.named if value.var is not None]
         for var in dict.fromkeys([*computed, *(kernel.var for kernel in group.kernels)]):
-            kernel = next((candidate for candidate in group.kernels if candidate.var is var), None)
-            instruction = self.storage.by.get(var)
+            kernel, instruction = kernels.get(var), self.storage.by.get(var)
             if kernel is not None and (instruction is None or isinstance(kernel.kind, Check)):
                 parts.append(f"{kernel.label} {_shown(kernel)}".rstrip())
             elif instruction is not None:
-                parts.append(
-                    f"{var.name} = {instruction.operation.name}" if var.name else instruction.operation.name
-                )
+                parts.append(f"{var.name} = {instruction.operation.name}".removeprefix(" = "))
         return f"{name}, {list(group.kernels[0].domain)}: {', '.join(parts)}"
 
     def _product(self, product: Instruction, target: Address) -> tuple[list[Statement], list[Buffer]]:

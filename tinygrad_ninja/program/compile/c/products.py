@@ -205,6 +205,7 @@ already: what -O3 adds takes its time, and finds nothing to do."""
 
 
 def vector_types(width: int) -> str:
+    """Return the C types of vectors of so many bytes."""
     return "\n".join(
         f"typedef {kind} v{kind[0]} __attribute__((vector_size({width}), aligned({size}), may_alias));"
         for kind, size in (("float", 4), ("double", 8))
