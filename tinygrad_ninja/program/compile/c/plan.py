@@ -81,11 +81,10 @@ class Kernel:
     @property
     def reduced(self) -> set[int]:
         """Return the dimensions of its domain that it reduces."""
-        if not isinstance(self.kind, Instruction) or not self.reduces:
-            return set()
-        axis = self.kind.parameters[0]
-        axes = range(len(self.domain)) if axis is None else axis
-        return {axes} if isinstance(axes, int) else {*axes}
+        axis = self.kind.parameters[0] if isinstance(self.kind, Instruction) and self.reduces else ()
+        if axis is None:
+            return {*range(len(self.domain))}
+        return {axis} if isinstance(axis, int) else {*axis}
 
     @property
     def reduces_first(self) -> bool:
