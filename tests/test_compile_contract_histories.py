@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
+from weakref import ref
 
 import pytest
 from contract import compiled, refused, same
@@ -371,6 +373,22 @@ def test_the_loss_is_scaled(C: Any) -> Any:
         scaler.step(optimizer)
         scaler.update()
         yield model, [p.grad for p in model.parameters()]
+
+
+def test_a_graph_goes_with_its_result() -> None:
+    """It is in no cycle, for which memory would have to wait until garbage is collected."""
+    w = torch.randn(5, requires_grad=True)
+    fast = torch.compile(lambda x: (w * x).tanh(), backend="numpy")
+    fast(torch.randn(5))
+    gc.collect()
+    gc.disable()
+    try:
+        result = fast(torch.randn(5))
+        edge = ref(result.edge)
+        del result
+        assert edge() is None
+    finally:
+        gc.enable()
 
 
 def test_the_source_shows_the_ways_that_were_taken() -> None:

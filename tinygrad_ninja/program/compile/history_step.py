@@ -69,7 +69,8 @@ class CompiledFunction(Function):
         inputs: the Tensors that this reads."""
         ctx.set_materialize_grads(False)
         ctx.back, ctx.memory, ctx.leaves, ctx.time = back, memory, leaves, next(clock)
-        ctx.read = [(tensor, tensor._array) for tensor in (*results, *inputs)]
+        # Not the results themselves, which lead here.
+        ctx.read = [(None, x._array) for x in results] + [(x, x._array) for x in inputs]
         if back.saves:  # so that a second backward is refused
             ctx.save_for_backward(wrap(np.zeros(0)))
         return results
@@ -133,7 +134,7 @@ class Back:
                     f"operation: a Tensor of shape {tuple(array.shape)} that a compiled function has read or "
                     "returned; change a clone() of it instead"
                 )
-            if tensor.edge is not None and tensor._array is not array:
+            if tensor is not None and tensor.edge is not None and tensor._array is not array:
                 raise RuntimeError(
                     f"other data, of shape {tuple(tensor.shape)}, was assigned to a Tensor that a compiled "
                     "function has read, before backward(); call backward() first"
