@@ -103,6 +103,26 @@ def test_results_that_depend_on_other_parameters(C: Any) -> Any:
 
 
 @compiled
+def test_one_result_is_the_slope_of_another(C: Any) -> Any:
+    w = torch.randn(3, requires_grad=True)
+    fast = C(lambda x: ((w * x).sin(), (w * x).cos()))
+    for _ in range(4):
+        first, second = fast(torch.randn(3))
+        first.sum().backward()
+        second.sum().backward()
+        yield w.grad
+
+
+@compiled
+def test_a_batch_of_nothing(C: Any) -> Any:
+    w = torch.randn(3, requires_grad=True)
+    fast = C(lambda x: (x * w).sum())
+    for _ in range(4):
+        fast(torch.randn(0, 3)).backward()
+        yield w.grad
+
+
+@compiled
 def test_an_argument_gets_a_gradient(C: Any) -> Any:
     w = torch.randn(5, 3)
     fast = C(lambda x, k: (x @ w).sigmoid().mean() * k)

@@ -36,9 +36,7 @@ class HistoryStep(Step):
     def __init__(
         self, captured: Captured, arguments: dict[int, Tensor], bare: set[int], backend: str
     ) -> None:
-        ways = [way for history in captured.histories for way in (*history.back.values(), history.forward)]
-        results = {result.var for history in captured.histories for result in history.results}
-        kept = [var for var in dict.fromkeys(var for way in ways for var in way.saved) if var not in results]
+        kept = [*dict.fromkeys(var for history in captured.histories for var in history.kept)]
         result = captured.result, [tuple(history.results) for history in captured.histories], ARENA
         super().__init__(replace(captured, result=result, kept=kept), arguments, bare, backend, Arena(kept))
         self.backs = [Back(history, self, backend) for history in captured.histories]
@@ -89,7 +87,7 @@ class Back:
 
     def __init__(self, history: History, step: HistoryStep, backend: str) -> None:
         self.history, self._step, self._arena, self._backend = history, step, step.arena, backend
-        ways = [*history.back.values(), history.forward]
+        ways = history.ways
         for way in ways:
             forget_values(way.instructions)
         for returned in history.results:
@@ -221,6 +219,7 @@ def _in_order(grad: Tensor) -> Any:
 def _like(array: Any) -> Any:
     """Return an array of the same shape, dtype and strides, that is only read."""
     steps = tuple(step // array.itemsize for step in array.strides)
-    like = array.view() if min(steps, default=0) < 0 else stand_in(array.shape, array.dtype, steps)
+    as_it_is = not array.size or min(steps, default=0) < 0
+    like = array.view() if as_it_is else stand_in(array.shape, array.dtype, steps)
     like.flags.writeable = False
     return like

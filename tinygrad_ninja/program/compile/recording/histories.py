@@ -66,6 +66,17 @@ class History:
     back: dict[tuple[int, ...], WayBack]
     forward: Way
 
+    @property
+    def ways(self) -> list[Way]:
+        """Return all ways."""
+        return [*self.back.values(), self.forward]
+
+    @property
+    def kept(self) -> list[Var]:
+        """Return what the ways read of what the step has computed or drawn, but for the results."""
+        results = {result.var for result in self.results}
+        return [var for way in self.ways for var in way.saved if var not in results]
+
 
 def record_histories(recording: Recording, results: list[Returned]) -> list[History]:
     """Record the ways back from these results, apart where they do not depend on one another. The tape is
