@@ -684,3 +684,76 @@ def test_attention_with_tied_weights(C: Any) -> Any:
     for _ in range(4):
         fast(torch.randint(0, 7, (2, 5))).backward()
         yield table.weight.grad, [p.grad for p in attention.parameters()]
+
+
+@compiled
+def test_second_derivatives_end_where_a_history_does(C: Any) -> Any:
+    model = nn.Sequential(nn.Linear(5, 4), nn.Tanh())
+
+    def loss_of(x: Any) -> Any:
+        with torch.no_grad():
+            target = model(x) * 2
+        return (model(x) - target).square().sum() + (model(x).detach() * model(x)).sum()
+
+    fast = C(loss_of)
+    for _ in range(4):
+        x = torch.randn(3, 5, requires_grad=True)
+        (grad,) = torch.autograd.grad(fast(x), x, create_graph=True)
+        grad.square().sum().backward()
+        yield [p.grad for p in model.parameters()], x.grad
+
+
+@compiled
+def test_second_derivatives_of_what_is_given_in_tuples(C: Any) -> Any:
+    w = torch.randn(5, requires_grad=True)
+    fast = C(lambda pair, k: (pair[0] * w * k).sin().sum() + pair[1].sum())
+    for i in range(5):
+        x = torch.randn(5, requires_grad=True)
+        (grad,) = torch.autograd.grad(fast((x, x * i), float(i)), x, create_graph=True)
+        grad.square().sum().backward()
+        yield w.grad, x.grad
+
+
+def test_second_derivatives_that_would_be_others_are_refused() -> None:
+    """The function computed once more would change the running statistics once more."""
+    model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
+    scale = {"k": 1.0}
+    changing, reading = torch.compile(model), torch.compile(lambda x: (x * scale["k"]).sin())
+    x = torch.randn(3, 5, requires_grad=True)
+    changing(x), reading(x)  # the first calls are eager code
+    with pytest.raises(NotImplementedError, match="it changes what it reads: call the function itself"):
+        torch.autograd.grad(changing(x).sum(), x, create_graph=True)
+    loss = reading(x).sum()
+    scale["k"] = 2.0
+    with pytest.raises(NotImplementedError, match="what it reads has changed"):
+        torch.autograd.grad(loss, x, create_graph=True)
+
+
+@compiled
+def test_second_derivatives_of_a_cell_that_is_called_again_and_again(C: Any) -> Any:
+    cell = nn.GRUCell(3, 4)
+    fast = C(lambda x, h: cell(x, h))
+    for _ in range(3):
+        x, h = torch.randn(2, 3, requires_grad=True), torch.zeros(2, 4)
+        for _ in range(3):
+            h = fast(x, h)
+        grads = torch.autograd.grad(h.sum(), [x, *cell.parameters()], create_graph=True)
+        sum(grad.square().sum() for grad in grads).backward()
+        yield x.grad, [p.grad for p in cell.parameters()]
+
+
+@compiled
+def test_some_of_many_results_of_an_argument_with_a_history(C: Any) -> Any:
+    w = torch.randn(3, requires_grad=True)
+
+    def powers(x: Any) -> Any:
+        parts = [x * w]
+        for _ in range(4):
+            parts.append(parts[-1] * x)
+        return parts
+
+    fast = C(powers)
+    for i in range(4):
+        parts = fast((w * i).sin())
+        (parts[0] + parts[4]).sum().backward()
+        yield w.grad

@@ -156,6 +156,24 @@ class FirstCall:
             args.clear()
             named.clear()
 
+    def repeat(self, values: tuple[Any, ...]) -> Any:
+        """Return the function's result for the arguments of a later call, as eager code."""
+        leaves = [leaf._replace(value=x) for leaf, x in zip(self._leaves, values, strict=True)]
+        return self._call([leaf.value if leaf.tensor is None else leaf.tensor for leaf in leaves])
+
+    @property
+    def may_repeat(self) -> bool:
+        """Return whether the function can be called once more for what a later call was given: it changes
+        nothing, and its arguments can be put together."""
+        captured = self.captured
+        return (
+            isinstance(captured, Captured)
+            and not (captured.gradients or captured.rebound or captured.noted)
+            and not any(cell.is_changed for cell in captured.cells)
+            and not any(number.source.group is not None for number in captured.numbers)
+            and not any(leaf.fixed for leaf in self._leaves)
+        )
+
     def _on_tensors(self, symbolic: set[Source], at_once: bool) -> Any:
         tensors = enumerate(leaf.tensor for leaf in self._leaves)
         self.arguments = {i: tensor for i, tensor in tensors if tensor is not None}

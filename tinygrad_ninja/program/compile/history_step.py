@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,30 +16,43 @@ from ...engine.own_function import Function
 from ...engine.tensor import Tensor, wrap
 from ...engine.thread_state import new_lock
 from ...engine.versions import changed_since
-from ..instructions import Var, substitute
 from .c.build import NoCompilerError
+from .first_call import FirstCall
 from .lowering.lower import forget_values
 from .memory import Arena
-from .recording.capture import unobserved
+from .recording.capture import younger
 from .recording.captured import ARENA, Captured
-from .recording.histories import History, Way, WayBack
+from .recording.histories import MOST, History, WayBack
 from .recording.outputs import Returned
 from .recording.recorded import Memory
 from .recording.shapes import stand_in
 from .refusals import UnsupportedError, warn_once
+from .results import leaves as leaves_of
 from .step import Step
 
 
 class HistoryStep(Step):
-    """A step, and the ways back from its results. What these read of the step it leaves in an arena."""
+    """A step, and the ways back from its results. What these read of the step it leaves in an arena.
 
-    def __init__(
-        self, captured: Captured, arguments: dict[int, Tensor], bare: set[int], backend: str
-    ) -> None:
-        kept = [*dict.fromkeys(var for history in captured.histories for var in history.kept)]
-        result = captured.result, [tuple(history.results) for history in captured.histories], ARENA
-        super().__init__(replace(captured, result=result, kept=kept), arguments, bare, backend, Arena(kept))
-        self.backs = [Back(history, self, backend) for history in captured.histories]
+    call: the call that was recorded; None where the function can't be called once more for what a later call
+    was given."""
+
+    def __init__(self, call: FirstCall, backend: str) -> None:
+        assert isinstance(call.captured, Captured)
+        captured, histories = call.captured, call.captured.histories
+        self.first = call if call.may_repeat else None
+        most = max(len(history.results) for history in histories)
+        if most > MOST and self.first is None:
+            raise UnsupportedError(
+                f"{most} results that depend on one another still need their history; at most {MOST} may, "
+                "where the function changes what it reads"
+            )
+        kept = [*dict.fromkeys(var for history in histories for var in history.kept)]
+        result = captured.result, [tuple(history.results) for history in histories], ARENA
+        captured = replace(captured, result=result, kept=kept)
+        super().__init__(captured, call.arguments, call.bare, backend, Arena(kept))
+        self.generators = [*dict.fromkeys(draw.generator for draw in captured.draws)]
+        self.backs = [Back(history, self, backend) for history in histories]
 
     @cached_property
     def call(self) -> Callable[[tuple[Any, ...]], Any]:
@@ -48,25 +61,55 @@ class HistoryStep(Step):
         run, given = super().call, self.memory.given
 
         def call(args: tuple[Any, ...]) -> Any:
+            marks = [generator.mark() for generator in self.generators]
             result, parts, memory = run(args)
             for back, results in zip(self.backs, parts, strict=True):
-                back.connect(results, memory, lambda x: args[given[x]] if x in given else x)
+                back.connect(
+                    results, Left(memory, args, marks), lambda x: args[given[x]] if x in given else x
+                )
             return result
 
         return call
+
+    def repeated(self, left: Left, args: list[Any]) -> dict[Returned, Tensor]:
+        """Call the function once more for what a call was given, as eager code, and return its results with
+        their own history. args: its arguments. Raise NotImplementedError where it would not do the same."""
+        now = [generator.mark() for generator in self.generators]
+        with enable_grad():
+            if self.first is None or not self.first.world.holds():
+                why = "it changes what it reads" if self.first is None else "what it reads has changed"
+                raise NotImplementedError(
+                    "such gradients of a compiled function's results (create_graph=True, or of some among "
+                    f"many) can't be computed, for {why}: call the function itself, not compiled"
+                )
+            try:
+                for generator, mark in zip(self.generators, left.marks, strict=True):
+                    generator.return_to(mark)
+                result = self.first.repeat((*args,))
+            finally:
+                for generator, mark in zip(self.generators, now, strict=True):
+                    generator.return_to(mark)
+        pairs = zip(leaves_of(self.captured.result[0]), leaves_of(result), strict=True)
+        return {returned: x for returned, x in pairs if isinstance(returned, Returned)}
+
+
+class Left(NamedTuple):
+    """What a call leaves for the way back: the memory of the arena, its arguments, and where the generators
+    were before."""
+
+    memory: Any
+    args: tuple[Any, ...]
+    marks: list[Any]
 
 
 class CompiledFunction(Function):
     """What stands in the graph for a call of a compiled function."""
 
     @staticmethod
-    def forward(
-        ctx: Any, back: Back, results: Any, memory: Any, inputs: list[Tensor], *leaves: Tensor
-    ) -> Any:
-        """Return the results, which are computed already. memory: what the step has left for the way back;
-        inputs: the Tensors that this reads."""
+    def forward(ctx: Any, back: Back, results: Any, left: Left, inputs: list[Tensor], *leaves: Tensor) -> Any:
+        """Return the results, which are computed already. inputs: the Tensors that the way back reads."""
         ctx.set_materialize_grads(False)
-        ctx.back, ctx.memory, ctx.leaves, ctx.time = back, memory, leaves, next(clock)
+        ctx.back, ctx.left, ctx.leaves, ctx.time = back, left, leaves, next(clock)
         # Not the results themselves, which lead here.
         ctx.read = [(None, x._array) for x in results] + [(x, x._array) for x in inputs]
         if back.saves:  # so that a second backward is refused
@@ -77,7 +120,7 @@ class CompiledFunction(Function):
     def backward(ctx: Any, *grads: Tensor | None) -> Any:
         """Return the gradients of the leaves."""
         upstream = {place: grad for place, grad in enumerate(grads) if grad is not None}
-        known = tuple(upstream) in ctx.back.history.back and not is_grad_enabled()
+        known = tuple(upstream) in ctx.back.history.ways and not is_grad_enabled()
         go = ctx.back.go_back if known else ctx.back.go_back_eagerly
         return None, None, None, None, *go(ctx, upstream)
 
@@ -87,41 +130,41 @@ class Back:
 
     def __init__(self, history: History, step: HistoryStep, backend: str) -> None:
         self.history, self._step, self._arena, self._backend = history, step, step.arena, backend
-        ways = history.ways
+        ways = history.ways.values()
         for way in ways:
             forget_values(way.instructions)
         for returned in history.results:
             returned.tensor = wrap(returned.tensor._array)  # without the graph of the first call
         self._inputs = [*dict.fromkeys(memory for way in ways for memory in way.inputs)]
-        self.saves = any(way.saved or way.inputs for way in history.back.values())
+        self.saves = any(way.saved or way.inputs for way in ways)
         # The place of what is not in the arena, among the results and the inputs.
         variables = [*(x.var for x in history.results), *(x.before for x in self._inputs)]
         self._places = {var: i for i, var in enumerate(variables)}
         self.steps: dict[tuple[int, ...], Step] = {}
         self._lock = new_lock()
 
-    def connect(self, results: tuple[Tensor, ...], memory: Any, now: Callable[[Tensor | None], Any]) -> None:
+    def connect(self, results: tuple[Tensor, ...], left: Left, now: Callable[[Tensor | None], Any]) -> None:
         """Give results of the step their history. now: gives the argument in the place of another."""
         inputs = [now(cell.owner) for cell in self._inputs]
         inputs = [x if isinstance(x, Tensor) else wrap(x) for x in inputs]
         leaves = map(now, self.history.leaves)
-        outputs = CompiledFunction.apply(self, results, memory, inputs, *leaves)
+        outputs = CompiledFunction.apply(self, results, left, inputs, *leaves)
         for tensor, output in zip(results, outputs, strict=True):
             tensor.edge = output.edge
 
     def go_back(self, ctx: Any, upstream: dict[int, Tensor]) -> list[Tensor | None]:
         """Return the gradients of the leaves. upstream: those of the results, by their places."""
         starts = tuple(upstream)
-        way = self.history.back[starts]
+        way = self.history.ways[starts]
         arrays = [*self._unchanged(ctx, way), *map(_in_order, upstream.values())]
         with self._lock:
             if starts not in self.steps:
                 self.steps[starts] = self._compiled(way, arrays)
-            results = self.steps[starts].call((ctx.memory, *map(wrap, arrays)))
+            results = self.steps[starts].call((ctx.left.memory, *map(wrap, arrays)))
         gradients = dict(zip(way.wanted, results, strict=True))
         return [None if var is None else gradients[var] for var in way.gradients]
 
-    def _unchanged(self, ctx: Any, way: Way) -> list[Any]:
+    def _unchanged(self, ctx: Any, way: WayBack) -> list[Any]:
         """Return the arrays of what a way reads but in the arena. Raise RuntimeError where they were changed
         since the call."""
         arrays = []
@@ -178,35 +221,24 @@ class Back:
     def go_back_eagerly(self, ctx: Any, upstream: dict[int, Tensor]) -> list[Tensor | None]:
         """Return the gradients of the leaves, with a history where one is recorded: what led to the results
         is computed once more, as eager code."""
-        forward = self.history.forward
-        if forward.changed:
-            raise NotImplementedError(
-                "gradients of this compiled function can't be differentiated (create_graph=True), for it "
-                "changes what it reads: call the function itself"
-            )
-        self._unchanged(ctx, forward)
-        values = {var: ctx.read[self._places[var]][0] for var in forward.reads if var in self._places}
-
-        def tensor(x: Any) -> Any:
-            if not isinstance(x, Var):
-                return x
-            if x not in values:
-                saved = x in self._arena.offsets
-                values[x] = wrap(self._arena.array(ctx.memory, x).copy() if saved else x.value)
-            return values[x]
-
-        recorded = is_grad_enabled()
-        with unobserved(), enable_grad():
-            for step in forward.instructions:
-                operands = [tensor(x) for x in step.inputs]
-                parameters = substitute(
-                    step.parameters, lambda x: tensor(x)._array if isinstance(x, Var) else x
-                )
-                operands = [operands] if step.operation.variadic else operands
-                values[step.output] = step.operation.call(*operands, *parameters)
-            results = [values[forward.wanted[place]] for place in upstream]
-            grads = [*upstream.values()]
-            return [*gradients_of(results, ctx.leaves, grads, create_graph=recorded, allow_unused=True)]
+        for way in self.history.ways.values():
+            self._unchanged(ctx, way)
+        start, recorded = next(clock), is_grad_enabled()
+        # Arguments with a history are leaves meanwhile: what is below them is not asked for.
+        given = {id(x): x for x in ctx.left.args if isinstance(x, Tensor) and not x.is_leaf}
+        instead = {key: x.detach().requires_grad_() for key, x in given.items()}
+        results = self._step.repeated(ctx.left, [instead.get(id(x), x) for x in ctx.left.args])
+        gradients = gradients_of(
+            [results[self.history.results[place]] for place in upstream],
+            [instead.get(id(leaf), leaf) for leaf in ctx.leaves],
+            [*upstream.values()],
+            create_graph=recorded,
+            allow_unused=True,
+        )
+        edges = {instead[key].edge: x.edge for key, x in given.items()}
+        for node in {node for grad in gradients if grad is not None for node in younger(grad.edge, start)}:
+            node.edges = tuple(edges.get(edge, edge) for edge in node.edges)
+        return [*gradients]
 
 
 def _in_order(grad: Tensor) -> Any:

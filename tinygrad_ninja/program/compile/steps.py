@@ -28,7 +28,9 @@ def step_of(call: FirstCall, backend: str) -> tuple[Any, str]:
             raise UnsupportedError(f'Values are compiled to C only, not by the backend "{backend}"')
         assert captured is not None
         return captured(), backend
-    kind: type[Step] = HistoryStep if captured.histories else Step
+    if captured.histories:
+        return HistoryStep(call, backend), backend
+    kind = Step
     if place != "cpu":
         from .torch_step import TorchStep  # which imports torch
 

@@ -51,14 +51,13 @@ def _is_memory(array: Any) -> bool:
 
 
 @contextmanager
-def unobserved() -> Iterator[None]:
+def _unobserved() -> Iterator[None]:
     """Let this thread run without an observer inside."""
-    observer = observers.pop(get_ident(), None)
+    observer = observers.pop(get_ident())
     try:
         yield
     finally:
-        if observer is not None:
-            observers[get_ident()] = observer
+        observers[get_ident()] = observer
 
 
 @dataclass(eq=False)
@@ -230,7 +229,7 @@ class Recording(Observer):
             )
         if self.tape.closed:
             return super().draw(generator, method, tuple(map(in_numpy, args)), options)
-        with unobserved():
+        with _unobserved():
             value = method(generator, *args, **options)
         var = Var(stand_in_for(value) if is_torch(value) else np.asarray(value))
         self.draws.append(Draw(generator, name, args, options, var))

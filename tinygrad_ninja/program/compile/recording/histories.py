@@ -23,22 +23,23 @@ if TYPE_CHECKING:
 
 MOST = 3
 """How many results may depend on one another, for every choice of those at which a backward may begin to have
-a way back of its own; of more it is that of all."""
+a way back of its own; of more it is that of all, and others go back as eager code."""
 
 
 @dataclass(eq=False)
-class Way:
-    """Instructions that may run later than the step, by themselves.
+class WayBack:
+    """The way back from some results. upstream: the variables of their gradients; gradients: those of the
+    leaves, None where none comes; wanted: these, each once; layouts: their strides, where these are not the
+    usual ones. saved: what it reads of what the step has computed or drawn; inputs: the memory of Tensors
+    that it reads."""
 
-    wanted: the variables to be computed. saved: what is read of what the step has computed or drawn; inputs:
-    the memory of Tensors that is read; changed: whether the step changes some of that.
-    """
-
-    instructions: list[Instruction]
-    wanted: list[Var]
+    upstream: list[Var]
+    gradients: list[Var | None] = field(default_factory=list)
+    wanted: list[Var] = field(default_factory=list)
+    layouts: dict[Var, tuple[int, ...]] = field(default_factory=dict)
+    instructions: list[Instruction] = field(default_factory=list)
     saved: list[Var] = field(default_factory=list)
     inputs: list[Memory] = field(default_factory=list)
-    changed: bool = False
 
     @property
     def reads(self) -> list[Var]:
@@ -47,35 +48,19 @@ class Way:
 
 
 @dataclass(eq=False)
-class WayBack(Way):
-    """The way back from some results. upstream: the variables of their gradients; gradients: those of the
-    leaves, None where none comes; layouts: their strides, where these are not the usual ones."""
-
-    upstream: list[Var] = field(default_factory=list)
-    gradients: list[Var | None] = field(default_factory=list)
-    layouts: dict[Var, tuple[int, ...]] = field(default_factory=dict)
-
-
-@dataclass(eq=False)
 class History:
-    """The history of results that depend on one another. leaves: the Tensors to which gradients flow. back:
-    the ways back from choices of the results, by their places; forward: what leads to them."""
+    """The history of results that depend on one another. leaves: the Tensors to which gradients flow. ways:
+    the ways back from choices of the results, by their places."""
 
     results: list[Returned]
     leaves: list[Tensor]
-    back: dict[tuple[int, ...], WayBack]
-    forward: Way
-
-    @property
-    def ways(self) -> list[Way]:
-        """Return all ways."""
-        return [*self.back.values(), self.forward]
+    ways: dict[tuple[int, ...], WayBack]
 
     @property
     def kept(self) -> list[Var]:
         """Return what the ways read of what the step has computed or drawn, but for the results."""
         results = {result.var for result in self.results}
-        return [var for way in self.ways for var in way.saved if var not in results]
+        return [var for way in self.ways.values() for var in way.saved if var not in results]
 
 
 def record_histories(recording: Recording, results: list[Returned]) -> list[History]:
@@ -138,18 +123,13 @@ def _history(
     step's instructions."""
     holders = [x for cell in recording.cells for x in (cell.owner, *cell.others)]
     leaves = {ends[x.edge]: x for x in holders if x is not None and x.edge in ends}
-    back, count = {}, len(results)
-    made = [result.var for result in results if result.var is not None]
-    ahead = Way(needed(forward, made), made)
-    _look_around(ahead, recording, [])
-    for n in range(1 if count <= MOST or ahead.changed else count, count + 1):
+    ways, count = {}, len(results)
+    for n in range(1 if count <= MOST else count, count + 1):
         for places in combinations(range(count), n):
             way = _way_back(recording, [results[place] for place in places], [*leaves])
             _look_around(way, recording, forward)
-            if way.changed:
-                recording.tape.stop("a Tensor is changed in place that backward() would read; clone() it")
-            back[places] = way
-    return History(results, [*leaves.values()], back, ahead)
+            ways[places] = way
+    return History(results, [*leaves.values()], ways)
 
 
 def _way_back(recording: Recording, results: list[Returned], leaves: list[Node]) -> WayBack:
@@ -159,7 +139,7 @@ def _way_back(recording: Recording, results: list[Returned], leaves: list[Node])
     for result in results:
         array = np.ones_like(result.tensor._array)
         starts[result.tensor.edge] = tape.fresh(Var(array), array)
-    way = WayBack([], [], upstream=[array.var for array in starts.values()])
+    way = WayBack([array.var for array in starts.values()])
     received: dict[Node, Any] = {}
     try:
         received = run_backward(starts, retain_graph=True, wanted=set(leaves))
@@ -175,7 +155,7 @@ def _way_back(recording: Recording, results: list[Returned], leaves: list[Node])
     return way
 
 
-def _look_around(way: Way, recording: Recording, forward: list[Instruction]) -> None:
+def _look_around(way: WayBack, recording: Recording, forward: list[Instruction]) -> None:
     """Leave in a way what the step has not computed before, `forward`, and the views of what it has; find
     what else it reads."""
     fixed, views = recording.tape.fixed, set[Var]()
@@ -183,7 +163,7 @@ def _look_around(way: Way, recording: Recording, forward: list[Instruction]) -> 
     memory = {cell.before: cell for cell in recording.cells}
     given = {draw.var for draw in recording.draws} | {number.var for number in recording.symbols.numbers}
     own = [x for x in way.instructions if x.output not in makers and x.output not in fixed]
-    known = {x.output for x in own} | set(way.upstream if isinstance(way, WayBack) else ())
+    known = {*way.upstream, *(x.output for x in own)}
     waiting = [*way.wanted, *(var for x in own for var in x.reads())][::-1]
     while waiting:
         var = waiting.pop()
@@ -198,5 +178,6 @@ def _look_around(way: Way, recording: Recording, forward: list[Instruction]) -> 
             way.saved.append(var)
         elif var in memory:
             way.inputs.append(memory[var])
-            way.changed |= memory[var].is_changed
+            if memory[var].is_changed:
+                recording.tape.stop("a Tensor is changed in place that backward() would read; clone() it")
     way.instructions = [x for x in forward if x.output in views] + own
