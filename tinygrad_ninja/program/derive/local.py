@@ -54,7 +54,7 @@ def _of_one(
     if steps:
         return [
             f"**The local derivative** of `{step.operation.name}`, step by step.",
-            *(part for sentence, latex in steps for part in ("", sentence, "", f"$${latex}$$")),
+            *(part for paragraph in steps for part in ("", paragraph)),
         ]
     x, where = step.inputs[place], []
     assert isinstance(x, Var)
