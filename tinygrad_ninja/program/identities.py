@@ -113,13 +113,12 @@ def _gather(instruction: Instruction, maker: Maker) -> Simpler:
     search = maker(index)
     if search is None or search.operation is not FIRST_EQUAL or search.inputs[0] is not x:
         return None
-    return search.inputs[1] if search.parameters == (axis, True) else None  # type: ignore[return-value]
+    return search.inputs[1] if search.parameters == (axis, True) else None
 
 
 def _cast(instruction: Instruction, maker: Maker) -> Simpler:
     """Skip a first cast to a dtype that holds every value of the original."""
     x, to = instruction.inputs[0], instruction.output.dtype
-    assert isinstance(x, Var)
     if x.dtype == to:
         return x
     first = _of(x, maker, ops.elementwise.cast)
@@ -171,7 +170,7 @@ def _mul(instruction: Instruction, maker: Maker) -> Simpler:
         if same and known_number(other) == -1:
             return [replace(instruction, operation=ops.elementwise.neg, inputs=(x,))]
     both = tuple(_minus(x, maker, out.dtype) for x in operands)
-    return [replace(instruction, inputs=both)] if None not in both else None  # type: ignore[arg-type]
+    return [replace(instruction, inputs=both)] if None not in both else None
 
 
 # -- repeated values -----------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ class Instruction:
     """
 
     operation: Operation
-    inputs: tuple[Var | Number, ...]
+    inputs: tuple[Any, ...]
     parameters: tuple[Any, ...]
     output: Var
     flows: tuple[bool, ...] = ()

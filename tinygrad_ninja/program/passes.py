@@ -71,7 +71,7 @@ def with_divisions(program: Program) -> Program:
     makers = {step.output: step for step in program.instructions}
 
     def divided(step: Instruction) -> Instruction:
-        before = makers.get(step.inputs[0]) if step.operation is elementwise.mul else None  # type: ignore[arg-type]
+        before = makers.get(step.inputs[0]) if step.operation is elementwise.mul else None
         number = step.inputs[-1]
         if before is None or before.operation is not elementwise.reciprocal or before.output.name:
             return step

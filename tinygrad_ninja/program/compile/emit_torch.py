@@ -141,7 +141,7 @@ class Emitter:
         shaped = operation.broadcasts and np.broadcast_shapes(*shapes) == instruction.output.shape
         for x in instruction.inputs:
             number = self._number(x) if shaped else None
-            typed = number is not None and any(array.dtype == x.dtype for array in arrays)  # type: ignore[union-attr]
+            typed = number is not None and any(array.dtype == x.dtype for array in arrays)
             if typed and (operands or operation not in _FIRST_IS_TENSOR):
                 operands.append(self.language.number(number))
             else:

@@ -250,7 +250,7 @@ class _Answers:
             if use not in shares:
                 continue
             instruction, place = use
-            var, made = cast(Var, instruction.inputs[place]), self.tape.variable(shares[use])
+            var, made = instruction.inputs[place], self.tape.variable(shares[use])
             if self._uses[var] > 1 or made in before:
                 # The name belongs to a sum that is not complete, or not there yet: nothing else may use it.
                 self._owned.update(self.inner.values())

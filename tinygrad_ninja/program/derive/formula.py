@@ -230,7 +230,7 @@ class Formulas:
         elif step.operation is indexing.scatter and (target := onehot_target(step)) is not None:
             expression = apply("onehot", self._inner(target), below=size_of(var.shape))
             expression.shape = var.shape
-            number = step.inputs[0].number  # type: ignore[union-attr]
+            number = step.inputs[0].number
             if number != 1:
                 expression = self.sizes.code(number, var.dtype.type) * expression
         else:

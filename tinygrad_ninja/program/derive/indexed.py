@@ -143,7 +143,6 @@ class Indexed:
     def _reduced(self, step: Instruction, index: Index) -> Math:
         """Return a sum, or the like, with the indices that it goes over below its sign."""
         (x,), (axis, keepdims) = step.inputs, step.parameters
-        assert isinstance(x, Var)
         assert step.operation.formula is not None
         n = len(x.shape)
         axes = range(n) if axis is None else [i % n for i in axis]
@@ -156,13 +155,10 @@ class Indexed:
     def _mean(self, step: Instruction, index: Index) -> Math:
         (x,), (axis, _) = step.inputs, step.parameters
         total = Instruction(reduction.sum, step.inputs, step.parameters, step.output)
-        assert isinstance(x, Var)
         return frac(math(1), self._sizes.code(size(x, axis))) * self._reduced(total, index)
 
     def _matmul(self, step: Instruction, index: Index) -> Math:
         a, b = step.inputs
-        assert isinstance(a, Var)
-        assert isinstance(b, Var)
         if len(a.shape) < 2 or len(b.shape) < 2:
             raise NoIndexFormError("a product with a vector")
         left, right = self._divided(a, len(a.shape) - 1), self._divided(b, len(b.shape) - 2)
@@ -220,7 +216,6 @@ class Indexed:
     def _reshaped(self, step: Instruction, index: Index) -> Math:
         """Return an element of the same numbers in another shape: dimensions are joined, or divided."""
         (x,) = step.inputs
-        assert isinstance(x, Var)
         before: list[Any] = []
         for old, new in _groups(x.shape, step.output.shape):
             given = [(index[d], step.output.shape[d]) for d in new if step.output.shape[d] != 1]
@@ -243,7 +238,6 @@ class Indexed:
     def _read(self, step: Instruction, index: Index) -> Math:
         """Return an element that is read by a key: by arrays of indices, or by slices."""
         (x,), (key,) = step.inputs, step.parameters
-        assert isinstance(x, Var)
         arrays = [item for item in key if isinstance(item, Var)]
         n = max((len(item.shape) for item in arrays), default=0)
         together = all(isinstance(item, Var) for item in key[: len(arrays)])
@@ -313,7 +307,6 @@ class Indexed:
         if search is None or search.operation not in (reduction.argmax, reduction.argmin):
             raise NoIndexFormError("an index that was not searched for")
         (searched,), axis = search.inputs, axis % len(index)
-        assert isinstance(searched, Var)
         letter = self._new(searched.shape[axis])
         along = (*index[:axis], letter, *index[axis + 1 :])
         sign = rf"\operatorname{{{search.operation.name}}}", search.operation.name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterator, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -105,7 +105,7 @@ class Writer:
             value = self._full(var, var.number) if var.constant else self.expr(var)
             return [assigned(name, "=", self.language.copy(value) if own and not var.constant else value)]
         operation = maker.operation
-        x, *rest = cast(tuple[Any, ...], maker.inputs)
+        x, *rest = maker.inputs
         if operation in STEPWISE:
             return self._stepwise(maker, name)
         if operation in _SUMS and self._scattered(rest[0]):
@@ -135,7 +135,7 @@ class Writer:
         if maker.operation in _SCATTERING:
             zeros = assigned(name, "=", self._full(maker.output, 0))
             return [zeros, *self._into(maker.output, name, "")]
-        x, value = cast(tuple[Any, ...], maker.inputs)
+        x, value = maker.inputs
         (place,) = maker.parameters
         copied = assigned(name, "=", self._whole(x) if x.constant else self.language.copy(self.expr(x)))
         if maker.operation is indexing.put:

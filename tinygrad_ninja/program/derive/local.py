@@ -57,7 +57,6 @@ def _of_one(
             *(part for paragraph in steps for part in ("", paragraph)),
         ]
     x, where = step.inputs[place], []
-    assert isinstance(x, Var)
     if _reads_elsewhere(step, place, formulas.makers):  # only what comes through this place is asked for
         here = Var(x.value, next(letters))
         step = replace(step, inputs=(*step.inputs[:place], here, *step.inputs[place + 1 :]))
@@ -111,7 +110,6 @@ def _derivative(step: Instruction, place: int, formulas: Formulas) -> Math | Non
     """Return the derivative of an element of an instruction's output by the element of its input number
     `place` from which it is computed, in letters; None where it is not a formula of one line."""
     x, out = step.inputs[place], step.output
-    assert isinstance(x, Var)
     indexed = Indexed(formulas)
     try:
         index = indexed.index(out)
@@ -130,7 +128,6 @@ def index_of_input(step: Instruction, place: int, indexed: Indexed) -> Index:
     """Return the indices of the element of an input in the formula of its local derivative. Raise
     NoIndexFormError where there is none."""
     x, index = step.inputs[place], indexed.index(step.output)
-    assert isinstance(x, Var)
     if is_of_each(step.operation):
         return aligned(index, x)
     return _between_places(step, place, indexed, index)[0]
@@ -139,7 +136,6 @@ def index_of_input(step: Instruction, place: int, indexed: Indexed) -> Index:
 def _of_each(step: Instruction, place: int, formulas: Formulas, index: Index) -> Math:
     """Return the derivative of a function of each element: its rule, applied to an upstream gradient of 1."""
     x, out = step.inputs[place], step.output
-    assert isinstance(x, Var)
     repeated = Var(np.broadcast_to(x.value, out.shape))  # so that the rule adds up nothing
     inputs = (*step.inputs[:place], repeated, *step.inputs[place + 1 :])
     tape = RuleTape()
@@ -155,11 +151,10 @@ def _of_each(step: Instruction, place: int, formulas: Formulas, index: Index) ->
 def _between_places(step: Instruction, place: int, indexed: Indexed, index: Index) -> tuple[Index, Math]:
     """Return the index of the input, and the derivative, for an operation that reads other places."""
     x, out, operation = step.inputs[place], step.output, step.operation
-    assert isinstance(x, Var)
     used = sum(i is not None for i in index)
-    if operation is linalg.matmul and all(len(v.shape) > 1 for v in step.inputs):  # type: ignore[union-attr]
+    if operation is linalg.matmul and all(len(v.shape) > 1 for v in step.inputs):
         a, b = step.inputs
-        inner = indexed.index(Var(np.empty(a.shape[-1])), used)[0]  # type: ignore[union-attr]
+        inner = indexed.index(Var(np.empty(a.shape[-1])), used)[0]
         batch = index[:-2]
         if place == 0:
             by, value = (*batch, index[-2], inner), indexed.element(b, (*batch, inner, index[-1]))

@@ -70,7 +70,6 @@ class Paths:
         if not self.is_written_out(by) or (place == 0 and proof(by)):
             return [by], place
         x, path = by.inputs[place], list[Instruction]()
-        assert isinstance(x, Var)
         while not path or path[-1].output is not by.output:
             following = self._readers(by.output, path[-1].output if path else x)
             if len(following) != 1:

@@ -164,7 +164,7 @@ def proof(step: Instruction) -> list[str]:
     correction, eps, gain = given["correction"], given["eps"], _GAINS.get(step.operation)
     below = f"m - {correction:g}" if correction else "m"
     filled = _Text("".join(_PROOFS[step.operation])).substitute(
-        along=_along(given.get("axis"), len(step.inputs[0].shape)),  # type: ignore[union-attr]
+        along=_along(given.get("axis"), len(step.inputs[0].shape)),
         named=rf", and $\epsilon = {math(eps).latex}$" if eps else "",
         guarded=r", with $\epsilon$ added so that it is never 0" if eps else "",
         bessel=_BESSEL if correction else "",

@@ -76,7 +76,6 @@ def _listed(array: Array) -> str:
 def _case(step: Instruction, place: int) -> _Case | None:
     """Return the small numbers for an operation; None where there is nothing to show."""
     x, out = step.inputs[place], step.output
-    assert isinstance(x, Var)
     if step.operation is linalg.matmul and len(x.shape) >= 2:
         return _product(place)
     if step.operation.operator in ("+", "-", "*", "/") and x.value.size < out.value.size:

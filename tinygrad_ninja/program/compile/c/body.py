@@ -265,8 +265,7 @@ def _meeting(instruction: Instruction) -> np.dtype[Any]:
 
 def _array(instruction: Instruction) -> Var:
     """Return the array whose elements an instruction chooses."""
-    x = instruction.inputs[0]
-    assert isinstance(x, Var)
+    x: Var = instruction.inputs[0]
     return x
 
 

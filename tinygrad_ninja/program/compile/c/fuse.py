@@ -105,10 +105,10 @@ class Fusion:
         elif self.storage.is_alone(instruction):
             domain = var.shape
             if operation is ops.indexing.put:
-                self._join(Kernel("store", instruction.inputs[0], var.shape, address), fresh=True)  # type: ignore[arg-type]
+                self._join(Kernel("store", instruction.inputs[0], var.shape, address), fresh=True)
                 domain = selection(var.shape, instruction.parameters[0])
             elif operation.category is Category.SCATTER:
-                domain = instruction.inputs[0].shape  # type: ignore[union-attr]
+                domain = instruction.inputs[0].shape
             self._append(Kernel(instruction, var, domain, address))
         else:
             self._join(Kernel("store", var, var.shape, address, instruction))
@@ -119,7 +119,6 @@ class Fusion:
             raise uncompiled(instruction)
         axis, start = instruction.parameters[0], 0
         for x in instruction.inputs:
-            assert isinstance(x, Var)
             size = x.shape[axis] if instruction.operation is ops.shape.cat else 1
             place = slice(start, start + size) if instruction.operation is ops.shape.cat else start
             start += size
@@ -137,7 +136,7 @@ class Fusion:
         if shown is None:
             raise unviewed(instruction)
         for part, place in ((x, address), (value, shown)):
-            self._join(Kernel("store", part, place.shape, place), fresh=True)  # type: ignore[arg-type]
+            self._join(Kernel("store", part, place.shape, place), fresh=True)
 
     def _write_out(self, outputs: list[tuple[Address, Var]], cells: list[tuple[Address, Var]]) -> None:
         """Add the kernels that write the caller's outputs, and last of all the memory that was read: no

@@ -339,5 +339,5 @@ def maps_index(view: Instruction) -> bool:
     """Return whether the index of an element of a view gives that of the element that it shows, without a
     division."""
     if view.operation in RESHAPES:
-        return splits(view.inputs[0].shape, view.output.shape) is not None  # type: ignore[union-attr]
+        return splits(view.inputs[0].shape, view.output.shape) is not None
     return view.operation in (ops.shape.permute, ops.shape.expand, ops.shape.flip)

@@ -88,7 +88,6 @@ def _plainer(instruction: Instruction) -> list[Instruction]:
 def _wide_sum(instruction: Instruction) -> list[Instruction]:
     """Return a sum of many terms, accumulated in the next precision."""
     (x,), (axes, _) = instruction.inputs, instruction.parameters
-    assert isinstance(x, Var)
     if instruction.output.dtype != np.float32 or ops.reduction.size(x, axes) <= MANY:
         return [instruction]
     wide = instruction_of(ops.elementwise.cast, (x,), (np.dtype(np.float64),), x.shape, np.float64)
@@ -103,7 +102,6 @@ def _search(best: Operation) -> Callable[[Instruction], list[Instruction]]:
 
     def plainer(instruction: Instruction) -> list[Instruction]:
         x, axis = instruction.inputs[0], instruction.parameters[0]
-        assert isinstance(x, Var)
         axes = None if axis is None else (axis,)
         shape = tuple(1 if axes is None or i in axes else n for i, n in enumerate(x.shape))
         extreme = instruction_of(best, (x,), (axes, True), shape, x.dtype)
@@ -116,8 +114,6 @@ def _plain_product(instruction: Instruction) -> list[Instruction]:
     """Return a product with a vector, or of integers, as a product of elements and a sum: the loops of
     matrices are for floating point numbers."""
     a, b = instruction.inputs
-    assert isinstance(a, Var)
-    assert isinstance(b, Var)
     dtype, parts = instruction.output.dtype, []
 
     def shaped(x: Var, shape: tuple[int, ...]) -> Var:
@@ -145,7 +141,6 @@ def _plain_product(instruction: Instruction) -> list[Instruction]:
 def reduced_size(instruction: Instruction) -> int:
     """Return how many elements a search along an axis compares."""
     x, axis = instruction.inputs[0], instruction.parameters[0]
-    assert isinstance(x, Var)
     return x.value.size if axis is None else x.shape[axis]
 
 
