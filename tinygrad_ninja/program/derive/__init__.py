@@ -6,7 +6,7 @@ record          the graph of a loss as a program, with the reader's names (`read
                 one of `new_names`
 backward_lines  the forward pass cut into lines, and each line's gradients by the operations' rules
 simplify        chains with a known gradient (`chains`), found in the program (`candidates`) by computing with
-                `terms`, whose `algebra` knows what school algebra does
+                terms, whose `algebra` knows what school algebra does
 listing         both passes as lines of Python (`statements`), with numbers by their names (`sizes`)
 script          the whole script: `inputs` for the numbers, `slopes` for its check by small steps
 formula         an operation and its rules as formulas of whole arrays, in pieces of `mathematics`
