@@ -15,7 +15,7 @@ from ..makemore.models import MODELS
 from ..makemore.settings import Settings
 from ..program import Derivation
 from ..program import derive as derive_loss
-from ..program.derive.document import SUFFIXES, is_ours, text, write
+from ..program.derive.derivation import SUFFIXES, is_ours, text, write
 from ..program.languages import LANGUAGES
 from .options import SHIPPED, count_option, data_option, drop_unset, model_option, seed_option
 

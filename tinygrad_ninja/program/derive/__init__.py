@@ -1,6 +1,6 @@
 """The backward pass written out: as code, as formulas, explained line by line.
 
-derivation      `derive`, and what it returns
+derivation      `derive`, and what it returns: a script, a page or a notebook
 function        a function, run so that all it does is recorded, under the names in it (`naming_code`)
 record          the graph of a loss as a program, with the reader's names (`reader_names`); what has none gets
                 one of `new_names`
@@ -8,13 +8,12 @@ backward_lines  the forward pass cut into lines, and each line's gradients by th
 simplify        chains with a known gradient (`chains`), found in the program (`candidates`) by computing with
                 terms, whose `algebra` knows what school algebra does
 listing         both passes as lines of Python (`statements`), with numbers by their names (`sizes`)
-script          the whole script: `inputs` for the numbers, `slopes` for its check by small steps
+inputs          the numbers of a script; `slopes` its check by small steps
 formula         an operation and its rules as formulas of whole arrays, in pieces of `mathematics`
 indexed         the same for one element; `definitions` of what has a name of its own
 explain         the page of a value: its uses (`paths`), the derivatives in each (`local`, `proofs`,
                 `small_cases`), why there is a sum (`wording`), and what small steps say (`evidence`)
 displayed       a wide formula in several lines
-document        a derivation as a file: script, page or notebook
 """
 
 from .derivation import Derivation, derive
