@@ -1,12 +1,11 @@
-"""The values and the parameters in a program that may be the inputs of a chain."""
+"""The values and the parameters in a program to which a chain may be applied: each is chosen by its name."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ...ops import elementwise, indexing, linalg
+from ...ops import Operation, elementwise, indexing, linalg
 from ...ops.reduction import size
 from ..instructions import Program, Var
 from .record import is_range
@@ -14,10 +13,12 @@ from .record import is_range
 NEAR = 16
 """The most instructions that a normalization has, however it is written."""
 
+Choice = Callable[..., Iterable[Any]]
+"""What may be chosen in a program, of its `Shapes` and of what was chosen before."""
+
 
 class Shapes:
-    """What occurs in a program: its values, the inputs among them, and the parameters of its instructions.
-    first: the number of the instruction that reads a value first."""
+    """What occurs in a program: its values, the inputs among them, and the parameters of its instructions."""
 
     def __init__(self, program: Program) -> None:
         steps = program.instructions
@@ -27,65 +28,31 @@ class Shapes:
         along = (indexing.gather, indexing.scatter_along)
         indices = [step.parameters[-1] for step in steps if step.operation in along]
         sums = [step for step in steps if step.operation is elementwise.add]
-        matmuls = [step for step in steps if step.operation is linalg.matmul]
         self.values = [var for var in program.variables() if var.dtype.kind == "f"]
         self.inputs = [var for var in program.inputs if var.dtype.kind == "f"]
-        self.axes = _unique([axis if isinstance(axis, tuple) else (axis,) for axis in axes])
-        self.keys = _unique(keys)
-        self.indices = _unique([index for index in indices if isinstance(index, Var)])
-        self.numbers = _unique([x for step in sums for x in step.inputs if isinstance(x, float)])
-        self.products: list[tuple[Any, ...]] = [step.inputs for step in matmuls]
-        self.first = {var: i for i, step in reversed(list(enumerate(steps))) for var in step.reads()}
+        self.axes = dict.fromkeys(axis if isinstance(axis, tuple) else (axis,) for axis in axes)
+        self.keys = dict.fromkeys(key for key in keys if len(key) == 2)
+        self.indices = dict.fromkeys(index for index in indices if isinstance(index, Var))
+        self.numbers = dict.fromkeys(x for step in sums for x in step.inputs if isinstance(x, float))
+        self.products = [step.inputs for step in steps if step.operation is linalg.matmul]
+        self._first = {var: i for i, step in reversed(list(enumerate(steps))) for var in step.reads()}
 
-    def together(self, *values: Var) -> bool:
-        """Return whether the values are first read within a few instructions, as the parameters of one layer
-        are."""
-        places = [self.first.get(value, -NEAR) for value in values]
-        return max(places) - min(places) <= NEAR
-
-
-def _unique(elements: list[Any]) -> list[Any]:
-    """Return the elements without repetitions."""
-    return list(dict.fromkeys(elements))
+    def near(self, x: Var) -> list[Var]:
+        """Return the inputs that are first read within a few instructions of a value, as the parameters of
+        one layer are."""
+        place = self._first.get(x, -NEAR)
+        return [
+            var for var in self.inputs if var is not x and abs(self._first.get(var, -NEAR) - place) <= NEAR
+        ]
 
 
-def each_value(shapes: Shapes) -> Iterator[Any]:
-    """Yield every value."""
-    for x in shapes.values:
-        yield (x,), ()
-
-
-def along_axes(shapes: Shapes) -> Iterator[Any]:
-    """Yield every value with every axis that it has."""
-    for x, axis in itertools.product(shapes.values, shapes.axes):
-        if all(-1 < i < len(x.shape) for i in axis):
-            yield (x,), (axis,)
-
-
-def rows_and_targets(shapes: Shapes) -> Iterator[Any]:
-    """Yield matrices with an index that takes one cell of each row: for an index that repeats a row the mean
-    would be another."""
-    for x, key in itertools.product(shapes.values, shapes.keys):
-        if len(key) != 2 or len(x.shape) != 2:
-            continue
-        rows, target = key
-        each_row = is_range(rows) and rows.shape == target.shape == x.shape[:1]
-        if each_row and ((target.value >= 0) & (target.value < x.shape[1])).all():
-            yield (x,), (target, rows)
-
-
-def gathered(shapes: Shapes) -> Iterator[Any]:
-    """Yield matrices with an index that gathers one cell of each row."""
-    for x, index in itertools.product(shapes.values, shapes.indices):
-        if len(x.shape) == 2 and index.shape == (x.shape[0], 1):
-            yield (x,), (index,)
-
-
-def with_onehot(shapes: Shapes) -> Iterator[Any]:
-    """Yield matrices with a one-hot matrix of the same shape among the inputs."""
-    for x, onehot in itertools.product(shapes.values, shapes.inputs):
-        if x is not onehot and len(x.shape) == 2 and x.shape == onehot.shape and _is_onehot(onehot.value):
-            yield (x, onehot), ()
+def _rows(shapes: Shapes, logits: Var, target: Var) -> Iterable[Var]:
+    """Yield the indices that take one cell of each row, together with the target: for an index that repeats a
+    row the mean would be another."""
+    for rows, other in shapes.keys:
+        each_row = other is target and is_range(rows) and rows.shape == target.shape == logits.shape[:1]
+        if each_row and ((target.value >= 0) & (target.value < logits.shape[1])).all():
+            yield rows
 
 
 def _is_onehot(value: Any) -> bool:
@@ -93,65 +60,71 @@ def _is_onehot(value: Any) -> bool:
     return bool(((value == 0) | (value == 1)).all() and (value.sum(1) == 1).all())
 
 
-def _several(shapes: Shapes) -> Iterator[Any]:
-    """Return values along axes with more than one element."""
-    return ((x, axis) for (x,), (axis,) in along_axes(shapes) if size(x, axis) > 1)
+CHOICES: dict[str, Choice] = {
+    "x": lambda shapes: shapes.values,
+    "logits": lambda shapes: [x for x in shapes.values if len(x.shape) == 2],
+    "weight": lambda shapes, x: shapes.near(x),
+    "bias": lambda shapes, x, weight: [
+        bias for bias in shapes.near(x) if bias is not weight and bias.shape == weight.shape
+    ],
+    "axis": lambda shapes, x, *_: [axis for axis in shapes.axes if all(-1 < i < len(x.shape) for i in axis)],
+    "eps": lambda shapes, *_: [0.0, *shapes.numbers],
+    "correction": lambda *_: [1, 0],
+    "target": lambda shapes, logits: dict.fromkeys(target for _, target in shapes.keys),
+    "rows": _rows,
+    "index": lambda shapes, logits: [i for i in shapes.indices if i.shape == (logits.shape[0], 1)],
+    "onehot": lambda shapes, x: [
+        y for y in shapes.inputs if y is not x and y.shape == x.shape and _is_onehot(y.value)
+    ],
+}
+"""What may be chosen for an input or a parameter, by its name."""
+
+LINEAR: dict[str, Choice] = {
+    "weight": lambda shapes, x: [weight for other, weight in shapes.products if other is x],
+    "bias": lambda shapes, x, weight: [
+        bias
+        for bias in shapes.inputs
+        if bias.shape
+        and bias.shape[-1] == bias.value.size == weight.shape[-1]
+        and x is not bias is not weight
+    ],
+}
+"""The same for a linear layer, whose weight need be no input."""
 
 
-def normalized(gained: Callable[[Var, Var, tuple[int, ...]], bool]) -> Any:
-    """Return the candidates for a normalization with a gain and a bias among the inputs. gained: which
-    weights may be the gain."""
-
-    def candidates(shapes: Shapes) -> Iterator[Any]:
-        for x, axis in _several(shapes):
-            near = [
-                parameter
-                for parameter in shapes.inputs
-                if parameter is not x and shapes.together(x, parameter)
-            ]
-            pairs = [
-                (weight, bias)
-                for weight, bias in itertools.permutations(near, 2)
-                if weight.shape == bias.shape and gained(x, weight, axis)
-            ]
-            for (weight, bias), eps, correction in itertools.product(pairs, [0.0, *shapes.numbers], [1, 0]):
-                yield (x, weight, bias), (axis, eps, correction)
-
-    return candidates
+def candidates(
+    shapes: Shapes, operation: Operation, choices: Mapping[str, Choice]
+) -> Iterable[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+    """Yield the inputs and the parameters to which an operation may be applied. choices: those that are other
+    than usual."""
+    chosen: list[tuple[Any, ...]] = [()]
+    for name in (*operation.inputs, *operation.parameters):
+        choice = choices.get(name, CHOICES[name])
+        chosen = [(*before, x) for before in chosen for x in choice(shapes, *before)]
+    n = len(operation.inputs)
+    return ((given[:n], given[n:]) for given in chosen)
 
 
-def alone(shapes: Shapes) -> Iterator[Any]:
-    """Yield the candidates for a normalization without gain and bias."""
-    for x, axis in _several(shapes):
-        for eps, correction in itertools.product([0.0, *shapes.numbers], [1, 0]):
-            yield (x,), (axis, eps, correction)
+# -- what else a normalization needs -------------------------------------------------------------------------
 
 
-def layers(shapes: Shapes) -> Iterator[Any]:
-    """Yield the candidates for a linear layer."""
-    for (x, weight), bias in itertools.product(shapes.products, shapes.inputs):
-        if (
-            bias.shape
-            and bias.shape[-1] == bias.value.size == weight.shape[-1]
-            and x is not bias is not weight
-        ):
-            yield (x, weight, bias), ()
+def several(x: Var, axis: tuple[int, ...], *_: Any) -> bool:
+    """Return whether there is more than one element along the axis."""
+    return size(x, axis) > 1
 
 
-def _aligned(x: Var, weight: Var) -> tuple[int, ...]:
-    """Return the weight's shape with as many dimensions as x has; empty where it does not broadcast to x."""
+def _gained(x: Var, weight: Var, axis: tuple[int, ...], wanted: Callable[[int], int]) -> bool:
+    """Return whether the weight broadcasts to x, and has the wanted size of each dimension of the axis."""
     shape = (1,) * (len(x.shape) - len(weight.shape)) + weight.shape
     fits = len(shape) == len(x.shape) and all(n in (1, m) for n, m in zip(shape, x.shape, strict=True))
-    return shape if fits else ()
+    return fits and several(x, axis) and all(shape[i] == wanted(x.shape[i]) for i in axis)
 
 
-def constant_along(x: Var, weight: Var, axis: tuple[int, ...]) -> bool:
+def constant_along(x: Var, weight: Var, bias: Var, axis: tuple[int, ...], *_: Any) -> bool:
     """Return whether the weight is one number along the axis."""
-    shape = _aligned(x, weight)
-    return bool(shape) and all(shape[i] == 1 for i in axis)
+    return _gained(x, weight, axis, lambda n: 1)
 
 
-def varies_along(x: Var, weight: Var, axis: tuple[int, ...]) -> bool:
+def varies_along(x: Var, weight: Var, bias: Var, axis: tuple[int, ...], *_: Any) -> bool:
     """Return whether the weight has a number for each element along the axis."""
-    shape = _aligned(x, weight)
-    return bool(shape) and all(shape[i] == x.shape[i] for i in axis)
+    return _gained(x, weight, axis, lambda n: n)

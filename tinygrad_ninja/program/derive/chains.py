@@ -7,14 +7,14 @@ reader's code, gives the term of another value there, that other value is this c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...arrays.dispatch import sum_to
 from ...ops import Operation, composed, elementwise, losses
 from ...ops.reduction import size
-from . import candidates
+from .candidates import LINEAR, Choice, constant_along, several, varies_along
 from .definitions import softmax
 
 Way = Callable[..., Any]
@@ -23,13 +23,14 @@ Way = Callable[..., Any]
 @dataclass(frozen=True)
 class Chain:
     """A chain. operation: the one operation that equals it; title: the reader's name for it; ways: how it may
-    be written, each a function of (xp, *inputs, *parameters); candidates: the (inputs, parameters) in a
-    program to which it may be applied."""
+    be written, each a function of (xp, *inputs, *parameters). choices: what may be chosen for its inputs and
+    parameters, where that is unusual; fits: whether it may be applied to those chosen."""
 
     operation: Operation
     title: str
     ways: tuple[Way, ...]
-    candidates: Callable[[candidates.Shapes], Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]]
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+    fits: Callable[..., bool] = lambda *chosen: True
 
 
 # -- normalization -------------------------------------------------------------------------------------------
@@ -199,12 +200,11 @@ CROSS_ENTROPY = "softmax with cross-entropy"
 
 
 CHAINS = (
-    Chain(losses.cross_entropy, CROSS_ENTROPY, _cross_entropies(_at_key), candidates.rows_and_targets),
+    Chain(losses.cross_entropy, CROSS_ENTROPY, _cross_entropies(_at_key)),
     Chain(
         Operation(cross_entropy_by_gather, {"logits": _by_gather_slope}),
         CROSS_ENTROPY,
         _cross_entropies(_by_gather, keepdims=True),
-        candidates.gathered,
     ),
     Chain(
         Operation(cross_entropy_by_onehot, {"logits": _by_onehot_slope}),
@@ -216,32 +216,30 @@ CHAINS = (
                 for f in _LOG_SOFTMAX
             ),
         ),
-        candidates.with_onehot,
     ),
     Chain(
         Operation(batch_normalization, {"x": _batch_x, "weight": _weight, "bias": _bias}),
         "batch normalization",
         (batch_normalization, _gained_by_squares),
-        candidates.normalized(candidates.constant_along),
+        fits=constant_along,
     ),
     Chain(
         Operation(layer_normalization, {"x": _layer_x, "weight": _weight, "bias": _bias}),
         "layer normalization",
         (layer_normalization, _gained_by_squares),
-        candidates.normalized(candidates.varies_along),
+        fits=varies_along,
     ),
     Chain(
         Operation(normalization, {"x": _plain_x}),
         "normalization",
         (normalization, _by_squares),
-        candidates.alone,
+        fits=several,
     ),
-    Chain(composed.log_softmax, "log-softmax", _LOG_SOFTMAX, candidates.along_axes),
+    Chain(composed.log_softmax, "log-softmax", _LOG_SOFTMAX),
     Chain(
         composed.softmax,
         composed.softmax.name,
         (*_SOFTMAX, *(lambda xp, x, axis, f=f: xp.exp(f(xp, x, axis)) for f in _LOG_SOFTMAX)),
-        candidates.along_axes,
     ),
     Chain(
         elementwise.sigmoid,
@@ -252,7 +250,6 @@ CHAINS = (
             lambda xp, x: 1 - 1 / (1 + xp.exp(x)),
             lambda xp, x: (1 + xp.tanh(x / 2)) / 2,
         ),
-        candidates.each_value,
     ),
     Chain(
         elementwise.tanh,
@@ -264,7 +261,6 @@ CHAINS = (
             lambda xp, x: 2 / (1 + xp.exp(-2 * x)) - 1,
             lambda xp, x: 1 - 2 / (1 + xp.exp(2 * x)),
         ),
-        candidates.each_value,
     ),
     Chain(
         Operation(
@@ -277,7 +273,7 @@ CHAINS = (
         ),
         "linear layer",
         (linear_layer,),
-        candidates.layers,
+        LINEAR,
     ),
 )
 """The chains, the longest first: where two end in the same value, the longer one is taken."""

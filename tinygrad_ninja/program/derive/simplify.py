@@ -13,7 +13,7 @@ from ..instructions import Instruction, Program, Var, double, reached, widened
 from ..passes import replaced
 from .algebra import Algebra, UnknownTermError
 from .backward_lines import Backward, backward
-from .candidates import Shapes
+from .candidates import Shapes, candidates
 from .chains import CHAINS, OPERATIONS, Chain
 from .record import Forward
 
@@ -66,8 +66,8 @@ def recognised(program: Program, algebra: Algebra) -> Found:
 
     algebra.closed = True
     for chain in CHAINS:
-        for inputs, parameters in chain.candidates(occurring):
-            for way in chain.ways:
+        for inputs, parameters in candidates(occurring, chain.operation, chain.choices):
+            for way in chain.ways if chain.fits(*inputs, *parameters) else ():
                 try:
                     term = way(algebra, *(algebra.term(x) for x in inputs), *parameters)
                 except UnknownTermError:
