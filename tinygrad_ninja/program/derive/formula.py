@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -59,10 +59,48 @@ ARITHMETIC = ("+", "-", "*", "/")
 # -- the namespace that forward functions get ----------------------------------------------------------------
 
 
+def _permuted(x: Math, axes: tuple[int, ...]) -> Math:
+    n = len(axes)
+    transposed = axes == (*range(n - 2), n - 1, n - 2)  # each matrix of a batch, as `.mT` does
+    return sup(x, TRANSPOSED if transposed else math(axes))
+
+
+def _along(sign: tuple[str, str], axis: Any, x: Math) -> Math:
+    """Return a reduction such as a sum, with its dimensions below the sign."""
+    return over(sign, None if axis is None else dims(axis), x)
+
+
+_WRITTEN: dict[str, Callable[..., Any]] = {
+    "exp": lambda x: sup(name("e"), x),
+    "sqrt": lambda x: Math(Kind.ROOT, x),
+    "abs": lambda x: x.fenced(Bracket.BARS),
+    "floor": lambda x: x.fenced(Bracket.FLOOR),
+    "pow": lambda a, b: sup(math(a), exponent(b)),
+    "one_minus_square": lambda y: 1 - y**2,
+    "matmul": operator.matmul,
+    "where": lambda condition, a, b: Math(Kind.CASES, math(a), math(condition), math(b), level=SUM),
+    "permute_dims": _permuted,
+    "index": lambda x, key: x[key],
+    "gather": lambda x, axis, index: apply(indexing.gather.name, x, below=key_of((index, dims(axis)))),
+    "scatter": lambda x, shape, key: apply(indexing.scatter.name, x, below=key_of(key), above=size_of(shape)),
+    "scatter_along": lambda x, shape, axis, index: apply(
+        indexing.scatter.name, x, below=key_of((index, dims(axis))), above=size_of(shape)
+    ),
+    "reshape": lambda x, shape: apply(reshape.name, x, below=size_of(shape)),
+    "concat": lambda tensors, axis: apply(cat.name, *tensors, below=dims(axis)),
+    "stack": lambda tensors, axis: apply(stack.name, *tensors, below=dims(axis)),
+    **dict.fromkeys(("copy", "broadcast_to", "expand", "astype"), lambda x, *_: x),
+    "is_integral": lambda x: False,
+}
+"""How functions of the namespace are written, where that is neither an operator nor their own name."""
+
+
 class _Typeset:
-    """The namespace of formulas: what has no method here is an operator, or a function under its own name."""
+    """The namespace of formulas."""
 
     def __getattr__(self, function: str) -> Any:
+        if function in _WRITTEN:
+            return _WRITTEN[function]
         entry = entry_called(function)
         if entry is None or entry.formula is None:
             return lambda *arguments, **options: apply(function, *arguments, *options.values())
@@ -70,70 +108,6 @@ class _Typeset:
         if entry.category is Category.REDUCTION:
             return lambda x, axis, keepdims: _along(sign, axis, x)
         return lambda x: row(op(*sign), x.at(POWER), level=PREFIX)
-
-    def exp(self, x: Math) -> Math:
-        return sup(name("e"), x)
-
-    def sqrt(self, x: Math) -> Math:
-        return Math(Kind.ROOT, x)
-
-    def abs(self, x: Math) -> Math:
-        return x.fenced(Bracket.BARS)
-
-    def floor(self, x: Math) -> Math:
-        return x.fenced(Bracket.FLOOR)
-
-    def pow(self, a: Any, b: Any) -> Math:
-        return sup(math(a), exponent(b))
-
-    def one_minus_square(self, y: Math) -> Math:
-        formula: Math = 1 - y**2
-        return formula
-
-    def matmul(self, a: Math, b: Math) -> Math:
-        return a @ b
-
-    def permute_dims(self, x: Math, axes: tuple[int, ...]) -> Math:
-        n = len(axes)
-        transposed = axes == (*range(n - 2), n - 1, n - 2)  # each matrix of a batch, as `.mT` does
-        return sup(x, TRANSPOSED if transposed else math(axes))
-
-    def index(self, x: Math, key: tuple[Any, ...]) -> Math:
-        return x[key]
-
-    def gather(self, x: Math, axis: int, index: Any) -> Math:
-        return apply(indexing.gather.name, x, below=key_of((index, dims(axis))))
-
-    def scatter(self, x: Math, shape: Any, key: tuple[Any, ...]) -> Math:
-        return apply(indexing.scatter.name, x, below=key_of(key), above=size_of(shape))
-
-    def scatter_along(self, x: Math, shape: Any, axis: int, index: Any) -> Math:
-        return apply(indexing.scatter.name, x, below=key_of((index, dims(axis))), above=size_of(shape))
-
-    def reshape(self, x: Math, shape: Any) -> Math:
-        return apply(reshape.name, x, below=size_of(shape))
-
-    def concat(self, tensors: Sequence[Math], axis: int) -> Math:
-        return apply(cat.name, *tensors, below=dims(axis))
-
-    def stack(self, tensors: Sequence[Math], axis: int) -> Math:
-        return apply(stack.name, *tensors, below=dims(axis))
-
-    def copy(self, x: Math, *_: Any) -> Math:
-        return x
-
-    broadcast_to = expand = astype = copy
-
-    def where(self, condition: Any, a: Any, b: Any) -> Math:
-        return Math(Kind.CASES, math(a), math(condition), math(b), level=SUM)
-
-    def is_integral(self, x: Any) -> bool:
-        return False
-
-
-def _along(sign: tuple[str, str], axis: Any, x: Math) -> Math:
-    """Return a reduction such as a sum, with its dimensions below the sign."""
-    return over(sign, None if axis is None else dims(axis), x)
 
 
 _XP = _Typeset()
