@@ -66,10 +66,6 @@ def _of(x: Any, maker: Maker, *operations: Operation) -> Var | None:
 # -- copies, views, casts ------------------------------------------------------------------------------------
 
 
-def _copy(instruction: Instruction, maker: Maker) -> Simpler:
-    return instruction.inputs[0] if isinstance(instruction.inputs[0], Var) else None
-
-
 def _whole(instruction: Instruction) -> Var | None:
     """Return the input of a view that shows all of it in its own shape; else None."""
     (x,) = instruction.inputs
@@ -142,10 +138,6 @@ def _minus(x: Any, maker: Maker, dtype: np.dtype[Any]) -> Var | None:
     return _of(x, maker, ops.elementwise.neg) if isinstance(x, Var) and x.dtype == dtype else None
 
 
-def _neg(instruction: Instruction, maker: Maker) -> Simpler:
-    return _minus(instruction.inputs[0], maker, instruction.output.dtype)
-
-
 def _add(instruction: Instruction, maker: Maker) -> Simpler:
     """Replace a + (-b) by a - b, which IEEE 754 defines as the same."""
     for a, b in (instruction.inputs, instruction.inputs[::-1]):
@@ -156,10 +148,9 @@ def _add(instruction: Instruction, maker: Maker) -> Simpler:
 
 
 def _sub(instruction: Instruction, maker: Maker) -> Simpler:
-    minus = _minus(instruction.inputs[1], maker, instruction.output.dtype)
-    if minus is None:
-        return None
-    return [replace(instruction, operation=ops.elementwise.add, inputs=(instruction.inputs[0], minus))]
+    a, b = instruction.inputs
+    minus = _minus(b, maker, instruction.output.dtype)
+    return None if minus is None else [replace(instruction, operation=ops.elementwise.add, inputs=(a, minus))]
 
 
 def _mul(instruction: Instruction, maker: Maker) -> Simpler:
@@ -223,15 +214,14 @@ def _of_repeated(instruction: Instruction, maker: Maker) -> Simpler:
 
 
 _RULES: dict[Operation, Callable[[Instruction, Maker], Simpler]] = {
-    ops.shape.clone: _copy,
-    ops.shape.to_device: _copy,
+    **dict.fromkeys((ops.shape.clone, ops.shape.to_device), lambda step, maker: step.inputs[0]),
     **dict.fromkeys(RESHAPES, _reshape),
     ops.shape.expand: _expand,
     ops.shape.permute: _permute,
     ops.indexing.slice: _slice,
     ops.indexing.gather: _gather,
     ops.elementwise.cast: _cast,
-    ops.elementwise.neg: _neg,
+    ops.elementwise.neg: lambda step, maker: _minus(step.inputs[0], maker, step.output.dtype),
     ops.elementwise.add: _add,
     ops.elementwise.sub: _sub,
     ops.elementwise.mul: _mul,

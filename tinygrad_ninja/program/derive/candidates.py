@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from itertools import product
 from typing import Any
 
 from ...ops import Operation, elementwise, indexing, linalg
@@ -13,8 +14,8 @@ from .record import is_range
 NEAR = 16
 """The most instructions that a normalization has, however it is written."""
 
-Choice = Callable[..., Iterable[Any]]
-"""What may be chosen in a program, of its `Shapes` and of what was chosen before."""
+Candidate = tuple[tuple[Any, ...], tuple[Any, ...]]
+"""Inputs and parameters."""
 
 
 class Shapes:
@@ -60,7 +61,7 @@ def _is_onehot(value: Any) -> bool:
     return bool(((value == 0) | (value == 1)).all() and (value.sum(1) == 1).all())
 
 
-CHOICES: dict[str, Choice] = {
+CHOICES: dict[str, Callable[..., Iterable[Any]]] = {
     "x": lambda shapes: shapes.values,
     "logits": lambda shapes: [x for x in shapes.values if len(x.shape) == 2],
     "weight": lambda shapes, x: shapes.near(x),
@@ -77,32 +78,24 @@ CHOICES: dict[str, Choice] = {
         y for y in shapes.inputs if y is not x and y.shape == x.shape and _is_onehot(y.value)
     ],
 }
-"""What may be chosen for an input or a parameter, by its name."""
-
-LINEAR: dict[str, Choice] = {
-    "weight": lambda shapes, x: [weight for other, weight in shapes.products if other is x],
-    "bias": lambda shapes, x, weight: [
-        bias
-        for bias in shapes.inputs
-        if bias.shape
-        and bias.shape[-1] == bias.value.size == weight.shape[-1]
-        and x is not bias is not weight
-    ],
-}
-"""The same for a linear layer, whose weight need be no input."""
+"""What may be an input or a parameter of this name, of what occurs, and of what was chosen before."""
 
 
-def candidates(
-    shapes: Shapes, operation: Operation, choices: Mapping[str, Choice]
-) -> Iterable[tuple[tuple[Any, ...], tuple[Any, ...]]]:
-    """Yield the inputs and the parameters to which an operation may be applied. choices: those that are other
-    than usual."""
+def by_name(shapes: Shapes, operation: Operation) -> Iterable[Candidate]:
+    """Return the inputs and the parameters to which an operation may be applied, chosen by their names."""
     chosen: list[tuple[Any, ...]] = [()]
     for name in (*operation.inputs, *operation.parameters):
-        choice = choices.get(name, CHOICES[name])
-        chosen = [(*before, x) for before in chosen for x in choice(shapes, *before)]
+        chosen = [(*before, x) for before in chosen for x in CHOICES[name](shapes, *before)]
     n = len(operation.inputs)
     return ((given[:n], given[n:]) for given in chosen)
+
+
+def layers(shapes: Shapes, operation: Operation) -> Iterable[Candidate]:
+    """Yield the candidates for a linear layer, whose weight need be no input."""
+    for (x, weight), bias in product(shapes.products, shapes.inputs):
+        fits = bias.shape and bias.shape[-1] == bias.value.size == weight.shape[-1]
+        if fits and x is not bias is not weight:
+            yield (x, weight, bias), ()
 
 
 # -- what else a normalization needs -------------------------------------------------------------------------

@@ -7,14 +7,14 @@ reader's code, gives the term of another value there, that other value is this c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from ...arrays.dispatch import sum_to
 from ...ops import Operation, composed, elementwise, losses
 from ...ops.reduction import size
-from .candidates import LINEAR, Choice, constant_along, several, varies_along
+from .candidates import Candidate, Shapes, by_name, constant_along, layers, several, varies_along
 from .definitions import softmax
 
 Way = Callable[..., Any]
@@ -23,13 +23,13 @@ Way = Callable[..., Any]
 @dataclass(frozen=True)
 class Chain:
     """A chain. operation: the one operation that equals it; title: the reader's name for it; ways: how it may
-    be written, each a function of (xp, *inputs, *parameters). choices: what may be chosen for its inputs and
-    parameters, where that is unusual; fits: whether it may be applied to those chosen."""
+    be written, each a function of (xp, *inputs, *parameters); candidates: to what in a program it may be
+    applied, as far as it fits."""
 
     operation: Operation
     title: str
     ways: tuple[Way, ...]
-    choices: Mapping[str, Choice] = field(default_factory=dict)
+    candidates: Callable[[Shapes, Operation], Iterable[Candidate]] = by_name
     fits: Callable[..., bool] = lambda *chosen: True
 
 
@@ -45,28 +45,23 @@ def _standardized(xp: Any, x: Any, axis: tuple[int, ...], eps: float, correction
     return difference * inverse_std, inverse_std
 
 
-def _one_line(xp: Any, dout: Any, scale: Any, xhat: Any, axis: tuple[int, ...], correction: float) -> Any:
-    """Return scale / n · (n dout - Σ dout - n / (n - correction) · x̂ Σ dout x̂)."""
-    n = size(xhat, axis)
-    corrected = n / (n - correction) * xhat if correction else xhat
-    return scale / n * (n * dout - xp.sum(dout, axis, True) - corrected * xp.sum(dout * xhat, axis, True))
-
-
 def _batch_x(xp: Any, dout: Any, x: Any, weight: Any, axis: Any, eps: float, correction: float) -> Any:
+    """Return weight / √(var + eps) / n · (n dout - Σ dout - n / (n - correction) · x̂ Σ dout x̂)."""
+    n = size(x, axis)
     xhat, inverse_std = _standardized(xp, x, axis, eps, correction)
-    return _one_line(xp, dout, weight * inverse_std, xhat, axis, correction)
+    f = weight * inverse_std
+    corrected = n / (n - correction) * xhat if correction else xhat
+    return f / n * (n * dout - xp.sum(dout, axis, True) - corrected * xp.sum(dout * xhat, axis, True))
+
+
+def _plain_x(xp: Any, dout: Any, x: Any, axis: Any, eps: float, correction: float) -> Any:
+    return _batch_x(xp, dout, x, 1, axis, eps, correction)
 
 
 def _layer_x(xp: Any, dout: Any, x: Any, weight: Any, axis: Any, eps: float, correction: float) -> Any:
     """Return the gradient of x in layer normalization: the gain differs along the axis, and so multiplies
     dout."""
-    xhat, inverse_std = _standardized(xp, x, axis, eps, correction)
-    return _one_line(xp, dout * weight, inverse_std, xhat, axis, correction)
-
-
-def _plain_x(xp: Any, dout: Any, x: Any, axis: Any, eps: float, correction: float) -> Any:
-    xhat, inverse_std = _standardized(xp, x, axis, eps, correction)
-    return _one_line(xp, dout, inverse_std, xhat, axis, correction)
+    return _plain_x(xp, dout * weight, x, axis, eps, correction)
 
 
 def _weight(xp: Any, dout: Any, x: Any, weight_like: Any, axis: Any, eps: float, correction: float) -> Any:
@@ -273,7 +268,7 @@ CHAINS = (
         ),
         "linear layer",
         (linear_layer,),
-        LINEAR,
+        layers,
     ),
 )
 """The chains, the longest first: where two end in the same value, the longer one is taken."""

@@ -3,7 +3,7 @@ drawing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ...ops import shape
@@ -69,13 +69,14 @@ class Paths:
         output, and as which input the first reads that; the operation itself where they are not one path."""
         if not self.is_written_out(by) or (place == 0 and proof(by)):
             return [by], place
-        x, path = by.inputs[place], list[Instruction]()
-        while not path or path[-1].output is not by.output:
-            following = self._readers(by.output, path[-1].output if path else x)
-            if len(following) != 1:
-                return _in_its_parts(by, place)
-            path += following
-        return path, path[0].inputs.index(x)
+        parts = lower(by)
+        for readers in (
+            lambda x: self._readers(by.output, x),
+            lambda x: [part for part in parts if x in part.inputs],  # those that it is defined by
+        ):
+            if path := _only_path(by.inputs[place], by.output, readers):
+                return path, path[0].inputs.index(by.inputs[place])
+        return [by], place
 
     def _readers(self, end: Var, x: Var) -> list[Instruction]:
         """Return the instructions that read a value, of those that compute `end` from named values."""
@@ -90,17 +91,16 @@ class Paths:
         return readers
 
 
-def _in_its_parts(by: Instruction, place: int) -> tuple[list[Instruction], int]:
-    """Return the instructions that an operation is defined by, where they lead from an input to its output on
-    one path, and as which input the first reads that; else the operation itself."""
-    parts, at, path = lower(by), by.inputs[place], list[Instruction]()
-    while at is not by.output:
-        following = [part for part in parts if at in part.inputs]
+def _only_path(x: Var, end: Var, readers: Callable[[Var], list[Instruction]]) -> list[Instruction]:
+    """Return the instructions that lead from a value to another; none where they are not one path."""
+    path: list[Instruction] = []
+    while x is not end:
+        following = readers(x)
         if len(following) != 1:
-            return [by], place
+            return []
         path += following
-        at = following[0].output
-    return path, path[0].inputs.index(by.inputs[place])
+        x = following[0].output
+    return path
 
 
 def _fork(stem: str, branches: list[str], tip: str) -> list[str]:

@@ -13,7 +13,7 @@ from ..instructions import Instruction, Program, Var, double, reached, widened
 from ..passes import replaced
 from .algebra import Algebra, UnknownTermError
 from .backward_lines import Backward, backward
-from .candidates import Shapes, candidates
+from .candidates import Shapes
 from .chains import CHAINS, OPERATIONS, Chain
 from .record import Forward
 
@@ -49,14 +49,9 @@ def known_chains(forward: Forward) -> tuple[Algebra, Found]:
         algebra.term(var)
     for step in forward.program.instructions:
         algebra.take(step)
-    return algebra, recognised(forward.program, algebra)
-
-
-def recognised(program: Program, algebra: Algebra) -> Found:
-    """Return the chains in a program, by the value in which each ends."""
     chains: Found = {}
-    occurring = Shapes(program)
-    makers = {instruction.output: instruction for instruction in program.instructions}
+    occurring = Shapes(forward.program)
+    makers = {instruction.output: instruction for instruction in forward.program.instructions}
 
     def stops(end: Var, inputs: tuple[Any, ...]) -> bool:
         """Return whether a gradient that goes back from the end reaches exactly the inputs."""
@@ -66,7 +61,7 @@ def recognised(program: Program, algebra: Algebra) -> Found:
 
     algebra.closed = True
     for chain in CHAINS:
-        for inputs, parameters in candidates(occurring, chain.operation, chain.choices):
+        for inputs, parameters in chain.candidates(occurring, chain.operation):
             for way in chain.ways if chain.fits(*inputs, *parameters) else ():
                 try:
                     term = way(algebra, *(algebra.term(x) for x in inputs), *parameters)
@@ -78,7 +73,7 @@ def recognised(program: Program, algebra: Algebra) -> Found:
                 if makers[end].operation is not chain.operation and stops(end, inputs):
                     chains[end] = chain, inputs, parameters
     algebra.closed = False
-    return chains
+    return algebra, chains
 
 
 def _shorter(forward: Forward, chains: Found) -> Forward:

@@ -35,14 +35,11 @@ def series(parts: Sequence[str]) -> str:
 
 def why_transposed(place: int) -> str:
     """Return a sentence about the transpose in the gradient of a factor of a product of matrices."""
-    if place == 0:
-        return (
-            "The sum goes along the rows of the other factor, where a product of matrices goes down the "
-            "columns of its right factor: hence the transpose. "
-        )
+    rows, columns = "along the rows of", "down the columns of"
+    here, there = (rows, f"{columns} its right") if place == 0 else (columns, f"{rows} its left")
     return (
-        "The sum goes down the columns of the other factor, where a product of matrices goes along the rows "
-        "of its left factor: hence the transpose. "
+        f"The sum goes {here} the other factor, where a product of matrices goes {there} factor: hence the "
+        f"transpose. "
     )
 
 
