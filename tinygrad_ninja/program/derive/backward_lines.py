@@ -196,9 +196,7 @@ def backward(forward: Forward, sparing: bool = False) -> Backward:
 def _lines(program: Program) -> list[Line]:
     """Return the forward pass cut into lines."""
     uses = Counter(var for instruction in program.instructions for var in instruction.reads())
-    waiting: dict[
-        Var, list[Instruction]
-    ] = {}  # instructions that will be written into the line that reads them
+    waiting: dict[Var, list[Instruction]] = {}  # what will be written into the line that reads it
     lines = []
     for instruction in program.instructions:
         within = [inner for var in dict.fromkeys(instruction.reads()) for inner in waiting.pop(var, ())]
@@ -304,14 +302,14 @@ class _Answers:
 def _answer(loss: Var, lines: list[Line]) -> Backward:
     """Return the backward pass of the lines."""
     answers = _Answers(loss, lines)
+    tape = answers.tape
     for line in reversed(lines):
         if line.var in answers.gradients:
             answers.take(line)
-    tape = answers.tape
     gradients = {var: tape.variable(array) for var, array in answers.gradients.items()}
-    for total, of in [(share.total, share.of) for line in lines for share in line.shares]:
-        total.name = gradient_name(of.name)
     gradients[loss].name = gradient_name(loss.name)
+    for share in (share for line in lines for share in line.shares):
+        share.total.name = gradient_name(share.of.name)
     program = Program(tape.instructions, list(gradients.values())).needed()
     return Backward(lines, program, gradients, answers.inner)
 

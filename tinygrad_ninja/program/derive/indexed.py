@@ -8,15 +8,16 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ...ops import Category, Operation, elementwise, indexing, linalg, reduction, shape
 from ...ops.reduction import size
 from ..dialects import Kind
 from ..entries import RESHAPES
-from ..instructions import Instruction, Var, extreme
+from ..instructions import Instruction, Var, axes_of, extreme
 from ..trace import XP, Tape
-from .definitions import DEFINITIONS
+from .chains import DEFINITIONS
 from .formula import ARITHMETIC, Formulas, composed_formula, is_of_each
 from .mathematics import (
     ATOM,
@@ -131,8 +132,7 @@ class Indexed:
         tape = Tape()
         arrays = [tape.operand(x) for x in step.inputs]
         DEFINITIONS[step.operation](XP, *arrays, *(tape.operand(x) for x in step.parameters))
-        for part in tape.instructions:
-            self._makers[part.output] = part
+        self._makers.update((part.output, part) for part in tape.instructions)
         return tape.instructions[-1]
 
     def _new(self, n: int) -> Math | None:
@@ -154,8 +154,8 @@ class Indexed:
 
     def _mean(self, step: Instruction, index: Index) -> Math:
         (x,), (axis, _) = step.inputs, step.parameters
-        total = Instruction(reduction.sum, step.inputs, step.parameters, step.output)
-        return frac(math(1), self._sizes.code(size(x, axis))) * self._reduced(total, index)
+        total = self._reduced(replace(step, operation=reduction.sum), index)
+        return frac(math(1), self._sizes.code(size(x, axis))) * total
 
     def _matmul(self, step: Instruction, index: Index) -> Math:
         a, b = step.inputs
@@ -204,14 +204,8 @@ class Indexed:
         return joint
 
     def _permuted(self, step: Instruction, index: Index) -> Math:
-        (axes,) = step.parameters
-        before: list[Any] = [None] * len(axes)
-        for i, axis in zip(index, axes, strict=True):
-            before[axis] = i
-        return self.element(step.inputs[0], tuple(before))
-
-    def _first(self, step: Instruction, index: Index) -> Math:
-        return self.element(step.inputs[0], index)
+        before = dict(zip(axes_of(step), index, strict=True))
+        return self.element(step.inputs[0], tuple(before[axis] for axis in sorted(before)))
 
     def _reshaped(self, step: Instruction, index: Index) -> Math:
         """Return an element of the same numbers in another shape: dimensions are joined, or divided."""
@@ -320,17 +314,17 @@ class Indexed:
         if entry is None:
             raise NoIndexFormError(step.operation.name)
         axis = step.parameters[0] % len(index)
-        whole = Instruction(entry, step.inputs, ((axis,), True), step.output)
-        return self._reduced(whole, index)
+        return self._reduced(replace(step, operation=entry, parameters=((axis,), True)), index)
 
 
 _WAYS: dict[Operation, Callable[[Indexed, Instruction, Index], Math]] = {
     linalg.matmul: Indexed._matmul,
     reduction.mean: Indexed._mean,
     shape.permute: Indexed._permuted,
-    shape.expand: Indexed._first,
-    shape.clone: Indexed._first,
-    shape.to_device: Indexed._first,
+    **dict.fromkeys(
+        (shape.expand, shape.clone, shape.to_device),
+        lambda indexed, step, index: indexed.element(step.inputs[0], index),
+    ),
     **dict.fromkeys(RESHAPES, Indexed._reshaped),
     indexing.index: Indexed._read,
     indexing.slice: Indexed._read,

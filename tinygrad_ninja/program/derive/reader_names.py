@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from ...engine.node import Node
@@ -29,11 +30,8 @@ def module_names(names: Sequence[tuple[str, Any]], nodes: Sequence[Node]) -> Ite
     """
     for root, called in _roots(names).items():
         for module, prefix in reader_paths(names, root).items():
-            held = (
-                *module.named_parameters(recurse=False),
-                *module.named_buffers(recurse=False),
-            )
-            for inner, tensor in held:
+            held = module.named_parameters(recurse=False), module.named_buffers(recurse=False)
+            for inner, tensor in chain(*held):
                 name = re.sub(r"\W", "_", f"{prefix}_{inner}" if prefix else inner)
                 yield name if name.isidentifier() else f"{called}_{name}", tensor
             if prefix and prefix.isidentifier():

@@ -153,9 +153,7 @@ class _Reading:
     def __init__(self) -> None:
         self.variables: dict[Node, Var] = {}
         self.instructions: dict[Var, Instruction] = {}
-        self._arrays: dict[
-            int, tuple[Any, Var]
-        ] = {}  # by the array's id; the array is kept, so that its id is not reused
+        self._arrays: dict[int, tuple[Any, Var]] = {}  # by the id of the array, which is kept with it
         self._traced: dict[Var, Instruction] = {}
         self._called_again: dict[Var, str] = {}  # what Modules return that are called several times
 
@@ -251,9 +249,7 @@ class _Reading:
                 # It may have been reshaped or moved, and back.
                 unnamed = (x for x in program.inputs if not x.name and x.dtype == var.dtype)
                 var = next((x for x in unnamed if np.array_equal(x.value, var.value)), None)
-            result = isinstance(
-                value, Node
-            )  # what a call of a Module ended in, which may have a name already
+            result = isinstance(value, Node)  # in which a call of a Module ended; it may have a name already
             if var is None or var not in variables or (result and (var.name or not name.isidentifier())):
                 continue
             if result and calls[name] > 1:
