@@ -136,18 +136,15 @@ class Program:
         """Return the program without the instructions that the outputs do not depend on."""
         return Program(needed(self.instructions, self.outputs), self.outputs)
 
-    def run(self, values: dict[Var, Array], xp: Any = numpy_arrays) -> dict[Var, Array]:
+    def run(self, values: dict[Var, Array]) -> dict[Var, Array]:
         """Return every variable's array, with those of `values` for the inputs; where one is missing, the
-        recorded one.
-
-        xp: the kind of the arrays.
-        """
+        recorded one."""
         constants = [var for var in self.outputs if var.constant]
         arrays = {var: var.value for var in (*self.inputs, *constants)} | values
         with np.errstate(all="ignore"):
             for instruction in self.instructions:
                 arrays[instruction.output] = instruction.compute(
-                    xp, lambda x: arrays.get(x, x.value) if isinstance(x, Var) else x
+                    numpy_arrays, lambda x: arrays.get(x, x.value) if isinstance(x, Var) else x
                 )
         return arrays
 

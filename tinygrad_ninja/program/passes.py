@@ -225,12 +225,11 @@ def _quotient(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
     """Write a · (1 / b) as a / b."""
     for a, inverse in (step.inputs, step.inputs[::-1]):
         below = maker(inverse)
-        if below is None:
+        if below is None or below.operation not in (elementwise.reciprocal, elementwise.div):
             continue
-        if below.operation is elementwise.reciprocal:
-            return [replace(step, operation=elementwise.div, inputs=(a, below.inputs[0]))]
-        if below.operation is elementwise.div and _number(below.inputs[0]) == 1:
-            return [replace(step, operation=elementwise.div, inputs=(a, below.inputs[1]))]
+        *over, b = below.inputs
+        if not over or _number(over[0]) == 1:
+            return [replace(step, operation=elementwise.div, inputs=(a, b))]
     return None
 
 

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from ...arrays import numpy_arrays
 from ..instructions import Array, Instruction, Program, Var
 from .changes import ChangedError
 from .emit_torch import Emitter, elements_of, moves
@@ -165,9 +164,7 @@ class TorchStep(Step):
         if not self._host.outputs:
             return {}
         arrays = {var: self.memory.table.arrays[at.slot] for var, at in self.memory.inputs.items()}
-        values = self._host.run(
-            {var: array for var, array in arrays.items() if not is_torch(array)}, numpy_arrays
-        )
+        values = self._host.run({var: array for var, array in arrays.items() if not is_torch(array)})
         for check in self._host_checks:
             check.look(values[check.var])
         return values

@@ -9,6 +9,7 @@ one more kind of number: an operation's forward function runs on them, and retur
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -236,15 +237,15 @@ class Algebra:
     def __getattr__(self, name: str) -> Callable[..., Term]:
         if name.startswith("_"):
             raise AttributeError(name)
+        entry = entry_called(name)
+        if entry in (reduction.sum, reduction.amax, reduction.amin):
+            return partial(self.reduced, entry)
 
         def call(*args: Any) -> Term:
             terms = [x for x in args if isinstance(x, Term)]
             shape = np.broadcast_shapes(*(x.shape for x in terms))
             return self.atom(
-                entry_called(name) or name,
-                terms,
-                [None if isinstance(x, Term) else (x,) for x in args],
-                shape,
+                entry or name, terms, [None if isinstance(x, Term) else (x,) for x in args], shape
             )
 
         return call
@@ -316,20 +317,11 @@ class Algebra:
         inner, scale = _scaled(x) if entry is reduction.sum else (x, 1.0)
         return self.reshape(self._hold(self.atom(entry, (inner,), (axes, x.shape), shape)) * scale, wanted)
 
-    def sum(self, x: Term, axis: Any, keepdims: bool) -> Term:
-        return self.reduced(reduction.sum, x, axis, keepdims)
-
-    def max(self, x: Term, axis: Any, keepdims: bool) -> Term:
-        return self.reduced(reduction.amax, x, axis, keepdims)
-
-    def min(self, x: Term, axis: Any, keepdims: bool) -> Term:
-        return self.reduced(reduction.amin, x, axis, keepdims)
-
     def gather(self, x: Term, axis: int, index: Any) -> Term:
         """Return the maximum, where the index is that of the largest element; else an atom."""
         search = self.of.get(index)
         if search is not None and search.key == self.argmax(x, axis, True).key:
-            return self.max(x, (axis,), True)
+            return self.reduced(reduction.amax, x, (axis,), True)
         return self.atom(indexing.gather, (x,), (axis, index), np.shape(index.value))
 
     def reshape(self, x: Term, shape: tuple[int, ...]) -> Term:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from string import Template
 from typing import Any
 
@@ -102,8 +103,8 @@ def check(forward: Forward, writer: Writer) -> tuple[str, dict[str, int]]:
     and the reader's names of the whole numbers in it."""
     if not np.isfinite(forward.loss.value).all():
         return _NOT_FINITE, {}
-    language, backward = writer.language, writer.backward
-    target = _WORDS["torch" if language.prefix == "torch" else "numpy"]
+    language = writer.language
+    target = _WORDS[language.target]
     names = {name: language.own(name) for name in (*_NAMES, *BUILTINS)} | {"library": language.prefix}
     words = names | {word: Template(text).substitute(names) for word, text in target.items()}
     floats = [var.name for var in forward.program.inputs if var.name and var.dtype.kind == "f"]
@@ -122,7 +123,7 @@ def check(forward: Forward, writer: Writer) -> tuple[str, dict[str, int]]:
         held=f"{names['held']} = {{}}\n" if helpers else "",
         as_they_are=", ".join(f"{name}={name}" for name in floats),
         doubles=", ".join(f'"{name}": {target["double"].format(name)}' for name in floats),
-        rows=_rows(backward, names["compare"]),
+        rows=",\n".join(f"    {names['compare']}({row})" for row in _rows(writer.backward)),
     )
     return text, used
 
@@ -151,13 +152,9 @@ def _again(forward: Forward, writer: Writer, floats: list[str]) -> tuple[list[st
     return list(map(str, code)), other.sizes.used
 
 
-def _rows(backward: Backward, compare: str) -> str:
-    """Return the calls that print the table, in the order in which the gradients were computed."""
-    order = list(dict.fromkeys(share.of for line in reversed(backward.lines) for share in line.shares))
-    rows = []
-    for var in order:
-        gradient = backward.gradients[var]
+def _rows(backward: Backward) -> Iterator[str]:
+    """Yield what is compared in each row of the table, in the order in which the gradients were computed."""
+    _, *others = backward.gradients.items()  # the loss's own is known
+    for var, gradient in others:
         infinite = int((~np.isfinite(gradient.value)).sum())
-        more = f", infinite={infinite}" if infinite else ""
-        rows.append(f'    {compare}("{var.name}", {var.name}, {gradient.name}{more})')
-    return ",\n".join(rows)
+        yield f'"{var.name}", {var.name}, {gradient.name}' + (f", infinite={infinite}" if infinite else "")
