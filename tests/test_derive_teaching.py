@@ -15,8 +15,7 @@ import tinygrad_ninja
 from tinygrad_ninja.cli.derive import derive_model
 from tinygrad_ninja.nn import functional as F
 from tinygrad_ninja.program import derive
-from tinygrad_ninja.program.derive.displayed import displayed
-from tinygrad_ninja.program.derive.mathematics import ATOM, EQUALS, TIMES_EACH, name, row
+from tinygrad_ninja.program.derive.mathematics import ATOM, EQUALS, TIMES_EACH, displayed, name, row
 
 PROOF = re.compile(r"step by step\.(.*?)(?=\*\*The up)", flags=re.DOTALL)
 

@@ -13,7 +13,6 @@ formula         an operation and its rules as formulas of whole arrays, in piece
 indexed         the same for one element, with `chains` for what has a name of its own
 explain         the page of a value: its uses (`paths`), the derivatives in each (`local`, `proofs`,
                 `small_cases`), why there is a sum (`wording`), and what small steps say (`evidence`)
-displayed       a wide formula in several lines
 """
 
 from .derivation import Derivation, derive

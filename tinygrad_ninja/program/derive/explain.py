@@ -10,13 +10,12 @@ from functools import cached_property
 from ...ops import linalg
 from ..instructions import Var, needed
 from .backward_lines import Backward, Line, Share
-from .displayed import displayed
 from .evidence import Evidence
 from .formula import Formulas, numbers
 from .indexed import Index, Indexed, NoIndexFormError
 from .listing import Writer
 from .local import index_of_input, local_derivatives
-from .mathematics import ATOM, TRANSPOSED, sup
+from .mathematics import ATOM, TRANSPOSED, displayed, sup
 from .mathematics import math as piece
 from .mathematics import name as name_of
 from .new_names import gradient_name

@@ -14,10 +14,9 @@ from ...ops import indexing, linalg, reduction, shape
 from ..entries import RESHAPES
 from ..instructions import Instruction, Var, called
 from .backward_lines import RuleTape, apply_rule
-from .displayed import displayed
 from .formula import Formulas, is_of_each
 from .indexed import Index, Indexed, NoIndexFormError, aligned
-from .mathematics import EQUALS, Math, bracket, frac, math, name, op, row
+from .mathematics import EQUALS, Math, bracket, displayed, frac, math, name, op, row
 from .new_names import unused
 from .proofs import proof
 from .wording import series
