@@ -32,13 +32,14 @@ class Language:
     """The namespace that forward functions get. What has no method here is the library's function of that
     name, or of a reduction the method of its arrays.
 
-    names: the library's own name of such a function, where it differs. special: for an operation that no
-    template can express, a function of the language, the inputs and the parameters that returns its code, or
-    None where it does not apply.
+    names: the library's own name of such a function, where it differs. freedom: the option for what variances
+    subtract from n, and its default. special: for an operation that no template can express, a function of
+    the language, the inputs and the parameters that returns its code, or None where it does not apply.
     """
 
     target = prefix = keepdim = from_list = ""
     names: ClassVar[dict[str, str]] = {}
+    freedom: ClassVar[tuple[str, int]]
     special: ClassVar[dict[Operation, Callable[..., Code | None]]] = {}
     taken: frozenset[str] = frozenset()
 
@@ -168,7 +169,12 @@ class Language:
 
     def spread(self, name: str, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
         """Return a standard deviation or a variance, over n - correction."""
-        raise NotImplementedError
+        option, usual = self.freedom
+        return self.reduced(name, x, axis, keepdims, **({} if correction == usual else {option: correction}))
+
+    def extreme(self, name: str, x: Code, axis: int) -> Code:
+        """Return the largest or the smallest along an axis, which is kept."""
+        return x.method(name, axis, **{self.keepdim: True})
 
     def full(self, like: str, shape: tuple[int, ...], dtype: Any, number: Any) -> Code:
         """Return an array of one number, which may be code, in the shape and dtype of the variable `like`,
@@ -185,15 +191,11 @@ class Torch(Language):
 
     target, prefix, keepdim, from_list = "torch", "torch", "keepdim", "tensor"
     names: ClassVar = {entry.standard: entry.name for entry in TABLE.values() if entry.standard}
+    freedom = "correction", 1
 
     def has(self, function: str) -> bool:
         """Return whether torch, which need not be installed, has the function: most are methods, too."""
         return function in _IN_TORCH
-
-    def spread(self, name: str, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
-        """Return a standard deviation or a variance, over n - correction."""
-        given = {} if correction == 1 else {"correction": correction}
-        return self.reduced(name, x, axis, keepdims, **given)
 
     def prod(self, x: Code, axis: Any, keepdims: bool) -> Code:
         name = product.prod.name
@@ -232,8 +234,7 @@ class Torch(Language):
         return x.method(indexing.gather.name, axis, index)
 
     def extreme(self, name: str, x: Code, axis: int) -> Code:
-        """Return the largest or the smallest along an axis, which is kept."""
-        return x.method(name, axis, keepdim=True).attribute("values")
+        return super().extreme(name, x, axis).attribute("values")
 
     def add_at(self, x: Code, key: tuple[Any, ...], values: Code) -> Code:
         """Return the statement that adds values where a key reads, repeatedly if it reads repeatedly."""
@@ -251,14 +252,11 @@ class NumPy(Language):
     """The language of NumPy's arrays."""
 
     target, prefix, keepdim, from_list = "numpy", "np", "keepdims", "array"
+    freedom = "ddof", 0
 
     def has(self, function: str) -> bool:
         """Return whether NumPy has the function."""
         return hasattr(np, function)
-
-    def spread(self, name: str, x: Code, axis: Any, correction: float, keepdims: bool) -> Code:
-        """Return a standard deviation or a variance, over n - correction."""
-        return self.reduced(name, x, axis, keepdims, **({"ddof": correction} if correction else {}))
 
     def permute(self, x: Code, axes: tuple[int, ...]) -> Code:
         return x.method("transpose", axes)
@@ -273,10 +271,6 @@ class NumPy(Language):
         if x.shape[:axis] + x.shape[axis + 1 :] == index.shape[:axis] + index.shape[axis + 1 :]:
             return call("np.take_along_axis", x, index, axis)
         return x[self._along(axis, index)]
-
-    def extreme(self, name: str, x: Code, axis: int) -> Code:
-        """Return the largest or the smallest along an axis, which is kept."""
-        return x.method(name, axis, keepdims=True)
 
     def add_at(self, x: Code, key: tuple[Any, ...], values: Code) -> Code:
         """Return the statement that adds values where a key reads, repeatedly if it reads repeatedly."""
@@ -327,17 +321,9 @@ def _erf(language: Any, x: Code) -> Code:
     return row(function, passed(x))
 
 
-def _mean(language: Any, x: Code, axis: Any, keepdims: bool) -> Code:
-    return language.reduced(reduction.mean.name, x, axis, keepdims)
-
-
 def _logsumexp(language: Any, x: Code, axis: Any, keepdims: bool) -> Code:
     """Return the reduction, which must be given the dimensions even where it is along all of them."""
     return language.reduced(composed.logsumexp.name, x, axis or tuple(range(x.ndim)), keepdims)
-
-
-def _spread(entry: Operation) -> Callable[..., Code]:
-    return lambda language, *given: language.spread(entry.name, *given)
 
 
 def _along_one(entry: Operation) -> Callable[..., Code | None]:
@@ -351,9 +337,9 @@ def _along_one(entry: Operation) -> Callable[..., Code | None]:
 
 Language.special = {
     HOLD: _held,
-    reduction.mean: _mean,
-    composed.std: _spread(composed.std),
-    composed.var: _spread(composed.var),
+    reduction.mean: lambda language, *given: language.reduced(reduction.mean.name, *given),
+    composed.std: lambda language, *given: language.spread(composed.std.name, *given),
+    composed.var: lambda language, *given: language.spread(composed.var.name, *given),
 }
 Torch.special = {
     **Language.special,

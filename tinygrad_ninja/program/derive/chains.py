@@ -146,12 +146,7 @@ def _shifted(xp: Any, x: Any, axis: Any) -> Any:
     return x - xp.max(x, axis, True)
 
 
-def _shifted_by_one(xp: Any, x: Any, axis: Any) -> Any:
-    """Return x less the largest of all its elements."""
-    return x - xp.max(x, None, False)
-
-
-_SHIFTS: tuple[Way, ...] = (lambda xp, x, axis: x, _shifted, _shifted_by_one)
+_SHIFTS: tuple[Way, ...] = (lambda xp, x, axis: x, _shifted, lambda xp, x, axis: x - xp.max(x, None, False))
 _SOFTMAX = tuple(lambda xp, x, axis, z=z: softmax(xp, z(xp, x, axis), axis) for z in _SHIFTS)
 _LOG_SOFTMAX = tuple(lambda xp, x, axis, p=p: xp.log(p(xp, x, axis)) for p in _SOFTMAX)
 
@@ -181,10 +176,6 @@ def _cross_entropies(pick: Way, keepdims: bool = False) -> tuple[Way, ...]:
             xp.log(total(xp, _shifted(xp, x, (1,)))) + xp.max(x, (1,), keepdims) - pick(xp, x, *y),
         ),
     )
-
-
-def _at_key(xp: Any, x: Any, target: Any, rows: Any) -> Any:
-    return xp.index(x, (rows, target))
 
 
 def _by_gather(xp: Any, x: Any, index: Any) -> Any:
@@ -221,7 +212,11 @@ CROSS_ENTROPY = "softmax with cross-entropy"
 
 
 CHAINS = (
-    Chain(losses.cross_entropy, CROSS_ENTROPY, _cross_entropies(_at_key)),
+    Chain(
+        losses.cross_entropy,
+        CROSS_ENTROPY,
+        _cross_entropies(lambda xp, x, target, rows: xp.index(x, (rows, target))),
+    ),
     Chain(
         Operation(cross_entropy_by_gather, {"logits": _by_gather_slope}),
         CROSS_ENTROPY,
