@@ -148,7 +148,8 @@ class _Rewriting:
         found = (simple for rule in rules if (simple := rule(step, self._maker, self._alone)) is not None)
         simple = next(found, None)
         if isinstance(simple, Var) and step.output in self._kept:
-            return None if step.operation is shape.clone else [_copied(step, simple)]
+            copied = replace(step, operation=shape.clone, inputs=(simple,), parameters=(False,))
+            return None if step.operation is shape.clone else [copied]
         return simple
 
     def exchange(self, step: Instruction, simple: list[Instruction]) -> None:
@@ -183,10 +184,6 @@ def readable(steps: Sequence[Instruction], kept: Collection[Var], fixed: Contain
         else:
             rewriting.makers[step.output] = step
     return list(rewriting.makers.values())
-
-
-def _copied(step: Instruction, x: Var) -> Instruction:
-    return replace(step, operation=shape.clone, inputs=(x,), parameters=(False,))
 
 
 # -- the rules -----------------------------------------------------------------------------------------------

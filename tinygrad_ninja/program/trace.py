@@ -259,15 +259,13 @@ def _identity(x: Any) -> Any:
     return id(x) if isinstance(x, Var) else (type(x).__name__, x)
 
 
-_POWERS: dict[Any, tuple[Any, ...]] = {
+_UFUNCS: dict[np.ufunc, tuple[Any, ...]] = {
     np.power: (elementwise.pow,),
     np.square: (elementwise.pow, 2),
     np.reciprocal: (elementwise.pow, -1),
-}
-_GUARDED = {
-    np.remainder: rounding.remainder,
-    np.floor_divide: rounding.floor_divide,
-    np.sign: rounding.sign,
+    np.remainder: (rounding.remainder,),
+    np.floor_divide: (rounding.floor_divide,),
+    np.sign: (rounding.sign,),
 }
 """NumPy's functions, and the operations that equal them but for what they refuse, or their answer to NaN."""
 
@@ -276,8 +274,7 @@ _GUARDED = {
 def operation_of(ufunc: np.ufunc) -> tuple[Any, ...]:
     """Return the operation that NumPy's function, or Python's operator, is, and its further operands; an
     empty tuple where there is none."""
-    entry = _GUARDED.get(ufunc) or next((entry for entry in TABLE.values() if entry.ufunc is ufunc), None)
-    return _POWERS.get(ufunc) or (() if entry is None else (entry,))
+    return _UFUNCS.get(ufunc) or next(((entry,) for entry in TABLE.values() if entry.ufunc is ufunc), ())
 
 
 class _Namespace:

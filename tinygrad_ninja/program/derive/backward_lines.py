@@ -317,19 +317,14 @@ def _answer(loss: Var, lines: list[Line]) -> Backward:
 # -- what is worth a name ------------------------------------------------------------------------------------
 
 
-def _weight(instruction: Instruction) -> int:
-    """Return how much an operation adds to an expression: 1 for arithmetic, 0 for a view; more than LIGHT for
-    what nobody would compute twice."""
-    operation = instruction.operation
-    if operation.view or operation in (shape.clone, HOLD):
-        return 0
-    return 1 if operation.broadcasts or operation.light else LIGHT + 1
-
-
 def weigh(instruction: Instruction, weights: dict[Var, int]) -> int:
     """Return the weight of the expression of an instruction's output, given the weights of the expressions of
-    what it reads; what has a name weighs nothing."""
-    return _weight(instruction) + sum(weights.get(var, 0) for var in instruction.reads() if not var.name)
+    what it reads: arithmetic adds 1, a view 0, and what nobody would compute twice more than LIGHT; what has
+    a name weighs nothing."""
+    operation = instruction.operation
+    free = operation.view or operation in (shape.clone, HOLD)
+    own = 0 if free else 1 if operation.broadcasts or operation.light else LIGHT + 1
+    return own + sum(weights.get(var, 0) for var in instruction.reads() if not var.name)
 
 
 def _worth_a_name(lines: list[Line], answered: Backward) -> list[Var]:

@@ -11,7 +11,7 @@ from ...ops import linalg
 from ..instructions import Var, needed
 from .backward_lines import Backward, Line, Share
 from .evidence import Evidence
-from .formula import Formulas, numbers
+from .formula import Formulas
 from .indexed import Index, Indexed, NoIndexFormError
 from .listing import Writer
 from .local import index_of_input, local_derivatives
@@ -21,6 +21,7 @@ from .mathematics import name as name_of
 from .new_names import gradient_name
 from .paths import Paths, Use
 from .record import Forward
+from .sizes import Sizes
 from .small_cases import small_case
 from .statements import written
 from .wording import Effect, count, effect, series, summed, times, why_transposed
@@ -38,9 +39,8 @@ class Explainer:
         self.writer = writer
         self.chains = chains
         self.makers = writer.makers
-        self.typeset = Formulas(
-            writer.makers, writer.helpers, numbers(writer.sizes.names, writer.sizes.parts)
-        )
+        sizes = Sizes(writer.sizes.names, piece, name_of, writer.sizes.parts)
+        self.typeset = Formulas(writer.makers, writer.helpers, sizes)
         self.paths = Paths(writer.makers)
         self._told: set[Var] = set()  # the parts whose formulas stand on the page
         self.named = {var.name: var for var in backward.gradients if var.name}
@@ -155,18 +155,14 @@ class Explainer:
         return [displayed(self.typeset.equation(called, parts)), *self._where(parts)]
 
     def _where(self, parts: Sequence[Var]) -> list[str]:
-        """Return the formulas of the parts that an expression names itself, once on a page."""
-        helpers = [x for x in self._helpers(parts) if x not in self._told]
+        """Return the formulas of the parts that an expression names itself, once on a page, in the order in
+        which they are computed."""
+        unnamed = [step for x, step in self.makers.items() if not x.name or x in parts]
+        read = {x for step in needed(unnamed, parts) for x in step.reads()} - self._told
+        helpers = [x for x in self.makers if x in read and x in self.writer.helpers]
         self._told.update(helpers)
         lines = [displayed(self.typeset.equation(self.writer.helpers[x], [x])) for x in helpers]
         return ["", "with", *(text for line in lines for text in ("", line))] if lines else []
-
-    def _helpers(self, parts: Sequence[Var]) -> list[Var]:
-        """Return the values without a name of the reader's that the expressions are made of, in the order in
-        which they are computed."""
-        unnamed = [step for x, step in self.makers.items() if not x.name or x in parts]
-        read = {x for step in needed(unnamed, parts) for x in step.reads()}
-        return [x for x in self.makers if x in read and x in self.writer.helpers]
 
     def _local(self, use: Use) -> list[str]:
         """Return the local derivatives of the operations that lead from the value to the end of the line."""

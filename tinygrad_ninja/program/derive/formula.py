@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -147,11 +147,6 @@ def rule(step: Instruction, place: int, upstream: Array | None = None) -> tuple[
     return share, tape.instructions
 
 
-def numbers(names: dict[int, str], parts: Container[int] = ()) -> Sizes:
-    """Return what writes numbers in formulas: see `Sizes`."""
-    return Sizes(names, math, name, parts)
-
-
 @dataclass(frozen=True)
 class Formulas:
     """Writes formulas. makers: the instructions that may be written out, by their outputs; names: further
@@ -159,7 +154,7 @@ class Formulas:
 
     makers: Mapping[Var, Instruction]
     names: Mapping[Var, str] = field(default_factory=dict)
-    sizes: Sizes = field(default_factory=lambda: numbers({}))
+    sizes: Sizes = field(default_factory=lambda: Sizes({}, math, name))
     shapes: bool = False
 
     def called(self, var: Var) -> str:

@@ -110,7 +110,7 @@ def check(forward: Forward, writer: Writer) -> tuple[str, dict[str, int]]:
     floats = [var.name for var in forward.program.inputs if var.name and var.dtype.kind == "f"]
     again, used = _again(forward, writer, floats)
     helpers = [
-        Template(template.template).substitute(words)
+        template.substitute(words)
         for name, template in (("hold", _HOLD), ("kind", _KIND))
         if any(f"{names[name]}(" in text for text in again)
     ]
