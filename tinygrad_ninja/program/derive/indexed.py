@@ -9,6 +9,8 @@ import functools
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
+from math import prod
 from typing import Any
 
 from ...ops import Category, Operation, elementwise, indexing, linalg, reduction, shape
@@ -163,10 +165,9 @@ class Indexed:
             raise NoIndexFormError("a product with a vector")
         left, right = self._divided(a, len(a.shape) - 1), self._divided(b, len(b.shape) - 2)
         over = self._through(max(left, right, key=len))
-        inner = self._joint(over)
-        row_of = self.element(a, (*_batch(index, a), index[-2], inner))
-        column_of = self.element(b, (*_batch(index, b), inner, index[-1]))
-        return over_all((r"\sum", "∑"), [i for i, _ in over], row_of * column_of)
+        row_of, column_of = of_factors(index, self._joint(over))
+        product = self.element(a, row_of) * self.element(b, column_of)
+        return over_all((r"\sum", "∑"), [i for i, _ in over], product)
 
     def _divided(self, x: Var, dim: int) -> list[int]:
         """Return the sizes of the dimensions that a dimension was joined from by a reshape; else its own."""
@@ -234,13 +235,11 @@ class Indexed:
         (x,), (key,) = step.inputs, step.parameters
         arrays = [item for item in key if isinstance(item, Var)]
         n = max((len(item.shape) for item in arrays), default=0)
-        together = all(isinstance(item, Var) for item in key[: len(arrays)])
-        if not together:
+        if not all(isinstance(item, Var) for item in key[: len(arrays)]):
             raise NoIndexFormError("a key of arrays and slices in another order")
         rest = iter(index[n:])
         before: list[Any] = []
-        items = [item for item in key if item is not Ellipsis]
-        for item in items:
+        for item in (item for item in key if item is not Ellipsis):
             if isinstance(item, Var):
                 before.append(self.element(item, index[:n]))
             elif item is None:
@@ -340,9 +339,10 @@ def aligned(index: Index, x: Var) -> Index:
     return tuple(None if n == 1 else i for i, n in zip(last, x.shape, strict=True))
 
 
-def _batch(index: Index, x: Var) -> Index:
-    n = len(x.shape) - 2
-    return index[len(index) - 2 - n : len(index) - 2]
+def of_factors(index: Index, inner: Any) -> tuple[Index, Index]:
+    """Return the indices of two factors whose product goes into an element of a product of matrices. inner:
+    the index that they have in common."""
+    return (*index[:-1], inner), (*index[:-2], inner, index[-1])
 
 
 def _groups(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
@@ -350,19 +350,12 @@ def _groups(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[list[int],
     there are no numbers, which may be divided in any way."""
     if 0 in old:
         raise NoIndexFormError("no numbers")
-    i = j = 0
-    while i < len(old) or j < len(new):
-        left, right = [i] if i < len(old) else [], [j] if j < len(new) else []
-        a = old[i] if left else 1
-        b = new[j] if right else 1
-        i, j = i + len(left), j + len(right)
-        while a != b:
-            if a < b:
-                a *= old[i]
-                left.append(i)
-                i += 1
-            else:
-                b *= new[j]
-                right.append(j)
-                j += 1
+    before, after = iter(range(len(old))), iter(range(len(new)))
+    while True:
+        left, right = [*islice(before, 1)], [*islice(after, 1)]
+        if not left and not right:
+            return
+        while (a := prod(old[d] for d in left)) != (b := prod(new[d] for d in right)):
+            dims, rest = (left, before) if a < b else (right, after)
+            dims.append(next(rest))
         yield left, right

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 from itertools import chain
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..entries import RESHAPES
 from ..instructions import Instruction, Var, called
 from .backward_lines import RuleTape, apply_rule
 from .formula import Formulas, is_of_each
-from .indexed import Index, Indexed, NoIndexFormError, aligned
+from .indexed import Index, Indexed, NoIndexFormError, aligned, of_factors
 from .mathematics import EQUALS, Math, bracket, displayed, frac, math, name, op, row
 from .new_names import unused
 from .proofs import proof
@@ -152,14 +153,9 @@ def _between_places(step: Instruction, place: int, indexed: Indexed, index: Inde
     x, out, operation = step.inputs[place], step.output, step.operation
     used = sum(i is not None for i in index)
     if operation is linalg.matmul and all(len(v.shape) > 1 for v in step.inputs):
-        a, b = step.inputs
-        inner = indexed.index(Var(np.empty(a.shape[-1])), used)[0]
-        batch = index[:-2]
-        if place == 0:
-            by, value = (*batch, index[-2], inner), indexed.element(b, (*batch, inner, index[-1]))
-        else:
-            by, value = (*batch, inner, index[-1]), indexed.element(a, (*batch, index[-2], inner))
-        return aligned(by, x), value
+        inner = indexed.index(Var(np.empty(step.inputs[0].shape[-1])), used)[0]
+        indices = of_factors(index, inner)
+        return aligned(indices[place], x), indexed.element(step.inputs[1 - place], indices[1 - place])
     if operation in (reduction.sum, reduction.mean):
         axis, keepdims = step.parameters
         n = len(x.shape)
@@ -172,14 +168,10 @@ def _between_places(step: Instruction, place: int, indexed: Indexed, index: Inde
     if operation is indexing.index:
         by = indexed.index(x, used)
         (key,) = step.parameters
-        n = max(len(item.shape) for item in key if isinstance(item, Var))
         arrays = [item for item in key if isinstance(item, Var)]
+        n = max(len(item.shape) for item in arrays)
         if len(arrays) != len([item for item in key if item is not Ellipsis]):
             raise NoIndexFormError("a key with slices")
-        value = math(1)
-        same = by[: len(arrays)] + index[n:]
-        for item, i in zip(arrays, by, strict=False):
-            factor = bracket(indexed.element(item, index[:n]), i)
-            value = factor if value.is_one else value * factor
-        return same, value
+        factors = [bracket(indexed.element(item, index[:n]), i) for item, i in zip(arrays, by, strict=False)]
+        return by[: len(arrays)] + index[n:], reduce(operator.mul, factors)
     raise NoIndexFormError(operation.name)
