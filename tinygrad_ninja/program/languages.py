@@ -226,9 +226,8 @@ class Torch(Language):
         """Return the elementwise larger or smaller; with a number, which the functions do not take, as a
         bound."""
         x, other = (b, a) if code(a).number else (a, b)
-        return (
-            x.method(comparison.clamp.name, **{bound: other}) if code(other).number else call(function, a, b)
-        )
+        known = code(other).number
+        return x.method(comparison.clamp.name, **{bound: other}) if known else call(function, a, b)
 
     def gather(self, x: Code, axis: int, index: Code) -> Code:
         return x.method(indexing.gather.name, axis, index)

@@ -61,9 +61,8 @@ class Term:
 
     def __add__(self, other: Any) -> Term:
         other = self.algebra.term(other)
-        terms = dict(self.terms)
-        for product, c in other.terms.items():
-            terms[product] = terms.get(product, 0) + c
+        products = (*self.terms, *other.terms)
+        terms = {product: self.terms.get(product, 0) + other.terms.get(product, 0) for product in products}
         return Term(terms, np.broadcast_shapes(self.shape, other.shape), self.algebra)
 
     __radd__ = __add__
@@ -71,15 +70,13 @@ class Term:
     def __mul__(self, other: Any) -> Term:
         other = self.algebra.term(other)
         (left, a), (right, b) = self._product(), other._product()
+        shape = np.broadcast_shapes(self.shape, other.shape)
+        if not left or not right:  # a number times a sum goes into the sum
+            several, number = (self, b) if left else (other, a)
+            return Term({p: c * number for p, c in several.terms.items()}, shape, self.algebra)
         powers = dict(left)
         for atom, exponent in right:
             powers[atom] = powers.get(atom, 0) + exponent
-        shape = np.broadcast_shapes(self.shape, other.shape)
-        if not left or not right:  # a number times a sum goes into the sum
-            several = other if not left else self
-            return Term(
-                {p: c * (a if not left else b) for p, c in several.terms.items()}, shape, self.algebra
-            )
         return Term({_sorted(powers): a * b}, shape, self.algebra)
 
     __rmul__ = __mul__
@@ -267,13 +264,9 @@ class Algebra:
         """Return whether an atom is positive: it consists of exponentials."""
         if self.kinds[atom] != _WHOLE and self.kinds[atom] not in _KEEP_SIGNS:
             return self.kinds[atom] is elementwise.exp
-        terms = self.inside[atom].terms
         return all(
-            c > 0
-            and all(
-                power % 2 == 0 or self._positive_power(inner_atom, power) for inner_atom, power in product
-            )
-            for product, c in terms.items()
+            c > 0 and all(power % 2 == 0 or self._positive_power(inner, power) for inner, power in product)
+            for product, c in self.inside[atom].terms.items()
         )
 
     def log(self, x: Term) -> Term:

@@ -286,10 +286,8 @@ def _notebook(cells: list[tuple[str, str]]) -> str:
         }
         entries.append(cell | ({"execution_count": None, "outputs": []} if kind == "code" else {}))
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    return (
-        json.dumps({"cells": entries, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}, indent=1)
-        + "\n"
-    )
+    notebook = {"cells": entries, "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(notebook, indent=1) + "\n"
 
 
 def _head(language: Language, helpers: str, given: list[str], code: str) -> str:

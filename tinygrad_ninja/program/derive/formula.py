@@ -126,9 +126,8 @@ def instruction(operation: Operation, values: Sequence[Any], names: Sequence[str
     n = len(names) - 1
 
     def var(x: Any, called: str = "") -> Any:
-        return (
-            Var(np.asarray(x), called) if hasattr(x, "__array__") or (called and isinstance(x, float)) else x
-        )
+        is_value = hasattr(x, "__array__") or (called and isinstance(x, float))
+        return Var(np.asarray(x), called) if is_value else x
 
     output, *inputs = (var(x, called) for x, called in zip(values, names, strict=False))
     return Instruction(

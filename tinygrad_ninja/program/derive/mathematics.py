@@ -245,14 +245,7 @@ def math(x: Any) -> Math:
         return listed(x).at(ATOM)
     if not isinstance(x, int | float | np.number) or isinstance(x, bool):
         return name(str(x))
-    if (
-        isinstance(x, float)
-        and x
-        and not x.is_integer()
-        and abs(x) < 1
-        and len(repr(x)) > 6
-        and 1 / round(1 / x) == x
-    ):
+    if isinstance(x, float) and 0 < abs(x) < 1 and len(repr(x)) > 6 and 1 / round(1 / x) == x:
         fraction = frac(math(1), math(abs(round(1 / x))))
         return -fraction if x < 0 else fraction
     text = f"{abs(x):.6g}"

@@ -88,20 +88,11 @@ def name_lines(program: Program, given: Container[Var], taken: set[str]) -> None
     for step in program.instructions:
         if step.output in given:
             step.output.name = ""
-    readers = _readers(program)
+    readers = {var: step for step in reversed(program.instructions) for var in step.reads()}  # the first
     stems = {step.output: _stem(step, readers) for step in program.instructions if step.output in given}
     stems |= _by_roles([step for step in program.instructions if step.output in given], stems)
     for var, name in names_of(stems, taken).items():
         var.name = name
-
-
-def _readers(program: Program) -> dict[Var, Instruction]:
-    """Return for each value the first instruction that reads it."""
-    first: dict[Var, Instruction] = {}
-    for instruction in program.instructions:
-        for var in instruction.reads():
-            first.setdefault(var, instruction)
-    return first
 
 
 def _stem(step: Instruction, readers: dict[Var, Instruction]) -> Called:

@@ -101,20 +101,17 @@ def refuse_reads(loss: Tensor) -> None:
 
 def _take_as_inputs(program: Program, recomputed: dict[Var, Array]) -> bool:
     """Make inputs of values that bypass the record (by `detach()`) after their memory was changed in place,
-    since no instruction says what they were. Return whether there are any."""
+    since no instruction says what they were. Return whether any may have been."""
     changed = {
         var: Var(var.value.copy())
         for var in (instruction.output for instruction in program.instructions)
         if not np.allclose(recomputed[var], var.value, rtol=1e-4, equal_nan=True)
     }
-    before = [instruction.inputs for instruction in program.instructions]
     for instruction in program.instructions if changed else ():
         flows = instruction.flows or (False,) * len(instruction.inputs)
-        instruction.inputs = tuple(
-            changed.get(x, x) if isinstance(x, Var) and not flow else x
-            for x, flow in zip(instruction.inputs, flows, strict=True)
-        )
-    return before != [instruction.inputs for instruction in program.instructions]
+        ways = zip(instruction.inputs, flows, strict=True)
+        instruction.inputs = tuple(x if flow else changed.get(x, x) for x, flow in ways)
+    return bool(changed)
 
 
 def _name_inputs(program: Program, leaves: list[Var], taken: set[str]) -> None:
@@ -142,9 +139,8 @@ def entry_of(operation: Operation) -> Operation:
 
 def is_range(var: Var) -> bool:
     """Return whether a variable holds the integers 0, 1, 2, …"""
-    return (
-        len(var.shape) == 1 and var.dtype.kind == "i" and np.array_equal(var.value, np.arange(var.shape[0]))
-    )
+    x = var.value
+    return x.ndim == 1 and x.dtype.kind == "i" and np.array_equal(x, np.arange(len(x)))
 
 
 class _Reading:
