@@ -50,8 +50,11 @@ def decided(
         return held[x]
 
     def take(step: Instruction) -> Instruction:
-        """Return the instruction so that it reads held values where no gradient comes back."""
-        flows = (False,) * len(step.inputs) if _is_flat(step.operation) else step.flows
+        """Return the instruction so that it reads held values where no gradient comes back, as none does
+        through what is flat wherever it has a slope."""
+        sources = step.operation.sources
+        no_slope = bool(sources) and all(rule is flat for rule in sources.values())
+        flows = (False,) * len(step.inputs) if no_slope else step.flows
         inputs = tuple(x if flow else keep(x) for x, flow in zip(step.inputs, flows, strict=True))
         return replace(step, inputs=inputs, parameters=substitute(step.parameters, keep), flows=flows)
 
@@ -59,11 +62,6 @@ def decided(
         kinked = step.operation.side is not None and any(step.flows)
         instructions += map(take, _written_out(step, reached)) if kinked else [step]
     return instructions
-
-
-def _is_flat(operation: Operation) -> bool:
-    """Return whether no gradient goes through the operation, since its slope is 0 wherever there is one."""
-    return bool(operation.sources) and all(rule is flat for rule in operation.sources.values())
 
 
 def _written_out(step: Instruction, reached: set[Var]) -> list[Instruction]:

@@ -373,11 +373,9 @@ class Writer:
         begun += [share.contribution for share in shares if share.first]
         found: set[Any] = {share.contribution for share in shares if self._scattered(share.contribution)}
         while begun:
-            x = begun.pop()
-            maker = self.makers.get(x)
-            if maker is None:
+            if (maker := self.makers.get(begun.pop())) is None:
                 continue
-            found.add(x)
+            found.add(maker.output)
             before, *added = maker.inputs
             if maker.operation in _SUMS:
                 found.update(added)

@@ -85,12 +85,12 @@ def name_lines(program: Program, given: Container[Var], taken: set[str]) -> None
     whose code it is, or the value that it is a part of: `h_preact` is what h is the tanh of. Where that
     would number what has several roles, it is called by its operand: `tanh_c` is the tanh of c.
     """
-    for step in program.instructions:
-        if step.output in given:
-            step.output.name = ""
+    steps = [step for step in program.instructions if step.output in given]
+    for step in steps:
+        step.output.name = ""
     readers = {var: step for step in reversed(program.instructions) for var in step.reads()}  # the first
-    stems = {step.output: _stem(step, readers) for step in program.instructions if step.output in given}
-    stems |= _by_roles([step for step in program.instructions if step.output in given], stems)
+    stems = {step.output: _stem(step, readers) for step in steps}
+    stems |= _by_roles(steps, stems)
     for var, name in names_of(stems, taken).items():
         var.name = name
 

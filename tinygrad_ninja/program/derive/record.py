@@ -108,8 +108,7 @@ def _take_as_inputs(program: Program, recomputed: dict[Var, Array]) -> bool:
         if not np.allclose(recomputed[var], var.value, rtol=1e-4, equal_nan=True)
     }
     for instruction in program.instructions if changed else ():
-        flows = instruction.flows or (False,) * len(instruction.inputs)
-        ways = zip(instruction.inputs, flows, strict=True)
+        ways = zip(instruction.inputs, instruction.flows, strict=True)
         instruction.inputs = tuple(x if flow else changed.get(x, x) for x, flow in ways)
     return bool(changed)
 
