@@ -239,6 +239,20 @@ def identity(x: Any) -> Any:
     return id(x) if isinstance(x, Var) else (type(x).__name__, repr(x))
 
 
+def behind(
+    ends: Iterable[Var], makers: Mapping[Var, Instruction], stops: Callable[[Var], Any]
+) -> Iterator[Instruction]:
+    """Yield the instructions that compute the ends, and what these read, as far back as the values at which
+    it stops."""
+    waiting, seen = [*ends], set[Var]()
+    while waiting:
+        var = waiting.pop()
+        if var in makers and var not in seen:
+            yield makers[var]
+            waiting += [x for x in makers[var].reads() if not stops(x)]
+        seen.add(var)
+
+
 def reached(instructions: Iterable[Instruction], leaves: Iterable[Var]) -> set[Var]:
     """Return the leaves, and the values to which a gradient comes on its way to them."""
     variables = set(leaves)

@@ -16,7 +16,7 @@ import numpy as np
 from ...ops import Operation, comparison, elementwise, indexing, shape
 from ..decided import HOLD
 from ..hints import hinting
-from ..instructions import Instruction, Program, Var, known_number, repeats, substitute
+from ..instructions import Instruction, Program, Var, behind, known_number, repeats, substitute
 from ..trace import XP, Tape, Traced, plain
 from .new_names import RESERVED, gradient_name, name_lines
 from .record import Forward
@@ -108,14 +108,8 @@ class RuleTape(Tape):
 
     def made_of(self, var: Var, known: set[Var]) -> set[Var]:
         """Return the variable and those that its expression reads, except those that are known."""
-        variables: set[Var] = set()
-        stack = [var]
-        while stack:
-            last = stack.pop()
-            if last not in variables and last not in known:
-                variables.add(last)
-                stack += self._makers[last].reads() if last in self._makers else ()
-        return variables
+        steps = behind([var] if var not in known else (), self._makers, known.__contains__)
+        return {var, *(x for step in steps for x in step.reads())} - known
 
     def _known_beforehand(self, condition: Any) -> bool | None:
         """Return the one value of a condition, whatever the inputs of the program are; False where it asks

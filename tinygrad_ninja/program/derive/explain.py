@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from ...ops import linalg
-from ..instructions import Var, needed
+from ..instructions import Var, behind
 from .backward_lines import Backward, Line, Share
 from .evidence import Evidence
 from .formula import Formulas
@@ -157,8 +157,8 @@ class Explainer:
     def _where(self, parts: Sequence[Var]) -> list[str]:
         """Return the formulas of the parts that an expression names itself, once on a page, in the order in
         which they are computed."""
-        unnamed = [step for x, step in self.makers.items() if not x.name or x in parts]
-        read = {x for step in needed(unnamed, parts) for x in step.reads()} - self._told
+        steps = behind(parts, self.makers, lambda x: x.name)
+        read = {x for step in steps for x in step.reads()} - self._told
         helpers = [x for x in self.makers if x in read and x in self.writer.helpers]
         self._told.update(helpers)
         lines = [displayed(self.typeset.equation(self.writer.helpers[x], [x])) for x in helpers]

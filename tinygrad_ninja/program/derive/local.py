@@ -13,7 +13,7 @@ import numpy as np
 
 from ...ops import indexing, linalg, reduction, shape
 from ..entries import RESHAPES
-from ..instructions import Instruction, Var, called
+from ..instructions import Instruction, Var, behind, called
 from .backward_lines import RuleTape, apply_rule
 from .formula import Formulas, is_of_each
 from .indexed import Index, Indexed, NoIndexFormError, aligned, of_factors
@@ -93,14 +93,9 @@ def _computed(step: Instruction, formulas: Formulas) -> str:
 
 def _reads_elsewhere(step: Instruction, place: int, makers: Mapping[Var, Instruction]) -> bool:
     """Return whether the formula of an instruction has one of its inputs in another place, too."""
-    stack = [x for i, x in enumerate(step.inputs) if i != place and isinstance(x, Var)]
-    while stack:
-        other = stack.pop()
-        if other is step.inputs[place]:
-            return True
-        if not other.name and other in makers:
-            stack.extend(makers[other].reads())
-    return False
+    others = [x for i, x in enumerate(step.inputs) if i != place and isinstance(x, Var)]
+    inner = behind([x for x in others if not x.name], makers, lambda x: x.name)
+    return step.inputs[place] in [*others, *(x for part in inner for x in part.reads())]
 
 
 # -- as formulas ---------------------------------------------------------------------------------------------

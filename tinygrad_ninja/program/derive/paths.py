@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ...ops import shape
-from ..instructions import Instruction, Var, called, extreme
+from ..instructions import Instruction, Var, behind, called, extreme
 from ..trace import lower
 from .backward_lines import Line, Share
 from .new_names import gradient_name
@@ -80,15 +80,8 @@ class Paths:
 
     def _readers(self, end: Var, x: Var) -> list[Instruction]:
         """Return the instructions that read a value, of those that compute `end` from named values."""
-        readers, stack, seen = [], [end], {end}
-        while stack:
-            step = self._makers.get(stack.pop())
-            reads = list(step.reads()) if step is not None else []
-            readers += [step] * reads.count(x) if step is not None else []
-            new = {read for read in reads if not read.name and read is not x} - seen
-            stack += new
-            seen |= new
-        return readers
+        steps = behind([end], self._makers, lambda var: var.name or var is x)
+        return [step for step in steps for var in step.reads() if var is x]
 
 
 def _only_path(x: Var, end: Var, readers: Callable[[Var], list[Instruction]]) -> list[Instruction]:
