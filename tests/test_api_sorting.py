@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from both import Case, assert_same, assert_same_error, cases, gradients
 from recordings import assert_recorded
@@ -123,9 +124,60 @@ def test_a_search_is_compiled() -> None:
         assert ours.equal(compiled(sequence, sought), search(sequence, sought))
 
 
-def test_an_order_is_not_compiled_to_c() -> None:
-    def step(x: Any) -> Any:
-        return x.sort().values
+NUMBERS = {
+    "float32": [0.0, -0.0, NAN, 1.0, -1.0, INF, -INF, 1.0],
+    "float16": [0.0, -0.0, NAN, 1.0, -1.0, INF, 1.0],
+    "float64": [0.0, -0.0, NAN, 1.0, -2.0, INF, 1.0],
+    "int64": [-(2**62), 2**62, 0, 1, 1, -1],
+    "int8": [-128, 127, 0, 3, 3],
+    "uint8": [255, 0, 128, 3, 3],
+    "bool": [True, False],
+}
 
-    with pytest.raises(RuntimeError, match="the operation argsort is not compiled"):
-        ours.compile(step, fullgraph=True)(ours.tensor(X))
+
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("c", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", NUMBERS)
+def test_an_order_is_compiled(dtype: str, backend: str) -> None:
+    """In every length of the runs that are merged, along rows and columns, of views and of equals."""
+
+    def step(x: Any) -> Any:
+        several = [x.sort(), x.sort(0, descending=True), x.T.sort(stable=True), x[:, 1::2].sort(0)]
+        return *several, x.argsort(1), (x + x).argsort(0), x[:, :0].sort(), x[0, 0].sort(), x[0].msort()
+
+    g = ours.Generator().manual_seed(0)
+    numbers = ours.tensor(NUMBERS[dtype], dtype=getattr(ours, dtype))
+    for shape in ((3, 5), (16, 17), (2, 70), (33, 16), (100, 3)):
+        compiled = ours.compile(step, fullgraph=True, backend=backend)
+        for _ in range(3):
+            x = numbers[ours.randint(0, len(numbers), shape, generator=g)]
+            for mine, eager in zip(compiled(x), step(x), strict=True):
+                pairs = zip(mine, eager, strict=True) if isinstance(mine, tuple) else ((mine, eager),)
+                for a, b in pairs:
+                    assert (a.dtype, a.shape) == (b.dtype, b.shape)
+                    assert a.numpy().tobytes() == b.numpy().tobytes()
+
+
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("c", marks=pytest.mark.slow)])
+def test_the_greatest_are_chosen_in_a_compiled_step(backend: str) -> None:
+    """What nanoGPT samples from, and a loss of the hardest examples with its gradient."""
+
+    def likely(logits: Any) -> Any:
+        v, _ = ours.topk(logits, 5)
+        logits = logits.masked_fill(logits < v[:, [-1]], -INF)
+        return logits.softmax(-1)
+
+    def hardest(w: Any, x: Any) -> Any:
+        loss = ((x @ w) ** 2).topk(3).values.mean() + (x @ w).median() + (x @ w).kthvalue(2).values
+        (gradient,) = ours.autograd.grad(loss, w)
+        w.data -= 0.1 * gradient
+        return loss, gradient
+
+    chosen, step = (ours.compile(f, fullgraph=True, backend=backend) for f in (likely, hardest))
+    ours.manual_seed(0)
+    mine, eager = (ours.ones(4, requires_grad=True) for _ in range(2))
+    for _ in range(4):
+        logits, x = ours.randn(3, 27), ours.randn(9, 4)
+        np.testing.assert_allclose(chosen(logits).numpy(), likely(logits).numpy(), rtol=1e-6)
+        for a, b in zip(step(mine, x), hardest(eager, x), strict=True):
+            np.testing.assert_allclose(a.numpy(), b.detach().numpy(), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(mine.detach().numpy(), eager.detach().numpy(), rtol=1e-5, atol=1e-6)

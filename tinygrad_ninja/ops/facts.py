@@ -36,6 +36,8 @@ class Category(Enum):
     """The elements of an input are written, or added, to places of zeros or of another input."""
     JOIN = auto()
     """Each is an element of one of any number of inputs that lie beside each other."""
+    ORDER = auto()
+    """Each is the place of an element of the input among those along the parameter `axis`."""
     PRODUCT = auto()
     """Each is a sum of products of elements of two inputs."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from .facts import Category
 from .operation import operation
 
 
 @operation(
+    category=Category.ORDER,
     contiguous=True,
     in_torch="torch.argsort({x}, dim={axis}, stable=True)",
     in_numpy="np.argsort({x}, {axis}, kind='stable')",

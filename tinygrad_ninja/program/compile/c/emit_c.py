@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
-from ....ops import linalg
+from ....ops import linalg, order
 from ...comments import c_comment
 from ...instructions import Instruction
 from ..recording.checks import Check
@@ -19,6 +20,7 @@ from .c_source import CFunction, CSource
 from .fuse import Fusion
 from .loops import Loops
 from .multiply import Multiply
+from .ordering import in_rows
 from .placing import place
 from .plan import Group, Kernel
 from .products import FUSED, SEPARATE, Product, vector_types
@@ -61,6 +63,7 @@ class Emitter:
         self._blas = blas
         self._written: set[Buffer] = set()
         self._called: set[str] = set()  # the types of elements that BLAS multiplies
+        self._ordered: set[str] = set()  # and of those that are sorted
 
     def emit(self) -> Emitted:
         """Return the whole C file."""
@@ -77,6 +80,7 @@ class Emitter:
         threads = any(function.threads for function in functions)
         shared = [
             PRELUDE.read_text(encoding="utf-8"),
+            *(f"ORDER({kind})" for kind in sorted(self._ordered)),
             vector_types(self.storage.width),
             *([sharing.DECLARATION] if threads else []),
             *([self._blas.declarations(sorted(self._called))] if self._blas and self._called else []),
@@ -92,8 +96,9 @@ class Emitter:
         """Write the function of a group, of this name where there is no other that does; return the line that
         calls it, and the buffers that it takes."""
         kind, target = group.kernels[0].kind, group.kernels[0].target
-        if isinstance(kind, Instruction) and kind.operation is linalg.matmul:
-            statements, scratches = self._product(kind, target)
+        calls = _CALLS.get(kind.operation) if isinstance(kind, Instruction) else None
+        if calls is not None:
+            statements, scratches = calls(self, kind, target)
             effects, copies = Effects(statements), {}
         else:
             loops = Loops(self.body, group, self.storage.width).padded()
@@ -154,6 +159,19 @@ class Emitter:
         tiled, statements = multiply.by_tiles()
         self._products[tiled.name] = tiled
         return statements, multiply.scratches
+
+    def _ordered_rows(self, argsort: Instruction, target: Address) -> tuple[list[Statement], list[Buffer]]:
+        """Return calls of a function that sorts, one for each row, and the scratch memory for it."""
+        x = self.storage.stored(argsort.inputs[0])
+        self._ordered.add(c_type(x.buffer.dtype))
+        return in_rows(x, argsort.parameters[0], target)
+
+
+_CALLS: dict[Any, Callable[[Emitter, Any, Address], tuple[list[Statement], list[Buffer]]]] = {
+    linalg.matmul: Emitter._product,
+    order.argsort: Emitter._ordered_rows,
+}
+"""What calls a function in the place of loops."""
 
 
 def entry(buffers: Iterable[Buffer], written: set[Buffer], calls: Iterable[str]) -> str:

@@ -21,7 +21,7 @@ from ..refusals import uncompiled, unviewed
 from .body import Body
 from .buffers import Address, Buffer, contiguous, indices, loops
 from .c_code import Effects, Pointer
-from .plan import Group, Kernel, Storage
+from .plan import Group, Kernel, Storage, reads_memory
 
 ROOM = 1000
 """The most lines that the body of one loop has: compilers take more than twice as long for twice as many."""
@@ -243,7 +243,7 @@ class Fusion:
 
     def _append(self, kernel: Kernel) -> None:
         """Put the kernel into a group of its own, behind which its target can be read."""
-        if isinstance(kernel.kind, Instruction) and kernel.kind.operation is ops.linalg.matmul:
+        if isinstance(kernel.kind, Instruction) and reads_memory(kernel.kind.operation):
             operands = map(self.storage.stored, kernel.kind.inputs)
             kernel.effects = Effects([Pointer(operand.buffer) for operand in operands])
         else:

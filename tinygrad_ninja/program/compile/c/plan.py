@@ -28,7 +28,8 @@ from .c_code import Affine, Effects, Expression
 from .products import in_order
 from .scalars import cost
 
-_ALONE = (Category.PRODUCT, Category.SCATTER, Category.SCAN, Category.JOIN)
+_ALONE = (Category.PRODUCT, Category.ORDER, Category.SCATTER, Category.SCAN, Category.JOIN)
+_READING_MEMORY = (Category.PRODUCT, Category.ORDER)
 """The categories of operations with loops of their own, in which nothing else is computed."""
 CHEAP = 6
 """The most instructions that a variable may cost to be computed again at each of several uses."""
@@ -37,6 +38,11 @@ FEW = 2
 DEEP, LONG = 40, 200
 """Of so many operations on top of each other, or in all, the last one's result is kept in memory: no
 expression grows with the program, and reading a number back costs little beside them."""
+
+
+def reads_memory(operation: Operation) -> bool:
+    """Return whether the operation is the call of a function that finds its operands in memory."""
+    return operation.category in _READING_MEMORY
 
 
 class Inline(NamedTuple):
@@ -151,7 +157,7 @@ class Uses:
             self.largest = max(self.largest, seen.largest)
             return
         source = user.inputs[0] if kind is Category.REDUCTION else user.output
-        self.stored |= kind is Category.PRODUCT
+        self.stored |= reads_memory(user.operation)
         self.stored |= user.inputs[-1] is var and divides(user.operation, var.dtype)
         self.stored |= any(x is var for x in flatten(user.parameters))
         self.count += 1

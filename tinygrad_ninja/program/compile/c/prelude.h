@@ -206,3 +206,30 @@ static inline double sum_lanes_d(const double *x) {
 #endif
 COPY_TRANSPOSED(float, 4)
 COPY_TRANSPOSED(double, 8)
+
+/* Where the n numbers at x, each `step` behind the last, stand in their order: the smallest first, equals as they stand,
+   NaN last. Runs of 16 are sorted by insertion, and then merged, in the work's two lists of n places. */
+#define ORDER(T) \
+  static inline int precedes_##T(T a, T b) { return a < b || (b != b && a == a); } \
+  static inline void order_##T(const T *x, int64_t step, int64_t *to, int64_t to_step, int64_t n, int64_t *work) { \
+    int64_t *now = work, *next = work + n; \
+    for (int64_t i = 0; i < n; i++) { \
+      int64_t low = i - i % 16, j = i; \
+      for (; j > low && precedes_##T(x[i * step], x[now[j - 1] * step]); j--) now[j] = now[j - 1]; \
+      now[j] = i; \
+    } \
+    for (int64_t run = 16; run < n; run *= 2) { \
+      for (int64_t low = 0; low < n; low += 2 * run) { \
+        int64_t middle = low + run < n ? low + run : n, high = middle + run < n ? middle + run : n; \
+        int64_t left = low, right = middle; \
+        for (int64_t i = low; i < high; i++) { \
+          int from_right = left == middle || (right < high && precedes_##T(x[now[right] * step], x[now[left] * step])); \
+          next[i] = from_right ? now[right++] : now[left++]; \
+        } \
+      } \
+      int64_t *before = now; \
+      now = next; \
+      next = before; \
+    } \
+    for (int64_t i = 0; i < n; i++) to[i * to_step] = now[i]; \
+  }
