@@ -86,6 +86,14 @@ USES: dict[str, Callable[[Any], Any]] = {
     "product with True": lambda k: X * (k * True),
     "complex": lambda k: X * (k * 1j).imag,
     "deep arithmetic": lambda k: D * ((k * 3 - 1) / 7 + k % 2) ** 2,
+    "if computed": lambda k: X * k if 0 <= (k - 1) / 3 <= 0.5 else -X,
+    "if computed truth": lambda k: X * k if k - 1 else -X,
+    "max computed": lambda k: X * max(0.25, 1 - k / 4),
+    "if of two": lambda k: X * k if k * k < k + 1 else -X,
+    "computed divisor": lambda k: D * (k / (k - 1)) if k != 1 else D,
+    "compared quotient": lambda k: D * k if k - 3 and k / (k - 3) > 1 else D,
+    "computed divisor of 0": lambda k: D * (1 / (k - 3)),
+    "much arithmetic": lambda k: D * next(x for x in (k * 0.9**i * 0.9 for i in range(99)) if x < 0.01),
 }
 SEQUENCES: dict[str, list[Any]] = {
     "floats": [1.0, 2.5, 2.5, 0.5, 1.0, 3.0],
@@ -237,6 +245,23 @@ def test_a_number_is_returned_and_kept(C: Any) -> Any:
     f = C(f)
     for k in (0.5, 1.5, 2.5, 2.5, 3.5):
         yield f(X, k), kept
+
+
+@compiled
+def test_the_numbers_of_a_warm_up(C: Any) -> Any:
+    """A comparison of computed numbers costs no recording of its own."""
+
+    def f(x: Any, i: int, rate: float) -> Any:
+        progress = (i - 4) / (16 - 4)
+        if i < 4:
+            return x * (rate * (i + 1) / 5)
+        assert 0 <= progress <= 1
+        return x * max(rate * (1 - progress), 0.01)
+
+    f = C(f)
+    for i in range(17):
+        yield f(X, i, 0.1 + i / 100)
+    yield attempt(f, X, 17, 0.1)
 
 
 @same

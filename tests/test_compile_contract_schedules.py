@@ -4,11 +4,12 @@ import copy
 import decimal
 import fractions
 import statistics
+import types
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from contract import compiled, same
+from contract import attempt, compiled, same
 from contract_models import OPTIMIZERS, X, Y, trained
 from slow_ones import slow_but
 
@@ -164,8 +165,8 @@ def test_more_than_arithmetic_with_a_number_of_a_group(C: Any) -> Any:
         yield str(error)
 
 
-@pytest.mark.parametrize("schedule", slow_but(SCHEDULERS, "CosineAnnealingLR", "LambdaLR"))
-@same
+@pytest.mark.parametrize("schedule", slow_but(SCHEDULERS, "CosineAnnealingLR", "LambdaLR", "OneCycleLR"))
+@compiled
 def test_a_schedule_inside(C: Any, schedule: str) -> Any:
     model, optimizer, _ = trained(C, "SGD with momentum")
     scheduler = SCHEDULERS[schedule](optimizer)
@@ -179,8 +180,10 @@ def test_a_schedule_inside(C: Any, schedule: str) -> Any:
         return loss
 
     step = C(step)
-    for k in range(8):
-        yield step(X * (k + 1)), model, optimizer, scheduler
+    for k in range(14):
+        yield attempt(step, X * (k + 1)), model, optimizer, scheduler
+        if k == 5:
+            optimizer.param_groups[0]["lr"] *= 0.5
 
 
 @same
@@ -247,6 +250,35 @@ def test_a_learning_rate_is_a_number_of_pythons_own(C: Any, kind: str) -> Any:
 
     step = C(step)
     for i in range(12):
+        optimizer.param_groups[0]["lr"] = 0.5 / (i + 1)
+        yield step(X), model, optimizer
+
+
+REACHED_BY: dict[str, Callable[[Any], Callable[[], Any]]] = {
+    "a group": lambda o: lambda group=o.param_groups[0]: group["lr"],
+    "a group's values": lambda o: lambda group=o.param_groups[0]: [*group.values()][1],
+    "the groups": lambda o: lambda groups=o.param_groups: groups[0]["lr"],
+    "a view": lambda o: lambda view=types.MappingProxyType(o.param_groups[0]): view["lr"],
+    "getattr": lambda o: lambda: getattr(o, "param_" + "groups")[0]["lr"],
+    "vars": lambda o: lambda: vars(o)["_param" + "_groups"][0]["lr"],
+}
+
+
+@pytest.mark.parametrize("by", REACHED_BY)
+@same
+def test_a_learning_rate_has_its_own_class_however_it_is_reached(C: Any, by: str) -> Any:
+    model, optimizer, _ = trained(C, "SGD")
+    rate = REACHED_BY[by](optimizer)
+
+    def step(x: Any) -> Any:
+        loss = F.cross_entropy(model(x), Y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss * (1 if type(rate()) is float else 2)
+
+    step = C(step)
+    for i in range(4):
         optimizer.param_groups[0]["lr"] = 0.5 / (i + 1)
         yield step(X), model, optimizer
 

@@ -369,9 +369,30 @@ def test_the_number_that_is_another_and_the_line_that_uses_it_are_named() -> Non
     fast, x = compile(step, recompile_limit=3), torch.ones(2)
     with told_once(
         HERE + f".* 3 times, the last time for another number: argument 1, of which .*:{line} uses more than"
+        " arithmetic; give what it computes as an argument"
     ):
         for i in range(6):
             close(fast(x, i), step(x, i))
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW])
+def test_numbers_of_an_optimizer_that_are_others_are_named_as_its_learning_rate_is(kind: Any) -> None:
+    w = torch.ones(2, requires_grad=True)
+    optimizer = kind([w], lr=0.1, **({"momentum": 0.9} if kind is torch.optim.SGD else {}))
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=20)
+
+    @compile
+    def step() -> None:
+        (w * w).sum().backward()
+        optimizer.step()
+
+    for _ in range(12):  # without a warning
+        step()
+        scheduler.step()
+    other = "momentum" if kind is torch.optim.SGD else "betas"
+    told = step.explain()
+    assert "recorded 2 times" in told
+    assert all(name in told for name in ("another number: ", "the learning rate", f"the optimizer's {other}"))
 
 
 def test_the_object_that_is_another_is_named() -> None:

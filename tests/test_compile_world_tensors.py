@@ -217,7 +217,13 @@ def a_schedule() -> tuple[Any, Change, str]:
     optimizer = torch.optim.SGD([torch.ones(1).requires_grad_()], lr=0.1)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 1)
     optimizer.step()
-    return lambda: schedule.step(), schedule.step, "`schedule.last_epoch` was 0 and is 1"
+    return lambda: schedule.last_epoch, schedule.step, "`schedule.last_epoch` was 0 and is 1"
+
+
+@SCENES.add
+def a_setting_of_a_schedule() -> tuple[Any, Change, str]:
+    schedule = torch.optim.lr_scheduler.StepLR(torch.optim.SGD([torch.ones(1).requires_grad_()], lr=0.1), 1)
+    return lambda: schedule.step(), lambda: setattr(schedule, "gamma", 0.5), "`schedule.gamma` was 0.1"
 
 
 @SCENES.add

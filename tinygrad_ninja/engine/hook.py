@@ -121,6 +121,11 @@ class Observer:
         if self.outer is not None:
             self.outer.unrecorded(what, instead)
 
+    def repeat(self, owner: Any, call: Callable[[], None]) -> bool:
+        """Return whether it has made the call, in which `owner` changes numbers of Python's alone, and makes
+        it again where it repeats what it has seen."""
+        return self.outer is not None and self.outer.repeat(owner, call)
+
     # -- what is decided by values ---------------------------------------------------------------------------
 
     def unknown(self, array: Any) -> bool:

@@ -236,9 +236,8 @@ class SequentialLR(LRScheduler):
         self._schedulers, self._milestones = schedulers, milestones
         super().__init__(optimizer, last_epoch)
 
-    def step(self) -> None:
+    def _advance(self) -> None:
         """Advance by one, or start the next schedule."""
-        self._tell()
         self.last_epoch += 1
         i = bisect_right(self._milestones, self.last_epoch)
         current = self._schedulers[i]

@@ -6,6 +6,7 @@ import math
 from typing import Any, SupportsFloat
 
 from ..api.missing import refuse
+from ..engine.hook import observers, observing
 from .optimizer import Optimizer
 from .schedule import LRScheduler
 
@@ -54,7 +55,8 @@ class ReduceLROnPlateau(LRScheduler):
     def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:  # type: ignore[override]
         """Take note of the number that should become better, a float or a Tensor of one element."""
         refuse("ReduceLROnPlateau.step", "counting the steps (the default)", epoch=epoch)
-        self._tell()
+        if observers and (observer := observing()):
+            observer.unrecorded("this scheduler's step", "take it after the compiled one")
         current = float(metrics)
         self.last_epoch += 1
         self.num_bad_epochs += 1

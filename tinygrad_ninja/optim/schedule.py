@@ -60,14 +60,14 @@ class LRScheduler:
                 "learning rate schedule is skipped. Call them in the opposite order.",
                 stacklevel=2,
             )
+        if not (observers and (observer := observing()) and observer.repeat(self, self._advance)):
+            self._advance()
+
+    def _advance(self) -> None:
+        """Go to the next epoch, and set its rates."""
         self._step_count += 1
-        self._tell()
         self.last_epoch += 1
         self._set(self.get_lr())
-
-    def _tell(self) -> None:
-        if observers and (observer := observing()):
-            observer.unrecorded("a scheduler's step", "take it after the compiled one")
 
     def _set(self, rates: list[float]) -> None:
         self._last_lr = [float(rate) for rate in rates]  # NumPy's numbers would decide the parameters' dtype

@@ -39,6 +39,7 @@ def caller(step: Step) -> Any:
     code.draw_and_run()
     code.leave_gradients()
     code.leave_memory()
+    code.leave_settings()
     return code.function(code.results())
 
 
@@ -258,6 +259,15 @@ class _Code:
         if self.changes.versions:
             versions = self.bind("versions", self.changes.versions)
             self.after.append(f"{self.bind('note_writes', note_writes)}({versions})")
+
+    def leave_settings(self) -> None:
+        """Set what the step sets in the groups of optimizers, computed before any of them is set, and let
+        schedulers follow, which may raise after all else."""
+        for i, setting in enumerate(self.step.captured.settings):
+            group, key = self.bind(f"group{i}", setting.group), self.bind(f"key{i}", setting.key)
+            self.before.append(f"set{i} = {self.bind(f'setting{i}', setting.read)}(args)")
+            self.after.append(f"{group}[{key}] = set{i}")
+        self.after += [f"{self.bind(f'repeat{i}', x)}()" for i, x in enumerate(self.step.captured.repeats)]
 
     def results(self) -> str:
         """Make Tensors of the results, and return the expression for what the function returns."""

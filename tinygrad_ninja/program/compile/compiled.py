@@ -46,8 +46,8 @@ def compile(
     strings, containers, Modules, optimizers, hooks, functions; and the modes, such as no_grad(). Numbers
     among the arguments, and in optimizers' groups, are read anew once a second value is seen, as far as they
     meet arithmetic; comparisons with them are remembered. What is replayed: the memory of Tensors, gradients,
-    an optimizer's state, random numbers of this package, the counts of changes in place of what was there
-    before (gradients and results that a call makes begin at 0).
+    an optimizer's state and the numbers set in its groups, random numbers of this package, the counts of
+    changes in place of what was there before (gradients and results that a call makes begin at 0).
 
     What makes it run as eager code: a value that is read out (item(), a branch, numpy()), random numbers of
     Python's or NumPy's, files, time, iterators, printing, a list that grows, an attribute that is set anew, a

@@ -13,7 +13,7 @@ from ...engine.tensor import Tensor
 from ...optim.optimizer import awaits_state
 from ..instructions import Var
 from ..trace import source as readers_line
-from .guards.contents import READ_ANEW
+from .guards.contents import READ_ANEW, called
 from .guards.owners import a, is_a
 from .guards.trusted import is_constant
 from .guards.world import VALUES_ALONE, World, code_of
@@ -22,7 +22,7 @@ from .recording.captured import Captured
 from .recording.leaving import leave
 from .recording.recorded import real
 from .recording.signature import DEPTH, Leaf, rebuilt
-from .recording.symbols import Condition, Source, is_large, number_of, same
+from .recording.symbols import Condition, Source, is_large, number_of
 from .recording.tape import StepTape
 from .recording.values import ValueRecording
 from .recording.values import number_of as value_of
@@ -129,8 +129,7 @@ class FirstCall:
         """Take notice of what the function has changed of what it reads."""
         self.changed = self.world.difference()
         self.line = self.world.line
-        moved = (_moved(source, number) for source, number in self.numbers if source.group is not None)
-        self.changed = self.changed or next(filter(None, moved), "") or self._replaced()
+        self.changed = self.changed or self._replaced()
 
     def _replaced(self) -> str:
         """Return, in words, that a list or a dict among the arguments has changed; "" where none has."""
@@ -179,9 +178,10 @@ class FirstCall:
         self.arguments = {i: tensor for i, tensor in tensors if tensor is not None}
         given = [self.arguments.get(i, x) for i, x in enumerate(self._values)]
         symbolic = {source for source in symbolic if source.group is None or not self.world.reads_rates}
-        rates = [source for source in symbolic if source.group is not None]
         edges = [tensor.edge for tensor in self.arguments.values() if tensor.edge is not None]
-        recording = Recording(at_once, rates, [edge for edge in edges if edge.op is not None])
+        recording = Recording(at_once, [edge for edge in edges if edge.op is not None])
+        rates = [source for source, _ in self.numbers if source.group is not None]
+        recording.rates.expect(rates, symbolic, self.world.schedulers)
         for source, number in self.numbers:
             if source in symbolic and self._takes_symbol(source, number):
                 given[source.place] = recording.symbols.symbol(source, number)
@@ -191,7 +191,7 @@ class FirstCall:
                 result = self._call(given)
             except BaseException as error:
                 error.args = tuple(map(_own, error.args))
-                recording.leave_rates()
+                recording.rates.leave()
                 recording.tape.frame = None
                 leave(recording.symbols.known, number_of)
                 raise
@@ -207,7 +207,7 @@ class FirstCall:
             self.by_value = recording.symbols.turned_back
             read_anew = {number.source for number in captured.numbers}.difference(self.by_value)
             self.numbers = [(source, number) for source, number in self.numbers if source not in read_anew]
-            self.conditions = [c for c in recording.symbols.conditions if c.source in read_anew]
+            self.conditions = [c for c in recording.symbols.conditions if c.sources & read_anew]
             self.captured = captured
         recording.tape.frame = None
         leave(recording.tape.left(), real)
@@ -275,17 +275,8 @@ def _own(x: Any) -> Any:
 
 def _rates(world: World) -> list[tuple[Source, Any]]:
     """Return the numbers of the groups of optimizers that are left to the caller."""
-    names = {"lr": "the learning rate"}
-    sources = [
-        Source(names.get(key, f"the optimizer's {key}"), at, group, key) for group, key, at in world.rates
-    ]
+    sources = [Source(called(key), at, group, key) for group, key, at in world.rates]
     return [(source, source.read(())) for source in sources]
-
-
-def _moved(source: Source, before: Any) -> str:
-    """Return, in words, that the step has set a number of an optimizer's group; "" where it has not."""
-    now = source.read(())
-    return "" if same(now, before) else f"{source.name} was {before} and is {now}"
 
 
 def _names(tape: StepTape) -> dict[Var, str]:

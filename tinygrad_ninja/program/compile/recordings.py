@@ -15,6 +15,7 @@ from ...engine.thread_state import new_lock
 from .c.build import NoCompilerError
 from .changes import ChangedError
 from .first_call import FirstCall, beginning
+from .guards.contents import called
 from .kept import Kept
 from .recording.capture import Recording
 from .recording.checks import CheckError
@@ -120,14 +121,19 @@ class Recordings:
         a step found changed."""
         others: set[Source] = set()
         reason = changed or difference(key, next(reversed(self._kept), None))
-        for kept in self._kept.get(key, ()):
+        for kept in reversed(self._kept.get(key, ())):  # the last says most
             if kept.holds() and kept.given and kept.swapped(values):
                 reason = "a Tensor that is an argument and found elsewhere too, or no longer"
             elif kept.holds():
-                others.update(kept.others(values))
-                reason = changed or f"{_NUMBER}: {' and '.join(map(self._used, kept.others(values)))}"
+                numbers = dict.fromkeys(kept.others(values))
+                others.update(numbers)
+                names = map(self._used, sorted(numbers, key=self._by_value.__contains__))
+                reason = changed or f"{_NUMBER}: {' and '.join(names)}"
             else:
                 reason = kept.world.difference()
+                if kept.world.numbers:
+                    names = map(called, sorted(kept.world.numbers))
+                    reason = f"{_NUMBER}: {' and '.join(names)}"
         return reason, others
 
     def _used(self, number: Source) -> str:
@@ -153,12 +159,14 @@ class Recordings:
         if self.eager:  # another thread has tried meanwhile
             return _EAGERLY
         if self.count >= self._limit:
-            self._give_up(f"it was recorded {self._limit} times, the last time for {reason}")
+            instead = "" if symbolic.isdisjoint(self._by_value) else "; give what it computes as an argument"
+            self._give_up(f"it was recorded {self._limit} times, the last time for {reason}{instead}")
             return _EAGERLY
         changed = set() if self.last is None else self.last.world.numbers_changed()
         self._loose |= changed
         call = FirstCall(self.fn, args, kwargs, self._apart, self._loose)
-        symbolic = symbolic.union(source for source, _ in call.numbers if source.key in changed)
+        if self.count:  # what sets them in the step makes them others at the next call
+            symbolic = symbolic.union(source for source, _ in call.numbers if source.group is not None)
         self._of_values |= bool(call.world.values)
         if call.reason:
             self._give_up(call.reason)
@@ -176,6 +184,7 @@ class Recordings:
         if call.reason:
             self._give_up(call.reason)
         elif call.changed:
+            self._loose |= call.world.numbers_changed()
             self._settle(call.changed, call.line)
         else:
             self._by_value |= call.by_value

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...api.threads import get_num_threads
 from ...engine.tensor import Tensor
-from ...ops import linalg
+from ...ops import order
 from ..entries import FIRST_EQUAL
 from ..instructions import Instruction, Program
 from .c.blas import loaded
@@ -20,7 +20,7 @@ from .c.buffers import ALIGNED
 from .c.build import NoCompilerError, build, vector_bytes
 from .c.emit_c import ENTRY, Emitted, Emitter
 from .c.fuse import Fusion
-from .c.plan import Storage
+from .c.plan import Storage, reads_memory
 from .c.sharing import COUNT
 from .caller import caller
 from .lowering.fewer_copies import with_fewer_copies
@@ -134,10 +134,10 @@ class Step:
         checked = {check.var for check in checks}
         instructions = with_fewer_copies(instructions, [*checked, *(var for _, var in (*outputs, *stores))])
         for instruction in instructions:
-            if instruction.operation is FIRST_EQUAL:
+            if instruction.operation in (FIRST_EQUAL, order.argsort):
                 memory.ranges[instruction.output] = (0, reduced_size(instruction))
-            # The operands of a product must be memory, even where all elements are one number.
-            if instruction.operation is linalg.matmul:
+            # What is given to a function must be memory, even where all elements are one number.
+            if reads_memory(instruction.operation):
                 for x in instruction.reads():
                     if x.constant and x not in memory.inputs:
                         memory.add_constant(x, x.value)

@@ -34,6 +34,11 @@ def numbers_of(x: Any) -> dict[int, Any]:
     return numbers if all(type(number) in READ_ANEW for number in numbers.values()) else {}
 
 
+def called(key: str) -> str:
+    """Return what to call a number of an optimizer's group."""
+    return "the learning rate" if key == "lr" else f"the optimizer's {key}"
+
+
 class Contents:
     """What is compared of the objects that hold numbers, or other objects.
 

@@ -40,7 +40,7 @@ class NamedAttributes:
         self.words: set[str] = {*_CALLED}
         self._plain: set[str] = set()  # those among them that do not only name methods that are called
         self.followed: set[str] = set()  # those in code that is walked itself
-        self._dynamic = False  # whether code reads attributes that it does not name
+        self.dynamic = False  # whether code reads attributes that it does not name
         self._creates = False  # whether it makes objects of any class
         # The attributes that no code names, by their names; of a class, by its id, what makes its objects.
         self._unnamed: dict[str | int, list[tuple[Any, str, Way]]] = {}
@@ -65,8 +65,8 @@ class NamedAttributes:
             self.followed |= read
         self.words |= read
         self._plain |= read.difference(called)
-        if followed and not self._dynamic and not DYNAMIC.isdisjoint(read.difference(spelled)):
-            self._dynamic = True
+        if followed and not self.dynamic and not DYNAMIC.isdisjoint(read.difference(spelled)):
+            self.dynamic = True
             names.update(name for name in self._unnamed if isinstance(name, str))
         if followed and not self._creates and not read.isdisjoint(CREATING):
             self._creates = True
@@ -95,20 +95,20 @@ class NamedAttributes:
         special = name.startswith("__") and name.endswith("__")
         if name in _NOT_READ:
             return name in _READ_BY_NAME and name in self.followed
-        return special or self._dynamic or name in self.words
+        return special or self.dynamic or name in self.words
 
     def named(self, names: Iterable[Any]) -> Collection[Any]:
         """Return those names of attributes that code may read: in a list where it may iterate over them, so
         that their order counts, else in a set."""
         read = filter(self.is_named, names)
-        return [*read] if self._dynamic else {*read}
+        return [*read] if self.dynamic else {*read}
 
     def _may_be_read(self, held: Any, name: Any) -> bool:
         """Return whether code that is reached may read this attribute. A number is no method to call. Of this
         package, other modules and what is private are read where they are named alone."""
         if name not in self.words and is_module_ours(str(held.get("__name__"))) and "__spec__" in held:
-            return self._dynamic and not (name.startswith("_") or is_a(held[name], ModuleType))
-        only_called = not self._dynamic and name in self.words and name not in self._plain
+            return self.dynamic and not (name.startswith("_") or is_a(held[name], ModuleType))
+        only_called = not self.dynamic and name in self.words and name not in self._plain
         return self.is_named(name) and not (only_called and type(held[name]) in NUMBERS)
 
     def offer(

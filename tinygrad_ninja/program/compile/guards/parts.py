@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import functools
+import gc
 import inspect
 import operator
 import types
@@ -62,6 +63,13 @@ def parts_of_constant(x: Any) -> Iterable[Any]:
     if type(x).__module__ == "typing":  # Box[int], say
         return (getattr(x, "__origin__", None), *getattr(x, "__args__", ()))
     return _HELD[type(x)](x) if type(x) in _HELD else ()
+
+
+def list_or_dict(x: Any) -> Iterable[Any]:
+    """Return a list or a dict, or what a view of a dict shows; of another object nothing."""
+    if type(x) is types.MappingProxyType:
+        return gc.get_referents(x)
+    return (x,) if is_a(x, (list, dict)) else ()
 
 
 def _made_by(x: Any) -> tuple[Any, tuple[Any, ...]]:

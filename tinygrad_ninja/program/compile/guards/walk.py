@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 import types
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Set
 from contextlib import suppress
 from decimal import Decimal
@@ -40,6 +40,7 @@ from .parts import (
     fields_of,
     is_native_function,
     is_protocol,
+    list_or_dict,
     methods,
     owner_of,
     parts_of_constant,
@@ -81,6 +82,7 @@ class Walk:
         self._reading = Reading(self.watched, self.reach)
         self.optimizers: list[Optimizer] = []
         self.generators: list[Generator] = []
+        self.schedulers: list[LRScheduler] = []
         self.modules: list[Module] = []
         self.values = self.arrays = self.operations = False
         self._array_way: Way | None = None
@@ -90,12 +92,18 @@ class Walk:
         self._put_called_by_python = {name for name in self._put if name.startswith("__")}
         self._named = NamedAttributes(self._attribute)
         self._seen: dict[int, Any] = {}  # holds the objects, so that no id is reused
+        self.reached = Counter[int]()  # how often each list and dict was, by its id
         self._waiting: deque[tuple[Any, Way]] = deque()
         self._methods: list[tuple[frozenset[str], tuple[str, str], Way]] = []
 
     def names(self, word: str) -> bool:
         """Return whether the code that was walked names this."""
         return word in self._named.followed
+
+    @property
+    def reads_unnamed(self) -> bool:
+        """Return whether the code that was walked reads attributes that it does not name."""
+        return self._named.dynamic
 
     def has_reached(self, x: Any) -> bool:
         """Return whether an object was reached."""
@@ -136,6 +144,7 @@ class Walk:
         self._named.learn(strict_names(x))
         if is_dynamic(x) and x.__name__ != read_as:
             self._named.learn({x.__name__})
+        self.reached.update(map(id, list_or_dict(x)))
         if id(x) not in self._seen:
             self._waiting.append((x, way))
 
@@ -327,6 +336,8 @@ class Walk:
         if is_a(x, Optimizer):
             self.optimizers.append(x)
             self.contents.leave_rates(x, way)
+        elif is_a(x, LRScheduler) and is_ours(kind):
+            self.schedulers.append(x)
         held = attributes_of(x)
         if held is not None:
             if "__getattribute__" not in {name for base in kind.__mro__[:-1] for name in vars(base)}:

@@ -212,6 +212,10 @@ class Watched:
         except _GONE:
             return ABSENT
 
+    def owner(self, check: Check) -> Any:
+        """Return the object that holds what is compared."""
+        return self._names[check.owner]
+
     def _take(self, check: Check, now: Any) -> bool:
         """Return whether an object is as good as the one that was held, and hold it from now on."""
         was = self._names[check.was]

@@ -18,11 +18,12 @@ from ....ops import elementwise
 from ..refusals import UnsupportedError
 from .code_names import Way
 from .contents import numbers_of
+from .left import leave_schedulers, reads_groups
 from .modes import comparison, modes, told
 from .owners import is_a, is_ours, is_python_class
 from .trusted import STRICT
 from .walk import Walk
-from .watched import alike
+from .watched import Check, alike
 
 VALUES_ALONE = (
     "a step of Values is compiled alone, not with Tensors or NumPy's functions; use the Values' own functions"
@@ -36,9 +37,11 @@ class World:
     arguments that are objects. loose: the entries of optimizers' groups whose numbers are left to the caller.
 
     refusal: why it can't be compiled, where it reaches an object that can't be compared; "" where it can.
-    line: of what has changed, the line that names it, after `difference`. code: that of the function. tensors
-    and arrays: how each is reached. values: whether a Value is. rates: the numbers of optimizers' groups that
-    are left to the caller, as `Contents` has them. reaches(x): whether an object was among them.
+    line: of what has changed, the line that names it, after `difference`; numbers: where that is a number of
+    an optimizer's group, the entries of all that are others. code: that of the function. tensors and arrays:
+    how each is reached. values: whether a Value is. rates: the numbers of optimizers' groups that are left to
+    the caller, as `Contents` has them; schedulers: those of which a step may be repeated. reaches(x): whether
+    an object was among them.
     reads_arrays: whether code may read the array of a Tensor, and not for an operation that it calls.
     asks_for_types: whether code names `type`, or what else no stand-in for a number passes as one before;
     reads_rates: whether it may ask that of a number of a group.
@@ -49,6 +52,7 @@ class World:
     ) -> None:
         walk = Walk(loose)
         self.code, self.refusal, self.line = code_of(fn), "", ""
+        self.numbers: set[str] = set()
         self._watched, self._modes = walk.watched, modes()
         for x, way in _roots(fn, self.code):
             walk.reach(x, way)
@@ -59,13 +63,14 @@ class World:
         except UnsupportedError as error:
             self.refusal = str(error)
             walk.go_past_refusals()
+        self.schedulers = [] if self.refusal else leave_schedulers(walk)
         held = walk.contents
         self.tensors, self.arrays, self.rates = held.tensors, held.arrays, held.rates
         groups = (group for optimizer in walk.optimizers for group in optimizer._param_groups)
         self._groups = [(group, {**group}) for group in groups]
         self.modules, self.optimizers, self.generators = walk.modules, walk.optimizers, walk.generators
         self.values, self.asks_for_types = walk.values, any(map(walk.names, STRICT))
-        self.reads_rates = self.asks_for_types and walk.names("param_groups")
+        self.reads_rates = self.asks_for_types and reads_groups(walk)
         self.reaches = walk.has_reached
         self.reads_arrays = walk.names("array") and not walk.operations
         if self.values and walk.arrays and not self.refusal:
@@ -81,7 +86,7 @@ class World:
 
     def difference(self) -> str:
         """Return, in words, what is different now; "" where nothing is."""
-        self.line = ""
+        self.line, self.numbers = "", set()
         if self.holds():
             return ""
         now = modes()
@@ -91,7 +96,12 @@ class World:
         if check is None:
             return ""
         self.line = check.way.line
+        if check.what == "" and self._is_of_group(check) and numbers_of(self._watched.now(check)):
+            self.numbers = self.numbers_changed()
         return self._watched.told(check)
+
+    def _is_of_group(self, check: Check) -> bool:
+        return any(self._watched.owner(check) is group for group, _ in self._groups)
 
     def numbers_changed(self) -> set[str]:
         """Return the entries of optimizers' groups that hold other numbers now."""

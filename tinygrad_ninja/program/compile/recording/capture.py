@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from sys import _getframe
 from threading import get_ident
 from typing import Any, Self
@@ -35,9 +36,10 @@ from .checks import Check, is_unknown, unknown_within
 from .histories import record_histories
 from .leaving import leave
 from .outputs import Outputs
+from .rates import Rates
 from .recorded import Handle, Memory, Recorded, in_numpy, real
 from .shapes import is_torch, stand_in_for
-from .symbols import Source, Symbol, Symbols, is_symbol, number_of
+from .symbols import Symbol, Symbols, is_symbol, number_of
 from .tape import StepTape
 
 _PASSED = -1
@@ -70,19 +72,15 @@ class _Gradient:
 
 class Recording(Observer):
     """A context in which the functions that this thread runs are recorded. at_once: raise UnsupportedError
-    where something can't be. rates: the numbers of optimizers' groups that are read anew at every call;
-    given: the nodes of arguments with a history."""
+    where something can't be. given: the nodes of arguments with a history. rates: the numbers of optimizers'
+    groups."""
 
-    def __init__(
-        self, at_once: bool = False, rates: Iterable[Source] = (), given: Iterable[Node] = ()
-    ) -> None:
+    def __init__(self, at_once: bool = False, given: Iterable[Node] = ()) -> None:
         self.tape = StepTape(at_once)
         self.tape.on_close = self._let_go
         self.symbols = Symbols(self.tape)
         self.given = {*given}
-        self._rates = [*rates]
-        # What holds Symbols meanwhile: a group, its key, what is there now and what was there before.
-        self._given: list[tuple[dict[str, Any], str, Any, Any]] = []
+        self.rates = Rates(self.symbols)
         self.cells: list[Memory] = []
         self.draws: list[Draw] = []
         self.checks: list[Check] = []
@@ -95,14 +93,7 @@ class Recording(Observer):
 
     def __enter__(self) -> Self:
         self.start = next(clock)
-        for source in self._rates:
-            assert source.group is not None
-            before, at = source.group[source.key], source.place
-            now = symbol = self.symbols.symbol(source, source.read(()))
-            if at >= 0:
-                now = (*before[:at], symbol, *before[at + 1 :])
-            source.group[source.key] = now
-            self._given.append((source.group, source.key, now, before))
+        self.rates.take()
         for edge in self.given:
             edge.hooks = Hooks() if edge.hooks is None else edge.hooks
             edge.hooks[_PASSED] = self._gone_beyond
@@ -110,7 +101,7 @@ class Recording(Observer):
 
     def __exit__(self, *exc: object) -> None:
         super().__exit__()
-        self.leave_rates()
+        self.rates.leave()
         for edge in self.given:
             if edge.hooks is not None:
                 edge.hooks.pop(_PASSED, None)
@@ -125,13 +116,6 @@ class Recording(Observer):
         self.tape.stop(
             "a gradient goes back into the history of an argument; detach() that, or do it outside"
         )
-
-    def leave_rates(self) -> None:
-        """Put back what Symbols have stood for meanwhile, where nothing else is set."""
-        for group, key, now, before in reversed(self._given):
-            if group.get(key) is now:
-                group[key] = before
-        self._given.clear()
 
     def _let_go(self) -> None:
         """Leave real arrays in the place of recorded ones."""
@@ -276,6 +260,16 @@ class Recording(Observer):
                 self.tape.stop("a Tensor with a history from before the step; detach() it before")
         super().recorded(node)
 
+    def repeat(self, owner: Any, call: Callable[[], None]) -> bool:
+        return not self.tape.closed and self.rates.repeat(owner, call, self._changes())
+
+    def _changes(self) -> list[Any]:
+        """Return what the step has changed until now of what was there before, and what it has drawn."""
+        held: list[tuple[Any, Any]] = [*((tensor, tensor._array) for tensor in self._arrays)]
+        held += ((node, node._grad) for node, kept in self._grads.items() if node._grad is not kept.before)
+        written = [memory for memory in self.cells for _ in range(memory.version)]
+        return [*chain(*held), *written, *self.draws]
+
     # -- numbers ---------------------------------------------------------------------------------------------
 
     def operand(self, op: Operation, x: Any) -> Any:
@@ -311,8 +305,9 @@ class Recording(Observer):
         ]
         returned = mapped(mapped(result, number_of), outputs.returned)
         histories = record_histories(self, outputs.with_history)
-        self.leave_rates()
+        self.rates.leave()
         leave(self.symbols.known, number_of)
+        self.rates.check(self._changes())
         if self.tape.closed:
             return None
         fixed = self.tape.fixed
@@ -332,6 +327,8 @@ class Recording(Observer):
             place=self._place([*arguments, *outputs.tensors]),
             places=self.tape.places,
             histories=histories,
+            settings=self.rates.settings,
+            repeats=self.rates.repeats,
         )
 
     def _place(self, handed: list[Tensor]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from ....rng.generator import Generator
 from ...instructions import Instruction, Var
 from .checks import Check
 from .histories import History
+from .rates import Setting
 from .recorded import Memory
 from .symbols import Number
 
@@ -45,7 +47,8 @@ class Captured:
     that the function reaches otherwise than as an argument or as a gradient. place: the device of its torch
     tensors, "cpu" where there are none; places: those of the variables that are torch tensors.
     histories: those of the results from which backward() is still to be called. kept: what the step leaves
-    in an arena for that; found: what it finds in one, which is its first argument.
+    in an arena for that; found: what it finds in one, which is its first argument. settings: what it sets in
+    the groups of optimizers; repeats: the steps of schedulers, which follow.
     """
 
     instructions: list[Instruction]
@@ -67,3 +70,5 @@ class Captured:
     histories: list[History] = field(default_factory=list)
     kept: list[Var] = field(default_factory=list)
     found: list[Var] = field(default_factory=list)
+    settings: list[Setting] = field(default_factory=list)
+    repeats: list[Callable[[], None]] = field(default_factory=list)

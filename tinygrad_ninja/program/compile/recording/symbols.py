@@ -29,6 +29,12 @@ MOST = 2**31
 """Integers from here on are guards by value."""
 _LARGEST = 2**62
 """What is computed of integers, and could be larger than this, does not fit into 64 bits."""
+_STEPS = 200
+"""How much arithmetic is done again before every call for the comparisons of numbers."""
+
+
+_Operand = tuple[int, Any]
+"""The place of a Symbol among those known, or -1 and another number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,16 +73,21 @@ class Number:
 
 @dataclass(frozen=True)
 class Condition:
-    """What a comparison with a number gave: the recording holds where it gives the same."""
+    """What a comparison of two numbers gave, each given by a function of the arguments: the recording holds
+    where it gives the same. sources: of the numbers that they depend on."""
 
-    source: Source
+    sources: frozenset[Source]
+    left: Callable[[tuple[Any, ...]], Any]
     compare: Callable[[Any, Any], bool]
-    other: Any
+    right: Callable[[tuple[Any, ...]], Any]
     outcome: bool
 
     def holds(self, args: tuple[Any, ...]) -> bool:
         """Return whether the comparison gives what it gave."""
-        return bool(self.compare(self.source.read(args), self.other)) is self.outcome
+        try:
+            return bool(self.compare(self.left(args), self.right(args))) is self.outcome
+        except ZeroDivisionError:  # of what is not computed where another comparison gives something else
+            return False
 
 
 def _is_small(value: Any, most: int) -> bool:
@@ -105,14 +116,50 @@ class Symbols:
         self.conditions: list[Condition] = []
         self.turned_back: dict[Source, str] = {}
         self.known: list[Symbol] = []
+        self._budget = _STEPS
 
     def symbol(self, source: Source, value: Any) -> Any:
         """Return a Symbol for the number that is found there."""
-        var = Var(np.array(value, np.float64 if isinstance(value, float) else np.int64))
+        var, symbol = self._made(source, value)
         self.numbers.append(Number(source, var))
         if isinstance(value, int):
-            self.conditions.append(Condition(source, _is_small, MOST, True))
-        return _SYMBOLS[type(value)](self, value, self.tape.array(var), frozenset([source]), source)
+            self.conditions.append(
+                Condition(frozenset([source]), source.read, _is_small, lambda args: MOST, True)
+            )
+        return symbol
+
+    def late(self, source: Source, value: Any) -> Any:
+        """Return a Symbol for a number that is known only after the step."""
+        return self._made(source, value)[1]
+
+    def _made(self, source: Source, value: Any) -> tuple[Var, Any]:
+        var = Var(np.array(value, np.float64 if isinstance(value, float) else np.int64))
+        symbol = _SYMBOLS[type(value)](self, value, self.tape.array(var), frozenset([source]), source)
+        return var, symbol
+
+    def is_used(self, source: Source) -> bool:
+        """Return whether anything depends on a number."""
+        symbols = [symbol for symbol in self.known if source in symbol._sources]
+        vars_ = {symbol._array.var for symbol in symbols}
+        return (
+            len(symbols) > 1
+            or source in self.turned_back
+            or any(source in condition.sources for condition in self.conditions)
+            or any(not vars_.isdisjoint(instruction.reads()) for instruction in self.tape.instructions)
+        )
+
+    def decide(self, x: Symbol, compare: Callable[[Any, Any], Any], y: Any) -> bool:
+        """Return what the comparison of two numbers gives, which is a guard from here on; where it takes too
+        long to compute them before every call, they are guards by value."""
+        if self._budget > 0:
+            left, right = recipe(x), recipe(y)
+            self._budget -= sum(len(each) for each in (left, right) if isinstance(each, _Recipe))
+        if self._budget <= 0:
+            return bool(compare(x.settle(), number_of(y)))
+        sources = x._sources | y._sources if is_symbol(y) else x._sources
+        outcome = bool(compare(x._value, y._value if is_symbol(y) else y))
+        self.conditions.append(Condition(sources, left, compare, right, outcome))
+        return outcome
 
 
 def is_symbol(x: Any) -> bool:
@@ -137,9 +184,12 @@ def number_of(x: Any) -> Any:
 
 
 class Symbol(StandIn):
-    """A number that is read anew at every call. most: what an int is never larger than, nor its negative."""
+    """A number that is read anew at every call, from the source; or computed of such, by an operation and its
+    operands, `made`. most: what an int is never larger than, nor its negative.
 
-    __slots__ = ("_array", "_most", "_source", "_sources", "_symbols", "_value")
+    No Symbol holds another, which would be searched for what it stands for where the step has kept it."""
+
+    __slots__ = ("_array", "_at", "_made", "_most", "_source", "_sources", "_symbols", "_value")
 
     def __init__(
         self,
@@ -149,8 +199,10 @@ class Symbol(StandIn):
         sources: frozenset[Source],
         source: Source | None,
         most: float = MOST,
+        made: tuple[Operation, tuple[_Operand, ...]] | None = None,
     ) -> None:
         self._symbols, self._value, self._array, self._most = symbols, value, array, most
+        self._at, self._made = len(symbols.known), made
         self._sources, self._source = sources, source
         symbols.known.append(self)
         array.handle.number, array.handle.settle = True, self.settle
@@ -178,23 +230,13 @@ class Symbol(StandIn):
     def read_out(self, how: str) -> Any:
         return self.settle()
 
-    def _decided(self, compare: Callable[[Any, Any], Any], other: Any) -> bool:
-        """Return what the comparison gives, which is a guard from here on."""
-        assert self._source is not None
-        outcome = bool(compare(self._value, other))
-        self._symbols.conditions.append(Condition(self._source, compare, other, outcome))
-        return outcome
-
     def _combined(self, operation: Operation, pair: tuple[Any, ...]) -> Any:
         """Return the result of an operation of numbers."""
         if self._symbols.tape.closed:
             return operation_on_numbers(operation, *(x._value if is_symbol(x) else x for x in pair))
         divisor = pair[-1]
         if operation is elementwise.div and is_symbol(divisor):  # Python raises where it is 0
-            if divisor._source is None:
-                divisor.settle()
-            else:
-                divisor._decided(operator.ne, 0)
+            self._symbols.decide(divisor, operator.ne, 0)
         values = [x._value if is_symbol(x) else x for x in pair]
         value = operation_on_numbers(operation, *values)
         bounds = [x._most if is_symbol(x) else abs(x) for x in pair]
@@ -203,7 +245,8 @@ class Symbol(StandIn):
             return operation_on_numbers(operation, *map(number_of, pair))
         array = self._symbols.tape.apply(operation, tuple(x._array if is_symbol(x) else x for x in pair), ())
         sources = frozenset().union(*(x._sources for x in pair if is_symbol(x)))
-        return _SYMBOLS[type(value)](self._symbols, value, array, sources, None, most)
+        made = operation, tuple([(x._at, None) if is_symbol(x) else (-1, x) for x in pair])
+        return _SYMBOLS[type(value)](self._symbols, value, array, sources, None, most, made)
 
     def operate(self, operation: Operation, other: Any, swapped: bool = False) -> Any:
         if operation.predicate:
@@ -221,9 +264,7 @@ class Symbol(StandIn):
         """Return what a comparison gives, which is a guard."""
         if not _is_number(other):
             return NotImplemented if isinstance(other, np.ndarray) else compare(self.settle(), other)
-        if is_symbol(other) or self._source is None:
-            return compare(self.settle(), number_of(other))
-        return self._decided(compare, other)
+        return self._symbols.decide(self, compare, other)
 
     def __pow__(self, other: Any, *modulus: Any) -> Any:
         if isinstance(other, Recorded) and not modulus:
@@ -237,7 +278,7 @@ class Symbol(StandIn):
         return self._combined(rounding.abs, (self,))
 
     def __bool__(self) -> bool:
-        return bool(self.settle()) if self._source is None else self._decided(operator.ne, 0)
+        return self._symbols.decide(self, operator.ne, 0)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__array"):  # NumPy asks, and is given `__array__`
@@ -252,6 +293,40 @@ class Symbol(StandIn):
 
 
 _SYMBOLS = {kind: standing_for(kind, Symbol) for kind in READ_ANEW}
+
+
+def recipe(x: Any) -> Callable[[tuple[Any, ...]], Any]:
+    """Return what gives a number for the arguments of a call."""
+    if not is_symbol(x):
+        return lambda args: x
+    return _Recipe(x) if x._source is None else x._source.read
+
+
+class _Recipe:
+    """A function of the arguments that computes a number as Python does, of the numbers that are read
+    anew."""
+
+    def __init__(self, x: Symbol) -> None:
+        needed, steps = {x._at}, []
+        for symbol in reversed(x._symbols.known[: x._at + 1]):  # each comes after its operands
+            if symbol._at in needed:
+                operation, operands = symbol._made or (None, ())
+                needed.update(at for at, _ in operands)
+                steps.append((symbol._at, symbol._source, operation, operands))
+        self._steps = steps[::-1]
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __call__(self, args: tuple[Any, ...]) -> Any:
+        numbers: dict[int, Any] = {}
+        for here, found, operation, operands in self._steps:
+            if operation is not None:
+                values = [numbers.get(at, number) for at, number in operands]
+                numbers[here] = operation_on_numbers(operation, *values)
+            elif found is not None:
+                numbers[here] = found.read(args)
+        return numbers[here]
 
 
 def operation_on_numbers(operation: Operation, *numbers: Any) -> Any:
