@@ -127,9 +127,22 @@ KINDS: list[Callable[[Writer], object]] = [
 ]
 
 
+def setting(w: Writer, optimizer: str) -> str:
+    """Return a line that sets a number of an optimizer's groups."""
+    group, number = f"{optimizer}.param_groups[0]", w.number()
+    forms = [f'{group}["lr"] = 0.1 * {number}', f'{group}["lr"] *= {number}']
+    forms += [
+        f'{group}["lr"] = 0.1 if {number} * 2 > 3 else 0.02',
+        f'{group}["lr"] = min({group}["lr"], 0.05)',
+    ]
+    forms += [f'{group}["weight_decay"] = {group}["lr"] * 0.5']
+    forms += [f'for group in {optimizer}.param_groups: group.update(lr=group["lr"] - 0.01 * {number})']
+    return w.draw.choice(forms)
+
+
 def train(w: Writer, made: list[str]) -> list[str]:
     """Add a loss, its backward pass, and an update by hand or by an optimizer, with gradients that add up,
-    are clipped or set to zero, and with a schedule."""
+    are clipped or set to zero, with rates that the step sets, and with a schedule."""
     draw, total = w.draw, steps.loss(w, made)
     if total is None:
         return []
@@ -151,6 +164,8 @@ def train(w: Writer, made: list[str]) -> list[str]:
     if used and draw.chance(0.25):
         w.do(f"nn.utils.clip_grad_norm_([{{}}], {draw.choice(['0.5', '0.01', '10.0'])})", used)
     if optimizer:
+        if draw.chance(0.3):
+            w.do(setting(w, optimizer))
         w.do(f"{optimizer}.step()")
         if draw.chance(0.3):
             schedule = draw.choice(["ExponentialLR({}, 0.5)", "StepLR({}, 2)", "LinearLR({}, total_iters=3)"])
