@@ -723,6 +723,16 @@ def test_second_derivatives_that_would_be_others_are_refused() -> None:
     changing(x), reading(x)  # the first calls are eager code
     with pytest.raises(NotImplementedError, match="it changes what it reads: call the function itself"):
         torch.autograd.grad(changing(x).sum(), x, create_graph=True)
+    optimizer = torch.optim.SGD([x], lr=0.1)
+
+    @torch.compile
+    def setting(x: Any, rate: float) -> Any:
+        optimizer.param_groups[0]["lr"] = rate
+        return (x * rate).sin()
+
+    losses = [setting(x, float(i)).sum() for i in range(4)]
+    with pytest.raises(NotImplementedError, match="it changes what it reads"):
+        torch.autograd.grad(losses[-1], x, create_graph=True)
     loss = reading(x).sum()
     scale["k"] = 2.0
     with pytest.raises(NotImplementedError, match="what it reads has changed"):

@@ -168,6 +168,7 @@ class FirstCall:
         return (
             isinstance(captured, Captured)
             and not (captured.gradients or captured.rebound or captured.noted)
+            and not (captured.settings or captured.repeats)
             and not any(cell.is_changed for cell in captured.cells)
             and not any(number.source.group is not None for number in captured.numbers)
             and not any(leaf.fixed for leaf in self._leaves)
