@@ -192,3 +192,21 @@ def test_data_that_is_assigned_before_backward(C: Any) -> Any:
         w.grad = None
         loss.backward()
         yield w.grad, w
+
+
+@same
+def test_gradients_that_are_views_of_one_memory(C: Any) -> Any:
+    together, W, b = torch.zeros(6), torch.ones(2, 2, requires_grad=True), torch.ones(2, requires_grad=True)
+    W.grad, b.grad = together[:4].view(2, 2), together[4:]
+    optimizer = torch.optim.SGD([W, b], lr=0.1)
+
+    def f(x: Any) -> Any:
+        optimizer.zero_grad(set_to_none=False)
+        ((x @ W + b) ** 2).mean().backward()
+        together.mul_(1 / (together.norm() + 1))
+        optimizer.step()
+        return together.norm()
+
+    f = C(f)
+    for k in range(5):
+        yield f(torch.tensor([[1.0, -2.0], [0.5, k]])), together, W, b

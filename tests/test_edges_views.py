@@ -170,6 +170,16 @@ def test_shapes_that_raise(case: Case) -> None:
 
 
 @same
+def test_a_view_that_is_a_leaf_requires_a_gradient_and_none(t: Any) -> Any:
+    x = t.zeros(4)
+    view = x.view(2, 2)
+    seen = [view.requires_grad_(False).requires_grad, view.requires_grad_(True).is_leaf]
+    (view * 3).sum().backward()
+    seen += [view.requires_grad_(False).requires_grad, x.requires_grad]
+    return view.add_(1), x, view.grad, seen
+
+
+@same
 def test_from_numpy_and_numpy_share_memory(t: Any) -> Any:
     array = np.zeros(3)
     shared, copied, kept = t.from_numpy(array), t.tensor(array), t.as_tensor(array)

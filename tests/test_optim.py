@@ -220,6 +220,17 @@ def test_closure_and_zero_grad(t: Any) -> Any:
     return loss.detach(), p, zeros, p.grad
 
 
+@same
+def test_gradients_that_are_views_of_one_memory_are_filled_with_zeros(t: Any) -> Any:
+    model, together, zeros = t.nn.Linear(2, 3), t.ones(9), []
+    model.weight.grad, model.bias.grad = together[:6].view(3, 2), together[6:]
+    for clears in (model, t.optim.SGD(model.parameters(), lr=0.1)):
+        clears.zero_grad(set_to_none=False)
+        zeros.append(together.clone())
+        model(t.ones(4, 2)).sum().backward()
+    return zeros, together, model.weight.grad.requires_grad
+
+
 def test_sgd_does_not_keep_the_gradients_memory() -> None:
     p = tinygrad_ninja.tensor([1.0], requires_grad=True)
     optimizer = tinygrad_ninja.optim.SGD([p], lr=0.1, momentum=0.5)

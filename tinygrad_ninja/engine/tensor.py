@@ -122,7 +122,7 @@ class Tensor(metaclass=Offering):
             leaf.grad = getattr(self, "_parked_grad", None)
             self._set_history(leaf)
         elif not requires_grad:
-            self.detach_()
+            Tensor.detach_(self)  # a leaf that is a view too, which can't be detached in place otherwise
         return self
 
     @property

@@ -274,6 +274,8 @@ def clear_gradients(parameters: Iterable[Tensor], set_to_none: bool) -> None:
     for parameter in parameters:
         if set_to_none or parameter.grad is None:
             parameter.grad = None
+        elif parameter.grad.is_leaf:  # a view, such as of one memory for all gradients, can't be detached
+            parameter.grad.requires_grad_(False).zero_()
         else:
             parameter.grad.detach_().zero_()
 
