@@ -30,6 +30,8 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], list[str]]] = {
     "x · y and y · x": (lambda x, y: x * y - y * x, ["mul", "sub"]),
     "x - y and y - x": (lambda x, y: (x - y) * (y - x), ["sub", "sub", "mul"]),
     "x + 0": (lambda x, y: x + 0, ["add"]),  # 0, where x is -0
+    "x - 0": (lambda x, y: x - 0.0, []),
+    "x - (-0)": (lambda x, y: x - -0.0, ["sub"]),  # 0, where x is -0
     "transposed twice": (lambda x, y: x.T.T.clone(), []),
     "permuted twice": (lambda x, y: x[None].permute(1, 2, 0).permute(1, 2, 0).clone(), ["slice", "permute"]),
     "reshaped": (lambda x, y: x.view(6).view(3, 2).view(1, 6).clone(), ["reshape"]),

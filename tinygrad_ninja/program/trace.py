@@ -81,9 +81,9 @@ class Tape:
         """Return whether a result is the same whatever the inputs of the program are."""
         return all(not isinstance(x, Var) or x.constant for x in variables)
 
-    def neutral(self, operation: Operation) -> float | None:
-        """Return the neutral element as a reader sees it (-0 + 0 is 0); None where there is none."""
-        return operation.neutral
+    def is_neutral(self, operation: Operation, x: Any) -> bool:
+        """Return whether this is the operation's neutral element, as a reader sees it (-0 + 0 is 0)."""
+        return operation.neutral is not None and known_number(x) == operation.neutral
 
     def either(self, condition: Traced, a: Callable[[], Any], b: Callable[[], Any]) -> Any:
         """Return a() where the condition holds, else b(): as it was when this was recorded."""
@@ -119,12 +119,11 @@ class Tape:
         variables = tuple(self.variable(x) for x in inputs)
         if self.depends_on_constants(variables, parameters) and value.size and (value == value.flat[0]).all():
             return Var(value, constant=True)
-        neutral = self.neutral(operation)
-        if neutral is not None:
-            swap = operation.commutative and known_number(variables[1]) != neutral
+        if operation.neutral is not None:
+            swap = operation.commutative and not self.is_neutral(operation, variables[1])
             x, what = (inputs[1], variables[0]) if swap else (inputs[0], variables[1])
             if (
-                known_number(what) == neutral
+                self.is_neutral(operation, what)
                 and np.shape(x) == value.shape
                 and np.asarray(x).dtype == value.dtype
             ):

@@ -20,7 +20,7 @@ from ....arrays.dispatch import NAMESPACES, array_dtype, namespace_of
 from ....arrays.dtypes import from_numpy_dtype
 from ....engine.apply import laid_out
 from ....ops import Operation
-from ...instructions import Array, Var, evaluate, flatten, substitute
+from ...instructions import Array, Var, evaluate, flatten, known_number, substitute
 from ...trace import XP, Tape, Traced, operation_of, plain
 from ..refusals import UnsupportedError, placed
 from .recorded import Handle, Memory, Recorded, real, write
@@ -239,10 +239,12 @@ class StepTape(Tape):
             return a() if condition else b()
         return XP.where(condition, a(), b())
 
-    def neutral(self, operation: Operation) -> float | None:
-        """Return the neutral element of the operation, but None for a sum: 1 / x and 1 / (x + 0) are
-        different infinities where x is -0."""
-        return None if operation is ops.elementwise.add else super().neutral(operation)
+    def is_neutral(self, operation: Operation, x: Any) -> bool:
+        """Return whether this is the operation's neutral element, bit for bit: neither 0 in a sum, since 1 / x
+        and 1 / (x + 0) are different infinities where x is -0, nor -0 in a difference."""
+        if not super().is_neutral(operation, x) or operation is ops.elementwise.add:
+            return False
+        return operation is not ops.elementwise.sub or not np.signbit(float(known_number(x)))
 
     def put(self, var: Var, place: str) -> None:
         """Record on which device a variable is. Close the tape where torch tensors are on several."""
