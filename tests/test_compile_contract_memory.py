@@ -363,3 +363,22 @@ def test_two_parameters_of_one_gradient(C: Any) -> Any:
     a.grad = None
     yield f(fresh()), a, b
     yield f(fresh()), a, b
+
+
+@same
+def test_the_shape_of_an_array_of_the_same_memory_is_set(C: Any) -> Any:
+    w, array = torch.ones(2, 2), np.ones((2, 3), np.float32)
+    given = torch.from_numpy(array)
+
+    def f() -> Any:
+        w.add_(1)
+        given.mul_(2)
+        return w * 1, given * 1
+
+    f = C(f)
+    for k in range(5):
+        yield f(), w, array
+        if k == 2:
+            array.shape, w.numpy().shape = (3, 2), (4,)
+        if k == 3:
+            array.flags.writeable = w.numpy().flags.writeable = False

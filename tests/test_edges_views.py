@@ -190,6 +190,17 @@ def test_from_numpy_and_numpy_share_memory(t: Any) -> Any:
 
 
 @same
+def test_who_sets_the_shape_of_an_array_changes_no_tensor(t: Any) -> Any:
+    array, x = np.zeros((2, 2), np.float32), t.zeros(2, 2)
+    shared = [t.from_numpy(array), t.as_tensor(array), t.asarray(array)]
+    for each in (array, x.numpy(), np.asarray(x)):
+        each.shape = (4,)
+        each[1] = 2.0
+        each.flags.writeable = False
+    return shared, x.add_(1), shared[0].add_(1)
+
+
+@same
 def test_numpy_reads_a_tensor(t: Any) -> Any:
     x = t.arange(3.0)
     return np.asarray(x), np.asarray(x, dtype=np.float64), np.array(x), x.numpy(), np.asarray(x[1])

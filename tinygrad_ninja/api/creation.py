@@ -169,7 +169,7 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if isinstance(data, np.ndarray):
         own_dtype = dtypes.from_numpy_dtype(data.dtype)
         if dtype is None or dtypes.as_dtype(dtype) is own_dtype:
-            shared, device = wrap(data), device or default_device()
+            shared, device = wrap(data.view(np.ndarray)), device or default_device()
             return shared if device is None else shared.to(device=device)
     return tensor(data, dtype=dtype, device=device)
 
@@ -186,7 +186,7 @@ def from_numpy(array: np.ndarray[Any, Any]) -> Tensor:
     dtypes.from_numpy_dtype(array.dtype)
     if any(step < 0 for step in array.strides):
         raise ValueError("an array with a negative stride can't be shared: copy() it first")
-    return wrap(array)
+    return wrap(array.view(np.ndarray))
 
 
 @function

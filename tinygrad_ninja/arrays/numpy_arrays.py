@@ -200,4 +200,6 @@ def device(x: Array) -> str:
 
 
 def to_numpy(x: Any) -> Array:
-    return asarray(x)  # NumPy may have turned a gradient into a number
+    # NumPy may have turned a gradient into a number. Who sets the shape of what is returned, or makes it
+    # read-only, changes no Tensor.
+    return asarray(x).view()

@@ -240,8 +240,8 @@ class StepTape(Tape):
         return XP.where(condition, a(), b())
 
     def is_neutral(self, operation: Operation, x: Any) -> bool:
-        """Return whether this is the operation's neutral element, bit for bit: neither 0 in a sum, since 1 / x
-        and 1 / (x + 0) are different infinities where x is -0, nor -0 in a difference."""
+        """Return whether this is the operation's neutral element, bit for bit: neither 0 in a sum, since
+        1 / x and 1 / (x + 0) are different infinities where x is -0, nor -0 in a difference."""
         if not super().is_neutral(operation, x) or operation is ops.elementwise.add:
             return False
         return operation is not ops.elementwise.sub or not np.signbit(float(known_number(x)))
