@@ -289,6 +289,26 @@ def test_what_is_not_compiled_says_so(device: str) -> None:
         compile(lambda: torch.ones(3) * 2, fullgraph=True, backend="torch")()
 
 
+@DEVICES
+@pytest.mark.filterwarnings("ignore:.*is recorded again")
+def test_an_update_that_finds_no_gradients_at_first(device: str, backend: str) -> None:
+    def trained(compile_: Callable[[Any], Any]) -> Any:
+        w = torch.ones(2, device=device, requires_grad=True)
+        optimizer = torch.optim.SGD([w], lr=0.1)
+
+        def update() -> None:
+            optimizer.step()
+            optimizer.zero_grad()
+
+        update = compile_(update)
+        for k in range(4):
+            update()
+            (w * k).sum().backward()
+        return w.detach()
+
+    close(trained(lambda f: compile(f, fullgraph=True, backend=backend)), trained(lambda f: f))
+
+
 @PLACES
 def test_memory_that_two_tensors_share_is_not_changed(device: str) -> None:
     x = torch.ones(6, device=device)

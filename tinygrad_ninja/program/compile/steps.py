@@ -7,7 +7,9 @@ from typing import Any
 from .first_call import FirstCall
 from .history_step import HistoryStep
 from .recording.captured import Captured
+from .recording.outputs import Returned
 from .refusals import UnsupportedError, warn
+from .results import leaves
 from .step import Step
 
 _FOR_NUMPY, _FOR_TORCH = ("c", "numpy"), ("inductor", "torch")
@@ -21,6 +23,8 @@ def step_of(call: FirstCall, backend: str) -> tuple[Any, str]:
     place = captured.place if isinstance(captured, Captured) else "cpu"
     if backend == "auto" and place != "cpu":
         backend = _available(place)
+    if backend in _FOR_TORCH and isinstance(captured, Captured) and _is_empty(captured):
+        return Step(captured, call.arguments, call.bare, "numpy"), backend
     if backend not in ("auto", *(_FOR_NUMPY if place == "cpu" else _FOR_TORCH)):
         raise UnsupportedError(f'the backend "{backend}" is not for Tensors on {place}')
     if not isinstance(captured, Captured):
@@ -36,6 +40,14 @@ def step_of(call: FirstCall, backend: str) -> tuple[Any, str]:
 
         kind = TorchStep
     return kind(captured, call.arguments, call.bare, backend), backend
+
+
+def _is_empty(captured: Captured) -> bool:
+    """Return whether a step neither reads nor makes a Tensor, on whatever device, such as an optimizer's
+    while there are no gradients."""
+    kept = any(var is not None for _, var in (*captured.gradients, *captured.rebound))
+    returned = any(isinstance(x, Returned) for x in leaves(captured.result))
+    return not (captured.cells or captured.draws or kept or returned)
 
 
 def _available(place: str) -> str:
