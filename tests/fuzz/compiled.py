@@ -47,8 +47,14 @@ class Outcome:
     said: list[str] = field(default_factory=list)
 
 
-def outcome(program: Program, backend: str | None, jitter: Jitter | None = None) -> Outcome:
-    """Run the program some times, eagerly where there is no backend."""
+def outcome(
+    program: Program,
+    backend: str | None,
+    jitter: Jitter | None = None,
+    then: Callable[[list[Any], int], None] = lambda results, call: None,
+) -> Outcome:
+    """Run the program some times, eagerly where there is no backend. then: what is done with the results of
+    each call."""
     result = Outcome()
     held = []
     with warnings.catch_warnings(record=True) as told:
@@ -61,12 +67,14 @@ def outcome(program: Program, backend: str | None, jitter: Jitter | None = None)
                 given = [torch.from_numpy(x) if isinstance(x, np.ndarray) else x for x in given]
             try:
                 returned = run(*given)
+                for name, value in zip(program.results, returned, strict=True):
+                    result.seen[call, name] = np.array(value.detach().numpy())
+                    result.seen[call, f"whether {name} requires a gradient"] = value.requires_grad
+                    held.append((call, name, value.detach()))
+                then(returned, call)
             except Exception as error:
                 result.seen[call, RAISED] = type(error).__name__
                 break
-            for name, value in zip(program.results, returned, strict=True):
-                result.seen[call, name] = np.array(value.numpy())
-                held.append((call, name, value))
             for name, value in kept.items():
                 result.seen[call, name] = np.array(value.detach().numpy())
                 gradient = value.grad

@@ -3,19 +3,17 @@ the gradients of what they find."""
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import tinygrad_ninja as torch
-from tinygrad_ninja.program.compile import CompileWarning
 
 from . import compiled, steps
-from .compiled import RAISED, REFUSALS, Jitter, Outcome
+from .compiled import REFUSALS, Jitter, Outcome
 from .numbers import Draw
-from .program import CALLS, Program
+from .program import Program
 from .writer import Writer
 
 REFUSED = [
@@ -23,6 +21,7 @@ REFUSED = [
     "share their memory; clone() one of them",
     "is in the memory of a Tensor that was there before",
     "has hooks, or retains its gradient",
+    "its history can't be gone back: one of the variables needed for gradient computation",
 ]
 """What compile refuses by name, and these programs do."""
 
@@ -54,39 +53,9 @@ def total(w: Writer, made: list[str]) -> list[str]:
     return [] if name is None else [name]
 
 
-def outcome(program: Program, backend: str | None, jitter: Jitter | None = None) -> Outcome:
-    """Call the function some times, eagerly where there is no backend; go back from some results of each."""
-    result = Outcome()
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        step, arguments, kept = program.made(jitter)
-        run = step if backend is None else torch.compile(step, backend=backend)
-        for call in range(CALLS):
-            given = arguments(call)
-            if backend is None:
-                given = [torch.from_numpy(x) if isinstance(x, np.ndarray) else x for x in given]
-            try:
-                returned = run(*given)
-                for name, value in zip(program.results, returned, strict=True):
-                    result.seen[call, name] = np.array(value.detach().numpy())
-                    result.seen[call, f"whether {name} requires a gradient"] = value.requires_grad
-                go_back(returned, np.random.default_rng(call))
-                if jitter is not None:
-                    jitter.gradients([value for name, value in kept.items() if name[0] == "p"])
-            except Exception as error:
-                result.seen[call, RAISED] = type(error).__name__
-                break
-            for name, value in kept.items():
-                result.seen[call, name] = np.array(value.detach().numpy())
-                gradient = value.grad
-                result.seen[call, f"{name}.grad"] = None if gradient is None else np.array(gradient.numpy())
-    result.said = [str(each.message) for each in told if issubclass(each.category, CompileWarning)]
-    return result
-
-
-def go_back(results: list[Any], rng: np.random.Generator) -> None:
+def go_back(results: list[Any], call: int) -> None:
     """Call backward on a weighted sum of some results, or on one after the other."""
-    terms = []
+    rng, terms = np.random.default_rng(call), []
     for value in results:
         weights = torch.from_numpy(np.asarray(rng.normal(size=tuple(value.shape)).astype(np.float64)))
         if value.requires_grad and rng.random() < 0.7:
@@ -96,6 +65,11 @@ def go_back(results: list[Any], rng: np.random.Generator) -> None:
             term.backward(retain_graph=True)
     elif terms:
         sum(terms).backward()
+
+
+def outcome(program: Program, backend: str | None, jitter: Jitter | None = None) -> Outcome:
+    """Call the function some times, eagerly where there is no backend; go back from some results of each."""
+    return compiled.outcome(program, backend, jitter, go_back)
 
 
 def acceptable(sentence: str) -> bool:
