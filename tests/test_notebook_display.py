@@ -73,9 +73,9 @@ def displayed(shown: Any) -> dict[str, str]:
 def test_a_derivation_is_shown_as_both_passes_and_its_formulas() -> None:
     derivation = lecture_derivation()
     shown = displayed(derivation)["text/markdown"]
-    forward, backward = derivation.passes("torch")
-    blocks = re.findall(r"```python\n(.*?)\n```", shown, flags=re.DOTALL)
-    assert blocks == [forward, backward]
+    forward, backward = re.findall(r"```python\n(.*?)\n```", shown, flags=re.DOTALL)
+    assert "\nloss = " in forward
+    assert "\ndlogits = " in backward
     assert f"{forward}\n\n{backward}" == str(derivation)
     formulas = re.findall(r"\$\$(?:\\begin\{aligned\} )?\\mathrm\{d(\w+)\} &?= ", shown.replace(r"\_", "_"))
     assert formulas == [name for name in derivation.values if name != "loss"]

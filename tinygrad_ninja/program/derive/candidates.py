@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 
 from ...ops import Operation, elementwise, indexing, linalg
@@ -61,23 +62,23 @@ def _is_onehot(value: Any) -> bool:
     return bool(((value == 0) | (value == 1)).all() and (value.sum(1) == 1).all())
 
 
-CHOICES: dict[str, Callable[..., Iterable[Any]]] = {
-    "x": lambda shapes: shapes.values,
-    "logits": lambda shapes: [x for x in shapes.values if len(x.shape) == 2],
-    "weight": lambda shapes, x: shapes.near(x),
-    "bias": lambda shapes, x, weight: [
+CHOICES = SimpleNamespace(
+    x=lambda shapes: shapes.values,
+    logits=lambda shapes: [x for x in shapes.values if len(x.shape) == 2],
+    weight=lambda shapes, x: shapes.near(x),
+    bias=lambda shapes, x, weight: [
         bias for bias in shapes.near(x) if bias is not weight and bias.shape == weight.shape
     ],
-    "axis": lambda shapes, x, *_: [axis for axis in shapes.axes if all(-1 < i < len(x.shape) for i in axis)],
-    "eps": lambda shapes, *_: [0.0, *shapes.numbers],
-    "correction": lambda *_: [1, 0],
-    "target": lambda shapes, logits: dict.fromkeys(target for _, target in shapes.keys),
-    "rows": _rows,
-    "index": lambda shapes, logits: [i for i in shapes.indices if i.shape == (logits.shape[0], 1)],
-    "onehot": lambda shapes, x: [
+    axis=lambda shapes, x, *_: [axis for axis in shapes.axes if all(-1 < i < len(x.shape) for i in axis)],
+    eps=lambda shapes, *_: [0.0, *shapes.numbers],
+    correction=lambda *_: [1, 0],
+    target=lambda shapes, logits: dict.fromkeys(target for _, target in shapes.keys),
+    rows=_rows,
+    index=lambda shapes, logits: [i for i in shapes.indices if i.shape == (logits.shape[0], 1)],
+    onehot=lambda shapes, x: [
         y for y in shapes.inputs if y is not x and y.shape == x.shape and _is_onehot(y.value)
     ],
-}
+)
 """What may be an input or a parameter of this name, of what occurs, and of what was chosen before."""
 
 
@@ -85,7 +86,7 @@ def by_name(shapes: Shapes, operation: Operation) -> Iterable[Candidate]:
     """Return the inputs and the parameters to which an operation may be applied, chosen by their names."""
     chosen: list[tuple[Any, ...]] = [()]
     for name in (*operation.inputs, *operation.parameters):
-        chosen = [(*before, x) for before in chosen for x in CHOICES[name](shapes, *before)]
+        chosen = [(*before, x) for before in chosen for x in getattr(CHOICES, name)(shapes, *before)]
     n = len(operation.inputs)
     return ((given[:n], given[n:]) for given in chosen)
 

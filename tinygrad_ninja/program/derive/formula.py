@@ -18,9 +18,10 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -70,28 +71,35 @@ def _along(sign: tuple[str, str], axis: Any, x: Math) -> Math:
     return over(sign, None if axis is None else dims(axis), x)
 
 
-_WRITTEN: dict[str, Callable[..., Any]] = {
-    "exp": lambda x: sup(name("e"), x),
-    "sqrt": lambda x: Math(Kind.ROOT, x),
-    "abs": lambda x: x.fenced(Bracket.BARS),
-    "floor": lambda x: x.fenced(Bracket.FLOOR),
-    "pow": lambda a, b: sup(math(a), exponent(b)),
-    "one_minus_square": lambda y: 1 - y**2,
-    "matmul": operator.matmul,
-    "where": lambda condition, a, b: Math(Kind.CASES, math(a), math(condition), math(b), level=SUM),
-    "permute_dims": _permuted,
-    "index": lambda x, key: x[key],
-    "gather": lambda x, axis, index: apply(indexing.gather.name, x, below=key_of((index, dims(axis)))),
-    "scatter": lambda x, shape, key: apply(indexing.scatter.name, x, below=key_of(key), above=size_of(shape)),
-    "scatter_along": lambda x, shape, axis, index: apply(
+def _as_it_is(x: Math, *_: Any) -> Math:
+    return x
+
+
+_WRITTEN = SimpleNamespace(
+    exp=lambda x: sup(name("e"), x),
+    sqrt=lambda x: Math(Kind.ROOT, x),
+    abs=lambda x: x.fenced(Bracket.BARS),
+    floor=lambda x: x.fenced(Bracket.FLOOR),
+    pow=lambda a, b: sup(math(a), exponent(b)),
+    one_minus_square=lambda y: 1 - y**2,
+    matmul=operator.matmul,
+    where=lambda condition, a, b: Math(Kind.CASES, math(a), math(condition), math(b), level=SUM),
+    permute_dims=_permuted,
+    index=lambda x, key: x[key],
+    gather=lambda x, axis, index: apply(indexing.gather.name, x, below=key_of((index, dims(axis)))),
+    scatter=lambda x, shape, key: apply(indexing.scatter.name, x, below=key_of(key), above=size_of(shape)),
+    scatter_along=lambda x, shape, axis, index: apply(
         indexing.scatter.name, x, below=key_of((index, dims(axis))), above=size_of(shape)
     ),
-    "reshape": lambda x, shape: apply(reshape.name, x, below=size_of(shape)),
-    "concat": lambda tensors, axis: apply(cat.name, *tensors, below=dims(axis)),
-    "stack": lambda tensors, axis: apply(stack.name, *tensors, below=dims(axis)),
-    **dict.fromkeys(("copy", "broadcast_to", "expand", "astype"), lambda x, *_: x),
-    "is_integral": lambda x: False,
-}
+    reshape=lambda x, shape: apply(reshape.name, x, below=size_of(shape)),
+    concat=lambda tensors, axis: apply(cat.name, *tensors, below=dims(axis)),
+    stack=lambda tensors, axis: apply(stack.name, *tensors, below=dims(axis)),
+    copy=_as_it_is,
+    broadcast_to=_as_it_is,
+    expand=_as_it_is,
+    astype=_as_it_is,
+    is_integral=lambda x: False,
+)
 """How functions of the namespace are written, where that is neither an operator nor their own name."""
 
 
@@ -99,8 +107,8 @@ class _Typeset:
     """The namespace of formulas."""
 
     def __getattr__(self, function: str) -> Any:
-        if function in _WRITTEN:
-            return _WRITTEN[function]
+        if hasattr(_WRITTEN, function):
+            return getattr(_WRITTEN, function)
         entry = entry_called(function)
         if entry is None or entry.formula is None:
             return lambda *arguments, **options: apply(function, *arguments, *options.values())
