@@ -733,10 +733,21 @@ def test_second_derivatives_that_would_be_others_are_refused() -> None:
     losses = [setting(x, float(i)).sum() for i in range(4)]
     with pytest.raises(NotImplementedError, match="it changes what it reads"):
         torch.autograd.grad(losses[-1], x, create_graph=True)
-    loss = reading(x).sum()
+    shift = torch.zeros(5)
+    shifted = torch.compile(lambda x: (x + shift).sin())
+    shifted(x)
+    losses = [reading(x).sum(), shifted(x).sum(), shifted(x).sum()]
     scale["k"] = 2.0
+    shift.data = shift + 1
     with pytest.raises(NotImplementedError, match="what it reads has changed"):
-        torch.autograd.grad(loss, x, create_graph=True)
+        torch.autograd.grad(losses[0], x, create_graph=True)
+    with pytest.raises(NotImplementedError, match="what it reads has changed"):
+        torch.autograd.grad(losses[1], x, create_graph=True)
+    losses[2].backward()  # which does not need it
+    losses = [shifted(x).sum()]
+    shift.add_(1)
+    with pytest.raises(NotImplementedError, match="what it reads has changed"):
+        torch.autograd.grad(losses[0], x, create_graph=True)
 
 
 @compiled

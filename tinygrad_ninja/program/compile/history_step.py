@@ -34,8 +34,8 @@ from .step import Step
 class HistoryStep(Step):
     """A step, and the ways back from its results. What these read of the step it leaves in an arena.
 
-    call: the call that was recorded; None where the function can't be called once more for what a later call
-    was given."""
+    first: the call that was recorded; None where the function can't be called once more for what a later
+    call was given."""
 
     def __init__(self, call: FirstCall, backend: str) -> None:
         assert isinstance(call.captured, Captured)
@@ -76,12 +76,10 @@ class HistoryStep(Step):
         their own history. args: its arguments. Raise NotImplementedError where it would not do the same."""
         now = [generator.mark() for generator in self.generators]
         with enable_grad():
-            if self.first is None or not self.first.world.holds():
-                why = "it changes what it reads" if self.first is None else "what it reads has changed"
-                raise NotImplementedError(
-                    "such gradients of a compiled function's results (create_graph=True, or of some among "
-                    f"many) can't be computed, for {why}: call the function itself, not compiled"
-                )
+            if self.first is None:
+                raise _not_again("it changes what it reads")
+            if not self.first.world.holds():
+                raise _not_again("what it reads has changed")
             try:
                 for generator, mark in zip(self.generators, left.marks, strict=True):
                     generator.return_to(mark)
@@ -107,7 +105,7 @@ class CompiledFunction(Function):
 
     @staticmethod
     def forward(ctx: Any, back: Back, results: Any, left: Left, inputs: list[Tensor], *leaves: Tensor) -> Any:
-        """Return the results, which are computed already. inputs: the Tensors that the way back reads."""
+        """Return the results, which are computed already. inputs: the Tensors that the step has read."""
         ctx.set_materialize_grads(False)
         ctx.back, ctx.left, ctx.leaves, ctx.time = back, left, leaves, next(clock)
         # Not the results themselves, which lead here.
@@ -135,7 +133,7 @@ class Back:
             forget_values(way.instructions)
         for returned in history.results:
             returned.tensor = wrap(returned.tensor._array)  # without the graph of the first call
-        self._inputs = [*dict.fromkeys(memory for way in ways for memory in way.inputs)]
+        self._inputs = step.captured.cells
         self.saves = any(way.saved or way.inputs for way in ways)
         # The place of what is not in the arena, among the results and the inputs.
         variables = [*(x.var for x in history.results), *(x.before for x in self._inputs)]
@@ -223,6 +221,8 @@ class Back:
         is computed once more, as eager code."""
         for way in self.history.ways.values():
             self._unchanged(ctx, way)
+        if any(x is not None and (x._array is not a or changed_since(a, ctx.time)) for x, a in ctx.read):
+            raise _not_again("what it reads has changed")
         start, recorded = next(clock), is_grad_enabled()
         # Arguments with a history are leaves meanwhile: what is below them is not asked for.
         given = {id(x): x for x in ctx.left.args if isinstance(x, Tensor) and not x.is_leaf}
@@ -239,6 +239,14 @@ class Back:
         for node in {node for grad in gradients if grad is not None for node in younger(grad.edge, start)}:
             node.edges = tuple(edges.get(edge, edge) for edge in node.edges)
         return [*gradients]
+
+
+def _not_again(why: str) -> NotImplementedError:
+    """Return the error that says why a function can't be called once more for a backward."""
+    return NotImplementedError(
+        "such gradients of a compiled function's results (create_graph=True, or of some among many) can't be "
+        f"computed, for {why}: call the function itself, not compiled"
+    )
 
 
 def _in_order(grad: Tensor) -> Any:
