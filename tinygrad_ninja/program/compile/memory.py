@@ -8,8 +8,8 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import cache
-from sys import getrefcount
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from numpy.lib.array_utils import byte_bounds
@@ -44,25 +44,23 @@ class Arena:
         for var in variables:
             self.offsets[var] = self.size
             self.size += (var.value.nbytes // ALIGNED + 2) * ALIGNED  # with as much room as `aligned` has
-        self._memories: list[Array] = []
+        # Two at most, each with the array that somebody else holds while it is in use.
+        self._memories: list[tuple[Array, ref[Array]]] = []
 
     def memory(self) -> Array:
         """Return memory for it that nobody else holds: that of an earlier call, if it is free."""
-        for memory in self._memories:
-            if getrefcount(memory) == _HELD_HERE:
-                return memory
-        raw = np.empty(self.size + ALIGNED, np.uint8)
-        memory = raw[-pointer(raw) % ALIGNED :][: self.size]
-        self._memories = [*self._memories[-1:], memory]
-        return memory
+        free = next((memory for memory, lent in self._memories if lent() is None), None)
+        if free is None:
+            raw = np.empty(self.size + ALIGNED, np.uint8)
+            free = raw[-pointer(raw) % ALIGNED :][: self.size]
+        lent = free.view()
+        others = [pair for pair in self._memories if pair[0] is not free]
+        self._memories = [*others[-1:], (free, ref(lent))]
+        return lent
 
     def array(self, memory: Array, var: Var) -> Array:
         """Return a variable as it lies in a memory."""
         return np.ndarray(var.shape, var.dtype, memory, self.offsets[var])
-
-
-_HELD_HERE = 3
-"""The references to a memory that only its arena holds: from the list, the loop and the call that counts."""
 
 
 def pointer(array: Array) -> int:
