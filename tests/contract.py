@@ -158,7 +158,7 @@ def run(
     result.seen += [(f"{name}, at the end", freeze(value)) for name, value in held]
     tensors = [each for name, value in held for each in _tensors(name, value, 4)]
     for (name, a), (other, b) in combinations(tensors, 2):
-        if a is b or np.may_share_memory(a.array, b.array):
+        if a is b or np.shares_memory(a.array, b.array):
             how = "are one Tensor" if a is b else "share memory"
             result.shared.append((name, other, how))
     for each in told:

@@ -17,7 +17,7 @@ _READING = words("get_last_lr get_lr state_dict load_state_dict deepcopy") | _PR
 
 def reads_groups(walk: Walk) -> bool:
     """Return whether code may read groups of optimizers itself."""
-    if walk.names("param_groups") or walk.reads_unnamed:
+    if walk.names("param_groups"):
         return True
     groups = [optimizer._param_groups for optimizer in walk.optimizers]
     return any(walk.reached[id(x)] > 1 for x in (*groups, *chain.from_iterable(groups)))
