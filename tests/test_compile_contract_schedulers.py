@@ -20,18 +20,24 @@ def scene(kind: str = "SGD") -> tuple[Any, Any, Callable[[Any], Any]]:
     return model, optimizer, step
 
 
-@compiled
-def test_one_schedule_after_another(C: Any) -> Any:
-    model, optimizer, train = scene("SGD with momentum")
-    parts = [SCHEDULES.LinearLR(optimizer, 0.1, total_iters=3), SCHEDULES.CosineAnnealingLR(optimizer, 6)]
-    scheduler = SCHEDULES.SequentialLR(optimizer, parts, [3])
+def followed(train: Callable[[Any], Any], scheduler: Any) -> Callable[[Any], Any]:
+    """A training step that a scheduler's step ends."""
 
     def step(x: Any) -> Any:
         loss = train(x)
         scheduler.step()
         return loss
 
-    step = C(step)
+    return step
+
+
+@compiled
+def test_one_schedule_after_another(C: Any) -> Any:
+    model, optimizer, train = scene("SGD with momentum")
+    parts = [SCHEDULES.LinearLR(optimizer, 0.1, total_iters=3), SCHEDULES.CosineAnnealingLR(optimizer, 6)]
+    scheduler = SCHEDULES.SequentialLR(optimizer, parts, [3])
+
+    step = C(followed(train, scheduler))
     for k in range(12):
         yield step(X * k), model, optimizer, scheduler, parts
 
@@ -79,12 +85,7 @@ def test_a_schedule_ends(C: Any) -> Any:
     model, optimizer, train = scene("SGD with momentum")
     scheduler = SCHEDULES.OneCycleLR(optimizer, 0.1, total_steps=6)
 
-    def step(x: Any) -> Any:
-        loss = train(x)
-        scheduler.step()
-        return loss
-
-    step = C(step)
+    step = C(followed(train, scheduler))
     for k in range(9):
         yield attempt(step, X * k), model, optimizer, scheduler
 
@@ -218,12 +219,7 @@ def test_a_scheduler_of_a_class_of_the_users(C: Any) -> Any:
     model, optimizer, train = scene()
     scheduler = Halves(optimizer)
 
-    def step(x: Any) -> Any:
-        loss = train(x)
-        scheduler.step()
-        return loss
-
-    step = C(step)
+    step = C(followed(train, scheduler))
     for k in range(6):
         yield step(X * k), model, optimizer, scheduler
 
@@ -269,12 +265,7 @@ def test_the_function_of_a_schedule_does_more(C: Any) -> Any:
 
     scheduler = SCHEDULES.LambdaLR(optimizer, factor)
 
-    def step(x: Any) -> Any:
-        loss = train(x)
-        scheduler.step()
-        return loss
-
-    step = C(step)
+    step = C(followed(train, scheduler))
     for k in range(8):
         yield step(X * k), model, optimizer, scheduler, seen
 
@@ -290,12 +281,7 @@ def test_the_function_of_a_schedule_raises(C: Any) -> Any:
 
     scheduler = SCHEDULES.LambdaLR(optimizer, factor)
 
-    def step(x: Any) -> Any:
-        loss = train(x)
-        scheduler.step()
-        return loss
-
-    step = C(step)
+    step = C(followed(train, scheduler))
     for k in range(8):
         yield attempt(step, X * k), model, optimizer, scheduler
 

@@ -20,9 +20,8 @@ from .c.build import NoCompilerError
 from .first_call import FirstCall
 from .lowering.lower import forget_values
 from .memory import Arena
-from .recording.capture import younger
 from .recording.captured import ARENA, Captured
-from .recording.histories import MOST, History, WayBack
+from .recording.histories import MOST, History, WayBack, younger
 from .recording.outputs import Returned
 from .recording.recorded import Memory
 from .recording.shapes import stand_in
@@ -190,13 +189,6 @@ class Back:
         captured = Captured(
             instructions=way.instructions,
             cells=cells,
-            draws=[],
-            numbers=[],
-            checks=[],
-            gradients=[],
-            needs=[],
-            rebound=[],
-            noted=[],
             result=tuple(Returned(wrap(var.value), var, None) for var in way.wanted),
             layouts=way.layouts,
             names={var: name for var, name in self._step.captured.names.items() if var in {*way.reads}},

@@ -9,5 +9,6 @@ symbols    numbers that are read anew at every call; `stand_in` does with one wh
 rates      such numbers in the groups of optimizers, and those that the step sets there
 checks     what is checked at every call, as the engine does
 outputs    what the step hands out
+histories  the ways back from results of which backward() is to be called later
 values     the same for Values, one number at a time
 """

@@ -22,7 +22,7 @@ import numpy as np
 from ....arrays.dispatch import namespace_of
 from ....engine.callers import PACKAGE
 from ....engine.hook import Observer, observers
-from ....engine.node import Hooks, Node, ancestors, clock
+from ....engine.node import Hooks, Node, clock
 from ....engine.tensor import Tensor, wrap
 from ....engine.value import Value
 from ....ops import Operation, elementwise
@@ -33,7 +33,7 @@ from ..refusals import read_out_message
 from ..results import mapped
 from .captured import Captured, Draw
 from .checks import Check, is_unknown, unknown_within
-from .histories import record_histories
+from .histories import record_histories, younger
 from .leaving import leave
 from .outputs import Outputs
 from .rates import Rates
@@ -354,16 +354,6 @@ class Recording(Observer):
             isinstance(node._grad, Tensor) and node._grad is not kept.before
             for node, kept in self._grads.items()
         )
-
-    def own_history(self, edge: Node | None) -> set[Node]:
-        """Return the nodes that the step has made, of those that lead to one."""
-        return set(younger(edge, self.start))
-
-
-def younger(edge: Node | None, start: int) -> list[Node]:
-    """Return the nodes since a time, of those that lead to one."""
-    nodes = ancestors([edge], lambda node: node.edges if node.order >= start else ())
-    return [node for node in nodes if node.order >= start]
 
 
 def is_spent(edge: Node, start: int) -> bool:

@@ -53,13 +53,13 @@ class Captured:
 
     instructions: list[Instruction]
     cells: list[Memory]
-    draws: list[Draw]
-    numbers: list[Number]
-    checks: list[Check]
-    gradients: list[tuple[Node, Var | None]]
-    needs: list[tuple[Node, Tensor | None]]
-    rebound: list[tuple[Tensor, Var | None]]
-    noted: list[Memory]
+    draws: list[Draw] = field(default_factory=list)
+    numbers: list[Number] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    gradients: list[tuple[Node, Var | None]] = field(default_factory=list)
+    needs: list[tuple[Node, Tensor | None]] = field(default_factory=list)
+    rebound: list[tuple[Tensor, Var | None]] = field(default_factory=list)
+    noted: list[Memory] = field(default_factory=list)
     result: Any = None
     layouts: dict[Var, tuple[int, ...]] = field(default_factory=dict)
     inference: set[Var] = field(default_factory=set)

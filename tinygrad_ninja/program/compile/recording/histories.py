@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ....engine.backward import run_backward
-from ....engine.node import Node
+from ....engine.node import Node, ancestors
 from ....engine.own_function import FunctionOperation
 from ....engine.tensor import Tensor
 from ...instructions import Instruction, Var, needed
@@ -70,7 +70,7 @@ def record_histories(recording: Recording, results: list[Returned]) -> list[Hist
     forward = [*tape.instructions]
     if results and tape.place != "cpu":
         tape.stop("a result still needs its history; on a device call backward() inside the function")
-    pairs = [(result, recording.own_history(result.tensor.edge)) for result in results]
+    pairs = [(result, set(younger(result.tensor.edge, recording.start))) for result in results]
     nodes = set().union(*(ancestry for _, ancestry in pairs))
     if any(node.hooks is not None for node in nodes):
         tape.stop("what still needs its history has hooks, or retains its gradient; do that outside")
@@ -83,6 +83,12 @@ def record_histories(recording: Recording, results: list[Returned]) -> list[Hist
         histories = [_history(recording, group, ends, forward) for group in groups if not tape.closed]
     tape.instructions[:] = forward
     return histories
+
+
+def younger(edge: Node | None, start: int) -> list[Node]:
+    """Return the nodes since a time, of those that lead to one."""
+    nodes = ancestors([edge], lambda node: node.edges if node.order >= start else ())
+    return [node for node in nodes if node.order >= start]
 
 
 @contextmanager
