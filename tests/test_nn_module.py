@@ -136,6 +136,16 @@ def test_hooks(t: Any) -> Any:
 
 
 @same
+def test_all_hooks_of_a_kind_are_removed_by_their_dict(t: Any) -> Any:
+    model = t.nn.Sequential(t.nn.ReLU(), t.nn.Tanh())
+    model[0].register_forward_hook(lambda module, args, out: out * 10)
+    with_hooks = model(t.tensor([1.0, 2.0]))
+    for module in model.modules():
+        module._forward_hooks.clear()
+    return with_hooks, model(t.tensor([1.0, 2.0])), len(model[1]._forward_pre_hooks)
+
+
+@same
 def test_hooks_in_front_with_all_arguments_and_in_a_block(t: Any) -> Any:
     class Times(t.nn.Module):
         def forward(self, x: Any, factor: Any = 1) -> Any:

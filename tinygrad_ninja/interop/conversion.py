@@ -13,6 +13,7 @@ from ..arrays import dtypes
 from ..arrays.dispatch import device_of, move, namespace_of
 from ..arrays.torch_library import require_torch
 from ..engine.tensor import device, wrap
+from ..nn.module import Module
 from ..rng.draws import get_rng_state, set_rng_state
 from ..rng.generator import Generator
 from .code import Code, Engine
@@ -97,7 +98,7 @@ class Conversion(Code):
         self.done[id(module)] = module, counterpart  # its parts may refer to it
         if base is not cls and not (self.engine.owns(cls) and cls.forward is base.forward):
             counterpart.__class__ = self.cross_class(cls, where)
-            known = {*vars(counterpart), *vars(self.engine.source.nn.Module())}
+            known = {*vars(counterpart), *vars(self.engine.source.nn.Module()), *Module._made_when_asked_for}
             for name in vars(module).keys() - known:
                 object.__setattr__(counterpart, name, self.value(vars(module)[name], f"{where}.{name}"))
         for attribute in _STATE:
@@ -106,7 +107,8 @@ class Conversion(Code):
             target = getattr(counterpart, attribute)
             target.clear()
             target.update(parts)
-        getattr(counterpart, self.target_not_saved).update(getattr(module, self.not_saved))
+        if not_saved := vars(module).get(self.not_saved):
+            getattr(counterpart, self.target_not_saved).update(not_saved)
         object.__setattr__(counterpart, "training", module.training)
         return counterpart
 

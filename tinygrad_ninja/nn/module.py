@@ -6,7 +6,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import count
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from ..arrays import dtypes
 from ..engine.node import clock
@@ -40,13 +40,17 @@ class Module(StatefulTree):
     _hooks_always_called: set[int]
     # The clock of the record before and after each of the latest calls, by which a picture assigns the nodes.
     _calls: deque[tuple[int, int]]
+    _made_when_asked_for: ClassVar[dict[str, Callable[[], Any]]] = {
+        **StatefulTree._made_when_asked_for,
+        **dict.fromkeys(_HOOKS, dict),
+        "_hooks_with_kwargs": set,
+        "_hooks_always_called": set,
+    }
 
     def __init__(self) -> None:
         object.__setattr__(self, "training", True)
         object.__setattr__(self, "_calls", deque(maxlen=_CALLS_KEPT))
-        for name in ("_not_saved", "_hooks_with_kwargs", "_hooks_always_called"):
-            object.__setattr__(self, name, set())
-        for name in (*KINDS, *_HOOKS):
+        for name in KINDS:
             object.__setattr__(self, name, {})
 
     def register_forward_pre_hook(
@@ -106,6 +110,8 @@ class Module(StatefulTree):
         with_kwargs: bool,
         always_call: bool = False,
     ) -> RemovableHandle:
+        for name in self._made_when_asked_for:  # which a call asks for from now on, and makes none
+            getattr(self, name)
         number = next(_hook_numbers)
         before = {} if not prepend else {**hooks}
         if prepend:
@@ -126,10 +132,10 @@ class Module(StatefulTree):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         before = next(clock)
-        if self._forward_pre_hooks or self._forward_hooks or self._backward_pre_hooks or self._backward_hooks:
-            result = self._call_with_hooks(args, kwargs)
-        else:
+        if self.__dict__.keys().isdisjoint(_HOOKS):
             result = self.forward(*args, **kwargs)
+        else:
+            result = self._call_with_hooks(args, kwargs)
         after = next(clock)
         if after - before > 1:  # by one for every node that is created
             self._calls.append((before, after))

@@ -62,7 +62,8 @@ class StatefulTree(Tree):
     def _own_state(self) -> dict[str, Tensor]:
         """Return parameters and persistent buffers of this module itself, by name."""
         tensors = {**self._parameters, **self._buffers}
-        return {n: value for n, value in tensors.items() if value is not None and n not in self._not_saved}
+        not_saved = self.__dict__.get("_not_saved", ())
+        return {n: value for n, value in tensors.items() if value is not None and n not in not_saved}
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..arrays.dispatch import namespace_of
 from ..engine.tensor import Tensor, wrap
@@ -51,6 +51,9 @@ class Tree:
     _buffers: dict[str, Tensor | None]
     _modules: dict[str, Any]  # of Modules, and None where there is none
     _not_saved: set[str]  # the buffers that are not part of the state_dict
+    # What few modules have, by name, and how it begins. It is made when it is first asked for, so that a
+    # compiled step need not compare it before every call.
+    _made_when_asked_for: ClassVar[dict[str, Callable[[], Any]]] = {"_not_saved": set}
 
     def __setattr__(self, name: str, value: Any) -> None:
         if "_parameters" not in self.__dict__:
@@ -87,6 +90,9 @@ class Tree:
         for kind in KINDS:
             if name in self.__dict__.get(kind, ()):
                 return self.__dict__[kind][name]
+        if name in self._made_when_asked_for:
+            object.__setattr__(self, name, self._made_when_asked_for[name]())
+            return self.__dict__[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
@@ -99,9 +105,14 @@ class Tree:
         for parts in (self.__dict__, self._parameters, self._buffers, self._modules):
             if parts is not but and name in parts:
                 del parts[name]
-                self._not_saved.discard(name)
+                self._save(name)
                 removed = True
         return removed
+
+    def _save(self, name: str) -> None:
+        """Let a buffer of that name be part of the state_dict."""
+        if "_not_saved" in self.__dict__:
+            self._not_saved.discard(name)
 
     def _check_name(self, part: str, name: str, among: Mapping[str, Any]) -> None:
         if not isinstance(name, str):
@@ -124,7 +135,10 @@ class Tree:
                 f"cannot assign {type(tensor).__name__!r} object to buffer {name!r} (Tensor or None required)"
             )
         self._buffers[name] = tensor
-        (self._not_saved.discard if persistent else self._not_saved.add)(name)
+        if persistent:
+            self._save(name)
+        else:
+            self._not_saved.add(name)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Make `param` (None: no parameter) the parameter of that name. TypeError for anything but a
