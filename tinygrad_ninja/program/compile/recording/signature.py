@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from operator import is_
 from typing import Any, NamedTuple
 
@@ -69,27 +70,11 @@ def difference(key: Any, before: Any) -> str:
 def _kind(value: Any, depth: int = 0, met: dict[int, int] | None = None, inner: bool = False) -> Any:
     """Return what a recording depends on in an argument. depth: of containers that are seen as elements; met:
     numbers them by their ids; inner: it is an element itself."""
-    if type(value) in READ_ANEW:
-        return type(value)
-    if is_a(value, Tensor):
-        array = value.array
-        if is_torch(array):
-            layout = array.stride(), array.device
-        else:
-            layout = getattr(array, "strides", None), None
-        kind: tuple[Any, ...] = getattr(array, "shape", ()), getattr(array, "dtype", None)
-        of = type(value)
-        if of is not Tensor:
-            if not is_ours(of):
-                return of, *kind, *layout, _Same(value)
-            of = Parameter if issubclass(of, Parameter) else Tensor
-        if marked and is_marked(array):
-            kind = ("inference", *kind)
-        number = met if met is None else met.setdefault(id(value), len(met))
-        edge = value.edge
-        if edge is None:
-            return of, *kind, *layout, number
-        return of, *kind, *layout, number, edge.op is None, not edge.hooks
+    of = type(value)
+    if of in READ_ANEW:
+        return of
+    if of is Tensor or is_a(value, Tensor):
+        return _kind_of_tensor(value, met)
     if is_a(value, np.ndarray) and not inner:
         return "array", value.shape, value.dtype, value.strides
     if is_plain(value) and not is_a(value, np.ndarray):
@@ -100,7 +85,34 @@ def _kind(value: Any, depth: int = 0, met: dict[int, int] | None = None, inner: 
     keys = tuple(map(_key, held)) if isinstance(held, dict) else None
     elements = held.values() if isinstance(held, dict) else held
     number = met.setdefault(id(value), len(met))
-    return type(value), number, keys, tuple([_kind(x, depth - 1, met, True) for x in elements])
+    return of, number, keys, tuple([_kind(x, depth - 1, met, True) for x in elements])
+
+
+def _kind_of_tensor(x: Tensor, met: dict[int, int] | None) -> Any:
+    """Return what a recording depends on in a Tensor, as `_kind` does: how its elements lie, and whether it
+    has a history."""
+    array, edge, of = x.array, x.edge, _class_of(type(x))
+    if type(array) is np.ndarray:  # mostly
+        layout: tuple[Any, ...] = array.shape, array.dtype, array.strides
+    elif is_torch(array):
+        layout = array.shape, array.dtype, array.stride(), array.device
+    else:
+        layout = ()
+    if of is None:
+        return type(x), *layout, _Same(x)
+    number = met if met is None else met.setdefault(id(x), len(met))
+    inference = bool(marked) and is_marked(array)
+    if edge is None:
+        return of, *layout, number, inference
+    return of, *layout, number, inference, edge.op is None, not edge.hooks
+
+
+@lru_cache
+def _class_of(of: type) -> type | None:
+    """Return the class that a Tensor of this one is seen as; None for a class of the user's."""
+    if not is_ours(of):
+        return None
+    return Parameter if issubclass(of, Parameter) else Tensor
 
 
 def _plain(value: Any) -> Any:
