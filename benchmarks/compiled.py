@@ -25,7 +25,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from eager import CASES, RATE, ROWS, begin, compare, dataset, lecture_step, parameters, time_step  # noqa: E402
+from eager import CASES, RATE, ROWS, begin, compare, dataset, lecture_step, parameters, repeats, time_step  # noqa: E402
 
 import tinygrad_ninja  # noqa: E402
 
@@ -288,7 +288,7 @@ def measure(batch: int, hidden: int, seconds: float) -> tuple[dict[str, float], 
             continue
         compare(name, truth, running[name][1])
     times: dict[str, list[float]] = {name: [] for name in running}
-    repeat = {name: max(1, round(20_000 / time_step(step, 1))) for name, (step, _, _) in running.items()}
+    repeat = {name: repeats(step, 20_000) for name, (step, _, _) in running.items()}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for name, (step, _, steps) in running.items():

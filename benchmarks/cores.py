@@ -26,7 +26,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
-from eager import CASES, Step, compare, lecture_step, time_step
+from eager import CASES, Step, compare, lecture_step, repeats, time_step
 
 import tinygrad_ninja as torch
 
@@ -79,7 +79,7 @@ def measure(batch: int, hidden: int, seconds: float) -> dict[tuple[int, int], fl
     """Return the median time of a step in microseconds by (busy processes, threads)."""
     step, _ = compiled(batch, hidden)
     step()
-    repeat = max(1, round(ROUND / time_step(step, 3)))
+    repeat = repeats(step, ROUND)
     times: dict[tuple[int, int], list[float]] = {case: [] for case in product((0, PROCESSORS), THREADS)}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:

@@ -142,7 +142,7 @@ def measure(batch: int, hidden: int, seconds: float) -> dict[str, float]:
         "plain NumPy": numpy_step(parameters(hidden), *dataset(), batch, RATE)[0],
     }
     times: dict[str, list[float]] = {name: [] for name in steps}
-    repeat = max(1, round(0.02 / (time_step(steps["torch"], 3) / 1e6)))
+    repeat = repeats(steps["torch"], 20_000)
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for name, step in steps.items():
@@ -156,6 +156,12 @@ def time_step(step: Step, repeat: int) -> float:
     for _ in range(repeat):
         step()
     return (time.perf_counter() - start) / repeat * 1e6
+
+
+def repeats(step: Step, round_time: float) -> int:
+    """Return how many steps fill a round of that many microseconds: the steps after those that compile."""
+    time_step(step, 5)
+    return max(1, round(round_time / time_step(step, 3)))
 
 
 def begin(description: str) -> float:

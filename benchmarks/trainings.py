@@ -26,7 +26,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from eager import compare, time_step  # noqa: E402
+from eager import compare, repeats, time_step  # noqa: E402
 
 import tinygrad_ninja  # noqa: E402
 
@@ -173,7 +173,7 @@ def measure(name: str, seconds: float) -> dict[str, float]:
         compare(how, truth, gradients(model))
         running[how] = step
     times: dict[str, list[float]] = {how: [] for how in running}
-    repeat = {how: max(1, round(50_000 / time_step(step, 3))) for how, step in running.items()}
+    repeat = {how: repeats(step, 50_000) for how, step in running.items()}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for how, step in running.items():
