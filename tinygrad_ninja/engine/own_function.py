@@ -236,9 +236,11 @@ class _Call:
             self._answers, self._answered = (), None
         if answer is None:
             return None
-        recorded = isinstance(like, Tensor)
-        grad = _fitting(self._name, i, answer, like if recorded else wrap(like))
-        return grad if recorded else grad.array
+        if isinstance(like, Tensor):
+            return _fitting(self._name, i, answer, like)
+        if _is_alike(answer._array, like):  # mostly
+            return answer._array
+        return _fitting(self._name, i, answer, wrap(like)).array
 
     @property
     def _name(self) -> str:
@@ -315,10 +317,14 @@ def _flows(ctx: FunctionCtx, output: Any) -> bool:
     return floating and id(output) not in ctx._not_differentiable
 
 
+def _is_alike(a: Any, b: Any) -> bool:
+    """Return whether two are NumPy arrays of one shape and dtype."""
+    return type(a) is type(b) is ndarray and a.shape == b.shape and a.dtype == b.dtype
+
+
 def _fitting(name: str, i: int, grad: Tensor, like: Tensor) -> Tensor:
     """Return the gradient in the shape and dtype of the input: summed where the input was broadcast to it."""
-    mine, theirs = grad._array, like._array
-    if type(mine) is type(theirs) is ndarray and (mine.shape, mine.dtype) == (theirs.shape, theirs.dtype):
+    if _is_alike(grad._array, like._array):
         return grad
     if grad.shape != like.shape:
         extra = grad.ndim - like.ndim

@@ -29,8 +29,8 @@ def stand_in(shape: tuple[int, ...], dtype: Any, strides: tuple[int, ...] | None
     if strides is None or 0 in shape:
         return np.zeros(shape, dtype)
     span = 1 + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    steps = tuple(step * np.dtype(dtype).itemsize for step in strides)
-    return np.lib.stride_tricks.as_strided(np.zeros(span, dtype), shape, steps)
+    memory = np.zeros(span, dtype)
+    return np.ndarray(shape, dtype, memory, strides=tuple(step * memory.itemsize for step in strides))
 
 
 def stand_in_for(array: Any) -> Array:
