@@ -85,7 +85,8 @@ def measure(rounds: int, collector: bool) -> dict[str, float]:
     """Return the median time of a step, in milliseconds, for each contender."""
     steps = {name: make()[0] for name, make in CONTENDERS.items()}
     for step in steps.values():
-        step()  # the first of a compiled one records it
+        for _ in range(3):  # of a compiled one: to record it, for another rate once more, and to compile it
+            step()
     times: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
