@@ -1,5 +1,6 @@
 """Simplified derivations: what is recognised, and that the short answers are PyTorch's gradients."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -64,6 +65,15 @@ WRITTEN: dict[str, tuple[str, Loss]] = {
     "softmax, shifted": ("softmax", lambda t, x, g, b: softmax(t, x - x.amax(1, keepdim=True)) ** 2),
     "softmax, not shifted": ("softmax", lambda t, x, g, b: softmax(t, x) ** 2),
     "softmax, one shift for all": ("softmax", lambda t, x, g, b: softmax(t, x - x.max()) ** 2),
+    "softmax, shifted by the mean": (
+        "softmax", lambda t, x, g, b: softmax(t, x - x.mean(1, keepdim=True)) ** 2
+    ),
+    "softmax, by powers of two": (
+        "softmax", lambda t, x, g, b: shares(2 ** (x / math.log(2))) ** 2
+    ),
+    "softmax, shifted by what is detached": (
+        "softmax", lambda t, x, g, b: softmax(t, x - x.amax(1, keepdim=True).detach()) ** 2
+    ),
     "log-softmax": ("log-softmax", lambda t, x, g, b: (x - x.exp().sum(1, keepdim=True).log()) ** 2),
     "log of softmax": ("log-softmax", lambda t, x, g, b: softmax(t, x).log() ** 2),
     "cross-entropy": ("softmax with cross-entropy", lambda t, x, g, b: -softmax(t, x)[ROWS, Y].log().mean()),
@@ -132,7 +142,10 @@ def onehot(t: Any) -> Any:
 
 
 def softmax(t: Any, x: Any) -> Any:
-    e = t.exp(x)
+    return shares(t.exp(x))
+
+
+def shares(e: Any) -> Any:
     return e / e.sum(1, keepdim=True)
 
 
@@ -180,6 +193,8 @@ def test_a_chain_is_recognised_however_it_is_written(title: str) -> None:
         lambda t, x: 1 / (2 + t.exp(-x)),
         lambda t, x: (x - x.mean(1, keepdim=True)) / (x.std(1, keepdim=True) + 0.1),
         lambda t, x: t.exp(x) / t.exp(2 * x).sum(1, keepdim=True),
+        lambda t, x: 1 / (1 + t.exp(-x).detach()) * x,  # the slope is not the sigmoid's
+        lambda t, x: 1 / (1 + t.exp(-x) * (x > -9).to(x.dtype)),  # though none of these is below
     ],
 )
 def test_what_is_nearly_a_chain_is_left_alone(function: Loss) -> None:

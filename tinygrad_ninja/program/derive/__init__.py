@@ -5,8 +5,8 @@ function        a function, run so that all it does is recorded, under the names
 record          the graph of a loss as a program, with the reader's names (`reader_names`); what has none gets
                 one of `new_names`
 backward_lines  the forward pass cut into lines, and each line's gradients by the operations' rules
-simplify        chains with a known gradient (`chains`), found in the program (`candidates`) by computing with
-                terms, whose `algebra` knows what school algebra does
+simplify        chains with a known gradient (`chains`), found in the program (`candidates`) by their numbers
+                at a point `nearby`, however they are written
 listing         both passes as lines of Python (`statements`), with numbers by their names (`sizes`)
 inputs          the numbers of a script; `slopes` its check by small steps
 formula         an operation and its rules as formulas of whole arrays, in pieces of `mathematics`

@@ -10,6 +10,7 @@ from typing import Any
 from ...ops import Operation, elementwise, indexing, linalg
 from ...ops.reduction import size
 from ..instructions import Program, Var
+from .nearby import is_onehot
 from .record import is_range
 
 NEAR = 16
@@ -20,19 +21,21 @@ Candidate = tuple[tuple[Any, ...], tuple[Any, ...]]
 
 
 class Shapes:
-    """What occurs in a program: its values, the inputs among them, and the parameters of its instructions."""
+    """What occurs in a program: its values, the inputs among them, and the parameters of its instructions; an
+    axis together with the shapes that are read along it."""
 
     def __init__(self, program: Program) -> None:
         steps = program.instructions
         given = [step.given for step in steps]
-        axes = [parameters["axis"] for parameters in given if parameters.get("axis") is not None]
+        along = [(x.shape, step.given.get("axis")) for step in steps for x in step.reads()]
+        axes = [(n, axis if isinstance(axis, tuple) else (axis,)) for n, axis in along if axis is not None]
         keys = [p["key"] for p in given if all(isinstance(index, Var) for index in p.get("key", [None]))]
-        along = (indexing.gather, indexing.scatter_along)
-        indices = [step.parameters[-1] for step in steps if step.operation in along]
+        moving = (indexing.gather, indexing.scatter_along)
+        indices = [step.parameters[-1] for step in steps if step.operation in moving]
         sums = [step for step in steps if step.operation is elementwise.add]
         self.values = [var for var in program.variables() if var.dtype.kind == "f"]
         self.inputs = [var for var in program.inputs if var.dtype.kind == "f"]
-        self.axes = dict.fromkeys(axis if isinstance(axis, tuple) else (axis,) for axis in axes)
+        self.axes = dict.fromkeys(axes)
         self.keys = dict.fromkeys(key for key in keys if len(key) == 2)
         self.indices = dict.fromkeys(index for index in indices if isinstance(index, Var))
         self.numbers = dict.fromkeys(x for step in sums for x in step.inputs if isinstance(x, float))
@@ -53,13 +56,13 @@ def _rows(shapes: Shapes, logits: Var, target: Var) -> Iterable[Var]:
     row the mean would be another."""
     for rows, other in shapes.keys:
         each_row = other is target and is_range(rows) and rows.shape == target.shape == logits.shape[:1]
-        if each_row and ((target.value >= 0) & (target.value < logits.shape[1])).all():
+        if each_row and _are_classes(target, logits):
             yield rows
 
 
-def _is_onehot(value: Any) -> bool:
-    """Return whether a matrix has a single 1 in each row, and else 0."""
-    return bool(((value == 0) | (value == 1)).all() and (value.sum(1) == 1).all())
+def _are_classes(index: Var, logits: Var) -> bool:
+    """Return whether all numbers of an index are those of columns."""
+    return bool(((index.value >= 0) & (index.value < logits.shape[1])).all())
 
 
 CHOICES = SimpleNamespace(
@@ -69,14 +72,18 @@ CHOICES = SimpleNamespace(
     bias=lambda shapes, x, weight: [
         bias for bias in shapes.near(x) if bias is not weight and bias.shape == weight.shape
     ],
-    axis=lambda shapes, x, *_: [axis for axis in shapes.axes if all(-1 < i < len(x.shape) for i in axis)],
+    axis=lambda shapes, x, *_: [
+        axis for shape, axis in shapes.axes if shape == x.shape and all(-1 < i < len(shape) for i in axis)
+    ],
     eps=lambda shapes, *_: [0.0, *shapes.numbers],
     correction=lambda *_: [1, 0],
     target=lambda shapes, logits: dict.fromkeys(target for _, target in shapes.keys),
     rows=_rows,
-    index=lambda shapes, logits: [i for i in shapes.indices if i.shape == (logits.shape[0], 1)],
+    index=lambda shapes, logits: [
+        i for i in shapes.indices if i.shape == (logits.shape[0], 1) and _are_classes(i, logits)
+    ],
     onehot=lambda shapes, x: [
-        y for y in shapes.inputs if y is not x and y.shape == x.shape and _is_onehot(y.value)
+        y for y in shapes.inputs if y is not x and y.shape == x.shape and is_onehot(y.value)
     ],
 )
 """What may be an input or a parameter of this name, of what occurs, and of what was chosen before."""

@@ -11,10 +11,10 @@ import numpy as np
 from ...ops import elementwise, shape
 from ..instructions import Instruction, Program, Var, double, reached, widened
 from ..passes import replaced
-from .algebra import Algebra, UnknownTermError
 from .backward_lines import Backward, backward
 from .candidates import Shapes
 from .chains import CHAINS, OPERATIONS, Chain
+from .nearby import Nearby
 from .record import Forward
 
 Found = dict[Var, tuple[Chain, tuple[Any, ...], tuple[Any, ...]]]
@@ -31,49 +31,44 @@ def simplify(forward: Forward) -> tuple[Backward, Backward, dict[Var, str]]:
 
     Each gradient is computed in both ways, in double precision. Raise RuntimeError where they differ.
     """
-    algebra, chains = known_chains(forward)
+    nearby, chains = known_chains(forward)
     shorter = _shorter(forward, chains)
     used = {instruction.output for instruction in shorter.program.instructions}
     short = backward(shorter)  # this gives the names
     expanded = backward(forward, sparing=True)
-    short = _reusing(short, algebra)
+    short = _reusing(short, nearby)
     _check(forward, expanded, short)
     sentences = {end: _sentence(end, *chain) for end, chain in chains.items() if end in used}
     return expanded, short, sentences
 
 
-def known_chains(forward: Forward) -> tuple[Algebra, Found]:
-    """Return the terms of a forward pass, and the chains that are recognised in it."""
-    algebra = Algebra(reached(forward.program.instructions, forward.leaves))
-    for var in forward.program.inputs:
-        algebra.term(var)
-    for step in forward.program.instructions:
-        algebra.take(step)
+def known_chains(forward: Forward) -> tuple[Nearby, Found]:
+    """Return the values of a forward pass nearby, and the chains that are recognised in it."""
+    steps = forward.program.instructions
+    carried, makers = reached(steps, forward.leaves), {step.output: step for step in steps}
+    nearby, occurring = Nearby(carried), Shapes(forward.program)
+    for step in steps:
+        nearby.take(step, step.flows)
+    for var in forward.program.variables():
+        nearby.add(var)
     chains: Found = {}
-    occurring = Shapes(forward.program)
-    makers = {instruction.output: instruction for instruction in forward.program.instructions}
 
     def stops(end: Var, inputs: tuple[Any, ...]) -> bool:
         """Return whether a gradient that goes back from the end reaches exactly the inputs."""
         seen = _within(end, inputs, makers)
-        wanted = {x for x in inputs if x in algebra.reached}
-        return wanted == {x for x in seen if x in inputs or x not in makers}
+        return {x for x in inputs if x in carried} == {x for x in seen if x in inputs or x not in makers}
 
-    algebra.closed = True
     for chain in CHAINS:
         for inputs, parameters in chain.candidates(occurring, chain.operation):
-            for way in chain.ways if chain.fits(*inputs, *parameters) else ():
-                try:
-                    term = way(algebra, *(algebra.term(x) for x in inputs), *parameters)
-                except UnknownTermError:
-                    continue
-                end = algebra.variables.get((term.key, term.shape, inputs[0].dtype))
-                if end not in makers or end in chains or term.constant:
-                    continue
-                if makers[end].operation is not chain.operation and stops(end, inputs):
-                    chains[end] = chain, inputs, parameters
-    algebra.closed = False
-    return algebra, chains
+            if not chain.fits(*inputs, *parameters):
+                continue
+            end = nearby.find(nearby.of(chain.operation, inputs, parameters), inputs[0].dtype)
+            if end not in makers or end in chains:
+                continue
+            operation = makers[end].operation
+            if operation is not chain.operation and not operation.view and stops(end, inputs):
+                chains[end] = chain, inputs, parameters
+    return nearby, chains
 
 
 def _shorter(forward: Forward, chains: Found) -> Forward:
@@ -127,32 +122,33 @@ def _sentence(end: Var, chain: Chain, inputs: tuple[Any, ...], parameters: tuple
     return ", ".join([f"{called} is {article} {chain.title} of {of}", *more])
 
 
-def _reusing(answered: Backward, algebra: Algebra) -> Backward:
+def _reusing(answered: Backward, nearby: Nearby) -> Backward:
     """Return the backward pass without computing again what was computed before, in the forward pass above
     all."""
     same: dict[Var, Var] = {}
     shares = {share.contribution for line in answered.lines for share in line.shares}
     kept = []
     for step in (replaced(step, same) for step in answered.program.instructions):
-        out, term = step.output, algebra.compute(step)
-        algebra.of[out] = term
-        if out.name or out in shares or term.constant:
+        out = step.output
+        nearby.take(step)
+        if out.name or out in shares or step.operation.view or nearby.stays(out):
             kept.append(step)
             continue
-        known = algebra.lookup(term, out.dtype)
-        source = known or algebra.lookup(term**-1, out.dtype)
-        if source is not None and source.shape != term.shape:
-            view = replace(step, operation=shape.reshape, inputs=(source,), parameters=(term.shape,))
-            view.output = Var(source.value.reshape(term.shape))
-            algebra.of[view.output] = algebra.broadcast_to(algebra.term(source), term.shape)
+        value = nearby.values[out]
+        known = nearby.find(value, out.dtype)
+        with np.errstate(all="ignore"):
+            source = known or nearby.find(1 / value, out.dtype)
+        if source is not None and source.shape != out.shape:
+            view = replace(step, operation=shape.reshape, inputs=(source,), parameters=(out.shape,))
+            view.output = source = Var(source.value.reshape(out.shape))
+            nearby.take(view)
             kept.append(view)
-            source = view.output
         if source is not None and known is not None:
             same[out] = source
             continue
         if source is not None:
             step.operation, step.inputs, step.parameters = elementwise.reciprocal, (source,), ()
-        algebra.find(term, out)
+        nearby.add(out)
         kept.append(step)
     return replace(answered, program=Program(kept, answered.program.outputs).needed())
 
