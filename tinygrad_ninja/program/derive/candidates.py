@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
 from ...ops import Operation, elementwise, indexing, linalg
-from ...ops.reduction import size
+from ...ops.reduction import kept
 from ..instructions import Program, Var
 from .nearby import is_onehot
 from .record import is_range
@@ -65,10 +65,15 @@ def _are_classes(index: Var, logits: Var) -> bool:
     return bool(((index.value >= 0) & (index.value < logits.shape[1])).all())
 
 
+def _is_broadcast(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Return whether an array of a shape is broadcast to another shape, or has it."""
+    return len(shape) <= len(to) and all(n in (1, m) for n, m in zip(shape[::-1], to[::-1], strict=False))
+
+
 CHOICES = SimpleNamespace(
     x=lambda shapes: shapes.values,
     logits=lambda shapes: [x for x in shapes.values if len(x.shape) == 2],
-    weight=lambda shapes, x: shapes.near(x),
+    weight=lambda shapes, x: [weight for weight in shapes.near(x) if _is_broadcast(weight.shape, x.shape)],
     bias=lambda shapes, x, weight: [
         bias for bias in shapes.near(x) if bias is not weight and bias.shape == weight.shape
     ],
@@ -106,26 +111,9 @@ def layers(shapes: Shapes, operation: Operation) -> Iterable[Candidate]:
             yield (x, weight, bias), ()
 
 
-# -- what else a normalization needs -------------------------------------------------------------------------
-
-
-def several(x: Var, axis: tuple[int, ...], *_: Any) -> bool:
-    """Return whether there is more than one element along the axis."""
-    return size(x, axis) > 1
-
-
-def _gained(x: Var, weight: Var, axis: tuple[int, ...], wanted: Callable[[int], int]) -> bool:
-    """Return whether the weight broadcasts to x, and has the wanted size of each dimension of the axis."""
-    shape = (1,) * (len(x.shape) - len(weight.shape)) + weight.shape
-    fits = len(shape) == len(x.shape) and all(n in (1, m) for n, m in zip(shape, x.shape, strict=True))
-    return fits and several(x, axis) and all(shape[i] == wanted(x.shape[i]) for i in axis)
-
-
-def constant_along(x: Var, weight: Var, bias: Var, axis: tuple[int, ...], *_: Any) -> bool:
-    """Return whether the weight is one number along the axis."""
-    return _gained(x, weight, axis, lambda n: 1)
-
-
-def varies_along(x: Var, weight: Var, bias: Var, axis: tuple[int, ...], *_: Any) -> bool:
-    """Return whether the weight has a number for each element along the axis."""
-    return _gained(x, weight, axis, lambda n: n)
+def constant_along(shapes: Shapes, operation: Operation) -> Iterable[Candidate]:
+    """Yield the candidates for a normalization whose weight is one number along the axis."""
+    for inputs, parameters in by_name(shapes, operation):
+        (x, weight, _), (axis, *_) = inputs, parameters
+        if _is_broadcast(weight.shape, kept(x.shape, axis)):
+            yield inputs, parameters

@@ -14,18 +14,17 @@ from typing import Any
 from ...arrays.dispatch import sum_to
 from ...ops import Operation, composed, elementwise, losses, reduction
 from ...ops.reduction import size
-from .candidates import Candidate, Shapes, by_name, constant_along, layers, several, varies_along
+from .candidates import Candidate, Shapes, by_name, constant_along, layers
 
 
 @dataclass(frozen=True)
 class Chain:
     """A chain. operation: the one operation that equals it; title: the reader's name for it; candidates: to
-    what in a program it may be applied, as far as it fits."""
+    what in a program it may be applied."""
 
     operation: Operation
     title: str
     candidates: Callable[[Shapes, Operation], Iterable[Candidate]] = by_name
-    fits: Callable[..., bool] = lambda *chosen: True
 
 
 # -- definitions ---------------------------------------------------------------------------------------------
@@ -158,14 +157,13 @@ CHAINS = (
     Chain(
         Operation(batch_normalization, {"x": _batch_x, "weight": _weight, "bias": _bias}),
         "batch normalization",
-        fits=constant_along,
+        constant_along,
     ),
     Chain(
         Operation(layer_normalization, {"x": _layer_x, "weight": _weight, "bias": _bias}),
         "layer normalization",
-        fits=varies_along,
     ),
-    Chain(Operation(normalization, {"x": _plain_x}), "normalization", fits=several),
+    Chain(Operation(normalization, {"x": _plain_x}), "normalization"),
     Chain(composed.log_softmax, "log-softmax"),
     Chain(composed.softmax, composed.softmax.name),
     Chain(elementwise.sigmoid, elementwise.sigmoid.name),

@@ -60,8 +60,6 @@ def known_chains(forward: Forward) -> tuple[Nearby, Found]:
 
     for chain in CHAINS:
         for inputs, parameters in chain.candidates(occurring, chain.operation):
-            if not chain.fits(*inputs, *parameters):
-                continue
             end = nearby.find(nearby.of(chain.operation, inputs, parameters), inputs[0].dtype)
             if end not in makers or end in chains:
                 continue
