@@ -12,6 +12,7 @@ from ...ops import comparison, composed, elementwise
 from ..decided import HOLD, decided
 from ..instructions import Array, Instruction, Program, Var, double, reached, widened
 from .mathematics import math
+from .nearby import are_close
 from .new_names import gradient_name
 from .record import Forward
 from .simplify import known_chains
@@ -19,9 +20,6 @@ from .wording import series
 
 STEP = 1e-5
 """The step for the numeric slope, as a share of the value itself, in double precision."""
-
-SAME = 1e-11
-"""The largest change that is rounding in double precision, as a share of the greatest number beside it."""
 
 
 class Evidence:
@@ -112,9 +110,11 @@ class Evidence:
         size = abs(base[np.isfinite(base)]).max(initial=0) or 1.0
         change = np.where(np.isfinite(base), 0.1 * size * random.standard_normal(base.shape), 0)
         moved = self.moved(var, steps, change)
-        if not self._same(self.loss, moved):
+        if not are_close(self.base[self.loss], moved[self.loss]):
             return []
-        changed = {var} | {step.output for step in steps if not self._same(step.output, moved)}
+        changed = {var} | {
+            step.output for step in steps if not are_close(self.base[step.output], moved[step.output])
+        }
         ends = [
             step.output
             for step in steps
@@ -157,15 +157,6 @@ class Evidence:
     def _titles(self) -> dict[Var, str]:
         """The titles of the chains that are recognised, by the values in which they end."""
         return {end: chain.title for end, (chain, *_) in known_chains(self._forward)[1].items()}
-
-    def _same(self, var: Var, moved: dict[Var, Array]) -> bool:
-        """Return whether a value is what it was, up to rounding."""
-        before, after = self.base[var], moved[var]
-        if before.dtype.kind != "f":
-            return np.array_equal(before, after)
-        finite = np.isfinite(before)
-        scale = abs(before[finite]).max(initial=0)
-        return bool(np.allclose(before, after, rtol=0, atol=SAME * scale, equal_nan=True))
 
 
 def _power_of_ten(x: float) -> str:

@@ -101,14 +101,14 @@ class Nearby:
         for other, _, var in known[bisect_left(known, (total - near,)) :]:
             if other > total + near:
                 break
-            if _are_close(array, self.values[var], SAME):
+            if are_close(array, self.values[var]):
                 return var
         return None
 
     def stays(self, var: Var) -> bool:
         """Return whether a value is a number wherever the inputs are, whatever it is computed from: the slope
         of x - x can't be told from it."""
-        return _are_close(self._value(var), var.value, 1e-5)
+        return are_close(self._value(var), var.value, 1e-5)
 
 
 def is_onehot(value: Array) -> bool:
@@ -132,7 +132,7 @@ def _total(array: Array) -> float:
     return float(np.where(np.isfinite(array), array, 0).ravel() @ np.sqrt(np.arange(2, array.size + 2)))
 
 
-def _are_close(a: Array, b: Array, share: float) -> bool:
+def are_close(a: Array, b: Array, share: float = SAME) -> bool:
     """Return whether two arrays have the same numbers but for a share of the greatest."""
     scale = abs(a[np.isfinite(a)]).max(initial=0)
     return bool(np.allclose(a, b, rtol=0, atol=share * scale, equal_nan=True))
