@@ -176,6 +176,7 @@ SPELLING: dict[str, Call] = {
     "scatter_amin": scatter_reduce("amin"),
     "scatter_prod": scatter_reduce("prod"),
     "select": lambda x, key: x[key],
+    "select_at": lambda x, axis, place: x.select(axis, int(place)),
     "slice": lambda x, key: x[key],
     "softmax": lambda x, axis: along(torch.softmax, x, axis),
     "squeeze": lambda x, shape: x.reshape(shape),
@@ -197,7 +198,7 @@ def counterpart(entry: Operation) -> Call:
 # -- shapes, and what may be drawn for a parameter -----------------------------------------------------------
 
 # How many dimensions the first input has, for certain parameters at least, for certain entries exactly.
-LEAST = {"axes": 1, "axis": 1, "axis2": 2, "index": 1, "key": 1, "offset": 2}
+LEAST = {"axes": 1, "axis": 1, "axis2": 2, "index": 1, "key": 1, "offset": 2, "place": 1}
 EXACTLY = {"cross_entropy": 2, "diag_embed": 1}
 
 
@@ -206,7 +207,7 @@ def draw_shape(draw: Draw, entry: Operation, special: bool) -> Shape:
     if "axis" in entry.parameters and annotation(entry, "axis") in ("Any", "int | None"):
         least = 0  # the axis may be None
     ndim = EXACTLY.get(entry.name) or draw.choice([n for n in (2, 1, 3, 0) if n >= least])
-    empty = special and not {"chain", "index", "key", "target"} & {*entry.parameters}
+    empty = special and not {"chain", "index", "key", "place", "target"} & {*entry.parameters}
     return tuple(draw.choice([2, 3, 1, 0] if empty else [2, 3, 1]) for _ in range(ndim))
 
 
@@ -313,6 +314,9 @@ def draw_parameter(draw: Draw, entry: Operation, name: str, shape: Shape, before
             )
         case "offset":
             return draw.integer(-2, 2)
+        case "place":
+            n = shape[before["axis"]]
+            return np.array(draw.integer(-n, n - 1))
         case "rows":
             return numpy_arrays.arange(shape[0])
         case "shape":

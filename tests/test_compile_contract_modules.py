@@ -163,6 +163,18 @@ def test_weights_are_saved_and_loaded(C: Any) -> Any:
     yield saved
 
 
+@compiled
+def test_statistics_that_are_plain_averages(C: Any) -> Any:
+    layer = nn.BatchNorm1d(3, momentum=None)
+
+    def f(x: Any) -> Any:
+        return layer(x).detach()
+
+    f = C(f)
+    for k in range(5):
+        yield f(X * (k + 1)), layer
+
+
 # -- where modules are found ---------------------------------------------------------------------------------
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..arrays import dtypes, numpy_arrays
-from ..arrays.dispatch import device_of, dtype_of, move
+from ..arrays.dispatch import device_of, dtype_of, move, namespace_of
+from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor
+from ..ops.indexing import ALL
 
-ALL = slice(None)
 _INT64 = np.dtype(np.int64)
 _SEQUENCES = (Tensor, list, tuple, range, np.ndarray)
 
@@ -53,8 +54,8 @@ def _index_array(item: Any, like: Any) -> Any:
 
 
 def prepared_item(item: Any, like: Any) -> Any:
-    """Return an item of an index as None, `...`, a slice, a bool, an int, or an array of at least one
-    dimension."""
+    """Return an item of an index as None, `...`, a slice, a bool, an int, or an array: of no dimension where
+    that is one integer that may be another the next time."""
     if item is None or item is Ellipsis or isinstance(item, bool):
         return item
     if isinstance(item, slice):
@@ -68,7 +69,7 @@ def prepared_item(item: Any, like: Any) -> Any:
         return item
     if isinstance(item, _SEQUENCES):
         array = _index_array(item, like)
-        return array if array.ndim else array.item()
+        return array if array.ndim or _is_unknown_place(array) else array.item()
     if isinstance(item, str):
         raise TypeError(f"an index can't be a str ({item!r})")
     try:
@@ -78,6 +79,27 @@ def prepared_item(item: Any, like: Any) -> Any:
             "only integers, slices (`:`), ellipsis (`...`), None and long, byte or bool Tensors are valid "
             f"indices (got {type(item).__name__})"
         ) from None
+
+
+def _is_unknown_place(array: Any) -> bool:
+    """Return whether an array of no dimension is an integer that may be another the next time."""
+    observer = observing() if observers else None
+    return observer is not None and dtype_of(array) is not dtypes.bool and observer.unknown(array)
+
+
+def _unknown_place(array: Any, n: int, dim: int) -> Any:
+    """Return such an array as it is now, which it stays when it is changed in place later. IndexError where
+    it names none of the n entries of the dimension."""
+    message = f"index is out of bounds for dimension {dim} with size {n}"
+    place = observing().check(array, -n, n, IndexError, message)  # type: ignore[union-attr]  # see above
+    _refuse_outside(int(place), n, dim)
+    return namespace_of(array).copy(array)
+
+
+def _refuse_outside(place: int, n: int, dim: int) -> None:
+    """IndexError where an integer names none of the n entries of a dimension."""
+    if not -n <= place < n:
+        raise IndexError(f"index {place} is out of bounds for dimension {dim} with size {n}")
 
 
 def _dimensions_used(item: Any) -> int:
@@ -114,16 +136,16 @@ def split_index(x: Any, index: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
             basic.append(None)
             advanced.append(move(np.arange(int(item)), device_of(x)))
         elif isinstance(item, int):
-            if not -x.shape[dim] <= item < x.shape[dim]:
-                raise IndexError(
-                    f"index {item} is out of bounds for dimension {dim} with size {x.shape[dim]}"
-                )
+            _refuse_outside(item, x.shape[dim], dim)
             basic.append(item)
             dim += 1
         elif item is None or isinstance(item, slice):
             basic.append(item)
             advanced.append(ALL)
             dim += _dimensions_used(item)
+        elif not item.ndim:
+            basic.append(_unknown_place(item, x.shape[dim], dim))
+            dim += 1
         else:
             positions = _positions(x, item, dim)
             basic += [ALL] * len(positions)

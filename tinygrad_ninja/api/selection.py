@@ -19,9 +19,10 @@ from ..engine.grad_mode import is_grad_enabled
 from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor, wrap
 from ..ops import indexing as ops
+from ..ops.indexing import ALL
 from .dimensions import dimension, integer
 from .forms import in_place
-from .indices import ALL, as_items, fast_index, prepared_item, split_index
+from .indices import as_items, fast_index, prepared_item, split_index
 from .operands import as_element
 from .register import function, method, numpy_names
 
@@ -48,8 +49,25 @@ def _getitem(self: Tensor, index: Any) -> Tensor:
 
 
 def _view(x: Tensor, basic: tuple[Any, ...]) -> Tensor:
+    """Return the view at the basic part of an index."""
+    if observers and any(hasattr(item, "ndim") for item in basic):
+        return _at_unknown(x, basic)
     *_, last, _ = (None, *basic)  # the item before the `...` at the end
     return (ops.select if isinstance(last, int) else ops.slice).call(x, basic)
+
+
+def _at_unknown(x: Tensor, basic: tuple[Any, ...]) -> Tensor:
+    """Return the view at a basic index with arrays of one integer among its items: of what the others leave,
+    the places along those dimensions."""
+    whole = tuple([ALL if hasattr(item, "ndim") else item for item in basic])
+    out = x if _is_whole(whole, x.array.shape) else _view(x, whole)
+    axis = 0
+    for item in basic:
+        if hasattr(item, "ndim"):
+            out = ops.select_at.call(out, axis, item)
+        elif not isinstance(item, int):
+            axis += 1
+    return out
 
 
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
@@ -111,7 +129,7 @@ def _is_mask(index: Any, x: Any) -> bool:
     """Return whether the only advanced item of the index is a mask, which allows a number of any dtype as the
     value."""
     prepared = [prepared_item(item, x) for item in as_items(index)]
-    advanced = [item for item in prepared if hasattr(item, "ndim") or isinstance(item, bool)]
+    advanced = [item for item in prepared if getattr(item, "ndim", 0) or isinstance(item, bool)]
     return len(advanced) == 1 and not isinstance(advanced[0], bool) and dtype_of(advanced[0]) is dtypes.bool
 
 

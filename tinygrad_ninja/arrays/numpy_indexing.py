@@ -13,6 +13,7 @@ from .numpy_memory import FLOATS, Array, arranged_by_key
 
 __all__ = (
     "arange", "gather", "index", "scatter", "scatter_along", "scatter_amax", "scatter_amin", "scatter_prod",
+    "select_at",
 )  # fmt: skip
 
 
@@ -51,6 +52,12 @@ def index(x: Array, key: tuple[Any, ...]) -> Array:
         return out if x.flags.c_contiguous and key[0].flags.c_contiguous else arranged_by_key(out, x, key)
     out = x[key]
     return out if out.flags.c_contiguous and x.flags.c_contiguous else arranged_by_key(out, x, key)
+
+
+def select_at(x: Array, axis: int, place: Array) -> Array:
+    """Return a view of x at the one place along the axis."""
+    key: tuple[Any, ...] = (*(slice(None),) * axis, int(place), ...)
+    return x[key]
 
 
 def scatter(values: Array, shape: tuple[int, ...], key: tuple[Any, ...]) -> Array:

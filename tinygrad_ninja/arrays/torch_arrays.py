@@ -135,6 +135,10 @@ def index(x: Array, key: tuple[Any, ...]) -> Array:
     return x[key]
 
 
+def select_at(x: Array, axis: int, place: Any) -> Array:
+    return x.select(axis, int(place))
+
+
 def scatter(values: Array, shape: tuple[int, ...], key: tuple[Any, ...]) -> Array:
     out = torch.zeros(shape, dtype=values.dtype, device=values.device)
     if builtins.any(isinstance(item, torch.Tensor) for item in key):

@@ -64,12 +64,12 @@ class BatchNorm1d(Module):
         """
         if input.ndim not in (2, 3):
             raise ValueError(f"expected 2D or 3D input (got {input.ndim}D input)")
-        momentum = self.momentum or 0.0
+        momentum: Any = self.momentum or 0.0
         if self.training and self.track_running_stats:
             with no_grad():
                 self.num_batches_tracked += 1
-            if self.momentum is None:
-                momentum = 1 / self.num_batches_tracked.item()
+                if self.momentum is None:
+                    momentum = 1 / self.num_batches_tracked.double()  # a Tensor still: a recording repeats it
         use_batch = self.training or self.running_mean is None
         mean, var = (self.running_mean, self.running_var) if self.track_running_stats else (None, None)
         return F.batch_norm(input, mean, var, self.weight, self.bias, use_batch, momentum, self.eps)

@@ -7,11 +7,14 @@ Reading and adding up are each other's rules: the gradient of what was read is a
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 from ..arrays.dispatch import sum_to
 from .facts import Category
 from .operation import operation
+
+ALL = builtins.slice(None)
 
 
 def _put_back(xp: Any, dout: Any, x_like: Any, key: tuple[Any, ...]) -> Any:
@@ -29,6 +32,26 @@ def slice(x: Any, /, key: tuple[Any, ...]) -> Any:
 def select(x: Any, /, key: tuple[Any, ...]) -> Any:
     """out = x[key] as in `slice`, for a key that ends in an integer: PyTorch's node has a name of its own."""
     return x[key]
+
+
+def _put_back_at(xp: Any, dout: Any, x_like: Any, axis: int, place: Any) -> Any:
+    """Return the gradient of what was selected, added at its place in zeros."""
+    row = (*x_like.shape[:axis], 1, *x_like.shape[axis + 1 :])
+    return xp.scatter(xp.reshape(dout, row), x_like.shape, (*(ALL,) * axis, place[None]))
+
+
+@operation(
+    view=True,
+    torch_name="SelectBackward0",
+    category=Category.GATHER,
+    in_torch="torch.select({x}, {axis}, {place})",
+    in_numpy="numpy.take({x}, {place}, {axis})",
+    x=_put_back_at,
+)
+def select_at(xp: Any, x: Any, /, axis: int, place: Any) -> Any:
+    """out = x[:, place] for axis 1, and so on, where `place` is known only when it is computed: an array of
+    one integer;  dx = 0 but for dout there."""
+    return xp.select_at(x, axis, place)
 
 
 @operation(category=Category.GATHER, cost=2, x=_put_back)

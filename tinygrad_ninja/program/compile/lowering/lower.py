@@ -56,8 +56,8 @@ def lowered(instruction: Instruction, tape: Callable[[], Tape] = Tape) -> list[I
     says what is computed."""
     if instruction.operation.c is not None or instruction.operation.folds is not None:
         return [instruction]
-    if instruction.operation in _CHANGES:
-        return _CHANGES[instruction.operation](instruction)
+    if instruction.operation in _AS_A_WHOLE:
+        return _AS_A_WHOLE[instruction.operation](instruction)
     try:
         parts = lower(instruction, tape())
     except UnsupportedError:
@@ -160,6 +160,28 @@ def selection(shape: tuple[int, ...], key: tuple[Any, ...]) -> tuple[int, ...]:
     return np.empty(shape, np.int8)[items].shape
 
 
+def _select_at(instruction: Instruction) -> list[Instruction]:
+    """Return the view at a place that is computed as what is read there."""
+    (x,), (axis, place) = instruction.inputs, instruction.parameters
+    row, key = _row(place, axis)
+    shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    read = replace(
+        instruction, operation=ops.indexing.index, parameters=(key,), output=unknown(shape, x.dtype)
+    )
+    shape = instruction.output.shape
+    return [
+        row,
+        read,
+        replace(instruction, operation=ops.shape.reshape, inputs=(read.output,), parameters=(shape,)),
+    ]
+
+
+def _row(place: Var, axis: int) -> tuple[Instruction, tuple[Any, ...]]:
+    """Return the instruction that makes a vector of a place, and the key that reads there along an axis."""
+    row = instruction_of(ops.shape.reshape, (place,), ((1,),), (1,), place.dtype)
+    return row, (*(ops.indexing.ALL,) * axis, row.output)
+
+
 def _put(instruction: Instruction) -> list[Instruction]:
     """Return a change of a part with a value of the array's dtype, and of no more dimensions than the
     part's."""
@@ -170,17 +192,63 @@ def _put(instruction: Instruction) -> list[Instruction]:
 def _put_view(instruction: Instruction) -> list[Instruction]:
     """Return a change through a view with a value of the array's dtype and the view's shape."""
     x, (chain,) = instruction.inputs[0], instruction.parameters
+    at = next((i for i, (entry, _) in enumerate(chain) if entry is ops.indexing.select_at), None)
+    if at is not None:
+        return _put_at(instruction, chain[:at], chain[at][1], chain[at + 1 :])
     seen = shown(instruction, chain)
     if not seen.size:
         return [replace(instruction, operation=ops.shape.clone, inputs=(x,), parameters=(False,))]
-    *parts, change = _changed(instruction, seen.ndim)
+    parts, value = _filling(instruction, seen.shape)
+    return [*parts, replace(instruction, inputs=(x, value))]
+
+
+def _put_at(
+    instruction: Instruction, before: tuple[Any, ...], how: tuple[int, Var], after: tuple[Any, ...]
+) -> list[Instruction]:
+    """Return a change through views, of which one is at a place that is computed, as changes at that place:
+    of what the views before it show, with what the change through those after it makes of the part there."""
+    (x, value), (axis, place) = instruction.inputs, how
+    parts: list[Instruction] = []
+
+    def add(operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...], shape: Any) -> Var:
+        output = unknown(shape, instruction.output.dtype)
+        parts.append(
+            replace(instruction, operation=operation, inputs=inputs, parameters=parameters, output=output)
+        )
+        return output
+
+    base = x
+    for entry, parameters in before:
+        shape = entry.forward(numpy_arrays, np.empty(base.shape, np.int8), *parameters).shape
+        base = add(entry, (base,), parameters, shape)
+    part = (*base.shape[:axis], *base.shape[axis + 1 :])
+    if after:
+        seen = add(ops.indexing.select_at, (base,), (axis, place), part)
+        value = add(ops.indexing.put_view, (seen, value), (after,), part)
+    else:
+        more, value = _filling(instruction, part)
+        parts += more
+    row, key = _row(place, axis)
+    shape = (*base.shape[:axis], 1, *base.shape[axis + 1 :])
+    parts.append(row)
+    value = add(ops.shape.reshape, (value,), (shape,), shape)
+    base = add(ops.indexing.put, (base, value), (key,), base.shape)
+    if before:
+        base = add(ops.indexing.put_view, (x, base), (before,), x.shape)
+    parts[-1] = replace(parts[-1], output=instruction.output)
+    return [simple for part in parts for simple in lowered(part)]
+
+
+def _filling(instruction: Instruction, shape: tuple[int, ...]) -> tuple[list[Instruction], Var]:
+    """Return the value of a change in the array's dtype and in a shape, and the instructions that make it."""
+    *parts, change = _changed(instruction, len(shape))
     value, dtype = change.inputs[1], instruction.output.dtype
     if not isinstance(value, Var) or value.constant:
-        value = Var(np.full(seen.shape, known_number(value), dtype), constant=True)
-    elif value.shape != seen.shape:
-        parts.append(instruction_of(ops.shape.expand, (value,), (seen.shape,), seen.shape, dtype))
+        value = Var(np.full(shape, known_number(value), dtype), constant=True)
+    elif value.shape != shape:
+        parts.append(instruction_of(ops.shape.expand, (value,), (shape,), shape, dtype))
         value = parts[-1].output
-    return [*parts, replace(change, inputs=(x, value))]
+    return parts, value
 
 
 def _changed(instruction: Instruction, most: int) -> list[Instruction]:
@@ -200,7 +268,8 @@ def _changed(instruction: Instruction, most: int) -> list[Instruction]:
     return [*parts, replace(instruction, inputs=(x, value))]
 
 
-_CHANGES: dict[Operation, Callable[[Instruction], list[Instruction]]] = {
+_AS_A_WHOLE: dict[Operation, Callable[[Instruction], list[Instruction]]] = {
+    ops.indexing.select_at: _select_at,
     ops.indexing.put: _put,
     ops.indexing.put_view: _put_view,
 }
