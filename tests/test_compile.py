@@ -159,7 +159,7 @@ def test_what_is_not_compiled_says_so() -> None:
         return x + 1
 
     def made_inside() -> Any:
-        return torch.ones(3, requires_grad=True) * 2
+        return torch.ones(3, requires_grad=True)
 
     def numpy_function() -> Any:
         return torch.tensor(np.mean(x.numpy()))

@@ -228,34 +228,6 @@ def test_results_that_are_made_anew_are_compiled(device: str, backend: str) -> N
 # -- gradients that leave the function -----------------------------------------------------------------------
 
 
-def accumulates(w: Any) -> None:
-    (w * w).sum().backward()
-
-
-def replaces(w: Any) -> None:
-    w.grad = None
-    (w * w).sum().backward()
-
-
-def reads(w: Any) -> Any:
-    return w.grad * 2
-
-
-@pytest.mark.parametrize("f", [accumulates, replaces, reads])
-def test_the_gradient_of_an_argument_is_that_of_each_calls(f: Callable[[Any], Any]) -> None:
-    def calls(step: Callable[[Any], Any]) -> list[Any]:
-        a, b = (torch.full((2,), i, requires_grad=True) for i in (1.0, 3.0))
-        for each in (a, b):
-            each.grad = each.detach() * 0.5
-        results = [step(each) for each in (a, b, b, a)]
-        return [a.grad, b.grad, *(each for each in results if each is not None)]
-
-    with told_once(HERE + "the gradient of an argument is read or written"):
-        have = calls(compile(f))
-    for mine, theirs in zip(have, calls(f), strict=True):
-        close(mine, theirs)
-
-
 def test_an_argument_with_a_history_is_eager_codes() -> None:
     """The walk back leaves the function, and frees what it goes through."""
 

@@ -11,11 +11,12 @@ from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 from ...engine.inference import as_inference
+from ...engine.node import Node
 from ...engine.tensor import Tensor, wrap
 from ...engine.versions import note_writes
 from ...engine.view import note_assigned
 from ...rng.generator import _TWISTER_SIZE
-from .changes import GRADIENT, SHARED, Changes, is_plain, require
+from .changes import GRADIENT, SHARED, Changes, is_plain, may_begin, require
 from .recording.captured import ARENA
 from .recording.checks import CheckError
 from .recording.outputs import Returned
@@ -34,9 +35,11 @@ def caller(step: Step) -> Any:
     code.check_gradients()
     code.check_memory()
     code.check_leaves()
+    code.check_begun()
     code.read_numbers()
     code.place_arenas()
     code.draw_and_run()
+    code.leave_begun()
     code.leave_gradients()
     code.leave_memory()
     code.leave_settings()
@@ -98,6 +101,11 @@ class _Code:
             return f"had{self.gradients[owner]}"
         return f"args[{place}]" if place >= 0 else self.bind(f"x{len(self.names)}", owner)
 
+    def node(self, name: str, node: Node) -> str:
+        """Return the text for a node, or for that of the argument that is given in its Tensor's place."""
+        place = self.memory.places.get(node, -1)
+        return f"args[{place}].edge" if place >= 0 else self.bind(name, node)
+
     def held(self, name: str, place: int) -> str:
         """Return the text for the array that it holds now."""
         return name if place in self.memory.bare else f"{name}._array"
@@ -120,10 +128,11 @@ class _Code:
     def check_gradients(self) -> None:
         """Check that the gradients are there that were, or others in their place."""
         for i, (node, grad) in enumerate(self.step.captured.needs):
-            check = f"if {self.bind(f'needs{i}', node)}._grad is not had{i}: "
+            held = f"{self.node(f'needs{i}', node)}._grad"
+            check = f"if {held} is not had{i}: "
             if grad in self.gradients:
                 self.keep(f"had{i}", grad)
-                self.checks.append(f"{check}had{i} = changes.gradient(needs{i}._grad, args)")
+                self.checks.append(f"{check}had{i} = changes.gradient({held}, args)")
             else:
                 self.bind(f"had{i}", grad)
                 self.checks.append(f"{check}require(False, {GRADIENT!r})")
@@ -153,13 +162,22 @@ class _Code:
         """Check that each argument that gets a gradient is given once and not found elsewhere too: what flows
         to one that is would be the sum of two gradients. Then what the step itself checks."""
         known = self.names["known"] = {holder.edge for holder, place in self.holders if place < 0}
-        leaves = self.memory.leaves
+        leaves = self.step.captured.leaves
         for i, leaf in leaves.items():
             others = [f"is args[{j}].edge" for j, other in leaves.items() if j < i and other is not leaf]
             others += ["in known"] if leaf not in known else []
             for other in others:
                 self.checks.append(f"if args[{i}].edge {other}: require(False, {SHARED!r})")
         self.checks += [f"{self.bind(f'guard{i}', guard)}()" for i, guard in enumerate(self.step.guards)]
+
+    def check_begun(self) -> None:
+        """Check that each argument that becomes a leaf has no gradient yet, and that nothing else that the
+        step reads is it, or a view of it, which would get a history too."""
+        for tensor in self.step.captured.begun:
+            place = self.memory.given[tensor]
+            others = {self.named(other, at): None for other, at in self.holders if at != place}
+            given = f"args[{place}], ({''.join([f'{other}, ' for other in others])})"
+            self.checks.append(f"{self.bind('may_begin', may_begin)}({given})")
 
     # -- the run ---------------------------------------------------------------------------------------------
 
@@ -230,10 +248,17 @@ class _Code:
 
     # -- what is left behind ---------------------------------------------------------------------------------
 
+    def leave_begun(self) -> None:
+        """Let arguments become leaves."""
+        leaf = f"{self.bind('Node', Node)}(None, (), None)"
+        places = [self.memory.given[tensor] for tensor in self.step.captured.begun]
+        self.after += [f"args[{place}].edge = {leaf}" for place in places]
+
     def leave_gradients(self) -> None:
         """Leave the gradients, each in memory that nobody else holds."""
+        begun = {*self.step.captured.begun.values()}
         for i, (node, slot) in enumerate(self.memory.gradient_slots):
-            target, tensor = self.bind(f"node{i}", node), f"t{i}"
+            target, tensor = self.node(f"node{i}", node), f"t{i}"
             if slot is None:
                 self.after.append(f"{target}._grad = None")
                 continue
@@ -242,9 +267,10 @@ class _Code:
             else:
                 self.keep(tensor, wrap(self.memory.table.arrays[slot]))
                 # Held by the node, by t, and by the call of count; its array by the table and by the Tensor.
+                most = "2" if node in begun else f"(3 if {target}._grad is {tensor} else 2)"
                 self.before.append(
-                    f"if count({tensor}) > (3 if {target}._grad is {tensor} else 2) "
-                    f"or count({tensor}._array) > 3: {tensor} = changes.fresh({slot})"
+                    f"if count({tensor}) > {most} or count({tensor}._array) > 3: "
+                    f"{tensor} = changes.fresh({slot})"
                 )
             self.after.append(f"{target}._grad = {tensor}")
 
@@ -280,7 +306,7 @@ class _Code:
         """Return the expression for a part of the result. names: those of the Tensors that were computed."""
         if isinstance(result, Returned):
             if result.node is not None:
-                return f"{self.bind(f'node{len(self.names)}_', result.node)}._grad"
+                return f"{self.node(f'node{len(self.names)}_', result.node)}._grad"
             if result in names:
                 return names[result]
             place = self.memory.given.get(result.tensor, -1)

@@ -36,6 +36,13 @@ def is_plain(tensor: Tensor) -> bool:
     return type(tensor) is Tensor and tensor.edge is None
 
 
+def may_begin(tensor: Tensor, others: tuple[Any, ...]) -> None:
+    """Raise ChangedError where a Tensor can't become a leaf as another one did: it holds a gradient already,
+    or is one of the others, or what one of them is a view of."""
+    require(getattr(tensor, "_parked_grad", None) is None, GRADIENT)
+    require(not any(tensor is x or tensor is getattr(x, "root", None) for x in others), SHARED)
+
+
 class Changes:
     """The functions that the generated code of a step calls in the rare cases."""
 

@@ -179,8 +179,8 @@ class FirstCall:
         self.arguments = {i: tensor for i, tensor in tensors if tensor is not None}
         given = [self.arguments.get(i, x) for i, x in enumerate(self._values)]
         symbolic = {source for source in symbolic if source.group is None or not self.world.reads_rates}
-        edges = [tensor.edge for tensor in self.arguments.values() if tensor.edge is not None]
-        recording = Recording(at_once, [edge for edge in edges if edge.op is not None])
+        leaves = {i: x.edge for i, x in self.arguments.items() if x.edge is not None}
+        recording = Recording(at_once, [x for i, x in self.arguments.items() if i not in self.bare])
         rates = [source for source, _ in self.numbers if source.group is not None]
         recording.rates.expect(rates, symbolic, self.world.schedulers)
         for source, number in self.numbers:
@@ -204,7 +204,7 @@ class FirstCall:
         self.reason = recording.tape.reason
         if captured is not None:
             captured.names = _names(recording.tape)
-            captured.reached = {*self.world.tensors}
+            captured.reached, captured.leaves = {*self.world.tensors}, leaves
             self.by_value = recording.symbols.turned_back
             read_anew = {number.source for number in captured.numbers}.difference(self.by_value)
             self.numbers = [(source, number) for source, number in self.numbers if source not in read_anew]

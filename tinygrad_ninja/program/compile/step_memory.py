@@ -41,7 +41,9 @@ class StepMemory:
         self.captured, self.bare = captured, bare
         self.table = self._new_table()
         self._gather(arguments)
-        self.leaves = {i: tensor.edge for i, tensor in arguments.items() if tensor.edge is not None}
+        begun = {self.given[tensor]: node for tensor, node in captured.begun.items()}
+        # Where the nodes of arguments are found, by the node.
+        self.places = {node: i for i, node in (captured.leaves | begun).items()}
 
     def _new_table(self) -> Table:
         """Return an empty table of the step's memory, with its first slot for scratch memory."""

@@ -72,14 +72,17 @@ class _Gradient:
 
 class Recording(Observer):
     """A context in which the functions that this thread runs are recorded. at_once: raise UnsupportedError
-    where something can't be. given: the nodes of arguments with a history. rates: the numbers of optimizers'
-    groups."""
+    where something can't be. arguments: the Tensors among the function's arguments. given: their nodes, of
+    those with a history; begun: the leaves that they become. rates: the numbers of optimizers' groups."""
 
-    def __init__(self, at_once: bool = False, given: Iterable[Node] = ()) -> None:
+    def __init__(self, at_once: bool = False, arguments: Iterable[Tensor] = ()) -> None:
         self.tape = StepTape(at_once)
         self.tape.on_close = self._let_go
         self.symbols = Symbols(self.tape)
-        self.given = {*given}
+        self._arguments = {*arguments}
+        edges = [x.edge for x in self._arguments if x.edge is not None]
+        self.given = {edge for edge in edges if edge.op is not None}
+        self.begun: dict[Tensor, Node] = {}
         self.rates = Rates(self.symbols)
         self.cells: list[Memory] = []
         self.draws: list[Draw] = []
@@ -144,7 +147,9 @@ class Recording(Observer):
         if self.tape.closed:
             value = plain(real(value))
         elif slot == "edge":
-            if not self._is_own(holder):
+            if self._begins(holder, value):
+                self.begun[holder] = value
+            elif not self.is_own(holder):
                 self.tape.stop(
                     "the history of a Tensor that was there before is changed; use no_grad(), or a clone()"
                 )
@@ -153,6 +158,11 @@ class Recording(Observer):
         elif self._is_older(holder):
             self._grads.setdefault(holder, _Gradient(False, holder._grad))
         super().write(holder, slot, value)
+
+    def _begins(self, tensor: Tensor, edge: Any) -> bool:
+        """Return whether an argument without a history becomes a leaf."""
+        is_leaf = edge is not None and edge.op is None and not self._is_older(edge)
+        return is_leaf and tensor in self._arguments and tensor.edge is None and edge._grad is None
 
     def _read_array(self, tensor: Tensor) -> Any:
         array = tensor._array
@@ -164,7 +174,7 @@ class Recording(Observer):
             handle = self._meet(tensor, array)
         else:
             memory = handle.memory
-            known = memory.array is not array or memory.owner is None or self._is_own(tensor)
+            known = memory.array is not array or memory.owner is None or self.is_own(tensor)
             if not known and all(tensor is not holder for holder in (memory.owner, *memory.others)):
                 memory.others.append(tensor)
         return self.tape.shown(array, handle)
@@ -187,14 +197,14 @@ class Recording(Observer):
             self.tape.stop(f"a Tensor that holds a {type(array).__name__} is not compiled")
         elif not hasattr(tensor, "_array"):
             self._own[id(tensor)] = ref(tensor)
-        elif not self._is_own(tensor) and array is not tensor._array:
+        elif not self.is_own(tensor) and array is not tensor._array:
             self._read_array(tensor)
             self._arrays.setdefault(tensor, tensor._array)
         if not self.tape.closed and self.tape.handle_of(array) is None:
             self.tape.born(array)
         return array
 
-    def _is_own(self, tensor: Tensor) -> bool:
+    def is_own(self, tensor: Tensor) -> bool:
         """Return whether the step has made the Tensor."""
         known = self._own.get(id(tensor))
         return known is not None and known() is tensor
@@ -286,11 +296,10 @@ class Recording(Observer):
         gradients: list[tuple[Node, Var | None]] = []
         needs = []
         arguments = [*arguments]
-        given = {argument.edge for argument in arguments}
         outputs = Outputs(self)
         for node, kept in self._grads.items():
-            if node in given:
-                self.tape.stop("the gradient of an argument is read or written; return autograd.grad()'s")
+            if node in self.given:
+                self.tape.stop("the gradient of an argument with a history is read or written; detach() that")
             now = node._grad
             if kept.read:
                 needs.append((node, kept.before))
@@ -298,6 +307,10 @@ class Recording(Observer):
                 gradients.append((node, None if now is None else outputs.gradient(node, now)))
             elif now is None and not kept.read:
                 gradients.append((node, None))
+        gradients += [
+            (node, None if node._grad is None else outputs.gradient(node, node._grad))
+            for node in self.begun.values()
+        ]
         rebound = [
             (tensor, outputs.add(tensor, "the data of a Tensor"))
             for tensor in self._arrays
@@ -327,6 +340,7 @@ class Recording(Observer):
             place=self._place([*arguments, *outputs.tensors]),
             places=self.tape.places,
             histories=histories,
+            begun={**self.begun},
             settings=self.rates.settings,
             repeats=self.rates.repeats,
         )
@@ -346,14 +360,13 @@ class Recording(Observer):
     def made(self, tensor: Tensor) -> bool:
         """Return whether a Tensor, or what it shows, is the step's own."""
         handle = self.tape.handle_of(tensor._array)
-        return self._is_own(tensor) or (handle is not None and handle.memory.before is None)
+        return self.is_own(tensor) or (handle is not None and handle.memory.before is None)
 
     def went_back(self, edge: Node) -> bool:
         """Return whether a gradient was computed, or the values that it needs are gone."""
-        return is_spent(edge, self.start) or any(
-            isinstance(node._grad, Tensor) and node._grad is not kept.before
-            for node, kept in self._grads.items()
-        )
+        gradients = [(node._grad, kept.before) for node, kept in self._grads.items()]
+        gradients += [(node._grad, None) for node in self.begun.values()]
+        return is_spent(edge, self.start) or any(x is not y for x, y in gradients if isinstance(x, Tensor))
 
 
 def is_spent(edge: Node, start: int) -> bool:

@@ -47,8 +47,9 @@ class Captured:
     that the function reaches otherwise than as an argument or as a gradient. place: the device of its torch
     tensors, "cpu" where there are none; places: those of the variables that are torch tensors.
     histories: those of the results from which backward() is still to be called. kept: what the step leaves
-    in an arena for that; found: what it finds in one, which is its first argument. settings: what it sets in
-    the groups of optimizers; repeats: the steps of schedulers, which follow.
+    in an arena for that; found: what it finds in one, which is its first argument. leaves: the nodes of
+    arguments that had one, by their position; begun: arguments that become leaves, with their nodes.
+    settings: what it sets in the groups of optimizers; repeats: the steps of schedulers, which follow.
     """
 
     instructions: list[Instruction]
@@ -70,5 +71,7 @@ class Captured:
     histories: list[History] = field(default_factory=list)
     kept: list[Var] = field(default_factory=list)
     found: list[Var] = field(default_factory=list)
+    leaves: dict[int, Node] = field(default_factory=dict)
+    begun: dict[Tensor, Node] = field(default_factory=dict)
     settings: list[Setting] = field(default_factory=list)
     repeats: list[Callable[[], None]] = field(default_factory=list)

@@ -13,7 +13,7 @@ import numpy as np
 from ....engine.backward import run_backward
 from ....engine.node import Node, ancestors
 from ....engine.own_function import FunctionOperation
-from ....engine.tensor import Tensor
+from ....engine.tensor import Tensor, wrap
 from ...instructions import Instruction, Var, needed
 from .outputs import Returned, layout_of
 from .recorded import Memory, real
@@ -76,8 +76,7 @@ def record_histories(recording: Recording, results: list[Returned]) -> list[Hist
         tape.stop("what still needs its history has hooks, or retains its gradient; do that outside")
     if any(isinstance(node.op, FunctionOperation) for node in nodes):
         tape.stop("the backward of an autograd.Function is code that is to run later; call backward() inside")
-    if any(node.op is None for node in nodes):
-        tape.stop("a Tensor that requires a gradient is made inside, and backward() is not; make it outside")
+    nodes = {node for node in nodes if node.op is not None}  # nobody has the leaves that are made inside
     groups = _groups(pairs)
     with _cut_off(nodes) as ends:
         histories = [_history(recording, group, ends, forward) for group in groups if not tape.closed]
@@ -128,7 +127,10 @@ def _history(
     """Record the ways back from results that depend on one another. ends: where the graph ends; forward: the
     step's instructions."""
     holders = [x for cell in recording.cells for x in (cell.owner, *cell.others)]
-    leaves = {ends[x.edge]: x for x in holders if x is not None and x.edge in ends}
+    older = [x for x in holders if x is not None and not recording.is_own(x)]
+    leaves = {ends[x.edge]: x for x in older if x.edge in ends}
+    if not leaves:  # it depends on leaves that are made inside, and has a history all the same
+        leaves[Node(None, (), None)] = wrap(np.zeros(0)).requires_grad_()
     ways, count = {}, len(results)
     for n in range(1 if count <= MOST else count, count + 1):
         for places in combinations(range(count), n):

@@ -95,6 +95,8 @@ class Outputs:
             made = self._recording.made(result) and not self._recording.rebound(result)
             if made and (isinstance(result, Parameter) or not is_ours(type(result))):
                 self._tape.stop(f"the function returns {a(type(result))}; return a Tensor")
+            if made and result.edge is not None and result.edge.op is None:
+                self._tape.stop("the function returns a Tensor that requires a gradient and is made inside")
             var = self.add(result, "a result") if made else None
             returned = self._returned[result] = Returned(result, var, self._gradients.get(result))
             if made and result.edge is not None and not self._recording.went_back(result.edge):
