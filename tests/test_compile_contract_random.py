@@ -65,6 +65,35 @@ def test_ordinary_draws_are_compiled(C: Any, kind: str) -> Any:
         yield f()
 
 
+CLASSES: dict[str, Callable[[Any], Any]] = {
+    "one": lambda p: torch.multinomial(p, 1),
+    "one of a row": lambda p: p[0].multinomial(1),
+    "one with replacement": lambda p: torch.multinomial(p, 1, replacement=True),
+    "several": lambda p: torch.multinomial(p, 3),
+    "of what is computed": lambda p: torch.multinomial(F.softmax(p * 3, -1), 2),
+    "of its transpose": lambda p: torch.multinomial(p.T, 2),
+    "an index by it": lambda p: p[0][torch.multinomial(p[0], 1)],
+}
+
+
+@pytest.mark.parametrize("how", CLASSES)
+@compiled
+def test_classes_are_drawn(C: Any, how: str) -> Any:
+    """Where a weight is none, as eager code says; what was drawn in a call that fails is given back."""
+    f = C(CLASSES[how])
+    for high in (1.0, 0.5, -1.0, 0.0, float("inf"), 0.7, 2.0):
+        p = torch.linspace(0, 1, 15).reshape(3, 5) * high
+        yield attempt(f, p), torch.default_generator.get_state()
+    yield attempt(f, torch.rand(3, 5).double())
+
+
+@refused("multinomial of several with replacement")
+def test_several_classes_drawn_with_replacement(C: Any) -> Any:
+    f = C(lambda p: torch.multinomial(p, 4, replacement=True))
+    for _ in range(3):
+        yield f(torch.rand(3, 5))
+
+
 @compiled
 def test_draws_with_tensors_of_probabilities_means_and_deviations(C: Any) -> Any:
     """Where one is out of range, as eager code says; what was drawn in a call that fails is given back."""

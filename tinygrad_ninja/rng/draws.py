@@ -22,10 +22,10 @@ from ..arrays.dtypes import as_dtype, from_numpy_dtype, get_default_dtype, int64
 from ..arrays.dtypes import dtype as Dtype
 from ..arrays.numpy_memory import memory_order
 from ..engine.grad_mode import is_grad_enabled
-from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor
 from ..ops.indexing import put
-from .generator import Array, Generator, in_memory_order_of
+from .generator import Array, Generator, require_all
+from .in_order import in_memory_order_of
 
 default_generator = Generator()
 default_generator.seed()
@@ -166,7 +166,7 @@ def normal(
         return _finish(values.reshape(shape), device or "cpu", requires_grad)
     center, spread = map(_without_history, (mean, std))
     if isinstance(std, Tensor):
-        check_all(spread >= 0, "normal expects all elements of std >= 0.0")
+        require_all((spread >= 0).array, "normal expects all elements of std >= 0.0")
     try:
         shape = np.broadcast_shapes(*(parameter.shape for parameter in tensors))
     except ValueError as error:
@@ -181,15 +181,6 @@ def normal(
 
 def _without_history(parameter: Any) -> Any:
     return parameter.detach() if isinstance(parameter, Tensor) else parameter
-
-
-def check_all(holds: Any, message: str) -> None:
-    """Raise RuntimeError unless a condition holds for each element, also where the values are recorded."""
-    fails = holds.logical_not().to(int64).array
-    if observers and (observer := observing()):
-        fails = observer.check(fails, 0, 1, RuntimeError, message)
-    if fails.any():
-        raise RuntimeError(message)
 
 
 @method
@@ -218,7 +209,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     probability = _without_history(input if p is None else p)
     message = "bernoulli expects every probability to be in [0, 1]"
     if p is None:
-        check_all((probability >= 0).logical_and(probability <= 1), message)
+        require_all((probability >= 0).logical_and(probability <= 1).array, message)
     elif not 0 <= p <= 1:
         raise RuntimeError(message)
     numbers = or_default(generator).uniform(input.numel(), np.float64 if p is not None else input.dtype.numpy)

@@ -13,7 +13,8 @@ from ..api.selection import EVERYWHERE
 from ..engine.tensor import Tensor
 from ..ops.indexing import put
 from .draws import bernoulli, on_host, or_default
-from .generator import Array, Generator, in_memory_order_of
+from .generator import Array, Generator
+from .in_order import in_memory_order_of
 
 
 @method_only

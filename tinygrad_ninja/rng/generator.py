@@ -18,12 +18,12 @@ import numpy.typing as npt
 
 from ..arrays.dispatch import namespace_of
 from ..arrays.fused import fused_multiply_add
-from ..arrays.numpy_memory import memory_order
 from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor, wrap
 from ..engine.tensor import device as Device
 from ..engine.thread_state import new_lock
 from .box_muller import Array, box_muller, by_libm
+from .in_order import in_memory_order_of
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -334,7 +334,6 @@ class Generator:
             order[i], order[i + offset] = order[i + offset], order[i]
         return np.array(order, np.int64)
 
-    @observed
     def multinomial(self, p: Array, num_samples: int, replacement: bool = False) -> npt.NDArray[np.int64]:
         """Return `num_samples` classes for each row of weights `p`, which need not sum to 1.
 
@@ -354,19 +353,20 @@ class Generator:
             raise RuntimeError(f"multinomial needs probabilities of 1 or 2 dimensions, but got {p.ndim}")
         if num_samples <= 0:
             raise RuntimeError(f"multinomial needs num_samples > 0, but got {num_samples}")
-        if not ((p >= 0) & (p < math.inf)).all():
-            raise RuntimeError("multinomial: a probability is negative, infinite or NaN")
-        if not p.any(axis=-1).all():
-            raise RuntimeError("multinomial: the probabilities of a row sum to zero")
+        xp, last = namespace_of(p), p.ndim - 1
+        require_all((p >= 0) & (p < math.inf), "multinomial: a probability is negative, infinite or NaN")
+        require_all(xp.any(p, (last,), False), "multinomial: the probabilities of a row sum to zero")
         if not replacement and num_samples > p.shape[-1]:
             raise RuntimeError(
                 f"multinomial cannot draw {num_samples} classes of {p.shape[-1]} without replacement"
             )
         if num_samples == 1 or not replacement:
-            q = in_memory_order_of(self.exponential(p.size, p.dtype), p)
-            if num_samples == 1:
-                return (p / q).argmax(axis=-1, keepdims=True)
-            return np.argsort(-(p / q), axis=-1, kind="stable")[..., :num_samples]
+            shares = p / in_memory_order_of(self.exponential(p.size, p.dtype), p)
+            order = xp.argmax(shares, last, True) if num_samples == 1 else xp.argsort(-shares, last)
+            classes: npt.NDArray[np.int64] = order[..., :num_samples]
+            return classes
+        if observers and (observer := observing()):
+            observer.unrecorded("multinomial of several with replacement", "draw outside")
         cumulative = np.cumsum(p, axis=-1, dtype=p.dtype)
         cumulative = np.atleast_2d(cumulative / cumulative[..., -1:])
         u = self.uniform(len(cumulative) * num_samples, np.float64).reshape(-1, num_samples)
@@ -374,14 +374,13 @@ class Generator:
         return np.array(samples, np.int64).reshape(*p.shape[:-1], num_samples)
 
 
-def in_memory_order_of(values: Array, like: Array) -> Array:
-    """Return the values, (n,), in the shape of `like`, assigned to its elements in the order of its memory,
-    which is the order in which PyTorch draws them."""
-    order = memory_order(like)
-    result: Array = values.reshape(tuple(like.shape[axis] for axis in order))
-    if order == tuple(range(like.ndim)):
-        return result
-    return namespace_of(result).permute_dims(result, tuple(map(order.index, range(like.ndim))))
+def require_all(holds: Array, message: str) -> None:
+    """Raise RuntimeError unless a condition holds for each element, also where the values are recorded."""
+    if observers and (observer := observing()) and observer.unknown(holds):
+        fails = namespace_of(holds).astype(holds == 0, np.dtype(np.int64))
+        holds = observer.check(fails, 0, 1, RuntimeError, message) == 0
+    if not holds.all():
+        raise RuntimeError(message)
 
 
 def _real(dtype: npt.DTypeLike, name: str) -> type[np.float32] | type[np.float64]:
