@@ -48,6 +48,7 @@ MODULES = [
     "tinygrad_ninja.interop",
     "tinygrad_ninja.check",
     "tinygrad_ninja.micrograd",
+    "tinygrad_ninja.compiler",
     "tinygrad_ninja.cuda",
     "viz",
 ]

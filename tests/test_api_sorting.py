@@ -34,6 +34,37 @@ def test_values_and_gradients(case: Case) -> None:
     assert_same(case)
 
 
+WAYS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize("dim", [None, 0, -1])
+def test_quantiles(dim: int | None, keepdim: bool, way: str) -> None:
+    for x in (X, [[1.0, NAN], [3.0, 2.0]], [5.0], 3.0):
+        for q in (0.3, 1, 0.5, [0.25, 0.9, 0.0], []):
+
+            def quantile(t: Any, x: Any, q: Any = q) -> Any:
+                shares = t.tensor(q, dtype=x.dtype) if isinstance(q, list) else q
+                return t.quantile(x, shares, dim, keepdim, interpolation=way)
+
+            assert_same(gradients(quantile, x))
+
+
+@cases(
+    lambda t: t.quantile(t.arange(4), 0.5),
+    lambda t: t.quantile(t.ones(4), 1.5),
+    lambda t: t.quantile(t.ones(4), t.tensor([0.5, NAN])),
+    lambda t: t.quantile(t.ones(4), t.ones(1, 1)),
+    lambda t: t.quantile(t.ones(4), t.ones(1, dtype=t.float64)),
+    lambda t: t.quantile(t.ones(2, 0), 0.5, 1),
+    lambda t: t.ones(4).quantile(0.5, interpolation="cubic"),
+    lambda t: t.ones(4).quantile(0.5, 1),
+)
+def test_quantiles_that_raise(case: Case) -> None:
+    assert_same_error(case)
+
+
 @cases(
     lambda t: [
         tuple(t.tensor(TIES).sort(stable=True)),

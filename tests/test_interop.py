@@ -144,7 +144,9 @@ def test_containers_cross_both_ways() -> None:
     ours = nn.ModuleDict(
         {"list": nn.ModuleList([nn.Linear(2, 2), nn.Tanh()]), "p": nn.ParameterList([ninja.ones(2)])}
     )
+    ours["named"] = nn.ParameterDict({"b": ninja.ones(2), "a": ninja.zeros(1)})
     theirs = to_torch(ours)
+    assert [*theirs["named"]] == [*from_torch(theirs)["named"]] == ["a", "b"]
     assert type(theirs["list"]) is torch.nn.ModuleList
     assert len(theirs["p"]) == 1
     same_state(ours, theirs)

@@ -26,6 +26,10 @@ INITS: list[tuple[str, dict[str, Any]]] = [
     ("xavier_uniform_", {}),
     ("xavier_uniform_", {"gain": 5 / 3}),
     ("xavier_normal_", {"gain": 0.5}),
+    ("trunc_normal_", {}),
+    ("trunc_normal_", {"std": 0.02}),
+    ("trunc_normal_", {"mean": 0.5, "a": -0.1, "b": 0.1}),
+    ("trunc_normal_", {"a": 1.5, "b": 3.0}),
 ]
 
 

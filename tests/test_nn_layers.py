@@ -286,10 +286,22 @@ def pretrained(t: Any, **options: Any) -> Any:
     lambda t: [p.detach() for p in t.nn.ParameterList([t.zeros(1), t.ones(1), t.ones(2)])[1:]],
     lambda t: len(t.nn.ParameterList([t.zeros(1), t.ones(1)])[:1]),
     lambda t: [p.detach() for p in grown(t)],
+    lambda t: [repr(t.nn.ParameterDict({"b": t.ones(2), "a": t.ones(2, 3)})), repr(t.nn.ParameterDict())],
+    lambda t: [
+        [*each] for each in (by_name(t), by_name(t).state_dict(), dict(by_name(t).named_parameters()))
+    ],
+    lambda t: [p.detach() for _, p in by_name(t).items()] + [p.detach() for p in by_name(t).values()],
+    lambda t: [len(by_name(t)), "a" in by_name(t), [*by_name(t).keys()], by_name(t).get("z", 3)],
+    lambda t: [[p.pop("a").detach(), p["b"].detach(), [*p], p.clear(), len(p)] for p in [by_name(t)]],
+    lambda t: [[p.__delitem__("b"), p.update({"c": t.ones(1)}), [*p]] for p in [by_name(t)]],
     lambda t: repr(t.nn.Sequential(t.nn.Tanh()) + t.nn.Sequential(t.nn.ReLU(), t.nn.Tanh())),
 )
 def test_tables_and_containers(case: Case) -> None:
     assert_same(case)
+
+
+def by_name(t: Any) -> Any:
+    return t.nn.ParameterDict({"b": t.ones(2), "a": t.nn.Parameter(t.zeros(2, 3))})
 
 
 def grown(t: Any) -> Any:
@@ -303,6 +315,10 @@ def grown(t: Any) -> Any:
     lambda t: t.nn.Embedding.from_pretrained(t.ones(3, 2), padding_idx=3),
     lambda t: t.nn.Embedding(3, 2, _weight=t.ones(2, 3)),
     lambda t: t.nn.ParameterList([t.ones(1)])[1],
+    lambda t: by_name(t).pop("c"),
+    lambda t: by_name(t)["c"],
+    lambda t: by_name(t).__setitem__(3, t.ones(1)),
+    lambda t: by_name(t).__setitem__("keys", t.ones(1)),
     lambda t: t.nn.ParameterList([t.ones(1)])[-2],
 )
 def test_tables_and_containers_that_raise(case: Case) -> None:

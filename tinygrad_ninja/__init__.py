@@ -45,7 +45,8 @@ globals().update(_with_out(_OFFERED))
 
 # What few programs need, and takes a while to import: from which module it comes.
 _LATER = {
-    "compile": ".program.compile", "derive": ".program", "from_torch": ".interop", "to_torch": ".interop",
+    "compile": ".program.compile", "compiler": ".compiler", "derive": ".program",
+    "from_torch": ".interop", "to_torch": ".interop",
     "load": ".utils.saving", "save": ".utils.saving",
     "load_ipython_extension": ".interop.import_hook", "unload_ipython_extension": ".interop.import_hook",
 }  # fmt: skip
@@ -55,7 +56,8 @@ def __getattr__(name: str) -> _Any:
     if name.startswith("__"):
         raise AttributeError(name)
     if name in _LATER:
-        return getattr(_import_module(_LATER[name], __name__), name)
+        module = _import_module(_LATER[name], __name__)
+        return getattr(module, name, module)
     raise AttributeError(_explain(__name__, name, globals()))
 
 

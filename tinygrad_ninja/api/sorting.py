@@ -1,4 +1,4 @@
-"""Elements in order: sorted, the k greatest, the kth, the median.
+"""Elements in order: sorted, the k greatest, the kth, the median, quantiles.
 
 NaN counts as greater than all numbers. Equal elements keep their order; which of them is found PyTorch leaves
 open, unless `sort` is asked to be stable. The gradient of each value goes to the index given.
@@ -15,10 +15,11 @@ from ..arrays import dtypes
 from ..engine.tensor import Tensor
 from ..ops import comparison, elementwise, indexing, order, reduction
 from ..ops import shape as shape_ops
-from .arithmetic import masked_fill
+from .arithmetic import masked_fill, where
 from .creation import full, zeros_like
 from .dimensions import dimension
 from .extremes import max_return_type
+from .operands import as_element
 from .register import method, numpy_names
 from .reshaping import reshape, squeeze, unviewed
 
@@ -188,3 +189,48 @@ def median(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
 def nanmedian(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """Return `median` of the elements that are not NaN; NaN where all are."""
     return _median(input, dim, keepdim, nanmedian_return_type, True)
+
+
+_INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+@method
+def quantile(
+    input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Tensor:
+    """Return what stands at the share `q` of the way from the least element to the greatest along `dim`, of
+    all elements by default: a share, or a vector of them, which becomes the first dimension of the result.
+    NaN where there is a NaN.
+
+    interpolation: what is taken between two elements: the point at that share ("linear"), the "lower" one,
+    the "higher", the "midpoint", or the "nearest". Raises RuntimeError for another one, for a dtype that is
+    neither float32 nor float64, for no elements, for shares outside [0, 1], in another dtype or shape.
+    """
+    if input.dtype not in (dtypes.float32, dtypes.float64):
+        raise RuntimeError("quantile() input tensor must be either float or double dtype")
+    shares: Any = q if isinstance(q, Tensor) else as_element(q, input)
+    if not input.numel():
+        raise RuntimeError("quantile() input tensor must be non-empty")
+    if shares.ndim > 1:
+        raise RuntimeError("quantile() q must be a scalar or 1D tensor")
+    if shares.dtype is not input.dtype:
+        raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
+    if interpolation not in _INTERPOLATIONS:
+        raise RuntimeError(f"quantile() interpolation must be one of {', '.join(_INTERPOLATIONS)}")
+    axis = 0 if dim is None else dimension(dim, input.ndim)
+    if not ((shares >= 0) & (shares <= 1)).all():
+        raise RuntimeError("quantile() q values must be in the range [0, 1]")
+    rows = reshape(input, -1) if dim is None or not input.ndim else input.movedim(axis, -1)
+    ordered, last = sort(rows, -1).values, rows.shape[-1] - 1
+    unordered = comparison.isnan.call(rows.detach()).any(-1, True)  # then the last one is NaN
+    places = where(unordered, float(last), reshape(shares, -1) * last)
+    rounded = {"higher": places.ceil, "nearest": places.round}.get(interpolation, places.floor)
+    below = rounded().detach().long()
+    result = ordered.gather(-1, below)
+    if interpolation in ("linear", "midpoint"):
+        weights = places - below if interpolation == "linear" else places * 0 + 0.5
+        result = result.lerp(ordered.gather(-1, places.detach().ceil().long()), weights)
+    kept: tuple[int, ...] = tuple(rows.shape[:-1])
+    if keepdim:
+        kept = tuple([1 if dim is None or i == axis else n for i, n in enumerate(input.shape)])
+    return result.movedim(-1, 0).reshape(*shares.shape, *kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -116,6 +117,8 @@ class Conversion(Code):
         """Return the arguments with which the target's class builds such a layer."""
         if base.__name__ == "ParameterList":
             return {"values": [self.value(parameter, where) for parameter in module]}
+        if base.__name__ == "ParameterDict":
+            return {"parameters": OrderedDict((name, self.value(x, where)) for name, x in module.items())}
         arguments = {}
         parameters = inspect.signature(target).parameters
         if "kwargs" in parameters:  # PyTorch's recurrent networks do not say what they take

@@ -27,7 +27,7 @@ from .activation import (
 )  # fmt: skip
 from .attention import MultiheadAttention
 from .cells import GRUCell, LSTMCell, RNNCell
-from .containers import ModuleDict, ModuleList, ParameterList, Sequential
+from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .convolution import AvgPool1d, Conv1d, MaxPool1d
 from .layers import Dropout, Embedding, Flatten, FlattenConsecutive, Identity, Linear
 from .loss import (
@@ -89,6 +89,7 @@ __all__ = [
     "NLLLoss",
     "PReLU",
     "Parameter",
+    "ParameterDict",
     "ParameterList",
     "RMSNorm",
     "RNNCell",

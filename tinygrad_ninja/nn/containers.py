@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any, Self, overload
 
@@ -229,8 +230,76 @@ class ParameterList(Module):
 
     def extra_repr(self) -> str:
         """Return a line for each parameter, for `repr`."""
-        return "\n".join(
-            f"  ({name}): Parameter containing: [{p.dtype} of size {'x'.join(map(str, p.shape))}]"
-            for name, p in self._parameters.items()
-            if p is not None
-        )
+        return _described(self, lambda p: p.dtype)
+
+
+def _described(parameters: Module, kind: Callable[[Any], Any]) -> str:
+    """Return a line for each parameter. kind: gives what to call its dtype."""
+    return "\n".join(
+        f"  ({name}): Parameter containing: [{kind(p)} of size {'x'.join(map(str, p.shape))}]"
+        for name, p in parameters._parameters.items()
+        if p is not None
+    )
+
+
+class ParameterDict(Module):
+    """Parameters by names; a Tensor that is none becomes one. A plain dict is taken in the order of its
+    names."""
+
+    def __init__(self, parameters: Mapping[str, Tensor] | None = None) -> None:
+        super().__init__()
+        self.update(parameters or {})
+
+    def update(self, parameters: Mapping[str, Tensor]) -> None:
+        """Add these parameters, replacing those of the same names."""
+        ordered = isinstance(parameters, (OrderedDict, ParameterDict))
+        for name, value in parameters.items() if ordered else sorted(parameters.items()):
+            self[name] = value
+
+    def keys(self) -> Iterable[str]:
+        """Return the names."""
+        return self._parameters.keys()
+
+    def values(self) -> Iterable[Any]:
+        """Return the parameters."""
+        return self._parameters.values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Return the names and their parameters."""
+        return self._parameters.items()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the parameter of that name, or the default where there is none."""
+        return self._parameters.get(key, default)
+
+    def pop(self, key: str) -> Any:
+        """Remove the parameter of that name, and return it. AttributeError where there is none."""
+        value = self[key]
+        del self[key]
+        return value
+
+    def clear(self) -> None:
+        """Remove all parameters."""
+        self._parameters.clear()
+
+    def __getitem__(self, key: str) -> Any:
+        return getattr(self, key)
+
+    def __setitem__(self, key: str, value: Tensor) -> None:
+        self.register_parameter(key, value if isinstance(value, Parameter) else Parameter(value))
+
+    def __delitem__(self, key: str) -> None:
+        delattr(self, key)
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._parameters
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parameters)
+
+    def __len__(self) -> int:
+        return len(self._parameters)
+
+    def extra_repr(self) -> str:
+        """Return a line for each parameter, for `repr`."""
+        return _described(self, lambda p: p.type())

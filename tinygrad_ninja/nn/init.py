@@ -10,14 +10,16 @@ import math
 import warnings
 from typing import Any
 
+from ..api.arithmetic import where
+from ..api.creation import empty_like
 from ..api.missing import explain
 from ..engine.grad_mode import no_grad
 from ..engine.tensor import Tensor
 from ..rng.generator import Generator
 
 __all__ = [
-    "calculate_gain", "constant_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "uniform_",
-    "xavier_normal_", "xavier_uniform_", "zeros_",
+    "calculate_gain", "constant_", "kaiming_normal_", "kaiming_uniform_", "normal_", "ones_", "trunc_normal_",
+    "uniform_", "xavier_normal_", "xavier_uniform_", "zeros_",
 ]  # fmt: skip
 
 
@@ -51,6 +53,46 @@ def normal_(
 ) -> Tensor:
     """Fill the Tensor with numbers of the normal distribution with this mean and deviation, and return it."""
     return tensor.normal_(mean, std, generator=generator)
+
+
+@no_grad()
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Fill the Tensor with numbers of the normal distribution within [a, b], and return it: those outside are
+    drawn again, and where these would be many, uniform ones are kept with the probability of their density.
+    """
+    if not a - 2 * std <= mean <= b + 2 * std:
+        warnings.warn(
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be "
+            "incorrect.",
+            stacklevel=3,
+        )
+    refused: Any
+    below_b, below_a = (math.erf((bound - mean) / std / math.sqrt(2.0)) / 2 for bound in (b, a))
+    if below_b - below_a > 0.3:
+        low, high = tensor.new_tensor(a).item(), tensor.new_tensor(b).item()
+        result = tensor.normal_(mean, std, generator=generator)
+        while (refused := (result < low) | (result > high)).any():
+            result = where(refused, empty_like(result).normal_(mean, std, generator=generator), result)
+    else:
+        peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+
+        def is_refused(drawn: Tensor) -> Tensor:
+            density = ((drawn - mean) / std) ** 2 * -0.5 - peak
+            return empty_like(tensor).uniform_(generator=generator).log_() > density
+
+        result = tensor.uniform_(a, b, generator=generator)
+        refused = is_refused(result)
+        while refused.any():
+            drawn = empty_like(tensor).uniform_(a, b, generator=generator)
+            result, refused = where(refused, drawn, result), refused & is_refused(drawn)
+    return tensor if result is tensor else tensor.copy_(result)
 
 
 @no_grad()

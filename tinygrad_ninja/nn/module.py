@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from itertools import count
 from typing import Any, ClassVar, Self
 
@@ -179,6 +180,13 @@ class Module(StatefulTree):
         return result if replacement is None else replacement
 
     # -- its modes -------------------------------------------------------------------------------------------
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Let calls of this Module run compiled; it stays the object that it is. Arguments as for the
+        package's `compile`."""
+        bare = object.__new__(type(self))
+        object.__setattr__(bare, "__dict__", self.__dict__)
+        self.__class__ = type(import_module(__package__.partition(".")[0]).compile(bare, *args, **kwargs))
 
     def train(self, mode: bool = True) -> Self:
         """Set this module and all below it to training (batch statistics), or with False to evaluation.

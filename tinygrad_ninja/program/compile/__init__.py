@@ -1,6 +1,6 @@
 """`compile(fn)`: a training step is recorded once, and then run as C, or on torch's tensors as torch code.
 
-compiled   the function that is called; `compiled_module` for a model
+compiled   the function that is called; `compiled_module` for a model; `control` of all of them
 recordings which recording holds for a call (`kept`), or a new one
 first_call the call that is recorded: what it is given, what it returns (`results`)
 guards     what a recording depends on beside its arguments, compared before every call

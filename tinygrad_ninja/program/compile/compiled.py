@@ -10,6 +10,7 @@ from contextlib import suppress
 from copy import deepcopy
 from operator import attrgetter
 from typing import Any
+from weakref import WeakSet
 
 from ...api.missing import refuse
 from ...nn.module import Module
@@ -68,7 +69,7 @@ def compile(
     backend: "c", "numpy" (the same program as straight-line NumPy), or "auto": C where there is a compiler,
     else NumPy, with a warning. For Tensors on "torch" or "cuda": "torch", straight-line torch code,
     "inductor", which torch.compile fuses, or "auto": fused where torch.compile finds its tools, else not,
-    with a warning. On a GPU either is replayed as one CUDA graph.
+    with a warning. On a GPU either is replayed as one CUDA graph. "eager": `fn` itself is returned.
 
     mode and dynamic choose among PyTorch's ways to compile, and change nothing here: there is one, and other
     shapes are another recording. disable: return `fn` itself.
@@ -78,14 +79,16 @@ def compile(
     for the options of PyTorch's compiler.
     """
     again = functools.partial(compile, fullgraph=fullgraph, backend=backend, recompile_limit=recompile_limit)
-    if backend not in BACKENDS:
-        raise ValueError(f'backend must be "auto", "c", "numpy", "inductor" or "torch", not {backend!r}')
+    if backend not in (*BACKENDS, "eager"):
+        raise ValueError(
+            f'backend must be "auto", "c", "numpy", "inductor", "torch" or "eager", not {backend!r}'
+        )
     if mode is not None and mode not in _MODES:
         raise RuntimeError(f"Unrecognized mode={mode}, should be one of: {', '.join(_MODES)}")
     refuse("compile", "backend, which chooses what compiles", options=options)
     if fn is None:
         return functools.partial(again, disable=disable)
-    if disable:
+    if disable or backend == "eager":
         return fn
     bare = fn._recordings.fn if isinstance(fn, Compiled) else fn
     compiled = Compiled(bare, fullgraph, backend, recompile_limit)
@@ -96,6 +99,8 @@ _MODES = ("default", "lite", "reduce-overhead", "max-autotune-no-cudagraphs", "m
 """PyTorch's."""
 
 
+EVERY: WeakSet[Compiled] = WeakSet()
+"""All compiled functions."""
 _OWN = {*functools.WRAPPER_ASSIGNMENTS, "__wrapped__", "_recordings"}
 """The attributes of a compiled function that are not those of the function."""
 
@@ -107,6 +112,7 @@ class Compiled:
     def __init__(self, fn: Callable[..., Any], fullgraph: bool, backend: str, limit: int) -> None:
         functools.update_wrapper(self, fn, updated=())
         self._recordings = Recordings(fn, fullgraph, backend, limit)
+        EVERY.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the function returns, compiled or not."""

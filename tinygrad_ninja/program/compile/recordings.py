@@ -50,6 +50,18 @@ class Recordings:
 
     def __init__(self, fn: Callable[..., Any], fullgraph: bool, backend: str, limit: int) -> None:
         self.fn, self._fullgraph, self.backend, self._limit = fn, fullgraph, backend, limit
+        # A step has one memory. A function that calls itself has the lock already, and so has what interrupts
+        # a call in its own thread, such as a signal's handler: it must not find a step running.
+        self._lock = new_lock()
+        self._running = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget what was recorded, and that the function runs as eager code."""
+        with self._lock:
+            self._begin()
+
+    def _begin(self) -> None:
         self._kept: dict[Any, list[Kept]] = {}
         # The numbers of which more is used than arithmetic, each with the line that does.
         self._by_value: dict[Source, str] = {}
@@ -61,10 +73,6 @@ class Recordings:
         self.eager = ""
         self._of_values = False  # to which arrays are given as they are
         self.last: Kept | None = None
-        # A step has one memory. A function that calls itself has the lock already, and so has what interrupts
-        # a call in its own thread, such as a signal's handler: it must not find a step running.
-        self._lock = new_lock()
-        self._running = False
 
     @property
     def settings(self) -> tuple[bool, str, int]:

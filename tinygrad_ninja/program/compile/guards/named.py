@@ -15,7 +15,7 @@ _NOT_READ = words("""
     __annotate_func__ __annotations_cache__ __abstractmethods__ __static_attributes__
     __firstlineno__ __classdictcell__ __orig_bases__ __parameters__ __dataclass_fields__ __dataclass_params__
     __match_args__ __cause__ __context__ __traceback__ __type_params__ _abc_impl __builtins__ __loader__
-    __spec__ __file__ __cached__ __path__ __package__ __defaults__ __kwdefaults__
+    __spec__ __file__ __cached__ __path__ __package__ __defaults__ __kwdefaults__ __slotnames__
 """)
 """Attributes of classes, modules and functions that say nothing about what they compute; the defaults of a
 function that has parameters for them are watched as its code is."""
