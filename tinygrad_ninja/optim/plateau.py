@@ -56,7 +56,9 @@ class ReduceLROnPlateau(LRScheduler):
         """Take note of the number that should become better, a float or a Tensor of one element."""
         refuse("ReduceLROnPlateau.step", "counting the steps (the default)", epoch=epoch)
         if observers and (observer := observing()):
-            observer.unrecorded("this scheduler's step", "take it after the compiled one")
+            observer.unrecorded(
+                "ReduceLROnPlateau.step, which a loss decides,", "call it after the compiled function"
+            )
         current = float(metrics)
         self.last_epoch += 1
         self.num_bad_epochs += 1
