@@ -37,6 +37,8 @@ J = [[2, 0, 1], [0, 0, 2]]
     gradients(lambda t, x, y: x.take_along_dim(t.tensor([5, 0])), X, Y),
     gradients(lambda t, x, y: x.index_put((t.tensor([0, 1]), t.tensor([2, 0])), y[0, :2]), X, Y),
     gradients(lambda t, x, y: x.index_put((t.tensor([1, 1]),), y[:2], accumulate=True), X, Y),
+    gradients(lambda t, x, y: x.index_put((t.tensor(1),), y[0], accumulate=True), X, Y),
+    gradients(lambda t, x, y: x.index_put((t.tensor(1), t.tensor([0, 2])), y[0, :2], accumulate=True), X, Y),
     gradients(lambda t, x, y: x.index_copy(1, t.tensor([2, 0]), y[:2, :2]), X, Y),
     gradients(lambda t, x, y: x.index_fill(1, t.tensor([2, 2, 0]), y[1, 1]), X, Y),
     gradients(lambda t, x, y: x.masked_scatter(x > 0, y), X, Y),

@@ -172,7 +172,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 
 
 def _accumulated(input: Tensor, indices: Any, values: Tensor) -> Tensor:
-    _, advanced = split_index(input.array, tuple(_ALL if i is None else i for i in indices))
+    several = [reshape(i, 1) if isinstance(i, Tensor) and not i.ndim else i for i in indices]
+    _, advanced = split_index(input.array, tuple(_ALL if i is None else i for i in several))
     shape = tuple(namespace_of(input.array).index(input.array, advanced).shape)
     return input + indexing.scatter.call(expand(values, *shape), tuple(input.shape), advanced)
 
