@@ -46,6 +46,8 @@ def view(w: Writer) -> None:
             f"{x}.chunk({draw.choice([2, 3])}, {d})[-1]",
         ]
         forms += [f"{x}.select({d}, {draw.integer(-n, max(n - 1, 0))})", f"{x}[..., {draw.integer(-3, 3)}]"]
+        if n:  # at a place that is computed
+            forms += [f"{x}[(slice(None),) * {d % ndim} + (({x} > 0.1).sum() % {n},)]"] * 3
         forms += [
             f"{x}.unbind({d})[{draw.choice([0, -1])}]",
             f"{x}.split({draw.integer(1, max(n, 1))}, {d})[0]",
