@@ -112,6 +112,23 @@ def test_enable_grad_inside_no_grad(C: Any) -> Any:
             yield f(X), w
 
 
+@compiled
+def test_a_history_that_is_recorded_inside_no_grad(C: Any) -> Any:
+    w = torch.ones(3, requires_grad=True)
+
+    def f(x: Any) -> Any:
+        with torch.enable_grad():
+            recorded = (w * x).sum()
+        return recorded, w * x
+
+    f = C(f)
+    for k in range(6):
+        with torch.no_grad() if k % 3 else contextlib.nullcontext():
+            recorded, other = f(X * k)
+        recorded.backward()
+        yield recorded.requires_grad, other.requires_grad, recorded, w.grad
+
+
 @pytest.mark.parametrize("begin", [True, False])
 @same
 def test_requires_grad_both_ways(C: Any, begin: bool) -> Any:

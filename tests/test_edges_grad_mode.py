@@ -34,6 +34,20 @@ def test_no_grad(t: Any) -> Any:
     return states, inside, inside_leaf, recorded, x, error, (x * 2)
 
 
+@same
+def test_under_inference_mode_nothing_is_recorded(t: Any) -> Any:
+    w, answers = leaf(t), []
+    with t.inference_mode():
+        with t.enable_grad():
+            answers += [(w * 2).requires_grad, (w * 2).is_inference()]
+            with t.inference_mode(False):
+                answers += [t.is_grad_enabled(), (w * 2).requires_grad]
+            answers += [(w * 2).requires_grad]
+        with t.set_grad_enabled(True):
+            answers += [(w * 2).requires_grad]
+    return answers, t.is_grad_enabled(), (w * 2).requires_grad
+
+
 def test_no_grad_is_per_thread() -> None:
     def case(t: Any) -> Any:
         inside, done, seen = threading.Event(), threading.Event(), []

@@ -25,7 +25,7 @@ def is_grad_enabled() -> bool:
 
 
 def _set_mode(mode: bool) -> None:
-    if mode:
+    if mode and find(Inference) is None:  # under inference_mode nothing is recorded, whoever enables it
         paused.pop(get_ident(), None)
     else:
         paused[get_ident()] = 1
@@ -137,10 +137,10 @@ class inference_mode(_GradMode):  # noqa: N801 - PyTorch's name
         return inference_mode(not self._mode)
 
     def __enter__(self) -> None:
-        super().__enter__()
         self._outer = find(Inference)
         if self._mode != (self._outer is None):  # it is not as it shall be
             observe_alone(Inference, None if self._mode else Inference())
+        super().__enter__()
 
     def __exit__(self, *exc: object) -> None:
         if self._mode != (self._outer is None):

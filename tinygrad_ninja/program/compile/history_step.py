@@ -145,7 +145,8 @@ class Back:
         inputs = [now(cell.owner) for cell in self._inputs]
         inputs = [x if isinstance(x, Tensor) else wrap(x) for x in inputs]
         leaves = map(now, self.history.leaves)
-        outputs = CompiledFunction.apply(self, results, left, inputs, *leaves)
+        with enable_grad():  # as the function may have done, under the caller's no_grad()
+            outputs = CompiledFunction.apply(self, results, left, inputs, *leaves)
         for tensor, output in zip(results, outputs, strict=True):
             tensor.edge = output.edge
 
