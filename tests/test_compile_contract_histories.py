@@ -7,7 +7,7 @@ from typing import Any
 from weakref import ref
 
 import pytest
-from contract import compiled, refused, same
+from contract import attempt, compiled, refused, same
 
 import tinygrad_ninja as torch
 import tinygrad_ninja.nn.functional as F
@@ -778,3 +778,107 @@ def test_some_of_many_results_of_an_argument_with_a_history(C: Any) -> Any:
         parts = fast((w * i).sin())
         (parts[0] + parts[4]).sum().backward()
         yield w.grad
+
+
+# -- results that lead to one another ------------------------------------------------------------------------
+
+
+def _watched(results: tuple[Any, ...], i: int, goals: list[Any]) -> Any:
+    """Go back from all of some results in one of several ways in which one on the way counts, the first;
+    return what that gave."""
+    first, *_, last = results
+    if i % 5 == 0:
+        first.register_hook(lambda grad: grad * 3)
+        last.sum().backward()
+    elif i % 5 == 1:
+        first.retain_grad()
+        sum(result.square().sum() for result in results).backward()
+        return first.grad
+    elif i % 5 == 2:
+        return torch.autograd.grad(last.sum(), [first, *goals], allow_unused=True)
+    elif i % 5 == 3:
+        last.sum().backward(inputs=[goals[0]], retain_graph=True)
+        return torch.autograd.grad(last.sum(), first)
+    else:
+        grads = torch.autograd.grad(last.sum(), goals, create_graph=True, allow_unused=True)
+        first.register_hook(lambda grad: grad * 2)
+        sum(grad.square().sum() for grad in grads if grad is not None).backward()
+        return grads
+    return None
+
+
+@compiled
+def test_a_result_on_the_way_to_another_is_watched(C: Any) -> Any:
+    w, v = torch.randn(5, 3, requires_grad=True), torch.randn(3, requires_grad=True)
+
+    def scored(x: Any) -> Any:
+        features = (x @ w).tanh()
+        return features, (features.exp() * v).sum()
+
+    fast = C(scored)
+    for i in range(10):
+        yield _watched(fast(torch.randn(4, 5)), i, [w, v]), w.grad, v.grad
+
+
+@compiled
+def test_a_result_and_what_it_has_in_common_with_another(C: Any) -> Any:
+    table = torch.randn(7, 4, requires_grad=True)
+    w = torch.randn(4, 4, requires_grad=True)
+
+    def attention(t: Any) -> Any:
+        x = table[t].sin()
+        weights = torch.softmax(x @ w @ x.T, -1)
+        return weights, weights @ (x * x)
+
+    fast = C(attention)
+    for i in range(10):
+        yield _watched(fast(torch.randint(0, 7, (5,))), i, [w, table]), w.grad, table.grad
+
+
+@compiled
+def test_each_result_leads_to_the_next(C: Any) -> Any:
+    w = torch.randn(3, requires_grad=True)
+
+    def states(x: Any) -> Any:
+        h, common, made = x * w, (x * w).sigmoid(), []
+        for _ in range(3):
+            h = (h * common).sin()
+            made.append(h)
+        return tuple(made)
+
+    fast = C(states)
+    for i in range(15):
+        yield _watched(fast(torch.randn(2, 3)), i, [w]), w.grad
+
+
+@compiled
+def test_a_latent_that_is_watched_on_its_way_to_what_is_drawn(C: Any) -> Any:
+    encoder, decoder = nn.Linear(5, 4), nn.Linear(2, 5)
+
+    def autoencoder(x: Any) -> Any:
+        mean, spread = encoder(x).relu().chunk(2, 1)
+        mean, spread = mean * 2, spread * 3
+        return mean, spread, decoder(mean + torch.randn(mean.shape) * (spread / 2).exp())
+
+    fast, goals = C(autoencoder), [*encoder.parameters(), *decoder.parameters()]
+    for i in range(10):
+        yield _watched(fast(torch.randn(3, 5)), i, goals), [p.grad for p in goals]
+
+
+@compiled
+def test_what_is_returned_beside_and_changed_in_place(C: Any) -> Any:
+    w = torch.randn(4, requires_grad=True)
+
+    def chosen(x: Any) -> Any:
+        score = (x * w).sin()
+        best = score.argsort()
+        return score, best, score.gather(0, best).cumsum(0).square().sum()
+
+    fast = C(chosen)
+    for i in range(6):
+        score, best, loss = fast(torch.randn(4))
+        if i % 3 == 1:
+            best.zero_()
+        elif i % 3 == 2:
+            score.mul_(2)
+        yield isinstance(attempt(loss.backward), tuple), w.grad

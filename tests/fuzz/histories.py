@@ -54,10 +54,12 @@ def total(w: Writer, made: list[str]) -> list[str]:
 
 
 def go_back(results: list[Any], call: int) -> None:
-    """Call backward on a weighted sum of some results, or on one after the other."""
+    """Call backward on a weighted sum of some results, or on one after the other; some have hooks."""
     rng, terms = np.random.default_rng(call), []
     for value in results:
         weights = torch.from_numpy(np.asarray(rng.normal(size=tuple(value.shape)).astype(np.float64)))
+        if value.requires_grad and rng.random() < 0.2:
+            value.register_hook(lambda grad: grad * 1.5)
         if value.requires_grad and rng.random() < 0.7:
             terms.append((value * weights.to(value.dtype)).sum())
     if rng.random() < 0.5:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, NamedTuple
+from weakref import ref
 
 import numpy as np
 
 from ...engine.grad_mode import enable_grad, is_grad_enabled
 from ...engine.gradients import grad as gradients_of
-from ...engine.node import clock
+from ...engine.node import Node, clock
 from ...engine.own_function import Function
 from ...engine.tensor import Tensor, wrap
 from ...engine.thread_state import new_lock
@@ -21,7 +22,7 @@ from .first_call import FirstCall
 from .lowering.lower import forget_values
 from .memory import Arena
 from .recording.captured import ARENA, Captured
-from .recording.histories import MOST, History, WayBack, younger
+from .recording.histories import MOST, History, WayBack, at, cut, levels_of, value_of, younger
 from .recording.outputs import Returned
 from .recording.recorded import Memory
 from .recording.shapes import stand_in
@@ -46,9 +47,13 @@ class HistoryStep(Step):
                 f"{most} results that depend on one another still need their history; at most {MOST} may, "
                 "where the function changes what it reads"
             )
-        kept = [*dict.fromkeys(var for history in histories for var in history.kept)]
-        result = captured.result, [tuple(history.results) for history in histories], ARENA
-        captured = replace(captured, result=result, kept=kept)
+        returned = (x for x in leaves_of(captured.result) if isinstance(x, Returned))
+        # What the step computes and returns, each once.
+        self.returned = [*dict.fromkeys(x for x in returned if x.var is not None and x.node is None)]
+        handed_out = {x.var for x in self.returned}
+        saved = dict.fromkeys(var for history in histories for var in history.saved)
+        kept = [var for var in saved if var not in handed_out]
+        captured = replace(captured, result=(captured.result, tuple(self.returned), ARENA), kept=kept)
         super().__init__(captured, call.arguments, call.bare, backend, Arena(kept))
         self.generators = [*dict.fromkeys(draw.generator for draw in captured.draws)]
         self.backs = [Back(history, self, backend) for history in histories]
@@ -61,18 +66,22 @@ class HistoryStep(Step):
 
         def call(args: tuple[Any, ...]) -> Any:
             marks = [generator.mark() for generator in self.generators]
-            result, parts, memory = run(args)
-            for back, results in zip(self.backs, parts, strict=True):
-                back.connect(
-                    results, Left(memory, args, marks), lambda x: args[given[x]] if x in given else x
-                )
+            result, computed, memory = run(args)
+            made = dict(zip(self.returned, computed, strict=True))
+
+            def now(x: Any) -> Any:
+                return made[x] if isinstance(x, Returned) else args[given[x]] if x in given else x
+
+            left = Left(memory, args, marks, {})
+            for back in self.backs:
+                back.connect(made, left, now)
             return result
 
         return call
 
-    def repeated(self, left: Left, args: list[Any]) -> dict[Returned, Tensor]:
+    def repeated(self, left: Left) -> dict[Returned, Tensor]:
         """Call the function once more for what a call was given, as eager code, and return its results with
-        their own history. args: its arguments. Raise NotImplementedError where it would not do the same."""
+        their own history. Raise NotImplementedError where it would not do the same."""
         now = [generator.mark() for generator in self.generators]
         with enable_grad():
             if self.first is None:
@@ -82,7 +91,7 @@ class HistoryStep(Step):
             try:
                 for generator, mark in zip(self.generators, left.marks, strict=True):
                     generator.return_to(mark)
-                result = self.first.repeat((*args,))
+                result = self.first.repeat(left.args)
             finally:
                 for generator, mark in zip(self.generators, now, strict=True):
                     generator.return_to(mark)
@@ -91,24 +100,27 @@ class HistoryStep(Step):
 
 
 class Left(NamedTuple):
-    """What a call leaves for the way back: the memory of the arena, its arguments, and where the generators
-    were before."""
+    """What a call leaves for the way back: the memory of the arena, its arguments, where the generators were
+    before, and the nodes of its results, as long as they live."""
 
     memory: Any
     args: tuple[Any, ...]
     marks: list[Any]
+    nodes: dict[Returned, ref[Node]]
 
 
 class CompiledFunction(Function):
     """What stands in the graph for a call of a compiled function."""
 
     @staticmethod
-    def forward(ctx: Any, back: Back, results: Any, left: Left, inputs: list[Tensor], *leaves: Tensor) -> Any:
-        """Return the results, which are computed already. inputs: the Tensors that the step has read."""
+    def forward(
+        ctx: Any, back: Back, results: Any, left: Left, read: list[tuple[Any, Any]], *leaves: Tensor
+    ) -> Any:
+        """Return the results, which are computed already. read: what the way back may read but in the arena,
+        the inputs as Tensors, each with its array."""
         ctx.set_materialize_grads(False)
-        ctx.back, ctx.left, ctx.leaves, ctx.time = back, left, leaves, next(clock)
-        # Not the results themselves, which lead here.
-        ctx.read = [(None, x._array) for x in results] + [(x, x._array) for x in inputs]
+        ctx.back, ctx.left, ctx.read, ctx.time = back, left, read, next(clock)
+        ctx.leaves = [at(x._array, x.edge) for x in leaves]
         if back.saves:  # so that a second backward is refused
             ctx.save_for_backward(wrap(np.zeros(0)))
         return results
@@ -130,25 +142,35 @@ class Back:
         ways = history.ways.values()
         for way in ways:
             forget_values(way.instructions)
-        for returned in history.results:
-            returned.tensor = wrap(returned.tensor._array)  # without the graph of the first call
+        for returned in history.results:  # without the graph of the first call
+            array = returned.tensor._array
+            returned.tensor = wrap(
+                array if returned.var is not None else np.broadcast_to(array.dtype.type(), array.shape)
+            )
         self._inputs = step.captured.cells
         self.saves = any(way.saved or way.inputs for way in ways)
-        # The place of what is not in the arena, among the results and the inputs.
-        variables = [*(x.var for x in history.results), *(x.before for x in self._inputs)]
+        # The place of what is not in the arena, among what the step returns and the inputs.
+        variables = [*(x.var for x in step.returned), *(x.before for x in self._inputs)]
         self._places = {var: i for i, var in enumerate(variables)}
         self.steps: dict[tuple[int, ...], Step] = {}
         self._lock = new_lock()
 
-    def connect(self, results: tuple[Tensor, ...], left: Left, now: Callable[[Tensor | None], Any]) -> None:
-        """Give results of the step their history. now: gives the argument in the place of another."""
+    def connect(self, made: dict[Returned, Tensor], left: Left, now: Callable[[Any], Any]) -> None:
+        """Give results of the step their history. made: what the step has returned, to which the parts are
+        added; now: gives the Tensor of this call in the place of another, or of a result."""
+        read: list[tuple[Any, Any]] = [(None, made[x]._array) for x in self._step.returned]  # they lead here
         inputs = [now(cell.owner) for cell in self._inputs]
-        inputs = [x if isinstance(x, Tensor) else wrap(x) for x in inputs]
+        read += [(x, x._array) for x in (x if isinstance(x, Tensor) else wrap(x) for x in inputs)]
+        for part in self.history.results:
+            if part.var is None:
+                made[part] = wrap(part.tensor._array)
+        results = tuple([made[x] for x in self.history.results])
         leaves = map(now, self.history.leaves)
         with enable_grad():  # as the function may have done, under the caller's no_grad()
-            outputs = CompiledFunction.apply(self, results, left, inputs, *leaves)
-        for tensor, output in zip(results, outputs, strict=True):
-            tensor.edge = output.edge
+            outputs = CompiledFunction.apply(self, results, left, read, *leaves)
+        for returned, output in zip(self.history.results, outputs, strict=True):
+            made[returned].edge = output.edge
+            left.nodes[returned] = ref(output.edge)
 
     def go_back(self, ctx: Any, upstream: dict[int, Tensor]) -> list[Tensor | None]:
         """Return the gradients of the leaves. upstream: those of the results, by their places."""
@@ -216,22 +238,31 @@ class Back:
             self._unchanged(ctx, way)
         if any(x is not None and (x._array is not a or changed_since(a, ctx.time)) for x, a in ctx.read):
             raise _not_again("what it reads has changed")
-        start, recorded = next(clock), is_grad_enabled()
-        # Arguments with a history are leaves meanwhile: what is below them is not asked for.
-        given = {id(x): x for x in ctx.left.args if isinstance(x, Tensor) and not x.is_leaf}
-        instead = {key: x.detach().requires_grad_() for key, x in given.items()}
-        results = self._step.repeated(ctx.left, [instead.get(id(x), x) for x in ctx.left.args])
+        history, start, recorded = self.history, next(clock), is_grad_enabled()
+        results = self._step.repeated(ctx.left)
+        made = [results[x].edge for back in self._step.backs for x in back.history.results if x in results]
+        levels, passed = levels_of(made, start)
+        places = {x: at(results[x]._array, results[x].edge) for x in history.results if x in results}
+        places |= {x: at(value_of(node), node) for x, node in zip(history.passed, passed, strict=True)}
+        ends = cut(levels)
+        now = [
+            places[x].edge if isinstance(x, Returned) else leaf.edge
+            for x, leaf in zip(history.leaves, ctx.leaves, strict=True)
+        ]
+        goals = {i: at(ctx.leaves[i]._array, ends[node]) for i, node in enumerate(now) if node in ends}
         gradients = gradients_of(
-            [results[self.history.results[place]] for place in upstream],
-            [instead.get(id(leaf), leaf) for leaf in ctx.leaves],
+            [places[history.results[place]] for place in upstream],
+            [*goals.values()],
             [*upstream.values()],
             create_graph=recorded,
             allow_unused=True,
         )
-        edges = {instead[key].edge: x.edge for key, x in given.items()}
-        for node in {node for grad in gradients if grad is not None for node in younger(grad.edge, start)}:
-            node.edges = tuple(edges.get(edge, edge) for edge in node.edges)
-        return [*gradients]
+        edges = {goal.edge: ctx.leaves[i].edge for i, goal in goals.items()}
+        edges |= {places[x].edge: ctx.left.nodes[x]() for x in history.results if x.var is not None}
+        for node in younger([grad.edge for grad in gradients if grad is not None], start):
+            node.edges = tuple(edges.get(edge) or edge for edge in node.edges)
+        found = dict(zip(goals, gradients, strict=True))
+        return [found.get(i) for i in range(len(now))]
 
 
 def _not_again(why: str) -> NotImplementedError:

@@ -371,7 +371,7 @@ class Recording(Observer):
 
 def is_spent(edge: Node, start: int) -> bool:
     """Return whether a gradient was computed that has let go of values in the history since a time."""
-    return any(node.op is not None and node.values is None for node in younger(edge, start))
+    return any(node.op is not None and node.values is None for node in younger([edge], start))
 
 
 _ARRAY, _PASSED_ON = Tensor.array.fget.__code__, Observer.read.__code__  # type: ignore[attr-defined]

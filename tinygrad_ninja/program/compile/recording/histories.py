@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -49,87 +48,160 @@ class WayBack:
 
 @dataclass(eq=False)
 class History:
-    """The history of results that depend on one another. leaves: the Tensors to which gradients flow. ways:
-    the ways back from choices of the results, by their places."""
+    """The history of results that depend on one another, and what one of them has in common with another
+    that leads to it: a part, a `Returned` without a variable.
+
+    leaves: the Tensors to which gradients flow, and results and parts, of other histories, at which these go
+    on. ways: the ways back from choices of the results, by their places. passed: all results and parts at
+    which gradients go on from one history to another, the oldest first.
+    """
 
     results: list[Returned]
-    leaves: list[Tensor]
+    leaves: list[Tensor | Returned]
     ways: dict[tuple[int, ...], WayBack]
+    passed: list[Returned]
 
     @property
-    def kept(self) -> list[Var]:
-        """Return what the ways read of what the step has computed or drawn, but for the results."""
-        results = {result.var for result in self.results}
-        return [var for way in self.ways.values() for var in way.saved if var not in results]
+    def saved(self) -> list[Var]:
+        """Return what the ways read of what the step has computed or drawn."""
+        return [var for way in self.ways.values() for var in way.saved]
 
 
 def record_histories(recording: Recording, results: list[Returned]) -> list[History]:
-    """Record the ways back from these results, apart where they do not depend on one another. The tape is
-    closed where there is none."""
+    """Record the ways back from these results, apart where they do not depend on one another, those first at
+    which others end. The tape is closed where there is none."""
     tape = recording.tape
     forward = [*tape.instructions]
     if results and tape.place != "cpu":
         tape.stop("a result still needs its history; on a device call backward() inside the function")
-    pairs = [(result, set(younger(result.tensor.edge, recording.start))) for result in results]
-    nodes = set().union(*(ancestry for _, ancestry in pairs))
+    roots = {node: result for result in results if (node := result.tensor.edge) is not None}
+    nodes = younger(roots, recording.start)
     if any(node.hooks is not None for node in nodes):
         tape.stop("what still needs its history has hooks, or retains its gradient; do that outside")
     if any(isinstance(node.op, FunctionOperation) for node in nodes):
         tape.stop("the backward of an autograd.Function is code that is to run later; call backward() inside")
-    nodes = {node for node in nodes if node.op is not None}  # nobody has the leaves that are made inside
-    groups = _groups(pairs)
-    with _cut_off(nodes) as ends:
-        histories = [_history(recording, group, ends, forward) for group in groups if not tape.closed]
+    if tape.closed:
+        return []
+    levels, passed = levels_of(roots, recording.start)
+    between = [roots.get(node) or _part(node) for node in passed]
+    edges = {node: node.edges for node in levels}
+    ends = cut(levels)
+    try:
+        reached = {ends[node]: x for node, x in zip(passed, between, strict=True)}
+        groups = _groups(roots | dict(zip(passed, between, strict=True)), levels, recording.start)
+        histories = [
+            _history(recording, group, ends, reached, forward) for group in groups if not tape.closed
+        ]
+    finally:
+        for node in levels:
+            node.edges = edges[node]
+    for history in histories:
+        history.passed = between
     tape.instructions[:] = forward
     return histories
 
 
-def younger(edge: Node | None, start: int) -> list[Node]:
-    """Return the nodes since a time, of those that lead to one."""
-    nodes = ancestors([edge], lambda node: node.edges if node.order >= start else ())
+def _part(node: Node) -> Returned:
+    """Return what stands for the value of a node, of which the shape is known, and which is not returned."""
+    array = real(value_of(node))
+    return Returned(at(np.zeros(array.shape, array.dtype), node), None, None)
+
+
+def value_of(node: Node) -> Any:
+    """Return the array that an operation has computed."""
+    assert node.values is not None
+    return node.values[0]
+
+
+def at(array: Any, edge: Node | None) -> Tensor:
+    """Return a Tensor of an array at a place in the graph."""
+    tensor = wrap(array)
+    tensor.edge = edge
+    return tensor
+
+
+def younger(edges: Iterable[Node | None], start: int) -> list[Node]:
+    """Return the nodes since a time, of those that lead to these, the oldest first."""
+    nodes = ancestors(edges, lambda node: node.edges if node.order >= start else ())
     return [node for node in nodes if node.order >= start]
 
 
-@contextmanager
-def _cut_off(nodes: set[Node]) -> Iterator[dict[Node, Node]]:
-    """Let the graph of these nodes end where others begin, in leaves: what is below belongs to the caller,
-    with its hooks. Yield the leaf in the place of each node."""
-    edges = {node: node.edges for node in nodes}
-    below = (edge for several in edges.values() for edge in several if edge is not None and edge not in nodes)
-    ends = {edge: Node(None, (), None) for edge in below}
-    for edge, end in ends.items():
-        end.order = edge.order  # as backward goes from the youngest node to the oldest
+def levels_of(results: Iterable[Node | None], start: int) -> tuple[dict[Node, int], list[Node]]:
+    """Return the level of each node since a time that leads to one of the results, and the nodes, the oldest
+    first, to which an edge leads from a higher level.
+
+    A result is above those that lead to it, and what both have in common is on the lower one's level: so a
+    gradient that is on its way from one result to another passes that one, with its hooks. Leaves since that
+    time, which nobody has, are on none.
+    """
+    chosen = {*results}
+    nodes = [node for node in younger(chosen, start) if node.op is not None]
+    below: dict[Node, int] = {}
     for node in nodes:
-        node.edges = tuple(edge if edge is None else ends.get(edge, edge) for edge in node.edges)
-    try:
-        yield ends
-    finally:
-        for node in nodes:
-            node.edges = edges[node]
+        known = [edge for edge in node.edges if edge is not None and edge in below]
+        below[node] = max((below[edge] + (edge in chosen) for edge in known), default=0)
+    levels: dict[Node, int] = {}
+    for node in reversed(nodes):
+        if node in chosen:
+            levels[node] = below[node]
+        for edge in node.edges:
+            if edge is not None and edge in below:
+                levels[edge] = min(levels.get(edge, levels[node]), levels[node])
+    passed = ((edge, node) for node in nodes for edge in node.edges if edge is not None and edge in levels)
+    lower = {edge for edge, node in passed if levels[edge] < levels[node]}
+    return levels, [node for node in nodes if node in lower]
 
 
-def _groups(pairs: Iterable[tuple[Returned, set[Node]]]) -> list[list[Returned]]:
-    """Return the results, each given with its nodes, apart where they have no node in common that a backward
-    frees."""
+def cut(levels: dict[Node, int]) -> dict[Node, Node]:
+    """Let the graph of these nodes end in leaves where those of a lower level begin, and others, which belong
+    to the caller, with their hooks. Return the leaf in the place of each node."""
+    ends: dict[Node, Node] = {}
+
+    def end(edge: Node | None, level: int) -> Node | None:
+        if edge is None or levels.get(edge, -1) == level:
+            return edge
+        if edge not in ends:
+            ends[edge] = Node(None, (), None)
+            ends[edge].order = edge.order  # as backward goes from the youngest node to the oldest
+        return ends[edge]
+
+    for node, level in levels.items():
+        node.edges = tuple([end(edge, level) for edge in node.edges])
+    return ends
+
+
+def _groups(chosen: dict[Node, Returned], levels: dict[Node, int], start: int) -> list[list[Returned]]:
+    """Return the results, given by their nodes, those of lower levels first, apart where they have no node in
+    common that a backward frees."""
     groups: list[tuple[list[Returned], set[Node]]] = []
-    for result, nodes in pairs:
+    for root in sorted(chosen, key=levels.__getitem__):
+        nodes = younger([root], start)
         freed = {node for node in nodes if node.op is not None and node.op.kept(node.edges)}
         joined = [group for group in groups if not freed.isdisjoint(group[1])]
         groups = [group for group in groups if freed.isdisjoint(group[1])]
         together = [x for others, _ in joined for x in others]
-        groups.append(([*together, result], freed.union(*(others for _, others in joined))))
+        groups.append(([*together, chosen[root]], freed.union(*(others for _, others in joined))))
     return [together for together, _ in groups]
 
 
 def _history(
-    recording: Recording, results: list[Returned], ends: dict[Node, Node], forward: list[Instruction]
+    recording: Recording,
+    results: list[Returned],
+    ends: dict[Node, Node],
+    reached: dict[Node, Returned],
+    forward: list[Instruction],
 ) -> History:
-    """Record the ways back from results that depend on one another. ends: where the graph ends; forward: the
-    step's instructions."""
+    """Record the ways back from results that depend on one another. ends: where the graph ends; reached: the
+    results and parts at some of these; forward: the step's instructions."""
     holders = [x for cell in recording.cells for x in (cell.owner, *cell.others)]
+    leaves: dict[Node, Tensor | Returned]
     older = [x for x in holders if x is not None and not recording.is_own(x)]
     leaves = {ends[x.edge]: x for x in older if x.edge in ends}
-    if not leaves:  # it depends on leaves that are made inside, and has a history all the same
+    led = {*ancestors(x.tensor.edge for x in results)}
+    leaves |= {end: x for end, x in reached.items() if end in led}
+    if (
+        not leaves
+    ):  # it depends on leaves that are made inside, which nobody has, and has a history all the same
         leaves[Node(None, (), None)] = wrap(np.zeros(0)).requires_grad_()
     ways, count = {}, len(results)
     for n in range(1 if count <= MOST else count, count + 1):
@@ -137,7 +209,7 @@ def _history(
             way = _way_back(recording, [results[place] for place in places], [*leaves])
             _look_around(way, recording, forward)
             ways[places] = way
-    return History(results, [*leaves.values()], ways)
+    return History(results, [*leaves.values()], ways, [])
 
 
 def _way_back(recording: Recording, results: list[Returned], leaves: list[Node]) -> WayBack:
