@@ -72,9 +72,14 @@ class HistoryStep(Step):
             def now(x: Any) -> Any:
                 return made[x] if isinstance(x, Returned) else args[given[x]] if x in given else x
 
-            left = Left(memory, args, marks, {})
-            for back in self.backs:
-                back.connect(made, left, now)
+            inputs = [now(cell.owner) for cell in self.captured.cells]
+            inputs = [x if isinstance(x, Tensor) else wrap(x) for x in inputs]
+            # Not the results themselves, which lead here.
+            read = [*((None, x._array) for x in computed), *((x, x._array) for x in inputs)]
+            left = Left(memory, args, marks, read, {})
+            with enable_grad():  # as the function may have done, under the caller's no_grad()
+                for back in self.backs:
+                    back.connect(made, left, now)
             return result
 
         return call
@@ -100,12 +105,14 @@ class HistoryStep(Step):
 
 
 class Left(NamedTuple):
-    """What a call leaves for the way back: the memory of the arena, its arguments, where the generators were
-    before, and the nodes of its results, as long as they live."""
+    """What a call leaves for the ways back: the memory of the arena, its arguments, where the generators were
+    before, what else they may read, the inputs as Tensors, each with its array, and the nodes of its results,
+    as long as they live."""
 
     memory: Any
     args: tuple[Any, ...]
     marks: list[Any]
+    read: list[tuple[Tensor | None, Any]]
     nodes: dict[Returned, ref[Node]]
 
 
@@ -113,14 +120,11 @@ class CompiledFunction(Function):
     """What stands in the graph for a call of a compiled function."""
 
     @staticmethod
-    def forward(
-        ctx: Any, back: Back, results: Any, left: Left, read: list[tuple[Any, Any]], *leaves: Tensor
-    ) -> Any:
-        """Return the results, which are computed already. read: what the way back may read but in the arena,
-        the inputs as Tensors, each with its array."""
+    def forward(ctx: Any, back: Back, results: Any, left: Left, *leaves: Tensor) -> Any:
+        """Return the results, which are computed already."""
         ctx.set_materialize_grads(False)
-        ctx.back, ctx.left, ctx.read, ctx.time = back, left, read, next(clock)
-        ctx.leaves = [at(x._array, x.edge) for x in leaves]
+        ctx.back, ctx.left, ctx.time = back, left, next(clock)
+        ctx.leaves, ctx.edges = leaves, [x.edge for x in leaves]
         if back.saves:  # so that a second backward is refused
             ctx.save_for_backward(wrap(np.zeros(0)))
         return results
@@ -131,7 +135,7 @@ class CompiledFunction(Function):
         upstream = {place: grad for place, grad in enumerate(grads) if grad is not None}
         known = tuple(upstream) in ctx.back.history.ways and not is_grad_enabled()
         go = ctx.back.go_back if known else ctx.back.go_back_eagerly
-        return None, None, None, None, *go(ctx, upstream)
+        return None, None, None, *go(ctx, upstream)
 
 
 class Back:
@@ -158,16 +162,12 @@ class Back:
     def connect(self, made: dict[Returned, Tensor], left: Left, now: Callable[[Any], Any]) -> None:
         """Give results of the step their history. made: what the step has returned, to which the parts are
         added; now: gives the Tensor of this call in the place of another, or of a result."""
-        read: list[tuple[Any, Any]] = [(None, made[x]._array) for x in self._step.returned]  # they lead here
-        inputs = [now(cell.owner) for cell in self._inputs]
-        read += [(x, x._array) for x in (x if isinstance(x, Tensor) else wrap(x) for x in inputs)]
         for part in self.history.results:
             if part.var is None:
                 made[part] = wrap(part.tensor._array)
         results = tuple([made[x] for x in self.history.results])
         leaves = map(now, self.history.leaves)
-        with enable_grad():  # as the function may have done, under the caller's no_grad()
-            outputs = CompiledFunction.apply(self, results, left, read, *leaves)
+        outputs = CompiledFunction.apply(self, results, left, *leaves)
         for returned, output in zip(self.history.results, outputs, strict=True):
             made[returned].edge = output.edge
             left.nodes[returned] = ref(output.edge)
@@ -188,7 +188,7 @@ class Back:
         """Return the arrays of what a way reads but in the arena. Raise RuntimeError where they were changed
         since the call."""
         arrays = []
-        for tensor, array in (ctx.read[self._places[var]] for var in way.reads if var in self._places):
+        for tensor, array in (ctx.left.read[self._places[var]] for var in way.reads if var in self._places):
             if changed_since(array, ctx.time):
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace "
@@ -236,7 +236,7 @@ class Back:
         is computed once more, as eager code."""
         for way in self.history.ways.values():
             self._unchanged(ctx, way)
-        if any(x is not None and (x._array is not a or changed_since(a, ctx.time)) for x, a in ctx.read):
+        if any(x is not None and (x._array is not a or changed_since(a, ctx.time)) for x, a in ctx.left.read):
             raise _not_again("what it reads has changed")
         history, start, recorded = self.history, next(clock), is_grad_enabled()
         results = self._step.repeated(ctx.left)
@@ -246,8 +246,8 @@ class Back:
         places |= {x: at(value_of(node), node) for x, node in zip(history.passed, passed, strict=True)}
         ends = cut(levels)
         now = [
-            places[x].edge if isinstance(x, Returned) else leaf.edge
-            for x, leaf in zip(history.leaves, ctx.leaves, strict=True)
+            places[x].edge if isinstance(x, Returned) else edge
+            for x, edge in zip(history.leaves, ctx.edges, strict=True)
         ]
         goals = {i: at(ctx.leaves[i]._array, ends[node]) for i, node in enumerate(now) if node in ends}
         gradients = gradients_of(
@@ -257,7 +257,7 @@ class Back:
             create_graph=recorded,
             allow_unused=True,
         )
-        edges = {goal.edge: ctx.leaves[i].edge for i, goal in goals.items()}
+        edges = {goal.edge: ctx.edges[i] for i, goal in goals.items()}
         edges |= {places[x].edge: ctx.left.nodes[x]() for x in history.results if x.var is not None}
         for node in younger([grad.edge for grad in gradients if grad is not None], start):
             node.edges = tuple(edges.get(edge) or edge for edge in node.edges)

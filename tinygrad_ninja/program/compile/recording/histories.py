@@ -194,14 +194,12 @@ def _history(
     """Record the ways back from results that depend on one another. ends: where the graph ends; reached: the
     results and parts at some of these; forward: the step's instructions."""
     holders = [x for cell in recording.cells for x in (cell.owner, *cell.others)]
-    leaves: dict[Node, Tensor | Returned]
     older = [x for x in holders if x is not None and not recording.is_own(x)]
-    leaves = {ends[x.edge]: x for x in older if x.edge in ends}
-    led = {*ancestors(x.tensor.edge for x in results)}
-    leaves |= {end: x for end, x in reached.items() if end in led}
-    if (
-        not leaves
-    ):  # it depends on leaves that are made inside, which nobody has, and has a history all the same
+    known: dict[Node, Tensor | Returned]
+    known = {ends[x.edge]: x for x in older if x.edge in ends}
+    below = {*ancestors(x.tensor.edge for x in results)}
+    leaves = {end: x for end, x in (known | reached).items() if end in below}
+    if not leaves:  # it depends on leaves that are made inside, and has a history all the same
         leaves[Node(None, (), None)] = wrap(np.zeros(0)).requires_grad_()
     ways, count = {}, len(results)
     for n in range(1 if count <= MOST else count, count + 1):
