@@ -163,6 +163,31 @@ def test_an_operation_of_ones_own_may_use_any_name() -> None:
             del TABLE[name]
 
 
+def test_gradients_of_three_inputs_that_broadcast_are_summed_to_their_shapes() -> None:
+    @operation(
+        broadcasts=True,
+        x=lambda dout, y, z: dout * y * z,
+        y=lambda dout, x, z: dout * x * z,
+        z=lambda dout, x, y: dout * x * y,
+    )
+    def product_of_three(x: Any, y: Any, z: Any, /) -> Any:
+        """out = x · y · z."""
+        return x * y * z
+
+    try:
+        shapes = (3, 1), (4,), ()
+        inputs = [tinygrad_ninja.randn(s, dtype=tinygrad_ninja.float64, requires_grad=True) for s in shapes]
+        for backend in (None, "numpy"):
+            fast = tinygrad_ninja.compile(product_of_three, backend=backend) if backend else product_of_three
+            for _ in range(2):
+                grads = tinygrad_ninja.autograd.grad(fast(*inputs).sum(), inputs)
+                assert [tuple(grad.shape) for grad in grads] == [*shapes]
+        assert gradcheck(product_of_three, inputs)
+        assert gradgradcheck(product_of_three, inputs)
+    finally:
+        del TABLE["product_of_three"]
+
+
 def test_a_mistake_in_an_operation_of_ones_own_is_raised_as_it_is() -> None:
     @operation()
     def mistaken(x: Any, /) -> Any:

@@ -149,7 +149,7 @@ class Operation(Facts):
             asked = list(inspect.signature(rule).parameters)
             wanted = [places[word.removesuffix("_like")] for word in asked if word not in ("xp", "dout")]
             reads.append({places[word] for word in asked if word in places})
-            bound.append(_bound(rule, "xp" in asked, wanted, places[name] if self.promotes else None))
+            bound.append(_bound(rule, "xp" in asked, wanted, places[name] if self.broadcasts else None))
         return bound, reads
 
     def for_inputs(self, n: int) -> Operation:
