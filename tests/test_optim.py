@@ -327,6 +327,40 @@ def test_misuse_that_torch_lets_pass() -> None:
     assert before == (p.tolist(), [x.tolist() for x in optimizer.state[p].values()])
 
 
+@same
+def test_the_state_of_an_optimizer_of_ones_own_is_loaded_as_it_is(t: Any) -> Any:
+    class Rows(t.optim.Optimizer):  # type: ignore[misc, name-defined]
+        """Keeps one number for each row, as Adafactor does, and counts."""
+
+        def __init__(self, params: Any) -> None:
+            super().__init__(params, {"lr": 0.1})
+
+        @t.no_grad()
+        def step(self, closure: Any = None) -> None:
+            for p in self.param_groups[0]["params"]:
+                state = self.state[p]
+                if not state:
+                    state |= {"step": 0, "calls": t.zeros((), dtype=t.int64), "rows": t.zeros(p.shape[:1])}
+                state["step"] += 1
+                state["calls"] += 1
+                state["rows"].lerp_(p.grad.square().mean(1), 0.5)
+                p.sub_(p.grad / (state["rows"][:, None] + 1e-3).sqrt(), alpha=0.1 / state["step"])
+
+    def trained(p: Any, optimizer: Any, n: int) -> Any:
+        for _ in range(n):
+            optimizer.zero_grad()
+            p.square().sum().backward()
+            optimizer.step()
+        return p.detach().clone()
+
+    p, q = (t.nn.Parameter(t.tensor(START[0]).float()) for _ in range(2))
+    first, second = Rows([p]), Rows([q])
+    trained(p, first, 3)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    state = {name: x.clone() if isinstance(x, t.Tensor) else x for name, x in second.state[q].items()}
+    return state, trained(q, second, 2), trained(p, first, 2), list(second.state[q])
+
+
 def test_a_parameter_twice_in_one_group_is_warned_of() -> None:
     for t in (torch, tinygrad_ninja):
         p = one(t)

@@ -161,7 +161,8 @@ class Optimizer:
         """Copy the state from `state_dict`'s result, here or in PyTorch.
 
         Raises ValueError, before anything is changed, where the number or the sizes of the groups differ, and
-        where a Tensor of the state does not have its parameter's shape.
+        where a Tensor of the state does not have its parameter's shape, unless the optimizer steps in a way
+        of its own.
         """
         _tell_of_change()
         loaded_groups = state_dict["param_groups"]
@@ -172,9 +173,10 @@ class Optimizer:
             raise ValueError(
                 "loaded state dict contains a parameter group that doesn't match the size of the optimizer's"
             )
+        copied = _copy_own_state if _steps_its_own_way(self) else _copy_state
         numbers = [i for loaded in loaded_groups for i in loaded["params"]]
         state = {
-            p: {name: _copy_state(name, value, p) for name, value in state_dict["state"][i].items()}
+            p: {name: copied(name, value, p) for name, value in state_dict["state"][i].items()}
             for i, p in zip(numbers, self._parameters(), strict=True)
             if i in state_dict["state"]
         }
@@ -198,7 +200,11 @@ class Optimizer:
 def has_stepped(optimizer: Optimizer) -> bool:
     """Return whether it has taken a step; of one that steps in a way of its own that is not known, and taken
     for true."""
-    return optimizer in _stepped or type(optimizer).step is not Optimizer.step
+    return optimizer in _stepped or _steps_its_own_way(optimizer)
+
+
+def _steps_its_own_way(optimizer: Optimizer) -> bool:
+    return type(optimizer).step is not Optimizer.step
 
 
 def awaits_state(optimizer: Optimizer) -> bool:
@@ -235,3 +241,12 @@ def _copy_state(name: str, value: Any, p: Tensor) -> Any:
             f"{tuple(p.shape)}"
         )
     return value.detach().to(device=p.device, dtype=p.dtype, copy=True)
+
+
+def _copy_own_state(name: str, value: Any, p: Tensor) -> Any:
+    """Return a copy of a part of the state of an optimizer that steps in a way of its own: of any shape, and
+    numbers as they are."""
+    if not isinstance(value, Tensor):
+        return value
+    dtype = p.dtype if name != "step" and p.is_floating_point() else value.dtype
+    return value.detach().to(device=p.device, dtype=dtype, copy=True)
