@@ -205,6 +205,20 @@ def test_what_is_nearly_a_chain_is_left_alone(function: Loss) -> None:
     run(derivation.source("numpy"))
 
 
+def test_what_fits_at_one_point_only_is_not_taken_for_the_same() -> None:
+    """A vector times a matrix has no bias of its own shape; a floor is no smooth function."""
+    x = tinygrad_ninja.tensor([1.0, -2.0, 2.0], requires_grad=True)
+    w = tinygrad_ninja.tensor([[0.5, 1.0, 2.0], [1.5, -1.0, 0.25]], requires_grad=True)
+    y = w @ x
+    whole = x.floor()
+    z = (whole - whole.mean(0)) / (whole.var(0, unbiased=False) + 1e-2).sqrt()
+    names = {"x": x, "w": w, "y": y, "whole": whole, "z": z}
+    derivation = derive((y * y).sum() + (z * z * z).sum() + (whole * x).sum(), names=names, simplify=True)
+    np.testing.assert_allclose(
+        run(derivation.source("numpy"))["dx"], 2 * (w.T @ y).detach().numpy() + whole.detach().numpy()
+    )
+
+
 def test_a_wrong_answer_is_not_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """The numerical comparison with the expanded gradients finds a rule that is wrong."""
     loss, names = lecture_named()

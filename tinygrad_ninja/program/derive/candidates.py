@@ -106,7 +106,7 @@ def by_name(shapes: Shapes, operation: Operation) -> Iterable[Candidate]:
 def layers(shapes: Shapes, operation: Operation) -> Iterable[Candidate]:
     """Yield the candidates for a linear layer, whose weight need be no input."""
     for (x, weight), bias in product(shapes.products, shapes.inputs):
-        fits = bias.shape and bias.shape[-1] == bias.value.size == weight.shape[-1]
+        fits = len(weight.shape) > 1 and bias.shape[-1:] == (bias.value.size,) == weight.shape[-1:]
         if fits and x is not bias is not weight:
             yield (x, weight, bias), ()
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from ...arrays import numpy_arrays
 from ...ops import Category, Operation, comparison, elementwise
+from ...ops.rounding import flat
 from ..instructions import Array, Instruction, Var, double, evaluate, identity, substitute
 
 SAME = 1e-11
@@ -83,27 +84,27 @@ class Nearby:
     def add(self, var: Var) -> None:
         """Let a value be found, unless one of its shape and dtype has its numbers already."""
         array = self._value(var)
-        if self._of_shape(array, var.dtype) is None:
+        if self.find(array, var.dtype) is None:
             known = self._known.setdefault((array.shape, var.dtype), [])
             insort(known, (_total(array), len(known), var))
 
     def find(self, array: Array, dtype: Any) -> Var | None:
-        """Return the value of this dtype that has these numbers, in this shape or without the dimensions of
-        size 1 in front, which broadcasting adds; None where there is none, or there are no numbers."""
-        if not np.isfinite(array).any():
-            return None
-        first = next((i for i, n in enumerate(array.shape) if n != 1), array.ndim)
-        return self._of_shape(array, dtype) or self._of_shape(array.reshape(array.shape[first:]), dtype)
-
-    def _of_shape(self, array: Array, dtype: Any) -> Var | None:
+        """Return the value of this shape and dtype that has these numbers; None where there is none, or there
+        are no numbers."""
         known, total = self._known.get((array.shape, dtype), []), _total(array)
         near = SAME * _total(abs(array)) + np.finfo(float).tiny
         for other, _, var in known[bisect_left(known, (total - near,)) :]:
             if other > total + near:
                 break
-            if are_close(array, self.values[var]):
+            if np.isfinite(array).any() and are_close(array, self.values[var]):
                 return var
         return None
+
+    def find_repeated(self, array: Array, dtype: Any) -> Var | None:
+        """Return the same, or else the value without the dimensions of size 1 in front, which broadcasting
+        adds."""
+        first = next((i for i, n in enumerate(array.shape) if n != 1), array.ndim)
+        return self.find(array, dtype) or self.find(array.reshape(array.shape[first:]), dtype)
 
     def stays(self, var: Var) -> bool:
         """Return whether a value is a number wherever the inputs are, whatever it is computed from: the slope
@@ -118,13 +119,14 @@ def is_onehot(value: Array) -> bool:
 
 def _is_smooth(step: Instruction) -> bool:
     """Return whether what an instruction computes is one and the same formula of numbers everywhere."""
-    operation = step.operation
+    operation, read = step.operation, [x.dtype for x in step.reads()]
+    if all(rule is flat for rule in operation.sources.values()):
+        return False
     if operation.category is not Category.ELEMENTWISE or step.output.dtype.kind != "f":
-        return bool(operation.sources)
+        return True
     kinked = operation.side is not None or operation is comparison.where
-    read = [x.dtype for x in step.reads()]
     rounds = operation is elementwise.cast and read[0].itemsize > step.output.dtype.itemsize
-    return bool(operation.sources) and not kinked and not rounds and all(dtype.kind == "f" for dtype in read)
+    return not kinked and not rounds and all(dtype.kind == "f" for dtype in read)
 
 
 def _total(array: Array) -> float:

@@ -133,9 +133,9 @@ def _reusing(answered: Backward, nearby: Nearby) -> Backward:
             kept.append(step)
             continue
         value = nearby.values[out]
-        known = nearby.find(value, out.dtype)
+        known = nearby.find_repeated(value, out.dtype)
         with np.errstate(all="ignore"):
-            source = known or nearby.find(1 / value, out.dtype)
+            source = known or nearby.find_repeated(1 / value, out.dtype)
         if source is not None and source.shape != out.shape:
             view = replace(step, operation=shape.reshape, inputs=(source,), parameters=(out.shape,))
             view.output = source = Var(source.value.reshape(out.shape))
