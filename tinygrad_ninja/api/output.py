@@ -31,8 +31,8 @@ _ALIKE = """
 abs absolute addbmm addmm addmv all amax amin aminmax any argmax argmin baddbmm bitwise_not bmm bucketize
 ceil cross cummax cummin diag dot fix floor frac gather histc histogram index_add index_copy index_select
 inner isin kron kthvalue log_softmax logcumsumexp masked_select matmul median mm msort multinomial mv
-nan_to_num nanmedian neg negative nonzero norm round scatter scatter_add scatter_reduce searchsorted sign
-softmax sort take take_along_dim tensordot topk tril triu trunc vdot
+nan_to_num nanmedian neg negative nonzero norm quantile round scatter scatter_add scatter_reduce searchsorted
+sign softmax sort take take_along_dim tensordot topk tril triu trunc vdot
 """.split()  # noqa: SIM905 - as above
 """Those for which `out` has to have the dtype of the result."""
 
