@@ -354,6 +354,29 @@ def test_many_results_that_depend_on_one_another(C: Any) -> Any:
 
 
 @compiled
+def test_three_results_and_what_they_have_in_common_beside_running_statistics(C: Any) -> Any:
+    """The function changes what it reads, and so can't be called once more."""
+    torch.manual_seed(1)
+    body = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Tanh())
+    heads = nn.ModuleList([nn.Linear(6, 2), nn.Linear(6, 2), nn.Linear(2, 5)])
+    model = nn.ModuleList([body, heads])
+
+    def encoded(x: Any) -> Any:
+        h = body(x)
+        mean, spread = heads[0](h), heads[1](h)
+        return mean, spread, heads[2](mean + (spread / 2).exp())
+
+    fast = C(encoded)
+    for x, _ in _batches(5):
+        mean, spread, back = fast(x)
+        mean.retain_grad()
+        loss = F.mse_loss(back, x) + (mean**2 + spread.exp() - 1 - spread).mean()
+        model.zero_grad()
+        loss.backward()
+        yield mean.grad, [p.grad for p in model.parameters()], model, loss.detach()
+
+
+@compiled
 def test_many_results_that_do_not(C: Any) -> Any:
     ws = [torch.randn(5, requires_grad=True) for _ in range(5)]
     fast = C(lambda x: [(w * x).sin().sum() for w in ws])

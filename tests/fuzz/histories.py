@@ -21,6 +21,7 @@ REFUSED = [
     "share their memory; clone() one of them",
     "is in the memory of a Tensor that was there before",
     "has hooks, or retains its gradient",
+    "still need a history of their own; at most",
     "its history can't be gone back: one of the variables needed for gradient computation",
 ]
 """What compile refuses by name, and these programs do."""

@@ -10,7 +10,8 @@ c          these as C; `straight` as NumPy, `emit_torch` as torch code
 steps      which step, by the backend that can be had
 step       the compiled step: `step_memory` for what it reads and writes, by the pointers of `memory`, and
            `caller` for the Python around every run, with `changes` for what is rare; `value_step` for
-           Values; `torch_step` and `torch_memory` for a device, where `replay` has torch's compiler and the
+           Values; `history_step` for a later backward(), and `called_again` for what its compiled code does
+           not give; `torch_step` and `torch_memory` for a device, where `replay` has torch's compiler and the
            CUDA graph
 refusals   the sentences by which a step is refused
 """

@@ -11,18 +11,18 @@ from weakref import ref
 import numpy as np
 
 from ...engine.grad_mode import enable_grad, is_grad_enabled
-from ...engine.gradients import grad as gradients_of
 from ...engine.node import Node, clock
 from ...engine.own_function import Function
 from ...engine.tensor import Tensor, wrap
 from ...engine.thread_state import new_lock
 from ...engine.versions import changed_since
 from .c.build import NoCompilerError
+from .called_again import CalledAgain
 from .first_call import FirstCall
 from .lowering.lower import forget_values
 from .memory import Arena
 from .recording.captured import ARENA, Captured
-from .recording.histories import MOST, History, WayBack, at, cut, levels_of, value_of, younger
+from .recording.histories import MOST, History, WayBack
 from .recording.outputs import Returned
 from .recording.recorded import Memory
 from .recording.shapes import stand_in
@@ -32,20 +32,17 @@ from .step import Step
 
 
 class HistoryStep(Step):
-    """A step, and the ways back from its results. What these read of the step it leaves in an arena.
-
-    first: the call that was recorded; None where the function can't be called once more for what a later
-    call was given."""
+    """A step, and the ways back from its results. What these read of the step it leaves in an arena."""
 
     def __init__(self, call: FirstCall, backend: str) -> None:
         assert isinstance(call.captured, Captured)
         captured, histories = call.captured, call.captured.histories
-        self.first = call if call.may_repeat else None
+        self.again = CalledAgain(call, captured)
         most = max(len(history.results) for history in histories)
-        if most > MOST and self.first is None:
+        if most > MOST and not self.again.is_possible:
             raise UnsupportedError(
-                f"{most} results that depend on one another still need their history; at most {MOST} may, "
-                "where the function changes what it reads"
+                f"{most} results, or what they have in common, still need a history of their own; at most "
+                f"{MOST} may, where the function changes what it reads"
             )
         returned = (x for x in leaves_of(captured.result) if isinstance(x, Returned))
         # What the step computes and returns, each once.
@@ -55,8 +52,7 @@ class HistoryStep(Step):
         kept = [var for var in saved if var not in handed_out]
         captured = replace(captured, result=(captured.result, tuple(self.returned), ARENA), kept=kept)
         super().__init__(captured, call.arguments, call.bare, backend, Arena(kept))
-        self.generators = [*dict.fromkeys(draw.generator for draw in captured.draws)]
-        self.backs = [Back(history, self, backend) for history in histories]
+        self._backs = [Back(history, self, backend) for history in histories]
 
     @cached_property
     def call(self) -> Callable[[tuple[Any, ...]], Any]:
@@ -65,7 +61,7 @@ class HistoryStep(Step):
         run, given = super().call, self.memory.given
 
         def call(args: tuple[Any, ...]) -> Any:
-            marks = [generator.mark() for generator in self.generators]
+            marks = [generator.mark() for generator in self.again.generators]
             result, computed, memory = run(args)
             made = dict(zip(self.returned, computed, strict=True))
 
@@ -78,30 +74,11 @@ class HistoryStep(Step):
             read = [*((None, x._array) for x in computed), *((x, x._array) for x in inputs)]
             left = Left(memory, args, marks, read, {})
             with enable_grad():  # as the function may have done, under the caller's no_grad()
-                for back in self.backs:
+                for back in self._backs:
                     back.connect(made, left, now)
             return result
 
         return call
-
-    def repeated(self, left: Left) -> dict[Returned, Tensor]:
-        """Call the function once more for what a call was given, as eager code, and return its results with
-        their own history. Raise NotImplementedError where it would not do the same."""
-        now = [generator.mark() for generator in self.generators]
-        with enable_grad():
-            if self.first is None:
-                raise _not_again("it changes what it reads")
-            if not self.first.world.holds():
-                raise _not_again("what it reads has changed")
-            try:
-                for generator, mark in zip(self.generators, left.marks, strict=True):
-                    generator.return_to(mark)
-                result = self.first.repeat(left.args)
-            finally:
-                for generator, mark in zip(self.generators, now, strict=True):
-                    generator.return_to(mark)
-        pairs = zip(leaves_of(self.captured.result[0]), leaves_of(result), strict=True)
-        return {returned: x for returned, x in pairs if isinstance(returned, Returned)}
 
 
 class Left(NamedTuple):
@@ -139,17 +116,18 @@ class CompiledFunction(Function):
 
 
 class Back:
-    """The ways back from results that depend on one another, each compiled when a backward first takes it."""
+    """The ways back from results that depend on one another, each compiled when a backward first takes it;
+    where none serves, the function is called once more."""
 
     def __init__(self, history: History, step: HistoryStep, backend: str) -> None:
-        self.history, self._step, self._arena, self._backend = history, step, step.arena, backend
+        self.history, self._step, self._backend = history, step, backend
         ways = history.ways.values()
         for way in ways:
             forget_values(way.instructions)
-        for returned in history.results:  # without the graph of the first call
-            array = returned.tensor._array
-            returned.tensor = wrap(
-                array if returned.var is not None else np.broadcast_to(array.dtype.type(), array.shape)
+        for result in history.results:  # without the graph of the first call
+            array = result.tensor._array
+            result.tensor = wrap(
+                array if result.var is not None else np.broadcast_to(array.dtype.type(), array.shape)
             )
         self._inputs = step.captured.cells
         self.saves = any(way.saved or way.inputs for way in ways)
@@ -219,7 +197,7 @@ class Back:
         )
         for backend in (self._backend, "numpy"):
             try:
-                step = Step(captured, dict(enumerate(tensors, 1)), set(), backend, self._arena)
+                step = Step(captured, dict(enumerate(tensors, 1)), set(), backend, self._step.arena)
                 step.call  # noqa: B018 - compiles it
             except (UnsupportedError, NoCompilerError) as error:
                 if backend != "auto":
@@ -232,45 +210,11 @@ class Back:
         return step
 
     def go_back_eagerly(self, ctx: Any, upstream: dict[int, Tensor]) -> list[Tensor | None]:
-        """Return the gradients of the leaves, with a history where one is recorded: what led to the results
-        is computed once more, as eager code."""
+        """Return the gradients of the leaves, with a history where one is recorded, by a call of the function
+        once more."""
         for way in self.history.ways.values():
             self._unchanged(ctx, way)
-        if any(x is not None and (x._array is not a or changed_since(a, ctx.time)) for x, a in ctx.left.read):
-            raise _not_again("what it reads has changed")
-        history, start, recorded = self.history, next(clock), is_grad_enabled()
-        results = self._step.repeated(ctx.left)
-        made = [results[x].edge for back in self._step.backs for x in back.history.results if x in results]
-        levels, passed = levels_of(made, start)
-        places = {x: at(results[x]._array, results[x].edge) for x in history.results if x in results}
-        places |= {x: at(value_of(node), node) for x, node in zip(history.passed, passed, strict=True)}
-        ends = cut(levels)
-        now = [
-            places[x].edge if isinstance(x, Returned) else edge
-            for x, edge in zip(history.leaves, ctx.edges, strict=True)
-        ]
-        goals = {i: at(ctx.leaves[i]._array, ends[node]) for i, node in enumerate(now) if node in ends}
-        gradients = gradients_of(
-            [places[history.results[place]] for place in upstream],
-            [*goals.values()],
-            [*upstream.values()],
-            create_graph=recorded,
-            allow_unused=True,
-        )
-        edges = {goal.edge: ctx.edges[i] for i, goal in goals.items()}
-        edges |= {places[x].edge: ctx.left.nodes[x]() for x in history.results if x.var is not None}
-        for node in younger([grad.edge for grad in gradients if grad is not None], start):
-            node.edges = tuple(edges.get(edge) or edge for edge in node.edges)
-        found = dict(zip(goals, gradients, strict=True))
-        return [found.get(i) for i in range(len(now))]
-
-
-def _not_again(why: str) -> NotImplementedError:
-    """Return the error that says why a function can't be called once more for a backward."""
-    return NotImplementedError(
-        "such gradients of a compiled function's results (create_graph=True, or of some among many) can't be "
-        f"computed, for {why}: call the function itself, not compiled"
-    )
+        return self._step.again.gradients(self.history, ctx, upstream)
 
 
 def _in_order(grad: Tensor) -> Any:

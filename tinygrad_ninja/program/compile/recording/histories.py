@@ -20,9 +20,9 @@ from .recorded import Memory, real
 if TYPE_CHECKING:
     from .capture import Recording
 
-MOST = 3
-"""How many results may depend on one another, for every choice of those at which a backward may begin to have
-a way back of its own; of more it is that of all, and others go back as eager code."""
+MOST = 4
+"""How many results and parts may depend on one another, for every choice of those at which a backward may
+begin to have a way back of its own; of more it is that of all, and others go back as eager code."""
 
 
 @dataclass(eq=False)
