@@ -228,7 +228,7 @@ def quantile(
     below = rounded().detach().long()
     result = ordered.gather(-1, below)
     if interpolation in ("linear", "midpoint"):
-        weights = places - below if interpolation == "linear" else places * 0 + 0.5
+        weights = places - below if interpolation == "linear" else places.detach() * 0 + 0.5
         result = result.lerp(ordered.gather(-1, places.detach().ceil().long()), weights)
     kept: tuple[int, ...] = tuple(rows.shape[:-1])
     if keepdim:

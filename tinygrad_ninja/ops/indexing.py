@@ -45,7 +45,7 @@ def _put_back_at(xp: Any, dout: Any, x_like: Any, axis: int, place: Any) -> Any:
     torch_name="SelectBackward0",
     category=Category.GATHER,
     in_torch="torch.select({x}, {axis}, {place})",
-    in_numpy="numpy.take({x}, {place}, {axis})",
+    in_numpy="np.take({x}, {place}, {axis})",
     x=_put_back_at,
 )
 def select_at(xp: Any, x: Any, /, axis: int, place: Any) -> Any:
