@@ -146,7 +146,7 @@ def test_a_forked_process_waits_for_no_thread() -> None:
     def work() -> None:
         while not done.is_set():
             step(x)
-            ninja.rand(10_000)
+            ninja.rand(1_000_000)
             w.backward(w.detach())
 
     workers = [threading.Thread(target=work) for _ in range(THREADS)]
@@ -158,6 +158,7 @@ def test_a_forked_process_waits_for_no_thread() -> None:
             if not child:
                 signal.alarm(10)  # ends it
                 step(x)
+                ninja.rand(2_000)  # more than the generator has ready: NumPy's has a lock, too
                 w.backward(w.detach())
                 os._exit(0)
             assert os.waitpid(child, 0)[1] == 0

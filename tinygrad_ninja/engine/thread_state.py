@@ -42,8 +42,13 @@ def new_lock() -> Any:
     """Return a lock that a thread may take again while it has it. In a forked process it is free: the thread
     that had it is not there."""
     lock = RLock()
-    _locks.add(lock)
+    free_when_forked(lock)
     return lock
+
+
+def free_when_forked(lock: Any) -> None:
+    """Let a lock be free in a forked process, as those of `new_lock` are."""
+    _locks.add(lock)
 
 
 def _free_locks() -> None:

@@ -21,7 +21,7 @@ from ..arrays.fused import fused_multiply_add
 from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor, wrap
 from ..engine.tensor import device as Device
-from ..engine.thread_state import new_lock
+from ..engine.thread_state import free_when_forked, new_lock
 from .box_muller import Array, box_muller, by_libm
 from .in_order import in_memory_order_of
 
@@ -105,6 +105,7 @@ class Generator:
     def __init__(self, device: str | Device = "cpu") -> None:
         self.device = Device(device)
         self._twister = np.random.MT19937()
+        free_when_forked(self._twister.lock)
         self.manual_seed(_DEFAULT_SEED)
 
     @observed
