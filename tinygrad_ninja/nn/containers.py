@@ -139,37 +139,58 @@ class ModuleList(_Numbered):
         return "ModuleList(\n  " + "\n  ".join(lines) + "\n)" if lines else "ModuleList()"
 
 
-class ModuleDict(Module):
+class _Named(Module):
+    """Parts by names, as a dict has them. A subclass says which of its dicts they are."""
+
+    @property
+    def _parts(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def keys(self) -> Iterable[str]:
+        """Return the names."""
+        return self._parts.keys()
+
+    def values(self) -> Iterable[Any]:
+        """Return the parts."""
+        return self._parts.values()
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Return the names and their parts."""
+        return self._parts.items()
+
+    def clear(self) -> None:
+        """Remove all parts."""
+        self._parts.clear()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._parts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+
+class ModuleDict(_Named):
     """Modules by names, for the `forward` of the module that holds it to call."""
 
     def __init__(self, modules: Mapping[str, Module] | None = None) -> None:
         super().__init__()
         self.update(modules or {})
 
+    @property
+    def _parts(self) -> dict[str, Any]:
+        return self._modules
+
     def update(self, modules: Mapping[str, Module]) -> None:
         """Add these modules, replacing those of the same names."""
         for name, module in modules.items():
             self[name] = module
 
-    def keys(self) -> Iterable[str]:
-        """Return the names."""
-        return self._modules.keys()
-
-    def values(self) -> Iterable[Any]:
-        """Return the modules."""
-        return self._modules.values()
-
-    def items(self) -> Iterable[tuple[str, Any]]:
-        """Return the names and their modules."""
-        return self._modules.items()
-
     def pop(self, key: str) -> Any:
         """Remove the module of that name, and return it. KeyError where there is none."""
         return self._modules.pop(key)
-
-    def clear(self) -> None:
-        """Remove all modules."""
-        self._modules.clear()
 
     def __getitem__(self, key: str) -> Any:
         return self._modules[key]
@@ -179,15 +200,6 @@ class ModuleDict(Module):
 
     def __delitem__(self, key: str) -> None:
         del self._modules[key]
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._modules
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._modules)
-
-    def __len__(self) -> int:
-        return len(self._modules)
 
 
 class ParameterList(Module):
@@ -242,7 +254,7 @@ def _described(parameters: Module, kind: Callable[[Any], Any]) -> str:
     )
 
 
-class ParameterDict(Module):
+class ParameterDict(_Named):
     """Parameters by names; a Tensor that is none becomes one. A plain dict is taken in the order of its
     names."""
 
@@ -250,23 +262,15 @@ class ParameterDict(Module):
         super().__init__()
         self.update(parameters or {})
 
+    @property
+    def _parts(self) -> dict[str, Any]:
+        return self._parameters
+
     def update(self, parameters: Mapping[str, Tensor]) -> None:
         """Add these parameters, replacing those of the same names."""
         ordered = isinstance(parameters, (OrderedDict, ParameterDict))
         for name, value in parameters.items() if ordered else sorted(parameters.items()):
             self[name] = value
-
-    def keys(self) -> Iterable[str]:
-        """Return the names."""
-        return self._parameters.keys()
-
-    def values(self) -> Iterable[Any]:
-        """Return the parameters."""
-        return self._parameters.values()
-
-    def items(self) -> Iterable[tuple[str, Any]]:
-        """Return the names and their parameters."""
-        return self._parameters.items()
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the parameter of that name, or the default where there is none."""
@@ -278,10 +282,6 @@ class ParameterDict(Module):
         del self[key]
         return value
 
-    def clear(self) -> None:
-        """Remove all parameters."""
-        self._parameters.clear()
-
     def __getitem__(self, key: str) -> Any:
         return getattr(self, key)
 
@@ -290,15 +290,6 @@ class ParameterDict(Module):
 
     def __delitem__(self, key: str) -> None:
         delattr(self, key)
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._parameters
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parameters)
-
-    def __len__(self) -> int:
-        return len(self._parameters)
 
     def extra_repr(self) -> str:
         """Return a line for each parameter, for `repr`."""

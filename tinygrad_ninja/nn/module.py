@@ -179,14 +179,15 @@ class Module(StatefulTree):
         replacement = self._forward_hooks[number](self, *given, result)
         return result if replacement is None else replacement
 
-    # -- its modes -------------------------------------------------------------------------------------------
-
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Let calls of this Module run compiled; it stays the object that it is. Arguments as for the
         package's `compile`."""
+        package = import_module(__package__.partition(".")[0])  # what compiles is above `nn`
         bare = object.__new__(type(self))
         object.__setattr__(bare, "__dict__", self.__dict__)
-        self.__class__ = type(import_module(__package__.partition(".")[0]).compile(bare, *args, **kwargs))
+        self.__class__ = type(package.compile(bare, *args, **kwargs))
+
+    # -- its modes -------------------------------------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
         """Set this module and all below it to training (batch statistics), or with False to evaluation.
