@@ -59,6 +59,8 @@ class HistoryStep(Step):
         """Return the function of the arguments that runs the step once, and gives its results their
         history."""
         run, given = super().call, self.memory.given
+        holders: list[Any] = [cell.owner for cell in self.captured.cells]
+        owners = [(x, given.get(x)) for x in holders]
 
         def call(args: tuple[Any, ...]) -> Any:
             marks = [generator.mark() for generator in self.again.generators]
@@ -68,7 +70,7 @@ class HistoryStep(Step):
             def now(x: Any) -> Any:
                 return made[x] if isinstance(x, Returned) else args[given[x]] if x in given else x
 
-            inputs = [now(cell.owner) for cell in self.captured.cells]
+            inputs = [x if place is None else args[place] for x, place in owners]
             inputs = [x if isinstance(x, Tensor) else wrap(x) for x in inputs]
             # Not the results themselves, which lead here.
             read = [*((None, x._array) for x in computed), *((x, x._array) for x in inputs)]
@@ -129,10 +131,9 @@ class Back:
             result.tensor = wrap(
                 array if result.var is not None else np.broadcast_to(array.dtype.type(), array.shape)
             )
-        self._inputs = step.captured.cells
         self.saves = any(way.saved or way.inputs for way in ways)
         # The place of what is not in the arena, among what the step returns and the inputs.
-        variables = [*(x.var for x in step.returned), *(x.before for x in self._inputs)]
+        variables = [*(x.var for x in step.returned), *(x.before for x in step.captured.cells)]
         self._places = {var: i for i, var in enumerate(variables)}
         self.steps: dict[tuple[int, ...], Step] = {}
         self._lock = new_lock()

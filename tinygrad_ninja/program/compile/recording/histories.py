@@ -95,8 +95,6 @@ def record_histories(recording: Recording, results: list[Returned]) -> list[Hist
     finally:
         for node in levels:
             node.edges = edges[node]
-    for history in histories:
-        history.passed = between
     tape.instructions[:] = forward
     return histories
 
@@ -147,8 +145,8 @@ def levels_of(results: Iterable[Node | None], start: int) -> tuple[dict[Node, in
         for edge in node.edges:
             if edge is not None and edge in below:
                 levels[edge] = min(levels.get(edge, levels[node]), levels[node])
-    passed = ((edge, node) for node in nodes for edge in node.edges if edge is not None and edge in levels)
-    lower = {edge for edge, node in passed if levels[edge] < levels[node]}
+    pairs = ((edge, node) for node in nodes for edge in node.edges if edge is not None and edge in levels)
+    lower = {edge for edge, node in pairs if levels[edge] < levels[node]}
     return levels, [node for node in nodes if node in lower]
 
 
@@ -207,7 +205,7 @@ def _history(
             way = _way_back(recording, [results[place] for place in places], [*leaves])
             _look_around(way, recording, forward)
             ways[places] = way
-    return History(results, [*leaves.values()], ways, [])
+    return History(results, [*leaves.values()], ways, [*reached.values()])
 
 
 def _way_back(recording: Recording, results: list[Returned], leaves: list[Node]) -> WayBack:
