@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from tinygrad_ninja_command import INTERRUPTED, end_quietly, raise_again
+from tinygrad_ninja_command import INTERRUPTED, end, end_quietly, raise_again
 
 from .. import __version__
 from ..api.weights import FileError
@@ -48,37 +48,60 @@ def main() -> NoReturn:
         with warnings.catch_warnings():
             warnings.showwarning = print_warning
             outcome = ninja.main(prog_name="ninja", standalone_mode=False)
-    except click.ClickException as error:
-        message, status = error.format_message(), BAD_INPUT
-    except SettingsError as error:
-        message, status = f"--{error.name.replace('_', '-')}: {error}", BAD_INPUT
-    except (DataError, DistributedError, FileError, RunError, SampleError, TrainingError, OSError) as error:
-        message, status = str(error), BAD_INPUT
-    except MemoryError as error:
-        message, status = ": ".join(filter(None, ("not enough memory", str(error)))), BAD_INPUT
-    except Stopped as stop:
+    except (Exception, KeyboardInterrupt) as error:
+        line, status = _told(error)
         end_quietly()
-        click.echo(visible(str(stop)), err=True)
-        sys.exit(stop.status)
-    except (click.Abort, KeyboardInterrupt):
-        message, status = "interrupted", INTERRUPTED
-    except RuntimeError as error:
-        # What Python 3.11 makes of a Ctrl-C within `__set_name__`, as while matplotlib is imported.
-        if not isinstance(error.__cause__, KeyboardInterrupt):
-            raise
-        message, status = "interrupted", INTERRUPTED
-    else:
-        if not isinstance(outcome, Program):
-            end_quietly()
-            sys.exit(outcome)
-        for stream, errors in handlers.items():
-            stream.reconfigure(errors=errors)  # type: ignore[union-attr]
-        sys.unraisablehook = sys.__unraisablehook__
-        outcome.run()
-        sys.exit()
-    end_quietly()
-    click.echo(f"error: {visible(message)}", err=True)
-    sys.exit(status)
+        click.echo(visible(line), err=True)
+        sys.exit(status)
+    if not isinstance(outcome, Program):
+        end_quietly()
+        sys.exit(outcome)
+    for stream, errors in handlers.items():
+        stream.reconfigure(errors=errors)  # type: ignore[union-attr]
+    sys.unraisablehook = sys.__unraisablehook__
+    outcome.run()
+    sys.exit()
+
+
+def _told(error: BaseException) -> tuple[str, int]:
+    """Return the line that tells of an error, and the status; raise it where it is a fault of this code."""
+    status = BAD_INPUT
+    causes = _causes(error)
+    match error:
+        case Stopped():
+            return str(error), error.status
+        case KeyboardInterrupt() | click.Abort():
+            message, status = "interrupted", INTERRUPTED
+        case _ if KeyboardInterrupt in causes:
+            # Of one within `__set_name__`, Python 3.11 makes RuntimeError; of one while an extension module
+            # is made, its C++ may make ImportError, after which Python's own end would abort the process.
+            if ImportError in causes:
+                sys.stdout.flush()
+                end()
+            message, status = "interrupted", INTERRUPTED
+        case click.ClickException():
+            message = error.format_message()
+        case SettingsError():
+            message = f"--{error.name.replace('_', '-')}: {error}"
+        case MemoryError():
+            message = ": ".join(filter(None, ("not enough memory", str(error))))
+        case DataError() | DistributedError() | FileError() | RunError() | SampleError() | TrainingError():
+            message = str(error)
+        case OSError():
+            message = str(error)
+        case _:
+            raise error
+    return f"error: {message}", status
+
+
+def _causes(error: BaseException) -> list[type[BaseException]]:
+    """Return the class of an error, and of those that it comes of."""
+    causes = []
+    cause: BaseException | None = error
+    while cause is not None:
+        causes.append(type(cause))
+        cause = cause.__cause__ or cause.__context__
+    return causes
 
 
 def print_warning(message: Warning | str, *location: Any, **options: Any) -> None:
