@@ -4,7 +4,7 @@ numbers may be off, and lists of what is unlike by intention."""
 import copy
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -69,10 +69,11 @@ class Known:
 
 
 class Arguments:
-    """Copies of a sample's arguments for one of the modules; `tensors` holds those met, by what they copy."""
+    """Copies of a sample's arguments for one of the modules; `tensors` holds those met, by what they copy.
+    numbers: what a number of a type becomes."""
 
-    def __init__(self, t: ModuleType) -> None:
-        self.t = t
+    def __init__(self, t: ModuleType, numbers: Mapping[type, Callable[[Any], Any]] = {}) -> None:
+        self.t, self.numbers = t, numbers
         self.tensors: dict[int, Any] = {}
 
     def of(self, value: Any) -> Any:
@@ -93,7 +94,7 @@ class Arguments:
             return self.t.device(str(value))
         if self.t is not torch and type(value).__module__ == "torch":  # a dtype, a layout, …
             return getattr(self.t, str(value).removeprefix("torch."))
-        return value
+        return self.numbers.get(type(value), lambda x: x)(value)
 
     def tensor(self, value: torch.Tensor) -> Any:
         mine = copy.deepcopy(value.detach())  # which keeps the strides

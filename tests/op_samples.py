@@ -6,7 +6,7 @@ of these under another name. `Form.case` makes of a sample a case as `tests/both
 
 import inspect
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from types import FunctionType, ModuleType
@@ -43,8 +43,10 @@ class Form:
     ours: Callable[..., Any]
     in_place: bool = False
 
-    def case(self, sample: SampleInput, differentiable: int) -> Case:
-        """The case that calls it on a copy of the sample's arguments.
+    def case(
+        self, sample: SampleInput, differentiable: int, numbers: Mapping[type, Callable[[Any], Any]] = {}
+    ) -> Case:
+        """The case that calls it on a copy of the sample's arguments. numbers: what one of a type becomes.
 
         It returns the result, the gradients of the arguments that require one, so often `differentiable`, and
         the arguments as they are then. For second derivatives PyTorch computes attention by the one of its
@@ -53,7 +55,7 @@ class Form:
 
         def case(t: ModuleType) -> Any:
             t.manual_seed(0)
-            arguments = Arguments(t)
+            arguments = Arguments(t, numbers)
             args, kwargs = arguments.of((sample.input, *sample.args)), arguments.of(sample.kwargs)
             given = list(arguments.tensors.values())
             if self.in_place:

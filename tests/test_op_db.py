@@ -9,6 +9,7 @@ import itertools
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from both import outcome
@@ -35,7 +36,7 @@ KNOWN = Known(
         Unlike(("normal number_mean",), "has no 'strided'", "the layout of a Tensor: there is but one"),
         Unlike(("norm nuc",), "p='nuc' is not offered", "singular values"),
         Unlike(LINALG_NORMS, "needs singular values", "singular values"),
-        Unlike(("nn.functional.embedding",), "max_norm=1.0", "a function that changes its weight"),
+        Unlike(("nn.functional.embedding",), "max_norm=", "a function that changes its weight"),
         Unlike(("nn.functional.embedding",), "scale_grad_by_freq=True", "a gradient divided by frequency"),
         Unlike(("nn.functional.embedding",), "sparse=True", "sparse Tensors"),
     ),
@@ -74,6 +75,18 @@ def test_the_first_samples_agree(name: str) -> None:
 def test_every_sample_agrees_but_those_listed(name: str) -> None:
     gone = KNOWN.of(name) - every(name).keys()
     assert not gone, f"agrees by now, and is to be taken out of the list: {gone}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPERATORS)
+def test_numpys_numbers_are_as_pythons(name: str) -> None:
+    """Of no dtype of their own, and wherever an int or a float is taken."""
+    op = OPERATORS[name]
+    for dtype in {torch.float32, torch.int64}.intersection(dtypes(op)):
+        drawn, _ = samples(op, dtype)
+        for sample, form in itertools.product(itertools.islice(drawn, 25), forms(op)):
+            case = form.case(sample, False, {int: np.int64, float: np.float64})
+            KNOWN.judge(name, case, (form.name, sample))
 
 
 @pytest.mark.slow

@@ -313,6 +313,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
+    input, other = dtypes.plain_number(input), dtypes.plain_number(other)
     for operand in (input, other):
         if not isinstance(operand, (Tensor, int, float)):
             raise TypeError(f"where() takes Tensors and numbers, not {type(operand).__name__}")

@@ -307,13 +307,12 @@ def full_like(
 
 def _number(function: str, argument: str, x: Any) -> Any:
     """Return an argument as a Python number; TypeError for what is none, RuntimeError for complex ones."""
-    if isinstance(x, (Tensor, np.generic)):
-        x = x.item()
+    x = x.item() if isinstance(x, Tensor) else dtypes.plain_number(x)
     if isinstance(x, complex):
         raise RuntimeError(f"{function}(): {argument}={x} is complex, and there are no complex Tensors here")
     if not isinstance(x, (int, float)):
         raise TypeError(f"{function}(): argument {argument!r} must be Number, not {type(x).__name__}")
-    return dtypes.plain_number(x)
+    return x
 
 
 @function

@@ -220,8 +220,8 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
                 f"but got {indices_or_sections.dtype} of {indices_or_sections.ndim}"
             )
         indices_or_sections = indices_or_sections.tolist()
-    if isinstance(indices_or_sections, int):
-        pieces = indices_or_sections
+    pieces = dtypes.plain_number(indices_or_sections)
+    if isinstance(pieces, int):
         if pieces <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {pieces}")
         size, larger = divmod(n, pieces)

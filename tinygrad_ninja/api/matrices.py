@@ -63,6 +63,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     offset: above the main diagonal where positive, below it where negative. Raises IndexError where there is
     no such dimension, RuntimeError where the two are the same, TypeError for an offset that is no int.
     """
+    offset = dtypes.plain_number(offset)
     if not isinstance(offset, int):
         raise TypeError(f"diagonal(): argument 'offset' must be int, not {type(offset).__name__}")
     axis1, axis2 = dimension(dim1, input.ndim), dimension(dim2, input.ndim)

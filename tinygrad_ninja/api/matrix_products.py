@@ -198,6 +198,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
             raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
         of_a, of_b = list(range(a.ndim - dims, a.ndim)), list(range(dims))
     else:
+        if not isinstance(dims, (tuple, list)) or len(dims) != 2:
+            raise RuntimeError(f"tensordot expects dims to be int or a pair of lists, but got dims={dims}")
         of_a, of_b = (
             [dimension(dim, x.ndim) for dim in ([each] if isinstance(each, int) else each)]
             for x, each in zip((a, b), dims, strict=True)

@@ -16,6 +16,7 @@ from .register import OFFERED, function
 def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:
     """Return the dtype of an operation's result for two operands, each a Tensor or a number. TypeError for
     anything else."""
+    tensor1, tensor2 = dtypes.plain_number(tensor1), dtypes.plain_number(tensor2)
     for operand in (tensor1, tensor2):
         if not isinstance(operand, (Tensor, int, float)):
             raise TypeError(f"result_type() takes Tensors and numbers, not {type(operand).__name__}")

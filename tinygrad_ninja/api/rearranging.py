@@ -63,7 +63,7 @@ def repeat_interleave(
         axis, input = dimension(dim or 0, input.ndim and 1), reshape(input, -1)
     else:
         axis = dimension(dim, input.ndim)
-    n = input.shape[axis]
+    n, repeats = input.shape[axis], dtypes.plain_number(repeats)
     if isinstance(repeats, int):
         if repeats < 0:
             raise RuntimeError("Repeats must be non-negative")

@@ -174,7 +174,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Remove dimensions of size 1: all of them, or those of `dim`, an int or several, that have it; a
     view."""
     all_dims = tuple(range(input.ndim))
-    removable = () if dim in ((), []) else dimensions(dim, input.ndim) or all_dims
+    removable = () if isinstance(dim, (tuple, list)) and not dim else dimensions(dim, input.ndim) or all_dims
     shape = tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in removable)
     return ops.squeeze.call(input, shape)
 

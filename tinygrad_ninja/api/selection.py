@@ -75,6 +75,7 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         return
     if index is True:  # as the only index it is a new dimension, not a mask
         index = None
+    value = dtypes.plain_number(value)
     if not isinstance(value, (Tensor, int, float)):
         raise TypeError(f"can't assign a {type(value).__name__} to a Tensor: a Tensor or a number is needed")
     if isinstance(value, int) and not -(2**63) <= value < 2**63:

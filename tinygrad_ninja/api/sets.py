@@ -92,6 +92,7 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     bool in the shape of `elements`. Either, but not both, may be a number; TypeError for two."""
     if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
         raise TypeError("isin(): elements or test_elements must be a Tensor")
+    elements, test_elements = dtypes.plain_number(elements), dtypes.plain_number(test_elements)
     for operand in (elements, test_elements):
         if not isinstance(operand, (Tensor, int, float)):
             raise TypeError(f"isin() takes Tensors and numbers, not {type(operand).__name__}")

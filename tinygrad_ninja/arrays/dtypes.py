@@ -118,10 +118,15 @@ def as_dtype(d: Any) -> dtype:
 
 
 def plain_number(x: Any) -> Any:
-    """Return a number of a class derived from Python's, such as a member of an IntEnum, as Python's own,
-    since NumPy takes others for objects; anything else unchanged."""
+    """Return a number as Python's own: one of NumPy's, which has a dtype that a result would take on, and one
+    of a class derived from Python's, such as a member of an IntEnum, which NumPy takes for an object. Return
+    anything else unchanged."""
     kind = type(x)
-    if kind in _PYTHON or not issubclass(kind, (builtins.int, builtins.float)):
+    if kind in _PYTHON:
+        return x
+    if issubclass(kind, np.generic):  # first, since numpy.float64 is a float too
+        return x.item()
+    if not issubclass(kind, (builtins.int, builtins.float)):
         return x
     return (builtins.int if issubclass(kind, builtins.int) else builtins.float)(x)
 

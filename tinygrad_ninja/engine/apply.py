@@ -11,6 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from ..arrays.dispatch import NAMESPACES
+from ..arrays.dtypes import plain_number
 from ..arrays.numpy_memory import FLOATS, arranged
 from ..ops.operation import Operation, apply_with
 from .grad_mode import is_grad_enabled, paused
@@ -36,10 +37,24 @@ def application(op: Operation) -> Callable[..., Any]:
     """
     if op.variadic:
         return _variadic(op)
-    general = _general(op)
+    call = general = _general(op)
     if len(op.inputs) == 1:
-        return _of_one(op, general)
-    return _of_two(op, general) if len(op.inputs) == 2 and not op.parameters else general
+        call = _of_one(op, general)
+    elif len(op.inputs) == 2 and not op.parameters:
+        call = _of_two(op, general)
+    return _with_plain_floats(op, call) if op.floats else call
+
+
+def _with_plain_floats(op: Operation, call: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function that takes NumPy's numbers for parameters that are floats: the result would take on
+    their dtype."""
+
+    def plain(*args: Any) -> Any:
+        if any(isinstance(args[place], np.generic) for place in op.floats):
+            args = tuple([plain_number(x) for x in args])
+        return call(*args)
+
+    return plain
 
 
 def _of_one(op: Operation, general: Callable[..., Any]) -> Callable[..., Any]:

@@ -89,9 +89,9 @@ def _cast(x: Any, dtype: dtypes.dtype) -> Any:
 
 def _operand(op: Operation, x: Any) -> Any:
     """Return an operand as a Tensor or a Python number; NotImplemented where it is neither."""
-    if isinstance(x, np.generic):  # np.float64 is a float too
-        return float(x) if isinstance(x, np.bool_) else x.item()  # as in PyTorch
+    if isinstance(x, np.bool_):
+        return float(x)  # as in PyTorch
+    x = dtypes.plain_number(x)
     if isinstance(x, (Tensor, float, int)):
-        x = dtypes.plain_number(x)
         return observer.operand(op, x) if observers and (observer := observing()) else x
     return NotImplemented

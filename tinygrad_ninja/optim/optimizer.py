@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from weakref import WeakSet
 
+import numpy as np
+
 from ..api.creation import tensor
+from ..arrays.dtypes import plain_number
 from ..engine.grad_mode import enable_grad
 from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor
@@ -86,7 +89,7 @@ class Optimizer:
             )
         if self._param_groups and bool(names) != ("param_names" in self._param_groups[0]):
             raise ValueError("all optimizer param groups should be with/without names")
-        group = {"params": members, **self.defaults, **param_group}
+        group = _plain({"params": members, **self.defaults, **param_group})
         self._check(group)
         named = {"param_names": names} if names else {}
         self._param_groups.append({**group, "params": members, **named})
@@ -95,7 +98,7 @@ class Optimizer:
         """Raise ValueError for a setting that is out of its range, TypeError for one that is no number."""
         for name, label in (("lr", "learning rate"), ("weight_decay", "weight_decay value")):
             value = group.get(name, 0.0)  # which an optimizer of the user's may be without
-            if value.__class__ not in (int, float):  # NumPy's numbers would decide the parameters' dtype
+            if value.__class__ not in (int, float):
                 raise TypeError(f"{label} must be a Python number, not a {type(value).__name__}")
             if not value >= 0:
                 raise ValueError(f"Invalid {label}: {value}")
@@ -119,10 +122,11 @@ class Optimizer:
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            settings = _plain(group) if any(isinstance(x, np.generic) for x in group.values()) else group
             for p in group["params"]:
                 gradient = p.grad
                 if gradient is not None:
-                    self._update(p, gradient.array, group)
+                    self._update(p, gradient.array, settings)
                     note_change(p.array)
         return loss
 
@@ -217,6 +221,15 @@ def check_at_least_0(group: dict[str, Any], **labels: str) -> None:
     for name, label in labels.items():
         if not group[name] >= 0:
             raise ValueError(f"Invalid {label} value: {group[name]}")
+
+
+def _plain(group: dict[str, Any]) -> dict[str, Any]:
+    """Return a group in which NumPy's numbers are Python's: they would decide the dtype of what is computed
+    with them."""
+    return {
+        name: tuple(map(plain_number, value)) if isinstance(value, tuple) else plain_number(value)
+        for name, value in group.items()
+    }
 
 
 def _tell_of_change() -> None:

@@ -137,6 +137,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
         return input
     if p < 1 and not input.dtype.is_floating_point:
         raise RuntimeError(f"dropout: a result of floating point numbers can't be cast to {input.dtype}")
+    p = dtypes.plain_number(p)
     # With p = 1 PyTorch draws nothing, and there is nothing to scale.
     scale = wrap(bernoulli_like(input.detach(), 1 - p).array / (1 - p)) if p < 1 else input.detach() * 0
     return input.mul_(scale) if inplace else input * scale

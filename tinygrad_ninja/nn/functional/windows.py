@@ -147,7 +147,8 @@ def _pool(
     """Return kernel, stride, padding, dilation and the number of windows; RuntimeError where they do not fit
     the input."""
     kernel = single("kernel_size", kernel_size)
-    step = kernel if stride is None or stride == () else single("stride", stride)
+    given = stride is not None and not (isinstance(stride, (tuple, list)) and not stride)
+    step = single("stride", stride) if given else kernel
     padding, dilation = single("padding", padding), single("dilation", dilation)
     if input.ndim not in (2, 3) or 0 in input.shape[-2:]:
         raise RuntimeError(
