@@ -2,18 +2,32 @@
 
 import json
 import re
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import SMALL, call, final_losses, posix, refuses, run, step_losses, succeeds, with_names
+from command import (
+    ENVIRONMENT,
+    SMALL,
+    call,
+    final_losses,
+    posix,
+    refuses,
+    run,
+    step_losses,
+    succeeds,
+    with_names,
+)
 from every_model import EVERY_MODEL
 from safetensors.numpy import load_file
 
 from tinygrad_ninja.cli.pictures import PLOTS
 from tinygrad_ninja.makemore import checkpoint
 from tinygrad_ninja.makemore.models import MODELS
+from tinygrad_ninja.program.compile.c.build import compiler
 
 pytestmark = pytest.mark.slow
 
@@ -115,6 +129,20 @@ def test_verbose_prints_the_loops_of_the_compiled_step(folder: Path) -> None:
     assert re.match(r"(  \S.*\n)+ *10/ *200: ", loops)
     assert told not in succeeds(call(folder, *SMALL, "--verbose", "--eager", "--restart"))
     assert "--verbose" in refuses(call(folder, *SMALL, "--verbose", "--quiet"))
+
+
+@posix
+def test_a_line_says_that_the_step_is_compiled_where_that_takes_a_second(folder: Path) -> None:
+    slow, cache = folder / "slow", folder / "cache"
+    slow.write_text(f'#!/bin/sh\nsleep 2\nexec {shlex.join(compiler())} "$@"\n', encoding="utf-8")
+    slow.chmod(0o700)
+    environment = {**ENVIRONMENT, "CC": str(slow), "TINYGRAD_NINJA_CACHE": str(cache)}
+    said = []
+    for more in ((), ("--eager",), ("--quiet",)):
+        shutil.rmtree(cache, ignore_errors=True)
+        output = succeeds(run(folder, *SMALL, "--restart", *more, environment=environment))
+        said.append(output.count("compiling the step …\n"))
+    assert said == [1, 0, 0]
 
 
 @posix
