@@ -88,6 +88,12 @@ def test_anomalies_are_detected() -> None:
         return loss.detach()
 
     fast = compile(step, fullgraph=True)
+    with torch.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="sqrt"):
+        fast()
+    assert (
+        fast.explain()
+        == "step is not recorded yet: call it outside of detect_anomaly() and of other recordings"
+    )
     assert fast().item() == 0
     with torch.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="sqrt"):
         fast()

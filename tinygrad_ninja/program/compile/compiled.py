@@ -53,7 +53,8 @@ def compile(
     What makes it run as eager code: a value that is read out (item(), a branch, numpy()), random numbers of
     Python's or NumPy's, files, time, iterators, printing, a list that grows, an attribute that is set anew, a
     result in memory that was there before. With fullgraph=True it raises the cause as UnsupportedError.
-    `explain()` says how it runs, how often it was recorded, and why.
+    Under detect_anomaly(), and while something else records, a call is eager code without a word. `explain()`
+    says how it runs, how often it was recorded, and why.
 
     Functions and methods of this package are taken as they are when a step is recorded: who replaces one of
     them afterwards is not noticed. Warnings are given at the recorded call only. The arguments and the result
@@ -192,7 +193,8 @@ class Compiled:
         if recordings.eager:
             return f"{recordings.name} runs as eager code: {recordings.eager}"
         if not recordings.count:
-            return f"{recordings.name} is not recorded yet: call it"
+            where = " outside of detect_anomaly() and of other recordings" if recordings.watched else ""
+            return f"{recordings.name} is not recorded yet: call it{where}"
         times = "once" if recordings.count == 1 else f"{recordings.count} times"
         lines = [f"{recordings.name} runs compiled ({self.runs_by}), recorded {times}:"]
         lines += [f"  {i}. for {reason}" for i, reason in enumerate(recordings.reasons, 1)]

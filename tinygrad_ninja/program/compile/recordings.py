@@ -39,13 +39,13 @@ class Recordings:
     """The recordings of a function, which is called through them.
 
     eager: why it runs as eager code, "" where it does not. count, reasons: how often it was recorded, and
-    why. last: the last recording.
+    why. last: the last recording. watched: whether a call was eager code, for its operations had to be seen.
     """
 
     # Slots are read faster than the attributes of `Compiled`, whose class looks for those of the function.
     __slots__ = (
         "_apart", "_by_value", "_fullgraph", "_kept", "_limit", "_lock", "_loose", "_of_values", "_raised",
-        "_running", "_told", "_unsettled", "backend", "count", "eager", "fn", "last", "reasons",
+        "_running", "_told", "_unsettled", "backend", "count", "eager", "fn", "last", "reasons", "watched",
     )  # fmt: skip
 
     def __init__(self, fn: Callable[..., Any], fullgraph: bool, backend: str, limit: int) -> None:
@@ -71,6 +71,7 @@ class Recordings:
         self._told = False  # that it is recorded again
         self.reasons: list[str] = []
         self.eager = ""
+        self.watched = False
         self._of_values = False  # to which arrays are given as they are
         self.last: Kept | None = None
 
@@ -87,7 +88,10 @@ class Recordings:
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the recorded step that fits the arguments; where there is none, run the function itself, and
         record it meanwhile."""
-        if self.eager or (observers and _is_watched()):
+        if self.eager:
+            return self._run_eagerly(args, kwargs)
+        if observers and _is_watched():
+            self.watched = True
             return self._run_eagerly(args, kwargs)
         self._lock.acquire()  # `with` takes twice as long
         try:
