@@ -13,6 +13,7 @@ from world_scenes import Change, Scene, Scenes, check_that_the_change_is_seen
 
 import tinygrad_ninja as torch
 from tinygrad_ninja import nn
+from tinygrad_ninja.program.compile.guards.held import Entry
 from tinygrad_ninja.program.compile.guards.world import World
 
 SCENES = Scenes()
@@ -350,23 +351,23 @@ def test_a_learning_rate_is_left_to_the_caller() -> None:
     for world in worlds:
         assert world.holds()
         assert world.difference() == ""
-        ((group, name, place),) = world.rates
-        assert group is groups[0]
-        assert (name, place) == ("lr", -1)
-        assert world.numbers_changed() == {"lr"}
+        rate = Entry(groups[0], "lr")
+        assert world.left == {rate: ("the learning rate", 0.1)}
+        assert world.numbers_changed() == {rate: "the learning rate"}
 
 
-def test_other_numbers_of_a_group_are_left_to_the_caller_by_name() -> None:
+def test_other_numbers_of_a_group_are_left_to_the_caller() -> None:
     w = torch.ones(2).requires_grad_()
     optimizer = torch.optim.Adam([w], lr=0.1)
     (group,) = optimizer.param_groups
-    world = World(lambda: optimizer.step(), (), {"betas", "amsgrad"})
-    assert [rate[1:] for rate in world.rates] == [("lr", -1), ("betas", 0), ("betas", 1)]
+    betas, rate = Entry(group, "betas"), Entry(group, "lr")
+    world = World(lambda: optimizer.step(), (), {betas})
+    assert {*world.left} == {rate, betas}
     group["betas"] = (0.5, 0.9)
     assert world.holds()
-    assert world.numbers_changed() == {"betas"}
-    for betas in ([0.5, 0.9], (0.5,), (0.5, 1)):
-        group["betas"] = betas
+    assert world.numbers_changed() == {betas: "the optimizer's betas"}
+    for others in ([0.5, 0.9], (0.5,), (0.5, 1)):
+        group["betas"] = others
         assert not world.holds()
     group["betas"], group["eps"] = (0.9, 0.999), 0.1
     assert not world.holds()

@@ -287,12 +287,13 @@ class _Code:
             self.after.append(f"{self.bind('note_writes', note_writes)}({versions})")
 
     def leave_settings(self) -> None:
-        """Set what the step sets in the groups of optimizers, computed before any of them is set, and let
+        """Set the numbers that the step sets in Python's objects, computed before any of them is set, and let
         schedulers follow, which may raise after all else."""
         for i, setting in enumerate(self.step.captured.settings):
-            group, key = self.bind(f"group{i}", setting.group), self.bind(f"key{i}", setting.key)
+            owner, key = self.bind(f"owner{i}", setting.entry.holder), self.bind(f"key{i}", setting.entry.key)
+            target = f"{owner}.cell_contents" if setting.entry.is_cell else f"{owner}[{key}]"
             self.before.append(f"set{i} = {self.bind(f'setting{i}', setting.read)}(args)")
-            self.after.append(f"{group}[{key}] = set{i}")
+            self.after.append(f"{target} = set{i}")
         self.after += [f"{self.bind(f'repeat{i}', x)}()" for i, x in enumerate(self.step.captured.repeats)]
 
     def results(self) -> str:

@@ -13,7 +13,7 @@ from ...engine.tensor import Tensor
 from ...optim.optimizer import awaits_state
 from ..instructions import Var
 from ..trace import source as readers_line
-from .guards.contents import READ_ANEW, called
+from .guards.held import READ_ANEW, Entry, numbers_of
 from .guards.owners import a, is_a
 from .guards.trusted import is_constant
 from .guards.world import VALUES_ALONE, World, code_of
@@ -22,7 +22,8 @@ from .recording.captured import Captured
 from .recording.leaving import leave
 from .recording.recorded import real
 from .recording.signature import DEPTH, Leaf, rebuilt
-from .recording.symbols import Condition, Source, is_large, number_of
+from .recording.sources import Condition, Source
+from .recording.symbols import is_large, number_of
 from .recording.tape import StepTape
 from .recording.values import ValueRecording
 from .recording.values import number_of as value_of
@@ -54,17 +55,20 @@ class FirstCall:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         apart: bool,
-        loose: Set[str],
+        loose: Set[Entry],
     ) -> None:
         self._fn, self._names = fn, tuple(kwargs)
         self._args, self._depth = (*args, *kwargs.values()), DEPTH if apart else 0
         self._leaves = self._flat()
         self._values = tuple([leaf.value for leaf in self._leaves])
         self.world = World(fn, self._objects(), loose)
+        if self.world.values and loose:  # whose steps set no numbers
+            self.world = World(fn, self._objects())
         self.reason = self.world.refusal or self._refused()
         self.changed = self.line = ""
         numbers = [(i, leaf) for i, leaf in enumerate(self._leaves) if type(leaf.value) in READ_ANEW]
-        self.numbers = [(Source(leaf.name, i), leaf.value) for i, leaf in numbers] + _rates(self.world)
+        self.numbers = [(Source(leaf.name, i), leaf.value) for i, leaf in numbers]
+        self.numbers += _left(self.world)
         self.conditions: list[Condition] = []
         self.by_value: dict[Source, str] = {}
         self.arguments: dict[int, Tensor] = {}
@@ -170,7 +174,7 @@ class FirstCall:
             and not (captured.gradients or captured.rebound or captured.noted)
             and not (captured.settings or captured.repeats)
             and not any(cell.is_changed for cell in captured.cells)
-            and not any(number.source.group is not None for number in captured.numbers)
+            and all(number.source is None or number.source.entry is None for number in captured.numbers)
             and not any(leaf.fixed for leaf in self._leaves)
         )
 
@@ -178,13 +182,13 @@ class FirstCall:
         tensors = enumerate(leaf.tensor for leaf in self._leaves)
         self.arguments = {i: tensor for i, tensor in tensors if tensor is not None}
         given = [self.arguments.get(i, x) for i, x in enumerate(self._values)]
-        symbolic = {source for source in symbolic if source.group is None or not self.world.reads_rates}
         leaves = {i: x.edge for i, x in self.arguments.items() if x.edge is not None}
         recording = Recording(at_once, [x for i, x in self.arguments.items() if i not in self.bare])
-        rates = [source for source, _ in self.numbers if source.group is not None]
-        recording.rates.expect(rates, symbolic, self.world.schedulers)
+        symbolic = {x for x, number in self.numbers if x in symbolic and self._takes_symbol(x, number)}
+        left = [source for source, _ in self.numbers if source.entry is not None]
+        recording.rates.expect(left, symbolic, self.world.schedulers)
         for source, number in self.numbers:
-            if source in symbolic and self._takes_symbol(source, number):
+            if source in symbolic and source.entry is None:
                 given[source.place] = recording.symbols.symbol(source, number)
         recording.tape.code, recording.hands_arrays_out = self.world.code, not self.world.reads_arrays
         with recording:
@@ -235,9 +239,12 @@ class FirstCall:
         return repeated is None
 
     def _takes_symbol(self, source: Source, number: Any) -> bool:
-        """Return whether a Symbol may stand in the place of an argument."""
-        plain = source.group is None and not self.world.asks_for_types
-        return plain and not self._leaves[source.place].fixed and not is_large(number)
+        """Return whether a Symbol may stand in the place of a number."""
+        if is_large(number):
+            return False
+        if source.entry is not None:
+            return self.world.takes_symbol(source.entry, type(number) is bool)
+        return not self.world.asks_for_types and not self._leaves[source.place].fixed
 
     def _on_values(self, symbolic: set[Source], at_once: bool) -> Any:
         recording = ValueRecording(at_once)
@@ -253,7 +260,9 @@ class FirstCall:
             leave(recording.tape.left(), value_of)
         self.reason = recording.tape.reason
         self.numbers = [
-            (source, number) for source, number in self.numbers if self._leaves[source.place].fixed
+            (source, number)
+            for source, number in self.numbers
+            if source.entry is not None or self._leaves[source.place].fixed
         ]
         self.captured = lambda: ValueStep(recording, changed, outputs)
         if not self.reason:
@@ -274,10 +283,10 @@ def _own(x: Any) -> Any:
     return real(number_of(x))
 
 
-def _rates(world: World) -> list[tuple[Source, Any]]:
-    """Return the numbers of the groups of optimizers that are left to the caller."""
-    sources = [Source(called(key), at, group, key) for group, key, at in world.rates]
-    return [(source, source.read(())) for source in sources]
+def _left(world: World) -> list[tuple[Source, Any]]:
+    """Return the numbers in Python's objects that are left to the caller."""
+    held = [(name, entry, numbers_of(entry.read())) for entry, (name, _) in world.left.items()]
+    return [(Source(name, at, entry), x) for name, entry, numbers in held for at, x in numbers.items()]
 
 
 def _names(tape: StepTape) -> dict[Var, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from .first_call import FirstCall
-from .recording.symbols import Source, same
+from .recording.sources import Source
+from .recording.symbols import same
 
 
 class Kept:

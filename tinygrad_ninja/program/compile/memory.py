@@ -168,7 +168,7 @@ _TAKEN = frozenset(
 )
 """The words of C, and the emitter's own names without a number."""
 OURS = re.compile(
-    r"([ptvrinxqs]|out|constant|number|words|drawn|new_|step)\d*(_.*)?|.*_(row|packed|result|parts\d+|[fd])|\d*"
+    r"([ptvrinxqs]|out|constant|number|literal|words|drawn|new_|step)\d*(_.*)?|.*_(row|packed|result|parts\d+|[fd])|\d*"
 )
 
 

@@ -15,12 +15,12 @@ from ...engine.thread_state import new_lock
 from .c.build import NoCompilerError
 from .changes import ChangedError
 from .first_call import FirstCall, beginning
-from .guards.contents import called
+from .guards.held import Entry
 from .kept import Kept
 from .recording.capture import Recording
 from .recording.checks import CheckError
 from .recording.signature import as_tensor, difference, flat, is_container, signature
-from .recording.symbols import Source
+from .recording.sources import Source
 from .refusals import UnsupportedError, warn, warn_once
 from .step import no_c
 from .steps import step_of
@@ -65,7 +65,7 @@ class Recordings:
         self._kept: dict[Any, list[Kept]] = {}
         # The numbers of which more is used than arithmetic, each with the line that does.
         self._by_value: dict[Source, str] = {}
-        self._loose: set[str] = set()  # the entries of optimizers' groups that have been seen to change
+        self._loose: set[Entry] = set()  # the places whose numbers have been seen to change
         self.count = self._unsettled = self._raised = 0
         self._apart = False  # whether containers among the arguments are seen as their elements
         self._told = False  # that it is recorded again
@@ -144,8 +144,7 @@ class Recordings:
             else:
                 reason = kept.world.difference()
                 if kept.world.numbers:
-                    names = map(called, sorted(kept.world.numbers))
-                    reason = f"{_NUMBER}: {' and '.join(names)}"
+                    reason = f"{_NUMBER}: {' and '.join(sorted(kept.world.numbers))}"
         return reason, others
 
     def _used(self, number: Source) -> str:
@@ -174,11 +173,12 @@ class Recordings:
             instead = "" if symbolic.isdisjoint(self._by_value) else "; give what it computes as an argument"
             self._give_up(f"it was recorded {self._limit} times, the last time for {reason}{instead}")
             return _EAGERLY
-        changed = set() if self.last is None else self.last.world.numbers_changed()
-        self._loose |= changed
+        if self.last is not None:
+            self._loose.update(self.last.world.numbers_changed())
         call = FirstCall(self.fn, args, kwargs, self._apart, self._loose)
-        if self.count:  # what sets them in the step makes them others at the next call
-            symbolic = symbolic.union(source for source, _ in call.numbers if source.group is not None)
+        # What sets a learning rate in the step makes it another at the next call.
+        left = [source for source, _ in call.numbers if source.entry is not None]
+        symbolic = symbolic.union(x for x in left if self.count or x.entry in self._loose)
         self._of_values |= bool(call.world.values)
         if call.reason:
             self._give_up(call.reason)
@@ -196,19 +196,21 @@ class Recordings:
         if call.reason:
             self._give_up(call.reason)
         elif call.changed:
-            self._loose |= call.world.numbers_changed()
-            self._settle(call.changed, call.line)
+            self._settle(call)
         else:
             self._by_value |= call.by_value
             self._keep(key, call, reason)
         return result
 
-    def _settle(self, changed: str, line: str) -> None:
+    def _settle(self, call: FirstCall) -> None:
         """Take notice that the function has changed Python's state: the first call may create what later ones
-        find ready, as an optimizer's state, but not every call."""
-        self._unsettled += 1
+        find ready, as an optimizer's state, but not every call. Numbers are set by the next recording."""
+        numbers = call.world.numbers_changed(flags=True)
+        if self._of_values or self._loose.issuperset(numbers):
+            self._unsettled += 1
+        self._loose.update(numbers)
         if self._unsettled >= _SETTLING:
-            self._give_up(f"{line or beginning(self.fn) + ': '}it changes what it reads: {changed}")
+            self._give_up(f"{call.line or beginning(self.fn) + ': '}it changes what it reads: {call.changed}")
 
     def _keep(self, key: Any, call: FirstCall, reason: str) -> None:
         """Write the code of what was recorded, and keep it."""

@@ -125,7 +125,7 @@ class StepMemory:
             if number.var in read:
                 holder = aligned((), number.var.dtype)
                 self.inputs[number.var] = self.table.add(holder, f"number{i}")
-                self.numbers.append((holder, number.source.read))
+                self.numbers.append((holder, number.read))
 
     def _add_outputs(self, outputs: list[Var], names: dict[Var, str]) -> None:
         """Add memory for the results, for the gradients, and for the Tensors that get other memory."""

@@ -163,8 +163,8 @@ class Function:
         """Return the function's text, with lines before and after it. numbers: those that it takes as
         parameters, if it does."""
         names, taken = {buffer: buffer.name for buffer in self.buffers}, count()
-        number = (lambda _: f"number{next(taken)}") if numbers else attrgetter("text")
+        number = (lambda _: f"literal{next(taken)}") if numbers else attrgetter("text")
         writer = Writer(names, number, self.copies, notes=not numbers)
         writer.write(self.statements)
-        parameters = [*self._parameters(names), *(f"{x.kind} number{i}" for i, x in enumerate(numbers))]
+        parameters = [*self._parameters(names), *(f"{x.kind} literal{i}" for i, x in enumerate(numbers))]
         return CFunction(f"{head}({', '.join(parameters)})", writer.lines, before, after, writer.threads)

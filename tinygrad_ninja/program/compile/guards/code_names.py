@@ -29,6 +29,9 @@ _BY_TEXT = words("""
     format format_map
 """)
 """Functions that are given the name of an attribute as a text, or are methods of a text with such names."""
+IDENTITY = "is not"
+"""Stands among the names in code that asks whether something is another object than None."""
+_NONE = "LOAD_CONST", None
 _JUMPS = frozenset((*dis.hasjrel, *dis.hasjabs))
 _MOVES = words("SWAP COPY")
 _NOT_READING = words("MAKE_CELL LOAD_CLOSURE LOAD_CONST")
@@ -62,6 +65,8 @@ class CodeNames:
             for i, step in enumerate(steps):
                 if step.opname == "MATCH_CLASS" and step.arg:
                     self.words.add("__match_args__")
+                if step.opname == "IS_OP" and (steps[i - 1].opname, steps[i - 1].argval) != _NONE:
+                    self.words.add(IDENTITY)
                 if step.opname.startswith("FORMAT_"):  # as f-strings do
                     self.words.add("str")
                 if isinstance(step.argval, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections import Counter, defaultdict
-from collections.abc import Callable, Set
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -14,9 +14,11 @@ from ....engine.view import View
 from ....optim.optimizer import Optimizer
 from ..refusals import UnsupportedError
 from .code_names import Way
+from .held import Entry
+from .in_words import short
 from .owners import is_a
 from .trusted import is_constant
-from .watched import FEW, Form, Watched, short
+from .watched import FEW, Form, Watched
 
 MOST = 30_000
 """How many things are compared before every call; a function that reaches more is not compiled."""
@@ -24,53 +26,26 @@ _BYTES = 4096
 """The largest array, in bytes, that is compared before every call."""
 
 
-READ_ANEW = (float, int)
-"""The types of the numbers that a step may read anew at every call."""
-
-
-def numbers_of(x: Any) -> dict[int, Any]:
-    """Return a number, under -1, or the numbers of a tuple by their places; of all else nothing."""
-    numbers = dict(enumerate(x)) if type(x) is tuple else {-1: x}
-    return numbers if all(type(number) in READ_ANEW for number in numbers.values()) else {}
-
-
-def called(key: str) -> str:
-    """Return what to call a number of an optimizer's group."""
-    return "the learning rate" if key == "lr" else f"the optimizer's {key}"
-
-
 class Contents:
     """What is compared of the objects that hold numbers, or other objects.
 
     watched: where it is added. reach: is called with each object that one holds, and the way to it. tensors
-    and arrays: how each is reached. loose: which entries of an optimizer's groups are left to the caller,
-    besides the learning rate, where they are numbers; rates: these numbers, each as its group, its key, and
-    its place in the tuple that it is in (-1: in none).
+    and arrays: how each is reached.
     """
 
-    def __init__(self, watched: Watched, reach: Callable[[Any, Way], None], loose: Set[str]) -> None:
-        self.watched, self._reach, self._loose = watched, reach, loose
+    def __init__(self, watched: Watched, reach: Callable[[Any, Way], None]) -> None:
+        self.watched, self._reach = watched, reach
         self.tensors: dict[Tensor, str] = {}
         self.arrays: list[tuple[np.ndarray[Any, Any], str]] = []
-        self.rates: list[tuple[dict[str, Any], str, int]] = []
 
     def leave_rates(self, x: Optimizer, way: Way) -> None:
-        """Leave numbers of an optimizer's groups to the caller, but for their types."""
+        """Leave the learning rates of an optimizer to the caller, and name the numbers of its groups."""
         for i, group in enumerate(x._param_groups):
-            for key, value in group.items():
-                if (key == "lr" or key in self._loose) and (numbers := numbers_of(value)):
-                    self._leave(group, key, numbers, way.to(f".param_groups[{i}][{key!r}]"))
-
-    def _leave(self, group: dict[str, Any], key: str, numbers: dict[int, Any], way: Way) -> None:
-        whole = f"{{}}[{self.watched.bind(key)}]"
-        self.watched.drop_item(group, key)
-        if -1 not in numbers:
-            self.watched.add(Form.IS, group, f"type({whole})", tuple, way, "type")
-            self.watched.add(Form.EQUAL, group, f"len({whole})", len(numbers), way, "length")
-        for place, number in numbers.items():
-            self.rates.append((group, key, place))
-            text = whole if place < 0 else f"{whole}[{place}]"
-            self.watched.add(Form.IS, group, f"type({text})", type(number), way, "type")
+            for key in group:
+                name = "the learning rate" if key == "lr" else f"the optimizer's {key}"
+                self.watched.name_entry(Entry(group, key), name)
+            if "lr" in group:
+                self.watched.leave(Entry(group, "lr"), way.to(f".param_groups[{i}]['lr']"))
 
     def container(self, x: Any, way: Way) -> None:
         """Watch the elements of a list, a dict, a set and their like."""
@@ -93,13 +68,12 @@ class Contents:
 
     def _dict(self, x: Any, way: Way) -> None:
         self.watched.keys(x, way)
-        left = {key for group, key, _ in self.rates if group is x}
-        singly = bool(left) or (len(x) <= FEW and all(map(is_constant, x)))
+        singly = self.watched.is_left_in(x) or (len(x) <= FEW and all(map(is_constant, x)))
         if not singly:
             self.watched.each(x, way, "{}.values()", "values")
         for key, value in x.items():
             here = way.to(f"[{_key(key)}]")
-            if singly and key not in left:
+            if singly:
                 self.watched.item(x, key, here)
             self._reach(value, here)
             self._reach(key, way)
@@ -148,7 +122,7 @@ class Contents:
     def refuse_many(self, way: Way | None = None) -> NoReturn:
         """Raise UnsupportedError for what leads to too many objects."""
         if way is None:
-            ways = self.watched.ways()
+            ways = [check.way for check in self.watched]
             ((most, _),) = Counter((way.label, way.name) for way in ways).most_common(1)
             way = next(way for way in ways if (way.label, way.name) == most)._replace(steps="")
         what = f"leads to more than {MOST:,} objects, too many to compare before every call"

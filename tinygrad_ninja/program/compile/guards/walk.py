@@ -27,6 +27,7 @@ from ....rng.generator import Generator
 from ..refusals import UnsupportedError
 from .code_names import CodeNames, Way, names_of
 from .contents import MOST, Contents, refuse
+from .held import Entry
 from .named import NamedAttributes
 from .owners import a, is_a, is_library, is_ours, is_python_class
 from .parts import (
@@ -76,9 +77,9 @@ class Walk:
     is to be compared; contents: of it, what is held; the others: what was found, as `World` has it.
     """
 
-    def __init__(self, loose: Set[str]) -> None:
-        self.watched = Watched()
-        self.contents = Contents(self.watched, self.reach, loose)
+    def __init__(self, loose: Set[Entry]) -> None:
+        self.watched = Watched(loose)
+        self.contents = Contents(self.watched, self.reach)
         self._reading = Reading(self.watched, self.reach)
         self.optimizers: list[Optimizer] = []
         self.generators: list[Generator] = []

@@ -6,11 +6,11 @@ import datetime
 import re
 import struct
 import types
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto
-from itertools import count
+from itertools import chain, count
 from operator import is_
 from textwrap import indent
 from typing import Any
@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 
 from .code_names import Way
-from .owners import a
+from .held import Entry, numbers_of
 from .trusted import is_constant
 
 ABSENT = type("Absent", (), {"__repr__": lambda self: "nothing"})()
 _GONE = (KeyError, IndexError, AttributeError, ValueError, NameError, TypeError)
-_SHORT = 40
 FEW = 16
 """How many elements are compared one by one, which is faster, and not in a loop."""
 _COMPARISON = """
@@ -48,7 +47,7 @@ class Check:
     holds it; was: the name of what was held.
 
     what: the sort of thing that is compared, for the words. named: gives those of the keys that matter: in a
-    list where their order does too, else in a set.
+    list where their order does too, else in a set. entry: the place whose content it is.
     """
 
     form: Form
@@ -58,12 +57,20 @@ class Check:
     way: Way
     what: str
     named: Callable[[Iterable[Any]], Collection[Any]] | None
+    entry: Entry | None = None
 
 
 class Watched:
-    """Comparisons of what objects hold with what they held when each was added."""
+    """Comparisons of what objects hold with what they held when each was added.
 
-    def __init__(self) -> None:
+    loose: the places whose numbers are left to the caller, but for their types; left: those of them that were
+    found, each with what to call it, and what was held.
+    """
+
+    def __init__(self, loose: Set[Entry] = frozenset()) -> None:
+        self._loose = loose
+        self.left: dict[Entry, tuple[str, Any]] = {}
+        self._called: dict[Entry, str] = {}
         self._names: dict[str, Any] = {
             "is_": is_, "filled": filled, "filled_slot": filled_slot, "absent": ABSENT,
         }  # fmt: skip
@@ -85,7 +92,7 @@ class Watched:
         # Generated code reads it as a variable of its own closure, which is the fastest.
         name = self.bind(cell)
         self._cells[name] = cell
-        self.add(Form.IS, cell, "{}", cell.cell_contents, way)
+        self._entry(Entry(cell), "{}", way)
 
     def bind(self, x: Any) -> str:
         """Return the name under which the expressions find an object, which is held from now on."""
@@ -102,18 +109,59 @@ class Watched:
 
     def add(
         self, form: Form, owner: Any, text: str, was: Any, way: Way, what: str = "",
-        named: Callable[[Iterable[Any]], Collection[Any]] | None = None,
+        named: Callable[[Iterable[Any]], Collection[Any]] | None = None, entry: Entry | None = None,
     ) -> None:  # fmt: skip
-        """Compare from now on; text has {} for the owner."""
+        """Compare from now on; text has {} for the owner. entry: the place that it reads."""
         name = self.bind(owner)
         text = text.format(name)
         if text not in self._checks:
             self._size += len(was) if form is Form.EACH else 1
-            self._checks[text] = Check(form, name, text, self.slot(was), way, what, named)
+            self._checks[text] = Check(form, name, text, self.slot(was), way, what, named, entry)
 
     def item(self, owner: Any, key: Any, way: Way) -> None:
         """Compare what a mapping or a sequence holds under a key."""
-        self.add(Form.IS, owner, self._element(owner, key), owner[key], way)
+        self._entry(Entry(owner, key), self._element(owner, key), way)
+
+    def _entry(self, entry: Entry, text: str, way: Way) -> None:
+        """Compare what is held in a place, unless that is left to the caller."""
+        if entry in self.left or (entry in self._loose and entry.number() is not None):
+            self._leave(entry, text, way)
+        else:
+            self.add(Form.IS, entry.holder, text, entry.read(), way, entry=entry)
+
+    def leave(self, entry: Entry, way: Way) -> None:
+        """Leave the numbers in a place to the caller, where there are numbers."""
+        if entry.number() is not None:
+            self.drop_item(entry.holder, entry.key)
+            self._leave(entry, self._element(entry.holder, entry.key), way)
+
+    def _leave(self, entry: Entry, text: str, way: Way) -> None:
+        """Compare the types of numbers alone."""
+        held, numbers = entry.read(), numbers_of(entry.read())
+        self.left[entry] = self.called(entry, way), held
+        if -1 not in numbers:
+            self.add(Form.IS, entry.holder, f"type({text})", tuple, way, "type")
+            self.add(Form.EQUAL, entry.holder, f"len({text})", len(held), way, "length")
+        for place, number in numbers.items():
+            one = text if place < 0 else f"{text}[{place}]"
+            self.add(Form.IS, entry.holder, f"type({one})", type(number), way, "type")
+
+    def is_left_in(self, owner: Any) -> bool:
+        """Return whether some of what an object holds is left to the caller."""
+        return any(entry.holder is owner for entry in chain(self._loose, self.left))
+
+    def name_entry(self, entry: Entry, name: str) -> None:
+        """Call what is held in a place by this name."""
+        self._called[entry] = name
+
+    def called(self, entry: Entry, way: Way) -> str:
+        """Return what to call what is held in a place."""
+        return self._called.get(entry, str(way))
+
+    def is_of_optimizer(self, check: Check) -> bool:
+        """Return whether a comparison is about a number of an optimizer's group, which is another now."""
+        entry = check.entry
+        return entry in self._called and entry is not None and entry.number() is not None
 
     def drop_item(self, owner: Any, key: Any) -> None:
         """Compare it no longer."""
@@ -124,7 +172,7 @@ class Watched:
         defaultdict would."""
         if hasattr(type(owner), "__missing__"):
             return f"dict.get({{}}, {self.bind(key)}, absent)"
-        return f"{{}}[{self.bind(key)}]"
+        return f"{{}}[{key if type(key) is int else self.bind(key)}]"
 
     def elements(self, owner: Any, way: Way) -> None:
         """Compare the elements of a list."""
@@ -132,8 +180,8 @@ class Watched:
             self.each(owner, way)
             return
         self.add(Form.EQUAL, owner, "len({})", len(owner), way, "length")
-        for i, value in enumerate(owner):
-            self.add(Form.IS, owner, f"{{}}[{i}]", value, way.to(f"[{i}]"))
+        for i in range(len(owner)):
+            self.item(owner, i, way.to(f"[{i}]"))
 
     def absent(self, owner: Any, key: str, way: Way) -> None:
         """Compare that a mapping has nothing under a key."""
@@ -216,6 +264,33 @@ class Watched:
         """Return the object that holds what is compared."""
         return self._names[check.owner]
 
+    def numbers_changed(self) -> dict[Entry, str]:
+        """Return the places in which other numbers are held now, each with what to call it."""
+        changed = {x: name for x, (name, was) in self.left.items() if not alike(was, x.number())}
+        for check in self._checks.values():
+            for entry, was, way in self._entries(check):
+                now = entry.number()
+                if now is not None and numbers_of(was) and not alike(was, now):
+                    changed[entry] = self.called(entry, way)
+        return changed
+
+    def _entries(self, check: Check) -> Iterator[tuple[Entry, Any, Way]]:
+        """Yield the places that a comparison is about, each with what was held, and the way to it."""
+        owner, was = self._names[check.owner], self._names[check.was]
+        if check.entry is not None:
+            yield check.entry, was, check.way
+        elif check.what in ("values", "elements") and len(owner) == len(was):
+            keys = owner if check.what == "values" else range(len(owner))
+            for key, before in zip(keys, was, strict=True):
+                yield Entry(owner, key), before, check.way.to(f"[{key!r}]")
+
+    def was(self, check: Check) -> Any:
+        """Return what was held."""
+        return self._names[check.was]
+
+    def __iter__(self) -> Iterator[Check]:
+        return iter(self._checks.values())
+
     def _take(self, check: Check, now: Any) -> bool:
         """Return whether an object is as good as the one that was held, and hold it from now on."""
         was = self._names[check.was]
@@ -223,76 +298,6 @@ class Watched:
             return False
         self._names[check.was] = now
         return True
-
-    # -- in words --------------------------------------------------------------------------------------------
-
-    def told(self, check: Check) -> str:
-        """Return, in words, what is different now."""
-        was, now, way = self._names[check.was], self.now(check), check.way
-        if check.what == "presence":
-            return f"{way} is there now"
-        if now is ABSENT:
-            return f"{way} is not there any more"
-        if check.what == "edge" and (was is None) != (now is None):
-            return f"{way} requires {'a' if was is None else 'no'} gradient now"
-        if check.what in _WORDS:
-            return f"{way} has {_WORDS[check.what]}"
-        if check.named is not None:
-            new, old = check.named(now), check.named(was)
-            for key in now:
-                if key in new and key not in old:
-                    return f"{way.to('.' + key)} is there now"
-            for key in was:
-                if key in old and key not in new:
-                    return f"{way.to('.' + key)} is not there any more"
-            return f"{way} has its attributes in another order"
-        if check.what:
-            count, before = (now, was) if check.what == "length" else (len(now), len(was))
-            kind = "" if check.what == "parts" else f" ({a(type(self._names[check.owner]))})"
-            name = "part" if check.what == "parts" else "element"
-            if count != before:
-                return f"{way}{kind} has {count} {name}{'' if count == 1 else 's'} and had {before}"
-            if check.what in ("keys", "parts"):
-                return f"{way}{kind} has other {check.what}, or in another order"
-            if check.what == "set":
-                return f"{way}{kind} has other elements, or in another order"
-            i = next(i for i, (x, y) in enumerate(zip(was, now, strict=True)) if not alike(x, y))
-            there = way.to(f"[{i}]") if check.what == "elements" else f"a value of {way}"
-            return _changed(str(there), was[i], now[i])
-        return _changed(str(way), was, now)
-
-    def described(self) -> list[str]:
-        """Return, in words, what is compared."""
-        lines = []
-        for check in self._checks.values():
-            was = self._names[check.was]
-            if check.what == "":
-                lines.append(f"{check.way}: {short(was)}")
-            elif check.what in ("array", "defaults") and check.form is Form.IS and was is not None:
-                lines.append(f"{check.way}: its {check.what}")
-            elif check.what in ("length", "elements", "values", "set"):
-                count = was if check.what == "length" else len(was)
-                lines.append(f"{check.way}: {count} {'element' if count == 1 else 'elements'}")
-        return sorted({*lines})
-
-    def ways(self) -> list[Way]:
-        """Return how all that is compared is reached."""
-        return [check.way for check in self._checks.values()]
-
-
-_WORDS = {
-    "class": "another class",
-    "bases": "other base classes",
-    "code": "other code",
-    "defaults": "other defaults",
-    "edge": "another history",
-    "hooks": "other hooks",
-    "gradient": "another gradient",
-    "attributes": "another __dict__",
-    "array": "other elements",
-    "type": "another type",
-    "state": "another state",
-}
 
 
 def filled(cell: Any) -> Any:
@@ -366,23 +371,3 @@ def _equal(x: Any, y: Any) -> bool:
     if isinstance(x, (range, Decimal, re.Pattern, datetime.timezone)):
         return repr(x) == repr(y)
     return bool(x == y)
-
-
-def _changed(way: str, was: Any, now: Any) -> str:
-    if type(was) is type(now):
-        if is_constant(now):
-            return f"{way} was {short(was)} and is {short(now)}"
-        return f"{way} is another {'function' if isinstance(now, types.FunctionType) else type(now).__name__}"
-    return f"{way} was {short(was)} and is {short(now)}"
-
-
-def short(x: Any) -> str:
-    """Return an object in a few characters: a constant itself, of another one the type."""
-    if isinstance(x, type):
-        return f"the class {x.__name__}"
-    if isinstance(x, types.FunctionType):
-        return f"the function {x.__name__}"
-    if not is_constant(x):
-        return a(type(x))
-    text = repr(x)
-    return text if len(text) < _SHORT else text[: _SHORT - 3] + "..."

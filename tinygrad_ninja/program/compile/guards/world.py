@@ -16,14 +16,14 @@ from typing import Any
 from ....nn.module import Module
 from ....ops import elementwise
 from ..refusals import UnsupportedError
-from .code_names import Way
-from .contents import numbers_of
+from .code_names import IDENTITY, Way
+from .held import Entry
+from .in_words import described, told_of
 from .left import leave_schedulers, reads_groups
 from .modes import comparison, modes, told
 from .owners import is_a, is_ours, is_python_class
 from .trusted import STRICT
 from .walk import Walk
-from .watched import Check, alike
 
 VALUES_ALONE = (
     "a step of Values is compiled alone, not with Tensors or NumPy's functions; use the Values' own functions"
@@ -34,21 +34,20 @@ class World:
     """The objects that a function can reach, as they are now.
 
     fn: a function, a method, a Module or another object that is called. arguments: (name, object) for those
-    arguments that are objects. loose: the entries of optimizers' groups whose numbers are left to the caller.
+    arguments that are objects. loose: the places whose numbers are left to the caller.
 
     refusal: why it can't be compiled, where it reaches an object that can't be compared; "" where it can.
     line: of what has changed, the line that names it, after `difference`; numbers: where that is a number of
-    an optimizer's group, the entries of all that are others. code: that of the function. tensors and arrays:
-    how each is reached. values: whether a Value is. rates: the numbers of optimizers' groups that are left to
-    the caller, as `Contents` has them; schedulers: those of which a step may be repeated. reaches(x): whether
-    an object was among them.
+    an optimizer's group, all that are others. code: that of the function. tensors and arrays: how each is
+    reached. values: whether a Value is. left: the places whose numbers are left to the caller, with what to
+    call them, and what was held; schedulers: those of which a step may be repeated. reaches(x): whether an
+    object was among them.
     reads_arrays: whether code may read the array of a Tensor, and not for an operation that it calls.
     asks_for_types: whether code names `type`, or what else no stand-in for a number passes as one before;
-    reads_rates: whether it may ask that of a number of a group.
     """
 
     def __init__(
-        self, fn: Any, arguments: Iterable[tuple[str, Any]] = (), loose: Set[str] = frozenset()
+        self, fn: Any, arguments: Iterable[tuple[str, Any]] = (), loose: Set[Entry] = frozenset()
     ) -> None:
         walk = Walk(loose)
         self.code, self.refusal, self.line = code_of(fn), "", ""
@@ -65,12 +64,11 @@ class World:
             walk.go_past_refusals()
         self.schedulers = [] if self.refusal else leave_schedulers(walk)
         held = walk.contents
-        self.tensors, self.arrays, self.rates = held.tensors, held.arrays, held.rates
-        groups = (group for optimizer in walk.optimizers for group in optimizer._param_groups)
-        self._groups = [(group, {**group}) for group in groups]
+        self.tensors, self.arrays, self.left = held.tensors, held.arrays, walk.watched.left
         self.modules, self.optimizers, self.generators = walk.modules, walk.optimizers, walk.generators
         self.values, self.asks_for_types = walk.values, any(map(walk.names, STRICT))
-        self.reads_rates = self.asks_for_types and reads_groups(walk)
+        self._reads_groups, self._compares_identity = reads_groups(walk), walk.names(IDENTITY)
+        self._groups = [group for optimizer in walk.optimizers for group in optimizer._param_groups]
         self.reaches = walk.has_reached
         self.reads_arrays = walk.names("array") and not walk.operations
         if self.values and walk.arrays and not self.refusal:
@@ -96,25 +94,24 @@ class World:
         if check is None:
             return ""
         self.line = check.way.line
-        if check.what == "" and self._is_of_group(check) and numbers_of(self._watched.now(check)):
-            self.numbers = self.numbers_changed()
-        return self._watched.told(check)
+        if self._watched.is_of_optimizer(check):
+            self.numbers = {*self.numbers_changed().values()}
+        return told_of(self._watched, check)
 
-    def _is_of_group(self, check: Check) -> bool:
-        return any(self._watched.owner(check) is group for group, _ in self._groups)
+    def takes_symbol(self, entry: Entry, is_flag: bool) -> bool:
+        """Return whether a stand-in may take the place of a number, or of a bool."""
+        if any(entry.holder is group for group in self._groups) and not self._reads_groups:
+            return True
+        return not self.asks_for_types and not (is_flag and self._compares_identity)
 
-    def numbers_changed(self) -> set[str]:
-        """Return the entries of optimizers' groups that hold other numbers now."""
-        return {
-            key
-            for group, before in self._groups
-            for key, was in before.items()
-            if numbers_of(was) and not alike(was, group.get(key))
-        }
+    def numbers_changed(self, flags: bool = False) -> dict[Entry, str]:
+        """Return the places that hold other numbers now, each with what to call it; flags: or other bools."""
+        changed = self._watched.numbers_changed()
+        return {x: name for x, name in changed.items() if flags or type(x.number()) is not bool}
 
     def describe(self) -> list[str]:
         """Return what the function depends on, in words."""
-        return self._watched.described()
+        return described(self._watched)
 
     def _still(self) -> bool:
         return modes() == self._modes and self._watched.first_difference() is None

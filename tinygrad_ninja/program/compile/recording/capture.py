@@ -39,7 +39,7 @@ from .outputs import Outputs
 from .rates import Rates
 from .recorded import Handle, Memory, Recorded, in_numpy, real
 from .shapes import is_torch, stand_in_for
-from .symbols import Symbol, Symbols, is_symbol, number_of
+from .symbols import Symbol, Symbols, is_flag, is_symbol, number_of
 from .tape import StepTape
 
 _PASSED = -1
@@ -284,7 +284,7 @@ class Recording(Observer):
 
     def operand(self, op: Operation, x: Any) -> Any:
         if is_symbol(x):  # how a power is computed depends on the exponent
-            known = self.tape.closed or op is elementwise.pow
+            known = self.tape.closed or op is elementwise.pow or is_flag(x)
             x = number_of(x) if known else wrap(x.recorded_number)
         return super().operand(op, x)
 

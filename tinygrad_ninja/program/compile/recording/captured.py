@@ -14,7 +14,7 @@ from .checks import Check
 from .histories import History
 from .rates import Setting
 from .recorded import Memory
-from .symbols import Number
+from .sources import Number
 
 
 @dataclass(eq=False)
@@ -49,7 +49,7 @@ class Captured:
     histories: those of the results from which backward() is still to be called. kept: what the step leaves
     in an arena for that; found: what it finds in one, which is its first argument. leaves: the nodes of
     arguments that had one, by their position; begun: arguments that become leaves, with their nodes.
-    settings: what it sets in the groups of optimizers; repeats: the steps of schedulers, which follow.
+    settings: the numbers that it sets in Python's objects; repeats: the steps of schedulers, which follow.
     """
 
     instructions: list[Instruction]

@@ -1,38 +1,40 @@
-"""Numbers in the groups of optimizers while a step is recorded: those that it reads anew, and those that it
-sets."""
+"""Numbers in Python's objects, such as an optimizer's groups, while a step is recorded: those that it reads
+anew, and those that it sets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
+from itertools import chain
 from operator import is_
 from typing import Any
 
-from ..guards.contents import numbers_of
-from .symbols import Source, Symbols, is_symbol, recipe, same
+from ..guards.held import Entry, numbers_of
+from .sources import Source
+from .symbols import Symbols, is_symbol, recipe, same
 
 
 @dataclass(eq=False)
 class Setting:
-    """What a step leaves under a key of an optimizer's group. read: gives it for the arguments of a call."""
+    """What a step leaves in a place. read: gives it for the arguments of a call."""
 
-    group: dict[str, Any]
-    key: str
+    entry: Entry
     read: Callable[[tuple[Any, ...]], Any]
 
 
 @dataclass(eq=False)
 class _Held:
-    """What is under a key of a group: `before` the recording, and `now`, where Symbols stand in it."""
+    """What is in a place: `before` the recording, and `now`, where Symbols stand in it; rate: a
+    scheduler may set it."""
 
-    group: dict[str, Any]
-    key: str
+    entry: Entry
+    rate: bool
     before: Any
     now: Any
 
 
 class Rates:
-    """The numbers of optimizers' groups while a step is recorded. settings: those that the step itself has
+    """The numbers in Python's objects while a step is recorded. settings: those that the step itself has
     set; repeats: the steps of schedulers that are to be made after every run."""
 
     def __init__(self, symbols: Symbols) -> None:
@@ -54,35 +56,48 @@ class Rates:
 
     def take(self) -> None:
         """Put Symbols in the place of the numbers that are read anew."""
-        self._put(lambda source, x: self._symbols.symbol(source, x) if source in self._symbolic else x)
+        self._put(self._anew, self._sources)
 
-    def _put(self, instead: Callable[[Source, Any], Any]) -> None:
+    def _anew(self, source: Source, number: Any) -> Any:
+        return self._symbols.symbol(source, number) if source in self._symbolic else number
+
+    def _is_rate(self, source: Source) -> bool:
+        """Return whether a number is of an optimizer's group, or a scheduler's own, which that may set."""
+        groups = (group for scheduler in self._schedulers for group in scheduler.optimizer._param_groups)
+        holders = chain(groups, map(vars, self._schedulers))
+        return source.entry is not None and any(source.entry.holder is holder for holder in holders)
+
+    def _put(self, instead: Callable[[Source, Any], Any], sources: list[Source]) -> None:
         """Put something in the place of each number, which is given with its source."""
-        held: dict[tuple[int, str], _Held] = {}
-        for source in self._sources:
-            assert source.group is not None
-            group, key, at = source.group, source.key, source.place
-            place = held.setdefault((id(group), key), _Held(group, key, group[key], group[key]))
+        held: dict[Entry, _Held] = {}
+        for source in sources:
+            entry, at = source.entry, source.place
+            assert entry is not None
+            before = entry.read()
+            place = held.setdefault(entry, _Held(entry, self._is_rate(source), before, before))
             number = source.read(())
             if (now := instead(source, number)) is not number:
                 place.now = now if at < 0 else (*place.now[:at], now, *place.now[at + 1 :])
-        self._held = [*held.values()]
-        for place in self._held:
-            place.group[place.key] = place.now
+        self._held += held.values()
+        for place in held.values():
+            place.entry.write(place.now)
 
-    def leave(self) -> None:
-        """Leave numbers where Symbols are, and take notice of what the step has set."""
+    def leave(self, rates_alone: bool = False) -> None:
+        """Leave numbers where Symbols are, and take notice of what the step has set. rates_alone: in
+        optimizers' groups."""
         for place in self._held:
-            after = place.group.get(place.key)
-            if after is place.now:
-                place.group[place.key] = place.before
+            if rates_alone and not place.rate:
                 continue
-            self._set_late |= bool(self.repeats)
+            after = place.entry.held()
+            if after is place.now:
+                place.entry.write(place.before)
+                continue
+            self._set_late |= bool(self.repeats) and place.rate
             if (number := _plain(after)) is not None:
-                place.group[place.key] = number
+                place.entry.write(number)
                 if place.now is not place.before or not _same(number, place.before):
-                    self.settings.append(Setting(place.group, place.key, _read(after)))
-        self._held = []
+                    self.settings.append(Setting(place.entry, _read(after)))
+        self._held = [place for place in self._held if rates_alone and not place.rate]
 
     # -- schedulers ------------------------------------------------------------------------------------------
 
@@ -94,21 +109,23 @@ class Rates:
         if all(scheduler is not known for known in self._schedulers):
             self._symbols.tape.stop(f"{_STEP} is not compiled {_WHERE}; take it after the compiled one")
             return False
-        self.leave()
+        self.leave(rates_alone=True)
         self._stop_where_late(changes)
-        self._stepping = True
+        self._stepping, before = True, self._symbols.uses
         try:
             step()
         finally:
             self._stepping = False
+        if self._symbols.uses != before:
+            self._symbols.tape.stop(f"{_STEP} reads a number that the function sets; {_INSTEAD}")
         self.repeats.append(step)
         self._before = changes
-        self._put(self._after_it)
+        self._put(self._after_it, [*filter(self._is_rate, self._sources)])
         return True
 
     def _after_it(self, source: Source, number: Any) -> Any:
         """Return what stands for a number that a scheduler has set: nothing may depend on it."""
-        self._late.append(replace(source, key=f"{source.key}, step {len(self.repeats)}"))
+        self._late.append(replace(source, late=len(self.repeats)))
         return self._symbols.late(self._late[-1], number)
 
     def check(self, changes: list[Any]) -> None:

@@ -15,7 +15,7 @@ from ....engine.tensor import Tensor, wrap
 from ....nn.module import Parameter
 from ....rng.generator import Generator
 from ....rng.torch_generator import TorchGenerator
-from ..guards.contents import READ_ANEW
+from ..guards.held import READ_ANEW
 from ..guards.owners import a, is_a, is_ours
 from ..results import has_fields
 from .shapes import is_torch

@@ -25,14 +25,18 @@ def of_one(compute: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _of_two(compute: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Return the method of an operator that reads the number out, and the reflected one."""
+    """Return the method of an operator that is not recorded, and the reflected one."""
 
     def call(self: StandIn, other: Any, *modulus: Any) -> Any:
         if isinstance(other, (Tensor, Value)):  # which know themselves what they do with a number
             return NotImplemented
+        if not modulus and (known := self.computed(compute, (self, other))) is not None:
+            return known
         return compute(self.read_out(f"{compute.__name__}()"), *map(_read_out, (other, *modulus)))
 
     def reflected(self: StandIn, other: Any) -> Any:
+        if (known := self.computed(compute, (other, self))) is not None:
+            return known
         return compute(_read_out(other), self.read_out(f"{compute.__name__}()"))
 
     return call, reflected
@@ -59,6 +63,10 @@ class StandIn:
     def operate(self, operation: Operation, other: Any, swapped: bool = False) -> Any:
         """Return what an operation gives for the number and another one; swapped: for the other first."""
         raise NotImplementedError
+
+    def computed(self, compute: Callable[..., Any], pair: tuple[Any, Any]) -> Any:
+        """Return what stands for the result of two numbers, of which it is one; None where it is to be read
+        out."""
 
     def read_out(self, how: str) -> Any:
         """Return the number, on which what follows depends. how: what reads it."""

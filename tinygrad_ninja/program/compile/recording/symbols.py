@@ -1,5 +1,5 @@
-"""Python numbers that a step reads anew at every call: those among its arguments, and in the groups of
-optimizers.
+"""Python numbers that a step reads anew at every call: those among its arguments, and those that Python's
+objects hold, such as the groups of optimizers.
 
 A number is a guard by value at first: the recording holds for that number alone. Where a later call differs
 in numbers only, it is recorded with Symbols in their place. Arithmetic with a Symbol is recorded; comparing
@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,10 @@ from ....engine.tensor import Tensor
 from ....ops import Operation, elementwise, rounding
 from ...instructions import Var
 from ...trace import source
-from ..guards.contents import READ_ANEW
+from ..guards.held import READ_ANEW
+from .checks import CheckError
 from .recorded import Recorded
+from .sources import Condition, Number, Source
 from .stand_in import StandIn, standing_for
 from .tape import StepTape
 
@@ -35,59 +36,6 @@ _STEPS = 200
 
 _Operand = tuple[int, Any]
 """The place of a Symbol among those known, or -1 and another number."""
-
-
-@dataclass(frozen=True, eq=False)
-class Source:
-    """Where a number is found: at a place among the arguments; or under a key of an optimizer's group, or
-    there at a place in a tuple (-1: in none). name: what to call it."""
-
-    name: str
-    place: int
-    group: dict[str, Any] | None = None
-    key: str = ""
-
-    def __hash__(self) -> int:
-        return hash((self.place, id(self.group), self.key))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Source):
-            return NotImplemented
-        return self.group is other.group and (self.place, self.key) == (other.place, other.key)
-
-    def read(self, args: tuple[Any, ...]) -> Any:
-        """Return the number."""
-        if self.group is None:
-            return args[self.place]
-        held = self.group[self.key]
-        return held if self.place < 0 else held[self.place]
-
-
-@dataclass(eq=False)
-class Number:
-    """A number that the step reads anew: from the source, as the variable."""
-
-    source: Source
-    var: Var
-
-
-@dataclass(frozen=True)
-class Condition:
-    """What a comparison of two numbers gave, each given by a function of the arguments: the recording holds
-    where it gives the same. sources: of the numbers that they depend on."""
-
-    sources: frozenset[Source]
-    left: Callable[[tuple[Any, ...]], Any]
-    compare: Callable[[Any, Any], bool]
-    right: Callable[[tuple[Any, ...]], Any]
-    outcome: bool
-
-    def holds(self, args: tuple[Any, ...]) -> bool:
-        """Return whether the comparison gives what it gave."""
-        try:
-            return bool(self.compare(self.left(args), self.right(args))) is self.outcome
-        except ZeroDivisionError:  # of what is not computed where another comparison gives something else
-            return False
 
 
 def _is_small(value: Any, most: int) -> bool:
@@ -121,8 +69,8 @@ class Symbols:
     def symbol(self, source: Source, value: Any) -> Any:
         """Return a Symbol for the number that is found there."""
         var, symbol = self._made(source, value)
-        self.numbers.append(Number(source, var))
-        if isinstance(value, int):
+        self.numbers.append(Number(source.read, var, source))
+        if type(value) is int:
             self.conditions.append(
                 Condition(frozenset([source]), source.read, _is_small, lambda args: MOST, True)
             )
@@ -133,9 +81,14 @@ class Symbols:
         return self._made(source, value)[1]
 
     def _made(self, source: Source, value: Any) -> tuple[Var, Any]:
-        var = Var(np.array(value, np.float64 if isinstance(value, float) else np.int64))
+        var = _variable(value)
         symbol = _SYMBOLS[type(value)](self, value, self.tape.array(var), frozenset([source]), source)
         return var, symbol
+
+    @property
+    def uses(self) -> tuple[int, int, int]:
+        """Return how much is computed of numbers, depends on comparisons, and on their values."""
+        return len(self.known), len(self.conditions), len(self.turned_back)
 
     def is_used(self, source: Source) -> bool:
         """Return whether anything depends on a number."""
@@ -167,6 +120,11 @@ def is_symbol(x: Any) -> bool:
     return issubclass(type(x), Symbol)
 
 
+def is_flag(x: Any) -> bool:
+    """Return whether it is a Symbol for a bool, which is compared, and no more."""
+    return is_symbol(x) and type(x.number) is bool
+
+
 def _is_number(x: Any) -> bool:
     return type(x) in READ_ANEW or is_symbol(x)
 
@@ -184,7 +142,7 @@ def number_of(x: Any) -> Any:
 
 
 class Symbol(StandIn):
-    """A number that is read anew at every call, from the source; or computed of such, by an operation and its
+    """A number that is read anew at every call, from the source; or computed of such, by a function and its
     operands, `made`. most: what an int is never larger than, nor its negative.
 
     No Symbol holds another, which would be searched for what it stands for where the step has kept it."""
@@ -199,7 +157,7 @@ class Symbol(StandIn):
         sources: frozenset[Source],
         source: Source | None,
         most: float = MOST,
-        made: tuple[Operation, tuple[_Operand, ...]] | None = None,
+        made: tuple[Callable[..., Any], tuple[_Operand, ...]] | None = None,
     ) -> None:
         self._symbols, self._value, self._array, self._most = symbols, value, array, most
         self._at, self._made = len(symbols.known), made
@@ -209,8 +167,8 @@ class Symbol(StandIn):
 
     @property
     def recorded_number(self) -> Any:
-        """Return the recorded array of the number."""
-        return self._array
+        """Return the recorded array of the number; a bool itself."""
+        return self.settle() if is_flag(self) else self._array
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:  # so that isinstance(x, float) holds
@@ -233,27 +191,37 @@ class Symbol(StandIn):
     def _combined(self, operation: Operation, pair: tuple[Any, ...]) -> Any:
         """Return the result of an operation of numbers."""
         if self._symbols.tape.closed:
-            return operation_on_numbers(operation, *(x._value if is_symbol(x) else x for x in pair))
+            return operation_on_numbers(operation, *map(_value, pair))
+        pair = self._without_flags(pair)
         divisor = pair[-1]
         if operation is elementwise.div and is_symbol(divisor):  # Python raises where it is 0
             self._symbols.decide(divisor, operator.ne, 0)
-        values = [x._value if is_symbol(x) else x for x in pair]
-        value = operation_on_numbers(operation, *values)
-        bounds = [x._most if is_symbol(x) else abs(x) for x in pair]
+        value = operation_on_numbers(operation, *map(_value, pair))
+        bounds = [*map(_most, pair)]
         most = math.prod(bounds) if operation is elementwise.mul else sum(bounds)
-        if isinstance(value, int) and most > _LARGEST:
+        if not any(map(is_symbol, pair)) or (isinstance(value, int) and most > _LARGEST):
             return operation_on_numbers(operation, *map(number_of, pair))
         array = self._symbols.tape.apply(operation, tuple(x._array if is_symbol(x) else x for x in pair), ())
+        return self._result(value, array, pair, most, in_python(operation))
+
+    def _result(
+        self, value: Any, array: Any, pair: tuple[Any, ...], most: float, compute: Callable[..., Any]
+    ) -> Any:
+        """Return the Symbol for what is computed of numbers."""
         sources = frozenset().union(*(x._sources for x in pair if is_symbol(x)))
-        made = operation, tuple([(x._at, None) if is_symbol(x) else (-1, x) for x in pair])
+        made = compute, tuple([(x._at, None) if is_symbol(x) else (-1, x) for x in pair])
         return _SYMBOLS[type(value)](self._symbols, value, array, sources, None, most, made)
+
+    def _without_flags(self, pair: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return numbers with a bool, which is a guard by value from here on, as an integer."""
+        return tuple([int(x.settle()) if is_flag(x) else x for x in pair])
 
     def operate(self, operation: Operation, other: Any, swapped: bool = False) -> Any:
         if operation.predicate:
             return self._compared(getattr(operator, operation.name), other)
         pair = (other, self) if swapped else (self, other)
         if isinstance(other, Recorded):
-            return operation_of(operation, *(self._array if x is self else x for x in pair))
+            return operation_of(operation, *(self.recorded_number if x is self else x for x in pair))
         if _is_number(other):
             return self._combined(operation, pair)
         if isinstance(other, Tensor):  # which knows itself what it does with a number
@@ -270,6 +238,24 @@ class Symbol(StandIn):
         if isinstance(other, Recorded) and not modulus:
             return np.power(self._array, other)
         return super().__pow__(other, *modulus)
+
+    def computed(self, compute: Callable[..., Any], pair: tuple[Any, Any]) -> Any:
+        if compute not in _BY_PYTHON or self._symbols.tape.closed or not all(map(_is_number, pair)):
+            return None
+        a, b = pair = self._without_flags(pair)
+        if not (is_symbol(a) or is_symbol(b)):
+            return None
+        value, most = compute(*map(_value, pair)), _BY_PYTHON[compute](*map(_most, pair))
+        if (compute is pow and type(value) is not float) or (type(value) is int and most > MOST):
+            return None
+        if compute is not pow and is_symbol(b):  # Python raises where it is 0
+            self._symbols.decide(b, operator.ne, 0)
+        var = _variable(value)
+        symbol = self._result(
+            value, self._symbols.tape.array(var), pair, most, _float_power if compute is pow else compute
+        )
+        self._symbols.numbers.append(Number(recipe(symbol), var))
+        return symbol
 
     def __neg__(self) -> Any:
         return self._combined(elementwise.neg, (self,))
@@ -292,7 +278,42 @@ class Symbol(StandIn):
         return getattr(ufunc, method)(*map(number_of, inputs), **options)
 
 
-_SYMBOLS = {kind: standing_for(kind, Symbol) for kind in READ_ANEW}
+_SYMBOLS = {kind: standing_for(kind, Symbol) for kind in (*READ_ANEW, bool)}
+
+
+def _variable(value: Any) -> Var:
+    """Return a variable for a number."""
+    return Var(np.array(value, np.float64 if isinstance(value, float) else np.int64))
+
+
+def _value(x: Any) -> Any:
+    """Return the number that a Symbol stands for, or a number itself."""
+    return x.number if is_symbol(x) else x
+
+
+def _most(x: Any) -> Any:
+    """Return what a number is never larger than, nor its negative."""
+    return x._most if is_symbol(x) else abs(x)
+
+
+def _float_power(a: Any, b: Any) -> float:
+    """Return a power that is a float. Raise CheckError for what is none, or can't be computed."""
+    try:
+        power = a**b
+    except ArithmeticError as error:
+        raise CheckError(type(error), str(error)) from error
+    if type(power) is not float:
+        raise CheckError(TypeError, "a power of numbers is no float, as it was")
+    return power
+
+
+_BY_PYTHON: dict[Callable[..., Any], Callable[[Any, Any], Any]] = {
+    pow: lambda a, b: math.inf,
+    operator.mod: lambda a, b: b,
+    operator.floordiv: lambda a, b: a,
+}
+"""What Python itself computes of numbers, before every call, since another library may give other last
+digits: with what the results are never larger than."""
 
 
 def recipe(x: Any) -> Callable[[tuple[Any, ...]], Any]:
@@ -310,9 +331,9 @@ class _Recipe:
         needed, steps = {x._at}, []
         for symbol in reversed(x._symbols.known[: x._at + 1]):  # each comes after its operands
             if symbol._at in needed:
-                operation, operands = symbol._made or (None, ())
+                compute, operands = symbol._made or (None, ())
                 needed.update(at for at, _ in operands)
-                steps.append((symbol._at, symbol._source, operation, operands))
+                steps.append((symbol._at, symbol._source, compute, operands))
         self._steps = steps[::-1]
 
     def __len__(self) -> int:
@@ -320,15 +341,22 @@ class _Recipe:
 
     def __call__(self, args: tuple[Any, ...]) -> Any:
         numbers: dict[int, Any] = {}
-        for here, found, operation, operands in self._steps:
-            if operation is not None:
-                values = [numbers.get(at, number) for at, number in operands]
-                numbers[here] = operation_on_numbers(operation, *values)
+        for here, found, compute, operands in self._steps:
+            if compute is not None:
+                numbers[here] = compute(*[numbers.get(at, number) for at, number in operands])
             elif found is not None:
                 numbers[here] = found.read(args)
         return numbers[here]
 
 
+def in_python(operation: Operation) -> Callable[..., Any]:
+    """Return what computes an operation of numbers in Python."""
+    compute: Callable[..., Any] = getattr(
+        operator, "truediv" if operation is elementwise.div else operation.name
+    )
+    return compute
+
+
 def operation_on_numbers(operation: Operation, *numbers: Any) -> Any:
     """Return what Python makes of numbers."""
-    return getattr(operator, "truediv" if operation is elementwise.div else operation.name)(*numbers)
+    return in_python(operation)(*numbers)

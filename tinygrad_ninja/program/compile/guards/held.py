@@ -1,0 +1,69 @@
+"""Where the reader's code holds numbers that are left to the caller: a step reads them anew, and may set
+them."""
+
+from __future__ import annotations
+
+import types
+from collections import Counter, OrderedDict, defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+READ_ANEW = (float, int)
+"""The types of the numbers that a step may read anew at every call."""
+_NUMBERS = (*READ_ANEW, bool)
+_HOLDERS = (dict, list, OrderedDict, defaultdict, Counter, types.CellType)
+"""Those of what holds them: an object by its `__dict__`, a module by its globals."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A place in which a number may be held: under a key of a dict, in a list, or in a closure's variable."""
+
+    holder: Any
+    key: Any = None
+
+    def __hash__(self) -> int:
+        return hash((id(self.holder), self.key))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Entry) and self.holder is other.holder and self.key == other.key
+
+    @property
+    def is_cell(self) -> bool:
+        """Return whether it is a variable of a closure."""
+        return type(self.holder) is types.CellType
+
+    def read(self) -> Any:
+        """Return what is held. Raise what Python does where nothing is."""
+        if self.is_cell:
+            return self.holder.cell_contents
+        if (
+            isinstance(self.holder, dict) and self.key not in self.holder
+        ):  # to which a defaultdict would add it
+            raise KeyError(self.key)
+        return self.holder[self.key]
+
+    def write(self, x: Any) -> None:
+        """Hold something else."""
+        if self.is_cell:
+            self.holder.cell_contents = x
+        else:
+            self.holder[self.key] = x
+
+    def held(self) -> Any:
+        """Return what is held; None where nothing is."""
+        try:
+            return self.read()
+        except (LookupError, ValueError):
+            return None
+
+    def number(self) -> Any:
+        """Return the number, or the tuple of numbers, that is held; None for all else."""
+        held = self.held() if type(self.holder) in _HOLDERS else None
+        return held if numbers_of(held) else None
+
+
+def numbers_of(x: Any) -> dict[int, Any]:
+    """Return a number or a bool, under -1, or the numbers of a tuple by their places; of all else nothing."""
+    numbers = dict(enumerate(x)) if type(x) is tuple else {-1: x}
+    return numbers if all(type(number) in _NUMBERS for number in numbers.values()) else {}
