@@ -1,5 +1,7 @@
 """Gradients with respect to a function's arguments, and to Tensors that it makes itself."""
 
+import types
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,6 +16,13 @@ Y = torch.tensor([0, 2, 1, 0])
 
 def model() -> Any:
     return nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3))
+
+
+@dataclass
+class Batch:
+    """A batch of rows."""
+
+    x: Any
 
 
 def batch() -> Any:
@@ -247,3 +256,63 @@ def test_an_argument_that_is_a_leaf_for_a_while(C: Any) -> Any:
     for _ in range(3):
         x = torch.ones(3)
         yield f(x), x
+
+
+# -- Tensors that are no arguments themselves ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("kind", ["dict", "list", "tuple", "dataclass"])
+@compiled
+def test_an_element_of_an_argument_becomes_a_leaf(C: Any, kind: str, frozen: bool) -> Any:
+    net = model().requires_grad_(not frozen)
+
+    def f(batch: Any) -> Any:
+        x = batch[0] if kind in ("list", "tuple") else batch.x if kind == "dataclass" else batch["x"]
+        x.requires_grad_()
+        loss = net(x).sum()
+        loss.backward()
+        return loss, x.grad.sign()
+
+    f = C(f)
+    for _ in range(7):
+        x = batch()
+        given = {"dict": {"x": x, "n": 3}, "list": [x], "tuple": (x, 1), "dataclass": Batch(x)}[kind]
+        yield f(given), x, x.grad, x.requires_grad, net
+
+
+@pytest.mark.parametrize("reads", [False, True])
+@compiled
+def test_an_attribute_becomes_a_leaf(C: Any, reads: bool) -> Any:
+    o = types.SimpleNamespace(x=batch(), net=model())
+
+    def f(k: Any) -> Any:
+        o.x.requires_grad_()
+        loss = (o.net(o.x) * k).sum()
+        loss.backward()
+        return o.x.grad * 2 if reads else loss
+
+    f = C(f)
+    for i in range(9):
+        yield f(torch.ones(1)), o.x, o.x.requires_grad, o.net
+        if i == 4:
+            o.x = batch()
+        if i == 6:
+            o.x.requires_grad_(False)
+
+
+@same
+def test_an_element_becomes_a_leaf_and_is_shared(C: Any) -> Any:
+    net, shared = model(), batch()
+
+    def f(first: Any, second: Any) -> Any:
+        first["x"].requires_grad_()
+        loss = (net(first["x"]) * net(second["x"])).sum()
+        loss.backward()
+        return loss
+
+    f = C(f)
+    for i in range(9):
+        x = batch()
+        others = {0: x, 1: batch(), 2: x[:], 3: shared, 4: x.view(-1).view(x.shape)}
+        yield attempt(f, {"x": x}, {"x": others[i % 5]}), x, x.grad, shared

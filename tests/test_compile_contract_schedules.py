@@ -169,6 +169,7 @@ def test_more_than_arithmetic_with_a_number_of_a_group(C: Any) -> Any:
 @compiled
 def test_a_schedule_inside(C: Any, schedule: str) -> Any:
     model, optimizer, _ = trained(C, "SGD with momentum")
+    model.double()  # for the steps are long, so that differences grow
     scheduler = SCHEDULERS[schedule](optimizer)
 
     def step(x: Any) -> Any:
@@ -181,7 +182,7 @@ def test_a_schedule_inside(C: Any, schedule: str) -> Any:
 
     step = C(step)
     for k in range(14):
-        yield attempt(step, X * (k + 1)), model, optimizer, scheduler
+        yield attempt(step, X.double() * (k + 1)), model, optimizer, scheduler
         if k == 5:
             optimizer.param_groups[0]["lr"] *= 0.5
 

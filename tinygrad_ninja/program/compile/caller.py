@@ -16,7 +16,7 @@ from ...engine.tensor import Tensor, wrap
 from ...engine.versions import note_writes
 from ...engine.view import note_assigned
 from ...rng.generator import _TWISTER_SIZE
-from .changes import GRADIENT, SHARED, Changes, is_plain, may_begin, require
+from .changes import GRADIENT, SHARED, Changes, is_plain, may_begin, require, root_of
 from .recording.captured import ARENA
 from .recording.checks import CheckError
 from .recording.outputs import Returned
@@ -171,13 +171,13 @@ class _Code:
         self.checks += [f"{self.bind(f'guard{i}', guard)}()" for i, guard in enumerate(self.step.guards)]
 
     def check_begun(self) -> None:
-        """Check that each argument that becomes a leaf has no gradient yet, and that nothing else that the
-        step reads is it, or a view of it, which would get a history too."""
+        """Check that each argument that becomes a leaf has no gradient yet, and that of what else the step
+        reads only that is a view of it which was one, since views get its history too."""
         for tensor in self.step.captured.begun:
             place = self.memory.given[tensor]
-            others = {self.named(other, at): None for other, at in self.holders if at != place}
-            given = f"args[{place}], ({''.join([f'{other}, ' for other in others])})"
-            self.checks.append(f"{self.bind('may_begin', may_begin)}({given})")
+            others = [(self.named(x, at), root_of(x) is tensor) for x, at in self.holders if at != place]
+            given = "".join(f"({x}, {is_view}), " for x, is_view in dict.fromkeys(others))
+            self.checks.append(f"{self.bind('may_begin', may_begin)}(args[{place}], ({given}))")
 
     # -- the run ---------------------------------------------------------------------------------------------
 

@@ -36,11 +36,16 @@ def is_plain(tensor: Tensor) -> bool:
     return type(tensor) is Tensor and tensor.edge is None
 
 
-def may_begin(tensor: Tensor, others: tuple[Any, ...]) -> None:
+def root_of(x: Any) -> Any:
+    """Return the Tensor that another one is a view of, at the beginning of a chain; None for all else."""
+    return getattr(x, "root", None)
+
+
+def may_begin(tensor: Tensor, others: tuple[tuple[Any, bool], ...]) -> None:
     """Raise ChangedError where a Tensor can't become a leaf as another one did: it holds a gradient already,
-    or is one of the others, or what one of them is a view of."""
+    or is one of the others, of which each is given with whether it must be a view of it."""
     require(getattr(tensor, "_parked_grad", None) is None, GRADIENT)
-    require(not any(tensor is x or tensor is getattr(x, "root", None) for x in others), SHARED)
+    require(all(tensor is not x and (root_of(x) is tensor) is is_view for x, is_view in others), SHARED)
 
 
 class Changes:

@@ -183,7 +183,8 @@ class FirstCall:
         self.arguments = {i: tensor for i, tensor in tensors if tensor is not None}
         given = [self.arguments.get(i, x) for i, x in enumerate(self._values)]
         leaves = {i: x.edge for i, x in self.arguments.items() if x.edge is not None}
-        recording = Recording(at_once, [x for i, x in self.arguments.items() if i not in self.bare])
+        owned = [x for i, x in self.arguments.items() if i not in self.bare]
+        recording = Recording(at_once, owned, self.world.tensors)
         symbolic = {x for x, number in self.numbers if x in symbolic and self._takes_symbol(x, number)}
         left = [source for source, _ in self.numbers if source.entry is not None]
         recording.rates.expect(left, symbolic, self.world.schedulers)

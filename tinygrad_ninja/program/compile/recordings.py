@@ -45,7 +45,8 @@ class Recordings:
     # Slots are read faster than the attributes of `Compiled`, whose class looks for those of the function.
     __slots__ = (
         "_apart", "_by_value", "_fullgraph", "_kept", "_limit", "_lock", "_loose", "_of_values", "_raised",
-        "_running", "_told", "_unsettled", "backend", "count", "eager", "fn", "last", "reasons", "watched",
+        "_running", "_told", "_unkept", "_unsettled", "backend", "count", "eager", "fn", "last", "reasons",
+        "watched",
     )  # fmt: skip
 
     def __init__(self, fn: Callable[..., Any], fullgraph: bool, backend: str, limit: int) -> None:
@@ -68,6 +69,7 @@ class Recordings:
         self._loose: set[Entry] = set()  # the places whose numbers have been seen to change
         self.count = self._unsettled = self._raised = 0
         self._apart = False  # whether containers among the arguments are seen as their elements
+        self._unkept: Any = None  # the signature of the last call that has changed Python's state
         self._told = False  # that it is recorded again
         self.reasons: list[str] = []
         self.eager = ""
@@ -157,7 +159,8 @@ class Recordings:
         that are others at each call. A tuple is so from the start."""
         if self._apart or self._of_values or key in self._kept:
             return False
-        self._apart = any(is_container(x) and (self.count or isinstance(x, tuple)) for x in values)
+        others = self.count or (self._unkept is not None and key != self._unkept)
+        self._apart = any(is_container(x) and (others or isinstance(x, tuple)) for x in values)
         return self._apart
 
     # -- recording -------------------------------------------------------------------------------------------
@@ -196,6 +199,7 @@ class Recordings:
         if call.reason:
             self._give_up(call.reason)
         elif call.changed:
+            self._unkept = key
             self._settle(call)
         else:
             self._by_value |= call.by_value

@@ -8,7 +8,7 @@ recorded, the tape is closed with the reason, and the call goes on as eager code
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -72,14 +72,17 @@ class _Gradient:
 
 class Recording(Observer):
     """A context in which the functions that this thread runs are recorded. at_once: raise UnsupportedError
-    where something can't be. arguments: the Tensors among the function's arguments. given: their nodes, of
-    those with a history; begun: the leaves that they become. rates: the numbers of optimizers' groups."""
+    where something can't be. arguments: the Tensors among the function's arguments; reached: others that it
+    may use. given: the nodes of arguments with a history; begun: the leaves that arguments become. rates: the
+    numbers in Python's objects."""
 
-    def __init__(self, at_once: bool = False, arguments: Iterable[Tensor] = ()) -> None:
+    def __init__(
+        self, at_once: bool = False, arguments: Iterable[Tensor] = (), reached: Collection[Tensor] = ()
+    ) -> None:
         self.tape = StepTape(at_once)
         self.tape.on_close = self._let_go
         self.symbols = Symbols(self.tape)
-        self._arguments = {*arguments}
+        self._arguments, self._reached = {*arguments}, reached
         edges = [x.edge for x in self._arguments if x.edge is not None]
         self.given = {edge for edge in edges if edge.op is not None}
         self.begun: dict[Tensor, Node] = {}
@@ -147,9 +150,10 @@ class Recording(Observer):
         if self.tape.closed:
             value = plain(real(value))
         elif slot == "edge":
-            if self._begins(holder, value):
+            begins = self._begins(holder, value)
+            if begins and holder in self._arguments:
                 self.begun[holder] = value
-            elif not self.is_own(holder):
+            elif not begins and not self.is_own(holder):
                 self.tape.stop(
                     "the history of a Tensor that was there before is changed; use no_grad(), or a clone()"
                 )
@@ -160,9 +164,10 @@ class Recording(Observer):
         super().write(holder, slot, value)
 
     def _begins(self, tensor: Tensor, edge: Any) -> bool:
-        """Return whether an argument without a history becomes a leaf."""
-        is_leaf = edge is not None and edge.op is None and not self._is_older(edge)
-        return is_leaf and tensor in self._arguments and tensor.edge is None and edge._grad is None
+        """Return whether a Tensor without a history becomes a leaf: an argument, or another one, of which that
+        is compared, so that a later call is recorded."""
+        is_leaf = edge is not None and edge.op is None and not self._is_older(edge) and tensor.edge is None
+        return is_leaf and (tensor in self._reached or (tensor in self._arguments and edge._grad is None))
 
     def _read_array(self, tensor: Tensor) -> Any:
         array = tensor._array
