@@ -197,7 +197,10 @@ class Compiled:
             return f"{recordings.name} is not recorded yet: call it{where}"
         times = "once" if recordings.count == 1 else f"{recordings.count} times"
         lines = [f"{recordings.name} runs compiled ({self.runs_by}), recorded {times}:"]
-        lines += [f"  {i}. for {reason}" for i, reason in enumerate(recordings.reasons, 1)]
+        gone = recordings.count - len(recordings.reasons)
+        if gone:
+            lines.append(f"  {gone} of other objects, such as another model, gave way; those that are kept:")
+        lines += [f"  {i}. for {reason}" for i, reason in enumerate(recordings.reasons, gone + 1)]
         guards = [f"  {guard}" for guard in self.guards]
         return "\n".join([*lines, "it depends on", *(guards or ["  its arguments alone"])])
 

@@ -5,19 +5,26 @@ from __future__ import annotations
 from typing import Any
 
 from .first_call import FirstCall
+from .recording.signature import objects_in
 from .recording.sources import Source
 from .recording.symbols import same
 
 
 class Kept:
-    """A recording that is kept: its step, what the function read besides, the numbers that it depends on, and
-    what comparisons with other numbers gave. holds, call: those of the world and the step, which is compiled
-    when it is first called; numbered: whether there are numbers to be compared; given: the positions of
-    Tensors among the arguments, each with that which the function reaches in another way too, if it does."""
+    """A recording that is kept, for arguments of the signature `key`: its step, what the function read
+    besides, the numbers that it depends on, and what comparisons with other numbers gave.
 
-    __slots__ = ("call", "conditions", "given", "holds", "numbered", "numbers", "step", "world")
+    holds, call: those of the world and the step, which is compiled when it is first called, and has `run`
+    since; numbered: whether there are numbers to be compared; given: the positions of Tensors among the
+    arguments, each with that which the function reaches in another way too, if it does.
+    """
 
-    def __init__(self, step: Any, first: FirstCall) -> None:
+    __slots__ = (
+        "call", "conditions", "given", "holds", "key", "numbered", "numbers", "run", "step", "world",
+    )  # fmt: skip
+
+    def __init__(self, key: Any, step: Any, first: FirstCall) -> None:
+        self.key, self.run = key, False
         self.step, self.world, self.holds = step, first.world, first.world.holds
         self.call = self._call_first
         self.numbers, self.conditions = first.numbers, first.conditions
@@ -28,8 +35,14 @@ class Kept:
 
     def _call_first(self, values: tuple[Any, ...]) -> Any:
         """Compile the step, and run it."""
-        self.call = self.step.call
+        self.call, self.run = self.step.call, True
         return self.call(values)
+
+    def is_of_others(self, key: Any) -> bool:
+        """Return whether it belongs to other objects, such as another model, than a call whose arguments have
+        this signature."""
+        known = {*map(id, objects_in(key))}
+        return any(id(x) not in known for x in objects_in(self.key)) or self.world.is_of_others()
 
     def swapped(self, values: tuple[Any, ...]) -> bool:
         """Return whether an argument is a Tensor that the function reaches in another way too, and was none,

@@ -38,15 +38,16 @@ _EAGERLY = object()  # in place of a result: eager code has to compute it
 class Recordings:
     """The recordings of a function, which is called through them.
 
-    eager: why it runs as eager code, "" where it does not. count, reasons: how often it was recorded, and
-    why. last: the last recording. watched: whether a call was eager code, for its operations had to be seen.
+    eager: why it runs as eager code, "" where it does not. count: how often it was recorded; reasons: why, of
+    the recordings that are kept. last: the last one. watched: whether a call was eager code, for its
+    operations had to be seen.
     """
 
     # Slots are read faster than the attributes of `Compiled`, whose class looks for those of the function.
     __slots__ = (
-        "_apart", "_by_value", "_fullgraph", "_kept", "_limit", "_lock", "_loose", "_of_values", "_raised",
-        "_running", "_told", "_unkept", "_unsettled", "backend", "count", "eager", "fn", "last", "reasons",
-        "watched",
+        "_apart", "_by_value", "_every", "_fullgraph", "_kept", "_limit", "_lock", "_loose", "_of_values",
+        "_raised", "_running", "_told", "_unkept", "_unsettled", "backend", "count", "eager", "fn", "last",
+        "reasons", "watched",
     )  # fmt: skip
 
     def __init__(self, fn: Callable[..., Any], fullgraph: bool, backend: str, limit: int) -> None:
@@ -63,7 +64,8 @@ class Recordings:
             self._begin()
 
     def _begin(self) -> None:
-        self._kept: dict[Any, list[Kept]] = {}
+        self._kept: dict[Any, list[Kept]] = {}  # by their signatures, the newest first
+        self._every: list[Kept] = []  # in order
         # The numbers of which more is used than arithmetic, each with the line that does.
         self._by_value: dict[Source, str] = {}
         self._loose: set[Entry] = set()  # the places whose numbers have been seen to change
@@ -172,9 +174,9 @@ class Recordings:
         recorded. symbolic: the numbers that have changed."""
         if self.eager:  # another thread has tried meanwhile
             return _EAGERLY
-        if self.count >= self._limit:
+        if len(self._every) >= self._limit and not self._makes_room(key):
             instead = "" if symbolic.isdisjoint(self._by_value) else "; give what it computes as an argument"
-            self._give_up(f"it was recorded {self._limit} times, the last time for {reason}{instead}")
+            self._give_up(f"it was recorded {self.count} times, the last time for {reason}{instead}")
             return _EAGERLY
         if self.last is not None:
             self._loose.update(self.last.world.numbers_changed())
@@ -206,6 +208,23 @@ class Recordings:
             self._keep(key, call, reason)
         return result
 
+    def _makes_room(self, key: Any) -> bool:
+        """Let go of the oldest recording of other objects, such as the model of the fold before, and return
+        whether there was one. Where none of those has run, every call may bring objects of its own."""
+        others = [kept for kept in self._every if kept.is_of_others(key)]
+        if not any(kept.run for kept in others):
+            return False
+        oldest = others[0]
+        del self.reasons[self._every.index(oldest)]
+        self._every.remove(oldest)
+        self._kept[oldest.key].remove(oldest)
+        if not self._kept[oldest.key]:
+            del self._kept[oldest.key]  # which holds the objects
+        left = {entry for kept in self._every for entry in kept.world.left}
+        self._loose &= left
+        self._by_value = {x: line for x, line in self._by_value.items() if x.entry is None or x.entry in left}
+        return True
+
     def _settle(self, call: FirstCall) -> None:
         """Take notice that the function has changed Python's state: the first call may create what later ones
         find ready, as an optimizer's state, but not every call. Numbers are set by the next recording."""
@@ -234,8 +253,9 @@ class Recordings:
         self.count += 1
         self._unsettled = self._raised = 0
         self.reasons.append(reason if self.count > 1 else "the first call")
-        self.last = Kept(step, call)
+        self.last = Kept(key, step, call)
         self._kept.setdefault(key, []).insert(0, self.last)
+        self._every.append(self.last)
 
     def _do_without_compiler(self, error: NoCompilerError) -> None:
         """Let NumPy run what is recorded from now on, since the compiler fails; give up where C was asked
@@ -247,6 +267,7 @@ class Recordings:
         self.backend, self.last, self.count = "numpy", None, 0
         self.reasons.clear()
         self._kept.clear()
+        self._every.clear()
 
     def _run_eagerly(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Return the result of the function itself, with Tensors in the place of arrays."""

@@ -238,16 +238,20 @@ class Watched:
     def first_difference(self) -> Check | None:
         """Return the first comparison that does not hold. An equal object is taken as the one to be found
         later."""
+        for check, now in self._held_now():
+            if now is not self._names[check.was] and not self._take(check, now):
+                return check
+        return None
+
+    def _held_now(self) -> Iterator[tuple[Check, Any]]:
+        """Yield each comparison with what is held now."""
         if self._read is None:
             self._read = self._reader(self._checks.values())
         try:
             values: Iterable[Any] = self._read()
         except _GONE:
             values = map(self.now, self._checks.values())
-        for check, now in zip(self._checks.values(), values, strict=True):
-            if now is not self._names[check.was] and not self._take(check, now):
-                return check
-        return None
+        return zip(self._checks.values(), values, strict=True)
 
     def _reader(self, checks: Iterable[Check]) -> Callable[[], tuple[Any, ...]]:
         held = "".join(f"{_current(check)},\n" for check in checks)
@@ -283,6 +287,20 @@ class Watched:
             keys = owner if check.what == "values" else range(len(owner))
             for key, before in zip(keys, was, strict=True):
                 yield Entry(owner, key), before, check.way.to(f"[{key!r}]")
+
+    def has_replaced(self) -> bool:
+        """Return whether another object is in the place of one, and not only another number, text or the
+        like."""
+        for check, now in self._held_now():
+            was = self._names[check.was]
+            if check.form is Form.IS and check.what == "":
+                pairs = [(was, now)]
+            else:
+                pairs = [*zip(was, now, strict=False)] if check.what in ("elements", "values") else []
+            for x, y in pairs:
+                if not (x is None or y is None or y is ABSENT or is_constant(x) or alike(x, y)):
+                    return True
+        return False
 
     def was(self, check: Check) -> Any:
         """Return what was held."""

@@ -109,6 +109,10 @@ class World:
         changed = self._watched.numbers_changed()
         return {x: name for x, name in changed.items() if flags or type(x.number()) is not bool}
 
+    def is_of_others(self) -> bool:
+        """Return whether another object, such as another model, is in the place of one that was reached."""
+        return self._watched.has_replaced()
+
     def describe(self) -> list[str]:
         """Return what the function depends on, in words."""
         return described(self._watched)

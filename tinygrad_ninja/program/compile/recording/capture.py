@@ -164,8 +164,8 @@ class Recording(Observer):
         super().write(holder, slot, value)
 
     def _begins(self, tensor: Tensor, edge: Any) -> bool:
-        """Return whether a Tensor without a history becomes a leaf: an argument, or another one, of which that
-        is compared, so that a later call is recorded."""
+        """Return whether a Tensor without a history becomes a leaf: an argument, or another, of which that is
+        compared, so that a later call is recorded."""
         is_leaf = edge is not None and edge.op is None and not self._is_older(edge) and tensor.edge is None
         return is_leaf and (tensor in self._reached or (tensor in self._arguments and edge._grad is None))
 

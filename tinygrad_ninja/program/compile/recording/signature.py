@@ -67,6 +67,13 @@ def difference(key: Any, before: Any) -> str:
     return "arguments of other shapes, dtypes or types"
 
 
+def objects_in(key: Any) -> list[Any]:
+    """Return the objects that a signature stands for, which no other object equals."""
+    if isinstance(key, tuple):
+        return [x for part in key for x in objects_in(part)]
+    return [key.thing] if isinstance(key, _Same) else []
+
+
 def _kind(value: Any, depth: int = 0, met: dict[int, int] | None = None, inner: bool = False) -> Any:
     """Return what a recording depends on in an argument. depth: of containers that are seen as elements; met:
     numbers them by their ids; inner: it is an element itself."""
