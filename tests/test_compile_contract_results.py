@@ -161,9 +161,9 @@ KEPT: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("kind", KEPT)
-@refused("changes what it reads")
+@same
 def test_what_is_kept_is_what_is_returned(C: Any, kind: str) -> Any:
-    """The function holds its result, in the calls before it is given up, too."""
+    """The function holds its result, in the calls before it is settled or given up, too."""
     w, last = torch.ones(2, requires_grad=True), {}
 
     def f(x: Any) -> Any:

@@ -21,7 +21,7 @@ from .recording.capture import Recording, is_spent
 from .recording.captured import Captured
 from .recording.leaving import leave
 from .recording.recorded import real
-from .recording.signature import DEPTH, Leaf, rebuilt
+from .recording.signature import DEPTH, Leaf, kinds_of_found, rebuilt
 from .recording.sources import Condition, Source
 from .recording.symbols import is_large, number_of
 from .recording.tape import StepTape
@@ -47,6 +47,10 @@ class FirstCall:
     conditions: what comparisons with other numbers gave; by_value: the numbers of which more is used than
     arithmetic, each with the line that does. reason: why it can't be compiled; changed, line: what the
     function itself has changed of what it reads, and where.
+
+    entries: the places of Tensors that the function finds in Python's objects, and may set anew: these are
+    arguments, too, the last ones; set: where it has set others: it returns those, too; unread: the positions
+    of those of which it has read no more than whether they have a history.
     """
 
     def __init__(
@@ -60,10 +64,13 @@ class FirstCall:
         self._fn, self._names = fn, tuple(kwargs)
         self._args, self._depth = (*args, *kwargs.values()), DEPTH if apart else 0
         self._leaves = self._flat()
-        self._values = tuple([leaf.value for leaf in self._leaves])
         self.world = World(fn, self._objects(), loose)
         if self.world.values and loose:  # whose steps set no numbers
             self.world = World(fn, self._objects())
+        self.entries = [*self.world.set_anew]
+        self._count = len(self._leaves)
+        self._leaves += [Leaf(entry.read(), name, True) for entry, name in self.world.set_anew.items()]
+        self._values = tuple([leaf.value for leaf in self._leaves])
         self.reason = self.world.refusal or self._refused()
         self.changed = self.line = ""
         numbers = [(i, leaf) for i, leaf in enumerate(self._leaves) if type(leaf.value) in READ_ANEW]
@@ -72,6 +79,8 @@ class FirstCall:
         self.conditions: list[Condition] = []
         self.by_value: dict[Source, str] = {}
         self.arguments: dict[int, Tensor] = {}
+        self.set: list[Entry] = []
+        self.unread: set[int] = set()
         self.captured: Captured | Callable[[], ValueStep] | None = None
 
     def _given(self) -> list[Leaf]:
@@ -91,10 +100,11 @@ class FirstCall:
 
     def _refused(self) -> str:
         """Return why the arguments can't be compiled; "" where they can."""
-        for leaf in self._leaves:
+        for i, leaf in enumerate(self._leaves):
             if self.world.values and is_a(leaf.value, Tensor):
                 return f"{leaf.name} is a Tensor, and {VALUES_ALONE}"
-            if leaf.tensor is not None and leaf.tensor.edge is not None and leaf.tensor.edge.hooks:
+            edge = None if leaf.tensor is None else leaf.tensor.edge
+            if edge is not None and edge.hooks and (i < self._count or edge.op is None):
                 return f"{leaf.name} has hooks of its own; register them inside the function"
         return ""
 
@@ -129,6 +139,10 @@ class FirstCall:
         anew at every call. Raises UnsupportedError where it can't be recorded, if at_once."""
         return (self._on_values if self.world.values else self._on_tensors)(symbolic, at_once)
 
+    def kinds_of_found(self) -> tuple[Any, ...]:
+        """Return what the recording depends on in the Tensors that the function finds in Python's objects."""
+        return kinds_of_found(self._values, self._count, self.unread)
+
     def _look_around(self) -> None:
         """Take notice of what the function has changed of what it reads."""
         self.changed = self.world.difference()
@@ -137,10 +151,10 @@ class FirstCall:
 
     def _replaced(self) -> str:
         """Return, in words, that a list or a dict among the arguments has changed; "" where none has."""
-        after = self._flat()
-        if len(after) != len(self._leaves):
+        after, given = self._flat(), self._leaves[: self._count]
+        if len(after) != len(given):
             return "a list or a dict among the arguments has another number of elements"
-        pairs = zip(self._leaves, after, strict=True)
+        pairs = zip(given, after, strict=True)
         other = next((y for x, y in pairs if x.value is not y.value or x.name != y.name), None)
         return f"{other.name} is another" if other is not None else ""
 
@@ -172,7 +186,7 @@ class FirstCall:
         return (
             isinstance(captured, Captured)
             and not (captured.gradients or captured.rebound or captured.noted)
-            and not (captured.settings or captured.repeats)
+            and not (captured.settings or captured.repeats or self.entries)
             and not any(cell.is_changed for cell in captured.cells)
             and all(number.source is None or number.source.entry is None for number in captured.numbers)
             and not any(leaf.fixed for leaf in self._leaves)
@@ -205,6 +219,10 @@ class FirstCall:
             tree = self._look_at(result, recording.tape)
             if tree:
                 result = mapped(result, lambda x: x, anew=False, key_of=number_of)
+            found = zip(self.entries, self._values[self._count :], strict=True)
+            self.set = [entry for entry, had in found if entry.holds_other(had)]
+            if self.set:
+                result = result, tuple([entry.read() for entry in self.set])
             captured = recording.captured(result if tree else None, self.arguments.values())
         self.reason = recording.tape.reason
         if captured is not None:
@@ -218,13 +236,23 @@ class FirstCall:
         recording.tape.frame = None
         leave(recording.tape.left(), real)
         if captured is not None:
+            self.unread = {
+                i for i in range(self._count, len(self._values)) if not captured.uses(self._values[i])
+            }
             self._look_around()
-        if not tree:
-            return result
         if captured is None or self.changed:  # what it has kept is to be what it returns
-            return mapped(result, _own, anew=False)
+            result = result[0] if self.set else result
+            return mapped(result, _own, anew=False) if tree else result
         kept = {x.tensor for history in captured.histories for x in history.results}
-        return mapped(result, partial(_handed_out, recording, kept), anew=False)
+        return self.take(mapped(result, partial(_handed_out, recording, kept, {}), anew=False))
+
+    def take(self, result: Any) -> Any:
+        """Set the Tensors that the step sets anew, which it returns beside its result, and return that."""
+        if self.set:
+            result, tensors = result
+            for entry, tensor in zip(self.set, tensors, strict=True):
+                entry.write(tensor)
+        return result
 
     def _look_at(self, result: Any, tape: StepTape) -> bool:
         """Close the tape where the function returns a container that was there before, or one list or dict in
@@ -271,12 +299,15 @@ class FirstCall:
         return mapped(result, value_of, anew=False, key_of=value_of)
 
 
-def _handed_out(recording: Recording, kept: Set[Tensor], x: Any) -> Any:
+def _handed_out(recording: Recording, kept: Set[Tensor], bare: dict[Tensor, Tensor], x: Any) -> Any:
     """Return a part of what the call returns: a number in the place of a Symbol, and a Tensor that the step
-    has computed without its history, as later calls replay it, unless that is among those kept."""
+    has computed without its history, as later calls replay it, unless that is among those kept. bare: those
+    without it, by those with it."""
     if not is_a(x, Tensor) or x.edge is None or x in kept:
         return _own(x)
-    return x.detach() if recording.made(x) else x
+    if x not in bare:
+        bare[x] = x.detach() if recording.made(x) else x
+    return bare[x]
 
 
 def _own(x: Any) -> Any:

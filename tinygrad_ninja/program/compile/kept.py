@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .first_call import FirstCall
-from .recording.signature import objects_in
+from .recording.signature import kinds_of_found, objects_in
 from .recording.sources import Source
 from .recording.symbols import same
 
@@ -15,12 +15,14 @@ class Kept:
     besides, the numbers that it depends on, and what comparisons with other numbers gave.
 
     holds, call: those of the world and the step, which is compiled when it is first called, and has `run`
-    since; numbered: whether there are numbers to be compared; given: the positions of Tensors among the
+    since; entries: the places in which the function finds Tensors, which are `found` behind the arguments;
+    numbered: whether there are numbers to be compared; given: the positions of Tensors among the
     arguments, each with that which the function reaches in another way too, if it does.
     """
 
     __slots__ = (
-        "call", "conditions", "given", "holds", "key", "numbered", "numbers", "run", "step", "world",
+        "_kinds", "_take", "_unread", "call", "conditions", "entries", "given", "holds", "key", "numbered",
+        "numbers", "run", "step", "world",
     )  # fmt: skip
 
     def __init__(self, key: Any, step: Any, first: FirstCall) -> None:
@@ -29,6 +31,12 @@ class Kept:
         self.call = self._call_first
         self.numbers, self.conditions = first.numbers, first.conditions
         self.numbered = bool(self.numbers or self.conditions)
+        self.entries, self._unread, self._take = (
+            first.entries,
+            first.unread,
+            first.take if first.set else None,
+        )
+        self._kinds = first.kinds_of_found()
         reached, bare = first.world.tensors, first.bare
         given = first.arguments.items() if reached else ()
         self.given = [(i, x if x in reached else None) for i, x in given if i not in bare]
@@ -36,7 +44,15 @@ class Kept:
     def _call_first(self, values: tuple[Any, ...]) -> Any:
         """Compile the step, and run it."""
         self.call, self.run = self.step.call, True
+        if (take := self._take) is not None:
+            call, self.call = self.call, lambda values: take(call(values))
         return self.call(values)
+
+    def found(self, values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Return the arguments with the Tensors that the function finds in Python's objects; None where these
+        are of another kind than they were."""
+        every = (*values, *[entry.held() for entry in self.entries])
+        return every if kinds_of_found(every, len(values), self._unread) == self._kinds else None
 
     def is_of_others(self, key: Any) -> bool:
         """Return whether it belongs to other objects, such as another model, than a call whose arguments have

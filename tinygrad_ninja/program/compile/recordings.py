@@ -108,12 +108,15 @@ class Recordings:
                 if self._apart:
                     values = flat(values)
             for kept in self._kept.get(key, ()):
-                if kept.holds() and not (
-                    (kept.numbered and kept.others(values)) or (kept.given and kept.swapped(values))
+                found = kept.found(values) if kept.entries else values
+                if (
+                    found is not None
+                    and kept.holds()
+                    and not ((kept.numbered and kept.others(found)) or (kept.given and kept.swapped(found)))
                 ):
                     self._running = True
                     try:
-                        return kept.call(values)
+                        return kept.call(found)
                     except ChangedError as error:
                         changed = str(error)
                     except CheckError:  # which eager code raises in its words, or catches
@@ -138,10 +141,12 @@ class Recordings:
         others: set[Source] = set()
         reason = changed or difference(key, next(reversed(self._kept), None))
         for kept in reversed(self._kept.get(key, ())):  # the last says most
-            if kept.holds() and kept.given and kept.swapped(values):
+            if (found := kept.found(values)) is None:
+                reason = "another Tensor that it sets anew, of another shape, dtype or type"
+            elif kept.holds() and kept.given and kept.swapped(found):
                 reason = "a Tensor that is an argument and found elsewhere too, or no longer"
             elif kept.holds():
-                numbers = dict.fromkeys(kept.others(values))
+                numbers = dict.fromkeys(kept.others(found))
                 others.update(numbers)
                 names = map(self._used, sorted(numbers, key=self._by_value.__contains__))
                 reason = changed or f"{_NUMBER}: {' and '.join(names)}"
@@ -220,7 +225,7 @@ class Recordings:
         self._kept[oldest.key].remove(oldest)
         if not self._kept[oldest.key]:
             del self._kept[oldest.key]  # which holds the objects
-        left = {entry for kept in self._every for entry in kept.world.left}
+        left = {entry for kept in self._every for entry in (*kept.world.left, *kept.entries)}
         self._loose &= left
         self._by_value = {x: line for x, line in self._by_value.items() if x.entry is None or x.entry in left}
         return True
@@ -228,7 +233,7 @@ class Recordings:
     def _settle(self, call: FirstCall) -> None:
         """Take notice that the function has changed Python's state: the first call may create what later ones
         find ready, as an optimizer's state, but not every call. Numbers are set by the next recording."""
-        numbers = call.world.numbers_changed(flags=True)
+        numbers = call.world.numbers_changed(by_call=True)
         if self._of_values or self._loose.issuperset(numbers):
             self._unsettled += 1
         self._loose.update(numbers)

@@ -59,12 +59,14 @@ class Contents:
             for value in x:
                 self._reach(value, way)
         else:
+            left: set[int] = set()
             if is_a(x, list):
-                self.watched.elements(x, way)
+                left = self.watched.elements(x, way)
             elif not is_a(x, tuple):
                 self.watched.each(x, way)
             for i, value in enumerate(x):
-                self._reach(value, way.to(f"[{i}]"))
+                if i not in left:
+                    self._reach(value, way.to(f"[{i}]"))
 
     def _dict(self, x: Any, way: Way) -> None:
         self.watched.keys(x, way)
@@ -73,9 +75,8 @@ class Contents:
             self.watched.each(x, way, "{}.values()", "values")
         for key, value in x.items():
             here = way.to(f"[{_key(key)}]")
-            if singly:
-                self.watched.item(x, key, here)
-            self._reach(value, here)
+            if not singly or self.watched.item(x, key, here):
+                self._reach(value, here)
             self._reach(key, way)
         if is_a(x, defaultdict):
             self.watched.add(Form.IS, x, "{}.default_factory", x.default_factory, way.to(".default_factory"))

@@ -1,5 +1,5 @@
-"""Where the reader's code holds numbers that are left to the caller: a step reads them anew, and may set
-them."""
+"""Where the reader's code holds numbers and Tensors that are left to the caller: a step reads them anew, and
+may set them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import types
 from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass
 from typing import Any
+
+from ....engine.tensor import Tensor
+from .owners import is_a, is_ours
 
 READ_ANEW = (float, int)
 """The types of the numbers that a step may read anew at every call."""
@@ -17,7 +20,8 @@ _HOLDERS = (dict, list, OrderedDict, defaultdict, Counter, types.CellType)
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """A place in which a number may be held: under a key of a dict, in a list, or in a closure's variable."""
+    """A place in which a number or a Tensor may be held: under a key of a dict, in a list, or in a variable
+    of a closure."""
 
     holder: Any
     key: Any = None
@@ -61,6 +65,16 @@ class Entry:
         """Return the number, or the tuple of numbers, that is held; None for all else."""
         held = self.held() if type(self.holder) in _HOLDERS else None
         return held if numbers_of(held) else None
+
+    def tensor(self) -> Tensor | None:
+        """Return the Tensor of this package's that is held; None for all else."""
+        held = self.held() if type(self.holder) in _HOLDERS else None
+        return held if is_a(held, Tensor) and is_ours(type(held)) else None
+
+    def holds_other(self, tensor: Tensor) -> bool:
+        """Return whether another Tensor is held."""
+        held = self.tensor()
+        return held is not None and held is not tensor
 
 
 def numbers_of(x: Any) -> dict[int, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import types
 from typing import Any
 
+from .alike import alike
 from .owners import a
 from .trusted import is_constant
-from .watched import ABSENT, Check, Form, Watched, alike
+from .watched import ABSENT, Check, Form, Watched
 
 _SHORT = 40
 _WORDS = {

@@ -25,8 +25,8 @@ class Reading:
         space = x.__globals__
         builtins: dict[str, Any] = getattr(x, "__builtins__")  # noqa: B009 - which mypy does not know
         if name in space:
-            self._watched.item(space, name, way)
-            self.value(space[name], chains, way)
+            if self._watched.item(space, name, way):
+                self.value(space[name], chains, way)
             return
         self._watched.absent(space, name, way)
         if name in builtins:

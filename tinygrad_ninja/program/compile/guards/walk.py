@@ -262,8 +262,7 @@ class Walk:
             value = filled(cell)
             if known and (is_constant(value) or is_protocol(value)):
                 continue
-            self.watched.cell(cell, here)
-            if value is not ABSENT:
+            if self.watched.cell(cell, here):
                 self._reading.value(value, names.read.get(name, {()}), here)
         if not known:
             self.watched.add(Form.IS, x, "{}.__code__", code, way, "code")
@@ -370,8 +369,8 @@ class Walk:
             self.watched.keys(parts, way, what="parts")
             for name, part in parts.items():
                 here = way.to(f"[{name}]" if name.isdigit() else f".{name}")
-                self.watched.item(parts, name, here)
-                self.reach(part, here)
+                if self.watched.item(parts, name, here):
+                    self.reach(part, here)
 
     def _attributes(self, x: Any, held: Any, way: Way, every: bool = False) -> None:
         """Watch which attributes an object has, and those that code names; every: whether it does or not."""
@@ -382,8 +381,8 @@ class Walk:
         here = way if name in KINDS else way.to(f".{name}")
         if is_a(held, Members):
             self.watched.add(Form.IS, held.owner, f"{{}}.{name}", held[name], here)
-        else:
-            self.watched.item(held, name, here)
+        elif not self.watched.item(held, name, here):
+            return
         self.reach(held[name], here)
 
     def _note_methods(self, x: Any, way: Way) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import datetime
-import re
-import struct
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import Enum, auto
 from itertools import chain, count
 from operator import is_
 from textwrap import indent
 from typing import Any
 
-import numpy as np
-
+from ....engine.tensor import Tensor
+from .alike import alike
 from .code_names import Way
 from .held import Entry, numbers_of
+from .owners import is_a
 from .trusted import is_constant
 
 ABSENT = type("Absent", (), {"__repr__": lambda self: "nothing"})()
@@ -63,13 +60,15 @@ class Check:
 class Watched:
     """Comparisons of what objects hold with what they held when each was added.
 
-    loose: the places whose numbers are left to the caller, but for their types; left: those of them that were
-    found, each with what to call it, and what was held.
+    loose: the places whose numbers and Tensors are left to the caller, but for their types; left: those of
+    them in which numbers were found, each with what to call it, and what was held; tensors: those with
+    Tensors.
     """
 
     def __init__(self, loose: Set[Entry] = frozenset()) -> None:
         self._loose = loose
         self.left: dict[Entry, tuple[str, Any]] = {}
+        self.tensors: dict[Entry, str] = {}
         self._called: dict[Entry, str] = {}
         self._names: dict[str, Any] = {
             "is_": is_, "filled": filled, "filled_slot": filled_slot, "absent": ABSENT,
@@ -84,15 +83,16 @@ class Watched:
     def __len__(self) -> int:
         return self._size
 
-    def cell(self, cell: types.CellType, way: Way) -> None:
-        """Compare what a variable of a closure holds; that it holds nothing, where it does not."""
+    def cell(self, cell: types.CellType, way: Way) -> bool:
+        """Compare what a variable of a closure holds; that it holds nothing, where it does not. Return
+        whether it holds something but a Tensor that is left to the caller."""
         if filled(cell) is ABSENT:
             self.add(Form.IS, cell, "filled({})", ABSENT, way)
-            return
+            return False
         # Generated code reads it as a variable of its own closure, which is the fastest.
         name = self.bind(cell)
         self._cells[name] = cell
-        self._entry(Entry(cell), "{}", way)
+        return self._entry(Entry(cell), "{}", way)
 
     def bind(self, x: Any) -> str:
         """Return the name under which the expressions find an object, which is held from now on."""
@@ -118,16 +118,23 @@ class Watched:
             self._size += len(was) if form is Form.EACH else 1
             self._checks[text] = Check(form, name, text, self.slot(was), way, what, named, entry)
 
-    def item(self, owner: Any, key: Any, way: Way) -> None:
-        """Compare what a mapping or a sequence holds under a key."""
-        self._entry(Entry(owner, key), self._element(owner, key), way)
+    def item(self, owner: Any, key: Any, way: Way) -> bool:
+        """Compare what a mapping or a sequence holds under a key. Return whether it is no Tensor that is left
+        to the caller."""
+        return self._entry(Entry(owner, key), self._element(owner, key), way)
 
-    def _entry(self, entry: Entry, text: str, way: Way) -> None:
-        """Compare what is held in a place, unless that is left to the caller."""
+    def _entry(self, entry: Entry, text: str, way: Way) -> bool:
+        """Compare what is held in a place, unless that is left to the caller. Return whether it is no Tensor
+        that is."""
         if entry in self.left or (entry in self._loose and entry.number() is not None):
             self._leave(entry, text, way)
+        elif entry in self._loose and entry.tensor() is not None:
+            self.tensors[entry] = str(way)
+            self.add(Form.IS, entry.holder, f"type({text})", type(entry.tensor()), way, "type")
+            return False
         else:
             self.add(Form.IS, entry.holder, text, entry.read(), way, entry=entry)
+        return True
 
     def leave(self, entry: Entry, way: Way) -> None:
         """Leave the numbers in a place to the caller, where there are numbers."""
@@ -174,14 +181,13 @@ class Watched:
             return f"dict.get({{}}, {self.bind(key)}, absent)"
         return f"{{}}[{key if type(key) is int else self.bind(key)}]"
 
-    def elements(self, owner: Any, way: Way) -> None:
-        """Compare the elements of a list."""
-        if len(owner) > FEW:
+    def elements(self, owner: Any, way: Way) -> set[int]:
+        """Compare the elements of a list. Return the places of Tensors that are left to the caller."""
+        if len(owner) > FEW and not self.is_left_in(owner):
             self.each(owner, way)
-            return
+            return set()
         self.add(Form.EQUAL, owner, "len({})", len(owner), way, "length")
-        for i in range(len(owner)):
-            self.item(owner, i, way.to(f"[{i}]"))
+        return {i for i in range(len(owner)) if not self.item(owner, i, way.to(f"[{i}]"))}
 
     def absent(self, owner: Any, key: str, way: Way) -> None:
         """Compare that a mapping has nothing under a key."""
@@ -268,13 +274,15 @@ class Watched:
         """Return the object that holds what is compared."""
         return self._names[check.owner]
 
-    def numbers_changed(self) -> dict[Entry, str]:
-        """Return the places in which other numbers are held now, each with what to call it."""
+    def numbers_changed(self, or_tensors: bool) -> dict[Entry, str]:
+        """Return the places in which other numbers, or Tensors, are held now, each with what to call it."""
         changed = {x: name for x, (name, was) in self.left.items() if not alike(was, x.number())}
         for check in self._checks.values():
             for entry, was, way in self._entries(check):
                 now = entry.number()
-                if now is not None and numbers_of(was) and not alike(was, now):
+                numbers = now is not None and numbers_of(was) and not alike(was, now)
+                tensors = or_tensors and is_a(was, Tensor) and entry.holds_other(was)
+                if numbers or tensors:
                     changed[entry] = self.called(entry, way)
         return changed
 
@@ -346,46 +354,3 @@ def _as_good(check: Check, was: Any, now: Any) -> bool:
             return check.named(was) == check.named(now)
         return bool(was == now)
     return len(was) == len(now) and all(map(alike, was, now))
-
-
-def alike(was: Any, now: Any) -> bool:
-    """Return whether two objects are the same, or two of the same type and value that never change."""
-    waiting = [(was, now)]
-    while waiting:
-        x, y = waiting.pop()
-        if x is y:
-            continue
-        kind = type(x)
-        if kind is not type(y):
-            return False
-        if kind in (tuple, frozenset) or _is_named_tuple(kind):
-            if len(x) != len(y):
-                return False
-            waiting += zip(x, y, strict=True)
-        elif kind is slice:
-            waiting += ((x.start, y.start), (x.stop, y.stop), (x.step, y.step))
-        elif kind is types.MethodType:
-            waiting += ((x.__self__, y.__self__), (x.__func__, y.__func__))
-        elif not is_constant(x) or not _equal(x, y):
-            return False
-    return True
-
-
-def _is_named_tuple(kind: type) -> bool:
-    """Return whether it is the class of a namedtuple, which has no attributes but its elements."""
-    return issubclass(kind, tuple) and hasattr(kind, "_fields") and not kind.__dictoffset__
-
-
-def _equal(x: Any, y: Any) -> bool:
-    """Return whether two constants of one type are equal to the last bit."""
-    if isinstance(x, float):
-        return struct.pack("d", x) == struct.pack("d", y)
-    if isinstance(x, complex):
-        return struct.pack("dd", x.real, x.imag) == struct.pack("dd", y.real, y.imag)
-    if isinstance(x, np.generic):
-        return x.dtype == y.dtype and x.tobytes() == y.tobytes()
-    if isinstance(x, (datetime.datetime, datetime.time)):
-        return repr(x) == repr(y) and alike(x.tzinfo, y.tzinfo)
-    if isinstance(x, (range, Decimal, re.Pattern, datetime.timezone)):
-        return repr(x) == repr(y)
-    return bool(x == y)

@@ -40,8 +40,8 @@ class World:
     line: of what has changed, the line that names it, after `difference`; numbers: where that is a number of
     an optimizer's group, all that are others. code: that of the function. tensors and arrays: how each is
     reached. values: whether a Value is. left: the places whose numbers are left to the caller, with what to
-    call them, and what was held; schedulers: those of which a step may be repeated. reaches(x): whether an
-    object was among them.
+    call them, and what was held; set_anew: those whose Tensors are, with what to call them. schedulers: those
+    of which a step may be repeated. reaches(x): whether an object was among them.
     reads_arrays: whether code may read the array of a Tensor, and not for an operation that it calls.
     asks_for_types: whether code names `type`, or what else no stand-in for a number passes as one before;
     """
@@ -64,7 +64,8 @@ class World:
             walk.go_past_refusals()
         self.schedulers = [] if self.refusal else leave_schedulers(walk)
         held = walk.contents
-        self.tensors, self.arrays, self.left = held.tensors, held.arrays, walk.watched.left
+        self.tensors, self.arrays = held.tensors, held.arrays
+        self.left, self.set_anew = walk.watched.left, walk.watched.tensors
         self.modules, self.optimizers, self.generators = walk.modules, walk.optimizers, walk.generators
         self.values, self.asks_for_types = walk.values, any(map(walk.names, STRICT))
         self._reads_groups, self._compares_identity = reads_groups(walk), walk.names(IDENTITY)
@@ -104,10 +105,11 @@ class World:
             return True
         return not self.asks_for_types and not (is_flag and self._compares_identity)
 
-    def numbers_changed(self, flags: bool = False) -> dict[Entry, str]:
-        """Return the places that hold other numbers now, each with what to call it; flags: or other bools."""
-        changed = self._watched.numbers_changed()
-        return {x: name for x, name in changed.items() if flags or type(x.number()) is not bool}
+    def numbers_changed(self, by_call: bool = False) -> dict[Entry, str]:
+        """Return the places that hold other numbers now, each with what to call it; where it was the function
+        itself that has changed them, or other bools or Tensors."""
+        changed = self._watched.numbers_changed(by_call)
+        return {x: name for x, name in changed.items() if by_call or type(x.number()) is not bool}
 
     def is_of_others(self) -> bool:
         """Return whether another object, such as another model, is in the place of one that was reached."""

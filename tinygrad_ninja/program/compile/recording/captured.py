@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from ....engine.node import Node
 from ....engine.tensor import Tensor
 from ....rng.generator import Generator
 from ...instructions import Instruction, Var
+from ..results import leaves
 from .checks import Check
 from .histories import History
+from .outputs import Returned
 from .rates import Setting
 from .recorded import Memory
 from .sources import Number
@@ -75,3 +78,9 @@ class Captured:
     begun: dict[Tensor, Node] = field(default_factory=dict)
     settings: list[Setting] = field(default_factory=list)
     repeats: list[Callable[[], None]] = field(default_factory=list)
+
+    def uses(self, tensor: Tensor) -> bool:
+        """Return whether the step reads the elements of a Tensor that was there before, or hands it out."""
+        held = chain.from_iterable((cell.owner, *cell.others) for cell in self.cells)
+        returned = [x.tensor for x in leaves(self.result) if isinstance(x, Returned)]
+        return any(tensor is x for x in (*held, *returned, *self.begun))

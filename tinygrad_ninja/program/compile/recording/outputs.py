@@ -97,6 +97,8 @@ class Outputs:
                 self._tape.stop(f"the function returns {a(type(result))}; return a Tensor")
             if made and result.edge is not None and result.edge.op is None:
                 self._tape.stop("the function returns a Tensor that requires a gradient and is made inside")
+            if made and result.edge is not None and result.edge._grad is not None:
+                self._tape.stop("a result keeps a gradient of its own (retain_grad); return that gradient")
             var = self.add(result, "a result") if made else None
             returned = self._returned[result] = Returned(result, var, self._gradients.get(result))
             if made and result.edge is not None and not self._recording.went_back(result.edge):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from functools import lru_cache
 from operator import is_
 from typing import Any, NamedTuple
@@ -56,6 +56,21 @@ def signature(args: tuple[Any, ...], kwargs: dict[str, Any], apart: bool) -> Any
         return kinds
     met: dict[int, int] = {}
     return (*[_kind(value, DEPTH, met) for value in (*args, *kwargs.values())], *kwargs)
+
+
+def kinds_of_found(values: tuple[Any, ...], given: int, unread: Set[int]) -> tuple[Any, ...]:
+    """Return what a recording depends on in Tensors that it finds in Python's objects: in the values behind
+    those given. unread: the positions of those of which it reads no element."""
+    first: dict[int, int] = {}
+    for i, x in enumerate(values):
+        first.setdefault(id(x), i)
+    kinds: list[Any] = []
+    for i, x in enumerate(values[given:], given):
+        kind = _kind_of_tensor(x, None) if is_a(x, Tensor) else type(x)
+        if i in unread and is_a(x, Tensor):
+            kind = x.edge is None or (x.edge.op is None, not x.edge.hooks)
+        kinds.append((first[id(x)], kind))
+    return tuple(kinds)
 
 
 def difference(key: Any, before: Any) -> str:
