@@ -39,33 +39,36 @@ def compile(
     gradients, optimizers, generators and Python's own objects are those of eager code; or the function runs
     as eager code, and says so once, with the cause and its line. The first call is eager code, recorded while
     it runs; where it is to create the state of an optimizer, the second one is. A later call runs compiled if
-    nothing has changed that the recording depends on; otherwise it is recorded again, up to `recompile_limit`
-    times.
+    nothing has changed that the recording depends on; otherwise it is recorded again. At most
+    `recompile_limit` recordings are kept: the oldest of other objects, such as the model of the fold before,
+    gives way to a new one, where those have run.
 
     What it depends on (`guards` lists it): shapes, dtypes and layouts, and who shares memory with whom; all
     that the function can reach, through arguments, closures, globals, attributes and elements: numbers,
     strings, containers, Modules, optimizers, hooks, functions; and the modes, such as no_grad(). Numbers
-    among the arguments, and in optimizers' groups, are read anew once a second value is seen, as far as they
+    among the arguments, and in Python's objects, are read anew once a second value is seen, as far as they
     meet arithmetic; comparisons with them are remembered. What is replayed: the memory of Tensors, gradients,
-    an optimizer's state and the numbers set in its groups, random numbers of this package, the counts of
-    changes in place of what was there before (gradients and results that a call makes begin at 0).
+    an optimizer's state, random numbers of this package, numbers, bools and Tensors that the function sets
+    anew in attributes, dicts, lists and variables, such as a counter or a hidden state, the counts of changes
+    in place of what was there before (gradients and results that a call makes begin at 0).
 
     What makes it run as eager code: a value that is read out (item(), a branch, numpy()), random numbers of
-    Python's or NumPy's, files, time, iterators, printing, a list that grows, an attribute that is set anew, a
-    result in memory that was there before. With fullgraph=True it raises the cause as UnsupportedError.
-    Under detect_anomaly(), and while something else records, a call is eager code without a word. `explain()`
-    says how it runs, how often it was recorded, and why.
+    Python's or NumPy's, files, time, iterators, printing, a list that grows, an attribute that is set to
+    anything else, a result in memory that was there before. With fullgraph=True it raises the cause as
+    UnsupportedError. Under detect_anomaly(), and while something else records, a call is eager code without a
+    word. `explain()` says how it runs, how often it was recorded, and why.
 
     Functions and methods of this package are taken as they are when a step is recorded: who replaces one of
     them afterwards is not noticed. Warnings are given at the recorded call only. The arguments and the result
-    of a recorded call live as long as the compiled function.
+    of a recorded call live as long as its recording.
 
     Arguments may be Tensors, NumPy arrays (which the function sees as Tensors), numbers, tuples, lists, dicts
     and dataclasses of Tensors and numbers, which may be others at each call, and other objects.
 
     Where the function calls no backward(), its results have a history, and a backward() on them later runs
-    compiled code too; on a device they are refused. Where it does, they are returned without. For gradients
-    that are to be differentiated again (create_graph=True) it is computed once more, as eager code.
+    compiled code too; on a device they are refused. Where it does, they are returned without it, and so are
+    Tensors that it sets anew. For gradients that are to be differentiated again (create_graph=True) it is
+    computed once more, as eager code.
 
     backend: "c", "numpy" (the same program as straight-line NumPy), or "auto": C where there is a compiler,
     else NumPy, with a warning. For Tensors on "torch" or "cuda": "torch", straight-line torch code,

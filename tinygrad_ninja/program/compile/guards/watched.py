@@ -6,7 +6,7 @@ import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from dataclasses import dataclass
 from enum import Enum, auto
-from itertools import chain, count
+from itertools import count
 from operator import is_
 from textwrap import indent
 from typing import Any
@@ -67,6 +67,7 @@ class Watched:
 
     def __init__(self, loose: Set[Entry] = frozenset()) -> None:
         self._loose = loose
+        self._holders = {id(entry.holder) for entry in loose}  # of all that is left to the caller
         self.left: dict[Entry, tuple[str, Any]] = {}
         self.tensors: dict[Entry, str] = {}
         self._called: dict[Entry, str] = {}
@@ -146,6 +147,7 @@ class Watched:
         """Compare the types of numbers alone."""
         held, numbers = entry.read(), numbers_of(entry.read())
         self.left[entry] = self.called(entry, way), held
+        self._holders.add(id(entry.holder))
         if -1 not in numbers:
             self.add(Form.IS, entry.holder, f"type({text})", tuple, way, "type")
             self.add(Form.EQUAL, entry.holder, f"len({text})", len(held), way, "length")
@@ -155,7 +157,7 @@ class Watched:
 
     def is_left_in(self, owner: Any) -> bool:
         """Return whether some of what an object holds is left to the caller."""
-        return any(entry.holder is owner for entry in chain(self._loose, self.left))
+        return id(owner) in self._holders
 
     def name_entry(self, entry: Entry, name: str) -> None:
         """Call what is held in a place by this name."""
