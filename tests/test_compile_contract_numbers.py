@@ -162,6 +162,23 @@ def test_a_learning_rate_as_an_argument(C: Any) -> Any:
 
 
 @compiled
+def test_functions_within_use_a_learning_rate(C: Any) -> Any:
+    """They hold it as long as the step runs, and so do comprehensions before Python 3.12."""
+    weights = [torch.randn(3, 2), torch.randn(2)]
+
+    @C
+    def stepped(weights: Any, lr: float) -> Any:
+        def descended(weight: Any) -> Any:
+            return weight - lr * weight.sin()
+
+        return [*map(descended, weights)], [lr * weight for weight in weights]
+
+    for k in range(12):
+        weights, scaled = stepped(weights, 0.1 / (k + 1))
+        yield weights, scaled
+
+
+@compiled
 def test_a_learning_rate_that_falls_in_two_steps(C: Any) -> Any:
     w = torch.ones(3, requires_grad=True)
 

@@ -212,10 +212,10 @@ class FirstCall:
             except BaseException as error:
                 error.args = tuple(map(_own, error.args))
                 recording.rates.leave()
-                recording.tape.frame = None
+                recording.tape.take_variables()
                 leave(recording.symbols.known, number_of)
                 raise
-            recording.tape.line = beginning(self._fn)
+            variables, recording.tape.line = recording.tape.take_variables(), beginning(self._fn)
             tree = self._look_at(result, recording.tape)
             if tree:
                 result = mapped(result, lambda x: x, anew=False, key_of=number_of)
@@ -226,14 +226,14 @@ class FirstCall:
             captured = recording.captured(result if tree else None, self.arguments.values())
         self.reason = recording.tape.reason
         if captured is not None:
-            captured.names = _names(recording.tape)
+            captured.names = _names(recording.tape, variables)
             captured.reached, captured.leaves = {*self.world.tensors}, leaves
             self.by_value = recording.symbols.turned_back
             read_anew = {number.source for number in captured.numbers}.difference(self.by_value)
             self.numbers = [(source, number) for source, number in self.numbers if source not in read_anew]
             self.conditions = [c for c in recording.symbols.conditions if c.sources & read_anew]
             self.captured = captured
-        recording.tape.frame = None
+        variables.clear()
         leave(recording.tape.left(), real)
         if captured is not None:
             self.unread = {
@@ -321,12 +321,11 @@ def _left(world: World) -> list[tuple[Source, Any]]:
     return [(Source(name, at, entry), x) for name, entry, numbers in held for at, x in numbers.items()]
 
 
-def _names(tape: StepTape) -> dict[Var, str]:
+def _names(tape: StepTape, variables: dict[str, Tensor]) -> dict[Var, str]:
     """Return the names of the local variables of the function that the tape has recorded."""
     names: dict[Var, str] = {}
-    frame, tape.frame = tape.frame, None
-    for name, value in frame.f_locals.items() if frame is not None else ():
-        if is_a(value, Tensor) and name.isidentifier() and name.isascii():
+    for name, value in variables.items():
+        if name.isidentifier() and name.isascii():
             handle = tape.handle_of(value._array)
             if handle is not None:
                 var = handle.memory.before or handle.var(tape)

@@ -19,9 +19,11 @@ from ....arrays import python_floats
 from ....arrays.dispatch import NAMESPACES, array_dtype, namespace_of
 from ....arrays.dtypes import from_numpy_dtype
 from ....engine.apply import laid_out
+from ....engine.tensor import Tensor
 from ....ops import Operation
 from ...instructions import Array, Var, evaluate, flatten, known_number, substitute
 from ...trace import XP, Tape, Traced, operation_of, plain
+from ..guards.owners import is_a
 from ..refusals import UnsupportedError, placed
 from .recorded import Handle, Memory, Recorded, real, write
 from .shapes import is_torch, stand_in_for
@@ -46,12 +48,19 @@ class StepTape(Tape):
         self.line = ""  # where the function begins, once it has returned
         self.on_close: Callable[[], None] = lambda: None
         self.code: Any = None  # that of the function being recorded
-        self.frame: FrameType | None = None  # its frame, kept for the names of its local variables
+        self._frame: FrameType | None = None  # its frame, kept for the names of its local variables
         self.fixed: set[Var] = set()  # those that depend on nothing but arrays that the step makes itself
         self.place = "cpu"  # the device of the torch tensors that the step meets; "cpu" where it meets none
         self.places: dict[Var, str] = {}  # the devices of variables that are torch tensors
         self._handles: dict[int, tuple[ref[Any], Handle]] = {}  # what each real array shows, by its id
         self._shown: list[ref[Recorded]] = []
+
+    def take_variables(self) -> dict[str, Tensor]:
+        """Return the Tensors among the local variables of the function, which has returned, and let go of its
+        frame. That holds what functions within it use, too, which would seem to be kept."""
+        frame, self._frame, self.code = self._frame, None, None
+        held = frame.f_locals if frame is not None else {}
+        return {name: value for name, value in held.items() if is_a(value, Tensor)}
 
     def stop(self, what: str) -> None:
         """Record nothing any more: the step does `what`, at the line that runs now."""
@@ -195,8 +204,8 @@ class StepTape(Tape):
         array = self.compute(operation, inputs, parameters)
         if self.closed:
             return array
-        if self.frame is None:
-            self.frame = _running(self.code)
+        if self._frame is None and self.code is not None:
+            self._frame = _running(self.code)
         foreign = is_torch(array)
         fixed = self._depends_on_fixed(inputs, parameters)
         value = (
