@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from contract import same
+from contract import compiled, refused, same
 
 import tinygrad_ninja as torch
 from tinygrad_ninja import nn
@@ -81,3 +81,33 @@ def test_an_array_whose_elements_share_their_memory(C: Any) -> Any:
     for _ in range(3):
         f(x)
         yield torch.tensor(memory)
+
+
+@same
+def test_an_array_of_text_is_no_tensor(C: Any) -> Any:
+    f = C(lambda names, x: x * 2 if names[0] == "a" else x * 3)
+    names = np.array(["a", "b"])
+    for name in "abba":
+        names[0] = name
+        yield f(names, torch.ones(2))
+    yield f(np.array(["b"]), torch.ones(2)), f(np.array(["a"]), torch.ones(2))
+
+
+@refused("`argument 0` is a NumPy array of objects")
+def test_an_array_of_objects_is_no_tensor(C: Any) -> Any:
+    f = C(lambda parts: parts[0] * len(parts[1]))
+    parts = np.array([torch.ones(2), "text"], object)
+    for text in ("a", "ab"):
+        parts[1] = text
+        yield f(parts)
+
+
+@compiled
+def test_arrays_of_other_classes_are_tensors_of_what_they_hold(C: Any) -> Any:
+    """What a file holds is given part by part."""
+    f = C(lambda x: (torch.as_tensor(x) * torch.as_tensor(x)).sum(0))
+    memory = np.arange(36.0).reshape(18, 2)
+    for k in range(9):
+        part = memory[2 * k : 2 * k + 2]
+        for array in (part.view(np.memmap), part.view(np.matrix), np.ma.array(part, mask=part > 3)):
+            yield f(torch.from_numpy(array) if k == 0 else array)

@@ -125,9 +125,11 @@ def test_what_a_partial_or_a_property_holds_is_replaced(C: Any) -> Any:
 def test_an_exception_has_another_cause(C: Any) -> Any:
     error: Any = StopIteration(1.0)
     f, g = C(lambda x: x if error.__cause__ is None else x * 2), C(lambda x: x * error.value)
-    yield f(X), g(X)
+    h = C(lambda x: {str(error): x})
+    yield f(X), g(X), h(X)
     error.__cause__, error.value = KeyError(), 3.0
-    yield f(X), g(X)
+    error.args = ("two",)
+    yield f(X), g(X), h(X)
 
 
 @compiled

@@ -177,6 +177,29 @@ def test_static_and_class_methods(C: Any) -> Any:
     yield f(X + 1), g(X + 1)
 
 
+@compiled
+def test_what_is_compiled_in_a_class_becomes_a_method_or_none_as_it_was(C: Any) -> Any:
+    class Scaled:
+        def __init__(self, k: float) -> None:
+            self.k = k
+
+        def __call__(self, x: Any) -> Any:
+            return x * self.k
+
+    class A:
+        k = 2.0
+        part, called, bound = C(functools.partial(Scaled(3.0))), C(Scaled(4.0)), C(Scaled(5.0).__call__)
+        alone = C(staticmethod(lambda x: x * 6))
+        of_class = C(classmethod(lambda cls, x: x * cls.k))
+        method = C(lambda self, x: x * self.k)
+
+    a = A()
+    for _ in range(3):
+        yield a.part(X), a.called(X), a.bound(X), a.alone(X), a.of_class(X), a.method(X)
+        yield A.part(X), A.called(X), A.bound(X), A.alone(X), A.of_class(X), A.method(a, X)
+        A.k += 1
+
+
 @same
 def test_a_method_is_compiled_in_a_class_of_several_instances(C: Any) -> Any:
     class Step:

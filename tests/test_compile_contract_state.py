@@ -232,6 +232,7 @@ def test_arguments_by_position_and_by_name(C: Any) -> Any:
     yield f(X), f(X, 3.0), f(X, b=3.0), f(b=3.0, a=X), f(a=X, b=3.0)
     yield f(X, 2.0, 1.0, 5.0), f(X, c=4.0), f(X, d=4.0), f(X, d=4.0, c=3.0), f(X, c=3.0, d=4.0)
     yield f(X, 3.0, X, X * 2), f(X, 3.0, X * 2, X)
+    yield f(X, self=4.0), f(X, args=4.0), f(X, self=3.0, fn=2.0)
 
 
 @same

@@ -105,6 +105,11 @@ def from_numpy_dtype(d: Any) -> dtype:
     return result
 
 
+def is_known(d: Any) -> builtins.bool:
+    """Return whether this engine has a dtype of NumPy's."""
+    return d in _BY_NUMPY
+
+
 def as_dtype(d: Any) -> dtype:
     """Return `d` itself where it is a dtype; for Python's `float`, `int` and `bool` the dtype that holds them
     exactly.

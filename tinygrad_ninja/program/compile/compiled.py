@@ -94,6 +94,8 @@ def compile(
         return functools.partial(again, disable=disable)
     if disable or backend == "eager":
         return fn
+    if isinstance(fn, (staticmethod, classmethod)):
+        return type(fn)(again(fn.__func__))
     bare = fn._recordings.fn if isinstance(fn, Compiled) else fn
     compiled = Compiled(bare, fullgraph, backend, recompile_limit)
     return as_module(fn, compiled, again) if isinstance(fn, Module) else compiled
@@ -118,13 +120,17 @@ class Compiled:
         self._recordings = Recordings(fn, fullgraph, backend, limit)
         EVERY.add(self)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return what the function returns, compiled or not."""
         return self._recordings.call(args, kwargs)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """Return a method, as a function that stands in a class does."""
-        return self if instance is None else types.MethodType(self, instance)
+        """Return a method where the function that stands in a class becomes one, as objects do not that are
+        called; else itself."""
+        fn = self._recordings.fn
+        if instance is None or isinstance(fn, types.MethodType) or not hasattr(type(fn), "__get__"):
+            return self
+        return types.MethodType(self, instance)
 
     def __getattr__(self, name: str) -> Any:
         if name == "_recordings":  # before __init__

@@ -78,13 +78,15 @@ class Table:
     def add(self, array: Array, name: str) -> Address:
         """Add an array of the caller's, and return its address. Raise UnsupportedError for memory that C
         can't address by whole elements."""
-        if array.dtype.byteorder == ">" or not array.flags.aligned:
-            raise UnsupportedError(f"{name} lies in memory in a way that is not compiled: copy() it")
-        steps = tuple(step // array.itemsize for step in array.strides)
-        if any(step % array.itemsize for step in array.strides) or array.size >= 2**31:
+        apart = any(step % array.itemsize for step in array.strides)
+        if apart or array.dtype.byteorder == ">" or not array.flags.aligned:
             raise UnsupportedError(
-                f"{name}, of shape {array.shape}, lies in memory in a way that is not compiled"
+                f"{array.dtype} elements at addresses that are no multiples of {array.itemsize}, of a Tensor "
+                f"of shape {array.shape}, are not compiled; give a copy of it"
             )
+        steps = tuple(step // array.itemsize for step in array.strides)
+        if array.size >= 2**31:
+            raise UnsupportedError(f"a Tensor of shape {array.shape} has too many elements to be compiled")
         buffer = Buffer(name, array.dtype, array.shape, steps, len(self.arrays))
         self.arrays.append(array)
         return Address(buffer, 0, array.shape, steps)
@@ -120,7 +122,7 @@ class Table:
         """Return whether an array can take the place of the one in this slot."""
         before = self.arrays[slot]
         return (
-            type(array) is np.ndarray
+            isinstance(array, np.ndarray)
             and (array.shape, array.dtype, array.strides) == (before.shape, before.dtype, before.strides)
             and array.flags.aligned
             and array.flags.writeable >= before.flags.writeable
@@ -153,8 +155,8 @@ class Table:
         return place if in_c else place_arrays
 
     def point(self, slot: int, array: Array) -> None:
-        """Let the slot point to an array."""
-        self.arrays[slot] = array
+        """Let the slot point to an array; to that of a memmap or alike, as a Tensor does."""
+        self.arrays[slot] = np.asarray(array)
         self.slots[slot] = pointer(array)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from ....arrays.dtypes import is_known
 from ....engine.tensor import Tensor
 from ....engine.view import View
 from ....optim.optimizer import Optimizer
@@ -110,10 +111,11 @@ class Contents:
     def array(self, x: np.ndarray[Any, Any], way: Way) -> None:
         """Watch the elements of a NumPy array."""
         if x.dtype.hasobject:
-            refuse(way, "is a NumPy array of objects", "give it as an argument")
+            refuse(way, "is a NumPy array of objects", "make it a list")
         if x.nbytes > _BYTES:
             what = f"is a NumPy array of {x.nbytes:,} bytes, which may be changed"
-            refuse(way, what, "make it a Tensor with torch.from_numpy, or give it as an argument")
+            instead = "make it a Tensor with torch.from_numpy, or give it as an argument"
+            refuse(way, what, instead if is_known(x.dtype) else "give what is needed of it as an argument")
         self.arrays.append((x, str(way)))
         self.watched.add(Form.EQUAL, x, "{}.tobytes()", x.tobytes(), way, "array")
         self.watched.add(Form.EQUAL, x, "{}.shape", x.shape, way, "array")

@@ -355,7 +355,10 @@ class Walk:
             if value is not ABSENT:
                 self.reach(value, here)
         if is_a(x, BaseException):
-            self._named.offer(x, fields_of(x), way)
+            fields = fields_of(x)
+            written = {name for name in fields if not name.startswith("__")}  # by str, which names none
+            self._named.offer(x, fields, way, every=True, among=written)
+            self._named.offer(x, fields, way, among=fields.keys() - written)
 
     def _module(self, x: Module, held: dict[str, Any], way: Way) -> None:
         """Watch the parts of a Module under the names by which its code reads them."""

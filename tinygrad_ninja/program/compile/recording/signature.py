@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ....arrays.dtypes import dtype
+from ....arrays.dtypes import dtype, is_known
 from ....engine.inference import is_marked, marked
 from ....engine.tensor import Tensor, wrap
 from ....nn.module import Parameter
@@ -26,13 +26,19 @@ DEPTH, _SIZE = 8, 64
 
 
 def as_tensor(value: Any) -> Any:
-    """Return a NumPy array as a Tensor; anything else unchanged."""
-    return wrap(value) if is_a(value, np.ndarray) else value
+    """Return a NumPy array as a Tensor, as `from_numpy` does; anything else unchanged."""
+    return wrap(np.asarray(value)) if _is_array(value) else value
+
+
+def _is_array(value: Any) -> bool:
+    """Return whether an argument is a NumPy array that the function sees as a Tensor: one of text, say, is an
+    object as others are."""
+    return is_a(value, np.ndarray) and is_known(value.dtype)
 
 
 def is_plain(value: Any) -> bool:
     """Return whether an argument is memory, or compared by its value."""
-    return is_a(value, (Tensor, np.ndarray, np.generic)) or type(value) in _PLAIN
+    return is_a(value, (Tensor, np.generic)) or type(value) in _PLAIN or _is_array(value)
 
 
 def is_container(value: Any) -> bool:
@@ -97,9 +103,9 @@ def _kind(value: Any, depth: int = 0, met: dict[int, int] | None = None, inner: 
         return of
     if of is Tensor or is_a(value, Tensor):
         return _kind_of_tensor(value, met)
-    if is_a(value, np.ndarray) and not inner:
+    if not inner and _is_array(value):
         return "array", value.shape, value.dtype, value.strides
-    if is_plain(value) and not is_a(value, np.ndarray):
+    if not is_a(value, np.ndarray) and is_plain(value):
         return _plain(value)
     if met is None or not _is_apart(value, depth):
         return _Same(value)
