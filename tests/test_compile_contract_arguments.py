@@ -111,3 +111,24 @@ def test_arrays_of_other_classes_are_tensors_of_what_they_hold(C: Any) -> Any:
         part = memory[2 * k : 2 * k + 2]
         for array in (part.view(np.memmap), part.view(np.matrix), np.ma.array(part, mask=part > 3)):
             yield f(torch.from_numpy(array) if k == 0 else array)
+
+
+@compiled
+def test_what_an_argument_is_beside_its_elements(C: Any) -> Any:
+    f = C(lambda x: (x.detach() * 2, type(x).__name__))
+    g = C(lambda x: (x.detach() * 2, x.__class__.__name__))
+    h = C(lambda x: (x.detach() * 2, x.retains_grad, x.is_leaf))
+    base, leaf = torch.ones(4), torch.ones(2, requires_grad=True)
+    kept = leaf * 2
+    kept.retain_grad()
+    for x in (torch.ones(2), base[1:3], torch.ones(2), leaf * 2, kept, leaf, leaf[:], leaf * 3):
+        yield f(x), g(x), h(x)
+
+
+@refused("what leads to a grad_fn is not compiled; look at it outside", times=2)
+def test_the_history_of_an_argument_is_looked_at(C: Any) -> Any:
+    f = C(lambda x: (x.detach() * 2, x.grad_fn.name()))
+    g = C(lambda x: (x.detach() * 2, len(x.grad_fn.next_functions)))
+    leaf = torch.ones(2, requires_grad=True)
+    for x in (leaf * 2, leaf + 1, leaf.exp(), leaf * 2):
+        yield f(x), g(x)

@@ -16,13 +16,12 @@ class Kept:
 
     holds, call: those of the world and the step, which is compiled when it is first called, and has `run`
     since; entries: the places in which the function finds Tensors, which are `found` behind the arguments;
-    numbered: whether there are numbers to be compared; given: the positions of Tensors among the
-    arguments, each with that which the function reaches in another way too, if it does.
+    numbered: whether there are numbers to be compared, met: whether Tensors are.
     """
 
     __slots__ = (
-        "_kinds", "_take", "_unread", "call", "conditions", "entries", "given", "holds", "key", "numbered",
-        "numbers", "run", "step", "world",
+        "_kinds", "_take", "_unread", "call", "classes", "conditions", "entries", "given", "holds", "key",
+        "met", "numbered", "numbers", "run", "step", "world",
     )  # fmt: skip
 
     def __init__(self, key: Any, step: Any, first: FirstCall) -> None:
@@ -31,15 +30,15 @@ class Kept:
         self.call = self._call_first
         self.numbers, self.conditions = first.numbers, first.conditions
         self.numbered = bool(self.numbers or self.conditions)
-        self.entries, self._unread, self._take = (
-            first.entries,
-            first.unread,
-            first.take if first.set else None,
-        )
+        self.entries, self._unread = first.entries, first.unread
+        self._take = first.take if first.set else None
         self._kinds = first.kinds_of_found()
-        reached, bare = first.world.tensors, first.bare
-        given = first.arguments.items() if reached else ()
-        self.given = [(i, x if x in reached else None) for i, x in given if i not in bare]
+        reached = first.world.tensors
+        given = [(i, x) for i, x in first.arguments.items() if i not in first.bare]
+        # Those among the arguments, each with that which the function reaches in another way too, if it does.
+        self.given = [(i, x if x in reached else None) for i, x in given if reached]
+        self.classes = [(i, type(x)) for i, x in given if first.world.asks_for_classes]
+        self.met = bool(self.given or self.classes)
 
     def _call_first(self, values: tuple[Any, ...]) -> Any:
         """Compile the step, and run it."""
@@ -62,10 +61,13 @@ class Kept:
 
     def swapped(self, values: tuple[Any, ...]) -> bool:
         """Return whether an argument is a Tensor that the function reaches in another way too, and was none,
-        or the reverse."""
+        or the reverse; or one of another class, such as a view, where the function asks for that."""
         reached = self.world.tensors
-        for i, x in self.given:  # noqa: SIM110 - a generator takes twice as long
+        for i, x in self.given:
             if values[i] in reached if x is None else values[i] is not x:
+                return True
+        for i, kind in self.classes:  # noqa: SIM110 - a generator takes twice as long
+            if type(values[i]) is not kind:
                 return True
         return False
 

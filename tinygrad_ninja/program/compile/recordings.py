@@ -112,7 +112,7 @@ class Recordings:
                 if (
                     found is not None
                     and kept.holds()
-                    and not ((kept.numbered and kept.others(found)) or (kept.given and kept.swapped(found)))
+                    and not ((kept.numbered and kept.others(found)) or (kept.met and kept.swapped(found)))
                 ):
                     self._running = True
                     try:
@@ -143,8 +143,9 @@ class Recordings:
         for kept in reversed(self._kept.get(key, ())):  # the last says most
             if (found := kept.found(values)) is None:
                 reason = "another Tensor that it sets anew, of another shape, dtype or type"
-            elif kept.holds() and kept.given and kept.swapped(found):
+            elif kept.holds() and kept.met and kept.swapped(found):
                 reason = "a Tensor that is an argument and found elsewhere too, or no longer"
+                reason = reason if kept.given else "a Tensor of another class among the arguments"
             elif kept.holds():
                 numbers = dict.fromkeys(kept.others(found))
                 others.update(numbers)

@@ -44,6 +44,7 @@ class World:
     of which a step may be repeated. reaches(x): whether an object was among them.
     reads_arrays: whether code may read the array of a Tensor, and not for an operation that it calls.
     asks_for_types: whether code names `type`, or what else no stand-in for a number passes as one before;
+    asks_for_classes: whether it may ask that of a Tensor.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class World:
         self.values, self.asks_for_types = walk.values, any(map(walk.names, STRICT))
         self._reads_groups, self._compares_identity = reads_groups(walk), walk.names(IDENTITY)
         self._groups = [group for optimizer in walk.optimizers for group in optimizer._param_groups]
+        self.asks_for_classes = any(map(walk.names, ("type", "__class__")))
         self.reaches = walk.has_reached
         self.reads_arrays = walk.names("array") and not walk.operations
         if self.values and walk.arrays and not self.refusal:

@@ -86,6 +86,7 @@ class Outputs:
         if not is_a(result, Tensor):
             if not is_constant(result) or is_a(result, np.generic):
                 kind = "a NumPy array" if is_a(result, np.ndarray) else a(type(result))
+                kind = f"the class {result.__name__}" if is_a(result, type) else kind
                 self._tape.stop(
                     f"the function returns {kind}; Tensors, numbers, tuples, lists, dicts and dataclasses of "
                     "them can be compiled"

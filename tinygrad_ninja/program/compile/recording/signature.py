@@ -132,7 +132,8 @@ def _kind_of_tensor(x: Tensor, met: dict[int, int] | None) -> Any:
     inference = bool(marked) and is_marked(array)
     if edge is None:
         return of, *layout, number, inference
-    return of, *layout, number, inference, edge.op is None, not edge.hooks
+    hooks = edge.hooks
+    return of, *layout, number, inference, edge.op is None, hooks is None or (not hooks, hooks.keep)
 
 
 @lru_cache
