@@ -1,4 +1,5 @@
-"""An index by a Tensor that holds one integer: a view, as with that number, at a place of each call."""
+"""An index by a Tensor that holds one integer, or by a number among the arguments: a view, at a place of each
+call."""
 
 from typing import Any
 
@@ -14,6 +15,7 @@ def rows(*shape: int) -> Any:
     return torch.arange(float(torch.Size(shape).numel())).reshape(shape).clone()
 
 
+GIVEN: dict[str, Any] = {"a Tensor": torch.tensor, "a number": int}
 READ = {
     "row": lambda x, i: x[i],
     "column": lambda x, i: x[:, i],
@@ -24,26 +26,28 @@ READ = {
     "with a vector behind": lambda x, i: x[i, :, torch.tensor([0, 1, 1])],
     "with vectors around": lambda x, i: x[torch.tensor([0, 2]), i, torch.tensor([1, 0])],
     "with a mask": lambda x, i: x[i, torch.tensor([True, False, True])],
-    "as int32": lambda x, i: x[i.int()],
+    "as int32": lambda x, i: x[i.int() if isinstance(i, torch.Tensor) else i],
     "from the end": lambda x, i: x[-1 - i],
     "of a view": lambda x, i: x.transpose(0, 2)[:, i],
 }
 
 
 @pytest.mark.parametrize("how", READ)
+@pytest.mark.parametrize("given", GIVEN)
 @compiled
-def test_what_is_read_at_a_place(C: Any, how: str) -> Any:
+def test_what_is_read_at_a_place(C: Any, how: str, given: str) -> Any:
     def f(x: Any, i: Any) -> Any:
         return READ[how](x, i) * 2
 
     f = C(f)
     for k in (0, 2, 1, 1):
-        yield f(rows(3, 3, 3), torch.tensor(k))
+        yield f(rows(3, 3, 3), GIVEN[given](k))
 
 
 @pytest.mark.parametrize("how", READ)
+@pytest.mark.parametrize("given", GIVEN)
 @compiled
-def test_its_gradient(C: Any, how: str) -> Any:
+def test_its_gradient(C: Any, how: str, given: str) -> Any:
     x = rows(3, 3, 3).requires_grad_()
 
     def f(i: Any) -> Any:
@@ -54,15 +58,16 @@ def test_its_gradient(C: Any, how: str) -> Any:
 
     f = C(f)
     for k in (0, 2, 1):
-        yield f(torch.tensor(k)), x
+        yield f(GIVEN[given](k)), x
 
 
+@pytest.mark.parametrize("given", GIVEN)
 @compiled
-def test_its_gradient_outside(C: Any) -> Any:
+def test_its_gradient_outside(C: Any, given: str) -> Any:
     x = rows(4, 3).requires_grad_()
     f = C(lambda i: x[i] * x[0])
     for k in (0, 3, -1):
-        f(torch.tensor(k)).sum().backward()
+        f(GIVEN[given](k)).sum().backward()
         yield x
 
 
@@ -85,8 +90,9 @@ WRITTEN: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("how", WRITTEN)
+@pytest.mark.parametrize("given", GIVEN)
 @compiled
-def test_what_is_written_at_a_place(C: Any, how: str) -> Any:
+def test_what_is_written_at_a_place(C: Any, how: str, given: str) -> Any:
     x = rows(3, 3)
 
     def f(i: Any, v: Any) -> None:
@@ -94,13 +100,14 @@ def test_what_is_written_at_a_place(C: Any, how: str) -> Any:
 
     f = C(f)
     for k in (0, 2, 1, 1):
-        f(torch.tensor(k), rows(3) + 10 * k)
+        f(GIVEN[given](k), rows(3) + 10 * k)
         yield x.clone()
 
 
 @pytest.mark.parametrize("how", WRITTEN)
+@pytest.mark.parametrize("given", GIVEN)
 @compiled
-def test_the_gradient_of_what_is_written(C: Any, how: str) -> Any:
+def test_the_gradient_of_what_is_written(C: Any, how: str, given: str) -> Any:
     w, v = rows(3, 3).requires_grad_(), rows(3).requires_grad_()
 
     def f(i: Any) -> Any:
@@ -113,7 +120,7 @@ def test_the_gradient_of_what_is_written(C: Any, how: str) -> Any:
 
     f = C(f)
     for k in (0, 2, 1):
-        yield f(torch.tensor(k)), w, v
+        yield f(GIVEN[given](k)), w, v
 
 
 @compiled
@@ -128,6 +135,19 @@ def test_a_cache_that_is_filled_at_a_position(C: Any) -> Any:
     f = C(f)
     for _ in range(4):
         yield f(torch.randn(2)), cache.clone(), position.clone()
+
+
+@compiled
+def test_a_cache_that_is_filled_at_numbers(C: Any) -> Any:
+    cache, names = torch.zeros(12, 2), torch.randn(12, 2)
+
+    def f(row: Any, position: int) -> Any:
+        cache[position] = row + names[position]
+        return cache.masked_fill(torch.arange(12)[:, None] > position, 9.0).sum(0)
+
+    f = C(f)
+    for k in range(12):
+        yield f(torch.randn(2), k), cache.clone()
 
 
 @compiled
@@ -158,8 +178,9 @@ def test_what_is_largest(C: Any) -> Any:
         yield f(torch.randn(5)).detach()
 
 
+@pytest.mark.parametrize("given", GIVEN)
 @compiled
-def test_an_index_out_of_range(C: Any) -> Any:
+def test_an_index_out_of_range(C: Any, given: str) -> Any:
     x = rows(3, 2)
 
     def f(i: Any) -> Any:
@@ -168,24 +189,26 @@ def test_an_index_out_of_range(C: Any) -> Any:
 
     f = C(f)
     for k in (0, 1, -2):
-        yield f(torch.tensor(k)), x.clone()
+        yield f(GIVEN[given](k)), x.clone()
 
 
 @pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("given", GIVEN)
 @compiled
-def test_what_an_index_out_of_range_raises(C: Any, first: bool) -> Any:
+def test_what_an_index_out_of_range_raises(C: Any, first: bool, given: str) -> Any:
     x = rows(3, 2)
     f = C(lambda i: x[i] * 1.0)
     for k in (5, 0, -4, 1, 3) if first else (0, 1, 3, 0, -4):
-        yield attempt(f, torch.tensor(k))[:2] if not -3 <= k < 3 else f(torch.tensor(k))
+        yield attempt(f, GIVEN[given](k))[:2] if not -3 <= k < 3 else f(GIVEN[given](k))
 
 
+@pytest.mark.parametrize("given", GIVEN)
 @refused("in the memory of a Tensor that was there before")
-def test_the_view_itself_is_returned(C: Any) -> Any:
+def test_the_view_itself_is_returned(C: Any, given: str) -> Any:
     x = rows(3, 2)
     f = C(lambda i: x[i])
     for k in (0, 1):
-        yield f(torch.tensor(k)), x
+        yield f(GIVEN[given](k)), x
 
 
 @refused("reads a value out")

@@ -11,7 +11,7 @@ from ..arrays import dtypes, numpy_arrays
 from ..arrays.dispatch import device_of, dtype_of, move, namespace_of
 from ..engine.hook import observers, observing
 from ..engine.tensor import Tensor
-from ..ops.indexing import ALL
+from ..ops.indexing import ALL, select_at
 
 _INT64 = np.dtype(np.int64)
 _SEQUENCES = (Tensor, list, tuple, range, np.ndarray)
@@ -58,6 +58,8 @@ def prepared_item(item: Any, like: Any) -> Any:
     that is one integer that may be another the next time."""
     if item is None or item is Ellipsis or isinstance(item, bool):
         return item
+    if observers and isinstance(item, int) and (observer := observing()):
+        item = observer.operand(select_at, item)  # which may be another the next time
     if isinstance(item, slice):
         for bound in (item.start, item.stop, item.step):
             if bound is not None and not hasattr(bound, "__index__"):
