@@ -91,8 +91,8 @@ def prod(x: torch.Tensor, axis: Any, keepdims: bool) -> torch.Tensor:
     return x
 
 
-def batch_norm(x: Any, weight: Any, bias: Any, axis: Any, eps: float) -> torch.Tensor:
-    spread = x.var(axis, correction=0, keepdim=True)
+def batch_norm(x: Any, weight: Any, bias: Any, axis: Any, eps: float, correction: float) -> torch.Tensor:
+    spread = x.var(axis, correction=correction, keepdim=True)
     return weight * (x - x.mean(axis, keepdim=True)) / torch.sqrt(spread + eps) + bias
 
 

@@ -12,18 +12,21 @@ from .operation import operation
 from .reduction import mean, reducing, size, spread
 
 
+def over_freedom(x: Any, n: int, correction: float) -> Any:
+    """Return x / (n - correction); where that is not positive, x · ∞: a single value has no variance (0 · ∞ =
+    NaN)."""
+    return x / (n - correction) if n > correction else x * math.inf
+
+
 def _var(xp: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
     """Return the variance over n - correction."""
     difference = x - mean.forward(xp, x, axis, True)
-    freedom = size(x, axis) - correction
-    total = xp.sum(difference * difference, axis, keepdims)
-    return total / freedom if freedom > 0 else total * math.inf  # 0 · ∞ = NaN: a single value has no variance
+    return over_freedom(xp.sum(difference * difference, axis, keepdims), size(x, axis), correction)
 
 
 def _var_slope(xp: Any, dout: Any, x: Any, axis: Any, correction: float, keepdims: bool) -> Any:
     """Return the gradient of a variance."""
-    freedom = size(x, axis) - correction
-    scale = 2 / freedom if freedom > 0 else math.inf
+    scale = over_freedom(2, size(x, axis), correction)
     return scale * spread(xp, dout, x, axis, keepdims) * (x - mean.forward(xp, x, axis, True))
 
 

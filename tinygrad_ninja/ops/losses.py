@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays.dispatch import sum_to
-from .composed import softmax
+from .composed import over_freedom, softmax
 from .elementwise import pointwise
 from .facts import Precision
 from .logarithms import beside
@@ -42,48 +42,60 @@ def cross_entropy(xp: Any, logits: Any, /, target: Any, rows: Any) -> Any:
     return xp.sum(losses, None, False) / logits.shape[0]
 
 
-def _normalized(xp: Any, x: Any, axis: tuple[int, ...], eps: float) -> tuple[Any, Any]:
-    """Return x̂ = (x - mean) / √(var + eps), and the factor 1 / √(var + eps)."""
+def normalized(xp: Any, x: Any, axis: tuple[int, ...], eps: float, correction: float) -> tuple[Any, Any]:
+    """Return x̂ = (x - mean) / √(var + eps), with the variance over n - correction, and the factor 1 / √(var +
+    eps)."""
     n = size(x, axis)
     difference = x - xp.sum(x, axis, True) / n
-    inverse_std = xp.pow(xp.sum(difference * difference, axis, True) / n + eps, -0.5)
+    variance = over_freedom(xp.sum(difference * difference, axis, True), n, correction)
+    inverse_std = xp.pow(variance + eps, -0.5)
     return difference * inverse_std, inverse_std
 
 
-def _batch_norm_x(xp: Any, dout: Any, x: Any, weight: Any, axis: tuple[int, ...], eps: float) -> Any:
-    """Return the gradient of x in batch norm: the one line of the lecture's exercise, with the variance over
-    n, as in `BatchNorm1d`."""
-    xhat, inverse_std = _normalized(xp, x, axis, eps)
+def normalized_slope(
+    xp: Any, dout: Any, x: Any, weight: Any, axis: tuple[int, ...], eps: float, correction: float
+) -> Any:
+    """Return the gradient of x where weight · x̂ has the gradient dout, and the weight does not vary along
+    axis: the one line of the lecture's exercise."""
+    xhat, inverse_std = normalized(xp, x, axis, eps, correction)
     n = size(x, axis)
+    corrected = over_freedom(n, n, correction) * xhat if correction else xhat
     return (weight * inverse_std / n) * (
-        n * dout - xp.sum(dout, axis, True) - xhat * xp.sum(dout * xhat, axis, True)
+        n * dout - xp.sum(dout, axis, True) - corrected * xp.sum(dout * xhat, axis, True)
     )
+
+
+def _weight_slope(
+    xp: Any, dout: Any, x: Any, weight_like: Any, axis: tuple[int, ...], eps: float, correction: float
+) -> Any:
+    """Return the gradient of the weight of x̂."""
+    return sum_to(dout * normalized(xp, x, axis, eps, correction)[0], weight_like)
 
 
 @operation(
     torch_name="NativeBatchNormBackward0",
-    x=_batch_norm_x,
-    weight=lambda xp, dout, x, axis, eps: xp.sum(dout * _normalized(xp, x, axis, eps)[0], axis, True),
-    bias=lambda xp, dout, axis: xp.sum(dout, axis, True),
+    x=normalized_slope,
+    weight=_weight_slope,
+    bias=lambda dout, bias_like: sum_to(dout, bias_like),
 )
-def batch_norm(xp: Any, x: Any, weight: Any, bias: Any, /, axis: tuple[int, ...], eps: float) -> Any:
-    """out = weight · x̂ + bias, x̂ = (x - mean) / √(var + eps) with mean and variance (over n) along axis.
+def batch_norm(
+    xp: Any, x: Any, weight: Any, bias: Any, /, axis: tuple[int, ...], eps: float, correction: float
+) -> Any:
+    """out = weight · x̂ + bias, x̂ = (x - mean) / √(var + eps) with mean and variance (over n - correction)
+    along axis.
 
-    dx = weight / √(var + eps) / n · (n dout - Σ dout - x̂ Σ dout x̂). weight and bias have the shape of the
-    mean with its dimensions kept.
+    dx = weight / √(var + eps) / n · (n dout - Σ dout - n / (n - correction) · x̂ Σ dout x̂). weight and bias
+    have the shape of the mean with its dimensions kept.
     """
-    return weight * _normalized(xp, x, axis, eps)[0] + bias
+    return weight * normalized(xp, x, axis, eps, correction)[0] + bias
 
 
-def _layer_norm_x(xp: Any, dout: Any, x: Any, weight: Any, axis: tuple[int, ...], eps: float) -> Any:
-    """Return the gradient of x in layer norm: as in batch norm, but the weight differs along the axis, and so
-    multiplies dout."""
-    xhat, inverse_std = _normalized(xp, x, axis, eps)
-    n = size(x, axis)
+def _layer_norm_x(
+    xp: Any, dout: Any, x: Any, weight: Any, axis: tuple[int, ...], eps: float, correction: float
+) -> Any:
+    """Return the gradient of x where the weight varies along axis, and so multiplies dout."""
     dxhat = dout * weight
-    return (inverse_std / n) * (
-        n * dxhat - xp.sum(dxhat, axis, True) - xhat * xp.sum(dxhat * xhat, axis, True)
-    )
+    return normalized_slope(xp, dxhat, x, 1, axis, eps, correction)
 
 
 @operation(
@@ -91,18 +103,19 @@ def _layer_norm_x(xp: Any, dout: Any, x: Any, weight: Any, axis: tuple[int, ...]
     contiguous=True,
     torch_name="NativeLayerNormBackward0",
     x=_layer_norm_x,
-    weight=lambda xp, dout, x, weight_like, axis, eps: sum_to(
-        dout * _normalized(xp, x, axis, eps)[0], weight_like
-    ),
+    weight=_weight_slope,
     bias=lambda dout, bias_like: sum_to(dout, bias_like),
 )
-def layer_norm(xp: Any, x: Any, weight: Any, bias: Any, /, axis: tuple[int, ...], eps: float) -> Any:
-    """out = weight · x̂ + bias, x̂ = (x - mean) / √(var + eps) with mean and variance (over n) along axis.
+def layer_norm(
+    xp: Any, x: Any, weight: Any, bias: Any, /, axis: tuple[int, ...], eps: float, correction: float
+) -> Any:
+    """out = weight · x̂ + bias, x̂ = (x - mean) / √(var + eps) with mean and variance (over n - correction)
+    along axis.
 
-    dx = 1 / √(var + eps) / n · (n dx̂ - Σ dx̂ - x̂ Σ dx̂ x̂), dx̂ = dout · weight. weight and bias have the shape
-    of x along axis.
+    dx = 1 / √(var + eps) / n · (n dx̂ - Σ dx̂ - n / (n - correction) · x̂ Σ dx̂ x̂), dx̂ = dout · weight, which
+    varies along axis. weight and bias have the shape of x along axis.
     """
-    return weight * _normalized(xp, x, axis, eps)[0] + bias
+    return weight * normalized(xp, x, axis, eps, correction)[0] + bias
 
 
 _LEAST_SPREAD = float(np.float32(1e-12))

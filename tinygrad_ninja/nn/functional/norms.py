@@ -73,7 +73,7 @@ def batch_norm(
             running_var.mul_(1 - momentum).add_(momentum * input.var(axis))
     w = 1.0 if weight is None else weight.reshape(shape)
     b = 0.0 if bias is None else bias.reshape(shape)
-    return losses.batch_norm.call(input, w, b, axis, eps)
+    return losses.batch_norm.call(input, w, b, axis, eps, 0)
 
 
 @takes_tensors
@@ -99,7 +99,7 @@ def layer_norm(
     shape = _normalized_shape(losses.layer_norm.name, input, normalized_shape, weight=weight, bias=bias)
     axis = tuple(range(input.ndim - len(shape), input.ndim))
     return losses.layer_norm.call(
-        input, 1.0 if weight is None else weight, 0.0 if bias is None else bias, axis, eps
+        input, 1.0 if weight is None else weight, 0.0 if bias is None else bias, axis, eps, 0
     )
 
 
@@ -192,7 +192,7 @@ def group_norm(
     check_floating("group_norm", input, weight, bias)
     size = channels // num_groups * math.prod(rest)
     groups = input.reshape(n, num_groups, size)
-    out = losses.layer_norm.call(groups, 1.0, 0.0, (2,), eps).reshape(input.shape)
+    out = losses.layer_norm.call(groups, 1.0, 0.0, (2,), eps, 0).reshape(input.shape)
     each_channel = (channels, *(1 for _ in rest))
     out = out if weight is None else out * weight.reshape(each_channel)
     return out if bias is None else out + bias.reshape(each_channel)

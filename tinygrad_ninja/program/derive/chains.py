@@ -54,75 +54,21 @@ DEFINITIONS: dict[Operation, Callable[..., Any]] = {
 """How operations that have a name of their own are defined, as long as no power of e overflows."""
 
 
-# -- normalization -------------------------------------------------------------------------------------------
-
-
-def _standardized(xp: Any, x: Any, axis: tuple[int, ...], eps: float, correction: float) -> tuple[Any, Any]:
-    """Return (x - mean) / √(variance + eps), with the variance over n - correction; and the factor 1 /
-    √(variance + eps)."""
-    n = size(x, axis)
-    difference = x - xp.sum(x, axis, True) / n
-    inverse_std = xp.pow(xp.sum(difference * difference, axis, True) / (n - correction) + eps, -0.5)
-    return difference * inverse_std, inverse_std
-
-
-def _batch_x(xp: Any, dout: Any, x: Any, weight: Any, axis: Any, eps: float, correction: float) -> Any:
-    """Return weight / √(var + eps) / n · (n dout - Σ dout - n / (n - correction) · x̂ Σ dout x̂)."""
-    n = size(x, axis)
-    xhat, inverse_std = _standardized(xp, x, axis, eps, correction)
-    f = weight * inverse_std
-    corrected = n / (n - correction) * xhat if correction else xhat
-    return f / n * (n * dout - xp.sum(dout, axis, True) - corrected * xp.sum(dout * xhat, axis, True))
-
-
-def _plain_x(xp: Any, dout: Any, x: Any, axis: Any, eps: float, correction: float) -> Any:
-    return _batch_x(xp, dout, x, 1, axis, eps, correction)
-
-
-def _layer_x(xp: Any, dout: Any, x: Any, weight: Any, axis: Any, eps: float, correction: float) -> Any:
-    """Return the gradient of x in layer normalization: the gain differs along the axis, and so multiplies
-    dout."""
-    return _plain_x(xp, dout * weight, x, axis, eps, correction)
-
-
-def _weight(xp: Any, dout: Any, x: Any, weight_like: Any, axis: Any, eps: float, correction: float) -> Any:
-    return sum_to(dout * _standardized(xp, x, axis, eps, correction)[0], weight_like)
-
-
-def _bias(dout: Any, bias_like: Any) -> Any:
-    return sum_to(dout, bias_like)
-
-
-def batch_normalization(
-    xp: Any, x: Any, weight: Any, bias: Any, /, axis: tuple[int, ...], eps: float, correction: float
-) -> Any:
-    """out = weight · x̂ + bias, with x̂ = (x - mean) / √(var + eps) along axis, the variance over n -
-    correction.
-
-    dx = weight / √(var + eps) / n · (n dout - Σ dout - n / (n - correction) · x̂ Σ dout x̂).
-    """
-    return weight * _standardized(xp, x, axis, eps, correction)[0] + bias
-
-
-def layer_normalization(
-    xp: Any, x: Any, weight: Any, bias: Any, /, axis: tuple[int, ...], eps: float, correction: float
-) -> Any:
-    """Normalize as batch normalization does, with a weight that varies along the axis: in dx, dout · weight
-    takes dout's place, and weight is gone from the factor in front."""
-    return weight * _standardized(xp, x, axis, eps, correction)[0] + bias
+# -- what is no operation of the table -----------------------------------------------------------------------
 
 
 def normalization(xp: Any, x: Any, /, axis: tuple[int, ...], eps: float, correction: float) -> Any:
     """Normalize as batch normalization does, without weight and bias."""
-    return _standardized(xp, x, axis, eps, correction)[0]
+    return losses.normalized(xp, x, axis, eps, correction)[0]
+
+
+def _normalization_slope(xp: Any, dout: Any, x: Any, axis: Any, eps: float, correction: float) -> Any:
+    return losses.normalized_slope(xp, dout, x, 1, axis, eps, correction)
 
 
 def linear_layer(xp: Any, x: Any, weight: Any, bias: Any, /) -> Any:
     """out = x @ weight + bias;  dx = dout @ weightᵀ, dweight = xᵀ @ dout, dbias = Σ dout."""
     return xp.matmul(x, weight) + bias
-
-
-# -- cross-entropy, where it is no operation of the table ----------------------------------------------------
 
 
 def cross_entropy_by_gather(xp: Any, logits: Any, /, index: Any) -> Any:
@@ -154,16 +100,9 @@ CHAINS = (
     Chain(losses.cross_entropy, CROSS_ENTROPY),
     Chain(Operation(cross_entropy_by_gather, {"logits": _by_gather_slope}), CROSS_ENTROPY),
     Chain(Operation(cross_entropy_by_onehot, {"logits": _by_onehot_slope}), CROSS_ENTROPY),
-    Chain(
-        Operation(batch_normalization, {"x": _batch_x, "weight": _weight, "bias": _bias}),
-        "batch normalization",
-        constant_along,
-    ),
-    Chain(
-        Operation(layer_normalization, {"x": _layer_x, "weight": _weight, "bias": _bias}),
-        "layer normalization",
-    ),
-    Chain(Operation(normalization, {"x": _plain_x}), "normalization"),
+    Chain(losses.batch_norm, "batch normalization", constant_along),
+    Chain(losses.layer_norm, "layer normalization"),
+    Chain(Operation(normalization, {"x": _normalization_slope}), "normalization"),
     Chain(composed.log_softmax, "log-softmax"),
     Chain(composed.softmax, composed.softmax.name),
     Chain(elementwise.sigmoid, elementwise.sigmoid.name),
@@ -174,7 +113,7 @@ CHAINS = (
             {
                 "x": lambda xp, dout, weight: xp.matmul(dout, weight.mT),
                 "weight": lambda xp, dout, x: xp.matmul(x.mT, dout),
-                "bias": _bias,
+                "bias": lambda dout, bias_like: sum_to(dout, bias_like),
             },
         ),
         "linear layer",

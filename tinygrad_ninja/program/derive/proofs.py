@@ -179,10 +179,7 @@ def proof(step: Instruction) -> list[str]:
     return [" ".join(paragraph.split("\n")) for paragraph in filled.strip().split("\n\n")]
 
 
-_GAINS = {
-    **dict.fromkeys((losses.batch_norm, chains.OPERATIONS["batch normalization"]), r"\gamma"),
-    **dict.fromkeys((losses.layer_norm, chains.OPERATIONS["layer normalization"]), r"\gamma_{i}"),
-}
+_GAINS = {losses.batch_norm: r"\gamma", losses.layer_norm: r"\gamma_{i}"}
 """The symbol of the gain in a formula, with an index if it differs along the axis."""
 
 _BY_PICKING = [chain.operation for chain in chains.CHAINS if chain.title == chains.CROSS_ENTROPY]
