@@ -19,7 +19,7 @@ from ...engine.reads import recent_reads
 from ...engine.tensor import Tensor
 from ...ops import TABLE, Operation, indexing, reduction, shape
 from ..instructions import Array, Instruction, Program, Var, substitute
-from ..passes import with_divisions, with_joined_reshapes, without_whole_views
+from ..passes import as_the_reader_wrote
 from ..trace import ReadOutError, Tape, Traced, plain, source
 from .new_names import RESERVED, Called, names_of, unused
 from .reader_names import given_names, module_names, modules_of
@@ -63,8 +63,7 @@ def record(loss: Tensor, names: Any, inner: Any = (), stems: Iterable[tuple[Any,
     pairs, further = list(given_names(names)), list(given_names(inner))
     numbers = reading.give_names(pairs, further, program)
     reading.give_stems(stems, pairs)
-    program = with_divisions(without_whole_views(program))
-    program = with_joined_reshapes(program, dict(further).keys() - dict(pairs).keys())
+    program = as_the_reader_wrote(program, dict(further).keys() - dict(pairs).keys())
     recomputed = program.run({})
     if _take_as_inputs(program, recomputed):
         program = program.needed()
