@@ -207,7 +207,7 @@ class Explainer:
         """Return the letters for an element of the value: those of its local derivative, if it has one."""
         shape = use.share.of.shape
         with suppress(NoIndexFormError):
-            index = index_of_input(use.path[0], use.place, indexed)
+            index = index_of_input(use.path[0], use.place, self.typeset)
             if all((i is None) == (n == 1) for i, n in zip(index, shape, strict=True)):
                 return index
         return indexed.index(use.share.of)

@@ -51,9 +51,12 @@ Index = tuple[Any, ...]
 
 class Indexed:
     """Writes elements of values. formulas: what says which instructions may be written out, and which names
-    there are, and writes the numbers."""
+    there are, and writes the numbers. without: a value of which only what its element is multiplied by is
+    written; `left_out` is that element's index afterwards."""
 
-    def __init__(self, formulas: Formulas) -> None:
+    def __init__(self, formulas: Formulas, without: Var | None = None) -> None:
+        self._without = without
+        self.left_out: Index = ()
         self._makers = dict(formulas.makers)
         self._called = formulas.called
         self._sizes = formulas.sizes
@@ -80,6 +83,11 @@ class Indexed:
         """Return a name with its indices."""
         return with_index(name(called), [i for i in index if i is not None])
 
+    def as_letter(self, i: Math | None) -> Math | None:
+        """Return an index if it is a letter, or none at all; else the next letter that the equation lacks."""
+        plain = i is None or (i.kind is Kind.NAME and i.parts[0] in self._free)
+        return i if plain else self._letter(self._letters)
+
     @staticmethod
     def _letter(letters: Iterator[str]) -> Math:
         letter = next(letters, "")
@@ -95,6 +103,9 @@ class Indexed:
             piece: Math = self._sizes.code(x.number, x.dtype.type)
             return piece
         index = aligned(index, x)
+        if x is self._without:
+            self.left_out = index
+            return math(1)
         called = self._called(x)
         step = self._makers.get(x)
         if is_range(x) and not called:
@@ -122,9 +133,7 @@ class Indexed:
             x if plain and not isinstance(x, Var) else self.element(x, index) for x in step.inputs
         ]
         if operation is elementwise.mul:
-            for one, factor in (operands, operands[::-1]):
-                if math(one).is_one:
-                    return math(factor)
+            return times(*map(math, operands))
         parameters = [self.element(x, index) if isinstance(x, Var) else x for x in step.parameters]
         return composed_formula(operation, operands, parameters)
 
@@ -152,12 +161,12 @@ class Indexed:
         over = {d: self._through(self._divided(x, d)) for d in axes}
         whole = tuple(self._joint(over[d]) if d in axes else next(rest) for d in range(n))
         below = [i for d in axes for i, _ in over[d]]
-        return over_all(step.operation.formula, below, self.element(x, whole))
+        return self._added_up(step.operation.formula, below, self.element(x, whole))
 
     def _mean(self, step: Instruction, index: Index) -> Math:
         (x,), (axis, _) = step.inputs, step.parameters
         total = self._reduced(replace(step, operation=reduction.sum), index)
-        return frac(math(1), self._sizes.code(size(x, axis))) * total
+        return times(frac(math(1), self._sizes.code(size(x, axis))), total)
 
     def _matmul(self, step: Instruction, index: Index) -> Math:
         a, b = step.inputs
@@ -165,14 +174,20 @@ class Indexed:
             raise NoIndexFormError("a product with a vector")
         left, right = self._divided(a, len(a.shape) - 1), self._divided(b, len(b.shape) - 2)
         over = self._through(max(left, right, key=len))
-        row_of, column_of = of_factors(index, self._joint(over))
-        product = self.element(a, row_of) * self.element(b, column_of)
-        return over_all((r"\sum", "∑"), [i for i, _ in over], product)
+        *batch, i, j = index
+        inner = self._joint(over)
+        product = times(self.element(a, (*batch, i, inner)), self.element(b, (*batch, inner, j)))
+        return self._added_up((r"\sum", "∑"), [i for i, _ in over], product)
+
+    def _added_up(self, sign: tuple[str, str], below: Sequence[Math], x: Math) -> Math:
+        """Return a sum of elements, or the like, over the indices below its sign; only its one term with what
+        is left out, if something is."""
+        return x if self._without else over_all(sign, below, x)
 
     def _divided(self, x: Var, dim: int) -> list[int]:
         """Return the sizes of the dimensions that a dimension was joined from by a reshape; else its own."""
         step = self._unnamed(x)
-        if step is None:
+        if step is None or self._without:
             return [x.shape[dim]]
         if step.operation is shape.permute:
             (before,) = step.reads()
@@ -262,9 +277,8 @@ class Indexed:
         if len(arrays) != len([item for item in key if item is not Ellipsis]):
             raise NoIndexFormError("a key with slices")
         if len(arrays) == 2 and is_range(arrays[0]) and not arrays[0].name:
-            rest = self.element(x, index[:1])
             at = bracket(self.element(arrays[1], index[:1]), index[1])
-            return at if rest.is_one else at * rest
+            return times(at, self.element(x, index[:1]))
         places = tuple(self._new(n) for n in arrays[0].shape)
         conditions = [
             row(self.element(item, places), EQUALS, place(i)) for item, i in zip(arrays, index, strict=False)
@@ -339,10 +353,9 @@ def aligned(index: Index, x: Var) -> Index:
     return tuple(None if n == 1 else i for i, n in zip(last, x.shape, strict=True))
 
 
-def of_factors(index: Index, inner: Any) -> tuple[Index, Index]:
-    """Return the indices of two factors whose product goes into an element of a product of matrices. inner:
-    the index that they have in common."""
-    return (*index[:-1], inner), (*index[:-2], inner, index[-1])
+def times(a: Math, b: Math) -> Math:
+    """Return a product, without a factor that is 1."""
+    return b if a.is_one else a if b.is_one else a * b
 
 
 def _groups(old: Sequence[int], new: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:

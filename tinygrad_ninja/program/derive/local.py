@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,8 +15,8 @@ from ..entries import RESHAPES
 from ..instructions import Instruction, Var, behind, called
 from .backward_lines import RuleTape, apply_rule
 from .formula import Formulas, is_of_each
-from .indexed import Index, Indexed, NoIndexFormError, aligned, of_factors
-from .mathematics import EQUALS, Math, bracket, displayed, frac, math, name, op, row
+from .indexed import Index, Indexed, NoIndexFormError, aligned, times
+from .mathematics import EQUALS, Math, bracket, displayed, frac, name, op, row
 from .new_names import unused
 from .proofs import proof
 from .wording import series
@@ -111,7 +110,7 @@ def _derivative(step: Instruction, place: int, formulas: Formulas) -> Math | Non
         if is_of_each(step.operation):
             by, value = aligned(index, x), _of_each(step, place, formulas, index)
         else:
-            by, value = _between_places(step, place, indexed, index)
+            by, value = _between_places(step, place, formulas, index)
     except NoIndexFormError:
         return None
     above, below = indexed.named(formulas.called(out), index), indexed.named(formulas.called(x), by)
@@ -119,13 +118,13 @@ def _derivative(step: Instruction, place: int, formulas: Formulas) -> Math | Non
     return row(frac(row(change, above), row(change, below)), EQUALS, value)
 
 
-def index_of_input(step: Instruction, place: int, indexed: Indexed) -> Index:
+def index_of_input(step: Instruction, place: int, formulas: Formulas) -> Index:
     """Return the indices of the element of an input in the formula of its local derivative. Raise
     NoIndexFormError where there is none."""
-    x, index = step.inputs[place], indexed.index(step.output)
+    index = Indexed(formulas).index(step.output)
     if is_of_each(step.operation):
-        return aligned(index, x)
-    return _between_places(step, place, indexed, index)[0]
+        return aligned(index, step.inputs[place])
+    return _between_places(step, place, formulas, index)[0]
 
 
 def _of_each(step: Instruction, place: int, formulas: Formulas, index: Index) -> Math:
@@ -143,30 +142,14 @@ def _of_each(step: Instruction, place: int, formulas: Formulas, index: Index) ->
     return Indexed(replace(named, makers={**named.makers, **parts})).element(slope, index, slope in parts)
 
 
-def _between_places(step: Instruction, place: int, indexed: Indexed, index: Index) -> tuple[Index, Math]:
-    """Return the index of the input, and the derivative, for an operation that reads other places."""
-    x, out, operation = step.inputs[place], step.output, step.operation
-    used = sum(i is not None for i in index)
-    if operation is linalg.matmul and all(len(v.shape) > 1 for v in step.inputs):
-        inner = indexed.index(Var(np.empty(step.inputs[0].shape[-1])), used)[0]
-        indices = of_factors(index, inner)
-        return aligned(indices[place], x), indexed.element(step.inputs[1 - place], indices[1 - place])
-    if operation in (reduction.sum, reduction.mean):
-        axis, keepdims = step.parameters
-        n = len(x.shape)
-        axes = range(n) if axis is None else [i % n for i in axis]
-        new, kept = indexed.index(x, used), iter(index)
-        outside = [next(kept) if keepdims or d not in axes else None for d in range(n)]
-        count = x.value.size // max(out.value.size, 1)
-        value = math(1) if operation is reduction.sum else math(1) / indexed.element(count, ())
-        return tuple(new[d] if d in axes else outside[d] for d in range(n)), value
-    if operation is indexing.index:
-        by = indexed.index(x, used)
-        (key,) = step.parameters
-        arrays = [item for item in key if isinstance(item, Var)]
-        n = max(len(item.shape) for item in arrays)
-        if len(arrays) != len([item for item in key if item is not Ellipsis]):
-            raise NoIndexFormError("a key with slices")
-        factors = [bracket(indexed.element(item, index[:n]), i) for item, i in zip(arrays, by, strict=False)]
-        return by[: len(arrays)] + index[n:], reduce(operator.mul, factors)
-    raise NoIndexFormError(operation.name)
+def _between_places(step: Instruction, place: int, formulas: Formulas, index: Index) -> tuple[Index, Math]:
+    """Return the index of the input, and the derivative, for an operation that reads other places and is
+    linear. What is an index itself, such as a target, gets a letter, and a bracket says which."""
+    x, out = step.inputs[place], step.output
+    if step.operation not in (linalg.matmul, reduction.sum, reduction.mean, indexing.index):
+        raise NoIndexFormError(step.operation.name)
+    factor = Indexed(replace(formulas, makers={**formulas.makers, out: step}), without=x)
+    *_, value = factor.equation("", [out], index).parts
+    by = tuple(map(factor.as_letter, factor.left_out))
+    brackets = [bracket(i, new) for i, new in zip(factor.left_out, by, strict=True) if i is not new]
+    return by, reduce(times, brackets, value)
