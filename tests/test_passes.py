@@ -14,7 +14,7 @@ from tinygrad_ninja.nn import BatchNorm1d, Embedding, Flatten, Linear, Sequentia
 from tinygrad_ninja.ops import elementwise, linalg, reduction, shape
 from tinygrad_ninja.program import derive
 from tinygrad_ninja.program.instructions import Instruction, Program, Var
-from tinygrad_ninja.program.passes import readable, without_repetitions
+from tinygrad_ninja.program.passes import readable
 
 
 class Steps:
@@ -91,7 +91,7 @@ def test_nothing_is_computed_twice() -> None:
     do = Steps()
     first, second = do(elementwise.exp, A), do(elementwise.exp, A)
     out = do(elementwise.add, first, second)
-    after = without_repetitions(do.steps, {A, B, out}, set())
+    after = readable(do.steps, {A, B, out}, set())
     assert [step.operation.name for step in after] == ["exp", "add"]
     assert after[-1].inputs == (first, first)
 

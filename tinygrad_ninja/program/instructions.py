@@ -92,6 +92,10 @@ class Instruction:
             elif isinstance(x, tuple):
                 yield from (item for item in flatten(x) if isinstance(item, Var))
 
+    def sends_to(self) -> Iterator[Any]:
+        """Yield the inputs to which a gradient flows back."""
+        return (x for x, flow in zip(self.inputs, self.flows, strict=True) if flow)
+
     def compute(self, xp: Any, value: Callable[[Any], Any]) -> Any:
         """Return the output as an array of the kind `xp`, where `value` gives the array of a variable."""
         return evaluate(
@@ -240,16 +244,19 @@ def identity(x: Any) -> Any:
 
 
 def behind(
-    ends: Iterable[Var], makers: Mapping[Var, Instruction], stops: Callable[[Var], Any]
+    ends: Iterable[Var],
+    makers: Mapping[Var, Instruction],
+    stops: Callable[[Var], Any],
+    reads: Callable[[Instruction], Iterable[Var]] = Instruction.reads,
 ) -> Iterator[Instruction]:
     """Yield the instructions that compute the ends, and what these read, as far back as the values at which
-    it stops."""
+    it stops. reads: which of the values that an instruction reads count."""
     waiting, seen = [*ends], set[Var]()
     while waiting:
         var = waiting.pop()
         if var in makers and var not in seen:
             yield makers[var]
-            waiting += [x for x in makers[var].reads() if not stops(x)]
+            waiting += [x for x in reads(makers[var]) if not stops(x)]
         seen.add(var)
 
 
@@ -257,9 +264,7 @@ def reached(instructions: Iterable[Instruction], leaves: Iterable[Var]) -> set[V
     """Return the leaves, and the values to which a gradient comes on its way to them."""
     variables = set(leaves)
     for instruction in instructions:
-        if any(
-            flow and var in variables for var, flow in zip(instruction.inputs, instruction.flows, strict=True)
-        ):
+        if not variables.isdisjoint(instruction.sends_to()):
             variables.add(instruction.output)
     return variables
 

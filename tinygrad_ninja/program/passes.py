@@ -53,39 +53,15 @@ def lowered(steps: Sequence[Instruction], known: Callable[[Instruction], bool]) 
     return result
 
 
-def without_repetitions(
-    steps: Sequence[Instruction], kept: Container[Var], fixed: Container[Var]
-) -> list[Instruction]:
-    """Return the instructions without those that compute again what was computed before.
-
-    kept: the variables that are computed in any case; fixed: those whose instructions are the reader's own.
-    In the forward pass no named value stands for an expression that is equal to it, since its gradient is
-    that of its own uses only; in the backward pass only values count.
-    """
-    same: dict[Var, Any] = {}
-    known: dict[Any, Var] = {}
-    result = []
-    for step in (replaced(step, same) for step in steps):
-        key = (step.operation, identity(step.inputs), identity(step.parameters))
-        first = known.get(key)
-        forward = step.answers is None
-        alone = step.output in kept or step.output in fixed or step.operation is shape.clone
-        if first is not None and not alone and not (forward and first in kept):
-            same[step.output] = first
-            first.hint = first.hint or step.output.hint
-            continue
-        if forward or step.output not in kept:
-            known.setdefault(key, step.output)
-        result.append(step)
-    return result
-
-
-def _rewritten(steps: Sequence[Instruction], kept: Container[Var], rules: Rules) -> list[Instruction]:
-    """Return the instructions after the first of the rules that changes each, and those for what it became.
-    kept: the variables that stand for themselves, and are not looked into."""
+def rewritten(
+    steps: Sequence[Instruction], rules: Rules, kept: Container[Var] = ()
+) -> tuple[list[Instruction], dict[Var, Var]]:
+    """Return the instructions after the first of the rules that changes each, and those for what it became;
+    and a mapping from each variable that equals another to the one that replaces it. kept: the variables that
+    stand for themselves, and are not looked into."""
     makers: dict[Var, Instruction] = {}
     uses = Counter(var for step in steps for var in step.reads())
-    same: dict[Var, Any] = {}
+    same: dict[Var, Var] = {}
     waiting = list(reversed(steps))
 
     def maker(x: Any) -> Instruction | None:
@@ -98,12 +74,13 @@ def _rewritten(steps: Sequence[Instruction], kept: Container[Var], rules: Rules)
         step = replaced(waiting.pop(), same)
         tried = (rule(step, maker, alone) for rule in rules(step))
         simple = next((simple for simple in tried if simple is not None), None)
-        if isinstance(simple, Var) and step.output not in kept:
-            same[step.output] = simple
-            continue
-        if isinstance(simple, Var):
+        if isinstance(simple, Var) and step.output in kept:
             copied = step.operation is shape.clone
             simple = None if copied else [_as(step, shape.clone, simple, given=(False,))]
+        elif isinstance(simple, Var):
+            same[step.output] = simple
+            uses[simple] += uses[step.output]
+            simple = []
         if simple is None:
             makers[step.output] = step
             continue
@@ -115,18 +92,22 @@ def _rewritten(steps: Sequence[Instruction], kept: Container[Var], rules: Rules)
                 if not uses[var] and (before := maker(var)):
                     gone.append(before)
         waiting += reversed(simple)
-    return list(makers.values())
+    return list(makers.values()), same
 
 
 def readable(steps: Sequence[Instruction], kept: Container[Var], fixed: Container[Var]) -> list[Instruction]:
     """Return the instructions as a person would write them: without a transpose of a transpose or a double
-    sign, with divisions, squares and means.
+    sign, with divisions, squares and means, and nothing twice.
 
     kept: the variables that stand for themselves, and are not looked into; fixed: those whose instructions
     are the reader's own, of which only views of views are shortened.
     """
-    tables = _READERS, _VIEWS
-    return _rewritten(steps, kept, lambda step: tables[step.output in fixed].get(step.operation, ()))
+    tables, once = (_READERS, _VIEWS), only_once(kept, fixed)
+
+    def rules(step: Instruction) -> Sequence[Rule]:
+        return *tables[step.output in fixed].get(step.operation, ()), once
+
+    return rewritten(steps, rules, kept)[0]
 
 
 def as_the_reader_wrote(program: Program, inner: Container[str]) -> Program:
@@ -139,7 +120,7 @@ def as_the_reader_wrote(program: Program, inner: Container[str]) -> Program:
         whole = step.operation.view and not step.output.name and step.output not in kept
         return [*([_whole] if whole else ()), *_RECORDED.get(step.operation, ())]
 
-    return Program(_rewritten(program.instructions, kept, rules), program.outputs).needed()
+    return Program(rewritten(program.instructions, rules, kept)[0], program.outputs).needed()
 
 
 # -- the rules -----------------------------------------------------------------------------------------------
@@ -162,6 +143,32 @@ def _before(
 def _number(x: Any) -> Any:
     """Return the number that a constant of no dimension, or a number, is; None for another variable."""
     return None if isinstance(x, Var) and x.shape else known_number(x)
+
+
+def only_once(kept: Container[Var] = (), fixed: Container[Var] = ()) -> Rule:
+    """Return a rule that leaves out what was computed before.
+
+    kept: the variables that are computed in any case; fixed: those whose instructions are the reader's own.
+    In the forward pass no named value stands for an expression that is equal to it, since its gradient is
+    that of its own uses only; in the backward pass only values count.
+    """
+    known: dict[Any, Var] = {}
+
+    def rule(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
+        operands = tuple(map(identity, step.inputs))
+        if step.operation.commutative:
+            operands = tuple(sorted(operands, key=repr))
+        key = step.operation, operands, identity(step.parameters)
+        first, forward, out = known.get(key), step.answers is None, step.output
+        stays = out in kept or out in fixed or step.operation is shape.clone
+        if first is not None and not stays and not (forward and first in kept):
+            first.hint = first.hint or out.hint
+            return first
+        if forward or out not in kept:
+            known.setdefault(key, out)
+        return None
+
+    return rule
 
 
 def _transposed_product(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
@@ -244,7 +251,7 @@ def _mean(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
     return None
 
 
-def _same_bits(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
+def same_bits(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
     """Write what the compiler writes, too, since no bit changes: a view of a view, a double sign."""
     return simpler(step, maker)
 
@@ -276,15 +283,15 @@ def _number_over(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
 
 
 _VIEWS: dict[Operation, tuple[Rule, ...]] = dict.fromkeys(
-    (shape.reshape, shape.unsqueeze, shape.squeeze, shape.permute), (_same_bits,)
+    (shape.reshape, shape.unsqueeze, shape.squeeze, shape.permute), (same_bits,)
 )
 _READERS: dict[Operation, tuple[Rule, ...]] = {
     **_VIEWS,
-    shape.permute: (_same_bits, _transposed_product),
-    elementwise.neg: (_same_bits,),
-    elementwise.add: (_same_bits,),
-    elementwise.sub: (_same_bits,),
-    elementwise.mul: (_same_bits, _quotient, _squared, _numbers_together, _sign_out),
+    shape.permute: (same_bits, _transposed_product),
+    elementwise.neg: (same_bits,),
+    elementwise.add: (same_bits,),
+    elementwise.sub: (same_bits,),
+    elementwise.mul: (same_bits, _quotient, _squared, _numbers_together, _sign_out),
     elementwise.div: (_mean, _sign_out, _divided_twice),
     reduction.sum: (_sign_out,),
 }

@@ -7,6 +7,7 @@ import math
 from tinygrad_ninja.ops import Category, comparison, elementwise, reduction
 from tinygrad_ninja.ops.shape import expand, reshape
 from tinygrad_ninja.program.derive import formula
+from tinygrad_ninja.program.derive.wording import broadcast_axes
 from tinygrad_ninja.program.instructions import Instruction, Var
 
 SPREAD = frozenset((reduction.sum, reshape, expand))
@@ -92,10 +93,7 @@ def _of_each(step: Instruction, place: int) -> str:
 
 def _broadcast(x: Var, y: Var) -> str:
     """Return why there is a sum where the input was broadcast; "" where it was not."""
-    if x.shape == y.shape or not x.value.size:
-        return ""
-    extra = len(y.shape) - len(x.shape)
-    axes = [i for i, n in enumerate(y.shape) if i < extra or (n != 1 and x.shape[i - extra] == 1)]
+    axes = broadcast_axes(x, y) if x.value.size else []
     if not axes:
         return ""
     along = ", ".join(map(str, axes))

@@ -12,7 +12,7 @@ from ...ops import Operation, comparison, elementwise, indexing, shape
 from ..expressions import Code, assigned, call, named
 from ..instructions import Instruction, Number, Var, extreme, known_number, needed, reached, repeats
 from ..languages import Language
-from ..passes import lowered, readable, without_repetitions
+from ..passes import lowered, readable
 from .backward_lines import LIGHT, STEPWISE, Backward, Line, Share, is_zero, weigh
 from .new_names import Called, names_of
 from .record import is_range
@@ -332,7 +332,7 @@ class Writer:
         ends = [line.var for line in self.lines] + [share.contribution for share in shares]
         kept = {*ends, *(var for step in steps for var in (step.output, *step.reads()) if var.name)}
         steps = readable(lowered(steps, self._known), kept, fixed)
-        return needed(without_repetitions(steps, kept, fixed), [*ends, *(share.total for share in shares)])
+        return needed(steps, [*ends, *(share.total for share in shares)])
 
     def _known(self, step: Instruction) -> bool:
         """Return whether the language has a function for the instruction."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...ops import elementwise, shape
-from ..instructions import Instruction, Program, Var, double, reached, widened
+from ..instructions import Instruction, Program, Var, behind, double, reached, widened
 from ..passes import replaced
 from .backward_lines import Backward, backward
 from .candidates import Shapes
@@ -84,7 +84,7 @@ def _shorter(forward: Forward, chains: Found) -> Forward:
             chosen[end] = Instruction(chain.operation, inputs, parameters, end, flows)
         program = Program([chosen[var] for var in makers], [forward.loss]).needed()
         steps = program.instructions
-        used = {x for step in steps for x, flow in zip(step.inputs, step.flows, strict=True) if flow}
+        used = {x for step in steps for x in step.sends_to()}
         ends = [step.output for step in steps if step.output in chains]
         middles = {end: _within(end, chains[end][1], makers).difference(chains[end][1]) for end in ends}
         shared = [end for end, middle in middles.items() if not used.isdisjoint(middle)]
@@ -97,15 +97,8 @@ def _shorter(forward: Forward, chains: Found) -> Forward:
 def _within(end: Var, inputs: tuple[Any, ...], makers: dict[Var, Instruction]) -> set[Any]:
     """Return the values to which a gradient goes from the end of a chain: those in the middle, and its
     inputs, where it stops."""
-    seen: set[Any] = set()
-    stack: list[Any] = [end]
-    while stack:
-        step = makers.get(stack.pop())
-        for x, flow in zip(step.inputs, step.flows, strict=True) if step else ():
-            if flow and x not in seen:
-                seen.add(x)
-                stack += [] if x in inputs else [x]
-    return seen
+    steps = behind([end], makers, inputs.__contains__, Instruction.sends_to)
+    return {x for step in steps for x in step.sends_to()}
 
 
 def _sentence(end: Var, chain: Chain, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> str:

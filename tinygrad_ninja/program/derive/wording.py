@@ -71,10 +71,15 @@ def effect(share: Share) -> Effect | None:
     return None
 
 
+def broadcast_axes(x: Var, out: Var) -> list[int]:
+    """Return the dimensions along which a value is repeated where it is broadcast to the shape of another."""
+    extra = len(out.shape) - len(x.shape)
+    return [i for i, n in enumerate(out.shape) if i < extra or (n != 1 and x.shape[i - extra] == 1)]
+
+
 def summed(x: Var, out: Var) -> Effect:
     """Return why there is a sum over what was broadcast."""
-    extra = len(out.shape) - len(x.shape)
-    axes = [i for i, n in enumerate(out.shape) if i < extra or (n != 1 and x.shape[i - extra] == 1)]
+    axes = broadcast_axes(x, out)
     dims = f"dim{'s' * (len(axes) != 1)} {', '.join(map(str, axes))}"
     return Effect(
         f"{x.name} {x.shape} was broadcast to {out.shape}: summed over {dims}",

@@ -6,7 +6,6 @@ operation added to the table needs nothing here as long as it is composed of tho
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -17,9 +16,9 @@ from .... import ops
 from ....arrays import numpy_arrays
 from ....ops import Operation
 from ...entries import FIRST_EQUAL
-from ...identities import instruction_of, simpler, unknown
-from ...instructions import Array, Instruction, Var, identity, known_number, needed
-from ...passes import replaced
+from ...identities import instruction_of, unknown
+from ...instructions import Array, Instruction, Var, known_number, needed
+from ...passes import only_once, rewritten, same_bits
 from ...trace import Tape, lower
 from ..refusals import UnsupportedError, unviewed
 from .halves import in_float
@@ -284,29 +283,8 @@ _PLAINER: dict[Operation, Callable[[Instruction], list[Instruction]]] = {
 def merge(instructions: list[Instruction]) -> tuple[list[Instruction], dict[Var, Var]]:
     """Return the instructions without those that amount to something simpler and without common
     subexpressions, and a mapping from each variable that was dropped to the one that replaces it."""
-    instead: dict[Var, Var] = {}
-    computed: dict[Any, Var] = {}
-    by: dict[Var, Instruction] = {}
-    waiting = deque(instructions)
-    while waiting:
-        instruction = replaced(waiting.popleft(), instead)
-        simple = simpler(instruction, by.get)
-        if isinstance(simple, Var):
-            instead[instruction.output] = simple
-            continue
-        if simple is not None:
-            waiting.extendleft(reversed(simple))
-            continue
-        operands = tuple(map(identity, instruction.inputs))
-        if instruction.operation.commutative:
-            operands = tuple(sorted(operands, key=repr))
-        key = (instruction.operation, operands, identity(instruction.parameters))
-        if key in computed:
-            instead[instruction.output] = computed[key]
-            continue
-        computed[key] = instruction.output
-        by[instruction.output] = instruction
-    return list(by.values()), instead
+    rules = same_bits, only_once()
+    return rewritten(instructions, lambda step: rules)
 
 
 def forget_values(instructions: list[Instruction]) -> None:
