@@ -13,13 +13,15 @@ from itertools import islice
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from ...ops import Category, Operation, elementwise, indexing, linalg, reduction, shape
 from ...ops.reduction import size
 from ..dialects import Kind
 from ..entries import RESHAPES
 from ..instructions import Instruction, Var, axes_of, extreme
-from ..trace import XP, Tape
-from .chains import DEFINITIONS
+from ..passes import readable
+from ..trace import Tape, Traced, lower
 from .formula import ARITHMETIC, Formulas, composed_formula, is_of_each
 from .mathematics import (
     ATOM,
@@ -122,12 +124,10 @@ class Indexed:
         write = _WAYS.get(operation)
         if write is not None:
             return write(self, step, index)
-        if operation in DEFINITIONS:
-            return self._applied(self._defined(step), index)
         if operation.formula is not None and operation.category is Category.REDUCTION:
             return self._reduced(step, index)
         if not is_of_each(operation) or operation.named:
-            raise NoIndexFormError(operation.name)
+            return self._applied(self._defined(step), index)
         plain = operation.operator not in ARITHMETIC  # an exponent is written in its own way
         operands: list[Any] = [
             x if plain and not isinstance(x, Var) else self.element(x, index) for x in step.inputs
@@ -139,12 +139,12 @@ class Indexed:
 
     def _defined(self, step: Instruction) -> Instruction:
         """Return the last of the instructions by which an operation is defined; those before it may be
-        written out."""
-        tape = Tape()
-        arrays = [tape.operand(x) for x in step.inputs]
-        DEFINITIONS[step.operation](XP, *arrays, *(tape.operand(x) for x in step.parameters))
-        self._makers.update((part.output, part) for part in tape.instructions)
-        return tape.instructions[-1]
+        written out. Raise NoIndexFormError where it is none of others."""
+        parts = readable(lower(step, _WithoutShift()), {step.output, *step.reads()}, ())
+        if parts[-1].operation is step.operation:
+            raise NoIndexFormError(step.operation.name)
+        self._makers.update((part.output, part) for part in parts)
+        return parts[-1]
 
     def _new(self, n: int) -> Math | None:
         return self._letter(self._letters) if n != 1 else None
@@ -328,6 +328,15 @@ class Indexed:
             raise NoIndexFormError(step.operation.name)
         axis = step.parameters[0] % len(index)
         return self._reduced(replace(step, operation=entry, parameters=((axis,), True)), index)
+
+
+class _WithoutShift(Tape):
+    """A tape that leaves out what is subtracted so that no power of e overflows: the largest."""
+
+    def apply(self, operation: Operation, inputs: tuple[Any, ...], parameters: tuple[Any, ...]) -> Traced:
+        if operation is reduction.amax:
+            return self.constant(np.zeros_like(self.value(operation, inputs, parameters)))
+        return super().apply(operation, inputs, parameters)
 
 
 _WAYS: dict[Operation, Callable[[Indexed, Instruction, Index], Math]] = {
