@@ -15,12 +15,15 @@ from .operation import operation
 from .reduction import size
 
 
-def _cross_entropy_slope(xp: Any, dout: Any, logits: Any, target: Any, rows: Any) -> Any:
+def cross_entropy_slope(xp: Any, dout: Any, logits: Any, onehot: Any) -> Any:
     """Return the gradient of the logits: the softmax, less 1 at the right class, over n."""
     probs = softmax.on(xp, logits, (1,))
-    n = logits.shape[0]
-    ones = xp.ones_like(xp.index(probs, (rows, target)))
-    return (probs - xp.scatter(ones, logits.shape, (rows, target))) * (dout / n)
+    return (probs - onehot) * (dout / logits.shape[0])
+
+
+def _by_target(xp: Any, dout: Any, logits: Any, target: Any, rows: Any) -> Any:
+    ones = xp.ones_like(xp.index(logits, (rows, target)))
+    return cross_entropy_slope(xp, dout, logits, xp.scatter(ones, logits.shape, (rows, target)))
 
 
 @operation(
@@ -28,7 +31,7 @@ def _cross_entropy_slope(xp: Any, dout: Any, logits: Any, target: Any, rows: Any
     torch_name="NllLossBackward0",
     named=True,
     in_torch="torch.nn.functional.cross_entropy({logits}, {target})",
-    logits=_cross_entropy_slope,
+    logits=_by_target,
 )
 def cross_entropy(xp: Any, logits: Any, /, target: Any, rows: Any) -> Any:
     """out = the mean over the n rows of -log softmax(logits)[row, target[row]];  dlogits = dout · (softmax -

@@ -1,6 +1,7 @@
-"""Passes: from a list of instructions to another that computes the same, and is easier to read.
+"""Passes: from a list of instructions to another that computes the same, and is easier to read or to run.
 
-Each takes instructions in order and returns new ones; those that it was given stay as they are.
+Each takes instructions in order and returns new ones; those that it was given stay as they are. All rewriting
+is done by `rewritten`, with rules: those for readers are here, those that change no bit in `identities`.
 """
 
 from __future__ import annotations

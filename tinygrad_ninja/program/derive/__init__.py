@@ -10,7 +10,7 @@ simplify        chains with a known gradient (`chains`), found in the program (`
 listing         both passes as lines of Python (`statements`), with numbers by their names (`sizes`)
 inputs          the numbers of a script; `slopes` its check by small steps
 formula         an operation and its rules as formulas of whole arrays, in pieces of `mathematics`
-indexed         the same for one element, with `chains` for what has a name of its own
+indexed         the same for one element
 explain         the page of a value: its uses (`paths`), the derivatives in each (`local`, `proofs`,
                 `small_cases`), why there is a sum (`wording`), and what small steps say (`evidence`)
 """

@@ -55,9 +55,8 @@ def cross_entropy_by_gather(xp: Any, logits: Any, /, index: Any) -> Any:
 
 
 def _by_gather_slope(xp: Any, dout: Any, logits: Any, index: Any) -> Any:
-    probs = composed.softmax.on(xp, logits, (1,))
-    ones = xp.ones_like(xp.gather(probs, 1, index))
-    return (probs - xp.scatter_along(ones, logits.shape, 1, index)) * (dout / logits.shape[0])
+    ones = xp.ones_like(xp.gather(logits, 1, index))
+    return losses.cross_entropy_slope(xp, dout, logits, xp.scatter_along(ones, logits.shape, 1, index))
 
 
 def cross_entropy_by_onehot(xp: Any, logits: Any, onehot: Any, /) -> Any:
@@ -66,17 +65,13 @@ def cross_entropy_by_onehot(xp: Any, logits: Any, onehot: Any, /) -> Any:
     return -xp.sum(onehot * xp.log(softmax(xp, logits, (1,))), None, False) / logits.shape[0]
 
 
-def _by_onehot_slope(xp: Any, dout: Any, logits: Any, onehot: Any) -> Any:
-    return (composed.softmax.on(xp, logits, (1,)) - onehot) * (dout / logits.shape[0])
-
-
 CROSS_ENTROPY = "softmax with cross-entropy"
 
 
 CHAINS = (
     Chain(losses.cross_entropy, CROSS_ENTROPY),
     Chain(Operation(cross_entropy_by_gather, {"logits": _by_gather_slope}), CROSS_ENTROPY),
-    Chain(Operation(cross_entropy_by_onehot, {"logits": _by_onehot_slope}), CROSS_ENTROPY),
+    Chain(Operation(cross_entropy_by_onehot, {"logits": losses.cross_entropy_slope}), CROSS_ENTROPY),
     Chain(losses.batch_norm, "batch normalization", constant_along),
     Chain(losses.layer_norm, "layer normalization"),
     Chain(Operation(normalization, {"x": _normalization_slope}), "normalization"),
