@@ -6,112 +6,85 @@ sum of gradients of pieces, each with zeros around it, becomes the pieces beside
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
 
 from .... import ops
-from ...identities import instruction_of, unknown
-from ...instructions import Instruction, Var, axes_of
+from ...identities import Maker, Simpler, instruction_of, unknown
+from ...instructions import Instruction, Var, axes_of, needed
+from ...passes import Rule, rewritten
 
 
-def with_fewer_copies(instructions: list[Instruction], wanted: Iterable[Var]) -> list[Instruction]:
+def with_fewer_copies(instructions: list[Instruction], wanted: Collection[Var]) -> list[Instruction]:
     """Return primitive instructions in forms that copy less. wanted: the variables that are read besides."""
-    program = FewerCopies(instructions, wanted)
-    for instruction in instructions:
-        program.add(instruction)
-    return [instruction for var, instruction in program.by.items() if var not in program.gone]
+    rules: dict[ops.Operation, tuple[Rule, ...]] = {
+        ops.shape.permute: (_untransposed,),
+        ops.elementwise.add: (_beside,),
+    }
+    fewer, _ = rewritten(instructions, lambda step: rules.get(step.operation, ()), {*wanted})
+    return needed(fewer, wanted)
 
 
-class FewerCopies:
-    """The instructions so far. by: that of each variable; gone: what nothing reads any more."""
+def _untransposed(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
+    """Write (aᵀ @ b)ᵀ, with what else is permuted, as bᵀ @ a."""
+    axes, product = axes_of(step), alone(step.inputs[0])
+    last = len(axes) - 1
+    if last < 1 or axes[-1] != last - 1 or product is None or product.operation is not ops.linalg.matmul:
+        return None
+    a, b = product.reads()
+    left, whole = maker(a), axes == _swapped(tuple(range(len(axes))))
+    if left is None or left.operation is not ops.shape.permute or axes_of(left)[-2] != len(a.shape) - 1:
+        return None  # the right factor's rows would not lie one after the other
+    shape, parts = _swapped(product.output.shape), list[Instruction]()
+    output = step.output if whole else unknown(shape, product.output.dtype)
+    inputs = tuple(_transposed(x, maker, parts) for x in (b, a))
+    parts.append(replace(product, inputs=inputs, output=output))
+    if not whole:
+        turned = tuple({last: last - 1, last - 1: last}.get(axis, axis) for axis in axes)
+        parts.append(replace(step, inputs=(output,), parameters=(turned,)))
+    return parts
 
-    def __init__(self, instructions: list[Instruction], wanted: Iterable[Var]) -> None:
-        self.by: dict[Var, Instruction] = {}
-        self.gone: set[Var] = set()
-        self._uses = Counter([*wanted, *(var for instruction in instructions for var in instruction.reads())])
 
-    def add(self, instruction: Instruction) -> None:
-        """Add an instruction, or the better ones in its place."""
-        if instruction.operation is ops.shape.permute and self._untransposed(instruction):
-            return
-        if instruction.operation is ops.elementwise.add and self._beside(instruction):
-            return
-        self._append(instruction)
+def _transposed(x: Var, maker: Maker, parts: list[Instruction]) -> Var:
+    """Return the variable of the transposes of matrices, as a view of what they are a view of. parts: where
+    an instruction that makes it is added."""
+    before = maker(x)
+    if before is not None and before.operation is ops.shape.permute:
+        (base,), axes = before.reads(), _swapped(axes_of(before))
+    else:
+        base, axes = x, _swapped(tuple(range(len(x.shape))))
+    if axes == tuple(range(len(axes))):
+        return base
+    parts.append(instruction_of(ops.shape.permute, (base,), (axes,), _swapped(x.shape), x.dtype))
+    return parts[-1].output
 
-    def _append(self, instruction: Instruction) -> Var:
-        self.by[instruction.output] = instruction
-        return instruction.output
 
-    def _alone(self, x: object) -> Instruction | None:
-        """Return the instruction that makes a variable which is read once; else None."""
-        return self.by.get(x) if isinstance(x, Var) and self._uses[x] == 1 else None
-
-    # -- products --------------------------------------------------------------------------------------------
-
-    def _untransposed(self, instruction: Instruction) -> bool:
-        """Add bᵀ @ a instead of (aᵀ @ b)ᵀ, with what else is permuted; return whether it was that."""
-        axes, product = axes_of(instruction), self._alone(instruction.inputs[0])
-        last = len(axes) - 1
-        if last < 1 or axes[-1] != last - 1 or product is None or product.operation is not ops.linalg.matmul:
-            return False
-        a, b = product.reads()
-        left, whole = self.by.get(a), axes == _swapped(tuple(range(len(axes))))
-        if left is None or left.operation is not ops.shape.permute or axes_of(left)[-2] != len(a.shape) - 1:
-            return False  # the right factor's rows would not lie one after the other
-        self.gone.add(product.output)
-        shape = _swapped(product.output.shape)
-        output = instruction.output if whole else unknown(shape, product.output.dtype)
-        inputs = self._transposed(b), self._transposed(a)
-        self._append(replace(product, inputs=inputs, output=output))
-        if not whole:
-            turned = tuple({last: last - 1, last - 1: last}.get(axis, axis) for axis in axes)
-            self._append(replace(instruction, inputs=(output,), parameters=(turned,)))
-        return True
-
-    def _transposed(self, x: Var) -> Var:
-        """Return the variable of the transposes of matrices, as a view of what they are a view of."""
-        before = self.by.get(x)
-        if before is not None and before.operation is ops.shape.permute:
-            (base,), axes = before.reads(), _swapped(axes_of(before))
-        else:
-            base, axes = x, _swapped(tuple(range(len(x.shape))))
-        if axes == tuple(range(len(axes))):
-            return base
-        turned = instruction_of(ops.shape.permute, (base,), (axes,), _swapped(x.shape), x.dtype)
-        return self._append(turned)
-
-    # -- pieces ----------------------------------------------------------------------------------------------
-
-    def _beside(self, instruction: Instruction) -> bool:
-        """Add pieces beside each other instead of a sum of zeros with a piece each that is no other's; return
-        whether it was that. What was added to zeros is no negative zero."""
-        shape, dtype = instruction.output.shape, instruction.output.dtype
-        pieces: list[tuple[tuple[int, int, int], Var]] = []
-        sums, waiting = [], [instruction]
-        while waiting:
-            for x in waiting.pop().inputs:
-                before = self._alone(x)
-                if before is None or (before.output.shape, before.output.dtype) != (shape, dtype):
-                    return False
-                sums.append(before.output)
-                if before.operation is ops.elementwise.add:
-                    waiting.append(before)
-                elif before.operation is ops.indexing.scatter and (span := _span(*before.parameters)):
-                    pieces.append((span, next(before.reads())))
-                else:
-                    return False
-        pieces.sort(key=lambda piece: piece[0])
-        axis = pieces[0][0][0]
-        starts, ends = [(*span[:2],) for span, _ in pieces], [(span[0], span[2]) for span, _ in pieces]
-        if [(axis, 0), *ends] != [*starts, (axis, shape[axis])]:
-            return False
-        self.gone.update(sums)
-        zero = 0.0 if dtype.kind == "f" else 0
-        parts = [instruction_of(ops.elementwise.add, (x, zero), (), x.shape, dtype) for _, x in pieces]
-        inputs = tuple(map(self._append, parts))
-        self._append(replace(instruction, operation=ops.shape.cat, inputs=inputs, parameters=(axis,)))
-        return True
+def _beside(step: Instruction, maker: Maker, alone: Maker) -> Simpler:
+    """Write a sum of zeros with a piece each that is no other's as the pieces beside each other. What was
+    added to zeros is no negative zero."""
+    shape, dtype = step.output.shape, step.output.dtype
+    pieces: list[tuple[tuple[int, int, int], Var]] = []
+    waiting = [step]
+    while waiting:
+        for x in waiting.pop().inputs:
+            before = alone(x)
+            if before is None or (before.output.shape, before.output.dtype) != (shape, dtype):
+                return None
+            if before.operation is ops.elementwise.add:
+                waiting.append(before)
+            elif before.operation is ops.indexing.scatter and (span := _span(*before.parameters)):
+                pieces.append((span, next(before.reads())))
+            else:
+                return None
+    pieces.sort(key=lambda piece: piece[0])
+    axis = pieces[0][0][0]
+    starts, ends = [(*span[:2],) for span, _ in pieces], [(span[0], span[2]) for span, _ in pieces]
+    if [(axis, 0), *ends] != [*starts, (axis, shape[axis])]:
+        return None
+    zero = 0.0 if dtype.kind == "f" else 0
+    parts = [instruction_of(ops.elementwise.add, (x, zero), (), x.shape, dtype) for _, x in pieces]
+    beside = tuple(part.output for part in parts)
+    return [*parts, replace(step, operation=ops.shape.cat, inputs=beside, parameters=(axis,))]
 
 
 def _swapped(x: tuple[int, ...]) -> tuple[int, ...]:
