@@ -10,8 +10,7 @@ from itertools import chain
 
 import numpy as np
 
-from ...ops import indexing, linalg, reduction, shape
-from ..entries import RESHAPES
+from ...ops import Category, indexing, linalg, reduction, shape
 from ..instructions import Instruction, Var, behind, called
 from .backward_lines import RuleTape, apply_rule
 from .formula import Formulas, is_of_each
@@ -23,12 +22,6 @@ from .wording import series
 
 LETTERS = "uvwabcst"
 """The names on a page for what is computed inside a line."""
-
-MOVED = (
-    *(*RESHAPES, shape.permute, shape.expand, shape.clone, shape.cat, shape.stack),
-    *(indexing.slice, indexing.gather),
-)
-"""The operations after which the same number stands elsewhere."""
 
 
 def local_derivatives(
@@ -61,7 +54,7 @@ def _of_one(
         step = replace(step, inputs=(*step.inputs[:place], here, *step.inputs[place + 1 :]))
         where.append(f"${name(here.name).latex} = {name(formulas.called(x)).latex}$ at this place")
         formulas = formulas.naming({here: here.name})
-    if step.operation in MOVED:
+    if step.operation.category in (Category.MOVEMENT, Category.JOIN) or step.operation is indexing.gather:
         computed = "" if alone and not where else f", {_computed(step, formulas)},"
         return [
             f"`{called(step, formulas.makers)}`{computed} moves numbers and changes none: **the local "
