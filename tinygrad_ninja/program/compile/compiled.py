@@ -63,8 +63,8 @@ def compile(
     them afterwards is not noticed. Warnings are given at the recorded call only. The arguments and the result
     of a recorded call live as long as its recording.
 
-    Arguments may be Tensors, NumPy arrays (which the function sees as Tensors), numbers, tuples, lists, dicts
-    and dataclasses of Tensors and numbers, which may be others at each call, and other objects.
+    Arguments may be Tensors, NumPy arrays of numbers (which the function sees as Tensors), numbers, tuples,
+    lists, dicts and dataclasses of Tensors and numbers, which may be others at each call, and other objects.
 
     Where the function calls no backward(), its results have a history, and a backward() on them later runs
     compiled code too; on a device they are refused. Where it does, they are returned without it, and so are
@@ -126,12 +126,14 @@ class Compiled:
         return self._recordings.call(args, kwargs)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
-        """Return a method where the function that stands in a class becomes one, as objects do not that are
-        called; else itself."""
+        """Return what the function itself would give in a class: a method; where it is an object that is
+        called, mostly itself."""
         fn = self._recordings.fn
-        if instance is None or isinstance(fn, types.MethodType) or not hasattr(type(fn), "__get__"):
+        get = getattr(type(fn), "__get__", None)
+        bound = fn if instance is None or get is None else get(fn, instance, owner)
+        if bound is fn:
             return self
-        return types.MethodType(self, instance)
+        return types.MethodType(self, instance) if getattr(bound, "__func__", None) is fn else bound
 
     def __getattr__(self, name: str) -> Any:
         if name == "_recordings":  # before __init__
