@@ -67,9 +67,8 @@ def compile(
     lists, dicts and dataclasses of Tensors and numbers, which may be others at each call, and other objects.
 
     Where the function calls no backward(), its results have a history, and a backward() on them later runs
-    compiled code too; on a device they are refused. Where it does, they are returned without it, and so are
-    Tensors that it sets anew. For gradients that are to be differentiated again (create_graph=True) it is
-    computed once more, as eager code.
+    compiled code too; on a device they are refused. Where it does, they are returned without. For gradients
+    that are to be differentiated again (create_graph=True) it is computed once more, as eager code.
 
     backend: "c", "numpy" (the same program as straight-line NumPy), or "auto": C where there is a compiler,
     else NumPy, with a warning. For Tensors on "torch" or "cuda": "torch", straight-line torch code,

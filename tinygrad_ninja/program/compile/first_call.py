@@ -4,12 +4,14 @@ call depends on."""
 from __future__ import annotations
 
 from collections.abc import Callable, Set
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ...engine.callers import PACKAGE, place
-from ...engine.node import clock
+from ...engine.node import Node, clock
 from ...engine.tensor import Tensor
+from ...ops import Operation
 from ...optim.optimizer import awaits_state
 from ..instructions import Var
 from ..trace import source as readers_line
@@ -38,6 +40,24 @@ def beginning(fn: Any) -> str:
     if code is not None and not code.co_filename.startswith(PACKAGE):
         return place(code.co_filename, code.co_firstlineno)
     return readers_line() or str(getattr(fn, "__name__", type(fn).__name__))
+
+
+@dataclass(eq=False)
+class _SetAnew:
+    """A place in which a step sets a Tensor anew. spent: the operation that has made it, where a gradient has
+    gone through its history already."""
+
+    entry: Entry
+    spent: Operation | None = None
+
+    def look_at_history(self, recording: Recording) -> None:
+        """Take notice of the Tensor's history. Close the tape where later calls could go back through it."""
+        tensor = self.entry.read()
+        edge = tensor.edge if recording.made(tensor) else None
+        if edge is not None and recording.has_spent(edge):
+            self.spent = edge.op
+        elif edge is not None and recording.went_back(edge):
+            recording.tape.stop("a Tensor that is set anew has a part of a history that is left; detach() it")
 
 
 class FirstCall:
@@ -79,7 +99,7 @@ class FirstCall:
         self.conditions: list[Condition] = []
         self.by_value: dict[Source, str] = {}
         self.arguments: dict[int, Tensor] = {}
-        self.set: list[Entry] = []
+        self.set: list[_SetAnew] = []
         self.unread: set[int] = set()
         self.captured: Captured | Callable[[], ValueStep] | None = None
 
@@ -220,9 +240,11 @@ class FirstCall:
             if tree:
                 result = mapped(result, lambda x: x, anew=False, key_of=number_of)
             found = zip(self.entries, self._values[self._count :], strict=True)
-            self.set = [entry for entry, had in found if entry.holds_other(had)]
+            self.set = [_SetAnew(entry) for entry, had in found if entry.holds_other(had)]
             if self.set:
-                result = result, tuple([entry.read() for entry in self.set])
+                result = result, tuple([each.entry.read() for each in self.set])
+            for each in self.set:
+                each.look_at_history(recording)
             captured = recording.captured(result if tree else None, self.arguments.values())
         self.reason = recording.tape.reason
         if captured is not None:
@@ -244,14 +266,17 @@ class FirstCall:
             result = result[0] if self.set else result
             return mapped(result, _own, anew=False) if tree else result
         kept = {x.tensor for history in captured.histories for x in history.results}
+        kept.update(each.entry.read() for each in self.set)
         return self.take(mapped(result, partial(_handed_out, recording, kept, {}), anew=False))
 
     def take(self, result: Any) -> Any:
         """Set the Tensors that the step sets anew, which it returns beside its result, and return that."""
         if self.set:
             result, tensors = result
-            for entry, tensor in zip(self.set, tensors, strict=True):
-                entry.write(tensor)
+            for each, tensor in zip(self.set, tensors, strict=True):
+                if each.spent is not None and tensor.edge is None:
+                    tensor.edge = Node(each.spent, (), None)
+                each.entry.write(tensor)
         return result
 
     def _look_at(self, result: Any, tape: StepTape) -> bool:

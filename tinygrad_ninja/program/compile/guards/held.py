@@ -69,12 +69,17 @@ class Entry:
     def tensor(self) -> Tensor | None:
         """Return the Tensor of this package's that is held; None for all else."""
         held = self.held() if type(self.holder) in _HOLDERS else None
-        return held if is_a(held, Tensor) and is_ours(type(held)) else None
+        return held if is_our_tensor(held) else None
 
     def holds_other(self, tensor: Tensor) -> bool:
         """Return whether another Tensor is held."""
         held = self.tensor()
         return held is not None and held is not tensor
+
+
+def is_our_tensor(x: Any) -> bool:
+    """Return whether it is a Tensor of a class of this package's."""
+    return is_a(x, Tensor) and is_ours(type(x))
 
 
 def numbers_of(x: Any) -> dict[int, Any]:

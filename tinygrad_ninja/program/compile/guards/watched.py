@@ -14,7 +14,7 @@ from typing import Any
 from ....engine.tensor import Tensor
 from .alike import alike
 from .code_names import Way
-from .held import Entry, numbers_of
+from .held import Entry, is_our_tensor, numbers_of
 from .owners import is_a
 from .trusted import is_constant
 
@@ -73,6 +73,7 @@ class Watched:
         self._called: dict[Entry, str] = {}
         self._names: dict[str, Any] = {
             "is_": is_, "filled": filled, "filled_slot": filled_slot, "absent": ABSENT,
+            "is_our_tensor": is_our_tensor,
         }  # fmt: skip
         self._numbers = count()
         self._size = 0
@@ -131,7 +132,7 @@ class Watched:
             self._leave(entry, text, way)
         elif entry in self._loose and entry.tensor() is not None:
             self.tensors[entry] = str(way)
-            self.add(Form.IS, entry.holder, f"type({text})", type(entry.tensor()), way, "type")
+            self.add(Form.IS, entry.holder, f"is_our_tensor({text})", True, way, "type")
             return False
         else:
             self.add(Form.IS, entry.holder, text, entry.read(), way, entry=entry)

@@ -367,11 +367,15 @@ class Recording(Observer):
         handle = self.tape.handle_of(tensor._array)
         return self.is_own(tensor) or (handle is not None and handle.memory.before is None)
 
+    def has_spent(self, edge: Node) -> bool:
+        """Return whether values in a history are gone, so that no gradient can go back through it again."""
+        return is_spent(edge, self.start)
+
     def went_back(self, edge: Node) -> bool:
         """Return whether a gradient was computed, or the values that it needs are gone."""
         gradients = [(node._grad, kept.before) for node, kept in self._grads.items()]
         gradients += [(node._grad, None) for node in self.begun.values()]
-        return is_spent(edge, self.start) or any(x is not y for x, y in gradients if isinstance(x, Tensor))
+        return self.has_spent(edge) or any(x is not y for x, y in gradients if isinstance(x, Tensor))
 
 
 def is_spent(edge: Node, start: int) -> bool:

@@ -74,7 +74,7 @@ def kinds_of_found(values: tuple[Any, ...], given: int, unread: Set[int]) -> tup
     for i, x in enumerate(values[given:], given):
         kind = _kind_of_tensor(x, None) if is_a(x, Tensor) else type(x)
         if i in unread and is_a(x, Tensor):
-            kind = x.edge is None or (x.edge.op is None, not x.edge.hooks)
+            kind = kind[0], x.edge is None or (x.edge.op is None, not x.edge.hooks)
         kinds.append((first[id(x)], kind))
     return tuple(kinds)
 
