@@ -13,7 +13,7 @@ from ..arrays.dispatch import array_dtype, move, namespace_of
 from ..arrays.dtypes import dtype as Dtype
 from ..engine.apply import quietly
 from ..engine.attributes import default_device, defaults, is_ordered, preserve_format
-from ..engine.hook import observers, observing
+from ..engine.hook import note_unrecorded, observers, observing
 from ..engine.tensor import Tensor, wrap
 from ..engine.tensor import device as Device
 from ..ops import elementwise
@@ -340,6 +340,5 @@ def is_tensor(obj: Any) -> bool:
 @method_only
 def data_ptr(self: Tensor) -> int:
     """Return the address of the first element in memory."""
-    if observers and (observer := observing()):
-        observer.unrecorded("data_ptr()")
+    note_unrecorded("data_ptr()")
     return int(self.array.ctypes.data if isinstance(self.array, np.ndarray) else self.array.data_ptr())

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays.dispatch import namespace_of
 from ..engine.grad_mode import is_grad_enabled
-from ..engine.hook import observers, observing
+from ..engine.hook import note_unrecorded, observers, observing
 from ..engine.reads import note_read
 from ..engine.tensor import Tensor, wrap
 from ..engine.versions import version_of
@@ -125,8 +125,7 @@ def __format__(self: Tensor, spec: str) -> str:
 
 def _version(self: Tensor) -> int:
     """Return how often the memory of a Tensor was changed in place."""
-    if observers and (observer := observing()):
-        observer.unrecorded("_version")
+    note_unrecorded("_version")
     return version_of(self.array)
 
 
@@ -146,8 +145,7 @@ def __deepcopy__(self: Tensor, memo: dict[int, Any]) -> Tensor:
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol "
             "at the moment: detach() this one first"
         )
-    if observers and (observer := observing()):
-        observer.unrecorded("a deep copy of a Tensor", "clone() it")
+    note_unrecorded("a deep copy of a Tensor", "clone() it")
     copied: Tensor = object.__new__(Tensor if isinstance(self, (View, Data)) else type(self))
     copied.array = namespace_of(self.array).deepcopy(self.array, memo)
     copied.edge = None

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from ..engine.hook import observers, observing
+from ..engine.hook import note_unrecorded
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -17,8 +17,7 @@ def unreplayed(f: _F) -> _F:
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if observers and (observer := observing()):
-            observer.unrecorded(f"{f.__name__}()", "call it outside")
+        note_unrecorded(f"{f.__name__}()", "call it outside")
         return f(*args, **kwargs)
 
     return cast(_F, call)

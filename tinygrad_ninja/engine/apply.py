@@ -37,24 +37,10 @@ def application(op: Operation) -> Callable[..., Any]:
     """
     if op.variadic:
         return _variadic(op)
-    call = general = _general(op)
-    if len(op.inputs) == 1:
-        call = _of_one(op, general)
-    elif len(op.inputs) == 2 and not op.parameters:
-        call = _of_two(op, general)
-    return _with_plain_floats(op, call) if op.floats else call
-
-
-def _with_plain_floats(op: Operation, call: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function that takes NumPy's numbers for parameters that are floats: the result would take on
-    their dtype."""
-
-    def plain(*args: Any) -> Any:
-        if any(isinstance(args[place], np.generic) for place in op.floats):
-            args = tuple([plain_number(x) for x in args])
-        return call(*args)
-
-    return plain
+    general = _general(op)
+    if len(op.inputs) == 1 and not op.floats:
+        return _of_one(op, general)
+    return _of_two(op, general) if len(op.inputs) == 2 and not op.parameters else general
 
 
 def _of_one(op: Operation, general: Callable[..., Any]) -> Callable[..., Any]:
@@ -131,6 +117,8 @@ def _general(op: Operation) -> Callable[..., Any]:
                 return NotImplemented
         elif n == 1 and (op.floating or op.numeric) and isinstance(args[0], Tensor):
             args = (as_numbers(op, args[0]), *args[1:])
+        if op.floats:
+            args = tuple(map(plain_number, args))  # NumPy's would decide the result's dtype
         arrays = tuple([x.array if isinstance(x, Tensor) else x for x in args])
         edges = tuple([x.edge if isinstance(x, Tensor) else None for x in args[:n]])
         tensor = next((x for x in args[:n] if isinstance(x, Tensor)), None)

@@ -33,6 +33,12 @@ def observing() -> Observer | None:
     return observers.get(get_ident())
 
 
+def note_unrecorded(what: str, instead: str = "") -> None:
+    """Tell who watches this thread of something that no recording has, and what to do instead."""
+    if observers and (observer := observing()):
+        observer.unrecorded(what, instead)
+
+
 def find(kind: type[_O]) -> _O | None:
     """Return the innermost observer of this thread that is of that class."""
     observer = observing()

@@ -9,8 +9,10 @@ from traceback import FrameSummary
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
-from .hook import observers, observing
+from .hook import note_unrecorded, observers, observing
 from .inference import marked, refuse_saved
+
+_READ = "what leads to a grad_fn", "look at it outside"
 
 if TYPE_CHECKING:
     from ..ops.operation import Operation
@@ -81,23 +83,17 @@ class Node:
 
     def name(self) -> str:
         """Return the name that PyTorch gives to such a node, as `grad_fn` prints it."""
-        _note_reader()
+        note_unrecorded(*_READ)
         return "AccumulateGrad" if self.op is None else self.op.torch_name
 
     @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """Return the nodes of the inputs, each with 0, as PyTorch numbers the outputs of an operation."""
-        _note_reader()
+        note_unrecorded(*_READ)
         return tuple((edge, 0) for edge in self.edges)
 
     def __repr__(self) -> str:
         return f"<{self.name()}>"
-
-
-def _note_reader() -> None:
-    """Tell who watches that the history itself is read."""
-    if observers and (observer := observing()):
-        observer.unrecorded("what leads to a grad_fn", "look at it outside")
 
 
 def ancestors(roots: Iterable[Any], edges: Callable[[Any], Iterable[Any]] = attrgetter("edges")) -> list[Any]:

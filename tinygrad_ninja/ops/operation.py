@@ -80,8 +80,7 @@ class Operation(Facts):
         self.variadic = parameters[0].kind is parameters[0].VAR_POSITIONAL
         self.inputs = [p.name for p in parameters if p.kind is p.POSITIONAL_ONLY]
         self.parameters = [p.name for p in parameters if p.kind not in (p.POSITIONAL_ONLY, p.VAR_POSITIONAL)]
-        n = len(self.inputs)
-        self.floats = [i for i, p in enumerate(parameters) if i >= n and p.annotation in (float, "float")]
+        self.floats = any(p.annotation in (float, "float") for p in parameters)
         self.promotes = self.broadcasts and len(self.inputs) == 2
         if not self.variadic:
             unknown = [name for name in rules if name not in self.inputs]

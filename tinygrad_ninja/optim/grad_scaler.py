@@ -10,7 +10,7 @@ from ..api.creation import tensor
 from ..arrays import dtypes
 from ..arrays.dispatch import namespace_of
 from ..arrays.torch_library import is_available
-from ..engine.hook import observers, observing
+from ..engine.hook import note_unrecorded
 from ..engine.tensor import Tensor
 from . import Optimizer
 
@@ -69,11 +69,10 @@ class GradScaler:
         """
         if not self._enabled:
             return
-        if observers and (observer := observing()):
-            observer.unrecorded(
-                "GradScaler, which leaves out the step of infinite gradients,",
-                "let the function end with backward(), and call unscale_(), step() and update() after it",
-            )
+        note_unrecorded(
+            "GradScaler, which leaves out the step of infinite gradients,",
+            "let the function end with backward(), and call unscale_(), step() and update() after it",
+        )
         if optimizer in self._stepped:
             raise RuntimeError("unscale_() is being called after step().")
         if optimizer in self._overflowed:

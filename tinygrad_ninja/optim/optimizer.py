@@ -13,7 +13,7 @@ import numpy as np
 from ..api.creation import tensor
 from ..arrays.dtypes import plain_number
 from ..engine.grad_mode import enable_grad
-from ..engine.hook import observers, observing
+from ..engine.hook import note_unrecorded
 from ..engine.tensor import Tensor
 from ..engine.versions import note_change
 from ..nn.module import clear_gradients
@@ -233,8 +233,7 @@ def _plain(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tell_of_change() -> None:
-    if observers and (observer := observing()):
-        observer.unrecorded("a change of an optimizer's groups")
+    note_unrecorded("a change of an optimizer's groups")
 
 
 _NUMBERS = ("step", "mu_product")

@@ -6,7 +6,7 @@ import math
 from typing import Any, SupportsFloat
 
 from ..api.missing import refuse
-from ..engine.hook import observers, observing
+from ..engine.hook import note_unrecorded
 from .optimizer import Optimizer
 from .schedule import LRScheduler
 
@@ -55,10 +55,9 @@ class ReduceLROnPlateau(LRScheduler):
     def step(self, metrics: SupportsFloat, epoch: int | None = None) -> None:  # type: ignore[override]
         """Take note of the number that should become better, a float or a Tensor of one element."""
         refuse("ReduceLROnPlateau.step", "counting the steps (the default)", epoch=epoch)
-        if observers and (observer := observing()):
-            observer.unrecorded(
-                "ReduceLROnPlateau.step, which a loss decides,", "call it after the compiled function"
-            )
+        note_unrecorded(
+            "ReduceLROnPlateau.step, which a loss decides,", "call it after the compiled function"
+        )
         current = float(metrics)
         self.last_epoch += 1
         self.num_bad_epochs += 1

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..arrays.dispatch import namespace_of
 from ..arrays.fused import fused_multiply_add
-from ..engine.hook import observers, observing
+from ..engine.hook import note_unrecorded, observers, observing
 from ..engine.tensor import Tensor, wrap
 from ..engine.tensor import device as Device
 from ..engine.thread_state import free_when_forked, new_lock
@@ -366,8 +366,7 @@ class Generator:
             order = xp.argmax(shares, last, True) if num_samples == 1 else xp.argsort(-shares, last)
             classes: npt.NDArray[np.int64] = order[..., :num_samples]
             return classes
-        if observers and (observer := observing()):
-            observer.unrecorded("multinomial of several with replacement", "draw outside")
+        note_unrecorded("multinomial of several with replacement", "draw outside")
         cumulative = np.cumsum(p, axis=-1, dtype=p.dtype)
         cumulative = np.atleast_2d(cumulative / cumulative[..., -1:])
         u = self.uniform(len(cumulative) * num_samples, np.float64).reshape(-1, num_samples)

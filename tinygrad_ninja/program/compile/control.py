@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from ...engine.hook import find, observers, observing
+from ...engine.hook import find, note_unrecorded, observers
 from ...nn.module import Module
 from .compiled import EVERY
 from .compiled_module import as_module
@@ -34,8 +34,7 @@ def disable(
 
     @functools.wraps(fn)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if observers and (observer := observing()):
-            observer.unrecorded(what, reason or "call it outside")
+        note_unrecorded(what, reason or "call it outside")
         return fn(*args, **kwargs)
 
     return call
