@@ -46,12 +46,12 @@ def compile(
     What it depends on (`guards` lists it): shapes, dtypes and layouts, and who shares memory with whom; all
     that the function can reach, through arguments, closures, globals, attributes and elements: numbers,
     strings, containers, Modules, optimizers, hooks, functions; and the modes, such as no_grad(). Numbers
-    among the arguments, and in Python's objects, are read anew once a second value is seen, as far as they
-    meet arithmetic or name a row of a Tensor; comparisons with them are remembered. What is replayed: the
-    memory of Tensors, gradients, an optimizer's state, random numbers of this package, numbers, bools and
-    Tensors that the function sets anew in attributes, dicts, lists and variables, such as a counter or a
-    hidden state, the counts of changes in place of what was there before (gradients and results that a call
-    makes begin at 0).
+    among the arguments, and in Python's objects, of NumPy's those of float64, are read anew once a second
+    value is seen, as far as they meet arithmetic or name a row of a Tensor; comparisons with them are
+    remembered. What is replayed: the memory of Tensors, gradients, an optimizer's state, random numbers of
+    this package, numbers, bools and Tensors that the function sets anew in attributes, dicts, lists and
+    variables, such as a counter or a hidden state, the counts of changes in place of what was there before
+    (gradients and results that a call makes begin at 0).
 
     What makes it run as eager code: a value that is read out (item(), a branch, numpy()), random numbers of
     Python's or NumPy's, files, time, iterators, printing, a list that grows, an attribute that is set to

@@ -8,10 +8,12 @@ from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ....engine.tensor import Tensor
 from .owners import is_a, is_ours
 
-READ_ANEW = (float, int)
+READ_ANEW = (float, int, np.float64)
 """The types of the numbers that a step may read anew at every call."""
 _NUMBERS = (*READ_ANEW, bool)
 _HOLDERS = (dict, list, OrderedDict, defaultdict, Counter, types.CellType)

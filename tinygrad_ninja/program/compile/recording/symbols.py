@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ....arrays.dtypes import plain_number
 from ....engine.tensor import Tensor
 from ....ops import Operation, elementwise, rounding
 from ...instructions import Var
@@ -101,17 +102,17 @@ class Symbols:
             or any(not vars_.isdisjoint(instruction.reads()) for instruction in self.tape.instructions)
         )
 
-    def decide(self, x: Symbol, compare: Callable[[Any, Any], Any], y: Any) -> bool:
-        """Return what the comparison of two numbers gives, which is a guard from here on; where it takes too
-        long to compute them before every call, they are guards by value."""
+    def decide(self, x: Symbol, compare: Callable[[Any, Any], Any], y: Any) -> Any:
+        """Return what the comparison of two numbers gives, NumPy's bool for one of NumPy's, which is a guard
+        from here on; where it takes too long to compute them before every call, they are guards by value."""
         if self._budget > 0:
             left, right = recipe(x), recipe(y)
             self._budget -= sum(len(each) for each in (left, right) if isinstance(each, _Recipe))
         if self._budget <= 0:
-            return bool(compare(x.settle(), number_of(y)))
+            return compare(x.settle(), number_of(y))
         sources = x._sources | y._sources if is_symbol(y) else x._sources
-        outcome = bool(compare(x._value, y._value if is_symbol(y) else y))
-        self.conditions.append(Condition(sources, left, compare, right, outcome))
+        outcome = compare(x._value, y._value if is_symbol(y) else y)
+        self.conditions.append(Condition(sources, left, compare, right, bool(outcome)))
         return outcome
 
 
@@ -163,7 +164,7 @@ class Symbol(StandIn):
         self._at, self._made = len(symbols.known), made
         self._sources, self._source = sources, source
         symbols.known.append(self)
-        array.handle.number, array.handle.settle = True, self.settle
+        array.handle.number, array.handle.settle = True, self._settle_plain
 
     @property
     def recorded_number(self) -> Any:
@@ -185,6 +186,10 @@ class Symbol(StandIn):
         turned_back |= {x: source() for x in self._sources if x not in turned_back}
         return self._value
 
+    def _settle_plain(self) -> Any:
+        """Return the number as Python's own, as what is computed with arrays takes it."""
+        return plain_number(self.settle())
+
     def read_out(self, how: str) -> Any:
         return self.settle()
 
@@ -194,8 +199,8 @@ class Symbol(StandIn):
             return operation_on_numbers(operation, *map(_value, pair))
         pair = self._without_flags(pair)
         divisor = pair[-1]
-        if operation is elementwise.div and is_symbol(divisor):  # Python raises where it is 0
-            self._symbols.decide(divisor, operator.ne, 0)
+        if operation is elementwise.div and is_symbol(divisor) and not divisor:  # Python raises, NumPy warns
+            return operation_on_numbers(operation, *map(number_of, pair))
         value = operation_on_numbers(operation, *map(_value, pair))
         bounds = [*map(_most, pair)]
         most = math.prod(bounds) if operation is elementwise.mul else sum(bounds)
@@ -246,7 +251,7 @@ class Symbol(StandIn):
         if not (is_symbol(a) or is_symbol(b)):
             return None
         value, most = compute(*map(_value, pair)), _BY_PYTHON[compute](*map(_most, pair))
-        if (compute is pow and type(value) is not float) or (type(value) is int and most > MOST):
+        if (compute is pow and not isinstance(value, float)) or (type(value) is int and most > MOST):
             return None
         if compute is not pow and is_symbol(b):  # Python raises where it is 0
             self._symbols.decide(b, operator.ne, 0)
@@ -264,7 +269,7 @@ class Symbol(StandIn):
         return self._combined(rounding.abs, (self,))
 
     def __bool__(self) -> bool:
-        return self._symbols.decide(self, operator.ne, 0)
+        return bool(self._symbols.decide(self, operator.ne, 0))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__array"):  # NumPy asks, and is given `__array__`
@@ -302,7 +307,7 @@ def _float_power(a: Any, b: Any) -> float:
         power = a**b
     except ArithmeticError as error:
         raise CheckError(type(error), str(error)) from error
-    if type(power) is not float:
+    if not isinstance(power, float):
         raise CheckError(TypeError, "a power of numbers is no float, as it was")
     return power
 
