@@ -147,8 +147,8 @@ def _pool(
     """Return kernel, stride, padding, dilation and the number of windows; RuntimeError where they do not fit
     the input."""
     kernel = single("kernel_size", kernel_size)
-    given = stride is not None and not (isinstance(stride, (tuple, list)) and not stride)
-    step = single("stride", stride) if given else kernel
+    is_empty = stride is None or (isinstance(stride, (tuple, list)) and not stride)
+    step = kernel if is_empty else single("stride", stride)
     padding, dilation = single("padding", padding), single("dilation", dilation)
     if input.ndim not in (2, 3) or 0 in input.shape[-2:]:
         raise RuntimeError(

@@ -43,9 +43,8 @@ class Entry:
         """Return what is held. Raise what Python does where nothing is."""
         if self.is_cell:
             return self.holder.cell_contents
-        if (
-            isinstance(self.holder, dict) and self.key not in self.holder
-        ):  # to which a defaultdict would add it
+        # A defaultdict would add what is not there.
+        if isinstance(self.holder, dict) and self.key not in self.holder:
             raise KeyError(self.key)
         return self.holder[self.key]
 
@@ -65,13 +64,17 @@ class Entry:
 
     def number(self) -> Any:
         """Return the number, or the tuple of numbers, that is held; None for all else."""
-        held = self.held() if type(self.holder) in _HOLDERS else None
+        held = self._held_as_usual()
         return held if numbers_of(held) else None
 
     def tensor(self) -> Tensor | None:
         """Return the Tensor of this package's that is held; None for all else."""
-        held = self.held() if type(self.holder) in _HOLDERS else None
+        held = self._held_as_usual()
         return held if is_our_tensor(held) else None
+
+    def _held_as_usual(self) -> Any:
+        """Return what is held in a holder that no code of the reader's stands behind; else None."""
+        return self.held() if type(self.holder) in _HOLDERS else None
 
     def holds_other(self, tensor: Tensor) -> bool:
         """Return whether another Tensor is held."""

@@ -20,7 +20,6 @@ from weakref import WeakSet, ref
 import numpy as np
 
 from ....arrays.dispatch import namespace_of
-from ....arrays.dtypes import plain_number
 from ....engine.callers import PACKAGE
 from ....engine.hook import Observer, observers
 from ....engine.node import Hooks, Node, clock
@@ -291,7 +290,7 @@ class Recording(Observer):
     def operand(self, op: Operation, x: Any) -> Any:
         if is_symbol(x):  # how a power is computed depends on the exponent
             known = self.tape.closed or op is elementwise.pow or is_flag(x)
-            x = plain_number(number_of(x)) if known else wrap(x.recorded_number)
+            x = x.settle_plain() if known else wrap(x.recorded_number)
         return super().operand(op, x)
 
     # -- what was recorded -----------------------------------------------------------------------------------

@@ -164,7 +164,7 @@ class Symbol(StandIn):
         self._at, self._made = len(symbols.known), made
         self._sources, self._source = sources, source
         symbols.known.append(self)
-        array.handle.number, array.handle.settle = True, self._settle_plain
+        array.handle.number, array.handle.settle = True, self.settle_plain
 
     @property
     def recorded_number(self) -> Any:
@@ -186,7 +186,7 @@ class Symbol(StandIn):
         turned_back |= {x: source() for x in self._sources if x not in turned_back}
         return self._value
 
-    def _settle_plain(self) -> Any:
+    def settle_plain(self) -> Any:
         """Return the number as Python's own, as what is computed with arrays takes it."""
         return plain_number(self.settle())
 

@@ -17,7 +17,7 @@ import numpy as np
 from .... import ops
 from ....arrays import python_floats
 from ....arrays.dispatch import NAMESPACES, array_dtype, namespace_of
-from ....arrays.dtypes import from_numpy_dtype, plain_number
+from ....arrays.dtypes import from_numpy_dtype
 from ....engine.apply import laid_out
 from ....engine.tensor import Tensor
 from ....ops import Operation
@@ -311,7 +311,7 @@ class StepTape(Tape):
 def _number(x: Any) -> Any:
     """Return the number that a Symbol stands for, as Python's own, which is a guard by value then; anything
     else unchanged."""
-    return plain_number(x.settle()) if hasattr(type(x), "settle") and not isinstance(x, np.ndarray) else x
+    return x.settle_plain() if hasattr(type(x), "settle_plain") else x
 
 
 def _settled(x: Any) -> Any:
